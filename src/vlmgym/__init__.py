@@ -1,0 +1,54 @@
+"""vlmgym: visual games for training and testing vision-language models.
+
+The names below are loaded when first used, so that ``import vlmgym`` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "GAMES": "games",
+    "get_game": "games",
+    "load_state": "games",
+    "concat": "core",
+    "seeds_for": "core",
+    "NO_ACTION": "core",
+    "LOOKS": "render",
+    "Look": "render",
+    "get_look": "render",
+    "prompt_text": "prompt",
+    "parse": "prompt",
+    "judge": "reward",
+    "walk": "rollout",
+    "play": "rollout",
+    "Task": "tasks",
+    "read_trace": "trace",
+}
+__all__ = ["__version__", "register_envs", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vlmgym' has no attribute {name!r}")
+    return getattr(import_module(f"vlmgym.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def register_envs() -> None:
+    """Register every game with Gymnasium as ``vlmgym/NAME-v0``; Gymnasium calls this by itself (entry point)."""
+    import gymnasium as gym
+
+    for name in ("2048", "ShisenSho", "Swap"):
+        gym.register(
+            f"vlmgym/{name}-v0",
+            entry_point="vlmgym.env:GameEnv",
+            vector_entry_point="vlmgym.env:GameVectorEnv",
+            kwargs={"game": name},
+        )

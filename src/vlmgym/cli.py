@@ -1,0 +1,188 @@
+"""The command line: ``vlmgym eval | train | demo | report | pretrain-tiny``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vlmgym import __version__
+from vlmgym.core import ConfigError, VlmGymError
+from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.games import GAMES
+from vlmgym.players.base import Player
+from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
+from vlmgym.players.teacher import Teacher
+from vlmgym.tasks import Task
+
+PLAYERS = "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL"
+
+
+def make_player(text: str, task: Task, max_new_tokens: int = 512, temperature: float = 0.0, batch: int = 32) -> Player:
+    """The player that a command-line word stands for.
+
+    Args:
+        text: ``random``, ``random-legal``, ``greedy``, ``oracle``, ``teacher`` or ``teacher:0.2`` (error rate),
+            ``scripted:FILE`` (a JSON list of replies, one a turn), ``local:MODEL`` (``local:tiny``, a folder, a hub name).
+        task: gives look and prompt style to models.
+        max_new_tokens: reply limit of models.
+        temperature: of models; 0 = greedy.
+        batch: states asked of a model at once.
+
+    Raises:
+        ConfigError: no such player.
+    """
+    kind, _, rest = text.partition(":")
+    simple: dict[str, type[Player]] = {p.name: p for p in (Random, RandomLegal, Greedy, Oracle)}
+    if kind in simple and not rest:
+        return simple[kind]()
+    if kind == "teacher":
+        try:
+            return Teacher(float(rest)) if rest else Teacher()
+        except ValueError as error:
+            raise ConfigError("player", text, "teacher:ERROR with an error rate 0 to 1") from error
+    if kind == "scripted" and rest:
+        replies = json.loads(Path(rest).read_text(encoding="utf-8"))
+        if not isinstance(replies, list) or not replies or not all(isinstance(r, str) for r in replies):
+            raise ConfigError("player", text, "scripted:FILE with a JSON list of texts")
+        return Scripted(replies)
+    if kind == "local" and rest:
+        from vlmgym.players.local import LocalPlayer
+        from vlmgym.train.model import banned_tokens, load
+
+        model, processor = load(rest)
+        return LocalPlayer(
+            model,
+            processor,
+            name=Path(rest).name,
+            look=task.look,
+            style=task.prompt,
+            banned=banned_tokens(model, processor),
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            batch=batch,
+        )
+    raise ConfigError("player", text, PLAYERS)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vlmgym", description="Visual games for training and testing vision-language models.")
+    parser.add_argument("--version", action="version", version=f"vlmgym {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    one = commands.add_parser("eval", help="play frozen seeds; trace, summary, table")
+    one.add_argument("--player", required=True, help=PLAYERS)
+    one.add_argument("--game", required=True, help=", ".join(GAMES))
+    one.add_argument("--level", default="normal")
+    one.add_argument("--look", default="clean")
+    one.add_argument("--prompt", default="full", help="full or brief")
+    one.add_argument("--episodes", type=int, default=20)
+    one.add_argument("--turns", "--max-steps", type=int, default=0, help="most turns of an episode; 0 = the level's limit")
+    one.add_argument("--start", default="reset", help="reset, or walk: states after random play")
+    one.add_argument("--walk", type=int, nargs=2, default=(0, 100), metavar=("MIN", "MAX"), help="moves of the random walk")
+    one.add_argument("--walk-legal", action="store_true", help="walk by legal moves")
+    one.add_argument("--mode", default="strict", help="strict or lenient parsing")
+    one.add_argument("--max-new-tokens", type=int, default=512)
+    one.add_argument("--temperature", type=float, default=0.0)
+    one.add_argument("--batch", type=int, default=32)
+    one.add_argument("--threads", type=int, default=0, help="torch threads; 0 = leave")
+    one.add_argument("--out", type=Path, required=True, help="folder of trace.jsonl and summary.json")
+
+    two = commands.add_parser("train", help="run a recipe: cold start, GRPO, or both")
+    two.add_argument("recipe", help="a YAML file, or the name of a bundled one: tiny/g0, tiny/g1")
+    two.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override, e.g. grpo.steps=5")
+    two.add_argument("--out", type=Path, required=True, help="folder of the run; run again to continue")
+
+    three = commands.add_parser("demo", help="the main job on two CPU cores: evaluate, train G0 and G1, compare, report")
+    three.add_argument("--out", type=Path, default=Path("runs/demo"))
+    three.add_argument("--quick", action="store_true", help="a few steps and states only: checks the path, not the claim")
+
+    four = commands.add_parser("report", help="one static page from evaluations and training runs")
+    four.add_argument("folder", type=Path)
+
+    five = commands.add_parser("pretrain-tiny", help="rebuild the embedded tiny model from its seed")
+    five.add_argument("--out", type=Path, required=True)
+    five.add_argument("--steps", type=int, default=0, help="0 = as for the committed checkpoint")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status (2 for a bad setting, with a message that names it)."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(_COMMANDS[options.command](options) or 0)
+    except (VlmGymError, FileNotFoundError) as error:
+        sys.stderr.write(f"vlmgym {options.command}: {error}\n")
+        return 2
+
+
+def _eval(options: argparse.Namespace) -> None:
+    task = Task(
+        game=options.game,
+        level=options.level,
+        look=options.look,
+        prompt=options.prompt,
+        walk_min=options.walk[0],
+        walk_max=options.walk[1],
+        walk_legal=options.walk_legal,
+    )
+    how = Evaluation(episodes=options.episodes, turns=options.turns, start=options.start, mode=options.mode)
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    player = make_player(options.player, task, options.max_new_tokens, options.temperature, options.batch)
+    summary = evaluate(player, task, how, options.out)
+    sys.stdout.write(table(summary))
+    sys.stdout.write(f"trace and summary in {options.out}\n")
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The metrics of a summary as text lines: name, mean, 95 % interval, n."""
+    task, lines = summary["task"], []
+    lines.append(f"{summary['player']} on {task['game']} {task['level']}, {summary['evaluation']['episodes']} episodes")
+    for name, value in summary["metrics"].items():
+        if value["mean"] is None:
+            lines.append(f"  {name:<20} -")
+        elif value["low"] is None:
+            lines.append(f"  {name:<20} {value['mean']:9.3f}   (one episode)")
+        else:
+            lines.append(f"  {name:<20} {value['mean']:9.3f}   [{value['low']:.3f}, {value['high']:.3f}]   n={value['n']}")
+    return "\n".join(lines) + "\n"
+
+
+def _train(options: argparse.Namespace) -> None:
+    from vlmgym.train.model import need
+
+    need("train", "torch", "transformers", "trl", "datasets", "yaml", "tensorboard")
+    from vlmgym.train.recipe import read_recipe, recipe_path, train
+
+    sys.stdout.write(f"{train(read_recipe(recipe_path(options.recipe), options.set), options.out)}\n")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from vlmgym.demo import run_demo
+
+    return run_demo(options.out, quick=options.quick)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from vlmgym.report import write_report
+
+    sys.stdout.write(f"{write_report(options.folder)}\n")
+
+
+def _pretrain(options: argparse.Namespace) -> None:
+    from vlmgym.train.tiny import pretrain_command
+
+    sys.stdout.write(f"{pretrain_command(options.out, options.steps)}\n")
+
+
+_COMMANDS = {"eval": _eval, "train": _train, "demo": _demo, "report": _report, "pretrain-tiny": _pretrain}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

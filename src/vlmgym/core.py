@@ -1,0 +1,459 @@
+"""What every game shares: values (State, Scene, Outcome), configs, keyed randomness and errors.
+
+A game is a set of pure functions over values. A :class:`State` holds everything that can change the future of a game,
+its randomness included, so that keeping the value is a snapshot and repeating it is a fork.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+NO_ACTION = -1
+"""The action id of a turn without an action: the board stays, the turn counts."""
+
+
+# --------------------------------------------------------------------------------------------------------- errors
+class VlmGymError(Exception):
+    """Base of every error that vlmgym raises on purpose."""
+
+
+class ConfigError(VlmGymError, ValueError):
+    """A setting is unknown or out of range; the message names the field, the value and what is allowed."""
+
+    def __init__(self, name: str, value: object, allowed: str) -> None:
+        super().__init__(f"{name} = {value!r}: allowed is {allowed}")
+        self.name, self.value, self.allowed = name, value, allowed
+
+
+class StateError(VlmGymError, ValueError):
+    """Bytes or arrays that are not a state of this game."""
+
+
+class ActionError(VlmGymError, ValueError):
+    """Action ids outside the action space of the game."""
+
+
+# --------------------------------------------------------------------------------------------------------- config
+def setting(default: Any, doc: str, low: float | None = None, high: float | None = None, choices: Sequence[Any] = ()):
+    """A dataclass field with its documentation and its allowed values (``low <= value <= high``, or ``choices``)."""
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": tuple(choices)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of the frozen setting classes (levels, looks); every field is checked against its stated range.
+
+    Raises:
+        ConfigError: a field has the wrong type or lies outside its range.
+    """
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value, meta, default = getattr(self, f.name), f.metadata, f.default
+            low, high, choices = meta.get("low"), meta.get("high"), meta.get("choices")
+            label = f"{type(self).__name__}.{f.name}"
+            if choices:
+                if value not in choices:
+                    raise ConfigError(label, value, "one of " + ", ".join(map(str, choices)))
+                continue
+            kind = type(default)
+            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                object.__setattr__(self, f.name, float(value))
+                value = float(value)
+            if kind in (int, float, bool, str) and type(value) is not kind:
+                raise ConfigError(label, value, f"of type {kind.__name__}")
+            if low is not None and high is not None and not low <= value <= high:
+                raise ConfigError(label, value, f"{low} to {high}")
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Build from a mapping (a recipe, a header).
+
+        Raises:
+            ConfigError: a key is not a field of this class.
+        """
+        known = [f.name for f in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise ConfigError(f"{cls.__name__}.{key}", values[key], "one of the fields " + ", ".join(known))
+        return cls(**values)
+
+    def override(self, **values: Any) -> Self:
+        """A copy with some fields changed; unknown fields and bad values raise :class:`ConfigError`."""
+        return type(self).parse({**asdict(self), **values})
+
+
+@dataclass(frozen=True)
+class Level(Settings):
+    """Base of the games' levels: the rule settings that change how hard it is to *decide*."""
+
+    max_steps: int = setting(100, "turns until the episode is cut; 0 = no limit", 0, 1_000_000)
+    restart: bool = setting(False, "a game that the rules end goes on at once with a fresh deal; the score counts on")
+
+
+# ----------------------------------------------------------------------------------------------------- randomness
+@njit(cache=True, inline="always")
+def mix64(x: np.uint64) -> np.uint64:
+    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64-bit words that scatters every bit."""
+    x = np.uint64(x) + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@njit(cache=True, inline="always")
+def draw64(seed: np.uint64, step: int, number: int) -> np.uint64:
+    """The ``number``-th 64-bit draw of turn ``step`` under ``seed``; a pure function, so any order gives the same luck."""
+    return mix64(mix64(mix64(np.uint64(seed)) ^ np.uint64(step)) ^ np.uint64(number))
+
+
+@njit(cache=True, inline="always")
+def draw_below(seed: np.uint64, step: int, number: int, bound: int) -> int:
+    """A draw from 0 .. ``bound`` - 1 (``bound`` < 2**31; bias below 2**-32 by the multiply-shift of Lemire 2019)."""
+    high = draw64(seed, step, number) >> np.uint64(32)
+    return np.int64((high * np.uint64(bound)) >> np.uint64(32))
+
+
+@njit(cache=True, inline="always")
+def draw_unit(seed: np.uint64, step: int, number: int) -> float:
+    """A draw from [0, 1) with 53 random bits."""
+    return np.float64(draw64(seed, step, number) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@njit(cache=True)
+def draw_rows(seeds, step, number, bounds):
+    """One draw below ``bounds[b]`` for each seed, shape ``(B,)`` int64; -1 where the bound is 0."""
+    out = np.empty(len(seeds), np.int64)
+    for b in range(len(seeds)):
+        out[b] = draw_below(seeds[b], step, number, bounds[b]) if bounds[b] > 0 else -1
+    return out
+
+
+SPLITS = ("train", "test", "pretrain", "free")
+"""Names of the disjoint quarters of the seed space; the two top bits of a seed say which one it is in."""
+
+
+def seeds_for(split: str, game: str, level: str, count: int, start: int = 0) -> NDArray[np.uint64]:
+    """Seeds ``start`` .. ``start + count - 1`` of a split, shape ``(count,)`` uint64.
+
+    The split sits in the two top bits, so splits cannot overlap; the other 62 bits hash (game, level, index).
+
+    Raises:
+        ConfigError: ``split`` is not one of :data:`SPLITS`.
+    """
+    if split not in SPLITS:
+        raise ConfigError("split", split, "one of " + ", ".join(SPLITS))
+    stem = hashlib.blake2b(f"{game}/{level}".encode(), digest_size=8).digest()
+    base = np.uint64(int.from_bytes(stem, "little"))
+    index = np.arange(start, start + count, dtype=np.uint64)
+    low = _mix_array(base ^ _mix_array(index)) & np.uint64((1 << 62) - 1)
+    return low | np.uint64(SPLITS.index(split) << 62)
+
+
+def split_of(seed: int) -> str:
+    """The split that a seed belongs to."""
+    return SPLITS[int(seed) >> 62]
+
+
+def _mix_array(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    with np.errstate(over="ignore"):
+        x = x + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+# ---------------------------------------------------------------------------------------------------------- values
+_MAGIC = b"VLMG"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """A batch of ``B`` games under one level; a value, never changed in place.
+
+    Games subclass it to document the encoding of ``board`` and to add arrays. Every field but ``level`` is an array
+    whose first axis is ``B``.
+    """
+
+    level: Level
+    board: NDArray[np.uint8]  # (B, rows, cols) uint8, encoding stated by the game
+    score: NDArray[np.int64]  # (B,) raw score so far (2048: sum of merges; Shisen-Sho: pairs; Swap: points)
+    steps: NDArray[np.int64]  # (B,) turns so far, turns without an action included
+    terminated: NDArray[np.bool_]  # (B,) the rules ended the game
+    seed: NDArray[np.uint64]  # (B,) key of all future luck
+
+    @property
+    def truncated(self) -> NDArray[np.bool_]:
+        """``(B,)`` bool: the turn limit was reached and the rules had not ended the game before."""
+        limit = self.level.max_steps
+        return ~self.terminated & (self.steps >= limit) if limit else np.zeros(len(self), bool)
+
+    @property
+    def ended(self) -> NDArray[np.bool_]:
+        """``(B,)`` bool: no further turn is played."""
+        return self.terminated | self.truncated
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The array fields by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "level"}
+
+    def __getitem__(self, rows: int | slice | Sequence[int] | NDArray[Any]) -> Self:
+        """Some rows as a new State (an int keeps the batch axis, with ``B = 1``)."""
+        if isinstance(rows, (int, np.integer)):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(f"row {rows} of a batch of {len(self)}")
+            rows = [int(rows)]
+        return replace(self, **{k: np.array(v[rows]) for k, v in self.arrays().items()})
+
+    def repeat(self, n: int) -> Self:
+        """Each row ``n`` times in a row: the fork. Shape ``(B * n, ...)``; equal answers will meet equal luck."""
+        return replace(self, **{k: np.repeat(v, n, axis=0) for k, v in self.arrays().items()})
+
+    def with_new_luck(self, salt: int = 0) -> Self:
+        """The same games with other future luck for every row (``salt`` and row number choose it); the split is kept."""
+        keep = self.seed & np.uint64(3 << 62)
+        rows = _mix_array(np.arange(len(self), dtype=np.uint64) ^ _mix_array(np.full(1, salt, np.int64).view(np.uint64)))
+        return replace(self, seed=(_mix_array(self.seed ^ rows) & np.uint64((1 << 62) - 1)) | keep)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        mine, theirs = self.arrays(), other.arrays()  # type: ignore[attr-defined]
+        return self.level == other.level and all(np.array_equal(mine[k], theirs[k]) for k in mine)  # type: ignore[attr-defined]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_bytes(self, game: Game) -> bytes:
+        """Serialise: magic, format number, JSON header (game, version, level, shapes), raw little-endian arrays."""
+        arrays = self.arrays()
+        header = {
+            "game": game.name,
+            "version": game.version,
+            "level": asdict(self.level),
+            "arrays": [[k, v.dtype.newbyteorder("<").str, list(v.shape)] for k, v in arrays.items()],
+        }
+        head = json.dumps(header, separators=(",", ":")).encode()
+        body = b"".join(np.ascontiguousarray(v, v.dtype.newbyteorder("<")).tobytes() for v in arrays.values())
+        return _MAGIC + struct.pack("<HI", _FORMAT, len(head)) + head + body
+
+
+def concat(states: Sequence[State]) -> State:
+    """Join batches of one game and level along the batch axis.
+
+    Raises:
+        StateError: there is none, or games or levels differ.
+    """
+    if not states:
+        raise StateError("concat needs at least one state")
+    first = states[0]
+    for s in states[1:]:
+        if type(s) is not type(first) or s.level != first.level:
+            raise StateError(f"cannot join {type(s).__name__} {s.level} with {type(first).__name__} {first.level}")
+    return replace(first, **{k: np.concatenate([getattr(s, k) for s in states]) for k in first.arrays()})
+
+
+def read_header(data: bytes) -> tuple[dict[str, Any], int]:
+    """The JSON header of serialised state bytes and the offset of the arrays.
+
+    Raises:
+        StateError: not such bytes, or written by a later format.
+    """
+    if len(data) < 10 or data[:4] != _MAGIC:
+        raise StateError("not a serialised vlmgym state (wrong first bytes)")
+    form, size = struct.unpack("<HI", data[4:10])
+    if form != _FORMAT:
+        raise StateError(f"state format {form}: this version reads format {_FORMAT}")
+    try:
+        header = json.loads(data[10 : 10 + size])
+    except ValueError as error:
+        raise StateError(f"damaged state header: {error}") from error
+    return header, 10 + size
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one turn did, per row."""
+
+    gain: NDArray[np.int64]  # (B,) raw score gained; > 0 means that the move did something (the paper's +1)
+    changed: NDArray[np.bool_]  # (B,) the board changed
+    terminated: NDArray[np.bool_]  # (B,) the rules have ended the game (now or before)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is to be seen: symbols on a grid. The only source of pixels and of the truth text."""
+
+    symbols: NDArray[np.int16]  # (B, rows, cols), indices into names
+    names: tuple[str, ...]  # the text of each symbol, e.g. "0", "2", "4" or "red circle"; index 0 is the empty cell
+    kind: str  # "number" or "shape": which skins can draw it
+
+    def text(self, row: int) -> str:
+        """The truth text of one row: board rows on lines, cells joined by ``|``."""
+        return "\n".join("|".join(self.names[s] for s in line) for line in self.symbols[row].tolist())
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An answer read: an action id, or no action and the reason."""
+
+    action: int  # id, or NO_ACTION
+    problem: str = ""  # "" if there is an action; else "not_a_move", "out_of_range", "same_cell", "not_adjacent"
+
+
+# ------------------------------------------------------------------------------------------------------------ game
+class Game(ABC):
+    """The rules of one game: no pictures, no learning, no global state. All batched methods take a State of ``B`` rows."""
+
+    name: ClassVar[str]
+    """Identifier used in commands and traces, e.g. ``"2048"``."""
+    version: ClassVar[int]
+    """Raised when a rule changes, so that traces of other rules are refused."""
+    Level: ClassVar[type[Level]]
+    State: ClassVar[type[State]] = State
+    LEVELS: ClassVar[Mapping[str, Level]]
+    """Named levels: ``easy``, ``normal``, ``hard`` and each reading of the paper's protocol (``paper...``)."""
+
+    def level(self, name: str | Level = "normal", **overrides: Any) -> Level:
+        """A named level (or a Level), with single fields overridden.
+
+        Raises:
+            ConfigError: unknown name, unknown field, or a value out of range.
+        """
+        if isinstance(name, str):
+            if name not in self.LEVELS:
+                raise ConfigError(f"level of {self.name}", name, "one of " + ", ".join(self.LEVELS))
+            name = self.LEVELS[name]
+        if type(name) is not self.Level:
+            raise ConfigError(f"level of {self.name}", name, f"a {self.Level.__name__}")
+        return name.override(**overrides) if overrides else name
+
+    @abstractmethod
+    def n_actions(self, level: Level) -> int:
+        """Number of action ids, ``A``."""
+
+    @abstractmethod
+    def reset(self, level: Level, seeds: NDArray[np.uint64]) -> State:
+        """Fresh games, one per seed (``(B,)`` uint64)."""
+
+    @abstractmethod
+    def legal(self, state: State) -> NDArray[np.bool_]:
+        """``(B, A)``: the actions that change the board; all False where the game has ended."""
+
+    def successes(self, state: State) -> NDArray[np.bool_]:
+        """``(B, A)``: the actions with a gain, i.e. with the paper's reward +1; by default the legal ones."""
+        return self.legal(state)
+
+    def step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
+        """Play one turn in every row; ended rows pass through unchanged with gain 0.
+
+        Args:
+            state: ``B`` games; left untouched.
+            actions: ``(B,)`` action ids, or :data:`NO_ACTION`.
+
+        Raises:
+            ActionError: wrong shape, or an id outside ``-1 .. A - 1``.
+        """
+        actions = np.asarray(actions)
+        if actions.shape != (len(state),) or actions.dtype.kind not in "iu":
+            raise ActionError(f"actions of shape {actions.shape}, {actions.dtype}: allowed are ({len(state)},) integers")
+        count = self.n_actions(state.level)
+        if len(actions) and (actions.min() < NO_ACTION or actions.max() >= count):
+            bad = actions[(actions < NO_ACTION) | (actions >= count)][0]
+            raise ActionError(f"action {bad} of {self.name}: allowed are 0 to {count - 1}, or -1 for no action")
+        new, outcome = self._step(state, actions.astype(np.int64))
+        over = new.terminated & ~state.terminated
+        if not state.level.restart or not over.any():
+            return new, outcome
+        rows = np.flatnonzero(over)
+        with np.errstate(over="ignore"):
+            seeds = _mix_array(_mix_array(new.seed[rows]) ^ ~new.steps[rows].view(np.uint64))
+        fresh, board = self.reset(state.level, seeds), new.board.copy()
+        board[rows] = fresh.board
+        new = replace(new, board=board, terminated=np.zeros(len(new), bool))
+        return new, replace(outcome, terminated=new.terminated)
+
+    @abstractmethod
+    def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
+        """The rules of :meth:`step`, on checked actions."""
+
+    @abstractmethod
+    def scene(self, state: State) -> Scene:
+        """What is to be seen of each row."""
+
+    @abstractmethod
+    def from_symbols(self, level: Level, symbols: NDArray[np.int16]) -> State:
+        """Playable states with the given scenes (score 0, turn 0, seed 0): to replay a move on a *described* board.
+
+        Args:
+            level: the level.
+            symbols: ``(B, rows, cols)``, as in :class:`Scene`.
+        """
+
+    @abstractmethod
+    def oracle(self, state: State) -> NDArray[np.float64]:
+        """``(B, A)`` value of each action, NaN where illegal; it knows the board, never the luck to come."""
+
+    @abstractmethod
+    def encode(self, level: Level, action: int) -> str:
+        """The canonical text of an action."""
+
+    @abstractmethod
+    def decode(self, level: Level, text: str) -> Decoded:
+        """Read the text of an answer; anything but a clearly stated action of this level is no action with a reason."""
+
+    @abstractmethod
+    def rules(self, level: Level) -> str:
+        """The rules, for a player who sees the picture (a few sentences)."""
+
+    @abstractmethod
+    def answer_format(self, level: Level) -> str:
+        """What belongs into ``<answer>``: a sentence with an example."""
+
+    @abstractmethod
+    def explain(self, state: State, row: int, action: int) -> str:
+        """One short phrase on what ``action`` does in ``row``, from its actual outcome; for a teacher's reasoning."""
+
+    @abstractmethod
+    def candidates(self, state: State, row: int) -> list[int]:
+        """The few actions that a careful player would weigh in ``row``, in reading order; may hold illegal ones."""
+
+    def from_bytes(self, data: bytes) -> State:
+        """Read back what :meth:`State.to_bytes` wrote.
+
+        Raises:
+            StateError: other game, other rules version, or damaged bytes.
+        """
+        header, offset = read_header(data)
+        if header["game"] != self.name or header["version"] != self.version:
+            raise StateError(
+                f"a state of {header['game']} version {header['version']}: this is {self.name} version {self.version}"
+            )
+        level = self.Level.parse(header["level"])
+        names = [f.name for f in fields(self.State) if f.name != "level"]
+        if [a[0] for a in header["arrays"]] != names:
+            raise StateError(f"arrays {[a[0] for a in header['arrays']]}: allowed are {names}")
+        arrays: dict[str, NDArray[Any]] = {}
+        for key, kind, shape in header["arrays"]:
+            dtype = np.dtype(kind)
+            size = dtype.itemsize * int(np.prod(shape))
+            if offset + size > len(data):
+                raise StateError(f"damaged state: {key} is cut off")
+            arrays[key] = np.frombuffer(data, dtype, int(np.prod(shape)), offset).reshape(shape).astype(dtype.newbyteorder("="))
+            offset += size
+        if offset != len(data):
+            raise StateError(f"damaged state: {len(data) - offset} bytes too many")
+        return self.State(level=level, **arrays)

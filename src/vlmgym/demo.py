@@ -1,0 +1,193 @@
+"""The main job on two CPU cores: evaluate, train G0 and G1, evaluate again, compare, report. Every stage can be stopped.
+
+The two training branches run side by side as two processes of one thread each; on two cores that is about one and a half
+times as fast as one after the other with two threads.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+import vlmgym
+from vlmgym.core import VlmGymError
+from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.players.base import Player
+from vlmgym.players.simple import Oracle, Random
+from vlmgym.players.teacher import Teacher
+from vlmgym.report import write_report
+from vlmgym.tasks import Task
+from vlmgym.trace import revision
+from vlmgym.train.recipe import Recipe, read_metrics, read_recipe, recipe_path
+
+STATES = 400
+"""Held-out states of each game in the evaluations."""
+
+
+class StageError(VlmGymError):
+    """A training process failed; the message names its log."""
+
+
+def run_demo(out: Path, quick: bool = False) -> int:
+    """Run whatever is not done yet under ``out``; prints the table and the path of ``report.html``.
+
+    Args:
+        out: folder of the demo.
+        quick: two steps and eight states, to check the path.
+
+    Returns:
+        0.
+    """
+    begin = time.time()
+    out.mkdir(parents=True, exist_ok=True)
+    small = ["grpo.steps=2", "grpo.batch=16", "checks.states=4"]
+    g0 = read_recipe(recipe_path("tiny/g0"), small if quick else [])
+    g1 = read_recipe(recipe_path("tiny/g1"), [*small, "cold_start.states=32"] if quick else [])
+    assert g1.cold_start is not None
+    tasks, states = g0.tasks, 8 if quick else STATES
+    how = Evaluation(episodes=states, turns=1, start="walk")
+
+    _say(1, 5, f"evaluate random, oracle, teacher and base on {states} held-out states of each game")
+    for player in (Random(), Oracle(), Teacher(g1.cold_start.teacher_error)):
+        _evaluate(out, tasks, how, player.name, lambda _, p=player: p)  # type: ignore[misc]
+    _evaluate(out, tasks, how, "base", _local("tiny", "base", g0))
+
+    _say(2, 5, "train G0 (GRPO), and at the same time")
+    _say(3, 5, "the cold start on the teacher's answers (SFT), then G1 (the same GRPO)")
+    _train({"g0": g0, "g1": g1}, out)
+
+    _say(4, 5, "evaluate G0, cold start and G1 on the same states")
+    for name, folder in (("g0", "g0/final"), ("cold", "g1/cold"), ("g1", "g1/final")):
+        _evaluate(out, tasks, how, name, _local(str((out / folder).resolve()), name, g0))
+
+    _say(5, 5, "write the report")
+    meta = _meta(out, g0, g1, how, time.time() - begin)
+    (out / "demo.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+    page = write_report(out)
+    sys.stdout.write(results_table(out, tasks) + f"\nreport: {page.resolve()}\n")
+    return 0
+
+
+def _say(stage: int, of: int, text: str) -> None:
+    sys.stderr.write(f"[{stage}/{of}] {text}\n")
+    sys.stderr.flush()
+
+
+def _local(model: str, name: str, recipe: Recipe) -> Callable[[Task], Player]:
+    """A maker of local players that loads the model once, when it is first needed."""
+    loaded: list[Any] = []
+
+    def make(task: Task) -> Player:
+        from vlmgym.players.local import LocalPlayer
+        from vlmgym.train.model import banned_tokens, load
+
+        if not loaded:
+            loaded.extend(load(model))
+        limit = recipe.grpo.max_new_tokens if recipe.grpo else 512
+        banned = banned_tokens(*loaded)
+        return LocalPlayer(
+            *loaded, name=name, look=task.look, style=task.prompt, banned=banned, max_new_tokens=limit, batch=100
+        )
+
+    return make
+
+
+def _evaluate(
+    out: Path, tasks: tuple[Task, ...], how: Evaluation, name: str, make: Callable[[Task], Player]
+) -> None:
+    for task in tasks:
+        folder = out / "eval" / name / task.game
+        if not (folder / "summary.json").exists():
+            evaluate(make(task), task, how, folder)
+
+
+def _train(recipes: dict[str, Recipe], out: Path) -> None:
+    """Run unfinished training runs side by side, with one bar each, fed by their ``metrics.jsonl``."""
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    bars: dict[str, Any] = {}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    for position, (name, recipe) in enumerate(recipes.items()):
+        if (out / name / "final" / "config.json").exists():
+            continue
+        spec = out / f"{name}.yaml"
+        spec.write_text(json.dumps(recipe.to_dict(), indent=1), encoding="utf-8")  # JSON is YAML
+        call = [sys.executable, "-m", "vlmgym.cli", "train", str(spec), "--out", str(out / name)]
+        with (out / f"{name}.log").open("ab") as log:
+            running[name] = subprocess.Popen(call, stdout=log, stderr=log, env=environment)
+        total = (_sft_steps(recipe) if recipe.cold_start else 0) + (recipe.grpo.steps if recipe.grpo else 0)
+        bars[name] = tqdm(total=total, desc=name, unit="step", position=position, file=sys.stderr, smoothing=0.1)
+    try:
+        while running:
+            time.sleep(1)
+            for name, process in list(running.items()):
+                _refresh(bars[name], out / name / "metrics.jsonl")
+                if process.poll() is not None:
+                    del running[name]
+                    if process.returncode:
+                        raise StageError(f"training {name} failed with status {process.returncode}: see {out / name}.log")
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
+        for bar in bars.values():
+            bar.close()
+
+
+def _sft_steps(recipe: Recipe) -> int:
+    assert recipe.cold_start is not None
+    rows = recipe.cold_start.states * len(recipe.tasks)
+    return recipe.sft.steps or -(-rows * recipe.sft.epochs // (recipe.sft.batch * recipe.sft.accumulate))
+
+
+def _refresh(bar: Any, path: Path) -> None:
+    lines = [line for line in read_metrics(path) if "loss" in line or "reward" in line]
+    if len(lines) != bar.n:
+        last = lines[-1] if lines else {}
+        shown = {k: f"{last[k]:.2f}" for k in ("reward", "success", "p_acc", "loss") if k in last}
+        bar.set_postfix({"stage": last.get("stage", ""), **shown}, refresh=False)
+        bar.update(len(lines) - bar.n)
+
+
+def _meta(out: Path, g0: Recipe, g1: Recipe, how: Evaluation, seconds: float) -> dict[str, Any]:
+    """What was run, for the report; seconds of several calls add up."""
+    from importlib.metadata import version
+
+    before = json.loads((out / "demo.json").read_text(encoding="utf-8")) if (out / "demo.json").exists() else {}
+    packages = ("torch", "transformers", "trl", "numpy", "numba", "pillow", "gymnasium")
+    return {
+        "command": "make demo",
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "minutes": round(before.get("minutes", 0.0) + seconds / 60, 1),
+        "vlmgym": f"{vlmgym.__version__} ({revision()})",
+        "versions": ", ".join(f"{p} {version(p)}" for p in packages),
+        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+        "held-out states": f"{how.episodes} of each game, test split, seeds from number {how.first}",
+        "training seed": g0.grpo.seed if g0.grpo else 0,
+        "teacher": f"scripted, oracle move with error rate {g1.cold_start.teacher_error if g1.cold_start else 0}",
+        "answers": "greedy decoding",
+    }
+
+
+def results_table(out: Path, tasks: tuple[Task, ...]) -> str:
+    """Success (share of held-out states where the move does something) with 95 % intervals, players by games."""
+    names = ("random", "base", "g0", "cold", "g1", "teacher", "oracle")
+    lines = [f"{'success':<10}" + "".join(f"{t.game:>26}" for t in tasks)]
+    for name in names:
+        cells = []
+        for task in tasks:
+            metrics = json.loads((out / "eval" / name / task.game / "summary.json").read_text(encoding="utf-8"))["metrics"]
+            one = metrics["success"]
+            cells.append(f"{one['mean']:>12.3f} [{one['low']:.3f}, {one['high']:.3f}]"[-26:].rjust(26))
+        lines.append(f"{name:<10}" + "".join(cells))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Who acts: every player maps states to reply texts."""

@@ -1,0 +1,82 @@
+"""Any image-text model of Transformers as a player, batched, on CPU or GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from PIL import Image
+
+from vlmgym import prompt
+from vlmgym.core import Game, State
+from vlmgym.players.base import Player
+from vlmgym.render import Look, get_look, render
+
+
+class LocalPlayer(Player):
+    """Draws the picture, asks the model, returns its text.
+
+    Args:
+        model: an image-text model.
+        processor: its processor (left padding).
+        name: shown in tables.
+        look: look of the pictures.
+        style: prompt style, see :func:`vlmgym.prompt.prompt_text`.
+        banned: token ids that are never generated.
+        max_new_tokens: length limit of a reply.
+        temperature: 0 = greedy; else sampled at this temperature, seeded by ``seed``.
+        batch: states asked at once.
+        seed: of the sampling.
+        progress: called with the number of states answered after each batch.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        name: str,
+        look: str | Look,
+        style: str = "full",
+        banned: Sequence[int] = (),
+        max_new_tokens: int = 512,
+        temperature: float = 0.0,
+        batch: int = 32,
+        seed: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.model, self.processor, self.name = model, processor, name
+        self.look, self.style, self.banned = get_look(look), style, list(banned)
+        self.max_new_tokens, self.temperature, self.batch = max_new_tokens, temperature, batch
+        self.seed, self.progress = seed, progress
+        self._calls = 0
+
+    def reply(self, game: Game, state: State) -> list[str]:
+        """See :class:`Player`."""
+        import torch
+
+        was_training = self.model.training
+        self.model.eval()
+        out: list[str] = []
+        text = self.processor.apply_chat_template(
+            prompt.messages(prompt.prompt_text(game, state.level, self.style)), add_generation_prompt=True, tokenize=False
+        )
+        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "do_sample": self.temperature > 0}
+        if self.temperature > 0:
+            options |= {"temperature": self.temperature, "top_k": 0, "top_p": 1.0}
+        if self.banned:
+            options["suppress_tokens"] = self.banned
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(self.seed * 1_000_003 + self._calls)
+            for start in range(0, len(state), self.batch):
+                part = state[start : start + self.batch]
+                frames = [Image.fromarray(frame) for frame in render(game, part, self.look)]
+                inputs = self.processor(text=[text] * len(frames), images=frames, return_tensors="pt", padding=True)
+                inputs = inputs.to(self.model.device)
+                tokens = self.model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
+                out += self.processor.batch_decode(tokens, skip_special_tokens=True)
+                if self.progress:
+                    self.progress(len(frames))
+        self._calls += 1
+        self.model.train(was_training)
+        return out

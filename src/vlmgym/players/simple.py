@@ -1,0 +1,98 @@
+"""Players without a model: random, random-legal, greedy, oracle, and scripted replies for tests.
+
+All but ``scripted`` describe the true board, so their perception is perfect by construction.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from vlmgym import prompt
+from vlmgym.core import NO_ACTION, Game, State
+from vlmgym.players.base import Player, player_rng
+
+
+class _Chooser(Player):
+    """A player that picks an action id and writes it into a well-formed reply."""
+
+    def __init__(self, salt: int = 0) -> None:
+        self.salt = salt
+
+    @abstractmethod
+    def choose(self, game: Game, state: State) -> Sequence[int]:
+        """An action id (or NO_ACTION) for each row."""
+
+    def reply(self, game: Game, state: State) -> list[str]:
+        """See :class:`Player`."""
+        boards, out = prompt.truth(game, state), []
+        for board, action in zip(boards, self.choose(game, state), strict=True):
+            answer = game.encode(state.level, int(action)) if action != NO_ACTION else "none"
+            out.append(prompt.write_reply(board, self.name, answer))
+        return out
+
+
+class Random(_Chooser):
+    """Uniform over all actions, legal or not."""
+
+    name = "random"
+
+    def choose(self, game: Game, state: State) -> list[int]:
+        """See base."""
+        count = game.n_actions(state.level)
+        return [int(player_rng(self.salt, state, row).integers(count)) for row in range(len(state))]
+
+
+class RandomLegal(_Chooser):
+    """Uniform over the legal actions."""
+
+    name = "random-legal"
+
+    def choose(self, game: Game, state: State) -> list[int]:
+        """See base."""
+        legal = [np.flatnonzero(mask) for mask in game.legal(state)]
+        return [
+            int(player_rng(self.salt, state, row).choice(ids)) if len(ids) else NO_ACTION for row, ids in enumerate(legal)
+        ]
+
+
+class Greedy(_Chooser):
+    """The legal action with the largest gain of this turn; it tries each on a fork with other luck, so it knows no future."""
+
+    name = "greedy"
+
+    def choose(self, game: Game, state: State) -> list[int]:
+        """See base."""
+        rows, actions = np.nonzero(game.legal(state))
+        gains = np.full((len(state), game.n_actions(state.level)), -1, np.int64)
+        gains[rows, actions] = game.step(state[rows].with_new_luck(self.salt), actions)[1].gain
+        return [int(g.argmax()) if g.max() >= 0 else NO_ACTION for g in gains]
+
+
+class Oracle(_Chooser):
+    """The action with the largest oracle value."""
+
+    name = "oracle"
+
+    def choose(self, game: Game, state: State) -> list[int]:
+        """See base."""
+        return [NO_ACTION if np.isnan(v).all() else int(np.nanargmax(v)) for v in game.oracle(state)]
+
+
+class Scripted(Player):
+    """Fixed replies: a text for every turn, texts in turn order, or a function of (game, one-row state)."""
+
+    name = "scripted"
+
+    def __init__(self, replies: str | Sequence[str] | Callable[[Game, State], str]) -> None:
+        self.replies = replies
+
+    def reply(self, game: Game, state: State) -> list[str]:
+        """See :class:`Player`."""
+        if callable(self.replies):
+            return [self.replies(game, state[row]) for row in range(len(state))]
+        if isinstance(self.replies, str):
+            return [self.replies] * len(state)
+        return [self.replies[int(step) % len(self.replies)] for step in state.steps]

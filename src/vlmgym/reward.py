@@ -1,0 +1,138 @@
+"""What a reply is worth: reward terms, weights and error attribution, from one judgement of (state, reply)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmgym import prompt
+from vlmgym.core import NO_ACTION, Game, Settings, State, setting
+
+
+@dataclass(frozen=True)
+class Weights(Settings):
+    """Weights of the reward terms; the defaults are the paper's main runs (game + format)."""
+
+    game: float = setting(1.0, "+1 if the move did something (2048: a merge), else -1", -100, 100)
+    format: float = setting(1.0, "1 if the reply is well formed, else 0", -100, 100)
+    perception: float = setting(0.0, "1 if the description equals the board, else 0", -100, 100)
+    cells: float = setting(0.0, "share of the cells described correctly, 0 to 1", -100, 100)
+    regret: float = setting(0.0, "minus the normalised regret to the oracle, -1 to 0; no or an illegal action: -1", -100, 100)
+
+    def total(self, terms: dict[str, float]) -> float:
+        """The weighted sum of the terms."""
+        return sum(weight * terms[name] for name, weight in asdict(self).items())
+
+
+class Fault(StrEnum):
+    """Whose fault a failed turn is."""
+
+    NONE = "none"  # the move did something
+    FORMAT = "format"  # no action could be read
+    PERCEPTION = "perception"  # the move would have worked on the board as described
+    REASONING = "reasoning"  # the description is right, the move is not
+    BOTH = "both"  # the description is wrong, and the move fails even there
+    UNAVOIDABLE = "unavoidable"  # no action of this board does anything
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that is known of a turn, once its reply is read and played."""
+
+    reply: prompt.Reply
+    seen: prompt.Perception
+    gain: int
+    changed: bool
+    terms: dict[str, float]  # game, format, perception, cells, regret
+    fault: Fault
+    p_acc: bool  # the description equals the board
+    oracle_value: float  # of the chosen action; NaN if illegal or none
+    oracle_best: float  # of the best action; NaN if there is none
+    oracle_action: int  # a best action, or NO_ACTION
+
+
+def judge(
+    game: Game, state: State, replies: Sequence[str], mode: str = "strict", oracle: bool = True
+) -> tuple[State, list[Judgement]]:
+    """Read the replies, play them, and say what each is worth.
+
+    Args:
+        game: the game.
+        state: ``B`` states, none ended; a fork with several replies to one state is ``state.repeat(n)``.
+        replies: ``B`` texts.
+        mode: see :func:`vlmgym.prompt.parse`.
+        oracle: also compute oracle values; without, they are NaN and the regret term is 0.
+
+    Returns:
+        The states after the turn, and ``B`` judgements.
+    """
+    scene, level = game.scene(state), state.level
+    read = [prompt.parse(game, level, text, mode) for text in replies]
+    seen = [prompt.read_perception(r.perception, scene) for r in read]
+    actions = np.array([r.action for r in read], np.int64)
+    after, outcome = game.step(state, actions)
+    good = outcome.gain > 0
+    values = game.oracle(state) if oracle else None
+    described = _replay(game, state, actions, good, seen)
+    possible = np.ones(len(state), bool)
+    if not good.all():
+        failed = np.flatnonzero(~good)
+        possible[failed] = game.successes(state[failed]).any(axis=1)
+    out = []
+    for i, (reply, see) in enumerate(zip(read, seen, strict=True)):
+        truth = scene.symbols[i]
+        exact = see.exact(truth)
+        value, best, best_action, regret = _oracle_terms(None if values is None else values[i], int(actions[i]))
+        terms = {
+            "game": 1.0 if good[i] else -1.0,
+            "format": float(reply.well_formed),
+            "perception": float(exact),
+            "cells": see.accuracy(truth),
+            "regret": -regret,
+        }
+        fault = _fault(bool(good[i]), reply.action, exact, bool(described[i]), bool(possible[i]))
+        gain, changed = int(outcome.gain[i]), bool(outcome.changed[i])
+        out.append(Judgement(reply, see, gain, changed, terms, fault, exact, value, best, best_action))
+    return after, out
+
+
+def _replay(
+    game: Game, state: State, actions: NDArray[np.int64], good: NDArray[np.bool_], seen: Sequence[prompt.Perception]
+) -> NDArray[np.bool_]:
+    """Which failed actions do something on the board as it was described."""
+    works = np.zeros(len(state), bool)
+    rows = [i for i in range(len(state)) if not good[i] and actions[i] != NO_ACTION and (seen[i].symbols >= 0).any()]
+    if rows:
+        boards = np.stack([np.maximum(seen[i].symbols, 0) for i in rows])
+        works[rows] = game.step(game.from_symbols(state.level, boards), actions[rows])[1].gain > 0
+    return works
+
+
+def _fault(good: bool, action: int, exact: bool, works_as_described: bool, possible: bool) -> Fault:
+    if good:
+        return Fault.NONE
+    if action == NO_ACTION:
+        return Fault.FORMAT
+    if not possible:
+        return Fault.UNAVOIDABLE
+    if works_as_described:
+        return Fault.PERCEPTION
+    return Fault.REASONING if exact else Fault.BOTH
+
+
+def _oracle_terms(values: NDArray[np.float64] | None, action: int) -> tuple[float, float, int, float]:
+    """(value of the action, best value, best action, regret in 0..1: 0 = best, 1 = worst legal, illegal or none)."""
+    if values is None:
+        return float("nan"), float("nan"), NO_ACTION, 0.0
+    if np.isnan(values).all():
+        return float("nan"), float("nan"), NO_ACTION, 0.0
+    best_action = int(np.nanargmax(values))
+    best, worst = float(values[best_action]), float(np.nanmin(values))
+    value = float(values[action]) if action != NO_ACTION else float("nan")
+    if np.isnan(value):
+        return value, best, best_action, 1.0
+    return value, best, best_action, (best - value) / (best - worst) if best > worst else 0.0

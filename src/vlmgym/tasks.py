@@ -1,0 +1,59 @@
+"""What is asked: a game, its level and look, the prompt style, and where the states come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vlmgym import prompt
+from vlmgym.core import ConfigError, Game, Level, Settings, State, concat, seeds_for, setting
+from vlmgym.games import get_game
+from vlmgym.render import Look, get_look
+from vlmgym.rollout import walk
+
+
+@dataclass(frozen=True)
+class Task(Settings):
+    """One game of a run: what is played, how it looks, and which states are asked about."""
+
+    game: str = setting("2048", "name of the game")
+    level: str = setting("normal", "name of the level")
+    look: str = setting("clean", "name of the look")
+    weight: float = setting(1.0, "share of the rows, relative to the other tasks", 0.0, 1e6)
+    walk_min: int = setting(0, "fewest moves of the random walk to a state", 0, 100_000)
+    walk_max: int = setting(100, "most moves of the random walk to a state", 0, 100_000)
+    walk_legal: bool = setting(False, "walk by legal moves only (the paper: any moves)")
+    prompt: str = setting("full", "prompt style", choices=prompt.STYLES)
+
+    def __post_init__(self) -> None:
+        """Check the names and the order of the walk bounds as well."""
+        super().__post_init__()
+        get_game(self.game).level(self.level)
+        get_look(self.look)
+        if self.walk_max < self.walk_min:
+            raise ConfigError("Task.walk_max", self.walk_max, f"at least walk_min = {self.walk_min}")
+
+    def rules(self) -> tuple[Game, Level, Look]:
+        """The game, level and look that the names stand for."""
+        game = get_game(self.game)
+        return game, game.level(self.level), get_look(self.look)
+
+    def states(self, split: str, count: int, start: int = 0) -> State:
+        """``count`` states in which some action succeeds, after a random walk; seeds ``start`` onwards of the split.
+
+        Seeds whose walk ends where nothing can succeed are passed over, so that every state asks a question.
+        """
+        game, level, _ = self.rules()
+        found: list[State] = []
+        have, at = 0, start * 4
+        while have < count:
+            seeds = seeds_for(split, self.game, self.level, 2 * (count - have) + 8, at)
+            at += len(seeds)
+            spread = self.walk_max - self.walk_min + 1
+            steps = self.walk_min + (seeds >> np.uint64(7)) % np.uint64(spread)
+            state = walk(game, level, seeds, steps.astype(np.int64), self.walk_legal)
+            state = state[game.successes(state).any(axis=1)]
+            found.append(state[: count - have])
+            have += len(found[-1])
+        return concat(found)

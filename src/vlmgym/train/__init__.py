@@ -1,0 +1,1 @@
+"""Training: data, supervised cold start, GRPO, and the embedded tiny model."""

@@ -1,0 +1,106 @@
+"""Loading any image-text model of Transformers, the embedded one included, and the settings that trainers share."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlmgym.core import ConfigError, Settings, VlmGymError, setting
+
+TINY = "tiny"
+"""The name of the embedded model."""
+
+
+class MissingExtra(VlmGymError, ImportError):
+    """A part needs packages that are not installed; the message holds the install line."""
+
+
+def need(extra: str, *modules: str) -> None:
+    """Check that the packages of an extra are there.
+
+    Raises:
+        MissingExtra: with the exact install line.
+    """
+    import importlib.util
+
+    missing = [m for m in modules if importlib.util.find_spec(m) is None]
+    if missing:
+        raise MissingExtra(f"{', '.join(missing)} not installed: this needs  pip install 'vlmgym[{extra}]'")
+
+
+def model_path(name: str) -> str:
+    """The path of a model: the embedded one for ``"tiny"``, else the name itself (a folder or a hub name).
+
+    Raises:
+        ConfigError: the name looks like a folder that does not exist.
+    """
+    if name == TINY:
+        return str(importlib.resources.files("vlmgym") / "models" / "tiny")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        path = Path(name).expanduser()
+        if not (path / "config.json").is_file():
+            raise ConfigError("model", name, "'tiny', a hub name, or a folder with a saved model (config.json)")
+        return str(path)
+    return name
+
+
+def load(name: str, dtype: str = "float32", device: str = "cpu") -> tuple[Any, Any]:
+    """Model and processor, through the AutoClasses.
+
+    Args:
+        name: see :func:`model_path`.
+        dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        device: where the model is put.
+
+    Raises:
+        MissingExtra: torch or transformers are not installed.
+    """
+    need("train", "torch", "transformers")
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils import logging as hf_logging
+
+    hf_logging.set_verbosity_error()
+    path = model_path(name)
+    if os.path.isdir(path):
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    processor = AutoProcessor.from_pretrained(path, padding_side="left")
+    model = AutoModelForImageTextToText.from_pretrained(path, dtype=getattr(torch, dtype))
+    return model.to(device), processor
+
+
+def banned_tokens(model: Any, processor: Any) -> list[int]:
+    """Ids that must never be sampled: image, video and padding tokens (sampling one breaks the next forward pass)."""
+    config, tokenizer = model.config, processor.tokenizer
+    names = ("image_token_id", "image_token_index", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    ids = {getattr(config, n, None) for n in names}
+    if tokenizer.pad_token_id != tokenizer.eos_token_id:
+        ids.add(tokenizer.pad_token_id)
+    return sorted(i for i in ids if isinstance(i, int) and i >= 0)
+
+
+@dataclass(frozen=True)
+class Compute(Settings):
+    """Where and how a trainer computes."""
+
+    device: str = setting("auto", "auto: a GPU if there is one", choices=("auto", "cpu"))
+    threads: int = setting(0, "torch threads on a CPU; 0 = leave", 0, 1024)
+    bf16: bool = setting(False, "train in bfloat16")
+    gradient_checkpointing: bool = setting(False, "recompute activations to save memory")
+
+    def arguments(self) -> dict[str, Any]:
+        """The training arguments that these settings stand for; also sets the thread count."""
+        import torch
+
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        use_cpu = self.device == "cpu" or not torch.cuda.is_available()
+        return {
+            "use_cpu": use_cpu,
+            "bf16": self.bf16,
+            "gradient_checkpointing": self.gradient_checkpointing,
+            "dataloader_pin_memory": not use_cpu,
+        }

@@ -1,0 +1,302 @@
+"""A training run as one YAML file: model, tasks, cold start, GRPO; it can be killed and run again at any time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vlmgym.core import ConfigError, Settings, setting
+from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.players.teacher import Teacher
+from vlmgym.reward import Weights
+from vlmgym.tasks import Task
+from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.model import Compute, banned_tokens, load
+from vlmgym.train.sft import SftSettings, run_sft
+
+
+@dataclass(frozen=True)
+class ColdStart(Settings):
+    """The perception-enhanced cold start: the teacher's answers with the true board in the perception block."""
+
+    states: int = setting(1000, "states of each task, scaled by nothing: every task gets as many", 1, 10_000_000)
+    teacher_error: float = setting(0.3, "probability of a random answer of the scripted teacher", 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Checks(Settings):
+    """Greedy evaluation on held-out states during GRPO."""
+
+    every: int = setting(10, "steps between evaluations; 0 = never", 0, 1_000_000)
+    states: int = setting(64, "held-out states of each task", 1, 1_000_000)
+    first: int = setting(1_000_000, "number of the first of these test seeds: apart from those of the final evaluation", 0, 10**9)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole run; see ``recipes/`` for examples."""
+
+    model: str
+    tasks: tuple[Task, ...]
+    cold_start: ColdStart | None = None
+    sft: SftSettings = field(default_factory=SftSettings)
+    grpo: GrpoSettings | None = None
+    reward: Weights = field(default_factory=Weights)
+    checks: Checks = field(default_factory=Checks)
+    compute: Compute = field(default_factory=Compute)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Recipe:
+        """Build from the mapping of a YAML file.
+
+        Raises:
+            ConfigError: a key is unknown, missing, or a value is out of range; the message names it.
+        """
+        sections: dict[str, type[Settings]] = {
+            "cold_start": ColdStart,
+            "sft": SftSettings,
+            "grpo": GrpoSettings,
+            "reward": Weights,
+            "checks": Checks,
+            "compute": Compute,
+        }
+        for key in values:
+            if key not in (*sections, "model", "tasks"):
+                raise ConfigError(f"recipe.{key}", values[key], "one of " + ", ".join(["model", "tasks", *sections]))
+        model, tasks = values.get("model"), values.get("tasks")
+        if not isinstance(model, str):
+            raise ConfigError("recipe.model", model, "'tiny', a hub name or a folder")
+        if not isinstance(tasks, list) or not tasks:
+            raise ConfigError("recipe.tasks", tasks, "a list with at least one task")
+        parts: dict[str, Any] = {"model": model, "tasks": tuple(Task.parse(t) for t in tasks)}
+        for key, kind in sections.items():
+            if key in values:
+                if not isinstance(values[key] or {}, Mapping):
+                    raise ConfigError(f"recipe.{key}", values[key], "a mapping of settings")
+                parts[key] = kind.parse(values[key] or {})
+        recipe = cls(**parts)
+        if recipe.cold_start is None and recipe.grpo is None:
+            raise ConfigError("recipe", "no stage", "cold_start, grpo, or both")
+        return recipe
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that :meth:`parse` reads back."""
+        return {k: v for k, v in asdict(replace(self, tasks=())).items() if v is not None} | {
+            "tasks": [asdict(t) for t in self.tasks]
+        }
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe: a path, or the name of a bundled one such as ``tiny/g0``.
+
+    Raises:
+        ConfigError: there is neither; the message lists the bundled ones.
+    """
+    bundled = Path(__file__).resolve().parent.parent / "recipes"
+    for path in (Path(name), bundled / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    names = sorted(str(p.relative_to(bundled).with_suffix("")) for p in bundled.rglob("*.yaml"))
+    raise ConfigError("recipe", name, "a file, or one of " + ", ".join(names))
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a YAML recipe and apply ``field=value`` overrides (``grpo.steps=5``, ``tasks.0.level=easy``; values are YAML).
+
+    Raises:
+        ConfigError: the file is no mapping, an override has no ``=``, or names nothing.
+    """
+    import yaml
+
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise ConfigError("recipe", str(path), "a YAML mapping")
+    for text in overrides:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise ConfigError("--set", text, "field=value")
+        target: Any = values
+        *above, last = name.split(".")
+        for part in above:
+            if isinstance(target, list):
+                target = target[_index(name, part, len(target))]
+            else:
+                if target.get(part) is None:
+                    target[part] = {}
+                target = target[part]
+            if not isinstance(target, (dict, list)):
+                raise ConfigError("--set", text, f"a field of the recipe ({part} holds no fields)")
+        target[_index(name, last, len(target)) if isinstance(target, list) else last] = yaml.safe_load(value)
+    return Recipe.parse(values)
+
+
+def _index(name: str, part: str, size: int) -> int:
+    if not part.isdigit() or int(part) >= size:
+        raise ConfigError("--set", name, f"an index 0 to {size - 1} in place of {part}")
+    return int(part)
+
+
+# ----------------------------------------------------------------------------------------------------------- running
+def train(recipe: Recipe, out: Path) -> Path:
+    """Run the stages of a recipe; finished stages are kept, an unfinished one goes on from its last checkpoint.
+
+    Writes ``recipe.json``, ``metrics.jsonl`` (a line a step) and TensorBoard events, ``cold/`` and ``final/`` (models).
+
+    Args:
+        recipe: what to run.
+        out: folder of the run.
+
+    Returns:
+        The folder of the final model.
+
+    Raises:
+        ConfigError: ``out`` holds a run of another recipe.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    stamp, text = out / "recipe.json", json.dumps(recipe.to_dict(), indent=1)
+    if stamp.exists() and stamp.read_text(encoding="utf-8") != text:
+        raise ConfigError("out", str(out), "a new folder, or one with a run of the same recipe (this one holds another)")
+    stamp.write_text(text, encoding="utf-8")
+    current = recipe.model
+    if recipe.cold_start is not None:
+        target = out / "cold"
+        if not (target / "config.json").exists():
+            _cold_start(recipe, recipe.cold_start, current, out, target)
+        current = str(target.resolve())
+    if recipe.grpo is not None:
+        target = out / "final"
+        if not (target / "config.json").exists():
+            _grpo(recipe, recipe.grpo, current, out, target)
+        current = str(target.resolve())
+    return Path(current)
+
+
+def cold_start_rows(tasks: Sequence[Task], cold: ColdStart) -> list[dict[str, Any]]:
+    """Rows of the cold start: each task's states answered by the scripted teacher, tasks interleaved."""
+    from vlmgym.train.data import rows
+
+    teacher = Teacher(cold.teacher_error)
+    lists = []
+    for task in tasks:
+        state = task.states("train", cold.states, 500_000_000)
+        lists.append(rows(task, state, teacher.reply(task.rules()[0], state)))
+    return [row for group in zip(*lists, strict=True) for row in group]
+
+
+def _cold_start(recipe: Recipe, cold: ColdStart, model_name: str, out: Path, target: Path) -> None:
+    data = cold_start_rows(recipe.tasks, cold)
+    model, processor = load(model_name)
+    log = metrics_callback(out, "sft", "loss", recipe.sft.steps or -(-len(data) * recipe.sft.epochs // recipe.sft.batch))
+    trainer = run_sft(model, processor, data, out / "sft", recipe.sft, recipe.compute, [log])
+    _finish(trainer, processor, out / "sft", target)
+
+
+def _grpo(recipe: Recipe, grpo: GrpoSettings, model_name: str, out: Path, target: Path) -> None:
+    model, processor = load(model_name)
+    log = metrics_callback(out, "grpo", "reward", grpo.steps)
+    callbacks = [log]
+    if recipe.checks.every:
+        callbacks.append(_checks_callback(recipe, grpo, processor, log))
+    trainer = run_grpo(model, processor, recipe.tasks, out / "grpo", grpo, recipe.reward, recipe.compute, callbacks)
+    _finish(trainer, processor, out / "grpo", target)
+
+
+def _finish(trainer: Any, processor: Any, checkpoints: Path, target: Path) -> None:
+    """Save the model whole (folder renamed into place last), then drop the checkpoints."""
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    trainer.save_model(str(part))
+    processor.save_pretrained(str(part))
+    part.rename(target)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def metrics_callback(out: Path, stage: str, headline: str, total: int) -> Any:
+    """A callback that logs every step to ``metrics.jsonl`` and TensorBoard, and shows the progress bar."""
+    from torch.utils.tensorboard import SummaryWriter
+    from tqdm import tqdm
+    from transformers import TrainerCallback
+
+    path = out / "metrics.jsonl"
+
+    class Log(TrainerCallback):
+        bar: Any = None
+        board: Any = None
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if not state.is_world_process_zero:
+                return
+            kept = [line for line in read_metrics(path) if line["stage"] != stage or line["step"] <= state.global_step]
+            path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            self.board = SummaryWriter(str(out / "tensorboard" / stage), purge_step=state.global_step + 1)
+            self.bar = tqdm(total=total, initial=state.global_step, desc=f"{out.name} {stage}", unit="step", file=sys.stderr)
+
+        def write(self, step: int, values: Mapping[str, float]) -> None:
+            line = {"stage": stage, "step": step, "time": round(time.time(), 2), **values}
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            for key, value in values.items():
+                self.board.add_scalar(key, value, step)
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            values = {k: float(v) for k, v in (logs or {}).items() if isinstance(v, (int, float))}
+            if headline not in values or not state.is_world_process_zero:
+                return
+            self.write(state.global_step, values)
+            self.bar.set_postfix({headline: f"{values[headline]:.3f}"}, refresh=False)
+            self.bar.update(state.global_step - self.bar.n)
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if self.bar is not None:
+                self.bar.close()
+                self.board.close()
+
+    return Log()
+
+
+def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: Any) -> Any:
+    """A callback that plays held-out states greedily, before the first step and every ``checks.every`` steps."""
+    from transformers import TrainerCallback
+
+    from vlmgym.players.local import LocalPlayer
+
+    how = Evaluation(episodes=recipe.checks.states, turns=1, start="walk", oracle=False, first=recipe.checks.first)
+
+    class Check(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            if state.global_step == 0:
+                self.check(state, model)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            if state.global_step % recipe.checks.every == 0 or state.global_step == grpo.steps:
+                self.check(state, model)
+
+        def check(self, state: Any, model: Any) -> None:
+            if not state.is_world_process_zero:
+                return
+            banned, values = banned_tokens(model, processor), {}
+            for task in recipe.tasks:
+                player = LocalPlayer(
+                    model, processor, name="policy", look=task.look, style=task.prompt, banned=banned,
+                    max_new_tokens=grpo.max_new_tokens, batch=64,
+                )  # fmt: skip
+                metrics = evaluate(player, task, how, progress=False)["metrics"]
+                for key in ("success", "p_acc", "r_acc", "format"):
+                    if metrics[key]["mean"] is not None:
+                        values[f"check/{task.game}/{key}"] = metrics[key]["mean"]
+            log.write(state.global_step, values)
+
+    return Check()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a ``metrics.jsonl``; an unfinished last line is passed over."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]

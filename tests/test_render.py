@@ -1,0 +1,386 @@
+"""Pictures: the same bytes everywhere, nothing in them but the board, and every symbol told apart."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlmgym import core, render
+from vlmgym.games import GAMES
+from vlmgym.games.game2048 import Game2048
+from vlmgym.render import LOOKS, Look, frame_size, get_look, tile_boxes
+from vlmgym.render import render as draw
+
+COLOURS = ("red", "green", "blue", "yellow", "magenta", "cyan")
+FORMS = ("circle", "square", "triangle", "diamond", "cross", "star")
+SHAPE_NAMES = ("empty", *(f"{c} {f}" for c in COLOURS for f in FORMS))
+
+
+class ShapeBoard(Game2048):
+    """Any board of the 36 shapes, free of the rules of the games that use them."""
+
+    name = "shape-board"
+
+    def scene(self, state: core.State) -> core.Scene:
+        return core.Scene(state.board.astype(np.int16), SHAPE_NAMES, "shape")
+
+
+class OtherBoard(Game2048):
+    """A scene that no skin can draw."""
+
+    name = "other-board"
+
+    def scene(self, state: core.State) -> core.Scene:
+        return core.Scene(state.board.astype(np.int16), ("empty", "a photograph"), "photo")
+
+
+NUMBERS, SHAPES = Game2048(), ShapeBoard()
+SYMBOLS = {NUMBERS: 18, SHAPES: 37}
+BOTH = pytest.mark.parametrize("game", [NUMBERS, SHAPES], ids=["numbers", "shapes"])
+EVERY_LOOK = pytest.mark.parametrize("look", list(LOOKS))
+
+
+def boards(game: core.Game, symbols: object) -> core.State:
+    """States that show exactly these symbols, ``(B, rows, cols)``."""
+    grid = np.asarray(symbols, np.int16)
+    return game.from_symbols(game.level(rows=grid.shape[1], cols=grid.shape[2]), grid)
+
+
+def gallery(game: core.Game) -> core.State:
+    """Two 5x4 (numbers) or 5x8 (shapes) boards that show every symbol."""
+    cols = 4 if game is NUMBERS else 8
+    grid = np.arange(5 * cols).reshape(1, 5, cols) % SYMBOLS[game]
+    return boards(game, np.concatenate([grid, grid[:, ::-1, ::-1]]))
+
+
+def one_each(game: core.Game, **look: int) -> np.ndarray:
+    """A picture of each symbol's tile, ``(symbols, tile, tile, 3)``, from row 0, column 1 of 2x2 boards."""
+    grid = np.zeros((SYMBOLS[game], 2, 2), np.int16)
+    grid[:, 0, 1] = np.arange(SYMBOLS[game])
+    state = boards(game, grid)
+    style = get_look("clean", **look)
+    x0, y0, x1, y1 = tile_boxes(game, state.level, style)[0, 1]
+    return draw(game, state, style)[:, y0:y1, x0:x1]
+
+
+def digest(frames: np.ndarray) -> str:
+    return hashlib.blake2b(frames.tobytes(), digest_size=16).hexdigest()
+
+
+# ----------------------------------------------------------------------------------------------------- golden hashes
+GOLDEN = {
+    ("2048", "clean"): "64e56f5d78e710583e70f0cc32eb5179",
+    ("2048", "paper"): "625c42bce0d10f242884772751738914",
+    ("2048", "tiny"): "88eeb86550fb7abded66bc3027aceb2f",
+    ("shape-board", "clean"): "8c1e1b53d7d857ac6a634996bb8c8370",
+    ("shape-board", "paper"): "613639b8be109b1ddb1626a20528a1dd",
+    ("shape-board", "tiny"): "7dee94301d2c14ed5125f4899bf2d3ec",
+}
+"""Equal under Pillow 11.0 (FreeType 2.13.2), 12.0 (2.14.1) and 13.0 (2.14.3)."""
+
+
+@BOTH
+@EVERY_LOOK
+def test_golden(game: core.Game, look: str) -> None:
+    assert digest(draw(game, gallery(game), look)) == GOLDEN[game.name, look]
+
+
+@pytest.mark.parametrize("name", ["ShisenSho", "Swap"])
+@EVERY_LOOK
+def test_golden_of_the_pair_games(name: str, look: str) -> None:
+    game = GAMES[name]
+    state = boards(game, gallery(SHAPES).board)
+    assert game.scene(state).names == SHAPE_NAMES
+    assert digest(draw(game, state, look)) == GOLDEN[SHAPES.name, look]
+
+
+@pytest.mark.parametrize("name", list(GAMES))
+@EVERY_LOOK
+def test_every_level_of_every_game_can_be_drawn(name: str, look: str) -> None:
+    game = GAMES[name]
+    for label, level in game.LEVELS.items():
+        state = game.reset(level, core.seeds_for("test", name, label, 2))
+        frames = draw(game, state, look)
+        assert frames.shape == (2, *frame_size(game, label, look), 3)
+
+
+# ------------------------------------------------------------------------------------------------------------ skins
+@BOTH
+@pytest.mark.parametrize("tile", [12, 26, 28, 64, 150])
+def test_symbols_differ_in_pixels(game: core.Game, tile: int) -> None:
+    tiles = one_each(game, tile=tile).astype(int)
+    for a in range(len(tiles)):
+        for b in range(a):
+            assert np.abs(tiles[a] - tiles[b]).max() > 40, (a, b)
+
+
+@BOTH
+@EVERY_LOOK
+def test_symbols_differ_in_every_look(game: core.Game, look: str) -> None:
+    grid = np.zeros((SYMBOLS[game], 4, 4), np.int16)
+    grid[:, 2, 1] = np.arange(SYMBOLS[game])
+    frames = draw(game, boards(game, grid), look)
+    assert len({f.tobytes() for f in frames}) == SYMBOLS[game]
+
+
+@pytest.mark.parametrize("tile", [12, 28, 64])
+def test_big_numbers_are_written(tile: int) -> None:
+    """Defect 4 of the published code: tiles of 256 and more were drawn empty."""
+    for symbol, picture in enumerate(one_each(NUMBERS, tile=tile)):
+        inner = picture[2:-2, 2:-2].reshape(-1, 3)
+        fill = np.array(render.NUMBER_FILLS[symbol - 1] if symbol else render.EMPTY)
+        inked = (np.abs(inner - fill).max(1) > 40).mean()
+        assert inked == 0 if symbol == 0 else inked > 0.04, symbol
+        assert (picture[tile // 2, 0] == fill).all(), symbol  # the number stays off the tile's edges
+        assert (picture[tile // 2, -1] == fill).all(), symbol
+
+
+def test_numbers_contrast_with_their_tiles() -> None:
+    """At least 4.5 to 1, the level AA of WCAG 2.2."""
+    for picture, fill in zip(one_each(NUMBERS, tile=128)[1:], render.NUMBER_FILLS, strict=True):
+        lights = [render._luminance(tuple(int(v) for v in c)) for c in picture[40:-40, 8:-8].reshape(-1, 3)]
+        mine = render._luminance(fill)
+        assert max((max(x, mine) + 0.05) / (min(x, mine) + 0.05) for x in lights) >= 4.5, fill
+
+
+def test_tile_colours_are_far_apart() -> None:
+    """In CIE L*a*b*, where 2.3 is a just noticeable difference."""
+
+    def lab(colour: tuple[int, int, int]) -> np.ndarray:
+        c = np.array(colour) / 255
+        c = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ c
+        x, y, z = (np.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116 for v in xyz / np.array([0.9505, 1, 1.089]))
+        return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+    for palette in ((render.BOARD, render.EMPTY, *render.NUMBER_FILLS), (render.PAPER, *render.SHAPE_FILLS.values())):
+        points = [lab(c) for c in palette]
+        assert min(np.linalg.norm(a - b) for i, a in enumerate(points) for b in points[:i]) > 20
+
+
+def test_skins_draw_their_kind_only() -> None:
+    state = boards(NUMBERS, np.zeros((1, 2, 2)))
+    assert (draw(NUMBERS, state, get_look(skin="numbers")) == draw(NUMBERS, state)).all()
+    with pytest.raises(
+        core.ConfigError, match=r"Look\.skin = 'shapes': allowed is numbers for a scene of kind 'number'"
+    ):
+        draw(NUMBERS, state, get_look(skin="shapes"))
+    with pytest.raises(core.ConfigError, match=r"Look\.skin = 'numbers': allowed is shapes"):
+        draw(SHAPES, state, get_look(skin="numbers"))
+    with pytest.raises(core.ConfigError, match=r"Look\.skin = 'auto': allowed is none for a scene of kind 'photo'"):
+        draw(OtherBoard(), state)
+
+
+def test_unknown_shapes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        SHAPES, "scene", lambda s: core.Scene(s.board.astype(np.int16), ("empty", "mauve star"), "shape")
+    )
+    with pytest.raises(core.ConfigError, match="mauve star"):
+        draw(SHAPES, boards(SHAPES, np.zeros((1, 2, 2))))
+
+
+def test_symbols_without_a_name_are_refused() -> None:
+    for wrong in (18, 255):  # without the check, the kernel would read past the atlas
+        with pytest.raises(core.StateError, match=str(wrong)):
+            draw(NUMBERS, boards(NUMBERS, [[[0, 1], [2, wrong]]]))
+
+
+# --------------------------------------------------------------------------------------------------------- geometry
+def test_sizes_of_the_named_looks() -> None:
+    state = gallery(NUMBERS)[0]
+    assert draw(NUMBERS, state, "paper").shape == (1, 840, 640, 3)
+    assert frame_size(NUMBERS, "normal", "clean") == (336, 336)
+    assert frame_size(NUMBERS, "normal", "tiny") == (112, 112)
+    assert frame_size(NUMBERS, NUMBERS.level(rows=3, cols=6), "tiny") == (84, 168)
+
+
+@BOTH
+def test_a_tiny_cell_is_one_patch(game: core.Game) -> None:
+    rng = np.random.default_rng(0)
+    grid = rng.integers(0, SYMBOLS[game], (1, 4, 4))
+    before = draw(game, boards(game, grid), "tiny")[0]
+    assert before.shape == (112, 112, 3)
+    patches = before.reshape(4, 28, 4, 28, 3).swapaxes(1, 2)
+    for r in range(4):
+        for c in range(4):
+            other = grid.copy()
+            other[0, r, c] = (grid[0, r, c] + 1 + rng.integers(SYMBOLS[game] - 1)) % SYMBOLS[game]
+            after = draw(game, boards(game, other), "tiny")[0].reshape(4, 28, 4, 28, 3).swapaxes(1, 2)
+            changed = (after != patches).any((2, 3, 4))
+            assert changed[r, c]
+            assert changed.sum() == 1
+    same = draw(game, boards(game, np.full((1, 4, 4), 5)), "tiny")[0].reshape(4, 28, 4, 28, 3).swapaxes(1, 2)
+    assert (same == same[0, 0]).all()  # a patch depends on its symbol, not on its place
+
+
+@pytest.mark.parametrize("look", [*LOOKS, Look(tile=31, gap=3, margin=7), Look(tile=20, gap=0), Look(width=333, gap=5)])
+def test_tile_boxes(look: str | Look) -> None:
+    level = NUMBERS.level(rows=3, cols=5)
+    boxes = tile_boxes(NUMBERS, level, look)
+    assert boxes.shape == (3, 5, 4)
+    blank = draw(NUMBERS, boards(NUMBERS, np.zeros((1, 3, 5))), look)[0]
+    for r in range(3):
+        for c in range(5):
+            grid = np.zeros((1, 3, 5), np.int16)
+            grid[0, r, c] = 7
+            frame = draw(NUMBERS, boards(NUMBERS, grid), look)[0]
+            ys, xs = np.nonzero((frame != blank).any(2))
+            assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == tuple(boxes[r, c])
+
+
+@BOTH
+@EVERY_LOOK
+@pytest.mark.parametrize("shape", [(2, 2), (16, 16), (2, 16), (16, 2)])
+def test_smallest_and_largest_boards(game: core.Game, look: str, shape: tuple[int, int]) -> None:
+    state = boards(game, np.arange(shape[0] * shape[1]).reshape(1, *shape) % SYMBOLS[game])
+    frame = draw(game, state, look)[0]
+    assert frame.shape[:2] == frame_size(game, state.level, look)
+    boxes = tile_boxes(game, state.level, look)
+    assert boxes.min() >= 0
+    assert (boxes[..., 2] <= frame.shape[1]).all()
+    assert (boxes[..., 3] <= frame.shape[0]).all()
+    sides = boxes[..., 2:] - boxes[..., :2]
+    assert (sides == sides[0, 0, 0]).all()
+
+
+def test_a_canvas_holds_the_largest_tiles_that_fit() -> None:
+    look = Look(width=500, height=300, gap=4, margin=10)
+    boxes = tile_boxes(NUMBERS, "normal", look)
+    tile = boxes[0, 0, 2] - boxes[0, 0, 0]
+    assert 4 * (tile + 4) + 20 <= 300 < 4 * (tile + 5) + 20
+    frame = draw(NUMBERS, boards(NUMBERS, np.zeros((1, 4, 4))), look)[0]
+    assert frame.shape == (300, 500, 3)
+    assert abs(boxes[0, 0, 0] - (500 - boxes[-1, -1, 2])) <= 1  # centred
+    assert abs(boxes[0, 0, 1] - (300 - boxes[-1, -1, 3])) <= 1
+    assert (frame[0] == render.PAGE).all()
+    assert frame_size(NUMBERS, "normal", Look(width=500, gap=4, margin=10)) == (4 * (116 + 4) + 20, 500)
+    with pytest.raises(core.ConfigError, match=r"Look\.height = 50: allowed is 68 or more for a board of 4 x 4"):
+        frame_size(NUMBERS, "normal", look.override(height=50))
+
+
+def test_coordinates_number_rows_and_columns() -> None:
+    state = boards(NUMBERS, np.zeros((1, 12, 12)))
+    look = get_look("clean")
+    frame, bare = draw(NUMBERS, state, look)[0], draw(NUMBERS, state, look.override(coordinates=False))[0]
+    ink = (frame != bare).any(2)
+    for (x0, y0, x1, _), column in ((tile_boxes(NUMBERS, state.level, look)[0, c], c) for c in range(12)):
+        label = ink[: y0 - 4, x0:x1]
+        assert label.any(), column
+        xs = np.nonzero(label.any(0))[0]
+        assert abs(xs.min() + xs.max() + 1 - (x1 - x0)) <= 2, column
+    boxes = tile_boxes(NUMBERS, state.level, look)
+    assert all(ink[y0:y1, : x0 - 4].any() for x0, y0, x1, y1 in boxes[:, 0])
+    ink[: boxes[0, 0, 1]] = False
+    ink[:, : boxes[0, 0, 0]] = False
+    assert not ink.any()
+    with pytest.raises(core.ConfigError, match=r"Look\.margin = 15: allowed is gap \+ 12 = 16"):
+        Look(gap=4, margin=15, coordinates=True)
+
+
+@pytest.mark.parametrize(
+    "field", [{"tile": 7}, {"tile": 257}, {"gap": -1}, {"margin": 1.5}, {"skin": "x"}, {"blurr": 1}]
+)
+def test_bad_looks(field: dict[str, object]) -> None:
+    with pytest.raises(core.ConfigError, match=r"Look\." + next(iter(field))):
+        get_look("clean", **field)
+
+
+def test_unknown_looks() -> None:
+    with pytest.raises(core.ConfigError, match="one of clean, paper, tiny"):
+        get_look("dirty")
+    with pytest.raises(core.ConfigError, match="a Look or one of"):
+        get_look(3)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------------------- what a picture depends on
+@EVERY_LOOK
+def test_score_and_turn_are_not_to_be_seen(look: str) -> None:
+    """Defect 10 of the published code: the picture showed the score."""
+    state = gallery(NUMBERS)
+    other = replace(state, score=state.score + 12345, steps=state.steps + 7, terminated=~state.terminated)
+    assert (draw(NUMBERS, state, look) == draw(NUMBERS, other.with_new_luck(3), look)).all()
+
+
+@BOTH
+@EVERY_LOOK
+def test_rows_do_not_depend_on_their_batch(game: core.Game, look: str) -> None:
+    state = boards(game, np.random.default_rng(1).integers(0, SYMBOLS[game], (5, 3, 4)))
+    frames = draw(game, state, look)
+    for row in range(5):
+        assert (draw(game, state[row], look)[0] == frames[row]).all()
+    order = [4, 0, 0, 2]
+    assert (draw(game, state[order], look) == frames[order]).all()
+    assert draw(game, state[[]], look).shape == (0, *frames.shape[1:])
+
+
+def test_frames_are_the_tiles_on_the_canvas() -> None:
+    """The compiled gather against a plain one."""
+    state = boards(SHAPES, np.random.default_rng(2).integers(0, 37, (3, 4, 6)))
+    for look in (*LOOKS.values(), Look(tile=17, gap=3, margin=5)):
+        layout = render._layout(look, 4, 6)
+        pitch = layout.tile + layout.gap
+        atlas = render._atlas("shape", SHAPE_NAMES, "auto", layout.tile, layout.gap).reshape(37, pitch, pitch, 3)
+        canvas = render._canvas(look, 4, 6).reshape(layout.height, layout.width, 3)
+        for board, frame in zip(state.board, draw(SHAPES, state, look), strict=True):
+            expected = canvas.copy()
+            for (r, c), symbol in np.ndenumerate(board):
+                y, x = layout.top + r * pitch, layout.left + c * pitch
+                expected[y : y + pitch, x : x + pitch] = atlas[symbol]
+            assert (frame == expected).all()
+
+
+# ------------------------------------------------------------------------------------------------------- out buffer
+@EVERY_LOOK
+def test_out(look: str) -> None:
+    state = gallery(NUMBERS)
+    expected = draw(NUMBERS, state, look)
+    out = np.full_like(expected, 99)
+    assert draw(NUMBERS, state, look, out) is out
+    assert (out == expected).all()
+    ring = np.full((5, *expected.shape[1:]), 99, np.uint8)
+    draw(NUMBERS, state, look, ring[2:4])
+    assert (ring[2:4] == expected).all()
+    assert (ring[[0, 1, 4]] == 99).all()
+
+
+def test_out_that_does_not_fit() -> None:
+    state = gallery(NUMBERS)
+    good = draw(NUMBERS, state)
+    fixed = good.copy()
+    fixed.flags.writeable = False
+    wide = np.empty((*good.shape[:2], 2 * good.shape[2], 3), np.uint8)
+    for bad in (good[:1], good.astype(np.int16), wide[:, :, ::2], good[:, ::-1], fixed, good.tolist(), good[..., 0]):
+        with pytest.raises(core.ConfigError, match=r"^out = .*C-contiguous uint8 array of shape \(2, 404, 336, 3\)"):
+            draw(NUMBERS, state, out=bad)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------- processes, imports
+def test_a_fresh_process_draws_the_same_bytes() -> None:
+    code = (
+        "import hashlib, sys, numpy as np; from vlmgym.games import GAMES; from vlmgym.render import render;"
+        "game, grid = GAMES['2048'], (np.arange(20).reshape(1, 5, 4) % 18).astype(np.int16);"
+        "level = game.level(rows=5, cols=4);"
+        "state = game.from_symbols(level, np.concatenate([grid, grid[:, ::-1, ::-1]]));"
+        "frames = render(game, state, 'tiny').tobytes();"
+        "sys.stdout.write(hashlib.blake2b(frames, digest_size=16).hexdigest())"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LC_ALL": "C", "PYTHONHASHSEED": "7"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == GOLDEN["2048", "tiny"]
+
+
+def test_rules_do_not_need_pillow() -> None:
+    package = Path(render.__file__).parent
+    for file in (package / "core.py", *(package / "games").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(n.split(".")[0] == "PIL" or n == "vlmgym.render" for n in names), file
