@@ -169,9 +169,7 @@ def test_tile_colours_are_far_apart() -> None:
 def test_skins_draw_their_kind_only() -> None:
     state = boards(NUMBERS, np.zeros((1, 2, 2)))
     assert (draw(NUMBERS, state, get_look(skin="numbers")) == draw(NUMBERS, state)).all()
-    with pytest.raises(
-        core.ConfigError, match=r"Look\.skin = 'shapes': allowed is numbers for a scene of kind 'number'"
-    ):
+    with pytest.raises(core.ConfigError, match=r"Look\.skin = 'shapes': allowed is numbers for a scene of kind 'number'"):
         draw(NUMBERS, state, get_look(skin="shapes"))
     with pytest.raises(core.ConfigError, match=r"Look\.skin = 'numbers': allowed is shapes"):
         draw(SHAPES, state, get_look(skin="numbers"))
@@ -180,9 +178,7 @@ def test_skins_draw_their_kind_only() -> None:
 
 
 def test_unknown_shapes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        SHAPES, "scene", lambda s: core.Scene(s.board.astype(np.int16), ("empty", "mauve star"), "shape")
-    )
+    monkeypatch.setattr(SHAPES, "scene", lambda s: core.Scene(s.board.astype(np.int16), ("empty", "mauve star"), "shape"))
     with pytest.raises(core.ConfigError, match="mauve star"):
         draw(SHAPES, boards(SHAPES, np.zeros((1, 2, 2))))
 
@@ -285,9 +281,7 @@ def test_coordinates_number_rows_and_columns() -> None:
         Look(gap=4, margin=15, coordinates=True)
 
 
-@pytest.mark.parametrize(
-    "field", [{"tile": 7}, {"tile": 257}, {"gap": -1}, {"margin": 1.5}, {"skin": "x"}, {"blurr": 1}]
-)
+@pytest.mark.parametrize("field", [{"tile": 7}, {"tile": 257}, {"gap": -1}, {"margin": 1.5}, {"skin": "x"}, {"blurr": 1}])
 def test_bad_looks(field: dict[str, object]) -> None:
     with pytest.raises(core.ConfigError, match=r"Look\." + next(iter(field))):
         get_look("clean", **field)

@@ -79,13 +79,17 @@ def test_legal_agrees_with_plain_search(rows: int, cols: int) -> None:
     rng = np.random.default_rng(rows * 100 + cols)
     cells = rows * cols
     for trial in range(3 if cells > 100 else 30):
-        board, bends, margin = random_board(rng, rows, cols), 2 if trial % 3 == 0 else int(rng.integers(0, 9)), trial % 2
+        board, bends, margin = (
+            random_board(rng, rows, cols),
+            2 if trial % 3 == 0 else int(rng.integers(0, 9)),
+            trial % 2,
+        )
         state = GAME.from_symbols(any_level(rows, cols, max_bends=bends, margin=margin), board[None])
         pairs = plain_pairs(board, bends, margin)
         assert joinable(GAME.legal(state)[0], cells) == pairs | {(b, a) for a, b in pairs}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 6), st.integers(2, 6), st.integers(0, 8), st.integers(0, 1), st.integers(0, 2**32 - 1))
 def test_turn_agrees_with_plain_rules(rows: int, cols: int, bends: int, margin: int, seed: int) -> None:
     if rows * cols % 2:
@@ -109,14 +113,14 @@ def test_turn_agrees_with_plain_rules(rows: int, cols: int, bends: int, margin: 
         flat = board.ravel()
         name = tiles.NAMES[flat[first]]
         if first == second:
-            phrase = "same"
+            verdict = "same"
         elif not flat[first] or not flat[second]:
-            phrase = "empty"
+            verdict = "empty"
         elif flat[first] != flat[second]:
-            phrase = "differ"
+            verdict = "differ"
         else:
-            phrase = f"{name} joined" if good else f"{name} blocked"
-        assert GAME.explain(state, 0, action) == phrase
+            verdict = "joined" if good else "blocked"
+        assert GAME.explain(state, 0, action) == f"{name} {GAME.encode(state.level, action)} {verdict}"
     assert GAME.candidates(state, 0) == [a * cells + b for a, b in sorted(pairs)][:3]
 
 
@@ -238,7 +242,7 @@ def test_new_luck_changes_the_next_deal() -> None:
     assert not outcome.terminated.any()
     assert np.array_equal(same.score, np.ones(20))
     assert len(np.unique(same.board.reshape(20, -1), axis=0)) == 1
-    other, _ = GAME.step(states.with_new_luck(), action)
+    other, _ = GAME.step(states.with_new_luck(np.arange(len(states))), action)
     assert len(np.unique(other.board.reshape(20, -1), axis=0)) > 10
 
 
@@ -271,13 +275,14 @@ def test_bytes_round_trip(name: str) -> None:
 # ------------------------------------------------------------------------------------------------------------- text
 def test_every_action_survives_its_text() -> None:
     for level in (LevelShisenSho(rows=2, cols=6), LevelShisenSho(rows=6, cols=6), LevelShisenSho(rows=5, cols=4)):
-        cells = level.rows * level.cols
         for action in range(GAME.n_actions(level)):
-            decoded = GAME.decode(level, GAME.encode(level, action))
-            if action // cells == action % cells:
-                assert decoded == core.Decoded(NO_ACTION, "same_cell")
-            else:
-                assert decoded == core.Decoded(action)
+            assert GAME.decode(level, GAME.encode(level, action)) == core.Decoded(action)
+
+
+def test_the_same_cell_twice_is_an_illegal_action() -> None:
+    state = GAME.reset(GAME.level("easy"), seeds_for("free", GAME.name, "s", 3))
+    same = [cell * 16 + cell for cell in range(16)]
+    assert not GAME.legal(state)[:, same].any()
 
 
 def test_ids_never_wrap_to_another_board() -> None:
@@ -290,7 +295,7 @@ def test_ids_never_wrap_to_another_board() -> None:
             text = GAME.encode(big, action)
             row1, col1, row2, col2 = tiles.read_pair(text)
             decoded = GAME.decode(level, text)
-            if row1 < rows and row2 < rows and col1 < cols and col2 < cols and (row1, col1) != (row2, col2):
+            if row1 < rows and row2 < rows and col1 < cols and col2 < cols:
                 assert GAME.encode(level, decoded.action) == text
             else:
                 assert decoded.action == NO_ACTION
@@ -310,13 +315,12 @@ BAD = {
     "(0, 1) (2, 3).": "not_a_move",
     "(-1, 1) (2, 3)": "not_a_move",
     "(0.0, 1) (2, 3)": "not_a_move",
-    "(٠, 1) (2, 3)": "not_a_move",
+    "(\u0660, 1) (2, 3)": "not_a_move",
     "(0, 1) (2, " + "3" * 5000 + ")": "not_a_move",
     "(0, 1) (2, 6)": "out_of_range",
     "(6, 1) (2, 3)": "out_of_range",
     "(0, 999999999) (2, 3)": "out_of_range",
     "(6, 6) (6, 6)": "out_of_range",
-    "(2, 3) (2, 3)": "same_cell",
 }
 
 
@@ -327,7 +331,11 @@ def test_texts() -> None:
     for text, problem in BAD.items():
         assert GAME.decode(level, text) == core.Decoded(NO_ACTION, problem), text
     start = time.process_time()
-    for text in ("(0, 1)" + " " * 300_000, "(" + " " * 300_000 + "x", "(0, 1)" + " " * 300_000 + "," + " " * 300_000 + "x"):
+    for text in (
+        "(0, 1)" + " " * 300_000,
+        "(" + " " * 300_000 + "x",
+        "(0, 1)" + " " * 300_000 + "," + " " * 300_000 + "x",
+    ):
         assert GAME.decode(level, text).action == NO_ACTION
     assert time.process_time() - start < 5  # quadratic reading would take minutes
 
@@ -372,7 +380,7 @@ def test_bad_levels_name_the_field(fields: dict[str, int], named: str) -> None:
 # ---------------------------------------------------------------------------------------------- numbers of the facts
 @pytest.mark.parametrize("name", ["paper6", "paper8", "paper12"])
 def test_pairs_on_a_full_board_by_counting(name: str) -> None:
-    """On a full board only neighbours and the cells of one edge can be joined; two cells are equal with 3 / (cells - 1)."""
+    """On a full board only neighbours and the cells of one edge can be joined; two are equal with 3 / (cells - 1)."""
     level, n, count = GAME.LEVELS[name], GAME.LEVELS[name].rows, 2000
     neighbours, same_edge = 2 * n * (n - 1), 4 * (n * (n - 1) // 2 - (n - 1))
     pairs = GAME.legal(GAME.reset(level, seeds_for("free", GAME.name, name, count))).sum(1) / 2
@@ -383,8 +391,8 @@ def test_pairs_on_a_full_board_by_counting(name: str) -> None:
 def test_matches_of_random_pairs(name: str, matches: float) -> None:
     """Matches in 100 uniformly random pairs of distinct cells, against 20,000 games of our own.
 
-    shared/FACTS.md, section 7, has 1.30, 0.51 and 0.10; 0.51 on 8x8 is above the 0.463 that counting the pairs of full boards
-    gives, so it is taken for the noise of a small sample.
+    shared/FACTS.md, section 7, has 1.30, 0.51 and 0.10; 0.51 on 8x8 is above the 0.463 that counting the pairs of full
+    boards gives, so it is taken for the noise of a small sample.
     """
     level, count = GAME.LEVELS[name], 2000
     state, rng = GAME.reset(level, seeds_for("test", GAME.name, name, count)), np.random.default_rng(0)
@@ -399,7 +407,10 @@ def test_matches_of_random_pairs(name: str, matches: float) -> None:
 def test_random_legal_play_clears_most_boards() -> None:
     """93 % of 6x6 boards, 17.6 of 18 pairs (shared/FACTS.md has 97 % and 17.8); what it leaves has no pair."""
     count = 500
-    state, rng = GAME.reset(GAME.level("paper6"), seeds_for("test", GAME.name, "clear", count)), np.random.default_rng(0)
+    state, rng = (
+        GAME.reset(GAME.level("paper6"), seeds_for("test", GAME.name, "clear", count)),
+        np.random.default_rng(0),
+    )
     while not state.ended.all():
         legal = GAME.legal(state)
         assert legal.any(1)[~state.ended].all()

@@ -44,7 +44,7 @@ class ActionError(VlmGymError, ValueError):
 
 
 # --------------------------------------------------------------------------------------------------------- config
-def setting(default: Any, doc: str, low: float | None = None, high: float | None = None, choices: Sequence[Any] = ()):
+def setting(default: Any, doc: str, low: float | None = None, high: float | None = None, choices: Sequence[Any] = ()) -> Any:
     """A dataclass field with its documentation and its allowed values (``low <= value <= high``, or ``choices``)."""
     return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": tuple(choices)})
 
@@ -121,7 +121,7 @@ def draw64(seed: np.uint64, step: int, number: int) -> np.uint64:
 def draw_below(seed: np.uint64, step: int, number: int, bound: int) -> int:
     """A draw from 0 .. ``bound`` - 1 (``bound`` < 2**31; bias below 2**-32 by the multiply-shift of Lemire 2019)."""
     high = draw64(seed, step, number) >> np.uint64(32)
-    return np.int64((high * np.uint64(bound)) >> np.uint64(32))
+    return np.int64((high * np.uint64(bound)) >> np.uint64(32))  # type: ignore[return-value]
 
 
 @njit(cache=True, inline="always")
@@ -211,23 +211,32 @@ class State:
         """The array fields by name."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "level"}
 
-    def __getitem__(self, rows: int | slice | Sequence[int] | NDArray[Any]) -> Self:
-        """Some rows as a new State (an int keeps the batch axis, with ``B = 1``)."""
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Self:
+        """A copy with some arrays replaced."""
+        return replace(self, **arrays)
+
+    def __getitem__(self, rows: Any) -> Self:
+        """Some rows, by int (which keeps the batch axis, with ``B = 1``), slice, mask or index array."""
         if isinstance(rows, (int, np.integer)):
             if not -len(self) <= rows < len(self):
                 raise IndexError(f"row {rows} of a batch of {len(self)}")
             rows = [int(rows)]
-        return replace(self, **{k: np.array(v[rows]) for k, v in self.arrays().items()})
+        return self.with_arrays({k: np.array(v[rows]) for k, v in self.arrays().items()})
 
     def repeat(self, n: int) -> Self:
         """Each row ``n`` times in a row: the fork. Shape ``(B * n, ...)``; equal answers will meet equal luck."""
-        return replace(self, **{k: np.repeat(v, n, axis=0) for k, v in self.arrays().items()})
+        return self.with_arrays({k: np.repeat(v, n, axis=0) for k, v in self.arrays().items()})
 
-    def with_new_luck(self, salt: int = 0) -> Self:
-        """The same games with other future luck for every row (``salt`` and row number choose it); the split is kept."""
-        keep = self.seed & np.uint64(3 << 62)
-        rows = _mix_array(np.arange(len(self), dtype=np.uint64) ^ _mix_array(np.full(1, salt, np.int64).view(np.uint64)))
-        return replace(self, seed=(_mix_array(self.seed ^ rows) & np.uint64((1 << 62) - 1)) | keep)
+    def with_new_luck(self, salt: int | NDArray[np.int64] = 0) -> Self:
+        """The same games with other future luck; the split of the seeds is kept.
+
+        Args:
+            salt: chooses the luck: one number, or one for each row (so ``state.repeat(n).with_new_luck(np.arange(B * n))``
+                gives every fork its own). Equal rows with equal salts keep meeting equal luck.
+        """
+        salts = np.broadcast_to(np.asarray(salt, np.int64), (len(self),)).astype(np.uint64)
+        fresh = _mix_array(self.seed ^ _mix_array(salts ^ np.uint64(0x6C75636B))) & np.uint64((1 << 62) - 1)
+        return replace(self, seed=fresh | (self.seed & np.uint64(3 << 62)))
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -263,7 +272,7 @@ def concat(states: Sequence[State]) -> State:
     for s in states[1:]:
         if type(s) is not type(first) or s.level != first.level:
             raise StateError(f"cannot join {type(s).__name__} {s.level} with {type(first).__name__} {first.level}")
-    return replace(first, **{k: np.concatenate([getattr(s, k) for s in states]) for k in first.arrays()})
+    return first.with_arrays({k: np.concatenate([getattr(s, k) for s in states]) for k in first.arrays()})
 
 
 def read_header(data: bytes) -> tuple[dict[str, Any], int]:
@@ -311,7 +320,7 @@ class Decoded:
     """An answer read: an action id, or no action and the reason."""
 
     action: int  # id, or NO_ACTION
-    problem: str = ""  # "" if there is an action; else "not_a_move", "out_of_range", "same_cell", "not_adjacent"
+    problem: str = ""  # "" if there is an action; else "not_a_move", "out_of_range", "not_adjacent"
 
 
 # ------------------------------------------------------------------------------------------------------------ game
@@ -322,8 +331,8 @@ class Game(ABC):
     """Identifier used in commands and traces, e.g. ``"2048"``."""
     version: ClassVar[int]
     """Raised when a rule changes, so that traces of other rules are refused."""
-    Level: ClassVar[type[Level]]
-    State: ClassVar[type[State]] = State
+    level_type: ClassVar[type[Level]]
+    state_type: ClassVar[type[State]] = State
     LEVELS: ClassVar[Mapping[str, Level]]
     """Named levels: ``easy``, ``normal``, ``hard`` and each reading of the paper's protocol (``paper...``)."""
 
@@ -337,8 +346,8 @@ class Game(ABC):
             if name not in self.LEVELS:
                 raise ConfigError(f"level of {self.name}", name, "one of " + ", ".join(self.LEVELS))
             name = self.LEVELS[name]
-        if type(name) is not self.Level:
-            raise ConfigError(f"level of {self.name}", name, f"a {self.Level.__name__}")
+        if type(name) is not self.level_type:
+            raise ConfigError(f"level of {self.name}", name, f"a {self.level_type.__name__}")
         return name.override(**overrides) if overrides else name
 
     @abstractmethod
@@ -425,7 +434,7 @@ class Game(ABC):
 
     @abstractmethod
     def explain(self, state: State, row: int, action: int) -> str:
-        """One short phrase on what ``action`` does in ``row``, from its actual outcome; for a teacher's reasoning."""
+        """One short phrase that names ``action`` and what it actually does in ``row``; for a teacher's reasoning."""
 
     @abstractmethod
     def candidates(self, state: State, row: int) -> list[int]:
@@ -442,8 +451,8 @@ class Game(ABC):
             raise StateError(
                 f"a state of {header['game']} version {header['version']}: this is {self.name} version {self.version}"
             )
-        level = self.Level.parse(header["level"])
-        names = [f.name for f in fields(self.State) if f.name != "level"]
+        level = self.level_type.parse(header["level"])
+        names = [f.name for f in fields(self.state_type) if f.name != "level"]
         if [a[0] for a in header["arrays"]] != names:
             raise StateError(f"arrays {[a[0] for a in header['arrays']]}: allowed are {names}")
         arrays: dict[str, NDArray[Any]] = {}
@@ -456,4 +465,4 @@ class Game(ABC):
             offset += size
         if offset != len(data):
             raise StateError(f"damaged state: {len(data) - offset} bytes too many")
-        return self.State(level=level, **arrays)
+        return self.state_type(level=level, **arrays)

@@ -95,16 +95,12 @@ def _local(model: str, name: str, recipe: Recipe) -> Callable[[Task], Player]:
             loaded.extend(load(model))
         limit = recipe.grpo.max_new_tokens if recipe.grpo else 512
         banned = banned_tokens(*loaded)
-        return LocalPlayer(
-            *loaded, name=name, look=task.look, style=task.prompt, banned=banned, max_new_tokens=limit, batch=100
-        )
+        return LocalPlayer(*loaded, name=name, look=task.look, style=task.prompt, banned=banned, max_new_tokens=limit, batch=100)
 
     return make
 
 
-def _evaluate(
-    out: Path, tasks: tuple[Task, ...], how: Evaluation, name: str, make: Callable[[Task], Player]
-) -> None:
+def _evaluate(out: Path, tasks: tuple[Task, ...], how: Evaluation, name: str, make: Callable[[Task], Player]) -> None:
     for task in tasks:
         folder = out / "eval" / name / task.game
         if not (folder / "summary.json").exists():
@@ -163,7 +159,7 @@ def _meta(out: Path, g0: Recipe, g1: Recipe, how: Evaluation, seconds: float) ->
     """What was run, for the report; seconds of several calls add up."""
     from importlib.metadata import version
 
-    before = json.loads((out / "demo.json").read_text(encoding="utf-8")) if (out / "demo.json").exists() else {}
+    before: dict[str, Any] = json.loads((out / "demo.json").read_text(encoding="utf-8")) if (out / "demo.json").exists() else {}
     packages = ("torch", "transformers", "trl", "numpy", "numba", "pillow", "gymnasium")
     return {
         "command": "make demo",

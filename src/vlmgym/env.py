@@ -6,7 +6,6 @@ Gymnasium finds them by itself where vlmgym is installed (entry point ``gymnasiu
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -69,7 +68,7 @@ def _reward(outcome: Outcome, played: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.where(played, np.where(outcome.gain > 0, 1.0, -1.0), 0.0)
 
 
-class GameEnv(gym.Env[NDArray[np.uint8], Any]):
+class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
     """One game as a Gymnasium environment.
 
     Observation: the picture, ``(H, W, 3)`` uint8. Reward: +1 if the move did something, else -1. ``info``: ``prompt``,
@@ -115,7 +114,9 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):
             raise gym.error.ResetNeeded("call reset() first")
         return self._state
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """A fresh game; an equal seed gives an equal game."""
         super().reset(seed=seed)
         key = self.np_random.integers(0, 1 << 62, dtype=np.uint64)
@@ -165,14 +166,19 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):
         forks = []
         for _ in range(n):
             twin = GameEnv(
-                self.table.game.name, self.table.level, self.table.look, self.table.action, self.table.mode, self.render_mode
+                self.table.game.name,
+                self.table.level,
+                self.table.look,
+                self.table.action,
+                self.table.mode,
+                self.render_mode,
             )
             twin._state = self.state[0]
             forks.append(twin)
         return forks
 
 
-class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):
+class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type: ignore[misc]
     """A batch of games as one State: no loop over environments.
 
     A game that ends is reset by the *next* step, whose action for it is ignored (``AutoresetMode.NEXT_STEP``); ``info`` then
@@ -248,7 +254,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):
             for key, value in arrays.items():
                 arrays[key] = value.copy()
                 arrays[key][over] = fresh[key]
-            after = replace(after, **arrays)
+            after = after.with_arrays(arrays)
         self._state = after
         reward = _reward(outcome, ~over)
         return self._observe(), reward, after.terminated.copy(), after.truncated, self._info(~over, outcome)

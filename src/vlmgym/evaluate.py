@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vlmgym import stats
-from vlmgym.core import Game, Settings, State, seeds_for, setting
+from vlmgym.core import Settings, State, seeds_for, setting
 from vlmgym.players.base import Player
 from vlmgym.reward import Fault
 from vlmgym.rollout import play
@@ -57,9 +57,15 @@ def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = Non
     """
     game, level, _ = task.rules()
     state = starts(task, how)
-    limit = min(x for x in (how.turns or level.max_steps, level.max_steps or how.turns) if x) if how.turns or level.max_steps else 0
+    limit = (
+        min(x for x in (how.turns or level.max_steps, level.max_steps or how.turns) if x) if how.turns or level.max_steps else 0
+    )
     bar = tqdm(
-        total=limit * len(state), desc=f"{player.name} on {task.game}", unit="turn", file=sys.stderr, disable=not progress
+        total=limit * len(state),
+        desc=f"{player.name} on {task.game}",
+        unit="turn",
+        file=sys.stderr,
+        disable=not progress,
     )
     hits = [0, 0]
 
@@ -83,8 +89,10 @@ def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = Non
         trace.unlink(missing_ok=True)
         with TraceWriter(trace) as writer:
             writer.write(Run(player.name, task.game, task.level, task.look, task.prompt, how.mode))
-            for record in [*turns, *episodes]:
-                writer.write(record)
+            for turn in turns:
+                writer.write(turn)
+            for episode in episodes:
+                writer.write(episode)
         (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return summary
 
@@ -128,4 +136,4 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode]) -> dict[str, s
 
 
 def _sum(who: NDArray[np.int64], values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    return np.bincount(who, values, size)
+    return np.bincount(who, values, size).astype(np.float64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,6 @@ class Problem(StrEnum):
     EMPTY_ANSWER = "empty_answer"
     NOT_A_MOVE = "not_a_move"
     OUT_OF_RANGE = "out_of_range"
-    SAME_CELL = "same_cell"
     NOT_ADJACENT = "not_adjacent"
 
 
@@ -111,7 +111,7 @@ def parse(game: Game, level: Level, text: str, mode: str = "strict") -> Reply:
     lenient = mode == "lenient"
     tags = [(m[1] == "/", m[2].lower(), m.start(), m.end()) for m in (_TAG_LENIENT if lenient else _TAG).finditer(text)]
     found: dict[str, list[str]] = {name: [] for name in BLOCKS}
-    for left, right in zip(tags, tags[1:], strict=False):
+    for left, right in pairwise(tags):
         if not left[0] and right[0] and left[1] == right[1]:
             found[left[1]].append(text[left[3] : right[2]])
     opened = {name: sum(not t[0] and t[1] == name for t in tags) for name in BLOCKS}

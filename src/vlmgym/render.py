@@ -40,12 +40,8 @@ class Look(Settings):
         ConfigError: a field is out of range, or the margin has no room for the coordinates.
     """
 
-    skin: str = setting(
-        "auto", "how symbols are drawn; auto: by the kind of scene", choices=("auto", "numbers", "shapes")
-    )
-    tile: int = setting(
-        64, "pixels of a tile's side; with a width or height, the largest that fits is taken instead", 8, 256
-    )
+    skin: str = setting("auto", "how symbols are drawn; auto: by the kind of scene", choices=("auto", "numbers", "shapes"))
+    tile: int = setting(64, "pixels of a tile's side; with a width or height, the largest that fits is taken instead", 8, 256)
     gap: int = setting(4, "pixels between two tiles, in the board's colour", 0, 64)
     margin: int = setting(0, "pixels around the board, at least", 0, 256)
     width: int = setting(0, "pixels of the picture's width, the board in its centre; 0 = as the board needs", 0, 2048)
@@ -197,8 +193,7 @@ def _regular(points: int, inner: float = 1.0) -> tuple[tuple[float, float], ...]
     """A star of ``2 * points`` corners, the first one on top, in the square from -1 to 1."""
     angles = [math.pi * k / points for k in range(2 * points)]
     return tuple(
-        ((inner if k % 2 else 1.0) * math.sin(a), -(inner if k % 2 else 1.0) * math.cos(a))
-        for k, a in enumerate(angles)
+        ((inner if k % 2 else 1.0) * math.sin(a), -(inner if k % 2 else 1.0) * math.cos(a)) for k, a in enumerate(angles)
     )
 
 
@@ -237,9 +232,7 @@ def _text(text: str) -> Image.Image:
     return ink
 
 
-def _write(
-    picture: Image.Image, text: str, centre: tuple[float, float], room: tuple[float, float], colour: Colour
-) -> None:
+def _write(picture: Image.Image, text: str, centre: tuple[float, float], room: tuple[float, float], colour: Colour) -> None:
     """Write digits as high as the room (width, height) allows; long ones are squeezed to 4/5 of their width first."""
     ink = _text(text)
     natural = ink.width / ink.height
@@ -380,9 +373,7 @@ def _gather(symbols, atlas, canvas, top, left, out):
             _copy(back[right:], line[right:])
 
 
-def render(
-    game: Game, state: State, look: str | Look = "clean", out: NDArray[np.uint8] | None = None
-) -> NDArray[np.uint8]:
+def render(game: Game, state: State, look: str | Look = "clean", out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """Draw each row of a batch.
 
     Args:

@@ -18,9 +18,7 @@ WALK_STREAM = 1 << 40
 """Draw number of the walker's choices: far from the numbers that the rules use."""
 
 
-def walk(
-    game: Game, level: Level, seeds: NDArray[np.uint64], steps: int | NDArray[np.int64], legal: bool = False
-) -> State:
+def walk(game: Game, level: Level, seeds: NDArray[np.uint64], steps: int | NDArray[np.int64], legal: bool = False) -> State:
     """States after random play from fresh games; no frame is drawn. Games that end go on with a fresh deal.
 
     Args:
@@ -95,7 +93,7 @@ def play(
         for key, value in after.arrays().items():
             arrays[key] = arrays[key].copy()
             arrays[key][live] = value
-        current = replace(current, **arrays)
+        current = current.with_arrays(arrays)
         live, number = np.flatnonzero(~current.ended), number + 1
         played += records
         if after_turn:

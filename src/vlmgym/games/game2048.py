@@ -36,7 +36,7 @@ def _slide(board, move, out):
     """Slide one board into ``out``; returns (gain, changed)."""
     rows, cols = board.shape
     lines, length = (cols, rows) if move % 2 == 0 else (rows, cols)
-    gain, changed = 0, False
+    gain, changed = np.int64(0), False
     for line in range(lines):
         put, last = 0, 0  # next free place, exponent waiting for a partner
         for k in range(length):
@@ -184,7 +184,7 @@ class Game2048(core.Game):
 
     name = "2048"
     version = 1
-    Level = Level2048
+    level_type = Level2048
     LEVELS = MappingProxyType(
         {
             "easy": Level2048(rows=3, cols=3, max_steps=50, start_tiles=3),
@@ -264,8 +264,8 @@ class Game2048(core.Game):
         """See :class:`vlmgym.core.Game`."""
         lv = cast(Level2048, level)
         return (
-            f"This is 2048 on a board of {lv.rows} rows and {lv.cols} columns. A move slides all tiles in one direction; two equal "
-            "tiles that meet merge into their sum, which is added to the score. A new tile appears after each move that "
+            f"This is 2048 on a board of {lv.rows} rows and {lv.cols} columns. A move slides all tiles in one direction; two "
+            "equal tiles that meet merge into their sum, which is added to the score. A new tile appears after each move that "
             "changes the board. Empty cells are written as 0."
         )
 
@@ -274,10 +274,17 @@ class Game2048(core.Game):
         return "the number of the move: 0 = up, 1 = right, 2 = down, 3 = left"
 
     def explain(self, state: State, row: int, action: int) -> str:
-        """Such as ``"up 8"`` (the score of the merges), ``"up 0"`` (slides only) or ``"up no"`` (changes nothing)."""
-        out = np.empty_like(state.board[row])
-        gain, changed = _slide(state.board[row], action, out)
-        return f"{MOVES[action]} {gain if changed else 'no'}"
+        """Such as ``"0 up 0 4 0 8"``, the score of each column (of each row for a move sideways), or ``"0 up no"``."""
+        board, out = state.board[row], np.empty_like(state.board[row])
+        if not _slide(board, action, out)[1]:
+            return f"{action} {MOVES[action]} no"
+        lines = (
+            [board[:, c : c + 1] for c in range(board.shape[1])]
+            if action % 2 == 0
+            else [board[r : r + 1] for r in range(len(board))]
+        )
+        gains = [_slide(np.ascontiguousarray(line), action, np.empty_like(line, order="C"))[0] for line in lines]
+        return f"{action} {MOVES[action]} {' '.join(map(str, gains))}"
 
     def candidates(self, state: State, row: int) -> list[int]:
         """All four moves."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
-from vlmgym.games import tiles
+from vlmgym.games.tiles import NAMES, read_pair, write_pair
 
 MAX_DEALS = 64
 """Deals that are tried for one with a joinable pair; if none has, the game starts ended."""
@@ -74,8 +74,8 @@ def _scratch(grid):
 def _reach(grid, wide, start, max_bends, scratch):
     """Mark in ``scratch[0]`` all places that paths from ``start`` end on, tiles included.
 
-    Straight lines leave the start along both axes; each further bend leaves, along the other axis, the empty places that
-    the last one found. A line is swept to both ends, so no place is swept twice along one axis: O(places).
+    Straight lines leave the start along both axes; with each further bend, lines along the other axis leave the empty
+    places found last. A line is swept to both ends, so no place is swept twice along one axis: O(places).
     """
     reached, swept, queue = scratch
     reached[:] = False
@@ -222,7 +222,7 @@ class ShisenSho(core.Game):
 
     name = "ShisenSho"
     version = 1
-    Level = LevelShisenSho
+    level_type = LevelShisenSho
     LEVELS = MappingProxyType(
         {
             "easy": LevelShisenSho(rows=4, cols=4, colours=4, shapes=4, max_steps=30),
@@ -265,7 +265,7 @@ class ShisenSho(core.Game):
 
     def scene(self, state: State) -> Scene:
         """Symbol 0 is the empty cell, ``1 + 6 * colour + shape`` a tile (:data:`vlmgym.games.tiles.NAMES`)."""
-        return Scene(state.board.astype(np.int16), tiles.NAMES, "shape")
+        return Scene(state.board.astype(np.int16), NAMES, "shape")
 
     def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
         """See :class:`vlmgym.core.Game`."""
@@ -286,20 +286,17 @@ class ShisenSho(core.Game):
         """Such as ``"(0, 1) (2, 3)"``."""
         lv = cast(LevelShisenSho, level)
         first, second = divmod(action, lv.rows * lv.cols)
-        return tiles.write_pair(*divmod(first, lv.cols), *divmod(second, lv.cols))
+        return write_pair(*divmod(first, lv.cols), *divmod(second, lv.cols))
 
     def decode(self, level: core.Level, text: str) -> Decoded:
-        """Two cells ``(row, column)``, counted from 0 at the top left."""
-        lv, pair = cast(LevelShisenSho, level), tiles.read_pair(text)
+        """Two cells ``(row, column)``, counted from 0 at the top left; the same cell twice is an action, and an illegal one."""
+        lv, pair = cast(LevelShisenSho, level), read_pair(text)
         if pair is None:
             return Decoded(core.NO_ACTION, "not_a_move")
         row1, col1, row2, col2 = pair
         if max(row1, row2) >= lv.rows or max(col1, col2) >= lv.cols:
             return Decoded(core.NO_ACTION, "out_of_range")
-        first, second = row1 * lv.cols + col1, row2 * lv.cols + col2
-        if first == second:
-            return Decoded(core.NO_ACTION, "same_cell")
-        return Decoded(first * lv.rows * lv.cols + second)
+        return Decoded((row1 * lv.cols + col1) * lv.rows * lv.cols + row2 * lv.cols + col2)
 
     def rules(self, level: core.Level) -> str:
         """See :class:`vlmgym.core.Game`."""
@@ -307,10 +304,10 @@ class ShisenSho(core.Game):
         outside = "may also run one cell outside the board" if lv.margin else "must stay on the board"
         bends = f"at most {lv.max_bends} right-angle turn{'' if lv.max_bends == 1 else 's'}" if lv.max_bends else "no turns"
         return (
-            f"This is Shisen-Sho on a board of {lv.rows} rows and {lv.cols} columns. A move names two tiles; they vanish if they "
-            "have the same colour and the same shape and a path joins them. A path runs up, down, left and right through "
-            f"empty cells, takes {bends}, and {outside}. Other moves change nothing. Tiles do not fall. "
-            "Empty cells are written as empty."
+            f"This is Shisen-Sho on a board of {lv.rows} rows and {lv.cols} columns. A move names two tiles; they "
+            "vanish if they have the same colour and the same shape and a path joins them. A path runs up, down, left "
+            f"and right through empty cells, takes {bends}, and {outside}. Other moves change nothing. Tiles do not "
+            "fall. Empty cells are written as empty."
         )
 
     def answer_format(self, level: core.Level) -> str:
@@ -321,17 +318,18 @@ class ShisenSho(core.Game):
         )
 
     def explain(self, state: State, row: int, action: int) -> str:
-        """Such as ``"red circle joined"`` or ``"red circle blocked"``; else ``"differ"``, ``"empty"`` or ``"same"`` (cell)."""
+        """Such as ``"red circle (0, 1) (2, 3) joined"``, or ``blocked``, ``differ``, ``empty``, ``same`` at the end."""
         lv, flat = cast(LevelShisenSho, state.level), state.board[row].ravel()
         first, second = divmod(action, len(flat))
         if first == second:
-            return "same"
-        if flat[first] == 0 or flat[second] == 0:
-            return "empty"
-        if flat[first] != flat[second]:
-            return "differ"
-        joined = _joined(state.board[row], first, second, lv.max_bends, lv.margin)
-        return f"{tiles.NAMES[flat[first]]} {'joined' if joined else 'blocked'}"
+            verdict = "same"
+        elif flat[first] == 0 or flat[second] == 0:
+            verdict = "empty"
+        elif flat[first] != flat[second]:
+            verdict = "differ"
+        else:
+            verdict = "joined" if _joined(state.board[row], first, second, lv.max_bends, lv.margin) else "blocked"
+        return f"{NAMES[flat[first]]} {self.encode(lv, action)} {verdict}"
 
     def candidates(self, state: State, row: int) -> list[int]:
         """The first three pairs that can be joined, in reading order; fewer if there are fewer."""

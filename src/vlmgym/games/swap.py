@@ -1,4 +1,4 @@
-"""Swap: exchange two neighbours so that equal tiles line up; lines vanish, columns fall. Rules: FACTS of the paper's code."""
+"""Swap: exchange two neighbours so that equal tiles line up and vanish. Rules: FACTS of the paper's code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
-from vlmgym.games import tiles
+from vlmgym.games.tiles import NAMES, read_pair, write_pair
 
 MAX_WAVES = 100
 """Waves of one cascade; a board that is not stable after them is dealt afresh."""
@@ -35,7 +35,7 @@ class LevelSwap(core.Level):
 
         Raises:
             ConfigError: a field is out of range, ``line`` is longer than the board, or there are fewer than 3 types
-                (a cell has a left and an upper neighbour to differ from, so 3 types always allow a board without lines).
+                (a cell has a left and an upper neighbour to differ from, so 3 types always allow boards without lines).
         """
         super().__post_init__()
         if self.line > max(self.rows, self.cols):
@@ -94,7 +94,7 @@ def _swap(board, action, line):
 def _any_swap(board, line):
     rows, cols = board.shape
     trial = board.copy()
-    for action in range(rows * (cols - 1) + (rows - 1) * cols):
+    for action in range(rows * (cols - 1) + (rows - 1) * cols):  # noqa: SIM110 (Numba compiles no generators)
         if _swap(trial, action, line):
             return True
     return False
@@ -233,7 +233,7 @@ class Swap(core.Game):
 
     name = "Swap"
     version = 1
-    Level = LevelSwap
+    level_type = LevelSwap
     LEVELS = MappingProxyType(
         {
             "easy": LevelSwap(rows=6, cols=6, colours=4, shapes=1, max_steps=50),
@@ -250,7 +250,7 @@ class Swap(core.Game):
         return lv.rows * (lv.cols - 1) + (lv.rows - 1) * lv.cols
 
     def reset(self, level: core.Level, seeds: NDArray[np.uint64]) -> State:
-        """Fresh games without lines and with a valid swap, one per seed; one for which 256 deals had none starts ended."""
+        """Fresh games without lines and with a valid swap, one per seed; it starts ended if 256 deals had none."""
         lv = cast(LevelSwap, level)
         seeds = np.ascontiguousarray(seeds, np.uint64)
         n = len(seeds)
@@ -275,7 +275,7 @@ class Swap(core.Game):
 
     def scene(self, state: State) -> Scene:
         """Symbol 0 is the empty cell, ``1 + 6 * colour + shape`` a tile (:data:`vlmgym.games.tiles.NAMES`)."""
-        return Scene(state.board.astype(np.int16), tiles.NAMES, "shape")
+        return Scene(state.board.astype(np.int16), NAMES, "shape")
 
     def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
         """Any board, lines and empty cells too: an empty cell cannot be swapped and is filled in the next cascade."""
@@ -291,18 +291,16 @@ class Swap(core.Game):
     def encode(self, level: core.Level, action: int) -> str:
         """Such as ``"(0, 1) (0, 2)"``, the left or upper cell first."""
         lv = cast(LevelSwap, level)
-        return tiles.write_pair(*_cells(action, lv.rows, lv.cols))
+        return write_pair(*_cells(action, lv.rows, lv.cols))
 
     def decode(self, level: core.Level, text: str) -> Decoded:
         """Two neighbouring cells ``(row, column)`` in either order, counted from 0 at the top left."""
-        lv, pair = cast(LevelSwap, level), tiles.read_pair(text)
+        lv, pair = cast(LevelSwap, level), read_pair(text)
         if pair is None:
             return Decoded(core.NO_ACTION, "not_a_move")
         row1, col1, row2, col2 = pair
         if max(row1, row2) >= lv.rows or max(col1, col2) >= lv.cols:
             return Decoded(core.NO_ACTION, "out_of_range")
-        if (row1, col1) == (row2, col2):
-            return Decoded(core.NO_ACTION, "same_cell")
         if abs(row1 - row2) + abs(col1 - col2) != 1:
             return Decoded(core.NO_ACTION, "not_adjacent")
         if row1 == row2:
@@ -313,10 +311,10 @@ class Swap(core.Game):
         """See :class:`vlmgym.core.Game`."""
         lv = cast(LevelSwap, level)
         return (
-            f"This is Swap on a board of {lv.rows} rows and {lv.cols} columns. A move swaps two tiles that are neighbours in a row "
-            f"or a column. It counts only if {lv.line} or more tiles of the same colour and shape then stand in a line; else "
-            "it is undone. Such tiles vanish, the tiles above fall down, new tiles fill the board from the top, and new lines "
-            "vanish too. The more tiles vanish at once, the higher is the score."
+            f"This is Swap on a board of {lv.rows} rows and {lv.cols} columns. A move swaps two tiles that are "
+            f"neighbours in a row or a column. It counts only if {lv.line} or more tiles of the same colour and shape "
+            "then stand in a line; else it is undone. Such tiles vanish, the tiles above fall down, new tiles fill the "
+            "board from the top, and new lines vanish too. The more tiles vanish at once, the higher is the score."
         )
 
     def answer_format(self, level: core.Level) -> str:
@@ -327,14 +325,15 @@ class Swap(core.Game):
         )
 
     def explain(self, state: State, row: int, action: int) -> str:
-        """Such as ``"3 red circle"``, the tiles of the first wave (joined by ``and`` if of several types), or ``"no line"``."""
+        """Such as ``"3 red circle (0, 1) (1, 1)"``: the tiles of the first wave by type, or ``no line``, and the swap."""
         line, board = cast(LevelSwap, state.level).line, state.board[row].copy()
         if not _swap(board, action, line):
-            return "no line"
+            return f"no line {self.encode(state.level, action)}"
         marks = np.zeros(board.shape, bool)
         _mark(board, line, marks)
         kinds, first, counts = np.unique(board[marks], return_index=True, return_counts=True)
-        return " and ".join(f"{counts[k]} {tiles.NAMES[kinds[k]]}" for k in np.argsort(first))
+        gone = " and ".join(f"{counts[k]} {NAMES[kinds[k]]}" for k in np.argsort(first))
+        return f"{gone} {self.encode(state.level, action)}"
 
     def candidates(self, state: State, row: int) -> list[int]:
         """The first three valid swaps by action id; fewer if there are fewer."""

@@ -20,7 +20,7 @@ def write_pair(row1: int, col1: int, row2: int, col2: int) -> str:
 
 
 def read_pair(text: str) -> tuple[int, int, int, int] | None:
-    """The numbers of exactly two cells ``(row, column)``, with blanks or one comma between them; None for other texts."""
+    """The numbers of exactly two cells ``(row, column)``, with blanks or one comma between; None for other texts."""
     match = _PAIR.fullmatch(text.strip())
     if match is None:
         return None

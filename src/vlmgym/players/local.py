@@ -59,7 +59,9 @@ class LocalPlayer(Player):
         self.model.eval()
         out: list[str] = []
         text = self.processor.apply_chat_template(
-            prompt.messages(prompt.prompt_text(game, state.level, self.style)), add_generation_prompt=True, tokenize=False
+            prompt.messages(prompt.prompt_text(game, state.level, self.style)),
+            add_generation_prompt=True,
+            tokenize=False,
         )
         options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "do_sample": self.temperature > 0}
         if self.temperature > 0:

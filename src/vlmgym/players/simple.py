@@ -53,9 +53,7 @@ class RandomLegal(_Chooser):
     def choose(self, game: Game, state: State) -> list[int]:
         """See base."""
         legal = [np.flatnonzero(mask) for mask in game.legal(state)]
-        return [
-            int(player_rng(self.salt, state, row).choice(ids)) if len(ids) else NO_ACTION for row, ids in enumerate(legal)
-        ]
+        return [int(player_rng(self.salt, state, row).choice(ids)) if len(ids) else NO_ACTION for row, ids in enumerate(legal)]
 
 
 class Greedy(_Chooser):

@@ -14,9 +14,7 @@ def reason(game: Game, state: State, row: int, action: int, best: int) -> str:
     weighed = game.candidates(state, row)
     if best >= 0 and best not in weighed:
         weighed = [*weighed, best]
-    encode = game.encode
-    parts = [f"{encode(state.level, a)} {game.explain(state, row, a)}" for a in weighed]
-    return "; ".join([*parts, f"so {encode(state.level, action)}"])
+    return "; ".join([*(game.explain(state, row, a) for a in weighed), f"so {game.encode(state.level, action)}"])
 
 
 class Teacher(Player):

@@ -28,7 +28,8 @@ SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|image_pad|>")
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.content is string %}{{ m.content }}{% else %}"
     "{% for c in m.content %}{% if c.type == 'image' %}{{ '<|image_pad|>' }}{% elif 'text' in c %}{{ c.text }}{% endif %}"
-    "{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 WORDS = (
     "2048 ShisenSho Swap user assistant up right down left no so joined blocked differ empty line same 0x 4x4 3x3 2x2 6x6 "
@@ -48,16 +49,18 @@ def build_tokenizer() -> Any:
     numbers = [str(2**e) for e in range(1, 18)] + [str(n) for n in range(0, 65)]
     corpus = [f"{w} {w} {w}" for w in [*WORDS.split(), *numbers] for _ in range(4)]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=900, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False)
     tok.train_from_iterator(corpus, trainer)
     whole = [f"<{s}{b}>" for b in ("perception", "think", "answer") for s in ("", "/")]
     whole += NAMES[1:]
     whole += [f"({r}, {c})" for r in range(4) for c in range(4)]
     tok.add_tokens([AddedToken(w, special=False, normalized=False) for w in whole])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tok, eos_token="<|im_end|>", pad_token="<|endoftext|>", padding_side="left", model_max_length=4096
+        tokenizer_object=tok,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        padding_side="left",
+        model_max_length=4096,
     )
 
 
@@ -137,7 +140,7 @@ def save(model: Any, processor: Any, out: Path) -> None:
 
 # ---------------------------------------------------------------------------------------------------- pretraining
 TASKS = (
-    Task(game="2048", level="tiny", look="tiny", prompt="brief", walk_min=4, walk_max=60),
+    Task(game="2048", level="tiny", look="tiny", prompt="brief", walk_min=4, walk_max=60, weight=2.0),
     Task(game="ShisenSho", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=5, walk_legal=True),
     Task(game="Swap", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=3, walk_legal=True),
 )
@@ -170,29 +173,31 @@ class Beginner(Teacher):
         return out
 
 
-CARE = (0.6, 0.15)
-"""Share of careful replies in the first part of pretraining, and in the rest: the model learns to weigh moves, then mostly not to."""
-CARE_CHANGE = 0.8
+CARE = (0.7, 0.15)
+"""Share of careful replies in the first part of pretraining and in the rest: it learns to weigh moves, then mostly not to."""
+CARE_CHANGE = 0.85
 """Share of the rows after which the second of :data:`CARE` holds."""
 
 
 def pretraining_rows(total: int, chunk: int = 64, tasks: Sequence[Task] = TASKS) -> Iterator[dict[str, Any]]:
-    """A repeatable stream of rows, the games in turn.
+    """A repeatable stream of rows, the games mixed by their weights.
 
     Args:
         total: rows of the whole pretraining; the stream goes on after them with :data:`CARE` unchanged.
-        chunk: states drawn at once for each game.
+        chunk: states drawn at once for a game of weight 1.
         tasks: the games.
     """
-    number = 0
+    number = served = 0
     while True:
-        player = Beginner(CARE[number * chunk * len(tasks) >= CARE_CHANGE * total])
+        player = Beginner(CARE[served >= CARE_CHANGE * total])
         lists = []
         for task in tasks:
-            state = task.states("pretrain", chunk, number * chunk)
+            count = round(chunk * task.weight)
+            state = task.states("pretrain", count, number * count)
             lists.append(rows(task, state, player.reply(task.rules()[0], state)))
-        for group in zip(*lists, strict=True):
-            yield from group
+        places = sorted(((i + 0.5) / len(part), k, i) for k, part in enumerate(lists) for i in range(len(part)))
+        yield from (lists[k][i] for _, k, i in places)
+        served += len(places)
         number += 1
 
 
@@ -210,15 +215,13 @@ def pretrain(out: Path, settings: SftSettings, compute: Compute, callbacks: Sequ
     model, processor = build(settings.seed)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     total = settings.steps * settings.batch * settings.accumulate * world
-    trainer = run_sft(
-        model, processor, partial(pretraining_rows, total), out / "checkpoints", settings, compute, callbacks
-    )
+    trainer = run_sft(model, processor, partial(pretraining_rows, total), out / "checkpoints", settings, compute, callbacks)
     if trainer.is_world_process_zero():
         save(trainer.accelerator.unwrap_model(trainer.model), processor, out / "tiny")
 
 
-PRETRAINING = SftSettings(steps=1700, batch=64, lr=1e-3, warmup=60, save_every=100)
-"""Hyperparameters of the committed checkpoint (trained by two processes of batch 32 under ``torchrun``)."""
+PRETRAINING = SftSettings(steps=2100, batch=32, lr=1e-3, warmup=60, save_every=100)
+"""Hyperparameters of the committed checkpoint (trained by two processes of batch 16 under ``torchrun``)."""
 
 
 def pretrain_command(out: Path, steps: int = 0) -> Path:
@@ -234,5 +237,10 @@ def pretrain_command(out: Path, steps: int = 0) -> Path:
     steps = steps or PRETRAINING.steps
     settings = PRETRAINING.override(steps=steps, batch=PRETRAINING.batch // world)
     out.mkdir(parents=True, exist_ok=True)
-    pretrain(out, settings, Compute(device="cpu", threads=1 if world > 1 else 0), [metrics_callback(out, "sft", "loss", steps)])
+    pretrain(
+        out,
+        settings,
+        Compute(device="cpu", threads=1 if world > 1 else 0),
+        [metrics_callback(out, "sft", "loss", steps)],
+    )
     return out / "tiny"

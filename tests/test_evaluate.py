@@ -1,0 +1,219 @@
+"""Players, episodes, traces, statistics and the eval command."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from vlmgym import stats
+from vlmgym.cli import main, make_player
+from vlmgym.core import ConfigError, seeds_for, split_of
+from vlmgym.evaluate import Evaluation, evaluate, starts, summarise
+from vlmgym.games import GAMES, get_game
+from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
+from vlmgym.players.teacher import Teacher
+from vlmgym.prompt import parse, write_reply
+from vlmgym.reward import judge
+from vlmgym.rollout import play
+from vlmgym.tasks import Task
+from vlmgym.trace import Episode, Run, TraceError, TraceWriter, Turn, read_trace, repair
+
+PLAYERS = [Random(), RandomLegal(), Greedy(), Oracle(), Teacher(0.3)]
+
+
+@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("player", PLAYERS, ids=lambda p: p.name)
+def test_replies_are_well_formed_repeatable_and_independent_of_the_batch(name, player):
+    game = get_game(name)
+    state = game.reset(game.level("easy"), seeds_for("test", name, "easy", 6))
+    replies = player.reply(game, state)
+    assert player.reply(game, state) == replies
+    assert [player.reply(game, state[i])[0] for i in range(6)] == replies
+    for text in replies:
+        reply = parse(game, state.level, text)
+        assert reply.well_formed
+        assert reply.action >= 0
+    judged = judge(game, state, replies)[1]
+    assert all(j.p_acc for j in judged)
+    if player.name not in ("random", "teacher"):
+        assert all(j.changed for j in judged)
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_players_stand_in_the_expected_order(name):
+    task = Task(game=name, level="tiny", look="tiny", walk_max=4, walk_legal=True)
+    how = Evaluation(episodes=200, turns=1, start="walk")
+    success = {p.name: evaluate(p, task, how, progress=False)["metrics"]["success"]["mean"] for p in PLAYERS}
+    assert success["random"] <= success["random-legal"] <= success["greedy"] == 1
+    assert success["random"] < success["teacher"] < success["oracle"]
+
+
+def test_teacher_errs_at_its_stated_rate_and_reasons_from_outcomes():
+    game = get_game("ShisenSho")
+    state = game.reset(game.level("tiny"), seeds_for("test", "x", "tiny", 400))
+    best = [int(a) for a in np.nan_to_num(game.oracle(state), nan=-9).argmax(axis=1)]
+    replies = [parse(game, state.level, t) for t in Teacher(0.3).reply(game, state)]
+    wrong = np.mean([r.action != b for r, b in zip(replies, best, strict=True)])
+    assert abs(wrong - 0.3) < 4 * (0.21 / 400) ** 0.5
+    for i, reply in enumerate(replies):
+        *claims, choice = reply.think.split("; ")
+        assert choice == f"so {game.encode(state.level, reply.action)}"
+        assert claims
+        for claim in claims:
+            move = game.decode(state.level, " ".join(claim.split(" ")[2:6])).action  # colour shape (r, c) (r, c) verdict
+            assert move >= 0
+            assert claim.endswith("joined") == bool(game.legal(state[i])[0, move])
+    with pytest.raises(ConfigError, match=r"teacher.error = 2"):
+        Teacher(2)
+
+
+def test_greedy_and_oracle_know_no_luck():
+    game = get_game("2048")
+    state = game.reset(game.level("normal"), seeds_for("test", "x", "y", 20))
+    for player in (Greedy(), Oracle()):
+        assert player.reply(game, state.with_new_luck(3)) == player.reply(game, state)
+
+
+def test_play_counts_turns_scores_and_ends():
+    game = get_game("2048")
+    state = game.reset(game.level("easy", max_steps=12), seeds_for("test", "p", "q", 5))
+    turns, episodes = play(game, state, Random())
+    assert [e.seed for e in episodes] == [int(s) for s in state.seed]
+    for e in episodes:
+        mine = [t for t in turns if t.episode == e.episode]
+        assert [t.turn for t in mine] == list(range(e.turns))
+        assert sum(t.gain for t in mine) == e.score
+        assert sum(t.terms["game"] for t in mine) == e.reward
+        assert e.end == "truncated" if e.turns == 12 else "terminated"
+    assert {e.end for e in play(game, state, Random(), turns=3)[1]} == {"stopped"}
+    with pytest.raises(ConfigError, match="turns"):
+        play(game, game.reset(game.level("easy", max_steps=0), state.seed), Random())
+
+
+def test_scripted_replies_follow_the_turn():
+    game = get_game("2048")
+    state = game.reset(game.level("easy"), seeds_for("test", "p", "q", 2))
+    turns, _ = play(game, state, Scripted(["a", "b"]), turns=3)
+    assert [t.reply for t in turns if t.episode == 0] == ["a", "b", "a"]
+
+
+def test_trace_round_trip_and_torn_last_line(tmp_path):
+    task = Task(game="Swap", level="tiny", look="tiny")
+    evaluate(Teacher(), task, Evaluation(episodes=3, turns=2), tmp_path, progress=False)
+    path = tmp_path / "trace.jsonl"
+    records = list(read_trace(path))
+    assert isinstance(records[0], Run)
+    turns = [r for r in records if isinstance(r, Turn)]
+    assert len(turns) == 6
+    assert len([r for r in records if isinstance(r, Episode)]) == 3
+    game, state = turns[-1].load()
+    again = judge(game, state, [turns[-1].reply])[1][0]
+    assert (again.terms, again.fault, again.gain) == (turns[-1].terms, turns[-1].fault, turns[-1].gain), "re-scoring agrees"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    assert list(read_trace(path)) == records[:-1]
+    with TraceWriter(path) as writer:
+        writer.write(records[-1])
+    assert path.read_bytes() == whole
+    assert repair(path) == 0
+    path.write_bytes(whole.replace(b'"kind":"turn"', b'"kind":"tune"', 1))
+    with pytest.raises(TraceError, match=r"trace.jsonl:2"):
+        list(read_trace(path))
+
+
+def test_summary_agrees_with_the_trace(tmp_path):
+    task = Task(game="2048", level="easy", look="tiny")
+    summary = evaluate(Random(), task, Evaluation(episodes=30), tmp_path, progress=False)
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    records = list(read_trace(tmp_path / "trace.jsonl"))
+    turns = [r for r in records if isinstance(r, Turn)]
+    metrics = summary["metrics"]
+    assert metrics["success"]["mean"] == pytest.approx(np.mean([t.gain > 0 for t in turns]))
+    assert metrics["game"]["mean"] == pytest.approx(2 * metrics["success"]["mean"] - 1)
+    assert sum(v["mean"] for k, v in metrics.items() if k.startswith("fault_")) == pytest.approx(1)
+    assert metrics["success"]["low"] < metrics["success"]["mean"] < metrics["success"]["high"]
+    empty = summarise([], [])
+    assert empty["score"].n == 0
+
+
+def test_evaluation_uses_test_seeds_only_and_training_never_does():
+    for task in (
+        Task(game="Swap", level="tiny", look="tiny", walk_max=2),
+        Task(game="2048", level="tiny", look="tiny"),
+    ):
+        for start in ("reset", "walk"):
+            seeds = starts(task, Evaluation(episodes=20, start=start)).seed
+            assert {split_of(s) for s in seeds} == {"test"}
+        assert {split_of(s) for s in task.states("train", 20).seed} == {"train"}
+        state = task.states("test", 30)
+        assert task.rules()[0].successes(state).any(axis=1).all()
+    with pytest.raises(ConfigError, match="walk_max"):
+        Task(walk_min=5, walk_max=4)
+    with pytest.raises(ConfigError, match="game = 'go'"):
+        Task(game="go")
+
+
+def test_interval_covers_as_promised():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for i in range(200):
+        e = stats.mean(rng.normal(3, 2, 60), seed=i)
+        hits += e.low <= 3 <= e.high
+    assert 176 <= hits <= 198, "95 % of 200, within what the bootstrap and chance allow"
+
+
+def test_interval_agrees_with_scipy():
+    values = np.random.default_rng(1).exponential(2, 80)
+    mine = stats.mean(values)
+    theirs = scipy_stats.bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=0).confidence_interval
+    assert mine.mean == pytest.approx(values.mean())
+    assert mine.low == pytest.approx(theirs.low, rel=0.03)
+    assert mine.high == pytest.approx(theirs.high, rel=0.03)
+
+
+def test_ratio_is_clustered():
+    turns, hits = np.array([10.0] * 40), np.array([10.0, 0.0] * 20)
+    clustered = stats.ratio(hits, turns)
+    assert clustered.mean == 0.5
+    assert clustered.high - clustered.low > 0.25, "40 clusters, not 400 turns"
+    assert stats.ratio([1, 0], [0, 0]).n == 0
+    assert np.isnan(stats.mean([5.0]).low)
+
+
+def test_paired_differences():
+    rng = np.random.default_rng(2)
+    base = rng.normal(0, 5, 100)
+    better = stats.paired(base + 1 + rng.normal(0, 0.5, 100), base)
+    assert better.low > 0.8
+    assert better.p < 0.001
+    same = stats.paired(base + rng.normal(0, 1, 100), base)
+    theirs = scipy_stats.ttest_1samp((base + 0) - base + rng.normal(0, 1, 100), 0).pvalue
+    assert same.p > 0.01
+    assert theirs > 0.001
+    with pytest.raises(ValueError, match="equal lengths"):
+        stats.paired([1], [1, 2])
+
+
+def test_eval_command(tmp_path, capsys):
+    out = tmp_path / "x"
+    call = ["eval", "--player", "random", "--game", "2048", "--level", "easy", "--episodes", "5", "--out", str(out)]
+    assert main(call) == 0
+    shown = capsys.readouterr().out
+    for metric in ("score", "reward", "p_acc", "cells", "r_acc", "format", "fault_reasoning"):
+        assert metric in shown
+    assert (out / "trace.jsonl").exists()
+    assert (out / "summary.json").exists()
+    for bad, message in [
+        (["--player", "chess"], "player = 'chess': allowed is random"),
+        (["--game", "chess"], "game = 'chess'"),
+        (["--episodes", "0"], "Evaluation.episodes = 0"),
+        (["--player", "local:/no/such/folder"], "model = '/no/such/folder'"),
+        (["--player", "scripted:/no/such/file"], "No such file"),
+        (["--look", "neon"], "neon"),
+    ]:
+        assert main([*call, *bad]) == 2
+        assert message in capsys.readouterr().err
+    script = tmp_path / "s.json"
+    script.write_text(json.dumps([write_reply("a", "b", "1")]))
+    assert make_player(f"scripted:{script}", Task()).name == "scripted"

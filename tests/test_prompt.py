@@ -1,0 +1,208 @@
+"""Replies: any text at all is read in linear time, without an exception, and never yields an action it does not state."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from vlmgym.core import ConfigError, seeds_for
+from vlmgym.games import GAMES, get_game
+from vlmgym.prompt import MODES, UNKNOWN, Problem, parse, prompt_text, read_perception, truth, write_reply
+
+PARTS = [
+    "<perception>", "</perception>", "<think>", "</think>", "<answer>", "</answer>", "<ANSWER>", "</Answer>", "<answer", "0",
+    "3", "4", "12", "(0, 1)", "(0, 0) (0, 1)", "(5,5)", "((", "|", "\n", " ", "0|2|4", "red circle", "\u202e", "\x00", "é", "９",
+    "9" * 40, "`2`", "**1**", "\\boxed{2}", "<", ">", "/",
+]  # fmt: skip
+TEXTS = st.one_of(st.text(max_size=300), st.lists(st.sampled_from(PARTS), max_size=40).map("".join))
+
+
+@pytest.mark.parametrize("name", GAMES)
+@given(text=TEXTS, mode=st.sampled_from(MODES))
+def test_any_text_parses_and_yields_no_action_that_it_does_not_state(name, text, mode):
+    game = get_game(name)
+    level = game.level("easy")
+    reply = parse(game, level, text, mode)
+    assert (reply.action >= 0) == (reply.problem is Problem.NONE)
+    if reply.action >= 0:
+        stated = game.encode(level, reply.action)
+        numbers = re.findall(r"[0-9]+", stated)
+        blocks = re.findall(r"<answer>(.*?)(?:</answer>|\Z)", text, re.DOTALL | re.IGNORECASE)
+        found = [re.findall(r"[0-9]+", b) for b in blocks]
+        assert any(sorted(map(int, f)) == sorted(map(int, numbers)) for f in found)
+    if reply.well_formed:
+        assert text.strip().startswith("<perception>" if mode == "strict" else "<")
+        assert reply.perception
+        assert reply.think
+    scene = game.scene(game.reset(level, seeds_for("free", name, "easy", 1)))
+    seen = read_perception(reply.perception, scene)
+    assert seen.symbols.shape == scene.symbols.shape[1:]
+    assert 0 <= seen.accuracy(scene.symbols[0]) <= 1
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["<answer>", "</answer>", "<answer>0</answer>", "<perception><think>", "(0, 1) ", "((((", "0|", "|\n", "9", " ", "(1,",
+     "1. a bs\n", "<answer>(", "red circle ", "(0, 0): red circle, ", "\u202e", "- "],
+)  # fmt: skip
+def test_megabytes_parse_in_linear_time(unit):
+    """Ten times the text takes about ten times as long; a quadratic reader would take a hundred times."""
+    game = get_game("ShisenSho")
+    level = game.level("easy")
+    scene = game.scene(game.reset(level, seeds_for("free", "x", "easy", 1)))
+
+    def seconds(size):
+        body = unit * (size // len(unit))
+        text = write_reply(body, body, body)
+        best = 9e9
+        for _ in range(2):
+            begin = time.perf_counter()
+            for mode in MODES:
+                parse(game, level, text, mode)
+            read_perception(body, scene)
+            best = min(best, time.perf_counter() - begin)
+        return best
+
+    small, large = seconds(200_000), seconds(2_000_000)
+    assert large < 40 * small + 0.2
+
+
+CANONICAL = write_reply("0|2\n4|0", "0 up no; so 1", "1")
+
+
+def test_a_canonical_reply():
+    game = get_game("2048")
+    reply = parse(game, game.level("easy"), CANONICAL)
+    assert (reply.action, reply.problem, reply.well_formed) == (1, Problem.NONE, True)
+    assert (reply.perception, reply.think, reply.answer) == ("0|2\n4|0", "0 up no; so 1", "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "strict", "lenient"),
+    [
+        ("I would go up", Problem.MISSING_ANSWER, Problem.MISSING_ANSWER),
+        ("<answer>1", Problem.UNCLOSED_ANSWER, 1),
+        ("<answer>1</answer><answer>2</answer>", Problem.TWO_ANSWERS, 2),
+        ("<answer>1</answer><answer>1</answer>", Problem.TWO_ANSWERS, 1),
+        ("<answer> </answer>", Problem.EMPTY_ANSWER, Problem.EMPTY_ANSWER),
+        ("<answer>**2**.</answer>", Problem.NOT_A_MOVE, 2),
+        ("<ANSWER>2</ANSWER>", Problem.MISSING_ANSWER, 2),
+        ("<answer>2 or 3</answer>", Problem.NOT_A_MOVE, Problem.NOT_A_MOVE),
+        ("<answer>7</answer>", Problem.OUT_OF_RANGE, Problem.OUT_OF_RANGE),
+        ("<answer><think>1</think></answer>", Problem.UNCLOSED_ANSWER, Problem.UNCLOSED_ANSWER),
+        ("</answer>2<answer>", Problem.UNCLOSED_ANSWER, Problem.EMPTY_ANSWER),
+    ],
+)
+def test_reasons(text, strict, lenient):
+    game = get_game("2048")
+    for mode, expected in (("strict", strict), ("lenient", lenient)):
+        reply = parse(game, game.level("easy"), text, mode)
+        assert (reply.action if isinstance(expected, int) else reply.problem) == expected, mode
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CANONICAL.replace("<think>", "<think><think>"),
+        CANONICAL + "<answer>1</answer>",
+        CANONICAL + " done",
+        "Sure: " + CANONICAL,
+        write_reply(" ", "x", "1"),
+        write_reply("a", "", "1"),
+        write_reply("a", "b", ""),
+        "<think>x</think><perception>0</perception><answer>1</answer>",
+        "<perception><think><answer></perception></think></answer>",
+        CANONICAL.replace("</think><answer>", "</think> so <answer>"),
+    ],
+)
+def test_defect_8_format_needs_order_nesting_uniqueness_and_content(text):
+    game = get_game("2048")
+    assert not parse(game, game.level("easy"), text).well_formed
+    assert parse(game, game.level("easy"), "\n" + CANONICAL.replace("><", "> \n<") + "\n").well_formed
+
+
+def scene_of(name="ShisenSho"):
+    game = get_game(name)
+    state = game.reset(game.level("easy"), seeds_for("free", name, "easy", 1))
+    return game, state, game.scene(state)
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_truth_reads_back_exactly(name):
+    game, state, scene = scene_of(name)
+    text = truth(game, state)[0]
+    seen = read_perception(text, scene)
+    assert seen.exact(scene.symbols[0])
+    assert seen.layout == "rows"
+    assert not seen.localises
+
+
+def test_defect_7_perception_is_scored_by_cell_and_only_in_its_block():
+    game, state, scene = scene_of()
+    text = truth(game, state)[0]
+    blanks = "\n".join(" | ".join(line.split("|")).upper() + "  " for line in text.split("\n"))
+    assert read_perception(blanks, scene).exact(scene.symbols[0]), "blanks and case do not matter"
+    table = "\n".join(f"|{line}|" for line in text.split("\n"))
+    assert read_perception(table, scene).exact(scene.symbols[0]), "nor do the outer bars of a table"
+    copied = parse(game, state.level, write_reply("nothing to see", text, "(0, 0) (0, 1)"))
+    assert read_perception(copied.perception, scene).accuracy(scene.symbols[0]) == 0, "a copy in <think> does not count"
+    lines = text.split("\n")
+    lines[1] = "red star|" + lines[1].split("|", 1)[1]
+    wrong = read_perception("\n".join(lines), scene)
+    assert wrong.accuracy(scene.symbols[0]) == 15 / 16
+    assert wrong.complete
+    assert not wrong.exact(scene.symbols[0])
+    short = read_perception("\n".join(lines[:3]), scene)
+    assert (short.symbols[3] == UNKNOWN).all()
+    assert not short.complete
+    assert not read_perception(text + "\n" + lines[0], scene).exact(scene.symbols[0]), "an extra row is a false claim"
+
+
+def test_coordinates_in_any_order():
+    _, _, scene = scene_of()
+    cells = [(r, c, scene.names[scene.symbols[0, r, c]]) for r in range(4) for c in range(4)]
+    np.random.default_rng(0).shuffle(cells)
+    text = ", ".join(f"({r}, {c}): {name}" for r, c, name in cells)
+    seen = read_perception(text, scene)
+    assert seen.exact(scene.symbols[0])
+    assert (seen.layout, seen.localises) == ("coordinates", True)
+    doubled = read_perception(text + ", (0, 0): magenta star, (9, 9): red star", scene)
+    assert doubled.symbols[0, 0] == UNKNOWN
+    assert not doubled.complete
+    numbers = get_game("2048")
+    grid = numbers.scene(numbers.from_symbols(numbers.level("easy"), np.full((1, 3, 3), 2, np.int16)))
+    assert read_perception(" ".join(f"({r},{c}) 4" for r in range(3) for c in range(3)), grid).exact(grid.symbols[0])
+
+
+def test_enumeration_is_noticed():
+    _, _, scene = scene_of()
+    assert read_perception("1. red circle\n2. blue star", scene).enumerates
+    assert read_perception("there are 3 red circles", scene).enumerates
+    assert not read_perception("red circle|blue star", scene).enumerates
+    assert read_perception(None, scene).layout == "none"
+
+
+@example("<perception></perception>")
+@given(TEXTS)
+def test_perception_of_any_text(text):
+    _, _, scene = scene_of("2048")
+    seen = read_perception(text, scene)
+    assert seen.symbols.min() >= UNKNOWN
+    assert seen.symbols.max() < len(scene.names)
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_prompts_state_size_answer_and_blocks(name):
+    game = get_game(name)
+    level = game.level("easy")
+    text = prompt_text(game, level)
+    for needed in ("<perception>", "<think>", "<answer>", str(level.rows), "row"):
+        assert needed in text
+    assert len(prompt_text(game, level, "brief")) < 30
+    with pytest.raises(ConfigError, match="prompt style"):
+        prompt_text(game, level, "long")
+    with pytest.raises(ConfigError, match="parse mode"):
+        parse(game, level, "", "loose")

@@ -1,0 +1,141 @@
+"""Reward terms and error attribution on boards small enough to check by hand."""
+
+import numpy as np
+import pytest
+
+from vlmgym.core import ConfigError, seeds_for
+from vlmgym.games import GAMES, get_game
+from vlmgym.players.simple import Random
+from vlmgym.players.teacher import Teacher
+from vlmgym.prompt import write_reply
+from vlmgym.reward import Fault, Weights, judge
+from vlmgym.train.grpo import judge_rows, reward_functions
+from vlmgym.train.tiny import TASKS
+
+GAME = get_game("2048")
+LEVEL = GAME.level("easy", rows=2, cols=2)
+BOARD = GAME.from_symbols(LEVEL, np.array([[[1, 1], [2, 0]]], np.int16))  # 2 2 / 4 .
+TRUE, WRONG = "2|2\n4|0", "2|8\n2|0"  # on the wrong board up and down merge
+
+
+def one(reply, board=BOARD, **options):
+    return judge(GAME, board, [reply], **options)[1][0]
+
+
+@pytest.mark.parametrize(
+    ("perception", "answer", "fault", "game"),
+    [
+        (TRUE, "3", Fault.NONE, 1),
+        (WRONG, "3", Fault.NONE, 1),
+        (TRUE, "0", Fault.REASONING, -1),
+        (WRONG, "0", Fault.PERCEPTION, -1),
+        ("4|8\n2|0", "0", Fault.BOTH, -1),
+        ("no idea", "0", Fault.BOTH, -1),
+        (TRUE, "up", Fault.FORMAT, -1),
+    ],
+)
+def test_whose_fault(perception, answer, fault, game):
+    judged = one(write_reply(perception, "x", answer))
+    assert (judged.fault, judged.terms["game"]) == (fault, game)
+
+
+def test_unavoidable():
+    board = GAME.from_symbols(LEVEL, np.array([[[1, 2], [0, 0]]], np.int16))
+    judged = one(write_reply("2|4\n0|0", "x", "2"), board)
+    assert (judged.fault, judged.changed, judged.gain) == (Fault.UNAVOIDABLE, True, 0)
+
+
+def test_terms():
+    judged = one(write_reply("2|2\n8|0", "x", "3"))
+    assert judged.terms == {"game": 1, "format": 1, "perception": 0, "cells": 0.75, "regret": 0}
+    assert one("<answer>3</answer>").terms == {"game": 1, "format": 0, "perception": 0, "cells": 0, "regret": 0}
+    assert one(write_reply(TRUE, "x", "none")).terms["regret"] == -1
+    values = GAME.oracle(BOARD)[0]
+    judged = one(write_reply(TRUE, "x", "0"))
+    best, worst = np.nanmax(values), np.nanmin(values)
+    expected = 1.0 if np.isnan(values[0]) else (best - values[0]) / (best - worst)
+    assert judged.terms["regret"] == pytest.approx(-expected)
+    assert np.isnan(one(write_reply(TRUE, "x", "0"), oracle=False).oracle_best)
+
+
+def test_weights_are_the_papers_and_checked():
+    terms = {"game": -1.0, "format": 1.0, "perception": 1.0, "cells": 1.0, "regret": -0.5}
+    assert Weights().total(terms) == 0
+    assert Weights(perception=0.1, regret=2).total(terms) == pytest.approx(-0.9)
+    with pytest.raises(ConfigError, match=r"Weights.speed"):
+        Weights.parse({"speed": 1})
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_defect_1_and_2_every_answer_of_a_group_meets_the_same_board(name):
+    """Answers 2..n act on the state the model saw, even when answer 1 ended the game."""
+    game = get_game(name)
+    level = game.level("easy", max_steps=1)  # any answer ends the episode
+    state = game.reset(level, seeds_for("train", name, "easy", 3)).repeat(5)
+    replies = Teacher(0.0).reply(game, state)
+    after, judged = judge(game, state, replies)
+    assert all(j.changed for j in judged), "answers 2..n are stepped too"
+    assert after.truncated.all()
+    for i in range(0, 15, 5):
+        assert len({after[k].to_bytes(game) for k in range(i, i + 5)}) == 1
+    again, _ = judge(game, state, replies)
+    assert again == after
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_defect_3_global_randomness_is_neither_used_nor_touched(name):
+    import random
+
+    game = get_game(name)
+
+    def run(noise):
+        np.random.seed(noise)
+        random.seed(noise)
+        before = np.random.get_state()[1].tobytes(), random.getstate()
+        state = game.reset(game.level("easy"), seeds_for("free", name, "g", 4))
+        after, _ = judge(game, state, Random().reply(game, state))
+        assert (np.random.get_state()[1].tobytes(), random.getstate()) == before
+        return after
+
+    assert run(1) == run(2)
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_defect_6_an_unreadable_answer_is_no_move_anywhere(name):
+    game = get_game(name)
+    state = game.reset(game.level("easy"), seeds_for("free", name, "g", 2))
+    after, judged = judge(game, state, ["gibberish", "<answer>(99, 99) (0, 0)</answer>"])
+    assert np.array_equal(after.board, state.board)
+    assert (after.steps == 1).all()
+    assert all(j.fault is Fault.FORMAT and j.terms["game"] == -1 for j in judged)
+
+
+def test_training_rewards_are_the_evaluations_judgement():
+    """Reward functions restore states from bytes, over several games in one batch, and agree with judge()."""
+    import base64
+
+    functions, factors = reward_functions(Weights(perception=0.1))
+    assert [f.__name__ for f in functions] == ["game", "format", "perception", "cells", "regret"]
+    assert factors == [1, 1, 0.1, 0, 0]
+    states, texts, games, expected = [], [], [], []
+    for task in TASKS:
+        game = task.rules()[0]
+        state = task.states("train", 4)
+        replies = Teacher(0.5).reply(game, state)
+        expected += judge(game, state, replies)[1]
+        states += [base64.b64encode(state[i].to_bytes(game)).decode() for i in range(4)]
+        texts += replies
+        games += [task.game] * 4
+    order = np.random.default_rng(0).permutation(12)
+    logged = {}
+    completions = [[{"role": "assistant", "content": texts[i]}] for i in order]
+    for function in functions:
+        got = function(
+            completions, state=[states[i] for i in order], game=[games[i] for i in order], log_metric=logged.__setitem__
+        )
+        if function.__name__ != "regret":
+            assert got == [expected[i].terms[function.__name__] for i in order]
+    assert logged["success"] == np.mean([j.gain > 0 for j in expected])
+    assert logged["p_acc"] == 1
+    assert {"fault/none", "2048/success", "Swap/r_acc"} <= set(logged)
+    assert [j.gain for j in judge_rows(states, texts, False)] == [j.gain for j in expected]
