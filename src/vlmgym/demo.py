@@ -13,7 +13,8 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,27 @@ def run_demo(out: Path, quick: bool = False) -> int:
     Returns:
         0.
     """
-    begin = time.time()
     out.mkdir(parents=True, exist_ok=True)
+    with _clock(out / "seconds.json"):
+        return _run_stages(out, quick)
+
+
+@contextmanager
+def _clock(path: Path) -> Iterator[None]:
+    """Adds the seconds spent inside to the number in ``path``, also when the run is stopped."""
+    begin, before = time.time(), _seconds(path)
+    try:
+        yield
+    finally:
+        path.write_text(json.dumps(before + time.time() - begin), encoding="utf-8")
+
+
+def _seconds(path: Path) -> float:
+    return float(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else 0.0
+
+
+def _run_stages(out: Path, quick: bool) -> int:
+    begin = time.time()
     small = ["grpo.steps=2", "grpo.batch=16", "checks.states=4"]
     g0 = read_recipe(recipe_path("tiny/g0"), small if quick else [])
     g1 = read_recipe(recipe_path("tiny/g1"), [*small, "cold_start.states=32"] if quick else [])
@@ -71,7 +91,7 @@ def run_demo(out: Path, quick: bool = False) -> int:
         _evaluate(out, tasks, how, name, _local(str((out / folder).resolve()), name, g0))
 
     _say(5, 5, "write the report")
-    meta = _meta(out, g0, g1, how, time.time() - begin)
+    meta = _meta(g0, g1, how, _seconds(out / "seconds.json") + time.time() - begin)
     (out / "demo.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
     page = write_report(out)
     sys.stdout.write(results_table(out, tasks) + f"\nreport: {page.resolve()}\n")
@@ -149,22 +169,21 @@ def _sft_steps(recipe: Recipe) -> int:
 def _refresh(bar: Any, path: Path) -> None:
     lines = [line for line in read_metrics(path) if "loss" in line or "reward" in line]
     if len(lines) != bar.n:
-        last = lines[-1] if lines else {}
-        shown = {k: f"{last[k]:.2f}" for k in ("reward", "success", "p_acc", "loss") if k in last}
-        bar.set_postfix({"stage": last.get("stage", ""), **shown}, refresh=False)
+        last: dict[str, Any] = lines[-1] if lines else {}
+        shown: dict[str, str] = {k: f"{last[k]:.2f}" for k in ("reward", "success", "p_acc", "loss") if k in last}
+        bar.set_postfix({"stage": str(last.get("stage", "")), **shown}, refresh=False)
         bar.update(len(lines) - bar.n)
 
 
-def _meta(out: Path, g0: Recipe, g1: Recipe, how: Evaluation, seconds: float) -> dict[str, Any]:
-    """What was run, for the report; seconds of several calls add up."""
+def _meta(g0: Recipe, g1: Recipe, how: Evaluation, seconds: float) -> dict[str, Any]:
+    """What was run, for the report; ``seconds`` is the time of all calls together."""
     from importlib.metadata import version
 
-    before: dict[str, Any] = json.loads((out / "demo.json").read_text(encoding="utf-8")) if (out / "demo.json").exists() else {}
     packages = ("torch", "transformers", "trl", "numpy", "numba", "pillow", "gymnasium")
     return {
         "command": "make demo",
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "minutes": round(before.get("minutes", 0.0) + seconds / 60, 1),
+        "minutes": round(seconds / 60, 1),
         "vlmgym": f"{vlmgym.__version__} ({revision()})",
         "versions": ", ".join(f"{p} {version(p)}" for p in packages),
         "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}",

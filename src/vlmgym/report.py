@@ -1,7 +1,7 @@
 """One static page from evaluations and training runs: results, paired differences, curves, faults, turns side by side.
 
 The page is HTML, CSS and inline SVG, written here; it has no script, loads nothing, and opens by double click. All text
-from models and files goes through :func:`_h`, which escapes it; the page's own policy forbids scripts and requests as well.
+from models and files goes through :func:`_h`, which escapes it; the page's own policy forbids scripts and requests.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _Html(str):
 
 
 def _h(tag: str, *children: object, **attributes: object) -> _Html:
-    """An element. ``class_`` stands for ``class``, ``stroke_width`` for ``stroke-width``; None children are left out."""
+    """An element; ``class_`` stands for ``class``, ``stroke_width`` for ``stroke-width``. None is no child."""
     inside = "".join(c if isinstance(c, _Html) else escape(str(c)) for c in children if c is not None)
     given = "".join(f' {k.rstrip("_").replace("_", "-")}="{escape(str(v))}"' for k, v in attributes.items())
     return _Html(f"<{tag}{given}>{inside}</{tag}>")
@@ -91,11 +91,6 @@ class _Measured:
     settings: Mapping[str, Any]  # task and evaluation, as in summary.json
     episodes: Mapping[str, tuple[float, float]]  # by start state: reward, share of turns with success
     turns: Mapping[str, Turn]  # by state; the first answer to it
-
-    @property
-    def single(self) -> bool:
-        """Every episode is one turn."""
-        return len(self.turns) == len(self.episodes) or self.settings.get("evaluation", {}).get("turns") == 1
 
 
 @dataclass(frozen=True)
@@ -161,7 +156,7 @@ def _read_measured(folder: Path) -> _Measured | None:
         hits.setdefault(turn.episode, []).append(turn.terms["game"] > 0)
         by_state.setdefault(turn.state, turn)
     results = {start[e.episode]: (e.reward, float(np.mean(hits[e.episode]))) for e in episodes if e.episode in start}
-    settings = {k: values[k] for k in ("task", "evaluation") if k in values}
+    settings: dict[str, Any] = {k: values[k] for k in ("task", "evaluation") if k in values}
     return _Measured(metrics, settings, results, by_state)
 
 
@@ -183,8 +178,8 @@ def _load(folder: Path, order: Sequence[str]) -> _Data:
                 data.recipes[path.parent.name] = recipe.read_text(encoding="utf-8")
     if not data.measured and not data.runs:
         raise VlmGymError(
-            f"{folder}: nothing to report; expected eval/PLAYER/GAME/ with trace.jsonl and summary.json (from vlmgym eval), "
-            "or RUN/metrics.jsonl (from vlmgym train)"
+            f"{folder}: nothing to report; expected eval/PLAYER/GAME/ with trace.jsonl and summary.json "
+            "(from vlmgym eval), or RUN/metrics.jsonl (from vlmgym train)"
         )
     if (folder / "demo.json").exists():
         data.demo = _read_json(folder / "demo.json")
@@ -229,8 +224,10 @@ def _the(player: str) -> str:
 def _number(value: float, percent: bool = False, signed: bool = False) -> str:
     if not math.isfinite(value):
         return "–"
-    text = f"{100 * value:{'+' if signed else ''}.1f}" if percent else f"{value:{'+' if signed else ''}.2f}"
-    return text.replace("-", "−")
+    text = f"{100 * value:.1f}" if percent else f"{value:.2f}"
+    if float(text) == 0:
+        return text.removeprefix("-")
+    return ("+" if signed and value > 0 else "") + text.replace("-", "−")
 
 
 def _interval(one: Estimate | Difference, percent: bool = False, signed: bool = False) -> str:
@@ -248,24 +245,24 @@ def _listing(words: Sequence[str]) -> str:
 
 
 def _sign(one: Difference) -> int:
-    """+1 or -1 if the interval lies on one side of zero, else 0."""
-    return int(one.low > 0) - int(one.high < 0)
+    """+1 or -1 if the interval lies on one side of zero and the test agrees (p < 0.05), else 0."""
+    return (int(one.low > 0) - int(one.high < 0)) * int(one.p < 0.05)
 
 
 # ------------------------------------------------------------------------------------------------------------- verdict
 def _headline(data: _Data) -> list[_Html]:
     """The sentence on the first pair of :data:`PAIRS` that was measured, and a tile with its numbers for each game."""
     chosen: dict[str, _Pair] = {}
-    for pair in PAIRS:
-        chosen = {g: p for g, found in data.pairs.items() for p in found if (p.first, p.second) == pair}
+    for names in PAIRS:
+        chosen = {g: p for g, found in data.pairs.items() for p in found if (p.first, p.second) == names}
         if chosen:
             break
     if not data.games:
         return [_h("p", "Training curves only: no evaluation was found.", class_="verdict")]
     if not chosen:
-        names = [_label(p) for p in data.players]
-        kind = "player" if len(names) == 1 else "players"
-        text = f"{len(names)} {kind} ({_listing(names)}) on {_listing(data.games)}; no pair to compare."
+        shown = [_label(p) for p in data.players]
+        kind = "player" if len(shown) == 1 else "players"
+        text = f"{len(shown)} {kind} ({_listing(shown)}) on {_listing(data.games)}; no pair to compare."
         return [_h("p", text, class_="verdict")]
     first, second = next((p.first, p.second) for p in chosen.values())
     signs = {g: _sign(p.success) for g, p in chosen.items()}
@@ -293,8 +290,9 @@ def _headline(data: _Data) -> list[_Html]:
             )
         )
     note = (
-        f"Success = share of held-out turns whose move does something. Shown: {_label(first)} minus {_label(second)} on "
-        "the same states, with the paired 95 % interval; “above” and “below” mean that the interval excludes zero."
+        "Success: the share of held-out turns whose move does something. Large: "
+        f"{_label(first)} minus {_label(second)} on the same states, with the paired 95 % interval. "
+        "“Above” and “below”: the interval excludes zero and p < 0.05 (paired sign-flip test)."
     )
     return [
         _h("p", sentence, class_="verdict"),
@@ -310,7 +308,7 @@ def _what_was_run(data: _Data) -> _Html | None:
     for key, value in data.demo.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         rows.append(_h("tr", _h("th", key, scope="row"), _h("td", text)))
-    return _h("div", _h("table", *rows, class_="facts"), class_="scroll")
+    return _h("div", _h("table", *rows, class_="facts"), class_="scroll facts-box")
 
 
 # ------------------------------------------------------------------------------------------------------------- results
@@ -400,18 +398,18 @@ def _results_table(data: _Data, game: str) -> _Html:
 
 
 def _results(data: _Data) -> list[_Html]:
-    caption = (
-        "Dot: success, the share of turns whose move did something. Bar: 95 % interval. Read upwards from chance (dashed: the "
-        "random player) to the oracle. Two players whose bars overlap may still differ: the paired differences below decide."
-    )
-    if not any("random" in found for found in data.measured.values()):
-        caption = "Dot: success, the share of turns whose move did something. Bar: 95 % interval."
+    caption = "Dot: success, the share of turns whose move did something. Bar: 95 % interval. "
+    if any("random" in found for found in data.measured.values()):
+        caption += "Dashed: chance, the random player. "
+    if len(data.players) > 1:
+        caption += "Players whose bars overlap may still differ: the paired differences below decide."
     definitions = (
-        "Small print: 95 % interval (bootstrap over episodes; it has no width where all or no episodes succeed). n: episodes. "
-        "Game reward: mean of +1 (the move did something) and −1 (it did not), per turn. Format: replies with the three blocks, "
-        "once each, in order. P_acc: descriptions equal to the board, every cell. Cells right: share of cells described "
-        "correctly. R_acc: success among turns with an exact description (its own n where smaller). Regret: oracle value of the "
-        "best move minus that of the chosen one, over best minus worst; 0 is best, 1 is the worst, an illegal or no move."
+        "Small: 95 % interval (bootstrap over episodes; it has no width where all or no episodes succeed). n: episodes. "
+        "Game reward: mean over turns of +1 (the move did something) and −1 (it did not). Format: replies with the three "
+        "blocks, once each, in order. P_acc: descriptions equal to the board, every cell. Cells right: share of cells "
+        "described correctly. R_acc: success among turns with an exact description (its own n where smaller). Regret: "
+        "oracle value of the best move minus that of the chosen one, over best minus worst; 0 is best, 1 is the worst "
+        "legal move, an illegal one, or none."
     )
     given = [_label(p) for p in data.players if p in TRUE_BOARD]
     if given:
@@ -427,18 +425,18 @@ def _results(data: _Data) -> list[_Html]:
 # --------------------------------------------------------------------------------------------------------- differences
 def _differences(data: _Data) -> list[_Html]:
     gaps = [p.success for found in data.pairs.values() for p in found]
-    reach = max([0.1, *(abs(v) for g in gaps for v in (g.low, g.high, g.mean) if math.isfinite(v))])
-    reach = math.ceil(reach * 10) / 10
+    bounds = [100 * v for g in gaps for v in (g.low, g.high, g.mean) if math.isfinite(v)]
+    scale = _ticks(min([-10, *bounds]), max([10, *bounds]), 6)
 
     def at(value: float) -> float:
-        return 50 + 50 * value / reach
+        return 100 * (100 * value - scale[0]) / (scale[-1] - scale[0])
 
     out = []
     for game, pairs in data.pairs.items():
         rows = []
         for pair in pairs:
             gap, sign = pair.success, _sign(pair.success)
-            marks = [_h("i", class_="zero")]
+            marks = [_h("i", class_="zero", style=f"left:{at(0):.2f}%")]
             if math.isfinite(gap.low):
                 width = at(gap.high) - at(gap.low)
                 marks.append(_h("i", class_="bar", style=f"left:{at(gap.low):.2f}%;width:{width:.2f}%"))
@@ -447,14 +445,12 @@ def _differences(data: _Data) -> list[_Html]:
             names = f"{_label(pair.first)} − {_label(pair.second)}"
             value = _h("td", _h("b", _number(gap.mean, True, True)), _h("small", _interval(gap, True, True)))
             reward = _h("td", _h("b", _number(pair.reward.mean, signed=True)), _h("small", _interval(pair.reward, signed=True)))
-            track = _h("td", _h("span", *marks, class_="track", style=f"--c:{colour}"), class_="wide")
+            track = _h("td", _h("span", *marks, class_="track", style=f"--c:{colour};--n:{len(scale) - 1}"), class_="wide")
             ends = [_h("td", _p(pair.reward.p)), _h("td", pair.reward.n)]
             rows.append(_h("tr", _h("th", names, scope="row"), track, value, reward, *ends))
         if not rows:
             continue
-        ticks = [
-            _h("i", f"{t:+.0f}".replace("-", "−").replace("+0", "0"), style=f"left:{at(t / 100):.2f}%") for t in _ends(reach)
-        ]
+        ticks = [_h("i", f"{t:+g}".replace("+0", "0").replace("-", "−"), style=f"left:{at(t / 100):.2f}%") for t in scale]
         axis = _h("th", _h("span", *ticks, class_="ticks"), class_="wide", scope="col")
         titles = ["success, points", "reward of an episode", "p", "n shared"]
         head = _h("tr", _h("th", "first − second", scope="col"), axis, *(_h("th", t, scope="col") for t in titles))
@@ -463,16 +459,12 @@ def _differences(data: _Data) -> list[_Html]:
     if not out:
         return []
     note = (
-        "Each row compares two players on exactly the same start states, state by state. Right of zero (green): the first is "
-        "better; grey: the interval contains zero. Success in percentage points; reward: the sum of +1 / −1 over an episode. "
-        "95 % intervals by bootstrap of the differences; p: two-sided sign-flip test on the reward, not corrected for the "
-        "number of rows."
+        "Each row compares two players on exactly the same start states, state by state. Right of zero: the first is "
+        "better. Green or red: the interval excludes zero and p < 0.05; grey: not decided. Success in percentage points; "
+        "reward: the sum of +1 / −1 over an episode. 95 % intervals by bootstrap of the differences; p: two-sided "
+        "sign-flip test on the reward, not corrected for the number of rows."
     )
     return [*out, _h("p", note, class_="note")]
-
-
-def _ends(reach: float) -> tuple[float, ...]:
-    return (-100 * reach, -50 * reach, 0, 50 * reach, 100 * reach)
 
 
 # -------------------------------------------------------------------------------------------------------------- curves
@@ -500,7 +492,7 @@ def _chart(title: str, lines: Sequence[_Line], x_label: str, y_label: str, perce
     lines = [line for line in lines if line.points]
     if not lines:
         return None
-    width, height, left, right, top, bottom = 460, 280, 52, 12, 10, 42
+    width, height, left, right, top, bottom = 380, 250, 50, 10, 10, 40
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in [*line.points, *line.faint]]
     y_ticks = [0, 0.25, 0.5, 0.75, 1] if percent else _ticks(min(ys) - 1e-6, max(ys) + 1e-6)
@@ -586,7 +578,7 @@ def _training(data: _Data) -> list[_Html]:
     step = "GRPO step"
     charts = [
         _chart("Reward while training", [curve(r, "reward", _label(r)) for r in data.runs], step, "mean reward of a reply"),
-        _chart("Perception and reasoning while training", both(curve, ""), step, "share of sampled replies, %", True),
+        _chart("P_acc and R_acc while training", both(curve, ""), step, "share of sampled replies, %", True),
         _chart(
             "Loss of the cold start",
             [curve(r, "loss", _label(r), stage="sft") for r in data.runs],
@@ -602,18 +594,17 @@ def _training(data: _Data) -> list[_Html]:
         lines = [check(r, f"check/{game}/success", _label(r)) for r in data.runs]
         charts.append(_chart(f"{game}: held-out success", lines, step, "success, %", True))
     for game in games:
-        charts.append(_chart(f"{game}: held-out perception and reasoning", both(check, f"check/{game}/"), step, "share, %", True))
+        charts.append(_chart(f"{game}: held-out P_acc and R_acc", both(check, f"check/{game}/"), step, "share, %", True))
     drawn = [c for c in charts if c is not None]
     if not drawn:
         return []
     smooth = f"Bold: centred mean of {window} steps; faint: every step. " if window > 1 else ""
     note = (
-        f"{smooth}While training, replies are sampled on training states, over all games of the run; the reward is the weighted "
-        "sum of its terms (the weights are in the recipe). P_acc (solid): descriptions equal to the board. R_acc (dashed): "
-        "success among these. "
+        f"{smooth}While training, replies are sampled on training states, over all games of the run; the reward is the "
+        "weighted sum of its terms. P_acc (solid): descriptions equal to the board. R_acc (dashed): success among these. "
     )
     if games:
-        note += "Points: greedy replies on held-out states, before the first step and at intervals; few states, so expect noise."
+        note += "Held-out: greedy replies on held-out states, before the first step and at intervals; the states are few."
     out = [_h("div", *drawn, class_="grid"), _h("p", note, class_="note")]
     for run, text in data.recipes.items():
         out.append(_h("details", _h("summary", f"Recipe of {_label(run)}"), _h("pre", text)))
@@ -653,9 +644,9 @@ def _faults(data: _Data) -> list[_Html]:
         for name, colour, meaning in FAULTS.values()
     ]
     note = (
-        "Share of turns, %, by whose fault a failure is. A failed move is replayed on the board that the reply described: if it "
-        "works there, the eyes were wrong (perception); if it fails there too, the choice was (reasoning, or both if the "
-        "description was wrong as well)."
+        "Share of turns, %, by whose fault a failure is. A failed move is replayed on the board that the reply described: "
+        "if it works there, the eyes were wrong (perception); if it fails there too, the choice was (reasoning, or both "
+        "where the description was wrong as well)."
     )
     return [_h("div", *panels, class_="grid"), _h("div", *legend, class_="legend long"), _h("p", note, class_="note")]
 
@@ -673,7 +664,7 @@ class _Card:
 def _cards(data: _Data) -> list[_Card]:
     """States to show: of those that all shown players answered, first where they differ; the games take turns.
 
-    In a game, patterns of faults are taken from the most frequent on, one state each (the first one played), and round again.
+    In a game, patterns of faults are taken from the most frequent on, one state each (the first played), and round again.
     """
     queues: list[list[_Card]] = []
     for game in data.games:
@@ -719,15 +710,15 @@ def _board(game: Game, state: State, turn: Turn, picture: tuple[str, int, int]) 
     truth, seen = scene.symbols[0], seen_grid(turn)
     if seen.shape != truth.shape:
         seen = np.full(truth.shape, -1, np.int16)
-    marks = [_h("image", href=f"data:image/png;base64,{data}", width=width, height=height)]
+    marks: list[_Html] = [_h("image", href=f"data:image/png;base64,{data}", width=width, height=height)]
     boxes = tile_boxes(game, state.level, "clean")
     answer = game.encode(state.level, turn.action) if turn.action != NO_ACTION else ""
     for match in _CELL.finditer(answer):
         row, col = int(match[1]), int(match[2])
         if row < truth.shape[0] and col < truth.shape[1]:
             x0, y0, x1, y1 = (int(v) for v in boxes[row, col])
-            size = {"width": x1 - x0 + 4, "height": y1 - y0 + 4, "rx": 9}
-            marks.append(_h("rect", x=x0 - 2, y=y0 - 2, **size, class_="chosen"))
+            around = {"width": x1 - x0 + 4, "height": y1 - y0 + 4, "rx": 9}
+            marks.append(_h("rect", x=x0 - 2, y=y0 - 2, **around, class_="chosen"))
     for row, col in np.argwhere(seen != truth):
         x0, y0, x1, y1 = (int(v) for v in boxes[row, col])
         side, stated = x1 - x0, int(seen[row, col]) >= 0
@@ -740,6 +731,7 @@ def _board(game: Game, state: State, turn: Turn, picture: tuple[str, int, int]) 
         words = said.split()
         size = min(0.24 * side, 1.5 * (side - 8) / max(len(w) for w in words))
         band = len(words) * size * 1.12 + 0.08 * side
+        marks.append(_h("rect", **frame, class_="halo"))
         marks.append(_h("rect", tip, **frame, class_="wrong"))
         marks.append(_h("rect", x=x0 + 2, y=f"{y1 - 2 - band:.1f}", width=side - 4, height=f"{band:.1f}", class_="band"))
         for i, word in enumerate(words):
@@ -752,9 +744,14 @@ def _board(game: Game, state: State, turn: Turn, picture: tuple[str, int, int]) 
 
 
 def _explain(game: Game, state: State, action: int) -> str:
+    """The move and what it does; an explanation that repeats the move loses the repetition."""
     if action == NO_ACTION:
         return "no move"
-    return f"{game.encode(state.level, action)} – {game.explain(state, 0, action)}"
+    move = game.encode(state.level, action)
+    effect = game.explain(state, 0, action)
+    effect = effect.replace(move, "") if len(move) > 2 else effect.removeprefix(move)
+    effect = " ".join(effect.split())
+    return f"{move} – {effect}" if effect else move
 
 
 def _answer(data: _Data, player: str, turn: Turn, game: Game, state: State, picture: tuple[str, int, int]) -> _Html:
@@ -766,13 +763,7 @@ def _answer(data: _Data, player: str, turn: Turn, game: Game, state: State, pict
     move = _explain(game, state, turn.action)
     if turn.action == NO_ACTION:
         move = f"no move ({turn.problem.replace('_', ' ')})"
-    chips = [
-        _h(
-            "span",
-            f"{key} {_number(value, signed=key == 'game') if value % 1 else f'{value + 0.0:+.0f}'.replace('-', '−')}",
-        )
-        for key, value in turn.terms.items()
-    ]
+    chips = [_h("span", f"{key} {_number(value, signed=key == 'game').removesuffix('.00')}") for key, value in turn.terms.items()]
     return _h(
         "div",
         _h("div", _h("b", _label(player)), badge, class_="who", style=f"--c:{data.colours[player]}"),
@@ -809,16 +800,16 @@ def _turns(data: _Data) -> list[_Html]:
         ]
         articles.append(_h("article", _h("header", *head), _h("div", *answers, class_="answers"), class_="card"))
     note = (
-        "The same state, answered by each player. Red frame: described wrongly, as the tile named on the red band. Hatched: not "
-        "stated, or not readable. Blue frame: the two cells of the chosen move. Chosen by rule, not by hand and not at random: "
-        "states where the players' faults differ, the most frequent combinations of a game first, one state each; so this shows "
-        "kinds of errors, not their rates. The picture is drawn again from the recorded state under the look “clean”; the "
-        "players may have seen another look. Terms are unweighted."
+        "The same state, answered by each player. Red: described wrongly, as the tile named on the band. Hatched: not "
+        "stated, or not readable. Blue: the two cells of the chosen move. After a move stands what it does, in the game's "
+        "words (2048: the score of each line). Terms are unweighted. The cards are chosen by rule, not by hand and not at "
+        "random: states where the players' faults differ, the most frequent combinations of each game first. So they "
+        "show kinds of errors, not their rates. Pictures are drawn again from the recorded states under the look “clean”."
     )
     pattern = (
-        '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><pattern id="hatch" width="10" height="10" '
-        'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="10" height="10" fill="#fff" '
-        'fill-opacity=".55"></rect><rect width="4" height="10" fill="#d3261f"></rect></pattern></defs></svg>'
+        '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><pattern id="hatch" width="10" '
+        'height="10" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="10" height="10" '
+        'fill="#fff" fill-opacity=".55"></rect><rect width="4" height="10" fill="#d3261f"></rect></pattern></defs></svg>'
     )
     return [_h("p", note, class_="note"), _Html(pattern), *articles]
 
@@ -828,8 +819,8 @@ _STYLE = """
 :root{color-scheme:light;--ink:#1d2330;--soft:#5d6677;--line:#e1e5ec;--page:#f6f7f9;--card:#fff;--accent:#c2255c}
 *{box-sizing:border-box}
 html{scroll-behavior:smooth;-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",
- Arial,sans-serif}
+body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,Arial,
+ sans-serif}
 main{max-width:1240px;margin:0 auto;padding:28px 24px 64px}
 h1{font-size:15px;font-weight:600;color:var(--soft);margin:0 0 6px}
 h2{font-size:23px;margin:52px 0 12px;padding-top:12px;letter-spacing:-.01em}
@@ -838,82 +829,91 @@ h4{font-size:15px;margin:0 0 10px}
 p{margin:0 0 10px}
 small,.note,.soft{color:var(--soft)}
 .note{font-size:13.5px;max-width:96ch}
-.verdict{font-size:30px;line-height:1.22;font-weight:650;letter-spacing:-.02em;max-width:34ch;margin:0 0 20px}
+.verdict{font-size:30px;line-height:1.22;font-weight:650;letter-spacing:-.02em;max-width:46ch;margin:0 0 20px}
 nav{display:flex;flex-wrap:wrap;gap:6px 18px;margin:22px 0 0;font-size:14px}
 nav a{color:#2458b8;text-decoration:none}nav a:hover{text-decoration:underline}
 .tiles,.grid{display:grid;gap:16px;margin:0 0 14px}
 .tiles{grid-template-columns:repeat(auto-fit,minmax(min(100%,230px),1fr));max-width:960px}
 .grid{grid-template-columns:repeat(auto-fit,minmax(min(100%,350px),1fr))}
-.tile,.panel,.card,.facts,.numbers,details{background:var(--card);border:1px solid var(--line);border-radius:10px}
+.tile,.panel,.card,.scroll,details{background:var(--card);border:1px solid var(--line);border-radius:10px}
 .tile{padding:14px 18px;border-top:4px solid #8b93a1;font-size:14px}
 .tile.up{border-top-color:#1f8a45}.tile.down{border-top-color:#c92a2a}
 .tile .game{font-weight:600}.tile .big{font-size:32px;font-weight:650;line-height:1.25;letter-spacing:-.02em}
 .tile .big small{font-size:15px;font-weight:400;letter-spacing:0}
 .panel{padding:16px 18px;margin:0;min-width:0}
 .scroll{overflow-x:auto;margin:6px 0 12px}
+.facts-box{margin-top:20px;max-width:960px}
 table{border-collapse:separate;border-spacing:0;font-variant-numeric:tabular-nums}
 th,td{padding:7px 12px;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 tbody tr:last-child>*{border-bottom:0}
-.facts{font-size:13.5px;margin-top:20px;max-width:960px;width:100%}
+.facts{font-size:13.5px;width:100%}
 .facts th{font-weight:500;color:var(--soft);white-space:nowrap;width:1%}.facts td{overflow-wrap:anywhere}
 .facts tr:last-child>*{border-bottom:0}
 .numbers{width:100%;font-size:14px}
 .numbers th,.numbers td{white-space:nowrap}
 .numbers thead th{font-size:12.5px;font-weight:500;color:var(--soft);vertical-align:bottom}
 .numbers td,.numbers thead th:not(:first-child){text-align:right}
-.numbers tbody th{font-weight:600;position:sticky;left:0;background:var(--card);border-radius:10px}
+.numbers tbody th{font-weight:600;position:sticky;left:0;background:var(--card)}
 .numbers td b{font-weight:600;display:block}.numbers td small{font-size:12px;display:block}
 .numbers .given b{font-weight:400;color:var(--soft)}
-.numbers .wide{width:38%;min-width:190px;vertical-align:middle}
+.numbers .wide{width:38%;vertical-align:middle}
+.pairs{table-layout:fixed;min-width:760px}.pairs th:first-child{width:17%}.pairs td:nth-last-child(-n+2){width:9%}
+.pairs th:nth-last-child(-n+2){width:9%}
 .key,.swatch{display:inline-block;width:10px;height:10px;border-radius:50%;background:var(--c);margin-right:8px}
 .swatch{border-radius:3px;margin-right:6px}
-.row{display:grid;grid-template-columns:86px 1fr 58px;align-items:center;font-size:14px}
+.row{display:grid;grid-template-columns:86px 1fr 74px;align-items:center;font-size:14px}
 .stacks .row{grid-template-columns:86px 1fr}
 .row .name{white-space:nowrap;overflow:hidden;text-overflow:ellipsis;padding-right:8px}
-.row .value{text-align:right;font-variant-numeric:tabular-nums;font-weight:600}
-.track{position:relative;display:block;height:28px;background:repeating-linear-gradient(90deg,var(--line) 0 1px,transparent 1px
- 25%);border-right:1px solid var(--line)}
+.row .value{text-align:right;padding-left:8px;white-space:nowrap;font-variant-numeric:tabular-nums;font-weight:600}
+.track{position:relative;display:block;height:28px;
+ background:repeating-linear-gradient(90deg,var(--line) 0 1px,transparent 1px
+ calc(100%/var(--n,4)));border-right:1px solid var(--line)}
 .track i,.ticks i{position:absolute}
-.track .bar{top:11px;height:6px;min-width:2px;border-radius:3px;background:var(--c);opacity:.42}
-.track .dot{top:8px;width:12px;height:12px;margin-left:-6px;border-radius:50%;background:var(--c);box-shadow:0 0 0 2px #fff}
+.track .bar{top:11px;height:6px;min-width:2px;border-radius:3px;background:var(--c);opacity:.45}
+.track .dot{top:9.5px;width:9px;height:9px;margin-left:-4.5px;border-radius:50%;background:var(--c)}
 .track .chance{top:0;bottom:0;border-left:2px dashed #98a0ad;margin-left:-1px}
-.track .zero{top:0;bottom:0;left:50%;border-left:2px solid #8b93a1;margin-left:-1px}
+.track .zero{top:0;bottom:0;border-left:2px solid #8b93a1;margin-left:-1px}
 .ticks{position:relative;display:block;height:18px;font-size:12px;color:var(--soft)}
 .ticks i{font-style:normal;transform:translateX(-50%)}
 .axis>span:last-child{text-align:right;font-size:12px;color:var(--soft)}
 .pairs .ticks i:first-child{transform:none}.pairs .ticks i:last-child{transform:translateX(-100%)}
 .stack{display:flex;height:22px;margin:4px 0;border-radius:5px;overflow:hidden;background:var(--line)}
 .stack i{font:600 12px/22px system-ui,sans-serif;text-align:center;overflow:hidden}
-.legend{display:flex;flex-wrap:wrap;gap:4px 16px;font-size:13px;margin:0 0 8px}
+.legend{display:flex;flex-wrap:wrap;gap:2px 13px;font-size:13px;margin:0 0 8px}
 .legend span i{display:inline-block;width:22px;vertical-align:middle;margin-right:6px}
 .legend span i.swatch{width:12px;height:12px}
 .legend.long{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,350px),1fr));color:var(--soft)}
 .legend.long b{color:var(--ink);font-weight:600}
 svg{display:block;width:100%;height:auto}
+figure.panel{display:flex;flex-direction:column}figure.panel svg{margin-top:auto}
 svg text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif;fill:#4a5364}
 svg .gridline{stroke:#e1e5ec}
 details{padding:10px 16px;margin:8px 0;font-size:14px}summary{cursor:pointer}
-pre{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;white-space:pre-wrap;overflow-wrap:anywhere;margin:8px 0 0}
+pre{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;
+ white-space:pre-wrap;overflow-wrap:anywhere;margin:8px 0 0}
 .card{padding:14px 18px 18px;margin:18px 0}
 .card header{display:flex;flex-wrap:wrap;gap:2px 22px;margin-bottom:12px;font-size:14px}
 .card header b:first-child{font-weight:650}.card header span b{font-weight:500;color:var(--soft)}
 .card header .soft{font-size:13px}.card header .soft:nth-child(3){margin-left:auto}
 .answers{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr));gap:22px}
 .answer{min-width:0;font-size:14px}
-.answer p{margin:6px 0 0}.answer p b{font-weight:500;color:var(--soft);display:inline-block;width:42px}
+.answer p{margin:6px 0 0}.answer p b{font-weight:500;color:var(--soft);display:inline-block;min-width:42px;margin-right:6px}
 .who{display:flex;justify-content:space-between;align-items:center;border-top:3px solid var(--c);padding:7px 0}
 .badge{font-size:12.5px;font-weight:600;padding:1px 10px;border-radius:10px}
-.board{max-width:340px;border-radius:6px}
+.board{max-width:400px;border-radius:6px}
 .chips{display:flex;flex-wrap:wrap;gap:4px;margin:8px 0 0}
 .chips span{background:#eef1f5;border-radius:5px;padding:0 7px;font-size:12.5px;white-space:nowrap}
-.answer pre{background:#f6f7f9;border:1px solid var(--line);border-radius:6px;padding:8px 10px;max-height:260px;overflow:auto}
+.answer pre{background:#f6f7f9;border:1px solid var(--line);border-radius:6px;padding:8px 10px;
+ max-height:260px;overflow:auto}
 svg .chosen{fill:none;stroke:#1c7ed6;stroke-width:5}
-svg .wrong,svg .missing{stroke:#d3261f;stroke-width:4}svg .wrong{fill:none}
-svg .band{fill:#d3261f}
+svg .wrong,svg .missing{stroke:#d3261f;stroke-width:4}svg .wrong,svg .halo{fill:none}
+svg .halo{stroke:#fff;stroke-width:8}
+svg .band{fill:#d3261f;stroke:#fff;stroke-width:1.5}
 svg .said{fill:#fff;font-weight:700;text-anchor:middle}
 footer{margin-top:48px;color:var(--soft);font-size:13px}
 @media(max-width:640px){main{padding:18px 14px 40px}.verdict{font-size:23px}h2{font-size:20px;margin-top:36px}
- .panel,.card{padding:12px}.numbers th,.numbers td{padding:6px 9px}.card header .soft:nth-child(3){margin-left:0}}
+ .panel,.card{padding:12px}.board{max-width:270px}
+ .numbers th,.numbers td{padding:6px 9px}.card header .soft:nth-child(3){margin-left:0}}
 """
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
