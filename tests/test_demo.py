@@ -1,0 +1,53 @@
+"""The main job, shrunk to a few steps: every stage runs, a second call keeps what is finished, a stopped one goes on."""
+
+import json
+
+import pytest
+
+from vlmgym.cli import main
+from vlmgym.demo import StageError, run_demo
+from vlmgym.train.recipe import read_metrics
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo")
+    assert main(["demo", "--quick", "--out", str(out)]) == 0
+    return out
+
+
+def test_all_stages_leave_their_results(finished):
+    for player in ("random", "oracle", "teacher", "base", "g0", "cold", "g1"):
+        for game in ("2048", "ShisenSho", "Swap"):
+            summary = json.loads((finished / "eval" / player / game / "summary.json").read_text())
+            assert summary["metrics"]["success"]["n"] == 8
+    for run, stages in (("g0", {"grpo"}), ("g1", {"sft", "grpo"})):
+        metrics = read_metrics(finished / run / "metrics.jsonl")
+        assert {line["stage"] for line in metrics} == stages
+        assert [line["step"] for line in metrics if "reward" in line] == [1, 2]
+        assert (finished / run / "final" / "model.safetensors").exists()
+    assert (finished / "g1" / "cold" / "model.safetensors").exists()
+    assert "<html" in (finished / "report.html").read_text()[:300].lower()
+    meta = json.loads((finished / "demo.json").read_text())
+    assert meta["command"] == "make demo"
+    assert meta["minutes"] > 0
+
+
+def test_a_second_call_keeps_finished_stages(finished, capsys):
+    watched = [*finished.rglob("summary.json"), *finished.rglob("model.safetensors"), *finished.rglob("metrics.jsonl")]
+    assert len(watched) == 21 + 3 + 2
+    before = {path: path.stat().st_mtime_ns for path in watched}
+    assert run_demo(finished, quick=True) == 0
+    assert {path: path.stat().st_mtime_ns for path in watched} == before
+    shown = capsys.readouterr().out
+    assert str(finished / "report.html") in shown
+    assert "teacher" in shown
+
+
+def test_a_failing_training_names_its_log(finished, tmp_path):
+    (tmp_path / "eval").symlink_to(finished / "eval")
+    (tmp_path / "g0").mkdir()
+    (tmp_path / "g0" / "recipe.json").write_text("{}")  # a run of another recipe lies there
+    with pytest.raises(StageError, match=r"g0.*log"):
+        run_demo(tmp_path, quick=True)
+    assert "a new folder" in (tmp_path / "g0.log").read_text()
