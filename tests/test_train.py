@@ -1,0 +1,297 @@
+"""Training: the whole path on two architectures, what SFT trains on, what is sampled, where states come from, resuming."""
+
+import base64
+import importlib.util
+import json
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from miniature import save_qwen2_5_vl
+from vlmgym.cli import main
+from vlmgym.core import ConfigError, split_of
+from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.games import load_state
+from vlmgym.players.local import LocalPlayer
+from vlmgym.tasks import Task
+from vlmgym.train import data, grpo, tiny
+from vlmgym.train.model import Compute, MissingExtra, banned_tokens, load, model_path
+from vlmgym.train.recipe import Recipe, cold_start_rows, read_metrics, read_recipe, recipe_path, train
+from vlmgym.train.sft import SftSettings, run_sft
+
+torch.set_num_threads(1)
+TASKS = [
+    {"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 40, "weight": 3},
+    {"game": "ShisenSho", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_max": 5, "walk_legal": True},
+]
+
+
+def recipe_of(model, steps=2, **sections):
+    values = {
+        "model": str(model),
+        "tasks": TASKS,
+        "grpo": {"steps": steps, "batch": 8, "group": 4, "lr": 1e-4, "max_new_tokens": 12, "save_every": 2},
+        "checks": {"every": 2, "states": 4},
+        "compute": {"device": "cpu", "threads": 1},
+    }
+    return {**values, **sections}
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """A tiny model of the smallest size, untrained."""
+    out = tmp_path_factory.mktemp("models") / "small"
+    tiny.save(*tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def qwen(tmp_path_factory):
+    return save_qwen2_5_vl(tmp_path_factory.mktemp("models") / "qwen2_5_vl")
+
+
+def test_whole_path_on_the_qwen2_5_vl_architecture(qwen, tmp_path, capsys):
+    """SFT 2 steps, GRPO 2 steps, save, reload, eval: the code and the recipe form of any other model."""
+    values = recipe_of(qwen, cold_start={"states": 8}, sft={"steps": 2, "batch": 4, "lr": 1e-3})
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(values))
+    out = tmp_path / "run"
+    assert main(["train", str(tmp_path / "r.yaml"), "--out", str(out)]) == 0
+    assert capsys.readouterr().out.strip().endswith("final")
+    metrics = read_metrics(out / "metrics.jsonl")
+    assert [m["step"] for m in metrics if m["stage"] == "sft"] == [1, 2]
+    steps = [m for m in metrics if "reward" in m]
+    assert [m["step"] for m in steps] == [1, 2]
+    for line in steps:
+        assert {f"rewards/{t}/mean" for t in ("game", "format", "perception", "cells", "regret")} <= set(line)
+        assert {"success", "p_acc", "fault/format", "fault/reasoning", "kl", "entropy"} <= set(line)
+    assert {m["step"] for m in metrics if "check/2048/success" in m} == {0, 2}
+    assert list((out / "tensorboard" / "grpo").glob("events*"))
+    assert not [p for p in out.rglob("*") if p.suffix in (".png", ".jpg")], "defect 12: no picture files"
+    model, processor = load(str(out / "final"))
+    before, _ = load(str(qwen))
+    assert type(model).__name__ == "Qwen2_5_VLForConditionalGeneration"
+    moved = [n for (n, a), b in zip(model.named_parameters(), before.parameters(), strict=True) if not torch.equal(a, b)]
+    assert any("visual" in n for n in moved), "the vision tower is trained"
+    assert any("language_model" in n for n in moved)
+    task = Task.parse(TASKS[0])
+    player = LocalPlayer(
+        model, processor, name="q", look="tiny", style="brief", banned=banned_tokens(model, processor), max_new_tokens=8
+    )
+    summary = evaluate(player, task, Evaluation(episodes=4, turns=1, start="walk"), tmp_path / "e", progress=False)
+    assert summary["metrics"]["success"]["n"] == 4
+    call = ["eval", "--player", f"local:{out / 'final'}", "--game", "Swap", "--level", "tiny", "--look", "clean"]
+    assert main([*call, "--episodes", "2", "--turns", "1", "--max-new-tokens", "4", "--out", str(tmp_path / "c")]) == 0
+    assert "final on Swap tiny" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("family", ["small", "qwen"])
+def test_sft_trains_on_answer_tokens_only(family, request, tmp_path):
+    model, processor = load(str(request.getfixturevalue(family)))
+    rows = cold_start_rows([Task.parse(t) for t in TASKS], Recipe.parse(recipe_of("tiny", cold_start={"states": 2})).cold_start)
+    seen = []
+
+    class Stop(Exception):
+        pass
+
+    from transformers import TrainerCallback
+
+    class Look(TrainerCallback):
+        def on_train_begin(self, args, state, control, train_dataloader=None, **_):
+            seen.extend(train_dataloader)
+
+    run_sft(model, processor, rows, tmp_path, SftSettings(steps=1, batch=1, lr=0.0), Compute(device="cpu", threads=1), [Look()])
+    assert len(seen) == 4
+    image = model.config.image_token_id
+    answers = {r["completion"][0]["content"][0]["text"] for r in rows}
+    for batch in seen:
+        labels = batch["labels"][0]
+        trained = labels[labels != -100]
+        assert image not in trained.tolist()
+        assert (batch["input_ids"] == image).sum() > 0
+        text = processor.tokenizer.decode(trained).split("<|im_end|>")[0]
+        assert text in answers
+        assert len(processor.tokenizer(text)["input_ids"]) + 1 <= len(trained) <= len(processor.tokenizer(text)["input_ids"]) + 2
+
+
+def test_image_and_padding_tokens_are_never_sampled(small):
+    model, processor = load(str(small))
+    ids = banned_tokens(model, processor)
+    tokenizer = processor.tokenizer
+    assert set(ids) == {tokenizer.convert_tokens_to_ids("<|image_pad|>"), tokenizer.pad_token_id}
+    original = model.lm_head.forward
+    model.lm_head.forward = lambda x: original(x) + 1e4 * torch.eye(len(tokenizer))[ids].sum(0)  # they would always win
+    task = Task.parse(TASKS[0])
+    game, _, _ = task.rules()
+    for temperature in (0.0, 1.0):
+        options = {"name": "x", "look": "tiny", "style": "brief", "max_new_tokens": 6, "temperature": temperature}
+        state = task.states("test", 3)
+        kept = []
+        generate = model.generate
+        model.generate = lambda *a, generate=generate, kept=kept, **k: kept.append(generate(*a, **k)) or kept[-1]
+        LocalPlayer(model, processor, banned=ids, **options).reply(game, state)
+        LocalPlayer(model, processor, **options).reply(game, state)
+        model.generate = generate
+        prompt = kept[0].shape[1] - 6
+        assert not np.isin(kept[0][:, prompt:].numpy(), ids).any()
+        assert np.isin(kept[1][:, prompt:].numpy(), ids).any(), "without the ban they are: the test can fail"
+
+
+def test_grpo_suppresses_the_same_tokens():
+    plain = grpo.GrpoSettings(batch=10)
+    assert grpo._never_sampled(plain, [3, 5]) == {"suppress_tokens": [3, 5]}
+    assert grpo._never_sampled(plain.override(use_vllm=True), [3]) == {"logit_bias": {3: -100.0}}
+
+
+def test_rows_carry_their_state_and_only_their_frames_are_drawn(monkeypatch):
+    """Defect 11: the random walks draw nothing."""
+    drawn = []
+    real = data.render
+    monkeypatch.setattr(data, "render", lambda game, state, look: drawn.append(len(state)) or real(game, state, look))
+    tasks = [Task.parse(t) for t in TASKS]
+    rows = list(islice(grpo.state_rows(tasks, seed=3, chunk=8), 200))
+    assert sum(drawn) - 2 * 8 < 200 <= sum(drawn), "one frame a row, and none for the steps of the walks"
+    shares = [sum(r["game"] == t.game for r in rows) / 200 for t in tasks]
+    assert abs(shares[0] - 0.75) < 4 * (0.75 * 0.25 / 200) ** 0.5, "weights 3 to 1"
+    again = list(islice(grpo.state_rows(tasks, seed=3, chunk=8), 200))
+    assert [r["state"] for r in rows] == [r["state"] for r in again]
+    other = list(islice(grpo.state_rows(tasks, seed=4, chunk=8), 200))
+    assert not {r["state"] for r in rows} & {r["state"] for r in other}
+    for row in rows[:20]:
+        game, state = load_state(base64.b64decode(row["state"]))
+        assert game.name == row["game"]
+        assert split_of(state.seed[0]) == "train"
+        assert np.array_equal(np.asarray(row["image"]), real(game, state, row["look"])[0])
+    cold = cold_start_rows(tasks, Recipe.parse(recipe_of("tiny", cold_start={"states": 20})).cold_start)
+    assert not {r["state"] for r in cold} & {r["state"] for r in rows}
+    assert {split_of(load_state(base64.b64decode(r["state"]))[1].seed[0]) for r in cold} == {"train"}
+
+
+def watch_states(monkeypatch):
+    seen = []
+    real = grpo.judge_rows
+    monkeypatch.setattr(
+        grpo, "judge_rows", lambda states, texts, oracle: seen.append(list(states)) or real(states, texts, oracle)
+    )
+    return seen
+
+
+def test_killed_run_goes_on_where_it_was(small, tmp_path, monkeypatch):
+    recipe = Recipe.parse(recipe_of(small, steps=4))
+    seen = watch_states(monkeypatch)
+    train(recipe, tmp_path / "whole")
+    whole = [*seen]
+    assert all(len(set(batch)) == 2 and batch[:4] == [batch[0]] * 4 for batch in whole), "groups of 4 share their state"
+    seen.clear()
+    real = grpo.judge_rows
+
+    def die(states, texts, oracle):
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return real(states, texts, oracle)
+
+    monkeypatch.setattr(grpo, "judge_rows", die)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "cut")
+    monkeypatch.setattr(grpo, "judge_rows", real)
+    assert [m["step"] for m in read_metrics(tmp_path / "cut" / "metrics.jsonl") if "reward" in m] == [1, 2, 3]
+    seen.clear()
+    final = train(recipe, tmp_path / "cut")
+    assert seen == whole[2:], "from the checkpoint at step 2, with the rows that follow"
+    lines = read_metrics(tmp_path / "cut" / "metrics.jsonl")
+    assert [m["step"] for m in lines if "reward" in m] == [1, 2, 3, 4]
+    assert [m["step"] for m in lines if "check/2048/success" in m] == [0, 2, 4]
+    a, b = load(str(final))[0], load(str(tmp_path / "whole" / "final"))[0]
+    assert all(torch.allclose(x, y, atol=1e-3) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+    seen.clear()
+    assert train(recipe, tmp_path / "cut") == final
+    assert seen == [], "a finished run is kept"
+    with pytest.raises(ConfigError, match="holds another"):
+        train(Recipe.parse(recipe_of(small, steps=5)), tmp_path / "cut")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"modle": "x"}, "recipe.modle"),
+        ({"model": None}, "recipe.model = None"),
+        ({"tasks": []}, "recipe.tasks"),
+        ({"tasks": [{"game": "chess"}]}, "game = 'chess'"),
+        ({"grpo": {"speed": 1}}, "GrpoSettings.speed"),
+        ({"grpo": {"batch": 7}}, "GrpoSettings.batch = 7: allowed is a multiple of group"),
+        ({"grpo": {"lr": "fast"}}, "GrpoSettings.lr = 'fast'"),
+        ({"sft": [1]}, "recipe.sft"),
+        ({"reward": {"game": "high"}}, "Weights.game"),
+    ],
+)
+def test_recipe_errors_name_the_field(change, message):
+    with pytest.raises(ConfigError) as error:
+        Recipe.parse({**recipe_of("tiny"), **change})
+    assert message in str(error.value)
+    with pytest.raises(ConfigError, match="no stage"):
+        Recipe.parse({"model": "tiny", "tasks": TASKS})
+
+
+def test_overrides(tmp_path):
+    path = recipe_path("tiny/g1")
+    recipe = read_recipe(path, ["grpo.steps=7", "tasks.1.weight=4", "model=some/model", "checks.every=0"])
+    assert (recipe.grpo.steps, recipe.tasks[1].weight, recipe.model, recipe.checks.every) == (7, 4.0, "some/model", 0)
+    assert Recipe.parse(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    for bad in ("grpo.steps", "tasks.9.weight=1", "model.name=x", "grpo.stepps=3"):
+        with pytest.raises(ConfigError):
+            read_recipe(path, [bad])
+    with pytest.raises(ConfigError, match="tiny/g0, tiny/g1"):
+        recipe_path("tiny/g2")
+
+
+def test_g1_is_the_cold_start_and_then_the_grpo_of_g0():
+    g0, g1 = read_recipe(recipe_path("tiny/g0")), read_recipe(recipe_path("tiny/g1"))
+    assert g0.cold_start is None
+    assert g1.cold_start is not None
+    assert (g0.model, g0.tasks, g0.grpo, g0.reward, g0.checks) == (g1.model, g1.tasks, g1.grpo, g1.reward, g1.checks)
+
+
+def test_a_missing_extra_names_the_install_line(monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "trl" else real(name, *a))
+    with pytest.raises(MissingExtra, match=r"pip install 'vlmgym\[train\]'"):
+        run_sft(None, None, [], None, SftSettings(), Compute())
+    with pytest.raises(ConfigError, match=r"model = './nowhere'"):
+        model_path("./nowhere")
+
+
+def test_tiny_is_rebuilt_from_its_seed():
+    first, second = (tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1)[0] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    rows = list(islice(tiny.pretraining_rows(1000, chunk=4), 40))
+    again = list(islice(tiny.pretraining_rows(1000, chunk=4), 40))
+    assert [(r["state"], r["completion"]) for r in rows] == [(r["state"], r["completion"]) for r in again]
+    assert sum(r["game"] == "2048" for r in rows) == 20
+    assert {split_of(load_state(base64.b64decode(r["state"]))[1].seed[0]) for r in rows} == {"pretrain"}
+    tokenizer = tiny.build_tokenizer()
+    for row in rows:
+        text = row["completion"][0]["content"][0]["text"]
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    for word in ("red circle", "(3, 3)", "2048", "<answer>"):
+        assert len(tokenizer(word)["input_ids"]) == 1
+    odd = "naïve ünïcode \u202e <answer>"
+    assert tokenizer.decode(tokenizer(odd)["input_ids"]) == odd
+
+
+def test_the_committed_model_follows_the_format_and_sees_the_board():
+    from pathlib import Path
+
+    files = list(Path(model_path("tiny")).iterdir())
+    assert sum(f.stat().st_size for f in files) < 8_000_000
+    model, processor = load("tiny")
+    for task in tiny.TASKS:
+        player = LocalPlayer(
+            model, processor, name="tiny", look="tiny", style="brief", banned=banned_tokens(model, processor), max_new_tokens=112
+        )
+        metrics = evaluate(player, task, Evaluation(episodes=32, turns=1, start="walk"), progress=False)["metrics"]
+        assert metrics["format"]["mean"] > 0.9
+        assert metrics["cells"]["mean"] > 0.95
+        chance = float(task.rules()[0].successes(task.states("test", 200)).mean())
+        assert metrics["success"]["mean"] < chance + 0.25, "it knows more than it does"
