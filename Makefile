@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
 
+# torchvision lies apart, for the tests of architectures whose processors need it: PyPI's wheel breaks imports beside a CPU torch.
 .PHONY: setup test lint demo clean
 
 setup: $(DONE)
@@ -12,6 +13,7 @@ $(DONE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps --target $(VENV)/torchvision torchvision
 	touch $@
 
 lint: setup

@@ -13,7 +13,10 @@ _KEPT = []
 
 
 def allow_torchvision_beside_cpu_torch() -> None:
-    """PyPI's torchvision wheel cannot load its operators beside a CPU build of torch; declaring two schemas lets it import."""
+    """PyPI's torchvision wheel cannot load its operators beside a CPU build of torch; declaring two schemas lets it import.
+
+    Called before anything of Transformers, which looks once whether torchvision is there.
+    """
     import torch
 
     if torch.version.cuda is not None or _KEPT:
@@ -27,7 +30,6 @@ def allow_torchvision_beside_cpu_torch() -> None:
 
 def save_qwen2_5_vl(out: Path, hidden: int = 48) -> Path:
     """Write model and processor; frames of 56 to 448 pixels in multiples of 28 are not resized."""
-    allow_torchvision_beside_cpu_torch()
     import transformers as hf
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
