@@ -238,6 +238,9 @@ def test_overrides(tmp_path):
     path = recipe_path("tiny/g1")
     recipe = read_recipe(path, ["grpo.steps=7", "tasks.1.weight=4", "model=some/model", "checks.every=0"])
     assert (recipe.grpo.steps, recipe.tasks[1].weight, recipe.model, recipe.checks.every) == (7, 4.0, "some/model", 0)
+    assert read_recipe(path, ["grpo.lr=1e-6", "sft.lr=2.5E-4"]).grpo.lr == 1e-6, "not the string that PyYAML makes of it"
+    (tmp_path / "again.yaml").write_text(json.dumps(recipe.to_dict()))
+    assert read_recipe(tmp_path / "again.yaml") == recipe
     assert Recipe.parse(json.loads(json.dumps(recipe.to_dict()))) == recipe
     for bad in ("grpo.steps", "tasks.9.weight=1", "model.name=x", "grpo.stepps=3"):
         with pytest.raises(ConfigError):

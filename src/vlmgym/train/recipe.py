@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -112,9 +113,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         ConfigError: the file is no mapping, an override has no ``=``, or names nothing.
     """
-    import yaml
-
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = read_yaml(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict):
         raise ConfigError("recipe", str(path), "a YAML mapping")
     for text in overrides:
@@ -132,8 +131,20 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
                 target = target[part]
             if not isinstance(target, (dict, list)):
                 raise ConfigError("--set", text, f"a field of the recipe ({part} holds no fields)")
-        target[_index(name, last, len(target)) if isinstance(target, list) else last] = yaml.safe_load(value)
+        target[_index(name, last, len(target)) if isinstance(target, list) else last] = read_yaml(value)
     return Recipe.parse(values)
+
+
+def read_yaml(text: str) -> Any:
+    """Plain values of a YAML text, with ``1e-6`` a number as in YAML 1.2 (PyYAML alone takes it for a string)."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    number = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
+    return yaml.load(text, Loader)
 
 
 def _index(name: str, part: str, size: int) -> int:
