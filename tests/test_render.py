@@ -296,7 +296,7 @@ def test_unknown_looks() -> None:
 
 # ---------------------------------------------------------------------------------------- what a picture depends on
 @EVERY_LOOK
-def test_score_and_turn_are_not_to_be_seen(look: str) -> None:
+def test_defect_10_score_and_turn_are_not_to_be_seen(look: str) -> None:
     """Defect 10 of the published code: the picture showed the score."""
     state = gallery(NUMBERS)
     other = replace(state, score=state.score + 12345, steps=state.steps + 7, terminated=~state.terminated)

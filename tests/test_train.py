@@ -53,7 +53,7 @@ def qwen(tmp_path_factory):
     return save_qwen2_5_vl(tmp_path_factory.mktemp("models") / "qwen2_5_vl")
 
 
-def test_whole_path_on_the_qwen2_5_vl_architecture(qwen, tmp_path, capsys):
+def test_defect_12_and_the_whole_path_on_the_qwen2_5_vl_architecture(qwen, tmp_path, capsys):
     """SFT 2 steps, GRPO 2 steps, save, reload, eval: the code and the recipe form of any other model."""
     values = recipe_of(qwen, cold_start={"states": 8}, sft={"steps": 2, "batch": 4, "lr": 1e-3})
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(values))
@@ -69,7 +69,7 @@ def test_whole_path_on_the_qwen2_5_vl_architecture(qwen, tmp_path, capsys):
         assert {"success", "p_acc", "fault/format", "fault/reasoning", "kl", "entropy"} <= set(line)
     assert {m["step"] for m in metrics if "check/2048/success" in m} == {0, 2}
     assert list((out / "tensorboard" / "grpo").glob("events*"))
-    assert not [p for p in out.rglob("*") if p.suffix in (".png", ".jpg")], "defect 12: no picture files"
+    assert not [p for p in out.rglob("*") if p.suffix in (".png", ".jpg")], "defect 12"
     model, processor = load(str(out / "final"))
     before, _ = load(str(qwen))
     assert type(model).__name__ == "Qwen2_5_VLForConditionalGeneration"
@@ -145,7 +145,7 @@ def test_grpo_suppresses_the_same_tokens():
     assert grpo._never_sampled(plain.override(use_vllm=True), [3]) == {"logit_bias": {3: -100.0}}
 
 
-def test_rows_carry_their_state_and_only_their_frames_are_drawn(monkeypatch):
+def test_defect_11_rows_carry_their_state_and_only_their_frames_are_drawn(monkeypatch):
     """Defect 11: the random walks draw nothing."""
     drawn = []
     real = data.render
@@ -281,6 +281,14 @@ def test_tiny_is_rebuilt_from_its_seed():
         assert len(tokenizer(word)["input_ids"]) == 1
     odd = "naïve ünïcode \u202e <answer>"
     assert tokenizer.decode(tokenizer(odd)["input_ids"]) == odd
+
+
+def test_pretraining_command(tmp_path, capsys):
+    assert main(["pretrain-tiny", "--steps", "2", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "tiny")
+    assert [m["step"] for m in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
+    model, _ = load(str(tmp_path / "tiny"))
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in load("tiny")[0].parameters())
 
 
 def test_the_committed_model_follows_the_format_and_sees_the_board():

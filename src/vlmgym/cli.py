@@ -155,11 +155,10 @@ def table(summary: dict[str, Any]) -> str:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from vlmgym.train.model import need
-
-    need("train", "torch", "transformers", "trl", "datasets", "yaml", "tensorboard")
+    from vlmgym.train.model import TRAINING, need
     from vlmgym.train.recipe import read_recipe, recipe_path, train
 
+    need("train", *TRAINING)
     sys.stdout.write(f"{train(read_recipe(recipe_path(options.recipe), options.set), options.out)}\n")
 
 

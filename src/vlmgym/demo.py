@@ -29,6 +29,7 @@ from vlmgym.players.teacher import Teacher
 from vlmgym.report import write_report
 from vlmgym.tasks import Task
 from vlmgym.trace import revision
+from vlmgym.train.model import TRAINING, need
 from vlmgym.train.recipe import Recipe, read_metrics, read_recipe, recipe_path
 
 STATES = 400
@@ -49,6 +50,7 @@ def run_demo(out: Path, quick: bool = False) -> int:
     Returns:
         0.
     """
+    need("train", *TRAINING)
     out.mkdir(parents=True, exist_ok=True)
     with _clock(out / "seconds.json"):
         return _run_stages(out, quick)

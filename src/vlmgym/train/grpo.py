@@ -19,7 +19,7 @@ from vlmgym.games import load_state
 from vlmgym.reward import Fault, Judgement, Weights, judge
 from vlmgym.tasks import Task
 from vlmgym.train.data import rows
-from vlmgym.train.model import Compute, banned_tokens, need
+from vlmgym.train.model import TRAINING, Compute, banned_tokens, need
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def run_grpo(
     Returns:
         The trainer, after training.
     """
-    need("train", "torch", "transformers", "trl", "datasets")
+    need("train", *TRAINING)
     from datasets import IterableDataset
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
     from transformers.trainer_utils import get_last_checkpoint

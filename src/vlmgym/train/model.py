@@ -10,6 +10,8 @@ from typing import Any
 
 from vlmgym.core import ConfigError, Settings, VlmGymError, setting
 
+TRAINING = ("torch", "transformers", "trl", "accelerate", "datasets", "tensorboard")
+"""The packages of the extra ``train``."""
 TINY = "tiny"
 """The name of the embedded model."""
 

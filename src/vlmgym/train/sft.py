@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import Settings, setting
-from vlmgym.train.model import Compute, need
+from vlmgym.train.model import TRAINING, Compute, need
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def run_sft(
     Returns:
         The trainer, after training.
     """
-    need("train", "torch", "transformers", "trl", "datasets")
+    need("train", *TRAINING)
     from datasets import Dataset, Features, Image, IterableDataset, Value
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
     from transformers.trainer_utils import get_last_checkpoint

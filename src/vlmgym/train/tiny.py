@@ -19,7 +19,7 @@ from vlmgym.players.base import player_rng
 from vlmgym.players.teacher import Teacher
 from vlmgym.tasks import Task
 from vlmgym.train.data import rows
-from vlmgym.train.model import Compute
+from vlmgym.train.model import TRAINING, Compute, need
 from vlmgym.train.sft import SftSettings, run_sft
 
 PATCH = 28
@@ -233,6 +233,7 @@ def pretrain_command(out: Path, steps: int = 0) -> Path:
     """
     from vlmgym.train.recipe import metrics_callback
 
+    need("train", *TRAINING)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     steps = steps or PRETRAINING.steps
     settings = PRETRAINING.override(steps=steps, batch=PRETRAINING.batch // world)
