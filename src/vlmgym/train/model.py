@@ -66,6 +66,7 @@ def load(name: str, dtype: str = "float32", device: str = "cpu") -> tuple[Any, A
     from transformers.utils import logging as hf_logging
 
     hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
     path = model_path(name)
     if os.path.isdir(path):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
