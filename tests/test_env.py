@@ -13,9 +13,7 @@ from vlmgym.core import ConfigError, StateError
 from vlmgym.env import GameEnv, GameVectorEnv
 from vlmgym.prompt import write_reply
 
-if "vlmgym/2048-v0" not in gym.registry:  # an installed package is found by its entry point
-    vlmgym.register_envs()
-IDS = ["vlmgym/2048-v0", "vlmgym/ShisenSho-v0", "vlmgym/Swap-v0"]
+IDS = [f"vlmgym/{name}-v0" for name in vlmgym.GAMES]
 
 
 @pytest.mark.parametrize("name", IDS)

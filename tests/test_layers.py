@@ -72,7 +72,7 @@ def test_games_know_no_pictures_and_no_learning():
 
 
 def test_import_is_light():
-    heavy = sorted(LAZY_ONLY | {"numba", "PIL", "gymnasium"})
+    heavy = sorted(LAZY_ONLY | {"numba", "PIL", "pygame"})
     code = f"import sys, vlmgym; print(sorted(m for m in sys.modules if m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 

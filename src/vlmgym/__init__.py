@@ -1,12 +1,14 @@
 """vlmgym: visual games for training and testing vision-language models.
 
-The names below are loaded when first used, so that ``import vlmgym`` stays light.
+Importing it registers the games with Gymnasium; the names below are loaded when first used, so that it stays light.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
+
+import gymnasium
 
 __version__ = "0.1.0"
 
@@ -28,7 +30,7 @@ _HOMES = {
     "Task": "tasks",
     "read_trace": "trace",
 }
-__all__ = ["__version__", "register_envs", *_HOMES]
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
@@ -41,14 +43,10 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def register_envs() -> None:
-    """Register every game with Gymnasium as ``vlmgym/NAME-v0``; Gymnasium calls this by itself (entry point)."""
-    import gymnasium as gym
-
-    for name in ("2048", "ShisenSho", "Swap"):
-        gym.register(
-            f"vlmgym/{name}-v0",
-            entry_point="vlmgym.env:GameEnv",
-            vector_entry_point="vlmgym.env:GameVectorEnv",
-            kwargs={"game": name},
-        )
+for _name in ("2048", "ShisenSho", "Swap"):
+    gymnasium.register(
+        f"vlmgym/{_name}-v0",
+        entry_point="vlmgym.env:GameEnv",
+        vector_entry_point="vlmgym.env:GameVectorEnv",
+        kwargs={"game": _name},
+    )

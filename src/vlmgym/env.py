@@ -1,7 +1,7 @@
 """Gymnasium environments over the games: single, and natively batched.
 
 ``gymnasium.make("vlmgym/2048-v0", level="paper", look="tiny")`` and ``gymnasium.make_vec("vlmgym/2048-v0", num_envs=128)``.
-Gymnasium finds them by itself where vlmgym is installed (entry point ``gymnasium.envs``).
+``import vlmgym`` registers them.
 """
 
 from __future__ import annotations
