@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
 from miniature import save_qwen2_5_vl
 from vlmgym.cli import main
@@ -208,6 +209,8 @@ def test_killed_run_goes_on_where_it_was(small, tmp_path, monkeypatch):
     seen.clear()
     assert train(recipe, tmp_path / "cut") == final
     assert seen == [], "a finished run is kept"
+    with FileLock(tmp_path / "cut" / ".lock"), pytest.raises(ConfigError, match="no other process"):
+        train(recipe, tmp_path / "cut")
     with pytest.raises(ConfigError, match="holds another"):
         train(Recipe.parse(recipe_of(small, steps=5)), tmp_path / "cut")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from vlmgym.core import ConfigError, Settings, VlmGymError, setting
 
-TRAINING = ("torch", "transformers", "trl", "accelerate", "datasets", "tensorboard")
+TRAINING = ("torch", "transformers", "trl", "accelerate", "datasets", "tensorboard", "filelock")
 """The packages of the extra ``train``."""
 TINY = "tiny"
 """The name of the embedded model."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -167,9 +169,20 @@ def train(recipe: Recipe, out: Path) -> Path:
         The folder of the final model.
 
     Raises:
-        ConfigError: ``out`` holds a run of another recipe.
+        ConfigError: ``out`` holds a run of another recipe, or another process trains there.
     """
+    from filelock import FileLock, Timeout
+
     out.mkdir(parents=True, exist_ok=True)
+    main = int(os.environ.get("RANK", "0")) == 0
+    try:
+        with FileLock(out / ".lock", timeout=0) if main else nullcontext():
+            return _stages(recipe, out)
+    except Timeout as error:
+        raise ConfigError("out", str(out), "a folder in which no other process trains") from error
+
+
+def _stages(recipe: Recipe, out: Path) -> Path:
     stamp, text = out / "recipe.json", json.dumps(recipe.to_dict(), indent=1)
     if stamp.exists() and stamp.read_text(encoding="utf-8") != text:
         raise ConfigError("out", str(out), "a new folder, or one with a run of the same recipe (this one holds another)")
