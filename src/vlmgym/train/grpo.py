@@ -14,27 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from vlmgym.core import ConfigError, Settings, concat, draw_unit, setting
+from vlmgym.core import ConfigError, concat, draw_unit, setting
 from vlmgym.games import load_state
 from vlmgym.reward import Fault, Judgement, Weights, judge
 from vlmgym.tasks import Task
 from vlmgym.train.data import rows
-from vlmgym.train.model import TRAINING, Compute, banned_tokens, need
+from vlmgym.train.model import TRAINING, Compute, Optimisation, banned_tokens, need, run_trainer
 
 
 @dataclass(frozen=True)
-class GrpoSettings(Settings):
-    """Hyperparameters of GRPO; the defaults are the paper's (per-step batch of 640 answers, 5 to a state)."""
+class GrpoSettings(Optimisation):
+    """Hyperparameters of GRPO; the defaults are the paper's (640 answers a step, 5 to a state)."""
 
     steps: int = setting(400, "optimiser steps", 1, 10_000_000)
-    batch: int = setting(640, "answers a generation batch on each device, a multiple of group", 2, 1_000_000)
-    accumulate: int = setting(1, "micro-batches a step; batch is split into this many", 1, 4096)
+    batch: int = setting(640, "answers a step on each device, a multiple of group * accumulate", 2, 1_000_000)
     group: int = setting(5, "answers to each state", 2, 1024)
-    lr: float = setting(1e-6, "learning rate", 0.0, 1.0)
-    scheduler: str = setting("constant", "of the learning rate", choices=("cosine", "constant", "linear", "constant_with_warmup"))
-    warmup: int = setting(0, "steps of linear warm-up", 0, 1_000_000)
-    weight_decay: float = setting(0.01, "of AdamW", 0.0, 1.0)
-    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 0.0, 1e6)
     epsilon: float = setting(0.2, "clip range of the probability ratio", 0.0, 1.0)
     beta: float = setting(0.01, "weight of the KL loss to the start model", 0.0, 10.0)
     temperature: float = setting(1.0, "of the sampling", 0.01, 10.0)
@@ -45,7 +39,6 @@ class GrpoSettings(Settings):
     log_completions: bool = setting(False, "write prompts and answers of each step as Parquet")
     use_vllm: bool = setting(False, "generate with vLLM")
     vllm_mode: str = setting("server", "TRL's vllm_mode", choices=("server", "colocate"))
-    seed: int = setting(0, "of states and sampling", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
         """Check the batch arithmetic as well."""
@@ -179,23 +172,13 @@ def run_grpo(
     """
     need("train", *TRAINING)
     from datasets import IterableDataset
-    from transformers.trainer_callback import PrinterCallback, ProgressCallback
-    from transformers.trainer_utils import get_last_checkpoint
     from trl import GRPOConfig, GRPOTrainer
 
     functions, factors = reward_functions(weights)
     config = GRPOConfig(
-        output_dir=str(out),
-        max_steps=settings.steps,
         per_device_train_batch_size=settings.batch // settings.accumulate,
-        gradient_accumulation_steps=settings.accumulate,
         num_generations=settings.group,
         num_iterations=settings.epochs_per_batch,
-        learning_rate=settings.lr,
-        lr_scheduler_type=settings.scheduler,
-        warmup_steps=settings.warmup,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
         epsilon=settings.epsilon,
         beta=settings.beta,
         use_bias_correction_kl=False,
@@ -208,14 +191,7 @@ def run_grpo(
         use_vllm=settings.use_vllm,
         vllm_mode=settings.vllm_mode,
         shuffle_dataset=False,
-        logging_steps=1,
-        save_strategy="steps",
-        save_steps=settings.save_every,
-        save_total_limit=1,
-        report_to=[],
-        seed=settings.seed,
-        remove_unused_columns=False,
-        **compute.arguments(),
+        **settings.arguments(out, compute),
     )
     trainer = GRPOTrainer(
         model=model,
@@ -225,10 +201,7 @@ def run_grpo(
         train_dataset=IterableDataset.from_generator(state_rows, gen_kwargs={"tasks": tuple(tasks), "seed": settings.seed}),
         callbacks=list(callbacks),
     )
-    for unwanted in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(unwanted)
-    last = get_last_checkpoint(str(out)) if out.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    run_trainer(trainer, out)
     return trainer
 
 

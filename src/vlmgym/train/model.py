@@ -107,3 +107,49 @@ class Compute(Settings):
             "gradient_checkpointing": self.gradient_checkpointing,
             "dataloader_pin_memory": not use_cpu,
         }
+
+
+@dataclass(frozen=True)
+class Optimisation(Settings):
+    """What SFT and GRPO share: schedule, optimiser (AdamW) and checkpoints."""
+
+    steps: int = setting(0, "optimiser steps", 0, 10_000_000)
+    accumulate: int = setting(1, "micro-batches a step", 1, 4096)
+    lr: float = setting(1e-6, "learning rate", 0.0, 1.0)
+    scheduler: str = setting("constant", "of the learning rate", choices=("cosine", "constant", "linear", "constant_with_warmup"))
+    warmup: int = setting(0, "steps of linear warm-up", 0, 1_000_000)
+    weight_decay: float = setting(0.01, "of AdamW", 0.0, 1.0)
+    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 0.0, 1e6)
+    save_every: int = setting(100, "steps between checkpoints", 1, 1_000_000)
+    seed: int = setting(0, "of states, order and sampling", 0, 2**31 - 1)
+
+    def arguments(self, out: Path, compute: Compute) -> dict[str, Any]:
+        """The training arguments that these settings stand for; checkpoints go to ``out``."""
+        return {
+            "output_dir": str(out),
+            "max_steps": self.steps or -1,
+            "gradient_accumulation_steps": self.accumulate,
+            "learning_rate": self.lr,
+            "lr_scheduler_type": self.scheduler,
+            "warmup_steps": self.warmup,
+            "weight_decay": self.weight_decay,
+            "max_grad_norm": self.max_grad_norm,
+            "logging_steps": 1,
+            "save_strategy": "steps",
+            "save_steps": self.save_every,
+            "save_total_limit": 1,
+            "report_to": [],
+            "seed": self.seed,
+            "remove_unused_columns": False,
+            **compute.arguments(),
+        }
+
+
+def run_trainer(trainer: Any, out: Path) -> None:
+    """Train, from the last checkpoint under ``out`` if there is one; the caller's callbacks alone report."""
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+    from transformers.trainer_utils import get_last_checkpoint
+
+    for unwanted in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(unwanted)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)

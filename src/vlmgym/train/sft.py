@@ -7,25 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmgym.core import Settings, setting
-from vlmgym.train.model import TRAINING, Compute, need
+from vlmgym.core import setting
+from vlmgym.train.model import TRAINING, Compute, Optimisation, need, run_trainer
 
 
 @dataclass(frozen=True)
-class SftSettings(Settings):
-    """Hyperparameters of supervised fine-tuning; the defaults are the paper's cold start."""
+class SftSettings(Optimisation):
+    """Hyperparameters of supervised fine-tuning; the defaults are the paper's cold start. ``steps`` = 0: by epochs."""
 
-    steps: int = setting(0, "optimiser steps; 0 = by epochs", 0, 10_000_000)
-    epochs: int = setting(1, "passes over the rows", 1, 1000)
-    batch: int = setting(16, "rows a step on each device", 1, 4096)
-    accumulate: int = setting(1, "batches a step", 1, 4096)
+    epochs: int = setting(1, "passes over the rows, where steps is 0", 1, 1000)
+    batch: int = setting(16, "rows a micro-batch on each device", 1, 4096)
     lr: float = setting(2e-5, "learning rate", 0.0, 1.0)
     scheduler: str = setting("cosine", "of the learning rate", choices=("cosine", "constant", "linear", "constant_with_warmup"))
-    warmup: int = setting(0, "steps of linear warm-up", 0, 1_000_000)
-    weight_decay: float = setting(0.01, "of AdamW", 0.0, 1.0)
-    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 0.0, 1e6)
-    save_every: int = setting(100, "steps between checkpoints", 1, 1_000_000)
-    seed: int = setting(0, "of order and dropout", 0, 2**31 - 1)
 
 
 def run_sft(
@@ -55,8 +48,6 @@ def run_sft(
     """
     need("train", *TRAINING)
     from datasets import Dataset, Features, Image, IterableDataset, Value
-    from transformers.trainer_callback import PrinterCallback, ProgressCallback
-    from transformers.trainer_utils import get_last_checkpoint
     from trl import SFTConfig, SFTTrainer
 
     if callable(data):
@@ -67,29 +58,11 @@ def run_sft(
         features = Features({"prompt": turn, "completion": turn, "image": Image()})
         dataset = Dataset.from_list([{k: r[k] for k in features} for r in data], features=features)
     config = SFTConfig(
-        output_dir=str(out),
-        max_steps=settings.steps or -1,
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch,
-        gradient_accumulation_steps=settings.accumulate,
-        learning_rate=settings.lr,
-        lr_scheduler_type=settings.scheduler,
-        warmup_steps=settings.warmup,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
         max_length=None,  # any limit may cut the answer away without a word
-        logging_steps=1,
-        save_strategy="steps",
-        save_steps=settings.save_every,
-        save_total_limit=1,
-        report_to=[],
-        seed=settings.seed,
-        remove_unused_columns=False,
-        **compute.arguments(),
+        **settings.arguments(out, compute),
     )
     trainer = SFTTrainer(model=model, args=config, train_dataset=dataset, processing_class=processor, callbacks=list(callbacks))
-    for unwanted in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(unwanted)
-    last = get_last_checkpoint(str(out)) if out.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    run_trainer(trainer, out)
     return trainer
