@@ -83,6 +83,10 @@ def test_defect_12_and_the_whole_path_on_the_qwen2_5_vl_architecture(qwen, tmp_p
     )
     summary = evaluate(player, task, Evaluation(episodes=4, turns=1, start="walk"), tmp_path / "e", progress=False)
     assert summary["metrics"]["success"]["n"] == 4
+    answered = []
+    player.batch, player.on_answers = 3, answered.append
+    player.reply(task.rules()[0], task.states("test", 4))
+    assert answered == [3, 1], "a bar can follow the batches"
     call = ["eval", "--player", f"local:{out / 'final'}", "--game", "Swap", "--level", "tiny", "--look", "clean"]
     assert main([*call, "--episodes", "2", "--turns", "1", "--max-new-tokens", "4", "--out", str(tmp_path / "c")]) == 0
     assert "final on Swap tiny" in capsys.readouterr().out

@@ -21,7 +21,15 @@ from vlmgym.tasks import Task
 PLAYERS = "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL"
 
 
-def make_player(text: str, task: Task, max_new_tokens: int = 512, temperature: float = 0.0, batch: int = 32) -> Player:
+def make_player(
+    text: str,
+    task: Task,
+    max_new_tokens: int = 512,
+    temperature: float = 0.0,
+    batch: int = 32,
+    device: str = "auto",
+    dtype: str = "float32",
+) -> Player:
     """The player that a command-line word stands for.
 
     Args:
@@ -31,6 +39,8 @@ def make_player(text: str, task: Task, max_new_tokens: int = 512, temperature: f
         max_new_tokens: reply limit of models.
         temperature: of models; 0 = greedy.
         batch: states asked of a model at once.
+        device: of models; ``auto``: a GPU if there is one.
+        dtype: of models.
 
     Raises:
         ConfigError: no such player.
@@ -53,7 +63,7 @@ def make_player(text: str, task: Task, max_new_tokens: int = 512, temperature: f
         from vlmgym.players.local import LocalPlayer
         from vlmgym.train.model import banned_tokens, load
 
-        model, processor = load(rest)
+        model, processor = load(rest, dtype, device)
         return LocalPlayer(
             model,
             processor,
@@ -88,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--max-new-tokens", type=int, default=512)
     one.add_argument("--temperature", type=float, default=0.0)
     one.add_argument("--batch", type=int, default=32)
+    one.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
+    one.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
     one.add_argument("--threads", type=int, default=0, help="torch threads; 0 = leave")
     one.add_argument("--out", type=Path, required=True, help="folder of trace.jsonl and summary.json")
 
@@ -134,7 +146,9 @@ def _eval(options: argparse.Namespace) -> None:
         import torch
 
         torch.set_num_threads(options.threads)
-    player = make_player(options.player, task, options.max_new_tokens, options.temperature, options.batch)
+    player = make_player(
+        options.player, task, options.max_new_tokens, options.temperature, options.batch, options.device, options.dtype
+    )
     summary = evaluate(player, task, how, options.out)
     sys.stdout.write(table(summary))
     sys.stdout.write(f"trace and summary in {options.out}\n")

@@ -73,10 +73,14 @@ def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = Non
         hits[0] += sum(r.terms["game"] > 0 for r in records)
         hits[1] += len(records)
         bar.set_postfix(success=f"{hits[0] / hits[1]:.2f}", refresh=False)
-        bar.update(len(records))
+        bar.update(hits[1] - bar.n)
 
-    with bar:
-        turns, episodes = play(game, state, player, how.turns, how.mode, how.oracle, show)
+    player.on_answers = bar.update
+    try:
+        with bar:
+            turns, episodes = play(game, state, player, how.turns, how.mode, how.oracle, show)
+    finally:
+        player.on_answers = None
     summary = {
         "player": player.name,
         "task": asdict(task),

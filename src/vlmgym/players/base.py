@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,6 +14,8 @@ class Player(ABC):
     """Answers states with texts; one reply a row, each independent of the batch it came in."""
 
     name: str
+    on_answers: Callable[[int], object] | None = None
+    """Called by slow players with the number of states answered since the last call, for a progress bar."""
 
     @abstractmethod
     def reply(self, game: Game, state: State) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
@@ -27,7 +27,6 @@ class LocalPlayer(Player):
         temperature: 0 = greedy; else sampled at this temperature, seeded by ``seed``.
         batch: states asked at once.
         seed: of the sampling.
-        progress: called with the number of states answered after each batch.
     """
 
     def __init__(
@@ -43,12 +42,11 @@ class LocalPlayer(Player):
         temperature: float = 0.0,
         batch: int = 32,
         seed: int = 0,
-        progress: Callable[[int], None] | None = None,
     ) -> None:
         self.model, self.processor, self.name = model, processor, name
         self.look, self.style, self.banned = get_look(look), style, list(banned)
         self.max_new_tokens, self.temperature, self.batch = max_new_tokens, temperature, batch
-        self.seed, self.progress = seed, progress
+        self.seed = seed
         self._calls = 0
 
     def reply(self, game: Game, state: State) -> list[str]:
@@ -77,8 +75,8 @@ class LocalPlayer(Player):
                 inputs = inputs.to(self.model.device)
                 tokens = self.model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
                 out += self.processor.batch_decode(tokens, skip_special_tokens=True)
-                if self.progress:
-                    self.progress(len(frames))
+                if self.on_answers:
+                    self.on_answers(len(frames))
         self._calls += 1
         self.model.train(was_training)
         return out

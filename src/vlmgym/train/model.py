@@ -55,11 +55,14 @@ def load(name: str, dtype: str = "float32", device: str = "cpu") -> tuple[Any, A
     Args:
         name: see :func:`model_path`.
         dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        device: where the model is put.
+        device: where the model is put; ``"auto"``: a GPU if there is one.
 
     Raises:
+        ConfigError: another dtype.
         MissingExtra: torch or transformers are not installed.
     """
+    if dtype not in ("float32", "bfloat16", "float16"):
+        raise ConfigError("dtype", dtype, "float32, bfloat16 or float16")
     need("train", "torch", "transformers")
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -72,6 +75,8 @@ def load(name: str, dtype: str = "float32", device: str = "cpu") -> tuple[Any, A
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     processor = AutoProcessor.from_pretrained(path, padding_side="left")
     model = AutoModelForImageTextToText.from_pretrained(path, dtype=getattr(torch, dtype))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device), processor
 
 
