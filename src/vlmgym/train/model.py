@@ -157,4 +157,16 @@ def run_trainer(trainer: Any, out: Path) -> None:
 
     for unwanted in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(unwanted)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)
+    checkpoint = get_last_checkpoint(str(out)) if out.is_dir() else None
+    if checkpoint is not None:
+        _restore(trainer.model, checkpoint)
+    trainer.train(resume_from_checkpoint=checkpoint)
+
+
+def _restore(model: Any, checkpoint: str) -> None:
+    """Load the weights of a checkpoint, all of them.
+
+    The Trainer's own loading looks for the names in memory among those on disk. Architectures that are renamed on saving
+    (LLaVA, Qwen2.5-VL) match next to nothing there; it warns and trains on from the start model.
+    """
+    model.load_state_dict(type(model).from_pretrained(checkpoint, dtype=model.dtype).state_dict())
