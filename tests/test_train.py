@@ -300,8 +300,8 @@ def test_run_killed_in_the_cold_start_and_again_in_grpo(small, tmp_path, monkeyp
     monkeypatch.setattr(grpo, "judge_rows", real)
     a, b = load(str(cut / "cold"))[0], load(str(tmp_path / "whole" / "cold"))[0]
     assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(a.parameters(), b.parameters(), strict=True))
-    monkeypatch.setattr(recipes, "run_sft", die)
-    train(recipe, cut)  # a finished cold start is kept
+    monkeypatch.setattr(recipes, "run_sft", lambda *_: pytest.fail("a finished cold start is kept"))
+    train(recipe, cut)
     lines = [(m["stage"], m["step"]) for m in read_metrics(cut / "metrics.jsonl") if "loss" in m or "reward" in m]
     assert lines == [("sft", 1), ("sft", 2), ("sft", 3), ("grpo", 1)]
 
