@@ -86,7 +86,7 @@ def test_spawn_odds_and_places():
 
 
 def test_random_play_scores_what_the_paper_reports():
-    """FACTS: uniform random play, 100 moves from a fresh board, finished games going on: 705 (the paper: 701)."""
+    """Uniform random play, 100 moves from a fresh board, finished games going on: 705 (the paper: 701)."""
     state = GAME.reset(GAME.level("paper"), seeds_for("test", "2048", "paper", 4000))
     rng, merges = np.random.default_rng(0), 0
     for _ in range(100):

@@ -391,7 +391,7 @@ def test_pairs_on_a_full_board_by_counting(name: str) -> None:
 def test_matches_of_random_pairs(name: str, matches: float) -> None:
     """Matches in 100 uniformly random pairs of distinct cells, against 20,000 games of our own.
 
-    shared/FACTS.md, section 7, has 1.30, 0.51 and 0.10; 0.51 on 8x8 is above the 0.463 that counting the pairs of full
+    an earlier simulation had 1.30, 0.51 and 0.10; 0.51 on 8x8 is above the 0.463 that counting the pairs of full
     boards gives, so it is taken for the noise of a small sample.
     """
     level, count = GAME.LEVELS[name], 2000
@@ -405,7 +405,7 @@ def test_matches_of_random_pairs(name: str, matches: float) -> None:
 
 
 def test_random_legal_play_clears_most_boards() -> None:
-    """93 % of 6x6 boards, 17.6 of 18 pairs (shared/FACTS.md has 97 % and 17.8); what it leaves has no pair."""
+    """93 % of 6x6 boards, 17.6 of 18 pairs (an earlier simulation: 97 % and 17.8); what it leaves has no pair."""
     count = 500
     state, rng = (
         GAME.reset(GAME.level("paper6"), seeds_for("test", GAME.name, "clear", count)),

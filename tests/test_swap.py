@@ -265,7 +265,7 @@ def test_boards_stay_playable(name: str) -> None:
 
 
 def test_valid_swaps_on_fresh_boards() -> None:
-    """About 4.2 of 112 (shared/FACTS.md, section 7), so random neighbours succeed 3.8 %."""
+    """About 4.2 of 112 (simulated before as well), so random neighbours succeed 3.8 %."""
     count = 4000
     swaps = GAME.legal(GAME.reset(GAME.level("paper"), seeds_for("free", GAME.name, "fresh", count))).sum(1)
     assert abs(swaps.mean() - 4.2) < 4 * swaps.std() / np.sqrt(count) + 0.05  # the facts have one decimal

@@ -1,4 +1,4 @@
-"""2048: slide all tiles one way; equal neighbours merge; a new tile appears. Rules: FACTS of the paper's code."""
+"""2048: slide all tiles one way; equal neighbours merge; a new tile appears. Rules as in the published VLM-Gym."""
 
 from __future__ import annotations
 

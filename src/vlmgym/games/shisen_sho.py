@@ -1,4 +1,4 @@
-"""Shisen-Sho: two identical tiles vanish if a path through empty cells joins them. Rules: FACTS of the paper's code."""
+"""Shisen-Sho: two identical tiles vanish if a path through empty cells joins them. Rules as in the published VLM-Gym."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Swap: exchange two neighbours so that equal tiles line up and vanish. Rules: FACTS of the paper's code."""
+"""Swap: exchange two neighbours so that equal tiles line up and vanish. Rules as in the published VLM-Gym."""
 
 from __future__ import annotations
 
