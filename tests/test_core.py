@@ -54,7 +54,7 @@ def test_fork_shares_board_counters_flags_and_luck(name):
         assert after[3 * i] == after[3 * i + 1] == after[3 * i + 2]
     assert state.to_bytes(game) == before, "step must not touch its input"
     lucky, _ = game.step(forked.with_new_luck(1), np.repeat(legal, 3))
-    if name != "ShisenSho":  # no luck after the deal there
+    if name in ("2048", "Swap"):  # no luck after the deal elsewhere
         assert not np.array_equal(lucky.board, after.board)
     assert (lucky.seed >> np.uint64(62) == after.seed >> np.uint64(62)).all(), "new luck stays in the split"
 
@@ -125,7 +125,8 @@ def test_described_board_plays_like_the_true_one(name):
     game, state = start(name)
     twin = game.from_symbols(state.level, game.scene(state).symbols)
     assert np.array_equal(game.legal(twin), game.legal(state))
-    assert np.array_equal(game.successes(twin), game.successes(state))
+    if name != "Minesweeper":  # what succeeds there depends on mines that no description can hold
+        assert np.array_equal(game.successes(twin), game.successes(state))
 
 
 @pytest.mark.parametrize("name", GAMES)

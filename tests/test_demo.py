@@ -18,7 +18,7 @@ def finished(tmp_path_factory):
 
 def test_all_stages_leave_their_results(finished):
     for player in ("random", "oracle", "teacher", "base", "g0", "cold", "g1"):
-        for game in ("2048", "ShisenSho", "Swap"):
+        for game in ("2048", "ShisenSho", "ShisenShoPhotos", "Swap"):
             summary = json.loads((finished / "eval" / player / game / "summary.json").read_text())
             assert summary["metrics"]["success"]["n"] == 8
     for run, stages in (("g0", {"grpo"}), ("g1", {"sft", "grpo"})):
@@ -35,7 +35,7 @@ def test_all_stages_leave_their_results(finished):
 
 def test_a_second_call_keeps_finished_stages(finished, capsys):
     watched = [*finished.rglob("summary.json"), *finished.rglob("model.safetensors"), *finished.rglob("metrics.jsonl")]
-    assert len(watched) == 21 + 3 + 2
+    assert len(watched) == 28 + 3 + 2
     before = {path: path.stat().st_mtime_ns for path in watched}
     assert run_demo(finished, quick=True) == 0
     assert {path: path.stat().st_mtime_ns for path in watched} == before

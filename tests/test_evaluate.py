@@ -45,8 +45,11 @@ def test_players_stand_in_the_expected_order(name):
     task = Task(game=name, level="tiny", look="tiny", walk_max=4, walk_legal=True)
     how = Evaluation(episodes=200, turns=1, start="walk")
     success = {p.name: evaluate(p, task, how, progress=False)["metrics"]["success"]["mean"] for p in PLAYERS}
-    assert success["random"] <= success["random-legal"] <= success["greedy"] == 1
     assert success["random"] < success["teacher"] < success["oracle"]
+    if name in ("Sokoban", "SlidingPuzzle", "FrozenLake"):  # good is what lies on a shortest way, which the gain does not tell
+        assert success["random"] < success["random-legal"] < success["oracle"] == 1
+    else:
+        assert success["random"] <= success["random-legal"] <= success["greedy"] == 1
 
 
 def test_teacher_errs_at_its_stated_rate_and_reasons_from_outcomes():

@@ -10,13 +10,25 @@ import vlmgym
 ROOT = Path(vlmgym.__file__).parent
 LAYERS = [
     ["core"],
-    ["games.game2048", "games.tiles", "games.shisen_sho", "games.swap", "games", "stats"],
-    ["render", "prompt"],
-    ["reward", "trace", "env"],
+    [
+        "games.text",
+        "games.tiles",
+        "games.game2048",
+        "games.shisen_sho",
+        "games.swap",
+        "games.minesweeper",
+        "games.sokoban",
+        "games.sliding",
+        "games.frozen_lake",
+        "games",
+        "stats",
+    ],
+    ["looks", "photos", "drawing", "render", "prompt"],
+    ["reward", "trace", "env", "outside"],
     ["players", "players.base", "players.teacher", "players.simple", "players.local"],
-    ["rollout", "tasks"],
+    ["rollout", "tasks", "testing", "baselines", "curriculum"],
     ["evaluate", "train", "train.model", "train.data", "train.sft", "train.grpo", "train.recipe", "train.tiny"],
-    ["report", "demo"],
+    ["report", "demo", "gallery", "webplay"],
     ["cli"],
 ]
 ORDER = {name: (rank, place) for rank, layer in enumerate(LAYERS) for place, name in enumerate(layer)}

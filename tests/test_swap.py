@@ -15,6 +15,7 @@ from vlmgym import core
 from vlmgym.core import NO_ACTION, ActionError, ConfigError, State, concat, draw_below, seeds_for
 from vlmgym.games import GAMES, get_game, load_state, tiles
 from vlmgym.games.swap import MAX_TRIES, MAX_WAVES, LevelSwap, Swap
+from vlmgym.games.text import write_pair
 
 GAME = Swap()
 Board = list[list[int]]
@@ -81,7 +82,7 @@ def fallen(board: Board, gone: set[tuple[int, int]]) -> Board:
 
 def tile(level: LevelSwap, kind: int) -> int:
     colour, shape = divmod(kind, level.shapes)
-    return tiles.NAMES.index(f"{tiles.COLOURS[colour]} {tiles.SHAPES[shape]}")
+    return tiles.NAMES["shapes"].index(f"{tiles.COLOURS[colour]} {tiles.FORMS['shapes'][shape]}")
 
 
 def plain_deal(level: LevelSwap, luck: Luck) -> tuple[Board, bool]:
@@ -390,7 +391,7 @@ def test_every_action_survives_its_text(rows: int, cols: int) -> None:
         assert GAME.decode(level, f"({i}, {j}) ({r}, {c})") == core.Decoded(action)
     moves = set(neighbours(rows, cols))
     for r, c, i, j in product(range(rows), range(cols), range(rows), range(cols)):
-        decoded = GAME.decode(level, tiles.write_pair(r, c, i, j))
+        decoded = GAME.decode(level, write_pair(r, c, i, j))
         if {((r, c), (i, j)), ((i, j), (r, c))} & moves:
             assert decoded.problem == ""
         else:
@@ -449,7 +450,7 @@ def test_what_is_told() -> None:
         assert GAME.decode(level, "(0, 1) (1, 1)").action >= 0
     assert GAME.n_actions(GAME.level("paper")) == 112
     scene = GAME.scene(GAME.reset(GAME.level("easy"), np.zeros(1, np.uint64)))
-    assert (scene.kind, scene.names) == ("shape", tiles.NAMES)
+    assert (scene.kind, scene.names) == ("shape", tiles.NAMES["shapes"])
     assert get_game("Swap") is GAMES["Swap"]
 
 
@@ -459,7 +460,7 @@ def test_what_is_told() -> None:
         ({"rows": 17}, "rows"),
         ({"cols": 1}, "cols"),
         ({"colours": 2, "shapes": 1}, "colours"),
-        ({"colours": 7}, "colours"),
+        ({"colours": 17}, "colours"),
         ({"shapes": 2.0}, "shapes"),
         ({"line": 1}, "line"),
         ({"line": 9}, "line"),

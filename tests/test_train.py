@@ -15,16 +15,16 @@ from filelock import FileLock
 from miniature import save_qwen2_5_vl
 from vlmgym import prompt
 from vlmgym.cli import main
-from vlmgym.core import ConfigError, split_of
+from vlmgym.core import ConfigError, MissingExtra, split_of
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.games import load_state
-from vlmgym.games.tiles import NAMES
+from vlmgym.games.tiles import COLOURS, FORMS
 from vlmgym.players.local import LocalPlayer
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train import data, grpo, tiny
 from vlmgym.train import recipe as recipes
-from vlmgym.train.model import Compute, MissingExtra, banned_tokens, load, model_path
+from vlmgym.train.model import Compute, banned_tokens, load, model_path
 from vlmgym.train.recipe import Recipe, cold_start_rows, read_metrics, read_recipe, recipe_path, train
 from vlmgym.train.sft import SftSettings, run_sft
 
@@ -201,8 +201,8 @@ def test_grpo_suppresses_the_same_tokens(small, tmp_path):
 def test_defect_11_rows_carry_their_state_and_only_their_frames_are_drawn(monkeypatch):
     """Defect 11: the random walks draw nothing."""
     drawn = []
-    real = data.render
-    monkeypatch.setattr(data, "render", lambda game, state, look: drawn.append(len(state)) or real(game, state, look))
+    real = data.pictures
+    monkeypatch.setattr(data, "pictures", lambda game, state, look: drawn.append(len(state)) or real(game, state, look))
     tasks = [Task.parse(t) for t in TASKS]
     rows = list(islice(grpo.state_rows(tasks, seed=3, chunk=8), 200))
     assert sum(drawn) - 2 * 8 < 200 <= sum(drawn), "one frame a row, and none for the steps of the walks"
@@ -216,7 +216,7 @@ def test_defect_11_rows_carry_their_state_and_only_their_frames_are_drawn(monkey
         game, state = load_state(base64.b64decode(row["state"]))
         assert game.name == row["game"]
         assert split_of(state.seed[0]) == "train"
-        assert np.array_equal(np.asarray(row["image"]), real(game, state, row["look"])[0])
+        assert np.array_equal(np.asarray(row["image"]), np.asarray(real(game, state, row["look"])[0]))
     cold = cold_start_rows(tasks, Recipe.parse(recipe_of("tiny", cold_start={"states": 20})).cold_start)
     assert not {r["state"] for r in cold} & {r["state"] for r in rows}
     assert {split_of(load_state(base64.b64decode(r["state"]))[1].seed[0]) for r in cold} == {"train"}
@@ -401,6 +401,9 @@ def test_a_missing_extra_names_the_install_line(monkeypatch, tmp_path, capsys):
         model_path("./nowhere")
 
 
+SHAPES_KNOWN = [f"{colour} {shape}" for colour in COLOURS[:6] for shape in FORMS["shapes"][:6]]
+
+
 def test_tiny_is_rebuilt_from_its_seed():
     first, second = (tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1)[0] for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
@@ -419,7 +422,7 @@ def test_tiny_is_rebuilt_from_its_seed():
             text = prompt.prompt_text(game, level, style)
             assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     numbers = [f"{space}{2**e}" for e in range(1, 18) for space in ("", " ")]
-    for word in (*NAMES, *numbers, *(f"({r}, {c})" for r in range(4) for c in range(4)), "<answer>"):
+    for word in (*SHAPES_KNOWN, *numbers, *(f"({r}, {c})" for r in range(4) for c in range(4)), "<answer>"):
         assert len(tokenizer(word)["input_ids"]) == 1, word
     odd = "naïve ünïcode \u202e <answer>"
     assert tokenizer.decode(tokenizer(odd)["input_ids"]) == odd
@@ -428,7 +431,8 @@ def test_tiny_is_rebuilt_from_its_seed():
 def test_pretraining_command(tmp_path, capsys):
     assert main(["pretrain-tiny", "--steps", "2", "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "tiny")
-    assert [m["step"] for m in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
+    assert [m["step"] for m in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 1, 2]
+    assert {m["stage"] for m in read_metrics(tmp_path / "metrics.jsonl")} == {"sft", "photos"}
     model, _ = load(str(tmp_path / "tiny"))
     assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in load("tiny")[0].parameters())
 
@@ -439,7 +443,7 @@ def test_the_committed_model_follows_the_format_and_sees_the_board():
     files = list(Path(model_path("tiny")).iterdir())
     assert sum(f.stat().st_size for f in files) < 8_000_000
     model, processor = load("tiny")
-    for task in tiny.TASKS:
+    for task in (*tiny.TASKS, tiny.PHOTOS):
         player = LocalPlayer(
             model, processor, name="tiny", look="tiny", style="brief", banned=banned_tokens(model, processor), max_new_tokens=112
         )

@@ -19,10 +19,12 @@ _HOMES = {
     "concat": "core",
     "seeds_for": "core",
     "NO_ACTION": "core",
-    "LOOKS": "render",
-    "Look": "render",
-    "get_look": "render",
+    "LOOKS": "looks",
+    "Look": "looks",
+    "get_look": "looks",
+    "render": "render",
     "prompt_text": "prompt",
+    "from_gymnasium": "outside",
     "parse": "prompt",
     "judge": "reward",
     "walk": "rollout",
@@ -43,7 +45,10 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-for _name in ("2048", "ShisenSho", "Swap"):
+gymnasium.register(  # any other game: gymnasium.make("vlmgym/Game-v0", game=...)
+    "vlmgym/Game-v0", entry_point="vlmgym.env:GameEnv", vector_entry_point="vlmgym.env:GameVectorEnv"
+)
+for _name in ("2048", "ShisenSho", "ShisenShoPhotos", "Swap", "Minesweeper", "Sokoban", "SlidingPuzzle", "FrozenLake"):
     gymnasium.register(
         f"vlmgym/{_name}-v0",
         entry_point="vlmgym.env:GameEnv",

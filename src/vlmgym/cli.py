@@ -1,4 +1,4 @@
-"""The command line: ``vlmgym eval | train | demo | report | pretrain-tiny``."""
+"""The command line, ``vlmgym COMMAND``: a table of commands, each a few lines over the library."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym import __version__
+from vlmgym.baselines import METRICS
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.evaluate import Evaluation, evaluate
-from vlmgym.games import GAMES
+from vlmgym.games import GAMES, game_names
 from vlmgym.players.base import Player
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
@@ -85,9 +86,9 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("eval", help="play frozen seeds; trace, summary, table")
     one.add_argument("--player", required=True, help=PLAYERS)
-    one.add_argument("--game", required=True, help=", ".join(GAMES))
-    one.add_argument("--level", default="normal")
-    one.add_argument("--look", default="clean")
+    one.add_argument("--game", required=True, help=", ".join(GAMES) + ", or module:GameClass")
+    one.add_argument("--level", default="normal", help="name, or name:field=value,...")
+    one.add_argument("--look", default="clean", help="name, or name:field=value,...")
     one.add_argument("--prompt", default="full", help="full or brief")
     one.add_argument("--episodes", type=int, default=20)
     one.add_argument("--turns", "--max-steps", type=int, default=0, help="most turns of an episode; 0 = the level's limit")
@@ -118,6 +119,33 @@ def _parser() -> argparse.ArgumentParser:
     five = commands.add_parser("pretrain-tiny", help="rebuild the embedded tiny model from its seed")
     five.add_argument("--out", type=Path, required=True)
     five.add_argument("--steps", type=int, default=0, help="0 = as for the committed checkpoint")
+
+    six = commands.add_parser("check", help="try a game for everything that the library relies on")
+    six.add_argument("game", help="name, module:GameClass, or all")
+    six.add_argument("--level", action="append", default=[], help="only this level (may be repeated)")
+
+    commands.add_parser("games", help="list the games")
+
+    eight = commands.add_parser("gallery", help="every game, level and look as pictures, with a page for each game")
+    eight.add_argument("--out", type=Path, required=True)
+    eight.add_argument("--game", action="append", default=[], help="only this game (may be repeated)")
+
+    seven = commands.add_parser("play", help="play it yourself on a local web page; episodes are saved as a trace")
+    seven.add_argument("game", help=", ".join(GAMES) + ", or module:GameClass")
+    seven.add_argument("--level", default="normal", help="name, or name:field=value,...")
+    seven.add_argument("--look", default="clean", help="name, or name:field=value,...")
+    seven.add_argument("--seed", type=int, default=0, help="number of the first game")
+    seven.add_argument("--out", type=Path, default=Path("runs/human"), help="folder of trace.jsonl and summary.json")
+    seven.add_argument("--port", type=int, default=0, help="0 = any free one")
+    seven.add_argument("--no-browser", action="store_true", help="only print the address")
+
+    nine = commands.add_parser("photos", help="download the photographs of a data set, and check them")
+    nine.add_argument("set", choices=("cifar10",))
+
+    ten = commands.add_parser("baselines", help="recompute the stored baselines of every game and level")
+    ten.add_argument("--out", type=Path, default=None, help="file to write; by default the one in the package")
+    ten.add_argument("--scratch", type=Path, default=Path("runs/baselines.jsonl"), help="finished pieces, to go on from")
+    ten.add_argument("--processes", type=int, default=0, help="0 = one a core")
     return parser
 
 
@@ -165,11 +193,17 @@ def table(summary: dict[str, Any]) -> str:
             lines.append(f"  {name:<20} {value['mean']:9.3f}   (one episode)")
         else:
             lines.append(f"  {name:<20} {value['mean']:9.3f}   [{value['low']:.3f}, {value['high']:.3f}]   n={value['n']}")
+    if summary["baselines"]:
+        lines.append(f"  {'baselines':<20} " + "".join(f"{metric:>26}" for metric in METRICS))
+    for name, row in summary["baselines"].items():
+        cells = (f"{row[m]['mean']:.2f} [{row[m]['low']:.2f}, {row[m]['high']:.2f}]" for m in METRICS)
+        lines.append(f"    {name:<18} " + "".join(f"{cell:>26}" for cell in cells))
     return "\n".join(lines) + "\n"
 
 
 def _train(options: argparse.Namespace) -> None:
-    from vlmgym.train.model import TRAINING, need
+    from vlmgym.core import need
+    from vlmgym.train.model import TRAINING
     from vlmgym.train.recipe import read_recipe, recipe_path, train
 
     need("train", *TRAINING)
@@ -194,7 +228,70 @@ def _pretrain(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{pretrain_command(options.out, options.steps)}\n")
 
 
-_COMMANDS = {"eval": _eval, "train": _train, "demo": _demo, "report": _report, "pretrain-tiny": _pretrain}
+def _check(options: argparse.Namespace) -> int:
+    from vlmgym.testing import iter_checks
+
+    failed = 0
+    for name in game_names() if options.game == "all" else (options.game,):
+        for found in iter_checks(name, tuple(options.level)):
+            mark = "ok  " if found.ok else "FAIL"
+            sys.stdout.write(f"{mark} {name} {found.level}: {found.check}{': ' + found.detail if found.detail else ''}\n")
+            if not found.ok:
+                failed += 1
+                sys.stdout.write(f"     look at {found.look_at}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{failed} checks failed\n" if failed else "all checks passed\n")
+    return 1 if failed else 0
+
+
+def _games(options: argparse.Namespace) -> None:
+    from vlmgym.gallery import games_table
+
+    sys.stdout.write(games_table())
+
+
+def _gallery(options: argparse.Namespace) -> None:
+    from vlmgym.gallery import write_gallery
+
+    sys.stdout.write(f"{write_gallery(options.out, options.game)}\n")
+
+
+def _photos(options: argparse.Namespace) -> None:
+    from vlmgym.photos import fetch_cifar10
+
+    sys.stdout.write(f"{fetch_cifar10()}\n")
+
+
+def _baselines(options: argparse.Namespace) -> None:
+    from vlmgym import baselines
+
+    target = options.out or Path(baselines.__file__).parent / "data" / "baselines.json"
+    baselines.rebuild(target, options.scratch, options.processes)
+    sys.stdout.write(f"{target}\n")
+
+
+def _play(options: argparse.Namespace) -> None:
+    import webbrowser
+
+    from vlmgym.webplay import serve
+
+    ready = None if options.no_browser else webbrowser.open
+    serve(options.game, options.level, options.look, options.seed, options.out, options.port, ready)
+
+
+_COMMANDS = {
+    "play": _play,
+    "games": _games,
+    "check": _check,
+    "gallery": _gallery,
+    "photos": _photos,
+    "baselines": _baselines,
+    "eval": _eval,
+    "train": _train,
+    "demo": _demo,
+    "report": _report,
+    "pretrain-tiny": _pretrain,
+}
 
 
 if __name__ == "__main__":

@@ -7,11 +7,15 @@ its randomness included, so that keeping the value is a snapshot and repeating i
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import re
 import struct
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -41,6 +45,21 @@ class StateError(VlmGymError, ValueError):
 
 class ActionError(VlmGymError, ValueError):
     """Action ids outside the action space of the game."""
+
+
+class MissingExtra(VlmGymError, ImportError):
+    """A part needs packages that are not installed; the message holds the install line."""
+
+
+def need(extra: str, *modules: str) -> None:
+    """Check that the packages of an extra are there.
+
+    Raises:
+        MissingExtra: with the exact install line.
+    """
+    missing = [m for m in modules if importlib.util.find_spec(m) is None]
+    if missing:
+        raise MissingExtra(f"{', '.join(missing)} not installed: this needs  pip install 'vlmgym[{extra}]'")
 
 
 # --------------------------------------------------------------------------------------------------------- config
@@ -91,6 +110,30 @@ class Settings:
     def override(self, **values: Any) -> Self:
         """A copy with some fields changed; unknown fields and bad values raise :class:`ConfigError`."""
         return type(self).parse({**asdict(self), **values})
+
+
+_FIELD = re.compile(r",(?=[A-Za-z_]+=)")
+
+
+def read_dial(text: str) -> tuple[str, dict[str, Any]]:
+    """A preset with single fields changed, as text: ``"hard"``, or ``"hard:noise=0.1,grid=true"``.
+
+    Values are read as JSON where they can be, else as strings; a comma belongs to the value unless a ``field=`` follows.
+
+    Raises:
+        ConfigError: something after the colon has no ``=``.
+    """
+    name, colon, rest = text.partition(":")
+    values: dict[str, Any] = {}
+    for item in _FIELD.split(rest) if colon else ():
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError("preset", text, "name:field=value,field=value")
+        try:
+            values[key.strip()] = json.loads(value)
+        except ValueError:
+            values[key.strip()] = value
+    return name, values
 
 
 @dataclass(frozen=True)
@@ -156,7 +199,7 @@ def seeds_for(split: str, game: str, level: str, count: int, start: int = 0) -> 
     stem = hashlib.blake2b(f"{game}/{level}".encode(), digest_size=8).digest()
     base = np.uint64(int.from_bytes(stem, "little"))
     index = np.arange(start, start + count, dtype=np.uint64)
-    low = _mix_array(base ^ _mix_array(index)) & np.uint64((1 << 62) - 1)
+    low = mix_array(base ^ mix_array(index)) & np.uint64((1 << 62) - 1)
     return low | np.uint64(SPLITS.index(split) << 62)
 
 
@@ -165,7 +208,13 @@ def split_of(seed: int) -> str:
     return SPLITS[int(seed) >> 62]
 
 
-def _mix_array(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _in_split_of(seeds: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """``words`` as seeds of the splits that ``seeds`` are of."""
+    return (words & np.uint64((1 << 62) - 1)) | (seeds & np.uint64(3 << 62))
+
+
+def mix_array(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """:func:`mix64` of each word of an array."""
     with np.errstate(over="ignore"):
         x = x + np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -176,14 +225,16 @@ def _mix_array(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 # ---------------------------------------------------------------------------------------------------------- values
 _MAGIC = b"VLMG"
 _FORMAT = 1
+PACK_FROM = 1 << 15
+"""Bytes of arrays from which on they are packed (zlib): outside games keep whole pictures in their states."""
 
 
 @dataclass(frozen=True)
 class State:
     """A batch of ``B`` games under one level; a value, never changed in place.
 
-    Games subclass it to document the encoding of ``board`` and to add arrays. Every field but ``level`` is an array
-    whose first axis is ``B``.
+    Games subclass it (``@dataclass(frozen=True, eq=False)``) to document the encoding of ``board`` and to add arrays. Every
+    field but ``level`` is an array whose first axis is ``B``.
     """
 
     level: Level
@@ -235,8 +286,8 @@ class State:
                 gives every fork its own). Equal rows with equal salts keep meeting equal luck.
         """
         salts = np.broadcast_to(np.asarray(salt, np.int64), (len(self),)).astype(np.uint64)
-        fresh = _mix_array(self.seed ^ _mix_array(salts ^ np.uint64(0x6C75636B))) & np.uint64((1 << 62) - 1)
-        return replace(self, seed=fresh | (self.seed & np.uint64(3 << 62)))
+        fresh = mix_array(self.seed ^ mix_array(salts ^ np.uint64(0x6C75636B)))
+        return replace(self, seed=_in_split_of(self.seed, fresh))
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -247,7 +298,7 @@ class State:
     __hash__ = None  # type: ignore[assignment]
 
     def to_bytes(self, game: Game) -> bytes:
-        """Serialise: magic, format number, JSON header (game, version, level, shapes), raw little-endian arrays."""
+        """Serialise: magic, format number, JSON header (game, version, level, shapes), little-endian arrays (packed if large)."""
         arrays = self.arrays()
         header = {
             "game": game.name,
@@ -255,8 +306,10 @@ class State:
             "level": asdict(self.level),
             "arrays": [[k, v.dtype.newbyteorder("<").str, list(v.shape)] for k, v in arrays.items()],
         }
-        head = json.dumps(header, separators=(",", ":")).encode()
         body = b"".join(np.ascontiguousarray(v, v.dtype.newbyteorder("<")).tobytes() for v in arrays.values())
+        if len(body) >= PACK_FROM:
+            header["packed"], body = len(body), zlib.compress(body, 1)
+        head = json.dumps(header, separators=(",", ":")).encode()
         return _MAGIC + struct.pack("<HI", _FORMAT, len(head)) + head + body
 
 
@@ -302,13 +355,26 @@ class Outcome:
     terminated: NDArray[np.bool_]  # (B,) the rules have ended the game (now or before)
 
 
+KINDS = ("number", "shape", "letter", "photo", "sprite", "text", "picture")
+"""What symbols can be: numbers; ``colour shape``; ``colour letter``; picture classes; things such as ``wall`` and
+``player``; any short words, which are drawn as written; or no symbols but a finished picture."""
+
+
 @dataclass(frozen=True)
 class Scene:
-    """What is to be seen: symbols on a grid. The only source of pixels and of the truth text."""
+    """What is to be seen: symbols on a grid. The only source of pixels and of the truth text.
+
+    A game without a grid (an outside environment that renders itself) has symbols of shape ``(B, 0, 0)``, no names, the
+    kind ``"picture"``, and its ``pixels``; it has no truth text, so descriptions of it are not scored.
+    """
 
     symbols: NDArray[np.int16]  # (B, rows, cols), indices into names
     names: tuple[str, ...]  # the text of each symbol, e.g. "0", "2", "4" or "red circle"; index 0 is the empty cell
-    kind: str  # "number" or "shape": which skins can draw it
+    kind: str  # one of KINDS: which skins can draw it
+    score: NDArray[np.int64]  # (B,) for looks with a score strip; no part of the truth text
+    test: NDArray[np.bool_]  # (B,) the game belongs to the test split: photographs of the test part are shown
+    variants: NDArray[np.int32] | None = None  # (B, rows, cols) which photograph of its class a cell shows; see render
+    pixels: NDArray[np.uint8] | None = None  # (B, H, W, 3), kind "picture" only
 
     def text(self, row: int) -> str:
         """The truth text of one row: board rows on lines, cells joined by ``|``."""
@@ -336,13 +402,20 @@ class Game(ABC):
     LEVELS: ClassVar[Mapping[str, Level]]
     """Named levels: ``easy``, ``normal``, ``hard`` and each reading of the paper's protocol (``paper...``)."""
 
+    unnamed: ClassVar[int] = 0
+    """The symbol that stands for a cell which a description does not state, when a move is replayed on it."""
+    sources: ClassVar[tuple[str, ...]] = ()
+    """Where the rules come from: names and addresses, for the docs page."""
+
     def level(self, name: str | Level = "normal", **overrides: Any) -> Level:
-        """A named level (or a Level), with single fields overridden.
+        """A named level (or a Level), with single fields overridden: by keywords, or in the name (``"hard:rows=8"``).
 
         Raises:
             ConfigError: unknown name, unknown field, or a value out of range.
         """
         if isinstance(name, str):
+            name, fields_ = read_dial(name)
+            overrides = fields_ | overrides
             if name not in self.LEVELS:
                 raise ConfigError(f"level of {self.name}", name, "one of " + ", ".join(self.LEVELS))
             name = self.LEVELS[name]
@@ -363,7 +436,7 @@ class Game(ABC):
         """``(B, A)``: the actions that change the board; all False where the game has ended."""
 
     def successes(self, state: State) -> NDArray[np.bool_]:
-        """``(B, A)``: the actions with a gain, i.e. with the paper's reward +1; by default the legal ones."""
+        """``(B, A)``: the actions that :meth:`good` would accept, the paper's +1; by default the legal ones."""
         return self.legal(state)
 
     def step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
@@ -389,23 +462,71 @@ class Game(ABC):
             return new, outcome
         rows = np.flatnonzero(over)
         with np.errstate(over="ignore"):
-            seeds = _mix_array(_mix_array(new.seed[rows]) ^ ~new.steps[rows].view(np.uint64))
-        fresh, board = self.reset(state.level, seeds), new.board.copy()
-        board[rows] = fresh.board
-        new = replace(new, board=board, terminated=np.zeros(len(new), bool))
-        return new, replace(outcome, terminated=new.terminated)
+            deal = mix_array(mix_array(new.seed[rows]) ^ ~new.steps[rows].view(np.uint64))
+        fresh = self.reset(state.level, _in_split_of(new.seed[rows], deal)).arrays()
+        arrays = {k: v.copy() for k, v in new.arrays().items() if k not in ("score", "steps", "seed")}
+        for key, value in arrays.items():
+            value[rows] = fresh[key]
+        return new.with_arrays(arrays), replace(outcome, terminated=arrays["terminated"])
 
     @abstractmethod
     def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
         """The rules of :meth:`step`, on checked actions."""
 
+    def good(self, state: State, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
+        """``(B,)``: the turns that are worth the paper's +1; by default those with a gain.
+
+        Puzzles without a score of each move override it together with :meth:`successes`.
+
+        Args:
+            state: the games before the turn.
+            actions: what was played.
+            outcome: what :meth:`step` said of it.
+        """
+        return outcome.gain > 0
+
+    def works(self, level: Level, symbols: NDArray[np.int16], actions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """``(B,)``: whether the actions would be good on boards that look like ``symbols`` (a player's description)."""
+        state = self.from_symbols(level, symbols)
+        return self.good(state, actions, self.step(state, actions)[1])
+
     @abstractmethod
     def scene(self, state: State) -> Scene:
-        """What is to be seen of each row."""
+        """What is to be seen of each row; built with :meth:`view`."""
+
+    def view(
+        self,
+        state: State,
+        symbols: NDArray[Any],
+        names: tuple[str, ...],
+        kind: str,
+        variants: NDArray[np.int32] | None = None,
+        pixels: NDArray[np.uint8] | None = None,
+    ) -> Scene:
+        """A Scene of these symbols (any integer type), with the score and the split of ``state``."""
+        test = (state.seed >> np.uint64(62)) == np.uint64(SPLITS.index("test"))
+        return Scene(symbols.astype(np.int16), names, kind, state.score, test, variants, pixels)
+
+    def start(self, level: Level, board: NDArray[np.uint8], seeds: NDArray[np.uint64] | None = None, **arrays: Any) -> State:
+        """Games at turn 0 with score 0 on these boards, not ended; seeds 0 by default.
+
+        Args:
+            level: the level.
+            board: ``(B, rows, cols)``.
+            seeds: ``(B,)`` uint64.
+            arrays: the arrays that ``state_type`` adds, and ``terminated`` where games start ended.
+        """
+        n = len(board)
+        counters = {"score": np.zeros(n, np.int64), "steps": np.zeros(n, np.int64), "terminated": np.zeros(n, bool)}
+        seeds = np.zeros(n, np.uint64) if seeds is None else np.ascontiguousarray(seeds, np.uint64)
+        return self.state_type(level=level, board=board, seed=seeds, **{**counters, **arrays})
 
     @abstractmethod
     def from_symbols(self, level: Level, symbols: NDArray[np.int16]) -> State:
         """Playable states with the given scenes (score 0, turn 0, seed 0): to replay a move on a *described* board.
+
+        It never raises on symbols that the game has names for; boards that the rules could not reach (two players, no
+        player) get a state all the same, in which moves may be illegal.
 
         Args:
             level: the level.
@@ -414,7 +535,10 @@ class Game(ABC):
 
     @abstractmethod
     def oracle(self, state: State) -> NDArray[np.float64]:
-        """``(B, A)`` value of each action, NaN where illegal; it knows the board, never the luck to come."""
+        """``(B, A)`` value of each action, NaN where illegal; it knows the board, never the luck to come.
+
+        Larger is better. It sees what a perfect player could know, so never what the picture hides.
+        """
 
     @abstractmethod
     def encode(self, level: Level, action: int) -> str:
@@ -426,7 +550,7 @@ class Game(ABC):
 
     @abstractmethod
     def rules(self, level: Level) -> str:
-        """The rules, for a player who sees the picture (a few sentences)."""
+        """The rules, for a player who sees the picture (a few sentences), and how the cells are written as text."""
 
     @abstractmethod
     def answer_format(self, level: Level) -> str:
@@ -439,6 +563,11 @@ class Game(ABC):
     @abstractmethod
     def candidates(self, state: State, row: int) -> list[int]:
         """The few actions that a careful player would weigh in ``row``, in reading order; may hold illegal ones."""
+
+    @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
+    def sample(self, level: Level) -> Scene:
+        """The scene of some fresh game: for the size of the board, the names of the symbols and their kind."""
+        return self.scene(self.reset(level, np.zeros(1, np.uint64)))
 
     def from_bytes(self, data: bytes) -> State:
         """Read back what :meth:`State.to_bytes` wrote.
@@ -455,6 +584,11 @@ class Game(ABC):
         names = [f.name for f in fields(self.state_type) if f.name != "level"]
         if [a[0] for a in header["arrays"]] != names:
             raise StateError(f"arrays {[a[0] for a in header['arrays']]}: allowed are {names}")
+        if "packed" in header:
+            try:
+                data, offset = zlib.decompress(data[offset:]), 0
+            except zlib.error as error:
+                raise StateError(f"damaged state: {error}") from error
         arrays: dict[str, NDArray[Any]] = {}
         for key, kind, shape in header["arrays"]:
             dtype = np.dtype(kind)

@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 import vlmgym
-from vlmgym.core import VlmGymError
+from vlmgym.core import VlmGymError, need
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.players.base import Player
 from vlmgym.players.simple import Oracle, Random
@@ -29,7 +29,7 @@ from vlmgym.players.teacher import Teacher
 from vlmgym.report import write_report
 from vlmgym.tasks import Task
 from vlmgym.trace import revision
-from vlmgym.train.model import TRAINING, need
+from vlmgym.train.model import TRAINING
 from vlmgym.train.recipe import Recipe, read_metrics, read_recipe, recipe_path
 
 STATES = 400

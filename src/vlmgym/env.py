@@ -14,9 +14,10 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from vlmgym import prompt
-from vlmgym.core import NO_ACTION, ConfigError, Level, Outcome, State
+from vlmgym.core import NO_ACTION, ConfigError, Game, Level, Outcome, State
 from vlmgym.games import get_game
-from vlmgym.render import Look, frame_size, get_look, render
+from vlmgym.looks import Look, get_look
+from vlmgym.render import frame_size, render
 
 ACTIONS = ("discrete", "text")
 TEXT_LIMIT = 16_384
@@ -26,7 +27,7 @@ TEXT_LIMIT = 16_384
 class _Table:
     """What single and batched environments share: game, level, look, spaces, and turning actions into ids."""
 
-    def __init__(self, game: str, level: str | Level, look: str | Look, action: str, mode: str, **fields: Any) -> None:
+    def __init__(self, game: str | Game, level: str | Level, look: str | Look, action: str, mode: str, **fields: Any) -> None:
         if action not in ACTIONS:
             raise ConfigError("action", action, "one of " + ", ".join(ACTIONS))
         if mode not in prompt.MODES:
@@ -51,6 +52,11 @@ class _Table:
             return np.array([prompt.parse(self.game, self.level, text, self.mode).action for text in actions], np.int64)
         return np.asarray(actions, np.int64)
 
+    def play(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome, NDArray[np.float64]]:
+        """One turn: states, outcome, and the paper's reward (+1 where the move was good, else -1)."""
+        after, outcome = self.game.step(state, actions)
+        return after, outcome, np.where(self.game.good(state, actions, outcome), 1.0, -1.0)
+
     def info(self, state: State, outcome: Outcome | None = None) -> dict[str, Any]:
         """Batched info arrays: truth text, legal mask, score, and what the last turn did."""
         info: dict[str, Any] = {
@@ -63,19 +69,14 @@ class _Table:
         return info
 
 
-def _reward(outcome: Outcome, played: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The paper's reward: +1 where the move did something, else -1; 0 where no turn was played."""
-    return np.where(played, np.where(outcome.gain > 0, 1.0, -1.0), 0.0)
-
-
 class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
     """One game as a Gymnasium environment.
 
-    Observation: the picture, ``(H, W, 3)`` uint8. Reward: +1 if the move did something, else -1. ``info``: ``prompt``,
+    Observation: the picture, ``(H, W, 3)`` uint8. Reward: +1 if the move was good (did something), else -1. ``info``: ``prompt``,
     ``truth``, ``legal``, ``score``, and after a step ``gain`` and ``changed``.
 
     Args:
-        game: name of the game.
+        game: name of the game (see :func:`vlmgym.games.get_game`), or a Game.
         level: name or Level.
         look: name or Look.
         action: ``"discrete"`` (ids) or ``"text"`` (whole replies; an unreadable one is a turn without an action).
@@ -88,7 +89,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
 
     def __init__(
         self,
-        game: str,
+        game: str | Game,
         level: str | Level = "normal",
         look: str | Look = "clean",
         action: str = "discrete",
@@ -131,10 +132,9 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         """
         if self.state.ended[0]:
             raise gym.error.ResetNeeded("the game has ended: call reset()")
-        after, outcome = self.table.game.step(self.state, self.table.ids([action]))
+        after, outcome, reward = self.table.play(self.state, self.table.ids([action]))
         self._state = after
-        reward = float(_reward(outcome, np.ones(1, bool))[0])
-        return self.render(), reward, bool(after.terminated[0]), bool(after.truncated[0]), self._info(outcome)
+        return self.render(), float(reward[0]), bool(after.terminated[0]), bool(after.truncated[0]), self._info(outcome)
 
     def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
         """The picture of the current state."""
@@ -166,7 +166,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         forks = []
         for _ in range(n):
             twin = GameEnv(
-                self.table.game.name,
+                self.table.game,
                 self.table.level,
                 self.table.look,
                 self.table.action,
@@ -189,7 +189,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
 
     def __init__(
         self,
-        game: str,
+        game: str | Game,
         num_envs: int = 1,
         level: str | Level = "normal",
         look: str | Look = "clean",
@@ -248,7 +248,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         """One turn in every row; rows that had ended are reset instead (reward 0)."""
         over = self.state.ended
         ids = self.table.ids(actions)
-        after, outcome = self.table.game.step(self.state, np.where(over, NO_ACTION, ids))
+        after, outcome, reward = self.table.play(self.state, np.where(over, NO_ACTION, ids))
         if over.any():
             arrays, fresh = after.arrays(), self._deal(int(over.sum())).arrays()
             for key, value in arrays.items():
@@ -256,8 +256,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
                 arrays[key][over] = fresh[key]
             after = after.with_arrays(arrays)
         self._state = after
-        reward = _reward(outcome, ~over)
-        return self._observe(), reward, after.terminated.copy(), after.truncated, self._info(~over, outcome)
+        return self._observe(), np.where(over, 0.0, reward), after.terminated.copy(), after.truncated, self._info(~over, outcome)
 
     def _observe(self) -> NDArray[np.uint8]:
         return render(self.table.game, self.state, self.table.look)
@@ -293,8 +292,6 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
     def fork(self, n: int) -> GameVectorEnv:
         """A vector environment of ``num_envs * n`` rows, each row of this one ``n`` times in a row, luck included."""
         table = self.table
-        twin = GameVectorEnv(
-            table.game.name, self.num_envs * n, table.level, table.look, table.action, table.mode, self.render_mode
-        )
+        twin = GameVectorEnv(table.game, self.num_envs * n, table.level, table.look, table.action, table.mode, self.render_mode)
         twin._state = self.state.repeat(n)
         return twin

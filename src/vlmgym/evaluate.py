@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from vlmgym import stats
+from vlmgym import baselines, stats
 from vlmgym.core import Settings, State, seeds_for, setting
 from vlmgym.players.base import Player
 from vlmgym.reward import Fault
@@ -53,13 +53,12 @@ def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = Non
         progress: show a progress bar on standard error.
 
     Returns:
-        The summary, as written to ``summary.json``: see :func:`summarise`.
+        The summary, as written to ``summary.json``: player, task, evaluation, metrics (see :func:`summarise`), and for whole
+        episodes of a named level the stored rows of random, random-legal, greedy and oracle play (``baselines``).
     """
     game, level, _ = task.rules()
     state = starts(task, how)
-    limit = (
-        min(x for x in (how.turns or level.max_steps, level.max_steps or how.turns) if x) if how.turns or level.max_steps else 0
-    )
+    limit = min((x for x in (how.turns, level.max_steps) if x), default=0)
     bar = tqdm(
         total=limit * len(state),
         desc=f"{player.name} on {task.game}",
@@ -86,6 +85,7 @@ def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = Non
         "task": asdict(task),
         "evaluation": asdict(how),
         "metrics": {k: v.to_dict() for k, v in summarise(turns, episodes).items()},
+        "baselines": baselines.stored(game, task.level) if how.start == "reset" and not how.turns else {},
     }
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -120,15 +120,15 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode]) -> dict[str, s
         return stats.ratio(_sum(who, np.asarray(values, np.float64) * weight, size), _sum(who, weight, size))
 
     good = [t.terms["game"] > 0 for t in turns]
-    exact = [t.p_acc for t in turns]
+    exact, told = [bool(t.p_acc) for t in turns], [t.p_acc is not None for t in turns]
     table = {
         "score": stats.mean([e.score for e in episodes]),
         "reward": stats.mean([e.reward for e in episodes]),
         "success": rate(good),
         "game": rate([t.terms["game"] for t in turns]),
         "format": rate([t.terms["format"] for t in turns]),
-        "p_acc": rate(exact),
-        "cells": rate([t.terms["cells"] for t in turns]),
+        "p_acc": rate(exact, told),
+        "cells": rate([t.terms["cells"] for t in turns], told),
         "r_acc": rate(good, exact),
         "regret": rate([-t.terms["regret"] for t in turns]),
         "localises": rate([t.localises for t in turns]),

@@ -49,15 +49,17 @@ def prompt_text(game: Game, level: Level, style: str = "full") -> str:
     """
     if style not in STYLES:
         raise ConfigError("prompt style", style, "one of " + ", ".join(STYLES))
-    rows, cols = level.rows, level.cols  # type: ignore[attr-defined]
+    rows, cols = game.sample(level).symbols.shape[1:]
     if style == "brief":
-        return f"{game.name} {rows}x{cols}"
-    empty = game.scene(game.from_symbols(level, np.zeros((1, rows, cols), np.int16))).names[0]
+        return f"{game.name} {rows}x{cols}" if rows else game.name
+    board = (
+        f"the board as you see it: {rows} lines, one for each row from top to bottom, the {cols} cells of a row from "
+        "left to right joined by |"
+    )
     return (
         f"{game.rules(level)}\n"
-        "The picture shows the board. Reply in three blocks, in this order and nothing else:\n"
-        f"<perception>the board as you see it: {rows} lines, one for each row from top to bottom, the {cols} cells of a row from "
-        f"left to right joined by |, an empty cell as {empty}</perception>\n"
+        f"The picture shows the {'board' if rows else 'screen'}. Reply in three blocks, in this order and nothing else:\n"
+        f"<perception>{board if rows else 'what you see'}</perception>\n"
         "<think>what the moves would do and which one you choose</think>\n"
         f"<answer>{game.answer_format(level)}</answer>"
     )

@@ -36,7 +36,8 @@ class Fault(StrEnum):
     PERCEPTION = "perception"  # the move would have worked on the board as described
     REASONING = "reasoning"  # the description is right, the move is not
     BOTH = "both"  # the description is wrong, and the move fails even there
-    UNAVOIDABLE = "unavoidable"  # no action of this board does anything
+    UNKNOWN = "unknown"  # the game has no truth text, so that a wrong move cannot be attributed
+    UNAVOIDABLE = "unavoidable"  # no action of this board does anything, or the move was right on all that is to be seen
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Judgement:
     changed: bool
     terms: dict[str, float]  # game, format, perception, cells, regret
     fault: Fault
-    p_acc: bool  # the description equals the board
+    p_acc: bool | None  # the description equals the board; None: the game has no truth text
     oracle_value: float  # of the chosen action; NaN if illegal or none
     oracle_best: float  # of the best action; NaN if there is none
     oracle_action: int  # a best action, or NO_ACTION
@@ -75,7 +76,7 @@ def judge(
     seen = [prompt.read_perception(r.perception, scene) for r in read]
     actions = np.array([r.action for r in read], np.int64)
     after, outcome = game.step(state, actions)
-    good = outcome.gain > 0
+    good = game.good(state, actions, outcome)
     values = game.oracle(state) if oracle else None
     described = _replay(game, state, actions, good, seen)
     possible = np.ones(len(state), bool)
@@ -85,13 +86,13 @@ def judge(
     out = []
     for i, (reply, see) in enumerate(zip(read, seen, strict=True)):
         truth = scene.symbols[i]
-        exact = see.exact(truth)
+        exact = see.exact(truth) if truth.size else None
         value, best, best_action, regret = _oracle_terms(None if values is None else values[i], int(actions[i]))
         terms = {
             "game": 1.0 if good[i] else -1.0,
             "format": float(reply.well_formed),
-            "perception": float(exact),
-            "cells": see.accuracy(truth),
+            "perception": float(bool(exact)),
+            "cells": see.accuracy(truth) if truth.size else 0.0,
             "regret": -regret,
         }
         fault = _fault(bool(good[i]), reply.action, exact, bool(described[i]), bool(possible[i]))
@@ -107,18 +108,20 @@ def _replay(
     works = np.zeros(len(state), bool)
     rows = [i for i in range(len(state)) if not good[i] and actions[i] != NO_ACTION and (seen[i].symbols >= 0).any()]
     if rows:
-        boards = np.stack([np.maximum(seen[i].symbols, 0) for i in rows])
-        works[rows] = game.step(game.from_symbols(state.level, boards), actions[rows])[1].gain > 0
+        boards = np.stack([np.where(seen[i].symbols < 0, game.unnamed, seen[i].symbols) for i in rows])
+        works[rows] = game.works(state.level, boards, actions[rows])
     return works
 
 
-def _fault(good: bool, action: int, exact: bool, works_as_described: bool, possible: bool) -> Fault:
+def _fault(good: bool, action: int, exact: bool | None, works_as_described: bool, possible: bool) -> Fault:
     if good:
         return Fault.NONE
     if action == NO_ACTION:
         return Fault.FORMAT
-    if not possible:
+    if not possible or (exact and works_as_described):
         return Fault.UNAVOIDABLE
+    if exact is None:
+        return Fault.UNKNOWN
     if works_as_described:
         return Fault.PERCEPTION
     return Fault.REASONING if exact else Fault.BOTH

@@ -9,8 +9,11 @@ import numpy as np
 from vlmgym import prompt
 from vlmgym.core import ConfigError, Game, Level, Settings, State, concat, seeds_for, setting
 from vlmgym.games import get_game
-from vlmgym.render import Look, get_look
+from vlmgym.looks import Look, get_look
 from vlmgym.rollout import walk
+
+PATIENCE = 500
+"""Walks for each state that is wanted, after which looking for states is given up."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,8 @@ class Task(Settings):
     """One game of a run: what is played, how it looks, and which states are asked about."""
 
     game: str = setting("2048", "name of the game")
-    level: str = setting("normal", "name of the level")
-    look: str = setting("clean", "name of the look")
+    level: str = setting("normal", "name of the level, or name:field=value,...")
+    look: str = setting("clean", "name of the look, or name:field=value,...")
     weight: float = setting(1.0, "share of the rows, relative to the other tasks", 0.0, 1e6)
     walk_min: int = setting(0, "fewest moves of the random walk to a state", 0, 100_000)
     walk_max: int = setting(100, "most moves of the random walk to a state", 0, 100_000)
@@ -48,6 +51,10 @@ class Task(Settings):
         found: list[State] = []
         have, at = 0, start * 4
         while have < count:
+            if at - start * 4 > PATIENCE * count:
+                tried = at - start * 4
+                allowed = f"a length of walks that end where something can succeed ({have} of {tried} did)"
+                raise ConfigError("Task.walk_max", self.walk_max, allowed)
             seeds = seeds_for(split, self.game, self.level, 2 * (count - have) + 8, at)
             at += len(seeds)
             spread = self.walk_max - self.walk_min + 1

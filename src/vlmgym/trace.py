@@ -5,7 +5,6 @@ Pictures are not stored; they are drawn again from the state of each turn.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import os
@@ -18,7 +17,7 @@ import numpy as np
 
 import vlmgym
 from vlmgym.core import Game, State, VlmGymError
-from vlmgym.games import load_state
+from vlmgym.games import read_state_text, state_text
 from vlmgym.reward import Judgement
 
 SCHEMA = 1
@@ -57,7 +56,7 @@ class Turn:
     fault: str  # see reward.Fault
     gain: int
     terms: dict[str, float]  # reward terms, unweighted
-    p_acc: bool
+    p_acc: bool | None  # None: the game has no truth text
     localises: bool
     enumerates: bool
     seen: list[list[int]]  # (rows, cols) symbols as described, -1 = not stated
@@ -73,7 +72,7 @@ class Turn:
             episode=episode,
             turn=turn,
             seed=int(state.seed[row]),
-            state=base64.b64encode(state[row].to_bytes(game)).decode(),
+            state=state_text(game, state[row]),
             reply=judged.reply.text,
             action=judged.reply.action,
             problem=judged.reply.problem,
@@ -92,7 +91,7 @@ class Turn:
 
     def load(self) -> tuple[Game, State]:
         """The game and the state (one row) that the reply answered."""
-        return load_state(base64.b64decode(self.state))
+        return read_state_text(self.state)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import cast
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import Decoded, Outcome, Scene, State, draw_below, draw_unit, setting
+from vlmgym.games.text import MOVE_FORMAT, MOVES, read_number
 
-MOVES = ("up", "right", "down", "left")
 MAX_EXPONENT = 17
 _NAMES = ("0", *(str(2**e) for e in range(1, MAX_EXPONENT + 1)))
 
@@ -194,6 +193,11 @@ class Game2048(core.Game):
             "tiny": Level2048(max_steps=30),
         }
     )
+    sources = (
+        "G. Cirulli, 2048 (2014), https://github.com/gabrielecirulli/2048",
+        "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language Model via Reinforcement "
+        "Learning (2025), https://arxiv.org/abs/2505.13426",
+    )
     DISCOUNT = 0.5
     """Weight of the next move's expected gain in :meth:`oracle`."""
 
@@ -208,7 +212,7 @@ class Game2048(core.Game):
         n = len(seeds)
         board, terminated = np.zeros((n, lv.rows, lv.cols), np.uint8), np.zeros(n, bool)
         _reset(board, terminated, seeds, lv.start_tiles, lv.four_prob, lv.start_max)
-        return State(lv, board, np.zeros(n, np.int64), np.zeros(n, np.int64), terminated, seeds)
+        return self.start(lv, board, seeds, terminated=terminated)
 
     def legal(self, state: State) -> NDArray[np.bool_]:
         """See :class:`vlmgym.core.Game`."""
@@ -234,12 +238,11 @@ class Game2048(core.Game):
 
     def scene(self, state: State) -> Scene:
         """Symbol ``e`` is the tile ``2**e``; 0 is the empty cell."""
-        return Scene(state.board.astype(np.int16), _NAMES, "number")
+        return self.view(state, state.board, _NAMES, "number")
 
     def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
         """See :class:`vlmgym.core.Game`."""
-        n, zero = len(symbols), np.zeros(len(symbols), np.int64)
-        return State(level, symbols.astype(np.uint8), zero, zero, np.zeros(n, bool), np.zeros(n, np.uint64))
+        return self.start(level, symbols.astype(np.uint8))
 
     def oracle(self, state: State) -> NDArray[np.float64]:
         """Score of the move plus half the expected score of the best move after it, over all tiles that may appear."""
@@ -253,12 +256,7 @@ class Game2048(core.Game):
 
     def decode(self, level: core.Level, text: str) -> Decoded:
         """A lone number 0 to 3."""
-        text = text.strip()
-        if not re.fullmatch(r"[0-9]{1,9}", text):
-            return Decoded(core.NO_ACTION, "not_a_move")
-        if len(text) > 1 or int(text) > 3:
-            return Decoded(core.NO_ACTION, "out_of_range")
-        return Decoded(int(text))
+        return read_number(text, 4)
 
     def rules(self, level: core.Level) -> str:
         """See :class:`vlmgym.core.Game`."""
@@ -271,7 +269,7 @@ class Game2048(core.Game):
 
     def answer_format(self, level: core.Level) -> str:
         """See :class:`vlmgym.core.Game`."""
-        return "the number of the move: 0 = up, 1 = right, 2 = down, 3 = left"
+        return MOVE_FORMAT
 
     def explain(self, state: State, row: int, action: int) -> str:
         """Such as ``"0 up 0 4 0 8"``, the score of each column (of each row for a move sideways), or ``"0 up no"``."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
-from vlmgym.games.tiles import NAMES, read_pair, write_pair
+from vlmgym.games.text import read_pair, write_pair
+from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
 
 MAX_WAVES = 100
 """Waves of one cascade; a board that is not stable after them is dealt afresh."""
@@ -26,8 +27,9 @@ class LevelSwap(core.Level):
 
     rows: int = setting(8, "board rows", 2, 16)
     cols: int = setting(8, "board columns", 2, 16)
-    colours: int = setting(4, "colours of the tiles", 1, 6)
-    shapes: int = setting(3, "shapes of the tiles", 1, 6)
+    colours: int = setting(4, "colours of the tiles", 1, len(COLOURS))
+    shapes: int = setting(3, "shapes (or letters) of the tiles", 1, WIDE)
+    tiles: str = setting("shapes", "what the tiles carry", choices=tuple(FORMS))
     line: int = setting(3, "equal tiles in a row or column that vanish", 2, 8)
 
     def __post_init__(self) -> None:
@@ -45,7 +47,7 @@ class LevelSwap(core.Level):
             raise ConfigError("LevelSwap.colours", self.colours, f"colours * shapes of at least 3; shapes is {self.shapes}")
 
 
-# The board holds uint8: 0 = empty, 1 + 6 * colour + shape = a tile. Actions: all horizontal neighbours (by their left
+# The board holds uint8: 0 = empty, 1 + 12 * colour + shape = a tile. Actions: all horizontal neighbours (by their left
 # cell, in reading order), then all vertical ones (by their upper cell).
 @njit(cache=True)
 def _cells(action, rows, cols):
@@ -126,22 +128,17 @@ def _fall(board, marks):
 
 
 @njit(cache=True)
-def _tile(kind, shapes):
-    return np.uint8(1 + 6 * (kind // shapes) + kind % shapes)
-
-
-@njit(cache=True)
-def _deal(board, seed, step, number, colours, shapes, line, tries):
+def _deal(board, seed, step, number, types, line, tries):
     """Draw boards without lines, cell by cell, until one has a valid swap; returns (found, next draw number)."""
     rows, cols = board.shape
-    free = np.empty(colours * shapes, np.uint8)
+    free = np.empty(len(types), np.uint8)
     for _ in range(tries):
         board[:] = 0
         for r in range(rows):
             for c in range(cols):
                 count = 0
-                for kind in range(colours * shapes):
-                    board[r, c] = _tile(kind, shapes)
+                for k in range(len(types)):
+                    board[r, c] = types[k]
                     if not _in_line(board, r, c, line):
                         free[count] = board[r, c]
                         count += 1
@@ -169,13 +166,13 @@ def _shuffle(board, seed, step, number, line, tries):
 
 
 @njit(cache=True)
-def _reset(board, terminated, seeds, colours, shapes, line, tries):
+def _reset(board, terminated, seeds, types, line, tries):
     for b in range(len(board)):
-        terminated[b] = not _deal(board[b], seeds[b], 0, 0, colours, shapes, line, tries)[0]
+        terminated[b] = not _deal(board[b], seeds[b], 0, 0, types, line, tries)[0]
 
 
 @njit(cache=True)
-def _play(board, actions, steps, seeds, ended, colours, shapes, line, waves, tries, gain, changed, terminated):
+def _play(board, actions, steps, seeds, ended, types, line, waves, tries, gain, changed, terminated):
     rows, cols = board.shape[1:]
     marks = np.empty((rows, cols), np.bool_)
     for b in range(len(board)):
@@ -192,14 +189,14 @@ def _play(board, actions, steps, seeds, ended, colours, shapes, line, waves, tri
             for c in range(cols):
                 for r in range(rows):
                     if board[b, r, c] == 0:
-                        board[b, r, c] = _tile(draw_below(seeds[b], step, number, colours * shapes), shapes)
+                        board[b, r, c] = types[draw_below(seeds[b], step, number, len(types))]
                         number += 1
             count = _mark(board[b], line, marks)
         found = count == 0 and _any_swap(board[b], line)
         if not found and count == 0:
             found, number = _shuffle(board[b], seeds[b], step, number, line, tries)
         if not found:
-            found, number = _deal(board[b], seeds[b], step, number, colours, shapes, line, tries)
+            found, number = _deal(board[b], seeds[b], step, number, types, line, tries)
         terminated[b] = not found
 
 
@@ -232,7 +229,7 @@ class Swap(core.Game):
     """Swap on any board from 2x2 to 16x16."""
 
     name = "Swap"
-    version = 1
+    version = 2
     level_type = LevelSwap
     LEVELS = MappingProxyType(
         {
@@ -242,6 +239,12 @@ class Swap(core.Game):
             "paper": LevelSwap(max_steps=100),
             "tiny": LevelSwap(rows=4, cols=4, colours=4, shapes=1, max_steps=16),
         }
+    )
+
+    sources = (
+        "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language Model via Reinforcement "
+        "Learning (2025), https://arxiv.org/abs/2505.13426",
+        "Tile-matching games with swaps, https://en.wikipedia.org/wiki/Tile-matching_video_game",
     )
 
     def n_actions(self, level: core.Level) -> int:
@@ -255,8 +258,8 @@ class Swap(core.Game):
         seeds = np.ascontiguousarray(seeds, np.uint64)
         n = len(seeds)
         board, terminated = np.zeros((n, lv.rows, lv.cols), np.uint8), np.zeros(n, bool)
-        _reset(board, terminated, seeds, lv.colours, lv.shapes, lv.line, MAX_TRIES)
-        return State(lv, board, np.zeros(n, np.int64), np.zeros(n, np.int64), terminated, seeds)
+        _reset(board, terminated, seeds, tile_types(lv.colours, lv.shapes), lv.line, MAX_TRIES)
+        return self.start(lv, board, seeds, terminated=terminated)
 
     def legal(self, state: State) -> NDArray[np.bool_]:
         """See :class:`vlmgym.core.Game`."""
@@ -268,19 +271,19 @@ class Swap(core.Game):
         lv, ended, n = cast(LevelSwap, state.level), state.ended, len(state)
         board, gain, changed = state.board.copy(), np.zeros(n, np.int64), np.zeros(n, bool)
         terminated = state.terminated.copy()
-        rules = (lv.colours, lv.shapes, lv.line, MAX_WAVES, MAX_TRIES)
+        rules = (tile_types(lv.colours, lv.shapes), lv.line, MAX_WAVES, MAX_TRIES)
         _play(board, actions, state.steps, state.seed, ended, *rules, gain, changed, terminated)
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
 
     def scene(self, state: State) -> Scene:
-        """Symbol 0 is the empty cell, ``1 + 6 * colour + shape`` a tile (:data:`vlmgym.games.tiles.NAMES`)."""
-        return Scene(state.board.astype(np.int16), NAMES, "shape")
+        """Symbol 0 is the empty cell, ``1 + 12 * colour + shape`` a tile (:data:`vlmgym.games.tiles.NAMES`)."""
+        tiles = cast(LevelSwap, state.level).tiles
+        return self.view(state, state.board, NAMES[tiles], KIND_OF[tiles])
 
     def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
         """Any board, lines and empty cells too: an empty cell cannot be swapped and is filled in the next cascade."""
-        n, zero = len(symbols), np.zeros(len(symbols), np.int64)
-        return State(level, symbols.astype(np.uint8), zero, zero, np.zeros(n, bool), np.zeros(n, np.uint64))
+        return self.start(level, symbols.astype(np.uint8))
 
     def oracle(self, state: State) -> NDArray[np.float64]:
         """Score of the move with its cascades among the tiles on the board; the tiles that refill it match nothing."""
@@ -312,9 +315,10 @@ class Swap(core.Game):
         lv = cast(LevelSwap, level)
         return (
             f"This is Swap on a board of {lv.rows} rows and {lv.cols} columns. A move swaps two tiles that are "
-            f"neighbours in a row or a column. It counts only if {lv.line} or more tiles of the same colour and shape "
+            f"neighbours in a row or a column. It counts only if {lv.line} or more tiles of the same colour and {lv.tiles[:-1]} "
             "then stand in a line; else it is undone. Such tiles vanish, the tiles above fall down, new tiles fill the "
-            "board from the top, and new lines vanish too. The more tiles vanish at once, the higher is the score."
+            "board from the top, and new lines vanish too. The more tiles vanish at once, the higher is the score. "
+            f"A cell is written as its tile, such as {NAMES[lv.tiles][1]}."
         )
 
     def answer_format(self, level: core.Level) -> str:
@@ -326,13 +330,14 @@ class Swap(core.Game):
 
     def explain(self, state: State, row: int, action: int) -> str:
         """Such as ``"3 red circle (0, 1) (1, 1)"``: the tiles of the first wave by type, or ``no line``, and the swap."""
-        line, board = cast(LevelSwap, state.level).line, state.board[row].copy()
+        lv, board = cast(LevelSwap, state.level), state.board[row].copy()
+        line, names = lv.line, NAMES[lv.tiles]
         if not _swap(board, action, line):
             return f"no line {self.encode(state.level, action)}"
         marks = np.zeros(board.shape, bool)
         _mark(board, line, marks)
         kinds, first, counts = np.unique(board[marks], return_index=True, return_counts=True)
-        gone = " and ".join(f"{counts[k]} {NAMES[kinds[k]]}" for k in np.argsort(first))
+        gone = " and ".join(f"{counts[k]} {names[kinds[k]]}" for k in np.argsort(first))
         return f"{gone} {self.encode(state.level, action)}"
 
     def candidates(self, state: State, row: int) -> list[int]:

@@ -1,28 +1,47 @@
-"""What Shisen-Sho and Swap share: the 36 coloured shapes and the text of a pair of cells."""
+"""What tiles can show: coloured shapes and letters, and classes of photographs."""
 
 from __future__ import annotations
 
-import re
+import numpy as np
+from numpy.typing import NDArray
 
-COLOURS = ("red", "green", "blue", "yellow", "magenta", "cyan")
-SHAPES = ("circle", "square", "triangle", "diamond", "cross", "star")
-NAMES = ("empty", *(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES))
-"""Text of each board value: 0 = empty, 1 + 6 * colour + shape = a tile."""
+COLOURS = (
+    "red", "green", "blue", "yellow", "magenta", "cyan", "orange", "brown",
+    "grey", "black", "pink", "lime", "navy", "teal", "purple", "olive",
+)  # fmt: skip
+FORMS = {
+    "shapes": (
+        "circle", "square", "triangle", "diamond", "cross", "star",
+        "heart", "moon", "ring", "arrow", "bolt", "hourglass",
+    ),
+    "letters": ("A", "B", "C", "D", "E", "F", "G", "H", "K", "L", "M", "N"),
+}  # fmt: skip
+"""What a coloured tile carries, by the level's ``tiles``."""
+WIDE = 12
+"""Forms of a colour: the stride of the encoding."""
+NAMES = {tiles: ("empty", *(f"{colour} {form}" for colour in COLOURS for form in forms)) for tiles, forms in FORMS.items()}
+"""Text of each board value: 0 = empty, 1 + 12 * colour + form = a tile."""
+KIND_OF = {"shapes": "shape", "letters": "letter"}
+"""The kind of scene (:data:`vlmgym.core.KINDS`) of each set of forms."""
 
-# Each blank run is followed by a token that is no blank and numbers are of bounded length: linear time on any text.
-_CELL = r"\(\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*\)"
-_PAIR = re.compile(_CELL + r"\s*(?:,\s*)?" + _CELL)
+PICTURE_CLASSES = {
+    "digits": ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"),
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+}
+"""Sets of picture classes with a name: handwritten digits (bundled), and CIFAR-10."""
+MAX_CLASSES = 255
 
 
-def write_pair(row1: int, col1: int, row2: int, col2: int) -> str:
-    """Such as ``"(0, 1) (2, 3)"``."""
-    return f"({row1}, {col1}) ({row2}, {col2})"
+def tile_types(colours: int, forms: int) -> NDArray[np.uint8]:
+    """Board values of the first ``colours`` colours with the first ``forms`` forms, shape ``(colours * forms,)``."""
+    return (1 + WIDE * np.arange(colours)[:, None] + np.arange(forms)).astype(np.uint8).ravel()
 
 
-def read_pair(text: str) -> tuple[int, int, int, int] | None:
-    """The numbers of exactly two cells ``(row, column)``, with blanks or one comma between; None for other texts."""
-    match = _PAIR.fullmatch(text.strip())
-    if match is None:
-        return None
-    row1, col1, row2, col2 = map(int, match.groups())
-    return row1, col1, row2, col2
+def picture_classes(text: str) -> tuple[str, ...]:
+    """The class names that a level's ``classes`` stands for: a name of :data:`PICTURE_CLASSES`, or names joined by commas.
+
+    Names are cut at blanks' ends; an empty tuple says that the text is no list of 2 to 255 different names.
+    """
+    names = PICTURE_CLASSES.get(text) or tuple(" ".join(name.split()) for name in text.split(","))
+    clear = len(set(names)) == len(names) and all(n and "|" not in n and n.lower() != "empty" for n in names)
+    return names if clear and 2 <= len(names) <= MAX_CLASSES else ()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from PIL import Image
-
 from vlmgym import prompt
 from vlmgym.core import Game, State
+from vlmgym.looks import Look, get_look
 from vlmgym.players.base import Player
-from vlmgym.render import Look, get_look, render
+from vlmgym.render import pictures
 
 
 class LocalPlayer(Player):
@@ -70,7 +69,7 @@ class LocalPlayer(Player):
             torch.manual_seed(self.seed * 1_000_003 + self._calls)
             for start in range(0, len(state), self.batch):
                 part = state[start : start + self.batch]
-                frames = [Image.fromarray(frame) for frame in render(game, part, self.look)]
+                frames = pictures(game, part, self.look)
                 inputs = self.processor(text=[text] * len(frames), images=frames, return_tensors="pt", padding=True)
                 inputs = inputs.to(self.model.device)
                 tokens = self.model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]

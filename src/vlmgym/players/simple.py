@@ -15,7 +15,7 @@ from vlmgym.core import NO_ACTION, Game, State
 from vlmgym.players.base import Player, player_rng
 
 
-class _Chooser(Player):
+class Chooser(Player):
     """A player that picks an action id and writes it into a well-formed reply."""
 
     def __init__(self, salt: int = 0) -> None:
@@ -34,7 +34,7 @@ class _Chooser(Player):
         return out
 
 
-class Random(_Chooser):
+class Random(Chooser):
     """Uniform over all actions, legal or not."""
 
     name = "random"
@@ -45,7 +45,7 @@ class Random(_Chooser):
         return [int(player_rng(self.salt, state, row).integers(count)) for row in range(len(state))]
 
 
-class RandomLegal(_Chooser):
+class RandomLegal(Chooser):
     """Uniform over the legal actions."""
 
     name = "random-legal"
@@ -56,7 +56,7 @@ class RandomLegal(_Chooser):
         return [int(player_rng(self.salt, state, row).choice(ids)) if len(ids) else NO_ACTION for row, ids in enumerate(legal)]
 
 
-class Greedy(_Chooser):
+class Greedy(Chooser):
     """The legal action with the largest gain of this turn; it tries each on a fork with other luck, so it knows no future."""
 
     name = "greedy"
@@ -69,7 +69,7 @@ class Greedy(_Chooser):
         return [int(g.argmax()) if g.max() >= 0 else NO_ACTION for g in gains]
 
 
-class Oracle(_Chooser):
+class Oracle(Chooser):
     """The action with the largest oracle value."""
 
     name = "oracle"

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
-from PIL import Image
-
 from vlmgym import prompt
-from vlmgym.core import Game, State
-from vlmgym.render import Look, render
+from vlmgym.core import State
+from vlmgym.games import state_text
+from vlmgym.render import pictures
 from vlmgym.tasks import Task
-
-
-def pictures(game: Game, state: State, look: Look) -> list[Image.Image]:
-    """The frames of a batch as PIL images."""
-    return [Image.fromarray(frame) for frame in render(game, state, look)]
 
 
 def rows(task: Task, state: State, replies: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -31,7 +24,7 @@ def rows(task: Task, state: State, replies: Sequence[str] | None = None) -> list
     out = []
     for i, frame in enumerate(frames):
         row: dict[str, Any] = {"prompt": ask, "image": frame, "game": task.game, "level": task.level, "look": task.look}
-        row["state"] = base64.b64encode(state[i].to_bytes(game)).decode()
+        row["state"] = state_text(game, state[i])
         if replies is not None:
             row["completion"] = [{"role": "assistant", "content": [{"type": "text", "text": replies[i]}]}]
         out.append(row)

@@ -6,7 +6,6 @@ step once, so the groups are comparable by construction (a one-step bandit, as i
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from vlmgym.core import ConfigError, concat, draw_unit, setting
-from vlmgym.games import load_state
+from vlmgym.core import ConfigError, concat, draw_unit, need, setting
+from vlmgym.games import read_state_text
 from vlmgym.reward import Fault, Judgement, Weights, judge
 from vlmgym.tasks import Task
 from vlmgym.train.data import rows
-from vlmgym.train.model import TRAINING, Compute, Optimisation, banned_tokens, need, run_trainer
+from vlmgym.train.model import TRAINING, Compute, Optimisation, banned_tokens, run_trainer
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def _text(content: Any) -> str:
 
 def judge_rows(states: Sequence[str], texts: Sequence[str], oracle: bool) -> list[Judgement]:
     """Judge answers to serialised states (base64); rows of one game and level are stepped as one batch."""
-    loaded = [load_state(base64.b64decode(s)) for s in states]
+    loaded = [read_state_text(s) for s in states]
     kinds: dict[Any, list[int]] = {}
     for i, (game, state) in enumerate(loaded):
         kinds.setdefault((game.name, state.level), []).append(i)

@@ -8,29 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmgym.core import ConfigError, Settings, VlmGymError, setting
+from vlmgym.core import ConfigError, Settings, need, setting
 
 TRAINING = ("torch", "transformers", "trl", "accelerate", "datasets", "tensorboard", "filelock")
 """The packages of the extra ``train``."""
 TINY = "tiny"
 """The name of the embedded model."""
-
-
-class MissingExtra(VlmGymError, ImportError):
-    """A part needs packages that are not installed; the message holds the install line."""
-
-
-def need(extra: str, *modules: str) -> None:
-    """Check that the packages of an extra are there.
-
-    Raises:
-        MissingExtra: with the exact install line.
-    """
-    import importlib.util
-
-    missing = [m for m in modules if importlib.util.find_spec(m) is None]
-    if missing:
-        raise MissingExtra(f"{', '.join(missing)} not installed: this needs  pip install 'vlmgym[{extra}]'")
 
 
 def model_path(name: str) -> str:

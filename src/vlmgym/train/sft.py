@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmgym.core import setting
-from vlmgym.train.model import TRAINING, Compute, Optimisation, need, run_trainer
+from vlmgym.core import need, setting
+from vlmgym.train.model import TRAINING, Compute, Optimisation, run_trainer
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym import prompt
-from vlmgym.core import Game, State
-from vlmgym.games.tiles import NAMES
+from vlmgym.core import Game, State, need
+from vlmgym.games.tiles import COLOURS, FORMS
 from vlmgym.players.base import player_rng
 from vlmgym.players.teacher import Teacher
 from vlmgym.tasks import Task
 from vlmgym.train.data import rows
-from vlmgym.train.model import TRAINING, Compute, need
+from vlmgym.train.model import TRAINING, Compute, load
 from vlmgym.train.sft import SftSettings, run_sft
 
 PATCH = 28
@@ -52,7 +52,7 @@ def build_tokenizer() -> Any:
     trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False)
     tok.train_from_iterator(corpus, trainer)
     whole = [f"<{s}{b}>" for b in ("perception", "think", "answer") for s in ("", "/")]
-    whole += NAMES[1:]
+    whole += [f"{colour} {shape}" for colour in COLOURS[:6] for shape in FORMS["shapes"][:6]]
     whole += [f"({r}, {c})" for r in range(4) for c in range(4)]
     tok.add_tokens([AddedToken(w, special=False, normalized=False) for w in whole])
     return PreTrainedTokenizerFast(
@@ -144,7 +144,11 @@ TASKS = (
     Task(game="ShisenSho", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=5, walk_legal=True),
     Task(game="Swap", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=3, walk_legal=True),
 )
-"""The demo's games: what the tiny model is pretrained, trained and evaluated on."""
+"""The games of the first stage of pretraining."""
+PHOTOS = Task(
+    game="ShisenShoPhotos", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=5, walk_legal=True, weight=3.0
+)
+"""Joins them in the second stage: reading handwritten digits."""
 
 GUESSES = ("I will try this one", "it looks good", "let me try this move", "I guess")
 
@@ -179,17 +183,20 @@ CARE_CHANGE = 0.85
 """Share of the rows after which the second of :data:`CARE` holds."""
 
 
-def pretraining_rows(total: int, chunk: int = 64, tasks: Sequence[Task] = TASKS) -> Iterator[dict[str, Any]]:
+def pretraining_rows(
+    total: int, chunk: int = 64, tasks: Sequence[Task] = TASKS, care: tuple[float, float] = CARE
+) -> Iterator[dict[str, Any]]:
     """A repeatable stream of rows, the games mixed by their weights.
 
     Args:
-        total: rows of the whole pretraining; the stream goes on after them with :data:`CARE` unchanged.
+        total: rows of the stage; the stream goes on after them with ``care`` unchanged.
         chunk: states drawn at once for a game of weight 1.
         tasks: the games.
+        care: see :data:`CARE`.
     """
     number = served = 0
     while True:
-        player = Beginner(CARE[served >= CARE_CHANGE * total])
+        player = Beginner(care[served >= CARE_CHANGE * total])
         lists = []
         for task in tasks:
             count = round(chunk * task.weight)
@@ -201,27 +208,37 @@ def pretraining_rows(total: int, chunk: int = 64, tasks: Sequence[Task] = TASKS)
         number += 1
 
 
-def pretrain(out: Path, settings: SftSettings, compute: Compute, callbacks: Sequence[Any] = ()) -> None:
-    """Build the tiny model from a seed and pretrain it; the result lies in ``out / "tiny"``.
+def pretrain(
+    target: Path, settings: SftSettings, compute: Compute, callbacks: Sequence[Any] = (), start: Path | None = None
+) -> None:
+    """One stage of pretraining: the first from a seed, the second (with the photographs) from the first one's result.
 
-    Under ``torchrun`` each process takes its share of every batch. A stopped run continues from its last checkpoint.
+    Under ``torchrun`` each process takes its share of every batch. A stopped run continues from its last checkpoint, which
+    lies beside the result.
 
     Args:
-        out: folder of checkpoints and result.
+        target: folder of the result.
         settings: hyperparameters; ``steps`` must be given.
         compute: device and precision.
         callbacks: further Transformers callbacks.
+        start: result of the first stage; None = this is the first stage.
     """
-    model, processor = build(settings.seed)
+    model, processor = build(settings.seed) if start is None else load(str(start))
     world = int(os.environ.get("WORLD_SIZE", "1"))
     total = settings.steps * settings.batch * settings.accumulate * world
-    trainer = run_sft(model, processor, partial(pretraining_rows, total), out / "checkpoints", settings, compute, callbacks)
+    stream = partial(pretraining_rows, total)
+    if start is not None:
+        stream = partial(stream, tasks=(*TASKS, PHOTOS), care=(CARE[1], CARE[1]))
+    checkpoints = target.with_name(target.name + "-checkpoints")
+    trainer = run_sft(model, processor, stream, checkpoints, settings, compute, callbacks)
     if trainer.is_world_process_zero():
-        save(trainer.accelerator.unwrap_model(trainer.model), processor, out / "tiny")
+        save(trainer.accelerator.unwrap_model(trainer.model), processor, target)
+    trainer.accelerator.wait_for_everyone()
 
 
 PRETRAINING = SftSettings(steps=2100, batch=32, lr=1e-3, warmup=60, save_every=100)
-"""Hyperparameters of the committed checkpoint (trained by two processes of batch 16 under ``torchrun``)."""
+PRETRAINING_PHOTOS = SftSettings(steps=700, batch=32, lr=4e-4, warmup=40, save_every=100)
+"""Hyperparameters of the two stages of the committed checkpoint (two processes of batch 16 under ``torchrun``)."""
 
 
 def pretrain_command(out: Path, steps: int = 0) -> Path:
@@ -229,19 +246,18 @@ def pretrain_command(out: Path, steps: int = 0) -> Path:
 
     Args:
         out: folder of checkpoints, metrics and result.
-        steps: optimiser steps; 0 = as for the committed checkpoint.
+        steps: optimiser steps of each stage; 0 = as for the committed checkpoint.
     """
     from vlmgym.train.recipe import metrics_callback
 
     need("train", *TRAINING)
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    steps = steps or PRETRAINING.steps
-    settings = PRETRAINING.override(steps=steps, batch=PRETRAINING.batch // world)
     out.mkdir(parents=True, exist_ok=True)
-    pretrain(
-        out,
-        settings,
-        Compute(device="cpu", threads=1 if world > 1 else 0),
-        [metrics_callback(out, "sft", "loss", steps)],
-    )
+    compute = Compute(device="cpu", threads=1 if world > 1 else 0)
+    start: Path | None = None
+    for stage, whole, name in (("sft", PRETRAINING, "games"), ("photos", PRETRAINING_PHOTOS, "tiny")):
+        settings = whole.override(steps=steps or whole.steps, batch=whole.batch // world)
+        if not (out / name / "config.json").exists():
+            pretrain(out / name, settings, compute, [metrics_callback(out, stage, "loss", settings.steps)], start)
+        start = out / name
     return out / "tiny"

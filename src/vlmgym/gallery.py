@@ -1,0 +1,268 @@
+"""The games in pictures and pages: every level under every look, and what the class of a game says of itself."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from vlmgym import baselines
+from vlmgym.core import Game, Settings, State, VlmGymError, draw_rows, seeds_for
+from vlmgym.drawing import DARK, LABEL, PAGE, text_ink, write
+from vlmgym.games import game_names, get_game
+from vlmgym.looks import LOOKS, Look
+from vlmgym.render import frame_size, pictures
+
+CELL, HEAD, SIDE = 232, 30, 112
+"""Pixels of a picture's box in a sheet, of the line of column titles, and of the column of row titles."""
+DIALS: dict[str, Sequence[Any]] = {
+    "similarity": (0.0, 0.2, 0.4, 0.6, 0.8),
+    "contrast": (1.0, 0.8, 0.6, 0.4, 0.2),
+    "brightness": (-0.4, -0.2, 0.0, 0.2, 0.4),
+    "blur": (0.0, 0.5, 1.0, 2.0, 4.0),
+    "noise": (0.0, 0.05, 0.1, 0.2, 0.3),
+    "rotation": (0.0, 10.0, 20.0, 30.0, 45.0),
+    "occlusion": (0.0, 0.1, 0.2, 0.35, 0.5),
+    "texture": (0.0, 0.25, 0.5, 0.75, 1.0),
+    "tile": (64, 48, 32, 24, 16),
+    "palette": (0, 6, 3, 2, 1),
+    "font": ("sans", "serif", "mono"),
+    "skin": ("printed", "handwritten"),
+    "grid": (True, False),
+    "coordinates": (True, False),
+    "score": (False, True),
+}
+"""The perception dial, field by field, with the values that the sheet of dials shows."""
+
+
+def position(game: Game, level: str, turns: int = 8) -> State:
+    """A position worth a look: after some random legal moves, a pure function of game and level."""
+    state = game.reset(game.level(level), seeds_for("free", game.name, level, 1))
+    for turn in range(turns):
+        order = np.cumsum(game.legal(state), axis=1)
+        if not order[0, -1]:
+            break
+        action = np.argmax(order > draw_rows(state.seed, turn, 1 << 43, order[:, -1])[:, None], axis=1)
+        after, _ = game.step(state, action)
+        if after.ended[0]:
+            break
+        state = after
+    return state
+
+
+def sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]]) -> Image.Image:
+    """Pictures in a grid, a title above each, the row's title on the left; large ones are shrunk to their box."""
+    wide = max(len(row) for _, row in rows)
+    page = Image.new("RGB", (SIDE + wide * CELL, len(rows) * (CELL + HEAD)), PAGE)
+    draw = ImageDraw.Draw(page)
+    for r, (title, row) in enumerate(rows):
+        top = r * (CELL + HEAD)
+        draw.line((0, top, page.width, top), fill=(214, 210, 200))
+        if title:
+            write(page, text_ink(title, "sans"), (SIDE / 2, top + HEAD + CELL / 2), (SIDE - 14, 15), DARK)
+        for c, (name, picture) in enumerate(row):
+            scale = min(1.0, (CELL - 12) / max(picture.size))
+            if scale < 1:
+                size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+                picture = picture.resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.LANCZOS)
+            left = SIDE + c * CELL
+            write(page, text_ink(name, "sans"), (left + CELL / 2, top + HEAD / 2 + 3), (CELL - 16, 13), LABEL)
+            page.paste(picture, (left + (CELL - picture.width) // 2, top + HEAD + (CELL - picture.height) // 2))
+    return page
+
+
+def game_sheet(game: Game) -> Image.Image:
+    """Levels as rows, looks as columns."""
+    rows = []
+    for level in game.LEVELS:
+        state = position(game, level)
+        row = []
+        for look in LOOKS:
+            try:
+                row.append((look, pictures(game, state, look)[0]))
+            except VlmGymError as error:
+                if "vlmgym photos" not in str(error):
+                    raise
+        if row:
+            rows.append((level, row))
+    return sheet(rows)
+
+
+def dial_sheet(numbers: Game, shapes: Game) -> Image.Image:
+    """The fields of the look as rows, their values as columns; numbers and shapes in turn."""
+    rows = []
+    for k, (name, values) in enumerate(DIALS.items()):
+        game = numbers if name in ("palette", "font", "skin", "score") or k % 2 else shapes
+        state = position(game, "normal", 60) if game is numbers else position(game, "easy", 1)
+        base = Look(tile=56, margin=28, coordinates=name == "coordinates")
+        row = [(f"{name} = {value}", pictures(game, state, base.override(**{name: value}))[0]) for value in values]
+        rows.append((f"look.{name}", row))
+    return sheet(rows)
+
+
+# ------------------------------------------------------------------------------------------------------------ pages
+def fields_table(settings: type[Settings]) -> str:
+    """The fields of a setting class as a Markdown table: name, default, allowed values, meaning."""
+    lines = ["| field | default | allowed | meaning |", "|---|---|---|---|"]
+    for f in fields(settings):
+        meta = f.metadata
+        if meta.get("choices"):
+            allowed = ", ".join(f"`{c}`" for c in meta["choices"])
+        elif meta.get("low") is not None:
+            allowed = f"{meta['low']} to {meta['high']}"
+        else:
+            allowed = type(f.default).__name__
+        lines.append(f"| `{f.name}` | `{f.default}` | {allowed} | {meta.get('doc', '')} |")
+    return "\n".join(lines)
+
+
+def baseline_table(game: Game) -> str:
+    """The stored baselines of a game as a Markdown table."""
+    lines = ["| level | player | score | episode reward | good turns |", "|---|---|---|---|---|"]
+    for level in game.LEVELS:
+        for player, row in baselines.stored(game, level).items():
+            cells = " | ".join(_interval(row[metric]) for metric in baselines.METRICS)
+            lines.append(f"| {level} | {player} | {cells} |")
+    return "\n".join(lines)
+
+
+def _interval(value: dict[str, float]) -> str:
+    if value["mean"] is None:
+        return "-"
+    digits = 3 if abs(value["mean"]) < 1.5 else 1
+    return f"{value['mean']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+
+
+def game_page(game: Game, picture: str) -> str:
+    """The docs page of a game, in Markdown, from its class."""
+    level = game.level("normal")
+    scene = game.sample(level)
+    rows, cols = scene.symbols.shape[1:]
+    changes = []
+    for name, one in game.LEVELS.items():
+        differs = {f.name: getattr(one, f.name) for f in fields(one) if getattr(one, f.name) != f.default}
+        changes.append(f"| `{name}` | {', '.join(f'{k} = {v}' for k, v in differs.items()) or 'the defaults'} |")
+    names = ", ".join(f"`{n}`" for n in scene.names[:24]) + (f" … ({len(scene.names)} in all)" if len(scene.names) > 24 else "")
+    sizes = ", ".join(f"{look} {'x'.join(map(str, frame_size(game, level, look)[::-1]))}" for look in LOOKS)
+    module = type(game).__module__.removeprefix("vlmgym.").replace(".", "/")
+    example = position(game, "normal")
+    values = game.oracle(example)[0]
+    best = int(np.nanargmax(values)) if not np.isnan(values).all() else 0
+    text = f"```\n{game.scene(example).text(0)}\n```" if rows else "This game shows a finished picture; it has no truth text."
+    doc = " ".join((type(game).__doc__ or "").split())
+    oracle_doc = " ".join((type(game).oracle.__doc__ or "").split())
+    return f"""# {game.name}
+
+{doc} Source: `src/vlmgym/{module}.py`, rules version {game.version}.
+
+![{game.name}: levels and looks]({picture})
+
+## Rules, as a player reads them (level `normal`)
+> {game.rules(level)}
+
+Answer: {game.answer_format(level)}. Example of a canonical answer: `{game.encode(level, best)}`.
+
+## Spaces (level `normal`)
+* Board: {rows} x {cols} cells; symbols: {names}.
+* Actions: {game.n_actions(level)} discrete ids, or text.
+* Pictures (width x height): {sizes}.
+* Truth text of a position, which descriptions are scored against:
+
+{text}
+
+## Levels
+| level | fields that differ from their defaults |
+|---|---|
+{chr(10).join(changes)}
+
+`{game.name}` takes single fields too: `game.level("normal", max_steps=50)`, or in commands `--level normal:max_steps=50`.
+
+{fields_table(game.level_type)}
+
+## Oracle
+{oracle_doc}
+
+## Baselines
+Whole episodes on {baselines.SEEDS} frozen test seeds a row, mean with 95 % bootstrap interval. Score: the raw score;
+episode reward: +1 for each good turn, -1 for each other; good turns: their share. Command: `vlmgym baselines`.
+
+{baseline_table(game)}
+
+## Sources
+{chr(10).join(f"* {source}" for source in game.sources)}
+"""
+
+
+def looks_page() -> str:
+    """The docs page of the perception dial."""
+    lines = ["| look | fields that differ from their defaults |", "|---|---|"]
+    for name, look in LOOKS.items():
+        differs = {f.name: getattr(look, f.name) for f in fields(look) if getattr(look, f.name) != f.default}
+        lines.append(f"| `{name}` | {', '.join(f'{k} = {v}' for k, v in differs.items())} |")
+    return f"""# Looks: the perception dial
+
+A look changes how a board is drawn and nothing of the puzzle: `get_look("clean", noise=0.1)`, or in commands
+`--look clean:noise=0.1`.
+
+![the dials](looks.jpg)
+
+## Presets
+{chr(10).join(lines)}
+
+## Fields
+{fields_table(Look)}
+"""
+
+
+def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
+    """Draw all levels under all looks, and the dials; write a page for each game and an index.
+
+    Args:
+        out: folder; ``NAME.jpg``, ``NAME.md``, ``looks.jpg``, ``looks.md``, ``index.html`` and ``README.md`` are written.
+        games: names; all by default.
+
+    Returns:
+        The path of ``index.html``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    names = list(games or game_names())
+    for name in names:
+        game = get_game(name)
+        file = game.name.replace("/", "-")
+        game_sheet(game).save(out / f"{file}.jpg", quality=88)
+        (out / f"{file}.md").write_text(game_page(game, f"{file}.jpg"), encoding="utf-8")
+    dial_sheet(get_game("2048"), get_game("ShisenSho")).save(out / "looks.jpg", quality=88)
+    (out / "looks.md").write_text(looks_page(), encoding="utf-8")
+    titles = [*(get_game(n).name.replace("/", "-") for n in names), "looks"]
+    lines = [f"* [{t}]({t}.md)" for t in titles]
+    head = "# Games\n\nWritten by `vlmgym gallery --out docs/games` from the classes; do not edit.\n\n"
+    (out / "README.md").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+    figures = "".join(
+        f'<section><h2>{html.escape(t)}</h2><a href="{t}.jpg"><img src="{t}.jpg" alt="{html.escape(t)}"></a></section>'
+        for t in titles
+    )
+    page = (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>vlmgym gallery</title><style>"
+        "body{font:16px/1.5 system-ui,sans-serif;"
+        "margin:2rem auto;max-width:1500px;padding:0 1rem;background:#f4f2ed;color:#222}img{max-width:100%;border:1px solid #ccc}"
+        f"</style><h1>vlmgym gallery</h1><p>Rows: levels. Columns: looks.</p>{figures}</html>"
+    )
+    (out / "index.html").write_text(page, encoding="utf-8")
+    return out / "index.html"
+
+
+def games_table() -> str:
+    """All games as text lines: name, levels, kind of scene, size at level normal."""
+    lines = [f"{'game':<18}{'board':<10}{'actions':>8}  levels"]
+    for name in game_names():
+        game = get_game(name)
+        level = game.level("normal")
+        rows, cols = game.sample(level).symbols.shape[1:]
+        size = f"{rows} x {cols}" if rows else "screen"
+        lines.append(f"{name:<18}{size:<10}{game.n_actions(level):>8}  {', '.join(game.LEVELS)}")
+    return "\n".join(lines) + "\n"
