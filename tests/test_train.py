@@ -452,3 +452,18 @@ def test_the_committed_model_follows_the_format_and_sees_the_board():
         assert metrics["cells"]["mean"] > 0.95
         chance = float(task.rules()[0].successes(task.states("test", 200)).mean())
         assert metrics["success"]["mean"] < chance + 0.25, "it knows more than it does"
+
+
+def test_breakout_trains_like_the_others(tmp_path):
+    """Cold start and GRPO on an outside environment: states travel as snapshots, rewards come from forks."""
+    recipe = recipe_of(
+        "tiny",
+        tasks=[{"game": "Breakout", "level": "easy", "look": "clean", "prompt": "brief", "walk_max": 6}],
+        cold_start={"states": 8, "teacher_error": 0.2},
+        sft={"batch": 4, "steps": 1, "lr": 1e-4},
+        grpo={"steps": 1, "batch": 8, "group": 4, "max_new_tokens": 16},
+    )
+    final = train(Recipe.parse(recipe), tmp_path / "run")
+    line = [m for m in read_metrics(tmp_path / "run" / "metrics.jsonl") if "reward" in m][-1]
+    assert line["step"] == 1
+    assert (final / "model.safetensors").exists()

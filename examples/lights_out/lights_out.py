@@ -1,8 +1,8 @@
 """Lights Out: press lamps until all are off. A whole game of vlmgym in one file, to copy from."""
+# ruff: noqa: D102 - what each method must do is said in vlmgym.core.Game
 
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import product
 from types import MappingProxyType
 
 import numpy as np
@@ -21,36 +21,17 @@ class LevelLightsOut(Level):
 
 
 @cache
-def presses_of(rows: int, cols: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Presses as vectors over GF(2): their order never matters, and pressing a cell twice does nothing.
-
-    Returns:
-        What each press toggles; a map from solvable boards to one solution; the sums of lamps that are even on solvable
-        boards; the sets of presses that do nothing together, which lead from one solution to all others.
-    """
-    n = rows * cols
-    row, col = np.divmod(np.arange(n), cols)
-    toggles = (abs(row[:, None] - row) + abs(col[:, None] - col) <= 1).astype(np.uint8)
-    work, pivots = np.hstack([toggles, np.eye(n, dtype=np.uint8)]), []
-    for c in range(n):  # Gaussian elimination
-        top = len(pivots)
-        found = top + np.flatnonzero(work[top:, c])
-        if len(found):
-            work[[top, found[0]]] = work[[found[0], top]]
-            work[(work[:, c] == 1) & (np.arange(n) != top)] ^= work[top]
-            pivots.append(c)
-    free = [c for c in range(n) if c not in pivots]
-    idle, solver = np.zeros((len(free), n), np.uint8), np.zeros((n, n), np.uint8)
-    idle[:, free], idle[:, pivots] = np.eye(len(free)), work[: len(pivots), free].T
-    solver[pivots] = work[: len(pivots), n:]
-    return toggles, solver, work[len(pivots) :, n:], np.array(list(product((0, 1), repeat=len(free))), np.uint8) @ idle % 2
+def toggles(level: LevelLightsOut) -> np.ndarray:
+    """``(A, A)``: 1 where a press (row) switches a lamp (column). Presses add up modulo 2, in any order."""
+    row, col = np.divmod(np.arange(level.rows * level.cols), level.cols)
+    return (abs(row[:, None] - row) + abs(col[:, None] - col) <= 1).astype(np.uint8)
 
 
 class LightsOut(Game):
     """Lights Out on boards from 2x2 to 5x5. ``State.board`` holds 1 where a lamp is on; action ``row * cols + col``."""
 
     name, version, level_type = "LightsOut", 1, LevelLightsOut
-    sources = ("M. Anderson, T. Feil, Turning Lights Out with Linear Algebra (1998), https://doi.org/10.2307/2690705",)
+    sources = ("Tiger Electronics, Lights Out (1995), https://en.wikipedia.org/wiki/Lights_Out_(game)",)
     LEVELS = MappingProxyType({
         "easy": LevelLightsOut(rows=3, cols=3, presses=3, max_steps=15),
         "normal": LevelLightsOut(max_steps=30),
@@ -58,17 +39,14 @@ class LightsOut(Game):
     })  # fmt: skip
 
     def n_actions(self, level):
-        """One a cell."""
         return level.rows * level.cols
 
     def reset(self, level, seeds):
         """Presses on the dark board, so that there is a solution; every draw is a function of seed, turn and a number."""
-        n = level.rows * level.cols
-        order = np.stack([draw_rows(seeds, 0, k, np.full(len(seeds), 1 << 30)) for k in range(n)], axis=1)
-        pressed = (order.argsort(axis=1, kind="stable").argsort(axis=1) < level.presses).astype(np.uint8)
-        toggles = presses_of(level.rows, level.cols)[0]
-        pressed[~(pressed @ toggles % 2).any(axis=1), 0] ^= 1  # presses that did nothing together: one more or less does
-        return self.start(level, (pressed @ toggles % 2).reshape(-1, level.rows, level.cols), seeds)
+        draws = [draw_rows(seeds, 0, k, np.full(len(seeds), 1 << 30)) for k in range(self.n_actions(level))]
+        pressed = (np.argsort(np.argsort(draws, axis=0, kind="stable"), axis=0) < level.presses).astype(np.uint8).T
+        pressed[~(pressed @ toggles(level) % 2).any(axis=1), 0] ^= 1  # if they cancel out: one more or less does not
+        return self.start(level, (pressed @ toggles(level) % 2).reshape(-1, level.rows, level.cols), seeds)
 
     def legal(self, state):
         """Every press changes the board, until the game has ended."""
@@ -76,32 +54,34 @@ class LightsOut(Game):
 
     def _step(self, state, actions):
         played = ~state.ended & (actions != NO_ACTION)
-        toggles = presses_of(state.level.rows, state.level.cols)[0]
-        board = state.board ^ (toggles[actions] * played[:, None]).reshape(state.board.shape)
+        board = state.board ^ (toggles(state.level)[actions] * played[:, None]).reshape(state.board.shape)
         won = played & ~board.any(axis=(1, 2))
         over, steps = state.terminated | won, state.steps + ~state.ended
         new = replace(state, board=board, score=state.score + won, steps=steps, terminated=over)
         return new, Outcome(gain=won.astype(np.int64), changed=played, terminated=over)
 
     def _lengths(self, state):
-        """Presses of a shortest solution, ``(B, 1)``, and of one that begins with each press, ``(B, A)``; inf if none does."""
-        _, solver, even, idle = presses_of(state.level.rows, state.level.cols)
-        lamps = state.board.reshape(len(state), self.n_actions(state.level))
-        solutions = (lamps @ solver.T % 2)[:, None] ^ idle  # (B, solutions, A)
-        count = solutions.sum(axis=2, dtype=np.float64) + np.where((lamps @ even.T % 2).any(axis=1), np.inf, 0)[:, None]
-        return count.min(axis=1, keepdims=True), (count[..., None] + 2 - 2 * solutions).min(axis=1)
+        """Presses of a shortest solution, ``(B, 1)``, and of one that begins with each press, ``(B, A)``; inf: none."""
+        level, n = state.level, self.n_actions(state.level)
+        first = (np.arange(1 << level.cols)[:, None] >> np.arange(level.cols) & 1).astype(np.uint8)  # presses of row 0: all ways
+        lamps = np.repeat(state.board.reshape(len(state), 1, n), len(first), axis=1)
+        pressed = np.zeros_like(lamps)  # (B, ways, A)
+        for here in np.arange(n).reshape(level.rows, level.cols):  # a lamp left on is put out from the cell below: no choice
+            pressed[..., here] = lamps[..., here - level.cols] if here[0] else first
+            lamps ^= pressed[..., here] @ toggles(level)[here] % 2
+        count = np.where(lamps.any(axis=2), np.inf, pressed.sum(axis=2))
+        return count.min(axis=1, keepdims=True), (count[..., None] + 2 - 2.0 * pressed).min(axis=1)
 
     def oracle(self, state):
         """Minus the presses of a shortest solution that begins with this one; -1000 on boards that have no solution."""
         return np.where(self.legal(state), -np.minimum(self._lengths(state)[1], 1000), np.nan)
 
     def successes(self, state):
-        """The presses of all shortest solutions; ``good`` must say the same of what was played."""
+        """The presses of all shortest solutions; ``good`` says the same of what was played (by default: that it scored)."""
         shortest, first = self._lengths(state)
         return self.legal(state) & np.isfinite(first) & (first == shortest)
 
     def good(self, state, actions, outcome):
-        """See ``successes``: the score alone would reward the last press only."""
         return self.successes(state)[np.arange(len(state)), actions] & (actions != NO_ACTION)
 
     def scene(self, state):
@@ -109,23 +89,18 @@ class LightsOut(Game):
         return self.view(state, state.board, ("off", "yellow circle"), "shape")
 
     def from_symbols(self, level, symbols):
-        """The game that a picture (or a player's description of one) shows."""
         return self.start(level, symbols.astype(np.uint8))
 
     def encode(self, level, action):
-        """Such as ``(0, 1)``."""
         return write_cell(*divmod(action, level.cols))
 
     def decode(self, level, text):
-        """One cell, and nothing else."""
         cell = read_cell(text)
-        if cell is None:
-            return Decoded(NO_ACTION, "not_a_move")
-        inside = cell[0] < level.rows and cell[1] < level.cols
-        return Decoded(cell[0] * level.cols + cell[1]) if inside else Decoded(NO_ACTION, "out_of_range")
+        if cell and cell[0] < level.rows and cell[1] < level.cols:
+            return Decoded(cell[0] * level.cols + cell[1])
+        return Decoded(NO_ACTION, "out_of_range" if cell else "not_a_move")
 
     def rules(self, level):
-        """What a player must know, and how cells are written."""
         return (
             f"This is Lights Out on a board of {level.rows} rows and {level.cols} columns. A move presses a cell: its lamp and "
             "the lamps above, below, left and right of it go on if they are off, and off if they are on. The goal is to turn "
@@ -133,7 +108,6 @@ class LightsOut(Game):
         )
 
     def answer_format(self, level):
-        """What belongs into an answer."""
         return "the cell to press as (row, column), counted from 0 at the top left, such as (0, 1) for row 0, column 1"
 
     def explain(self, state, row, action):

@@ -142,7 +142,9 @@ def _train(recipes: dict[str, Recipe], out: Path) -> None:
         call = [sys.executable, "-m", "vlmgym.cli", "train", str(spec), "--out", str(out / name)]
         with (out / f"{name}.log").open("ab") as log:
             running[name] = subprocess.Popen(call, stdout=log, stderr=log, env=environment)
-        total = (_sft_steps(recipe) if recipe.cold_start else 0) + (recipe.grpo.steps if recipe.grpo else 0)
+        total = recipe.grpo.steps if recipe.grpo else 0
+        if recipe.cold_start:
+            total += recipe.sft.total_steps(recipe.cold_start.states * len(recipe.tasks))
         bars[name] = tqdm(total=total, desc=name, unit="step", position=position, file=sys.stderr, smoothing=0.1)
     try:
         while running:
@@ -160,12 +162,6 @@ def _train(recipes: dict[str, Recipe], out: Path) -> None:
             process.wait()
         for bar in bars.values():
             bar.close()
-
-
-def _sft_steps(recipe: Recipe) -> int:
-    assert recipe.cold_start is not None
-    rows = recipe.cold_start.states * len(recipe.tasks)
-    return recipe.sft.steps or -(-rows * recipe.sft.epochs // (recipe.sft.batch * recipe.sft.accumulate))
 
 
 def _refresh(bar: Any, path: Path) -> None:

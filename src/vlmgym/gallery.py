@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -105,6 +106,19 @@ def dial_sheet(numbers: Game, shapes: Game) -> Image.Image:
     return sheet(rows)
 
 
+def games_sheet(names: Sequence[str]) -> Image.Image:
+    """All games side by side under three looks."""
+    rows = []
+    for look in ("clean", "photo", "hard"):
+        row = []
+        for name in names:
+            game = get_game(name)
+            turns = 60 if game.name == "2048" else 8
+            row.append((game.name, pictures(game, position(game, "normal", turns), look)[0]))
+        rows.append((look, row))
+    return sheet(rows)
+
+
 # ------------------------------------------------------------------------------------------------------------ pages
 def fields_table(settings: type[Settings]) -> str:
     """The fields of a setting class as a Markdown table: name, default, allowed values, meaning."""
@@ -123,6 +137,8 @@ def fields_table(settings: type[Settings]) -> str:
 
 def baseline_table(game: Game) -> str:
     """The stored baselines of a game as a Markdown table."""
+    if not any(baselines.stored(game, level) for level in game.LEVELS):
+        return "None are stored for this game."
     lines = ["| level | player | score | episode reward | good turns |", "|---|---|---|---|---|"]
     for level in game.LEVELS:
         for player, row in baselines.stored(game, level).items():
@@ -154,8 +170,8 @@ def game_page(game: Game, picture: str) -> str:
     values = game.oracle(example)[0]
     best = int(np.nanargmax(values)) if not np.isnan(values).all() else 0
     text = f"```\n{game.scene(example).text(0)}\n```" if rows else "This game shows a finished picture; it has no truth text."
-    doc = " ".join((type(game).__doc__ or "").split())
-    oracle_doc = " ".join((type(game).oracle.__doc__ or "").split())
+    board = f"Board: {rows} x {cols} cells; symbols: {names}." if rows else "The screen of the environment; no symbols."
+    doc, oracle_doc = _plain(type(game).__doc__), _plain(type(game).oracle.__doc__)
     return f"""# {game.name}
 
 {doc} Source: `src/vlmgym/{module}.py`, rules version {game.version}.
@@ -168,7 +184,7 @@ def game_page(game: Game, picture: str) -> str:
 Answer: {game.answer_format(level)}. Example of a canonical answer: `{game.encode(level, best)}`.
 
 ## Spaces (level `normal`)
-* Board: {rows} x {cols} cells; symbols: {names}.
+* {board}
 * Actions: {game.n_actions(level)} discrete ids, or text.
 * Pictures (width x height): {sizes}.
 * Truth text of a position, which descriptions are scored against:
@@ -198,6 +214,11 @@ episode reward: +1 for each good turn, -1 for each other; good turns: their shar
 """
 
 
+def _plain(doc: str | None) -> str:
+    """A docstring as one Markdown paragraph."""
+    return re.sub(r":[a-z]+:`~?(?:vlmgym\.)?([^`]*)`", r"`\1`", " ".join((doc or "").split())).replace("``", "`")
+
+
 def looks_page() -> str:
     """The docs page of the perception dial."""
     lines = ["| look | fields that differ from their defaults |", "|---|---|"]
@@ -223,7 +244,7 @@ def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
     """Draw all levels under all looks, and the dials; write a page for each game and an index.
 
     Args:
-        out: folder; ``NAME.jpg``, ``NAME.md``, ``looks.jpg``, ``looks.md``, ``index.html`` and ``README.md`` are written.
+        out: folder; ``NAME.jpg``, ``NAME.md``, ``games.jpg``, ``looks.jpg``, ``looks.md``, ``index.html`` and ``README.md`` are written.
         games: names; all by default.
 
     Returns:
@@ -236,12 +257,13 @@ def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
         file = game.name.replace("/", "-")
         game_sheet(game).save(out / f"{file}.jpg", quality=88)
         (out / f"{file}.md").write_text(game_page(game, f"{file}.jpg"), encoding="utf-8")
+    games_sheet(names).save(out / "games.jpg", quality=88)
     dial_sheet(get_game("2048"), get_game("ShisenSho")).save(out / "looks.jpg", quality=88)
     (out / "looks.md").write_text(looks_page(), encoding="utf-8")
     titles = [*(get_game(n).name.replace("/", "-") for n in names), "looks"]
     lines = [f"* [{t}]({t}.md)" for t in titles]
     head = "# Games\n\nWritten by `vlmgym gallery --out docs/games` from the classes; do not edit.\n\n"
-    (out / "README.md").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+    (out / "README.md").write_text(head + "![all games](games.jpg)\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
     figures = "".join(
         f'<section><h2>{html.escape(t)}</h2><a href="{t}.jpg"><img src="{t}.jpg" alt="{html.escape(t)}"></a></section>'
         for t in titles

@@ -29,7 +29,7 @@ from vlmgym.games import GAMES
 from vlmgym.render import render, tile_boxes
 from vlmgym.reward import Fault
 from vlmgym.stats import Difference, Estimate
-from vlmgym.trace import Episode, Turn, read_trace, seen_grid
+from vlmgym.trace import Episode, Turn, read_trace
 from vlmgym.train.recipe import read_metrics
 
 ORDER = ("random", "random-legal", "greedy", "base", "g0", "cold", "g1", "teacher", "oracle")
@@ -707,7 +707,7 @@ def _board(game: Game, state: State, turn: Turn, picture: tuple[str, int, int]) 
     """The picture with what the description got wrong drawn on it, and the count of right cells in words."""
     data, height, width = picture
     scene = game.scene(state)
-    truth, seen = scene.symbols[0], seen_grid(turn)
+    truth, seen = scene.symbols[0], np.array(turn.seen, np.int16)
     if seen.shape != truth.shape:
         seen = np.full(truth.shape, -1, np.int16)
     marks: list[_Html] = [_h("image", href=f"data:image/png;base64,{data}", width=width, height=height)]

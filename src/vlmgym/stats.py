@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,9 +29,12 @@ class Estimate:
         return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()}
 
 
+@lru_cache(4)
 def _resample(n: int, seed: int) -> NDArray[np.float64]:
     """How often each of ``n`` clusters is drawn in each bootstrap sample, shape ``(RESAMPLES, n)``."""
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
+    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
+    counts.flags.writeable = False
+    return counts
 
 
 def mean(values: ArrayLike, seed: int = 0) -> Estimate:

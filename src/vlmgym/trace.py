@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import vlmgym
 from vlmgym.core import Game, State, VlmGymError
 from vlmgym.games import read_state_text, state_text
@@ -185,8 +183,3 @@ def read_trace(path: Path) -> Iterator[Run | Turn | Episode]:
             if isinstance(record, Run) and record.schema != SCHEMA:
                 raise TraceError(f"{path}:{number}: schema {record.schema}, this version reads {SCHEMA}")
             yield record
-
-
-def seen_grid(turn: Turn) -> np.ndarray:
-    """The described symbols of a turn, ``(rows, cols)`` int16."""
-    return np.array(turn.seen, np.int16)

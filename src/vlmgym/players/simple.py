@@ -57,15 +57,21 @@ class RandomLegal(Chooser):
 
 
 class Greedy(Chooser):
-    """The legal action with the largest gain of this turn; it tries each on a fork with other luck, so it knows no future."""
+    """The legal action with the largest gain of this turn.
+
+    It tries each on a game that looks the same, rebuilt from what is to be seen, so it knows neither luck to come nor hidden
+    things. (Games that show a finished picture cannot be rebuilt; there it tries a fork with other luck.)
+    """
 
     name = "greedy"
 
     def choose(self, game: Game, state: State) -> list[int]:
         """See base."""
+        scene = game.scene(state)
+        seen = state.with_new_luck(self.salt) if scene.pixels is not None else game.from_symbols(state.level, scene.symbols)
         rows, actions = np.nonzero(game.legal(state))
         gains = np.full((len(state), game.n_actions(state.level)), -1, np.int64)
-        gains[rows, actions] = game.step(state[rows].with_new_luck(self.salt), actions)[1].gain
+        gains[rows, actions] = game.step(seen[rows], actions)[1].gain
         return [int(g.argmax()) if g.max() >= 0 else NO_ACTION for g in gains]
 
 

@@ -216,7 +216,7 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart) -> list[dict[str, An
 def _cold_start(recipe: Recipe, cold: ColdStart, model_name: str, out: Path, target: Path) -> None:
     data = cold_start_rows(recipe.tasks, cold)
     model, processor = load(model_name)
-    log = metrics_callback(out, "sft", "loss", recipe.sft.steps or -(-len(data) * recipe.sft.epochs // recipe.sft.batch))
+    log = metrics_callback(out, "sft", "loss", recipe.sft.total_steps(len(data)))
     trainer = run_sft(model, processor, data, out / "sft", recipe.sft, recipe.compute, [log])
     _finish(trainer, processor, out / "sft", target)
 

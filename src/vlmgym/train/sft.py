@@ -20,6 +20,10 @@ class SftSettings(Optimisation):
     lr: float = setting(2e-5, "learning rate", 0.0, 1.0)
     scheduler: str = setting("cosine", "of the learning rate", choices=("cosine", "constant", "linear", "constant_with_warmup"))
 
+    def total_steps(self, rows: int) -> int:
+        """Optimiser steps over ``rows`` rows."""
+        return self.steps or -(-rows * self.epochs // (self.batch * self.accumulate))
+
 
 def run_sft(
     model: Any,

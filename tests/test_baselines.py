@@ -1,0 +1,96 @@
+"""The stored baselines: complete, of the present rules, reproduced on a sample, and shown beside an evaluation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlmgym import baselines
+from vlmgym.cli import main
+from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.games import GAMES
+from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal
+from vlmgym.tasks import Task
+
+EVERY = [(name, level) for name, game in GAMES.items() for level in game.LEVELS]
+
+
+@pytest.mark.parametrize(("name", "level"), EVERY)
+def test_every_game_and_level_has_its_rows(name: str, level: str) -> None:
+    rows = baselines.stored(GAMES[name], level)
+    assert list(rows) == ["random", "random-legal", "greedy", "oracle"]
+    for row in rows.values():
+        assert set(row) == set(baselines.METRICS)
+        for value in row.values():
+            assert value["n"] == 1000
+            assert value["low"] <= value["mean"] <= value["high"]
+    assert rows["random"]["success"]["mean"] < rows["oracle"]["success"]["mean"]
+    assert rows["random"]["score"]["mean"] <= rows["oracle"]["score"]["mean"]
+
+
+@pytest.mark.parametrize(("name", "level"), [e for e in EVERY if e != ("SlidingPuzzle", "hard")])
+def test_stored_rows_come_back(name: str, level: str) -> None:
+    """The first 40 of the 1,000 episodes, played again, lie around the stored mean (5 standard errors)."""
+    for player in (RandomLegal(), Oracle()):
+        found = baselines.measure(GAMES[name], level, player, 40)
+        stored = baselines.stored(GAMES[name], level)[player.name]
+        for metric in baselines.METRICS:
+            wide = (stored[metric]["high"] - stored[metric]["low"]) / 3.92 * np.sqrt(1000 / 40)
+            assert abs(found[metric].mean - stored[metric]["mean"]) <= 5 * wide + 1e-3, (player.name, metric)
+
+
+def test_measuring_equals_evaluating() -> None:
+    """Without texts and pictures, the same numbers as through prompts and replies."""
+    task = Task(game="2048", level="tiny", look="tiny")
+    for player in (Random(), Greedy()):
+        quick = baselines.measure(GAMES["2048"], "tiny", player, 12)
+        whole = evaluate(player, task, Evaluation(episodes=12), progress=False)["metrics"]
+        for metric in baselines.METRICS:
+            assert quick[metric].to_dict() == whole[metric]
+
+
+def test_the_papers_random_row_of_2048() -> None:
+    """701 in the paper, over 10 games; 100 random moves with restarts here."""
+    score = baselines.stored(GAMES["2048"], "paper")["random"]["score"]
+    assert score["low"] - 5 < 701 < score["high"] + 5
+
+
+def test_rows_of_other_rules_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    game = GAMES["2048"]
+    assert baselines.stored(game, "paper")
+    assert baselines.stored(game, "paper:rows=5") == {}
+    monkeypatch.setattr(game, "version", 99)
+    assert baselines.stored(game, "paper") == {}
+
+
+def test_an_evaluation_shows_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["eval", "--player", "random", "--game", "Swap", "--level", "tiny", "--look", "tiny", "--episodes", "3"]
+    assert main([*call, "--out", str(tmp_path / "a")]) == 0
+    shown = capsys.readouterr().out
+    assert "baselines" in shown
+    assert "random-legal" in shown
+    kept = json.loads((tmp_path / "a" / "summary.json").read_text())["baselines"]
+    assert kept == baselines.stored(GAMES["Swap"], "tiny")
+    assert main([*call, "--turns", "2", "--out", str(tmp_path / "b")]) == 0
+    assert json.loads((tmp_path / "b" / "summary.json").read_text())["baselines"] == {}, "rows of whole episodes do not apply"
+
+
+def test_rebuilding_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"FrozenLake": GAMES["FrozenLake"]}
+    monkeypatch.setattr(baselines, "GAMES", small)
+    monkeypatch.setattr(baselines, "SEEDS", 2 * baselines.CHUNK)
+    target, scratch = tmp_path / "rows.json", tmp_path / "pieces.jsonl"
+    baselines.rebuild(target, scratch, 2)
+    first, lines = target.read_text(), scratch.read_text().splitlines()
+    assert len(lines) == 2 * 4 * len(small["FrozenLake"].LEVELS)
+    scratch.write_text("\n".join(lines[:5]) + "\n" + lines[5][:20])  # a torn line
+    target.unlink()
+    baselines.rebuild(target, scratch, 2)
+    assert target.read_text() == first
+    entry = json.loads(first)["games"]["FrozenLake"]["tiny"]
+    assert entry["level"] == asdict(GAMES["FrozenLake"].level("tiny"))
+    assert entry["players"]["oracle"]["score"]["mean"] == 1
