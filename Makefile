@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
 
 # torchvision lies apart, for the tests of architectures whose processors need it: PyPI's wheel breaks imports beside a CPU torch.
-.PHONY: setup test lint demo clean
+.PHONY: setup test lint demo browser docs clean
 
 setup: $(DONE)
 
@@ -21,8 +21,17 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
+# Some tests click in a real browser. VLMGYM_NO_BROWSER=1 leaves them out.
+browser:
+	@test "$$VLMGYM_NO_BROWSER" = 1 || command -v chromium || command -v chromium-browser || command -v google-chrome \
+	  || (apt-get update -qq && apt-get install -y -qq chromium >/dev/null) \
+	  || (echo "the browser tests need Chromium: install it, or set VLMGYM_NO_BROWSER=1 to leave them out" && false)
+
+test: lint browser
 	$(BIN)/pytest
+
+docs: setup
+	$(BIN)/vlmgym gallery --out docs/games
 
 demo: setup
 	$(BIN)/vlmgym demo --out runs/demo

@@ -244,7 +244,8 @@ def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
     """Draw all levels under all looks, and the dials; write a page for each game and an index.
 
     Args:
-        out: folder; ``NAME.jpg``, ``NAME.md``, ``games.jpg``, ``looks.jpg``, ``looks.md``, ``index.html`` and ``README.md`` are written.
+        out: folder. For each game ``NAME.jpg`` and ``NAME.md``; ``games.jpg``, ``looks.jpg``, ``looks.md``, ``index.html`` and
+            ``README.md``.
         games: names; all by default.
 
     Returns:
@@ -263,7 +264,8 @@ def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
     titles = [*(get_game(n).name.replace("/", "-") for n in names), "looks"]
     lines = [f"* [{t}]({t}.md)" for t in titles]
     head = "# Games\n\nWritten by `vlmgym gallery --out docs/games` from the classes; do not edit.\n\n"
-    (out / "README.md").write_text(head + "![all games](games.jpg)\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    contents = head + "![all games](games.jpg)\n\n" + "\n".join(lines) + "\n"
+    (out / "README.md").write_text(contents, encoding="utf-8")
     figures = "".join(
         f'<section><h2>{html.escape(t)}</h2><a href="{t}.jpg"><img src="{t}.jpg" alt="{html.escape(t)}"></a></section>'
         for t in titles

@@ -59,6 +59,11 @@ class StateOutside(State):
     frame: NDArray[np.uint8]  # (B, H, W, 3) what it rendered
 
 
+def _key(level: core.Level) -> core.Level:
+    """What of a level an environment depends on."""
+    return level.override(max_steps=0, restart=False)
+
+
 Make = Callable[[core.Level], "gymnasium.Env[Any, Any]"]
 Value = Callable[["gymnasium.Env[Any, Any]"], float]
 
@@ -92,6 +97,7 @@ class OutsideGame(core.Game):
         self._make = make
         self._envs: dict[core.Level, gymnasium.Env[Any, Any]] = {}
         self._tips: dict[core.Level, tuple[int, bytes]] = {}
+        self._first: dict[core.Level, tuple[bytes, NDArray[np.uint8]]] = {}
 
     # ------------------------------------------------------------------------------------------------- environment
     def env(self, level: core.Level) -> gymnasium.Env[Any, Any]:
@@ -100,7 +106,7 @@ class OutsideGame(core.Game):
         Raises:
             ConfigError: an action is not of its space, or it does not render RGB arrays.
         """
-        plain = level.override(max_steps=0, restart=False)
+        plain = _key(level)
         if plain not in self._envs:
             env = self._make(level)
             for word, action in zip(self.words, self.ids, strict=True):
@@ -123,11 +129,26 @@ class OutsideGame(core.Game):
 
     def _begin(self, level: core.Level, deal: int) -> None:
         self.env(level).reset(seed=deal)
-        self._tips[level.override(max_steps=0, restart=False)] = (deal, b"")
+        self._tips[_key(level)] = (deal, b"")
+
+    def _fresh_clone(self, level: core.Level, deal: int) -> tuple[bytes, NDArray[np.uint8]]:
+        """Snapshot and picture of a fresh arcade game: the first frame is always the same, luck is in how long it waits there."""
+        key = _key(level)
+        if key not in self._first:
+            self._begin(level, 0)
+            self._first[key] = self._snapshot(level), self._frame(self.env(level))
+        snapshot, frame = self._first[key]
+        waits = draw_below(np.uint64(deal), 0, 0, level.noop_max + 1) if isinstance(level, LevelAtari) else 0
+        if not waits:
+            return snapshot, frame
+        self._restore(level, deal, snapshot)
+        for _ in range(waits):
+            self.env(level).unwrapped.step(0)
+        return self._snapshot(level), self._frame(self.env(level))
 
     def _restore(self, level: core.Level, deal: int, snapshot: bytes) -> None:
         """Bring the environment of a level into a state."""
-        env, key = self.env(level), level.override(max_steps=0, restart=False)
+        env, key = self.env(level), _key(level)
         if self.clones(level):
             from ale_py import ALEState
 
@@ -142,7 +163,7 @@ class OutsideGame(core.Game):
 
     def _turn(self, level: core.Level, action: int) -> tuple[float, bool]:
         """Play a turn on the environment as it stands; returns (sum of rewards, ended)."""
-        env, key = self.env(level), level.override(max_steps=0, restart=False)
+        env, key = self.env(level), _key(level)
         target = env.unwrapped if self.clones(level) else env
         total, over = 0.0, False
         for _ in range(cast(LevelOutside, level).hold):
@@ -160,7 +181,7 @@ class OutsideGame(core.Game):
         env = self.env(level)
         if self.clones(level):
             return bytes(env.unwrapped.ale.cloneState().serialize())  # type: ignore[attr-defined]
-        return self._tips[level.override(max_steps=0, restart=False)][1]
+        return self._tips[_key(level)][1]
 
     def _pack(self, level: core.Level, snapshot: bytes) -> NDArray[np.uint8]:
         room = SNAPSHOT_BYTES if self.clones(level) else HISTORY
@@ -211,14 +232,14 @@ class OutsideGame(core.Game):
         deals = core.mix_array(seeds) >> np.uint64(33)
         boards, used, frames = [], [], []
         for deal in deals.tolist():
-            self._begin(level, deal)
-            if isinstance(level, LevelAtari):
-                for _ in range(draw_below(np.uint64(deal), 0, 0, level.noop_max + 1)):
-                    self.env(level).unwrapped.step(0)
-            snapshot = self._snapshot(level)
+            if self.clones(level):
+                snapshot, frame = self._fresh_clone(level, deal)
+            else:
+                self._begin(level, deal)
+                snapshot, frame = self._snapshot(level), self._frame(self.env(level))
             boards.append(self._pack(level, snapshot))
             used.append(len(snapshot))
-            frames.append(self._frame(self.env(level)))
+            frames.append(frame)
         if not len(seeds):
             one = self.reset(level, np.zeros(1, np.uint64))
             return one[:0]

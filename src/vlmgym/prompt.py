@@ -234,7 +234,11 @@ def _is_rule(line: str) -> bool:
     return "---" in line and not line.strip("|-: \t\r")
 
 
+NO_TRUTH = "the picture"
+"""Stands in for the truth text of a game without symbols, so that replies stay well formed."""
+
+
 def truth(game: Game, state: State) -> list[str]:
-    """The truth text of every row of a batch."""
+    """The truth text of every row of a batch; :data:`NO_TRUTH` for a game that shows a finished picture."""
     scene = game.scene(state)
-    return [scene.text(i) for i in range(len(state))]
+    return [scene.text(i) or NO_TRUTH for i in range(len(state))]

@@ -60,7 +60,8 @@ FAULTS = {
     Fault.PERCEPTION: ("perception", "#f0a330", "the move would have worked on the board as described"),
     Fault.BOTH: ("both", "#b4407a", "the description is wrong, and the move fails even on it"),
     Fault.REASONING: ("reasoning", "#4a6fd0", "the description is right, the move is not"),
-    Fault.UNAVOIDABLE: ("unavoidable", "#d5d9e0", "no move of this board does anything"),
+    Fault.UNKNOWN: ("unknown", "#6b6470", "the move failed, and the game has no truth text to tell why"),
+    Fault.UNAVOIDABLE: ("unavoidable", "#d5d9e0", "no move of this board is good, or it was right on all that is to be seen"),
 }
 
 

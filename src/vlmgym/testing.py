@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import prompt
-from vlmgym.core import NO_ACTION, ActionError, Game, Level, State, VlmGymError, concat, draw_rows, seeds_for
+from vlmgym.core import NO_ACTION, ActionError, Game, Level, Outcome, State, VlmGymError, concat, draw_rows, seeds_for
+from vlmgym.drawing import DRAWERS, draw_cell
 from vlmgym.env import GameEnv
 from vlmgym.games import get_game
 from vlmgym.looks import LOOKS, get_look
@@ -25,6 +26,7 @@ GAMES_A_CHECK = 12
 TURNS = 12
 ACTIONS_TRIED = 64
 LUCKS_TRIED = 40
+SYMBOLS_DRAWN = 32
 EPISODES = 40
 ENDING = 40
 """Turns of the oracle's play to ends of the game."""
@@ -89,6 +91,17 @@ def _by_oracle(game: Game, state: State) -> NDArray[np.int64]:
     """The legal action of the largest oracle value a row; no action where there is none."""
     values = np.where(game.legal(state), np.nan_to_num(game.oracle(state), nan=-np.inf), -np.inf)
     return np.where(np.isfinite(values).any(axis=1), values.argmax(axis=1), NO_ACTION).astype(np.int64)
+
+
+def _best_play(case: _Case) -> Iterator[tuple[State, State, Outcome]]:
+    """Turns by the oracle until all games have ended, as many puzzles never end by random play: before, after, outcome."""
+    state = case.fresh
+    for _ in range(ENDING):
+        after, outcome = case.game.step(state, _by_oracle(case.game, state))
+        yield state, after, outcome
+        state = after
+        if state.ended.all():
+            break
 
 
 def _need(holds: object, text: str) -> None:
@@ -259,11 +272,11 @@ def no_action(case: _Case) -> str:
 def outcome_and_state_agree(case: _Case) -> str:
     """step(): the Outcome against the arrays of the new state (score, terminated, steps, seed)."""
     state = case.live()
-    after, outcome = case.game.step(state, case.actions(state))
-    _need((after.score - state.score == outcome.gain).all(), "gain is not what the score grew by")
-    _need((after.terminated == outcome.terminated).all(), "terminated differs between the outcome and the state")
-    _need((after.steps == state.steps + 1).all(), "a turn must count one step")
-    _need((after.seed == state.seed).all(), "a turn changed the seed")
+    for before, after, outcome in [(state, *case.game.step(state, case.actions(state))), *_best_play(case)]:
+        _need((after.score - before.score == outcome.gain).all(), "gain is not what the score grew by")
+        _need((after.terminated == outcome.terminated).all(), "terminated differs between the outcome and the state")
+        _need((after.steps == before.steps + ~before.ended).all(), "a turn must count one step")
+        _need((after.seed == before.seed).all(), "a turn changed the seed")
     return ""
 
 
@@ -284,12 +297,7 @@ def good_and_successes_agree(case: _Case) -> str:
 
 def ended_rows_absorb(case: _Case) -> str:
     """step(): rows where state.ended is true must come back unchanged, with gain 0."""
-    game, state, best = case.game, case.states, case.fresh
-    for _ in range(ENDING):  # many puzzles never end by random play
-        if best.ended.all():
-            break
-        best, _ = game.step(best, _by_oracle(game, best))
-    state = concat([state, best])
+    game, state = case.game, concat([case.states, *(after for _, after, _ in _best_play(case))])
     cut = State.with_arrays(state, {"steps": np.full(len(state), case.level.max_steps, np.int64)})
     for over in (cut, state[state.terminated]):
         if not len(over):
@@ -353,12 +361,15 @@ def scene_and_text(case: _Case) -> str:
     _need(scene.names == first.names, "the names change within a level")
     _need(len({n.lower() for n in scene.names}) == len(scene.names), "two symbols have the same name")
     _need(not any("|" in n or "\n" in n for n in scene.names), "a name holds | or a line break")
+    _need(all(n and n == n.strip() for n in scene.names), "a name is empty or begins or ends with a blank")
     _need(scene.symbols.min() >= 0 and scene.symbols.max() < len(scene.names), "a symbol has no name")
     for row in range(len(state)):
         back = prompt.read_perception(scene.text(row), scene)
         _need(back.exact(scene.symbols[row]), f"the truth text of row {row} is not read back:\n{scene.text(row)}")
-    again = game.scene(game.from_symbols(case.level, scene.symbols)).symbols
-    _need((again == scene.symbols).all(), "from_symbols gives a state that looks different")
+    again = game.from_symbols(case.level, scene.symbols)
+    _need((game.scene(again).symbols == scene.symbols).all(), "from_symbols gives a state that looks different")
+    live = ~state.ended
+    _need((game.legal(again)[live] == game.legal(state)[live]).all(), "from_symbols gives a state with other legal actions")
     rng = np.random.default_rng(0)
     odd = rng.integers(0, len(scene.names), (64, *scene.symbols.shape[1:]), np.int16)
     actions = rng.integers(0, game.n_actions(case.level), 64)
@@ -370,9 +381,15 @@ def pictures(case: _Case) -> str:
     """scene(): names that no drawing exists for, or two symbols that are drawn alike."""
     game, state = case.game, case.states
     scene = game.scene(state)
-    drawn = 0
+    drawn, seen = 0, np.unique(scene.symbols).tolist()[:SYMBOLS_DRAWN]
     for look in LOOKS:
         quiet = get_look(look, noise=0, score=False)
+        if scene.kind in DRAWERS:
+            tiles: dict[bytes, str] = {}
+            for symbol in seen:
+                name = scene.names[symbol]
+                other = tiles.setdefault(draw_cell(scene.kind, symbol, name, 48, quiet, False, 0).tobytes(), name)
+                _need(other == name, f"look {look}: {other!r} and {name!r} are drawn alike")
         try:
             frames = render(game, state, quiet)
         except VlmGymError as error:
@@ -405,6 +422,9 @@ def oracle_beats_random(case: _Case) -> str:
     if np.isnan(value).all():
         return "the game has no oracle"
     _need((~np.isnan(value) == legal).all(), "oracle values must be NaN exactly where an action is illegal")
+    choice = legal.sum(axis=1) > 1
+    differ = (np.nanmax(value[choice], axis=1) > np.nanmin(value[choice], axis=1)).any() or not choice.any()
+    _need(differ, "the oracle gives all legal actions the same value in every position")
     seeds = seeds_for("free", game.name, case.name, EPISODES, 5000)
     score, good = (np.zeros((2, EPISODES)) for _ in range(2))
     for who in range(2):

@@ -194,7 +194,7 @@ class Session:
                 return self.view(f"an answer has at most {LONGEST} characters")
             perception = prompt.truth(self.game, self.state)[0]
             think = f"{PLAYER}, shown the oracle's move" if self._helped else PLAYER
-            text = prompt.write_reply(perception if perception.strip() else "the picture", think, answer)
+            text = prompt.write_reply(perception, think, answer)
             read = prompt.parse(self.game, self.level, text)
             if read.action == NO_ACTION:
                 return self.view(
