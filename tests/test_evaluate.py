@@ -48,6 +48,8 @@ def test_players_stand_in_the_expected_order(name):
     assert success["random"] < success["teacher"] < success["oracle"]
     if name in ("Sokoban", "SlidingPuzzle", "FrozenLake"):  # good is what lies on a shortest way, which the gain does not tell
         assert success["random"] < success["random-legal"] < success["oracle"] == 1
+    elif name == "Minesweeper":  # greedy play does not know where the mines are
+        assert success["random"] < success["random-legal"] <= success["greedy"] <= 1
     else:
         assert success["random"] <= success["random-legal"] <= success["greedy"] == 1
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from chromium import Chromium
-from vlmgym import webplay
+from vlmgym import prompt, webplay
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.evaluate import summarise
 from vlmgym.games import GAMES, get_game
@@ -385,7 +385,7 @@ def test_games_without_a_grid_have_buttons(tmp_path, lamp):
         assert view["grid"] == [0, 0]
         assert view["size"] == [40, 60]
         assert view["actions"] == [["wait <b>", "wait <b>"], ["brighter", "brighter"]]
-        assert ask(server, "/truth")[1]["text"] == ""
+        assert ask(server, "/truth")[1]["text"] == prompt.NO_TRUTH
         assert ask(server, "/oracle", {})[1]["answer"] is None
         assert ask(server, "/act", {"answer": "Brighter"})[1]["score"] == 1
     (run,), (turn,), _ = records(tmp_path)
