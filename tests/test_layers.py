@@ -9,7 +9,7 @@ import vlmgym
 
 ROOT = Path(vlmgym.__file__).parent
 LAYERS = [
-    ["core"],
+    ["kernels", "core"],
     [
         "games.text",
         "games.tiles",

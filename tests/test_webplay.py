@@ -144,7 +144,7 @@ def test_state_picture_and_truth_are_those_of_the_game(tmp_path):
         frame = np.asarray(Image.open(io.BytesIO(ask(server, view["picture"])[1])))
         assert np.array_equal(frame, render(game, state, "tiny:gap=4")[0])
         assert list(frame.shape[:2]) == view["size"]
-        assert ask(server, "/truth")[1]["text"] == game.scene(state).text(0)
+        assert ask(server, "/truth")[1]["text"] == game.scene(state).texts()[0]
 
 
 def test_answers_are_read_like_replies(tmp_path):

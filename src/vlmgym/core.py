@@ -16,11 +16,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from vlmgym.kernels import kernel
 
 NO_ACTION = -1
 """The action id of a turn without an action: the board stays, the turn counts."""
@@ -145,7 +147,7 @@ class Level(Settings):
 
 
 # ----------------------------------------------------------------------------------------------------- randomness
-@njit(cache=True, inline="always")
+@kernel
 def mix64(x: np.uint64) -> np.uint64:
     """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64-bit words that scatters every bit."""
     x = np.uint64(x) + np.uint64(0x9E3779B97F4A7C15)
@@ -154,26 +156,31 @@ def mix64(x: np.uint64) -> np.uint64:
     return x ^ (x >> np.uint64(31))
 
 
-@njit(cache=True, inline="always")
+@kernel
 def draw64(seed: np.uint64, step: int, number: int) -> np.uint64:
     """The ``number``-th 64-bit draw of turn ``step`` under ``seed``; a pure function, so any order gives the same luck."""
     return mix64(mix64(mix64(np.uint64(seed)) ^ np.uint64(step)) ^ np.uint64(number))
 
 
-@njit(cache=True, inline="always")
+@kernel
+def share(bits: np.uint64, bound: int) -> int:
+    """32 random bits as a number 0 .. ``bound`` - 1; bias below 2**-32 times ``bound`` by the multiply-shift of Lemire (2019)."""
+    return np.int64((bits * np.uint64(bound)) >> np.uint64(32))  # type: ignore[return-value]
+
+
+@kernel
 def draw_below(seed: np.uint64, step: int, number: int, bound: int) -> int:
-    """A draw from 0 .. ``bound`` - 1 (``bound`` < 2**31; bias below 2**-32 by the multiply-shift of Lemire 2019)."""
-    high = draw64(seed, step, number) >> np.uint64(32)
-    return np.int64((high * np.uint64(bound)) >> np.uint64(32))  # type: ignore[return-value]
+    """A draw from 0 .. ``bound`` - 1 (``bound`` < 2**31)."""
+    return share(draw64(seed, step, number) >> np.uint64(32), bound)
 
 
-@njit(cache=True, inline="always")
+@kernel
 def draw_unit(seed: np.uint64, step: int, number: int) -> float:
     """A draw from [0, 1) with 53 random bits."""
     return np.float64(draw64(seed, step, number) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True)
+@kernel
 def draw_rows(seeds, step, number, bounds):
     """One draw below ``bounds[b]`` for each seed, shape ``(B,)`` int64; -1 where the bound is 0."""
     out = np.empty(len(seeds), np.int64)
@@ -181,6 +188,26 @@ def draw_rows(seeds, step, number, bounds):
         out[b] = draw_below(seeds[b], step, number, bounds[b]) if bounds[b] > 0 else -1
     return out
 
+
+@kernel
+def _pick_rows(legal, seeds, steps, number, out):
+    """The index of a uniformly drawn True of each row, -1 where there is none."""
+    for b in range(len(legal)):
+        count = 0
+        for a in range(legal.shape[1]):
+            count += legal[b, a]
+        out[b] = -1
+        k = draw_below(seeds[b], steps[b], number, count)
+        for a in range(legal.shape[1] if count else 0):
+            if legal[b, a]:
+                if k == 0:
+                    out[b] = a
+                    break
+                k -= 1
+
+
+LEGAL_STREAM = 1 << 40
+"""Number of the first draw of :meth:`Game.draw_legal`: far from the numbers that the rules use."""
 
 SPLITS = ("train", "test", "pretrain", "free")
 """Names of the disjoint quarters of the seed space; the two top bits of a seed say which one it is in."""
@@ -360,6 +387,29 @@ KINDS = ("number", "shape", "letter", "photo", "sprite", "text", "picture")
 ``player``; any short words, which are drawn as written; or no symbols but a finished picture."""
 
 
+@lru_cache(256)
+def _letters(names: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Names as UTF-8 in one array, and where each begins and the last one ends."""
+    words = [name.encode() for name in names]
+    return np.frombuffer(b"".join(words), np.uint8), np.cumsum([0, *map(len, words)])
+
+
+@kernel
+def _spell(symbols, letters, edges, out, ends):
+    """Write names, ``|`` after each cell, a line break after the last of a line; ``ends[b]`` is where row ``b`` ends."""
+    at, cols = 0, symbols.shape[2]
+    for b in range(symbols.shape[0]):
+        for r in range(symbols.shape[1]):
+            for c in range(cols):
+                symbol = symbols[b, r, c]
+                for k in range(edges[symbol], edges[symbol + 1]):
+                    out[at] = letters[k]
+                    at += 1
+                out[at] = 124 if c < cols - 1 else 10
+                at += 1
+        ends[b] = at
+
+
 @dataclass(frozen=True)
 class Scene:
     """What is to be seen: symbols on a grid. The only source of pixels and of the truth text.
@@ -376,9 +426,16 @@ class Scene:
     variants: NDArray[np.int32] | None = None  # (B, rows, cols) which photograph of its class a cell shows; see render
     pixels: NDArray[np.uint8] | None = None  # (B, H, W, 3), kind "picture" only
 
-    def text(self, row: int) -> str:
-        """The truth text of one row: board rows on lines, cells joined by ``|``."""
-        return "\n".join("|".join(self.names[s] for s in line) for line in self.symbols[row].tolist())
+    def texts(self) -> list[str]:
+        """The truth text of each row: board rows on lines, cells joined by ``|``; empty for a finished picture."""
+        if self.symbols.size and not 0 <= self.symbols.min() <= self.symbols.max() < len(self.names):
+            raise StateError(f"symbols {self.symbols.min()} to {self.symbols.max()}: allowed are 0 to {len(self.names) - 1}")
+        letters, edges = _letters(self.names)
+        ends = np.empty(len(self.symbols), np.int64)
+        room = np.empty(self.symbols.size * (int(np.diff(edges).max(initial=0)) + 1), np.uint8)
+        _spell(self.symbols, letters, edges, room, ends)
+        whole, starts = room.tobytes(), [0, *ends.tolist()]
+        return [whole[a : b - 1].decode() if b > a else "" for a, b in pairwise(starts)]
 
 
 @dataclass(frozen=True)
@@ -439,6 +496,49 @@ class Game(ABC):
         """``(B, A)``: the actions that :meth:`good` would accept, the paper's +1; by default the legal ones."""
         return self.legal(state)
 
+    def draw_legal(self, state: State, number: int = LEGAL_STREAM) -> NDArray[np.int64]:
+        """A uniformly drawn legal action for each row, ``(B,)`` int64; :data:`NO_ACTION` where there is none.
+
+        Args:
+            state: ``B`` games.
+            number: number of the draw (see :func:`draw64`), whose seed and turn are those of the row.
+        """
+        out = np.empty(len(state), np.int64)
+        _pick_rows(self.legal(state), state.seed, state.steps, number, out)
+        return out
+
+    def branch(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Rewards of several actions tried from each state: +1 where the move is good, else -1; no picture, no new states.
+
+        Args:
+            state: ``B`` games; left untouched.
+            actions: ``(B, n)`` action ids, or :data:`NO_ACTION`.
+
+        Returns:
+            ``(B, n)`` float64. Equal actions of a row meet equal luck.
+
+        Raises:
+            ActionError: wrong shape, or an id outside the action space.
+        """
+        actions = np.asarray(actions)
+        if actions.ndim != 2 or len(actions) != len(state):
+            raise ActionError(f"actions of shape {actions.shape}: allowed are ({len(state)}, n)")
+        return np.where(self._try(state, self._checked(state.level, actions)), 1.0, -1.0)
+
+    def _try(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """``(B, n)``: which of the actions are good; games with many actions override it."""
+        tried = np.take_along_axis(self.successes(state), np.maximum(actions, 0), axis=1)
+        return tried & (actions >= 0)
+
+    def _checked(self, level: Level, actions: NDArray[Any]) -> NDArray[np.int64]:
+        if actions.dtype.kind not in "iu":
+            raise ActionError(f"actions of type {actions.dtype}: allowed are integers")
+        count = self.n_actions(level)
+        if actions.size and (actions.min() < NO_ACTION or actions.max() >= count):
+            bad = actions[(actions < NO_ACTION) | (actions >= count)].flat[0]
+            raise ActionError(f"action {bad} of {self.name}: allowed are 0 to {count - 1}, or -1 for no action")
+        return actions.astype(np.int64)
+
     def step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
         """Play one turn in every row; ended rows pass through unchanged with gain 0.
 
@@ -450,13 +550,9 @@ class Game(ABC):
             ActionError: wrong shape, or an id outside ``-1 .. A - 1``.
         """
         actions = np.asarray(actions)
-        if actions.shape != (len(state),) or actions.dtype.kind not in "iu":
-            raise ActionError(f"actions of shape {actions.shape}, {actions.dtype}: allowed are ({len(state)},) integers")
-        count = self.n_actions(state.level)
-        if len(actions) and (actions.min() < NO_ACTION or actions.max() >= count):
-            bad = actions[(actions < NO_ACTION) | (actions >= count)][0]
-            raise ActionError(f"action {bad} of {self.name}: allowed are 0 to {count - 1}, or -1 for no action")
-        new, outcome = self._step(state, actions.astype(np.int64))
+        if actions.shape != (len(state),):
+            raise ActionError(f"actions of shape {actions.shape}: allowed are ({len(state)},)")
+        new, outcome = self._step(state, self._checked(state.level, actions))
         over = new.terminated & ~state.terminated
         if not state.level.restart or not over.any():
             return new, outcome
@@ -464,9 +560,11 @@ class Game(ABC):
         with np.errstate(over="ignore"):
             deal = mix_array(mix_array(new.seed[rows]) ^ ~new.steps[rows].view(np.uint64))
         fresh = self.reset(state.level, _in_split_of(new.seed[rows], deal)).arrays()
-        arrays = {k: v.copy() for k, v in new.arrays().items() if k not in ("score", "steps", "seed")}
-        for key, value in arrays.items():
-            value[rows] = fresh[key]
+        arrays, old = new.arrays(), state.arrays()
+        for key in arrays.keys() - {"score", "steps", "seed"}:
+            if arrays[key] is old[key]:  # what a step leaves alone belongs to the state before it
+                arrays[key] = arrays[key].copy()
+            arrays[key][rows] = fresh[key]
         return new.with_arrays(arrays), replace(outcome, terminated=arrays["terminated"])
 
     @abstractmethod

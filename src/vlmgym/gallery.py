@@ -169,7 +169,7 @@ def game_page(game: Game, picture: str) -> str:
     example = position(game, "normal")
     values = game.oracle(example)[0]
     best = int(np.nanargmax(values)) if not np.isnan(values).all() else 0
-    text = f"```\n{game.scene(example).text(0)}\n```" if rows else "This game shows a finished picture; it has no truth text."
+    text = f"```\n{game.scene(example).texts()[0]}\n```" if rows else "This game shows a finished picture; it has no truth text."
     board = f"Board: {rows} x {cols} cells; symbols: {names}." if rows else "The screen of the environment; no symbols."
     doc, oracle_doc = _plain(type(game).__doc__), _plain(type(game).oracle.__doc__)
     return f"""# {game.name}

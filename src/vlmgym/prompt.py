@@ -241,4 +241,4 @@ NO_TRUTH = "the picture"
 def truth(game: Game, state: State) -> list[str]:
     """The truth text of every row of a batch; :data:`NO_TRUTH` for a game that shows a finished picture."""
     scene = game.scene(state)
-    return [scene.text(i) or NO_TRUTH for i in range(len(state))]
+    return [text or NO_TRUTH for text in scene.texts()]

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from vlmgym import photos
 from vlmgym.core import ConfigError, Game, Level, Scene, State, StateError, mix64
 from vlmgym.drawing import BOARD, EMPTY, LABEL, PAGE, draw_cell, exposed, grained, photo_cell, text_ink, tone, write
+from vlmgym.kernels import kernel, move, spread
 from vlmgym.looks import MIN_TILE, Look, get_look
 
 
@@ -104,26 +104,21 @@ class _Atlas:
 
     def ids(self, scene: Scene) -> NDArray[np.int32]:
         """``(B, rows, cols)``: the cells of a scene, all of them drawn."""
-        symbols = scene.symbols.astype(np.int64)
+        symbols, ids = scene.symbols, np.empty(scene.symbols.shape, np.int32)
         if symbols.size and (symbols.min() < 0 or symbols.max() >= len(self.names)):
             raise StateError(f"symbols {symbols.min()} to {symbols.max()}: the scene names 0 to {len(self.names) - 1}")
-        rows, cols = np.indices(symbols.shape[1:])
-        looks = self.look.appearances
-        way = (5 * rows + 3 * cols + symbols) % looks
-        ids = symbols * self.ways + way
+        _ids(symbols, scene.test, self.look.appearances, self.ways > self.look.appearances, ids)
         if self.source is not None:
             if scene.variants is None:
                 raise StateError("a scene of kind photo needs variants")
             test = np.broadcast_to(scene.test[:, None, None], symbols.shape)
             kinds = np.maximum(symbols - 1, 0)
             numbers = self.source.choose(test, kinds, scene.variants, self.look.variety)
-            ids = np.where(symbols > 0, self.first[test.astype(np.intp), kinds] + numbers, way)
-        elif self.ways > looks:
-            ids = ids + looks * scene.test[:, None, None]
-        for k in np.unique(ids[~self.drawn[ids]]):
+            ids = np.where(symbols > 0, self.first[test.astype(np.intp), kinds] + numbers, ids).astype(np.int32)
+        while (k := _first_not(ids.reshape(-1), self.drawn)) >= 0:
             self.cells[k] = self._draw(int(k)).reshape(self.cells.shape[1:])
             self.drawn[k] = True
-        return ids.astype(np.int32)
+        return ids
 
     def _draw(self, k: int) -> NDArray[np.uint8]:
         if self.source is not None and k >= self.ways:
@@ -203,35 +198,63 @@ def _screen(pixels: NDArray[np.uint8], look: Look, height: int, width: int) -> N
 
 
 # --------------------------------------------------------------------------------------------------------- frames
-@njit(cache=True, nogil=True)
-def _copy(source, target):
-    """Counting from 0 over two arrays lets the compiler drop its checks for negative indices and use wide registers."""
-    for i in range(len(target)):
-        target[i] = source[i]
+@kernel
+def _ids(symbols, test, looks, split, out):
+    """Cells of symbols: ``looks`` appearances each, and as many again for games of the test split where ``split``."""
+    ways = looks * (2 if split else 1)
+    for b in range(symbols.shape[0]):
+        shift = looks if split and test[b] else 0
+        for r in range(symbols.shape[1]):
+            for c in range(symbols.shape[2]):
+                symbol = np.int64(symbols[b, r, c])
+                way = (5 * r + 3 * c + symbol) % looks if looks > 1 else 0
+                out[b, r, c] = symbol * ways + way + shift
 
 
-@njit(cache=True, nogil=True)
-def _gather(symbols, atlas, canvas, top, left, out):
-    """Write frames line by line, each byte once; ``out`` is ``(B, H, W * 3)``, ``left`` counts bytes."""
-    count, rows, cols = symbols.shape
-    high = canvas.shape[0]
-    pitch, span = atlas.shape[1:]
-    right = left + cols * span
-    for b in range(count):
-        for y in range(high):
-            line, back = out[b, y], canvas[y]
-            r = (y - top) // pitch
-            if y < top or r >= rows:
-                _copy(back, line)
-                continue
-            _copy(back[:left], line[:left])
-            for c in range(cols):
-                x = left + c * span
-                _copy(atlas[symbols[b, r, c], y - top - r * pitch], line[x : x + span])
-            _copy(back[right:], line[right:])
+@kernel
+def _first_not(ids, drawn):
+    """The first of the flat ``ids`` that is not drawn yet, or -1."""
+    for i in range(len(ids)):
+        if not drawn[ids[i]]:
+            return ids[i]
+    return -1
 
 
-@njit(cache=True)
+@kernel
+def _gather(ids, rows, cells, pitch, canvas, wide, top, left, out):
+    """Write the frames ``rows``, line by line, each byte once; ``cells``, ``canvas`` and ``out`` are flat, widths in bytes."""
+    high, across = ids.shape[1:]
+    size, span = len(canvas), 3 * pitch
+    between = wide - across * span
+    for b in rows:
+        frame, at = b * size, top * wide + left
+        move(out, frame, canvas, 0, at)
+        for r in range(high):
+            for y in range(pitch):
+                for c in range(across):
+                    move(out, frame + at, cells, (ids[b, r, c] * pitch + y) * span, span)
+                    at += span
+                if r < high - 1 or y < pitch - 1:
+                    move(out, frame + at, canvas, at, between)
+                    at += between
+        move(out, frame + at, canvas, at, size - at)
+
+
+@kernel
+def _patch(ids, before, start, stop, cells, pitch, size, wide, top, left, out):
+    """Write the cells of frames ``start`` to ``stop`` that differ from those ``before``."""
+    span = 3 * pitch
+    for b in range(start, stop):
+        for r in range(ids.shape[1]):
+            for c in range(ids.shape[2]):
+                cell = ids[b, r, c]
+                if cell != before[b, r, c]:
+                    at = b * size + (top + r * pitch) * wide + left + c * span
+                    for y in range(pitch):
+                        move(out, at + y * wide, cells, (cell * pitch + y) * span, span)
+
+
+@kernel
 def _keys(ids):
     """One word for each row of ``ids``, ``(B, n)``."""
     keys = np.empty(len(ids), np.uint64)
@@ -243,7 +266,7 @@ def _keys(ids):
     return keys
 
 
-@njit(cache=True)
+@kernel
 def _noise_field(size):
     """``size`` whole numbers of mean 0 and standard deviation 64: sums of four 64-bit draws' bytes, nearly Gaussian."""
     field = np.empty(size, np.int16)
@@ -256,11 +279,11 @@ def _noise_field(size):
     return field
 
 
-@njit(cache=True, nogil=True)
-def _add_noise(out, field, keys, strength):
-    """Add ``field * strength / 64`` to each line of ``(B, H, W * 3)`` from another place of the field, clipped to bytes."""
+@kernel
+def _add_noise(out, rows, field, keys, strength):
+    """Add ``field * strength / 64`` to each line of the frames ``rows``, each line from another place of the field."""
     size = len(field)
-    for b in range(out.shape[0]):
+    for b in rows:
         for y in range(out.shape[1]):
             place = np.int64(mix64(keys[b] ^ np.uint64(y)) % np.uint64(size - out.shape[2]))
             line = out[b, y]
@@ -273,6 +296,65 @@ def _field() -> NDArray[np.int16]:
     return _noise_field(1 << 17)
 
 
+class _Easel(NamedTuple):
+    """What frames of one kind of scene under one look are made from."""
+
+    layout: _Layout
+    atlas: _Atlas
+    canvas: NDArray[np.uint8]  # flat
+
+    def sizes(self) -> tuple[int, int, int]:
+        """Bytes of a line, lines above the board, bytes left of it."""
+        return 3 * self.layout.width, self.layout.top, 3 * self.layout.left
+
+
+@lru_cache(256)
+def _easel(look: Look, kind: str, names: tuple[str, ...], rows: int, cols: int) -> _Easel:
+    layout = _layout(look, rows, cols)
+    return _Easel(layout, _atlas(kind, names, look, layout.tile), _canvas(look, rows, cols).reshape(-1))
+
+
+def _whole(scene: Scene, words: NDArray[Any], look: Look, easel: _Easel | None, rows: NDArray[np.int64], out: Any) -> None:
+    """Draw the frames ``rows`` of a scene; ``words`` are its cells or, without an easel, its pixels."""
+    count, height, width = out.shape[:3]
+    lines, flat, keys = out.reshape(count, height, width * 3), out.reshape(-1), None
+    if look.noise:
+        keys = _keys(words.reshape(count, math.prod(words.shape[1:])))
+
+    def work(part: slice) -> None:
+        if easel is None:
+            for row in rows[part]:
+                out[row] = _screen(words[row], look, height, width)
+        else:
+            cells = easel.atlas.cells
+            _gather(words, rows[part], cells.reshape(-1), cells.shape[1], easel.canvas, *easel.sizes(), flat)
+            if look.score:
+                for row in rows[part]:
+                    lines[row, : look.strip] = _score(int(scene.score[row]), width, look)
+        if look.noise:
+            _add_noise(lines, rows[part], _field(), keys, round(255 * look.noise))
+
+    spread(work, len(rows), flat.size // max(count, 1) * len(rows))
+
+
+def _buffer(out: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    if out is None:
+        return np.empty(shape, np.uint8)
+    fine = isinstance(out, np.ndarray) and out.dtype == np.uint8 and out.flags.c_contiguous and out.flags.writeable
+    if not fine or out.shape != shape:
+        given = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ConfigError("out", given, f"a writable C-contiguous uint8 array of shape {shape}")
+    return cast(NDArray[np.uint8], out)
+
+
+def _set_up(game: Game, state: State, look: Look, scene: Scene) -> tuple[_Easel | None, NDArray[Any], tuple[int, ...]]:
+    """The easel of a scene (None for finished pictures), its words (cells, or pixels) and the shape of its frames."""
+    if scene.pixels is not None:
+        return None, scene.pixels, (len(state), *frame_size(game, state.level, look), 3)
+    easel = _easel(look, scene.kind, scene.names, *scene.symbols.shape[1:])
+    return easel, easel.atlas.ids(scene), (len(state), easel.layout.height, easel.layout.width, 3)
+
+
 def render(game: Game, state: State, look: str | Look = "clean", out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """Draw each row of a batch.
 
@@ -280,7 +362,7 @@ def render(game: Game, state: State, look: str | Look = "clean", out: NDArray[np
         game: the game; its scene is all that is drawn.
         state: ``B`` games.
         look: a look or its name.
-        out: where to write; a new array by default.
+        out: where to write; a new array by default. (:class:`Frames` keeps one, and redraws only what changed.)
 
     Returns:
         ``(B, H, W, 3)`` uint8, red green blue, with H and W as in :func:`frame_size`; it is ``out`` where given.
@@ -291,40 +373,70 @@ def render(game: Game, state: State, look: str | Look = "clean", out: NDArray[np
         StateError: the scene holds symbols without a name.
     """
     look, scene = get_look(look), game.scene(state)
-    count, rows, cols = scene.symbols.shape
-    if scene.pixels is None:
-        layout = _layout(look, rows, cols)
-        height, width = layout.height, layout.width
-    else:
-        height, width = frame_size(game, state.level, look)
-    shape = (count, height, width, 3)
-    if out is None:
-        out = np.empty(shape, np.uint8)
-    elif not (
-        isinstance(out, np.ndarray)
-        and out.shape == shape
-        and out.dtype == np.uint8
-        and out.flags.c_contiguous
-        and out.flags.writeable
-    ):
-        given = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ConfigError("out", given, f"a writable C-contiguous uint8 array of shape {shape}")
-    flat = out.reshape(count, height, width * 3)
-    if scene.pixels is None:
-        atlas = _atlas(scene.kind, scene.names, look, layout.tile)
-        words: NDArray[Any] = atlas.ids(scene)
-        _gather(words, atlas.cells, _canvas(look, rows, cols), layout.top, 3 * layout.left, flat)
-        if look.score:
-            for row, score in enumerate(scene.score.tolist()):
-                flat[row, : look.strip] = _score(score, width, look)
-    else:
-        words = scene.pixels
-        for row, pixels in enumerate(words):
-            out[row] = _screen(pixels, look, height, width)
-    if look.noise:
-        keys = _keys(words.reshape(count, math.prod(words.shape[1:])))
-        _add_noise(flat, _field(), keys, round(255 * look.noise))
+    easel, words, shape = _set_up(game, state, look, scene)
+    out = _buffer(out, shape)
+    _whole(scene, words, look, easel, np.arange(len(state)), out)
     return out
+
+
+class Frames:
+    """Pictures of a batch in one kept buffer: after the first, only cells that changed are drawn, to the same bytes.
+
+    Args:
+        game: the game.
+        level: name or Level.
+        look: name or Look.
+        count: rows of the batch.
+
+    Raises:
+        ConfigError: as :func:`frame_size`.
+    """
+
+    def __init__(self, game: Game, level: str | Level, look: str | Look, count: int) -> None:
+        self.game, self.look = game, get_look(look)
+        self.buffer: NDArray[np.uint8] = np.zeros((count, *frame_size(game, level, self.look), 3), np.uint8)
+        self._seen = self.buffer[:]
+        self._seen.flags.writeable = False
+        self._words: NDArray[Any] | None = None
+        self._score: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def clear(self) -> None:
+        """Draw everything anew next time."""
+        self._words = None
+
+    def draw(self, state: State) -> NDArray[np.uint8]:
+        """The pictures as ``(count, H, W, 3)`` uint8: a read-only view of the buffer, good until the next call.
+
+        Raises:
+            ConfigError: a batch of another size, or boards of another size.
+        """
+        scene, look = self.game.scene(state), self.look
+        easel, words, shape = _set_up(self.game, state, look, scene)
+        if shape != self.buffer.shape:
+            raise ConfigError("state", shape, f"pictures of shape {self.buffer.shape}")
+        if self._words is None:
+            _whole(scene, words, look, easel, np.arange(len(state)), self.buffer)
+        else:
+            scored = (scene.score != self._score) & look.score
+            if easel is None or look.noise:
+                changed = (words != self._words).any(axis=tuple(range(1, words.ndim))) | scored
+                _whole(scene, words, look, easel, np.flatnonzero(changed), self.buffer)
+            else:
+                self._touch(easel, words, self._words)
+                for row in np.flatnonzero(scored):
+                    strip = self.buffer[row, : look.strip]
+                    strip.reshape(look.strip, -1)[:] = _score(int(scene.score[row]), strip.shape[1], look)
+        self._words, self._score = words, scene.score
+        return self._seen
+
+    def _touch(self, easel: _Easel, ids: NDArray[np.int32], before: NDArray[np.int32]) -> None:
+        cells, flat = easel.atlas.cells, self.buffer.reshape(-1)
+
+        def work(part: slice) -> None:
+            place = len(easel.canvas), *easel.sizes()
+            _patch(ids, before, part.start, part.stop, cells.reshape(-1), cells.shape[1], *place, flat)
+
+        spread(work, len(ids), flat.size // 16)
 
 
 def pictures(game: Game, state: State, look: str | Look = "clean") -> list[Image.Image]:

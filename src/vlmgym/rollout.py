@@ -9,13 +9,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import NO_ACTION, ConfigError, Game, Level, State, draw_rows
+from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Game, Level, State, draw_rows
 from vlmgym.players.base import Player
 from vlmgym.reward import judge
 from vlmgym.trace import Episode, Turn
-
-WALK_STREAM = 1 << 40
-"""Draw number of the walker's choices: far from the numbers that the rules use."""
 
 
 def walk(game: Game, level: Level, seeds: NDArray[np.uint64], steps: int | NDArray[np.int64], legal: bool = False) -> State:
@@ -35,12 +32,7 @@ def walk(game: Game, level: Level, seeds: NDArray[np.uint64], steps: int | NDArr
     steps = np.broadcast_to(np.asarray(steps, np.int64), (len(seeds),))
     state, count = game.reset(free, seeds), np.full(len(seeds), game.n_actions(level))
     for step in range(int(steps.max(initial=0))):
-        if legal:
-            order = np.cumsum(game.legal(state), axis=1)
-            pick = draw_rows(seeds, step, WALK_STREAM, order[:, -1])
-            actions = np.where(pick < 0, NO_ACTION, np.argmax(order > pick[:, None], axis=1))
-        else:
-            actions = draw_rows(seeds, step, WALK_STREAM, count)
+        actions = game.draw_legal(state) if legal else draw_rows(seeds, step, LEGAL_STREAM, count)
         state, _ = game.step(state, np.where(steps > step, actions, NO_ACTION))
     zero = np.zeros(len(state), np.int64)
     return replace(state, level=level, score=zero, steps=zero.copy(), terminated=np.zeros(len(state), bool), seed=seeds)

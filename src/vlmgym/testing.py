@@ -363,9 +363,10 @@ def scene_and_text(case: _Case) -> str:
     _need(not any("|" in n or "\n" in n for n in scene.names), "a name holds | or a line break")
     _need(all(n and n == n.strip() for n in scene.names), "a name is empty or begins or ends with a blank")
     _need(scene.symbols.min() >= 0 and scene.symbols.max() < len(scene.names), "a symbol has no name")
+    texts = scene.texts()
     for row in range(len(state)):
-        back = prompt.read_perception(scene.text(row), scene)
-        _need(back.exact(scene.symbols[row]), f"the truth text of row {row} is not read back:\n{scene.text(row)}")
+        back = prompt.read_perception(texts[row], scene)
+        _need(back.exact(scene.symbols[row]), f"the truth text of row {row} is not read back:\n{texts[row]}")
     again = game.from_symbols(case.level, scene.symbols)
     _need((game.scene(again).symbols == scene.symbols).all(), "from_symbols gives a state that looks different")
     live = ~state.ended

@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, draw_unit, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, STEPS, read_number
+from vlmgym.kernels import kernel
 
 NAMES = ("floor", "wall", "hole", "goal", "player")
 FLOOR, WALL, HOLE, GOAL, PLAYER = range(5)
@@ -59,7 +59,7 @@ class StateFrozenLake(State):
 
 
 # ------------------------------------------------------------------------------------------------------------ rules
-@njit(cache=True)
+@kernel
 def _player(board):
     """The first cell with a player in reading order; -1 if there is none."""
     for cell in range(board.size):
@@ -68,7 +68,7 @@ def _player(board):
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _ahead(board, cell, move):
     """The cell that a step leads to; -1 if a wall or the edge is in the way."""
     rows, cols = board.shape
@@ -76,7 +76,7 @@ def _ahead(board, cell, move):
     return r * cols + c if 0 <= r < rows and 0 <= c < cols and board[r, c] != WALL else -1
 
 
-@njit(cache=True)
+@kernel
 def _play(board, under, actions, steps, seeds, ended, slip, gain, changed, terminated):
     cols = board.shape[2]
     for b in range(len(board)):
@@ -96,7 +96,7 @@ def _play(board, under, actions, steps, seeds, ended, slip, gain, changed, termi
         terminated[b] = under[b] != FLOOR
 
 
-@njit(cache=True)
+@kernel
 def _legal(board, ended, slip, legal):
     for b in range(len(board)):
         cell = _player(board[b])
@@ -108,7 +108,7 @@ def _legal(board, ended, slip, legal):
 
 
 # ----------------------------------------------------------------------------------------------------------- oracle
-@njit(cache=True)
+@kernel
 def _distances(board, source):
     """Moves between each cell and the nearest cell that holds ``source``, over floor; -1 where there is no way."""
     rows, cols = board.shape
@@ -131,14 +131,14 @@ def _distances(board, source):
     return distance
 
 
-@njit(cache=True)
+@kernel
 def _worth(worth, to, cell, move, slip):
     """Value of a move, from what it is worth to be where its three outcomes lead."""
     sides = worth[to[cell, (move + 1) % 4]] + worth[to[cell, (move + 3) % 4]]
     return (1.0 - slip) * worth[to[cell, move]] + slip / 2.0 * sides
 
 
-@njit(cache=True)
+@kernel
 def _iterate(board, slip):
     """What it is worth to be on a cell after a move: 1 on a goal, 0 in a hole, else the discounted best next value.
 
@@ -176,7 +176,7 @@ def _iterate(board, slip):
     return worth, to
 
 
-@njit(cache=True)
+@kernel
 def _oracle(board, legal, slip, value):
     for b in range(len(board)):
         value[b] = np.nan
@@ -197,7 +197,7 @@ def _oracle(board, legal, slip, value):
 
 
 # ------------------------------------------------------------------------------------------------------------ deals
-@njit(cache=True)
+@kernel
 def _lake(board, seed, holes):
     """Draw a lake with the player in the top left corner; returns the number of the next draw."""
     rows, cols = board.shape
@@ -223,7 +223,7 @@ def _lake(board, seed, holes):
     return number
 
 
-@njit(cache=True)
+@kernel
 def _maze(board, seed, loops):
     """Draw a maze by depth-first search from the drawn cell of the player; returns the number of the next draw."""
     rows, cols = board.shape
@@ -259,7 +259,7 @@ def _maze(board, seed, loops):
     return number
 
 
-@njit(cache=True)
+@kernel
 def _reset(board, seeds, maze, holes, loops):
     cols = board.shape[2]
     for b in range(len(board)):

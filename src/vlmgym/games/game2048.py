@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import Decoded, Outcome, Scene, State, draw_below, draw_unit, setting
+from vlmgym.core import Decoded, Outcome, Scene, State, draw64, draw_below, draw_unit, mix64, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, read_number
+from vlmgym.kernels import kernel
 
 MAX_EXPONENT = 17
 _NAMES = ("0", *(str(2**e) for e in range(1, MAX_EXPONENT + 1)))
@@ -29,153 +29,178 @@ class Level2048(core.Level):
     start_max: int = setting(1, "largest exponent of a start tile (1 = 2s and 4s by four_prob; e > 1 = uniform 2 .. 2**e)", 1, 11)
 
 
-# The board holds exponents (uint8): 0 = empty, e = tile 2**e. Moves: 0 up, 1 right, 2 down, 3 left.
-@njit(cache=True)
-def _slide(board, move, out):
+# The board holds exponents (uint8): 0 = empty, e = tile 2**e. Moves: 0 up, 1 right, 2 down, 3 left. The loops see a board flat.
+@kernel
+def _slide(board, cols, move, out):
     """Slide one board into ``out``; returns (gain, changed)."""
-    rows, cols = board.shape
-    lines, length = (cols, rows) if move % 2 == 0 else (rows, cols)
+    rows = len(board) // cols
+    if move % 2 == 0:
+        lines, length, along, beside = cols, rows, cols, 1
+    else:
+        lines, length, along, beside = rows, cols, 1, cols
+    start = 0
+    if move == 1 or move == 2:
+        start, along = (length - 1) * along, -along
     gain, changed = np.int64(0), False
+    out[:] = 0
     for line in range(lines):
-        put, last = 0, 0  # next free place, exponent waiting for a partner
-        for k in range(length):
-            i = k if move == 0 or move == 3 else length - 1 - k
-            e = board[i, line] if move % 2 == 0 else board[line, i]
-            if e == 0:
-                continue
-            if e == last and e < MAX_EXPONENT:
-                value, last = e + 1, 0
-                gain += np.int64(1) << np.int64(value)  # int64: 2 ** uint8 would wrap at 256
-                place = put - 1
-            else:
-                value, last, place = e, e, put
-                put += 1
-            p = place if move == 0 or move == 3 else length - 1 - place
-            if move % 2 == 0:
-                out[p, line] = value
-            else:
-                out[line, p] = value
-        for place in range(put, length):
-            p = place if move == 0 or move == 3 else length - 1 - place
-            if move % 2 == 0:
-                out[p, line] = 0
-            else:
-                out[line, p] = 0
-        for k in range(length):
-            if move % 2 == 0:
-                changed |= out[k, line] != board[k, line]
-            else:
-                changed |= out[line, k] != board[line, k]
+        place = put = start + line * beside  # next free place
+        last = np.int64(0)  # exponent waiting for a partner
+        for _ in range(length):  # written without branches: which way they go cannot be foreseen
+            e = np.int64(board[place])
+            merges = (e == last) & (e != 0) & (e < MAX_EXPONENT)
+            goes = put - along * merges
+            out[goes] = e + merges
+            gain += (np.int64(2) << e) * merges  # int64: 2 ** uint8 would wrap at 256
+            changed |= (e != 0) & (goes != place)
+            waits = (e != 0) & (not merges)
+            last = e if waits else (np.int64(0) if merges else last)
+            put += along * waits
+            place += along
     return gain, changed
 
 
-@njit(cache=True)
-def _can_move(board):
-    rows, cols = board.shape
-    for r in range(rows):
-        for c in range(cols):
-            e = board[r, c]
-            if e == 0 or (
-                e < MAX_EXPONENT and ((r + 1 < rows and board[r + 1, c] == e) or (c + 1 < cols and board[r, c + 1] == e))
-            ):
+@kernel
+def _gain(board, cols, move):
+    """Score of a move and of its opposite: of k equal tiles that meet, k // 2 pairs merge whichever way they slide."""
+    rows = len(board) // cols
+    lines, length, along, beside = (cols, rows, cols, 1) if move % 2 == 0 else (rows, cols, 1, cols)
+    gain = np.int64(0)
+    for line in range(lines):
+        last, place = 0, line * beside
+        for _ in range(length):
+            e = board[place]
+            if e != 0:
+                merged = e == last and e < MAX_EXPONENT
+                gain += (np.int64(2) << np.int64(e)) * merged
+                last = 0 if merged else e
+            place += along
+    return gain
+
+
+@kernel
+def _changes(board, cols, move):
+    """Whether a move changes the board."""
+    rows = len(board) // cols
+    lines, length, along, beside = (cols, rows, cols, 1) if move % 2 == 0 else (rows, cols, 1, cols)
+    start = 0
+    if move == 1 or move == 2:
+        start, along = (length - 1) * along, -along
+    for line in range(lines):
+        place = start + line * beside
+        before = board[place]
+        for _ in range(1, length):
+            place += along
+            e = board[place]
+            if e != 0 and (before == 0 or (before == e and e < MAX_EXPONENT)):
                 return True
+            before = e
     return False
 
 
-@njit(cache=True)
-def _spawn(board, exponent, seed, step, number):
-    """Put a tile on a uniformly drawn empty cell."""
-    rows, cols = board.shape
+@kernel
+def _can_move(board, cols):
+    return _changes(board, cols, 0) or _changes(board, cols, 3) or _changes(board, cols, 1) or _changes(board, cols, 2)
+
+
+@kernel
+def _spawn(board, exponent, seed, step, number, room):
+    """Put a tile on a uniformly drawn empty cell; returns the number of empty cells left. ``room`` is room for a board."""
     empty = 0
-    for r in range(rows):
-        for c in range(cols):
-            empty += board[r, c] == 0
-    if empty == 0:
-        return
-    k = draw_below(seed, step, number, empty)
-    for r in range(rows):
-        for c in range(cols):
-            if board[r, c] == 0:
-                if k == 0:
-                    board[r, c] = exponent
-                    return
-                k -= 1
+    for place in range(len(board)):
+        room[empty] = place
+        empty += board[place] == 0
+    board[room[draw_below(seed, step, number, empty)]] = exponent
+    return empty - 1
 
 
-@njit(cache=True)
-def _reset(board, terminated, seeds, tiles, four_prob, start_max):
+@kernel
+def _reset(board, cols, terminated, seeds, tiles, four_prob, start_max):
+    room = np.empty(board.shape[1], np.int64)
     for b in range(len(board)):
         for t in range(tiles):
             if start_max > 1:
                 e = 1 + draw_below(seeds[b], 0, 2 * t, start_max)
             else:
                 e = 2 if draw_unit(seeds[b], 0, 2 * t) < four_prob else 1
-            _spawn(board[b], e, seeds[b], 0, 2 * t + 1)
-        terminated[b] = not _can_move(board[b])
+            _spawn(board[b], e, seeds[b], 0, 2 * t + 1, room)
+        terminated[b] = not _can_move(board[b], cols)
 
 
-@njit(cache=True)
-def _play(board, actions, steps, seeds, ended, four_prob, out, gain, changed, terminated):
+@kernel
+def _play(board, cols, actions, steps, seeds, ended, four_prob, out, gain, changed, terminated):
+    room = np.empty(board.shape[1], np.int64)
     for b in range(len(board)):
         if ended[b] or actions[b] < 0:
             out[b] = board[b]
             continue
-        gain[b], changed[b] = _slide(board[b], actions[b], out[b])
+        gain[b], changed[b] = _slide(board[b], cols, actions[b], out[b])
         if changed[b]:
             step = steps[b] + 1  # the draws of turn 0 belong to reset
             e = 2 if draw_unit(seeds[b], step, 0) < four_prob else 1
-            _spawn(out[b], e, seeds[b], step, 1)
-            terminated[b] = not _can_move(out[b])
+            left = _spawn(out[b], e, seeds[b], step, 1, room)
+            terminated[b] = left == 0 and not _can_move(out[b], cols)
 
 
-@njit(cache=True)
-def _after(board, four_prob):
+@kernel
+def _after(board, cols, four_prob):
     """Expected gain of the best next move, over the place and value of the tile that appears before it."""
-    rows, cols = board.shape
     total, empty = 0.0, 0
-    for r in range(rows):
-        for c in range(cols):
-            if board[r, c] == 0:
-                empty += 1
-                for e in range(1, 3):
-                    p = four_prob if e == 2 else 1.0 - four_prob
-                    if p > 0.0:
-                        board[r, c] = e
-                        total += p * _best_gain(board)
-                board[r, c] = 0
+    for place in range(len(board)):
+        if board[place] == 0:
+            empty += 1
+            for e in range(1, 3):
+                p = four_prob if e == 2 else 1.0 - four_prob
+                if p > 0.0:
+                    board[place] = e
+                    total += p * max(_gain(board, cols, 0), _gain(board, cols, 1))
+            board[place] = 0
     return total / empty if empty else 0.0
 
 
-@njit(cache=True)
-def _best_gain(board):
-    best = np.int64(0)
-    slid = np.empty_like(board)
-    for move in range(4):
-        gain, changed = _slide(board, move, slid)
-        if changed and gain > best:
-            best = gain
-    return np.float64(best)
-
-
-@njit(cache=True)
-def _oracle(board, ended, four_prob, discount, value):
+@kernel
+def _oracle(board, cols, ended, four_prob, discount, value):
+    slid = np.empty(board.shape[1], np.uint8)
     for b in range(len(board)):
-        slid = np.empty_like(board[b])
         for move in range(4):
             value[b, move] = np.nan
             if not ended[b]:
-                gain, changed = _slide(board[b], move, slid)
+                gain, changed = _slide(board[b], cols, move, slid)
                 if changed:
-                    value[b, move] = gain + discount * _after(slid, four_prob)
+                    value[b, move] = gain + discount * _after(slid, cols, four_prob)
 
 
-@njit(cache=True)
-def _try_all(board, ended, changes, gains):
+@kernel
+def _legal(board, cols, ended, legal):
     for b in range(len(board)):
-        slid = np.empty_like(board[b])
         for move in range(4):
-            if not ended[b]:
-                gains[b, move], changes[b, move] = _slide(board[b], move, slid)
+            legal[b, move] = not ended[b] and _changes(board[b], cols, move)
+
+
+@kernel
+def _draw_legal(board, cols, ended, seeds, steps, number, out):
+    """Draw moves, all alike, until one is legal; a game that has not ended has one."""
+    for b in range(len(board)):
+        out[b] = -1
+        word, k = draw64(seeds[b], steps[b], number), 0
+        while out[b] < 0 and not ended[b] and k < 1024:
+            move = np.int64((word >> np.uint64(2 * (k % 32))) & np.uint64(3))
+            k += 1
+            if k % 32 == 0:
+                word = mix64(word ^ np.uint64(k))
+            if _changes(board[b], cols, move):
+                out[b] = move
+
+
+@kernel
+def _merging(board, cols, ended, merging):
+    for b in range(len(board)):
+        for move in range(4):
+            merging[b, move] = not ended[b] and (merging[b, move - 2] if move > 1 else _gain(board[b], cols, move) > 0)
+
+
+def _flat(board: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return board.reshape(len(board), -1)
 
 
 class Game2048(core.Game):
@@ -211,28 +236,32 @@ class Game2048(core.Game):
         seeds = np.ascontiguousarray(seeds, np.uint64)
         n = len(seeds)
         board, terminated = np.zeros((n, lv.rows, lv.cols), np.uint8), np.zeros(n, bool)
-        _reset(board, terminated, seeds, lv.start_tiles, lv.four_prob, lv.start_max)
+        _reset(_flat(board), lv.cols, terminated, seeds, lv.start_tiles, lv.four_prob, lv.start_max)
         return self.start(lv, board, seeds, terminated=terminated)
 
     def legal(self, state: State) -> NDArray[np.bool_]:
         """See :class:`vlmgym.core.Game`."""
-        return self._outcomes(state)[1]
+        legal = np.empty((len(state), 4), bool)
+        _legal(_flat(state.board), state.board.shape[2], state.ended, legal)
+        return legal
+
+    def draw_legal(self, state: State, number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
+        """See :class:`vlmgym.core.Game`; moves are drawn until one is legal."""
+        out = np.empty(len(state), np.int64)
+        _draw_legal(_flat(state.board), state.board.shape[2], state.ended, state.seed, state.steps, number, out)
+        return out
 
     def successes(self, state: State) -> NDArray[np.bool_]:
         """``(B, 4)``: the moves that merge something."""
-        return self._outcomes(state)[0] > 0
-
-    def _outcomes(self, state: State) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        gains, changes = np.zeros((len(state), 4), np.int64), np.zeros((len(state), 4), bool)
-        _try_all(state.board, state.ended, changes, gains)
-        return gains, changes
+        merging = np.empty((len(state), 4), bool)
+        _merging(_flat(state.board), state.board.shape[2], state.ended, merging)
+        return merging
 
     def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
-        ended, n = state.ended, len(state)
+        ended, n, lv = state.ended, len(state), cast(Level2048, state.level)
         board, gain, changed = np.empty_like(state.board), np.zeros(n, np.int64), np.zeros(n, bool)
-        terminated = state.terminated.copy()
-        four_prob = cast(Level2048, state.level).four_prob
-        _play(state.board, actions, state.steps, state.seed, ended, four_prob, board, gain, changed, terminated)
+        terminated, luck = state.terminated.copy(), (state.steps, state.seed, ended, lv.four_prob)
+        _play(_flat(state.board), lv.cols, actions, *luck, _flat(board), gain, changed, terminated)
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
 
@@ -247,7 +276,8 @@ class Game2048(core.Game):
     def oracle(self, state: State) -> NDArray[np.float64]:
         """Score of the move plus half the expected score of the best move after it, over all tiles that may appear."""
         value = np.empty((len(state), 4))
-        _oracle(state.board, state.ended, cast(Level2048, state.level).four_prob, self.DISCOUNT, value)
+        lv = cast(Level2048, state.level)
+        _oracle(_flat(state.board), lv.cols, state.ended, lv.four_prob, self.DISCOUNT, value)
         return value
 
     def encode(self, level: core.Level, action: int) -> str:
@@ -273,16 +303,11 @@ class Game2048(core.Game):
 
     def explain(self, state: State, row: int, action: int) -> str:
         """Such as ``"0 up 0 4 0 8"``, the score of each column (of each row for a move sideways), or ``"0 up no"``."""
-        board, out = state.board[row], np.empty_like(state.board[row])
-        if not _slide(board, action, out)[1]:
+        board = state.board[row]
+        if not _slide(board.ravel(), board.shape[1], action, np.empty(board.size, np.uint8))[1]:
             return f"{action} {MOVES[action]} no"
-        lines = (
-            [board[:, c : c + 1] for c in range(board.shape[1])]
-            if action % 2 == 0
-            else [board[r : r + 1] for r in range(len(board))]
-        )
-        gains = [_slide(np.ascontiguousarray(line), action, np.empty_like(line, order="C"))[0] for line in lines]
-        return f"{action} {MOVES[action]} {' '.join(map(str, gains))}"
+        lines = board.T if action % 2 == 0 else board
+        return f"{action} {MOVES[action]} {' '.join(str(_gain(np.ascontiguousarray(line), len(line), 1)) for line in lines)}"
 
     def candidates(self, state: State, row: int) -> list[int]:
         """All four moves."""

@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
 from vlmgym.games.text import read_cell, write_cell
+from vlmgym.kernels import kernel
 
 HIDDEN, MINE = 9, 10
 NAMES = (*map(str, range(9)), "hidden", "mine")
@@ -54,7 +54,7 @@ class StateMinesweeper(State):
 
 
 # ------------------------------------------------------------------------------------------------------------ rules
-@njit(cache=True)
+@kernel
 def _reveal(board, mines, cell, flood):
     """Reveal a hidden cell, and with ``flood`` all that hangs on a 0; returns how many cells without a mine came up."""
     rows, cols = board.shape
@@ -84,7 +84,7 @@ def _reveal(board, mines, cell, flood):
     return opened
 
 
-@njit(cache=True)
+@kernel
 def _play(board, mines, actions, ended, gain, changed, terminated):
     cols = board.shape[2]
     for b in range(len(board)):
@@ -95,7 +95,7 @@ def _play(board, mines, actions, ended, gain, changed, terminated):
         terminated[b] = gain[b] == 0 or not _safe_left(board[b], mines[b])
 
 
-@njit(cache=True)
+@kernel
 def _safe_left(board, mines):
     rows, cols = board.shape
     for r in range(rows):
@@ -108,7 +108,7 @@ def _safe_left(board, mines):
 # ---------------------------------------------------------------------------------------------------- probabilities
 # Numbers are constraints, named by their cell. Hidden cells that touch the same numbers are interchangeable: a group, of
 # which only the number of mines matters. Groups that share numbers, directly or not, form a part.
-@njit(cache=True)
+@kernel
 def _binomials(n):
     row = np.ones(n + 1)
     for k in range(1, n + 1):
@@ -116,7 +116,7 @@ def _binomials(n):
     return row
 
 
-@njit(cache=True)
+@kernel
 def _convolve(a, b, out):
     """The sums of products, up to the length that all three have; ``out`` is zeros before."""
     for i in range(len(a)):
@@ -125,7 +125,7 @@ def _convolve(a, b, out):
                 out[i + j] += a[i] * b[j]
 
 
-@njit(cache=True)
+@kernel
 def _groups(board, need, room, near, touched, group, size, lead, of, count):
     """Fill in the constraints and the groups; returns (groups, whether each number could be right by itself)."""
     rows, cols = board.shape
@@ -166,7 +166,7 @@ def _groups(board, need, room, near, touched, group, size, lead, of, count):
     return total, fine
 
 
-@njit(cache=True)
+@kernel
 def _parts(total, near, touched, lead, of, count, order, begin):
     """Order the groups part by part, next those of the number that waits for the fewest; returns the number of parts."""
     placed, known = np.zeros(total, np.bool_), np.zeros(len(near), np.bool_)
@@ -198,7 +198,7 @@ def _parts(total, near, touched, lead, of, count, order, begin):
     return parts
 
 
-@njit(cache=True)
+@kernel
 def _search(order, need, room, near, touched, size, lead, choose, ways, mass, witness):
     """Go through all mine counts of the groups of one part; False if that takes more than ``MAX_NODES`` steps.
 
@@ -245,7 +245,7 @@ def _search(order, need, room, near, touched, size, lead, choose, ways, mass, wi
     return True
 
 
-@njit(cache=True)
+@kernel
 def _density(board, left, hidden, need, room, near, touched, local, chance):
     """The fallbacks: the same probability for all hidden cells or, with ``local``, the mean of what their numbers say."""
     cols = board.shape[1]
@@ -270,7 +270,7 @@ def _density(board, left, hidden, need, room, near, touched, local, chance):
             chance[cell] = min(max(rest / out, 0.0), 1.0)
 
 
-@njit(cache=True)
+@kernel
 def _chances(board, mines, chance, layout):
     """Fill in the probability of a mine for each hidden cell (others stay) and a mine layout that fits what is seen.
 
@@ -359,7 +359,7 @@ def _chances(board, mines, chance, layout):
     return EXACT
 
 
-@njit(cache=True)
+@kernel
 def _all_chances(board, mines, skip, chance, layout, kind):
     for b in range(len(board)):
         if not skip[b]:
@@ -367,7 +367,7 @@ def _all_chances(board, mines, skip, chance, layout, kind):
 
 
 # ------------------------------------------------------------------------------------------------------------ deals
-@njit(cache=True)
+@kernel
 def _needs_no_guess(start, mines, count):
     """Whether revealing nothing but cells that are safe for sure reveals all of them."""
     board, layout = start.copy(), np.zeros(start.shape, np.bool_)
@@ -385,7 +385,7 @@ def _needs_no_guess(start, mines, count):
     return True
 
 
-@njit(cache=True)
+@kernel
 def _draw(mines, count, seed, number):
     """Lay the mines, away from a drawn opening; returns (opening, number of the next draw)."""
     rows, cols = mines.shape
@@ -416,7 +416,7 @@ def _draw(mines, count, seed, number):
     return opening, number
 
 
-@njit(cache=True)
+@kernel
 def _reset(board, mines, seeds, count, guess_free):
     for b in range(len(board)):
         number, opening = 0, 0

@@ -7,13 +7,13 @@ from types import MappingProxyType
 from typing import ClassVar, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
+from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw64, draw_below, mix64, setting, share
 from vlmgym.games.text import read_pair, write_pair
 from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, PICTURE_CLASSES, WIDE, picture_classes, tile_types
+from vlmgym.kernels import bit_length, kernel
 
 MAX_DEALS = 64
 """Deals that are tried for one with a joinable pair; if none has, the game starts ended."""
@@ -96,106 +96,147 @@ class StatePhotos(State):
 
 
 # The board holds uint8: 0 = empty, else a type. Actions: first cell * cells + second cell.
-# Paths are searched on a flat int16 copy with the margin and a wall of -1 around it; ``at`` maps cells to places on it.
-@njit(cache=True)
-def _frame(board, margin):
+# Paths are found on bits: the empty places of each row and column, the margin included, are one number each.
+@kernel
+def _sight(board, margin):
+    """Room for :func:`_look`: empty places of rows and columns; next cell of a type, first of each; rows and columns of cells."""
+    rows, cols = board.shape[-2:]
+    after, row, col = np.empty(rows * cols, np.int64), np.empty(rows * cols, np.int64), np.empty(rows * cols, np.int64)
+    for cell in range(rows * cols):
+        row[cell], col[cell] = cell // cols + margin, cell % cols + margin
+    return np.empty(rows + 2 * margin, np.int64), np.empty(cols + 2 * margin, np.int64), after, np.empty(256, np.int64), row, col
+
+
+@kernel
+def _look(board, margin, sight):
+    across, down, after, first = sight[:4]
     rows, cols = board.shape
-    wide = cols + 2 * margin + 2
-    grid = np.full((rows + 2 * margin + 2) * wide, -1, np.int16)
-    at = np.empty(rows * cols, np.int64)
-    for r in range(1, rows + 2 * margin + 1):
-        grid[r * wide + 1 : (r + 1) * wide - 1] = 0
-    for r in range(rows):
-        for c in range(cols):
-            at[r * cols + c] = (r + margin + 1) * wide + c + margin + 1
-            grid[at[r * cols + c]] = board[r, c]
-    return grid, at, wide
+    across[:] = (1 << len(down)) - 1
+    down[:] = (1 << len(across)) - 1
+    first[:] = -1
+    cell = rows * cols
+    for r in range(rows - 1, -1, -1):
+        for c in range(cols - 1, -1, -1):
+            cell -= 1
+            kind = board[r, c]
+            if kind:
+                across[r + margin] ^= 1 << (c + margin)
+                down[c + margin] ^= 1 << (r + margin)
+                after[cell], first[kind] = first[kind], cell
 
 
-@njit(cache=True)
-def _scratch(grid):
-    """Room for :func:`_reach`: reached, swept, queue."""
-    return np.zeros(len(grid), np.bool_), np.zeros(len(grid), np.uint8), np.empty(len(grid), np.int64)
+@kernel
+def _arms(line, place):
+    """The places that straight paths from ``place`` reach on a line of empty places, and ``place`` itself."""
+    bit = np.int64(1) << place
+    above, wall = line & -(bit << 1), bit_length(~line & (bit - 1))  # a sum carries through the empty places above
+    return above & ~(above + (bit << 1)) | bit | (bit - 1) >> wall << wall
 
 
-@njit(cache=True)
-def _reach(grid, wide, start, max_bends, scratch):
-    """Mark in ``scratch[0]`` all places that paths from ``start`` end on, tiles included.
+@kernel
+def _trunk(lines, one, other, at_one, at_other, bends):
+    """Whether a straight trunk from line to line joins two tiles, each by an arm along its own line.
 
-    Straight lines leave the start along both axes; with each further bend, lines along the other axis leave the empty
-    places found last. A line is swept to both ends, so no place is swept twice along one axis: O(places).
+    ``bends`` 0 to 2: a path bends wherever the trunk does not stand on the place of the tile itself.
     """
-    reached, swept, queue = scratch
-    reached[:] = False
-    swept[:] = 0
-    queue[0], head, tail = start, 0, 1
-    for _ in range(max_bends + 1):
-        stop = tail
-        while head < stop:
-            place = queue[head]
-            head += 1
-            for axis in range(2):
-                bit, stride = np.uint8(1 + axis), wide if axis else 1
-                if swept[place] & bit:
-                    continue
-                swept[place] |= bit
-                for sign in (-1, 1):
-                    p = place + sign * stride
-                    while grid[p] == 0:
-                        swept[p] |= bit
-                        if not reached[p]:
-                            reached[p] = True
-                            queue[tail] = p
-                            tail += 1
-                        p += sign * stride
-                    reached[p] = True
-    reached[start] = False
+    ways = _arms(lines[one], at_one) & _arms(lines[other], at_other)
+    if bends < 2 and one != other:  # on one line the trunk is but a point of a straight path
+        ends = np.int64(1) << at_one, np.int64(1) << at_other
+        ways &= ends[0] | ends[1] if bends else ends[0] & ends[1]
+    k = min(one, other) + 1
+    while ways and k < max(one, other):
+        ways &= lines[k]
+        k += 1
+    return ways != 0
 
 
-@njit(cache=True)
-def _joined(board, a, b, max_bends, margin):
-    grid, at, wide = _frame(board, margin)
-    if a == b or grid[at[a]] == 0 or grid[at[a]] != grid[at[b]]:
+@kernel
+def _far(across, r1, c1, r2, c2, bends):
+    """Whether a path of up to ``bends`` bends joins two places: line after line from the first, along both axes."""
+    high = len(across)
+    flat, steep = np.zeros(high, np.int64), np.zeros(high, np.int64)  # places that a horizontal, a vertical line leads to
+    flat[r1] = steep[r1] = 1 << c1
+    for _ in range(bends + 1):
+        old = flat.copy()
+        for r in range(high):
+            spread, swept = steep[r], 0
+            while spread:
+                swept |= spread
+                spread = (spread << 1 | spread >> 1) & across[r] & ~swept
+            flat[r] |= swept
+        for sign in (1, -1):
+            carry = 0
+            for k in range(high):
+                r = k if sign == 1 else high - 1 - k
+                carry = (carry & across[r]) | old[r]
+                steep[r] |= carry
+    beside, over = flat[r2] & (1 << c2 + 1 | 1 << c2 >> 1), 0
+    if r2 > 0:
+        over |= steep[r2 - 1]
+    if r2 + 1 < high:
+        over |= steep[r2 + 1]
+    return beside != 0 or over >> c2 & 1 != 0
+
+
+@kernel
+def _linked(sight, a, b, bends):
+    """Whether a path joins two tiles; whether they are of one type is not asked."""
+    across, down, row, col = sight[0], sight[1], sight[4], sight[5]
+    r1, c1, r2, c2 = row[a], col[a], row[b], col[b]
+    if abs(r1 - r2) + abs(c1 - c2) == 1:
+        return True
+    least = min(bends, 2)
+    if _trunk(across, r1, r2, c1, c2, least) or _trunk(down, c1, c2, r1, r2, least):
+        return True
+    return bends > 2 and _far(across, r1, c1, r2, c2, bends)
+
+
+@kernel
+def _joined(board, a, b, bends, margin, sight):
+    """Whether cells ``a`` and ``b`` hold two tiles of one type that a path joins."""
+    cols = board.shape[1]
+    kind = board[a // cols, a % cols]
+    if a == b or kind == 0 or board[b // cols, b % cols] != kind:
         return False
-    scratch = _scratch(grid)
-    _reach(grid, wide, at[a], max_bends, scratch)
-    return scratch[0][at[b]]
+    _look(board, margin, sight)
+    return _linked(sight, a, b, bends)
 
 
-@njit(cache=True)
-def _pairs(grid, at, wide, max_bends, scratch, most, found):
+@kernel
+def _pairs(board, margin, bends, sight, most, found):
     """The first ``most`` joinable pairs in reading order as rows of ``found``; returns their number."""
-    cells, count = len(at), 0
-    for a in range(cells):
-        kind, partner = grid[at[a]], False
-        if kind == 0:
-            continue
-        for b in range(a + 1, cells):
-            partner |= grid[at[b]] == kind
-        if not partner:
-            continue
-        _reach(grid, wide, at[a], max_bends, scratch)
-        for b in range(a + 1, cells):
-            if grid[at[b]] == kind and scratch[0][at[b]]:
-                if count < len(found):
-                    found[count, 0], found[count, 1] = a, b
-                count += 1
-                if count == most:
-                    return count
+    _look(board, margin, sight)
+    after, cols, count = sight[2], board.shape[1], 0
+    for a in range(board.size):
+        if board[a // cols, a % cols]:
+            b = after[a]
+            while b >= 0:
+                if _linked(sight, a, b, bends):
+                    if count < len(found):
+                        found[count, 0], found[count, 1] = a, b
+                    count += 1
+                    if count == most:
+                        return count
+                b = after[b]
     return count
 
 
-@njit(cache=True)
-def _any_pair(board, max_bends, margin):
-    """Whether a pair is left: one sweep a tile, compared with the later tiles of its type, up to the first pair."""
-    grid, at, wide = _frame(board, margin)
-    return _pairs(grid, at, wide, max_bends, _scratch(grid), 1, np.empty((0, 2), np.int64)) > 0
+@kernel
+def _any_pair(board, margin, bends, sight, none):
+    """Whether a pair is left; most boards have two equal neighbours, which are joined at once."""
+    rows, cols = board.shape
+    for r in range(rows):
+        for c in range(cols):
+            if board[r, c] and ((r and board[r - 1, c] == board[r, c]) or (c and board[r, c - 1] == board[r, c])):
+                return True
+    return _pairs(board, margin, bends, sight, 1, none) > 0
 
 
-@njit(cache=True)
+@kernel
 def _reset(board, terminated, seeds, copies, kinds, max_bends, margin, tries):
     rows, cols = board.shape[1:]
     cells, count = rows * cols, len(kinds)
+    sight, none = _sight(board, margin), np.empty((0, 2), np.int64)
     types, flat = np.empty(count, np.uint8), np.empty(cells, np.uint8)
     for b in range(len(board)):
         number, terminated[b] = 0, True
@@ -213,12 +254,12 @@ def _reset(board, terminated, seeds, copies, kinds, max_bends, margin, tries):
                 number += 1
             for k in range(cells):
                 board[b, k // cols, k % cols] = flat[k]
-            if _any_pair(board[b], max_bends, margin):
+            if _any_pair(board[b], margin, max_bends, sight, none):
                 terminated[b] = False
                 break
 
 
-@njit(cache=True)
+@kernel
 def _photos(board, seeds, photos):
     """Number the tiles of each class and draw one number a class: 2**20 sets of photographs, none twice on a board."""
     rows, cols = board.shape[1:]
@@ -232,49 +273,105 @@ def _photos(board, seeds, photos):
                     seen[kind] += 1
 
 
-@njit(cache=True)
+@kernel
 def _play(board, actions, ended, max_bends, margin, gain, terminated):
-    rows, cols = board.shape[1:]
+    cols, cells = board.shape[2], board.shape[1] * board.shape[2]
+    sight, none = _sight(board, margin), np.empty((0, 2), np.int64)
     for b in range(len(board)):
         if ended[b] or actions[b] < 0:
             continue
-        first, second = actions[b] // (rows * cols), actions[b] % (rows * cols)
-        if _joined(board[b], first, second, max_bends, margin):
+        first, second = actions[b] // cells, actions[b] % cells
+        if _joined(board[b], first, second, max_bends, margin, sight):
             board[b, first // cols, first % cols] = 0
             board[b, second // cols, second % cols] = 0
             gain[b] = 1
-            terminated[b] = not _any_pair(board[b], max_bends, margin)
+            terminated[b] = not _any_pair(board[b], margin, max_bends, sight, none)
 
 
-@njit(cache=True)
+@kernel
 def _legal(board, ended, max_bends, margin, legal):
     cells = board.shape[1] * board.shape[2]
-    found = np.empty((cells * cells // 2, 2), np.int64)
+    sight, found = _sight(board, margin), np.empty((cells * cells // 2, 2), np.int64)
     for b in range(len(board)):
         if not ended[b]:
-            grid, at, wide = _frame(board[b], margin)
-            for i in range(_pairs(grid, at, wide, max_bends, _scratch(grid), -1, found)):
-                first, second = found[i]
+            for i in range(_pairs(board[b], margin, max_bends, sight, len(found) + 1, found)):
+                first, second = found[i, 0], found[i, 1]
                 legal[b, first * cells + second] = legal[b, second * cells + first] = True
 
 
-@njit(cache=True)
-def _oracle(board, ended, max_bends, margin, value):
-    cells = board.shape[1] * board.shape[2]
-    found, none = np.empty((cells * cells // 2, 2), np.int64), np.empty((0, 2), np.int64)
+@kernel
+def _draw_legal(board, ended, seeds, steps, number, max_bends, margin, out):
+    """Draw two tiles of one type, all ordered pairs alike, until a path joins them; or one of all, if few are joined."""
+    cols, cells = board.shape[2], board.shape[1] * board.shape[2]
+    sight, found = _sight(board, margin), np.empty((cells * cells // 2, 2), np.int64)
+    tiles, counts = np.empty(cells, np.int64), np.empty(256, np.int64)
     for b in range(len(board)):
-        value[b] = np.nan
+        out[b] = -1
         if ended[b]:
             continue
-        grid, at, wide = _frame(board[b], margin)
-        scratch, tiles_left = _scratch(grid), np.count_nonzero(board[b])
-        for i in range(_pairs(grid, at, wide, max_bends, scratch, -1, found)):
-            first, second = found[i]
-            kind = grid[at[first]]
-            grid[at[first]] = grid[at[second]] = 0
-            left = _pairs(grid, at, wide, max_bends, scratch, -1, none)
-            grid[at[first]] = grid[at[second]] = kind
-            worth = 2.0 if tiles_left == 2 else 1.0 + left / cells
+        _look(board[b], margin, sight)
+        counts[:] = 0
+        number_of_tiles, most, cell = 0, 0, 0
+        for r in range(board.shape[1]):
+            for c in range(cols):
+                kind = board[b, r, c]
+                if kind:
+                    tiles[number_of_tiles] = cell
+                    number_of_tiles += 1
+                    counts[kind] += 1
+                    most = max(most, counts[kind])
+                cell += 1
+        after, first, word = sight[2], sight[3], draw64(seeds[b], steps[b], number)
+        for k in range(4 * number_of_tiles):
+            word = mix64(word ^ np.uint64(k))
+            one = tiles[share(word >> np.uint64(32), number_of_tiles)]
+            kind = board[b, one // cols, one % cols]
+            skip = share(word & np.uint64(0xFFFFFFFF), most - 1)
+            if skip < counts[kind] - 1:  # rarer types are drawn less often, so that all pairs are alike
+                other = first[kind]
+                while skip > 0 or other == one:
+                    skip -= other != one
+                    other = after[other]
+                if _linked(sight, one, other, max_bends):
+                    out[b] = one * cells + other
+                    break
+        if out[b] < 0:
+            total = _pairs(board[b], margin, max_bends, sight, len(found) + 1, found)
+            k = draw_below(seeds[b], steps[b], number + 1, 2 * total)
+            out[b] = found[k // 2, k % 2] * cells + found[k // 2, 1 - k % 2]
+
+
+@kernel
+def _try(board, ended, actions, max_bends, margin, good):
+    cells = board.shape[1] * board.shape[2]
+    sight = _sight(board, margin)
+    for b in range(len(board)):
+        _look(board[b], margin, sight)
+        flat = board[b].reshape(cells)
+        for k in range(actions.shape[1]):
+            one, other = actions[b, k] // cells, actions[b, k] % cells
+            good[b, k] = False
+            if not ended[b] and actions[b, k] >= 0 and one != other and flat[one] and flat[one] == flat[other]:
+                good[b, k] = _linked(sight, one, other, max_bends)
+
+
+@kernel
+def _oracle(board, ended, max_bends, margin, value):
+    cols, cells = board.shape[2], board.shape[1] * board.shape[2]
+    sight, found, none = _sight(board, margin), np.empty((cells * cells // 2, 2), np.int64), np.empty((0, 2), np.int64)
+    value[:] = np.nan
+    for b in range(len(board)):
+        if ended[b]:
+            continue
+        left = board[b].copy()
+        tiles_left = np.count_nonzero(left)
+        for i in range(_pairs(left, margin, max_bends, sight, len(found) + 1, found)):
+            first, second = found[i, 0], found[i, 1]
+            kind = left[first // cols, first % cols]
+            left[first // cols, first % cols] = left[second // cols, second % cols] = 0
+            more = _pairs(left, margin, max_bends, sight, len(found) + 1, none)
+            left[first // cols, first % cols] = left[second // cols, second % cols] = kind
+            worth = 2.0 if tiles_left == 2 else 1.0 + more / cells
             value[b, first * cells + second] = value[b, second * cells + first] = worth
 
 
@@ -335,6 +432,17 @@ class ShisenSho(core.Game):
         legal = np.zeros((len(state), self.n_actions(lv)), bool)
         _legal(state.board, state.ended, lv.max_bends, lv.margin, legal)
         return legal
+
+    def draw_legal(self, state: State, number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
+        """See :class:`vlmgym.core.Game`; pairs are drawn until one is joined, which is as uniform and far faster."""
+        lv, out = cast(LevelPairs, state.level), np.empty(len(state), np.int64)
+        _draw_legal(state.board, state.ended, state.seed, state.steps, number, lv.max_bends, lv.margin, out)
+        return out
+
+    def _try(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        lv, good = cast(LevelPairs, state.level), np.empty(actions.shape, bool)
+        _try(state.board, state.ended, actions, lv.max_bends, lv.margin, good)
+        return good
 
     def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
         lv, ended = cast(LevelPairs, state.level), state.ended
@@ -413,7 +521,9 @@ class ShisenSho(core.Game):
         elif flat[first] != flat[second]:
             verdict = "differ"
         else:
-            verdict = "joined" if _joined(state.board[row], first, second, lv.max_bends, lv.margin) else "blocked"
+            sight = _sight(state.board[row], lv.margin)
+            joined = _joined(state.board[row], first, second, lv.max_bends, lv.margin, sight)
+            verdict = "joined" if joined else "blocked"
         return f"{self._names(lv)[flat[first]]} {self.encode(lv, action)} {verdict}"
 
     def candidates(self, state: State, row: int) -> list[int]:
@@ -421,9 +531,9 @@ class ShisenSho(core.Game):
         if state.ended[row]:
             return []
         lv, found = cast(LevelPairs, state.level), np.empty((3, 2), np.int64)
-        grid, at, wide = _frame(state.board[row], lv.margin)
-        count = _pairs(grid, at, wide, lv.max_bends, _scratch(grid), len(found), found)
-        return [int(first * len(at) + second) for first, second in found[:count]]
+        board = state.board[row]
+        count = _pairs(board, lv.margin, lv.max_bends, _sight(board, lv.margin), len(found), found)
+        return [int(first * board.size + second) for first, second in found[:count]]
 
 
 class ShisenShoPhotos(ShisenSho):

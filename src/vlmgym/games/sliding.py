@@ -9,12 +9,12 @@ from types import MappingProxyType
 from typing import cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import Decoded, Outcome, Scene, State, draw_below, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, STEPS, read_number
+from vlmgym.kernels import kernel
 
 TABLE_CELLS = 10
 """Boards of up to this many cells are solved by a table of all positions, larger ones by a search."""
@@ -37,7 +37,7 @@ class LevelSliding(core.Level):
 
 # The board holds uint8: 0 = the gap, else a tile. Moves of a tile: 0 up, 1 right, 2 down, 3 left. Boards that were
 # described may hold several gaps, of which the first counts, or none.
-@njit(cache=True)
+@kernel
 def _gap(board):
     """Row and column of the gap; (-1, -1) without one."""
     rows, cols = board.shape
@@ -48,7 +48,7 @@ def _gap(board):
     return -1, -1
 
 
-@njit(cache=True)
+@kernel
 def _source(board, r, c, move):
     """Where the tile that slides into the gap on (r, c) comes from; (-1, -1) if there is none."""
     i, j = r - _STEPS[move, 0], c - _STEPS[move, 1]
@@ -57,7 +57,7 @@ def _source(board, r, c, move):
     return -1, -1
 
 
-@njit(cache=True)
+@kernel
 def _solved(board):
     rows, cols = board.shape
     wrong = 0
@@ -66,7 +66,7 @@ def _solved(board):
     return wrong == 0
 
 
-@njit(cache=True)
+@kernel
 def _reset(board, seeds, scramble):
     rows, cols = board.shape[1:]
     for b in range(len(board)):
@@ -89,7 +89,7 @@ def _reset(board, seeds, scramble):
             number += 1
 
 
-@njit(cache=True)
+@kernel
 def _play(board, actions, ended, gain, changed, terminated):
     for b in range(len(board)):
         if ended[b] or actions[b] < 0:
@@ -102,7 +102,7 @@ def _play(board, actions, ended, gain, changed, terminated):
             gain[b] = np.int64(terminated[b])
 
 
-@njit(cache=True)
+@kernel
 def _legal(board, ended, legal):
     for b in range(len(board)):
         r, c = _gap(board[b])
@@ -111,7 +111,7 @@ def _legal(board, ended, legal):
 
 
 # ------------------------------------------------------------------------------------------ small boards: a table
-@njit(cache=True)
+@kernel
 def _rank(flat):
     """The number of a permutation in lexicographic order."""
     rank, count = 0, len(flat)
@@ -123,7 +123,7 @@ def _rank(flat):
     return rank
 
 
-@njit(cache=True)
+@kernel
 def _unrank(rank, flat):
     count = len(flat)
     for i in range(count - 1, -1, -1):
@@ -133,7 +133,7 @@ def _unrank(rank, flat):
             flat[j] += flat[j] >= flat[i]
 
 
-@njit(cache=True)
+@kernel
 def _distances(rows, cols, table, queue):
     """Fill ``table`` by rank with the moves to the solved board, breadth first from it."""
     board = np.empty((rows, cols), np.uint8)
@@ -169,7 +169,7 @@ def _table(rows: int, cols: int) -> NDArray[np.uint8]:
 
 
 # ----------------------------------------------------------------------------------------- larger boards: a search
-@njit(cache=True)
+@kernel
 def _solvable(board):
     """Whether the board is a permutation of the right parity: every move swaps two values and takes the gap one cell on."""
     rows, cols = board.shape
@@ -205,7 +205,7 @@ def _conflict_costs() -> NDArray[np.int64]:
 _COSTS = _conflict_costs()
 
 
-@njit(cache=True)
+@kernel
 def _conflict(board, line, across):
     """The cost of the order in one row (or column); see :func:`_conflict_costs`."""
     rows, cols = board.shape
@@ -217,7 +217,7 @@ def _conflict(board, line, across):
     return _COSTS[code]
 
 
-@njit(cache=True)
+@kernel
 def _bound(board):
     """A lower bound of the moves left: Manhattan distance and linear conflicts."""
     rows, cols = board.shape
@@ -234,7 +234,7 @@ def _bound(board):
     return total
 
 
-@njit(cache=True)
+@kernel
 def _slide(board, r, c, move):
     """Slide a tile into the gap on (r, c), in place; returns by how much the lower bound changes."""
     cols = board.shape[1]
@@ -248,7 +248,7 @@ def _slide(board, r, c, move):
     return abs(home - new) - abs(home - old) + after - before
 
 
-@njit(cache=True)
+@kernel
 def _within(board, r, c, last, bound, limit, budget):
     """Whether the board (gap on (r, c), last move, lower bound) is solved by at most ``limit`` moves, depth first.
 
@@ -290,7 +290,7 @@ def _within(board, r, c, last, bound, limit, budget):
     return 0, budget
 
 
-@njit(cache=True)
+@kernel
 def _deepen(board, value):
     """Values of the legal moves (not NaN) by iterative deepening: all moves of a board at once, from its lower bound.
 
@@ -325,7 +325,7 @@ def _deepen(board, value):
                 value[move] = -1.0 - bounds[move]
 
 
-@njit(cache=True)
+@kernel
 def _oracle(board, legal, table, value):
     for b in range(len(board)):
         value[b] = np.nan

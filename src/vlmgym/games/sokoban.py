@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, STEPS, read_number, write_cell
+from vlmgym.kernels import kernel
 
 NAMES = ("floor", "wall", "target", "box", "box on target", "player", "player on target")
 """Text of each board value."""
@@ -61,7 +61,7 @@ class LevelSokoban(core.Level):
 
 
 # The board holds uint8 indices into NAMES, with at most one player. Moves: 0 up, 1 right, 2 down, 3 left.
-@njit(cache=True)
+@kernel
 def _player(board):
     """Row and column of the player; (-1, -1) without one."""
     rows, cols = board.shape
@@ -72,7 +72,7 @@ def _player(board):
     return -1, -1
 
 
-@njit(cache=True)
+@kernel
 def _effect(board, r, c, move):
     """What a move of the player on (r, c) meets: 0 a wall, 1 a box that is stuck, 2 a free cell, 3 a box that moves."""
     rows, cols = board.shape
@@ -87,7 +87,7 @@ def _effect(board, r, c, move):
     return 3 if beyond in (FLOOR, TARGET) else 1
 
 
-@njit(cache=True)
+@kernel
 def _play(board, actions, ended, gain, changed, terminated):
     for b in range(len(board)):
         r, c = _player(board[b])
@@ -107,7 +107,7 @@ def _play(board, actions, ended, gain, changed, terminated):
         terminated[b] = not (board[b] == BOX).any()
 
 
-@njit(cache=True)
+@kernel
 def _legal(board, ended, legal):
     for b in range(len(board)):
         r, c = _player(board[b])
@@ -118,7 +118,7 @@ def _legal(board, ended, legal):
 
 # A position is the number of the player's cell among the cells without walls, and the numbers of the boxes' cells in
 # ascending order; a key packs them in bytes (player lowest), and ``_place`` numbers them without holes.
-@njit(cache=True)
+@kernel
 def _place(player, boxes, choose, cells):
     rank = np.int64(0)
     for i in range(len(boxes)):
@@ -126,7 +126,7 @@ def _place(player, boxes, choose, cells):
     return rank * cells + player
 
 
-@njit(cache=True)
+@kernel
 def _key(player, boxes):
     key = np.int64(player)
     for i in range(len(boxes)):
@@ -134,7 +134,7 @@ def _key(player, boxes):
     return key
 
 
-@njit(cache=True)
+@kernel
 def _moved(boxes, i, to, out):
     """``boxes`` with the i-th on cell ``to``, in ascending order, in ``out``."""
     for k in range(len(boxes)):
@@ -148,7 +148,7 @@ def _moved(boxes, i, to, out):
     out[i] = to
 
 
-@njit(cache=True)
+@kernel
 def _index(boxes, cell):
     for i in range(len(boxes)):
         if boxes[i] == cell:
@@ -156,7 +156,7 @@ def _index(boxes, cell):
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _search(board, count):
     """Moves to the nearest solved position from each position of ``count`` boxes, breadth first and backwards.
 
@@ -235,7 +235,7 @@ def _search(board, count):
     return number, choose, distance, queue[:tail]
 
 
-@njit(cache=True)
+@kernel
 def _oracle(board, ended, value):
     cols = board.shape[2]
     for b in range(len(board)):
@@ -261,7 +261,7 @@ def _oracle(board, ended, value):
                 value[b, move] = -1.0 - left
 
 
-@njit(cache=True)
+@kernel
 def _connected(board, free, stack):
     """Whether the cells without walls, ``free`` in number, hang together; walls surround them."""
     rows, cols = board.shape
@@ -282,7 +282,7 @@ def _connected(board, free, stack):
     return found == free
 
 
-@njit(cache=True)
+@kernel
 def _room(board, seed, draws, walls, targets):
     """Draw a connected room with its targets; returns the number of the next draw."""
     rows, cols = board.shape
@@ -312,7 +312,7 @@ def _room(board, seed, draws, walls, targets):
     return draws
 
 
-@njit(cache=True)
+@kernel
 def _start(room, count, seed, draws, low, high):
     """Draw a start in a room: a solution of ``low`` .. ``high`` moves and no box on a target, else the longest there is.
 
@@ -340,7 +340,7 @@ def _start(room, count, seed, draws, low, high):
     return pick, rating, number
 
 
-@njit(cache=True)
+@kernel
 def _reset(board, terminated, seeds, walls, count, low, high):
     rows, cols = board.shape[1:]
     room = np.empty((rows, cols), np.uint8)

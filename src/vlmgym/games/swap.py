@@ -7,13 +7,13 @@ from types import MappingProxyType
 from typing import cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
+from vlmgym.core import NO_ACTION, ConfigError, Decoded, Outcome, Scene, State, draw64, draw_below, mix64, setting, share
 from vlmgym.games.text import read_pair, write_pair
 from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
+from vlmgym.kernels import kernel
 
 MAX_WAVES = 100
 """Waves of one cascade; a board that is not stable after them is dealt afresh."""
@@ -49,7 +49,7 @@ class LevelSwap(core.Level):
 
 # The board holds uint8: 0 = empty, 1 + 12 * colour + shape = a tile. Actions: all horizontal neighbours (by their left
 # cell, in reading order), then all vertical ones (by their upper cell).
-@njit(cache=True)
+@kernel
 def _cells(action, rows, cols):
     """The two cells of a swap: row, column, row, column."""
     across = rows * (cols - 1)
@@ -60,61 +60,102 @@ def _cells(action, rows, cols):
     return r, c, r + 1, c
 
 
-@njit(cache=True)
-def _run(board, r, c, down):
-    """Length of the run of equal tiles through a cell, along its column (``down``) or row."""
+@kernel
+def _room(rows, cols):
+    """Room for :func:`_measure`, flat, with a border of empty cells around the board.
+
+    Tiles; runs of equal tiles to the left, right, up and down; places of the two cells of each action.
+    """
+    wide, across = cols + 2, rows * (cols - 1)
+    size, places = (rows + 2) * wide, np.empty((across + (rows - 1) * cols, 2), np.int64)
+    for action in range(len(places)):
+        r, c, i, j = _cells(action, rows, cols)
+        places[action, 0], places[action, 1] = (r + 1) * wide + c + 1, (i + 1) * wide + j + 1
+    tiles, left, right = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
+    return tiles, left, right, np.zeros(size, np.int64), np.zeros(size, np.int64), places
+
+
+@kernel
+def _measure(board, room):
+    """Lengths of the runs of equal tiles that end in each cell, from the four sides."""
+    tiles, left, right, up, down = room[:5]
     rows, cols = board.shape
-    dr, dc, count = (1, 0, 1) if down else (0, 1, 1)
-    for sign in (-1, 1):
-        i, j = r + sign * dr, c + sign * dc
-        while 0 <= i < rows and 0 <= j < cols and board[i, j] == board[r, c]:
-            count += 1
-            i, j = i + sign * dr, j + sign * dc
-    return count
+    wide = cols + 2
+    for r in range(rows):
+        before, run = np.int64(0), np.int64(0)
+        for c in range(cols):
+            p, kind = (r + 1) * wide + c + 1, np.int64(board[r, c])
+            run = 1 + run * (kind == before)
+            tiles[p], left[p], before = kind, run, kind
+            up[p] = 1 + up[p - wide] * (kind == tiles[p - wide])
+    for r in range(rows, 0, -1):
+        before, run = np.int64(0), np.int64(0)
+        for c in range(cols, 0, -1):
+            p = r * wide + c
+            kind = tiles[p]
+            run = 1 + run * (kind == before)
+            right[p], before = run, kind
+            down[p] = 1 + down[p + wide] * (kind == tiles[p + wide])
 
 
-@njit(cache=True)
-def _in_line(board, r, c, line):
-    return board[r, c] != 0 and (_run(board, r, c, False) >= line or _run(board, r, c, True) >= line)
+@kernel
+def _fits(room, wide, place, origin, line):
+    """Whether the tile at ``origin`` would stand in a line at its neighbour ``place``, once the two are exchanged."""
+    tiles, left, right, up, down = room[:5]
+    kind, way = tiles[origin], origin - place
+    across = left[place - 1] * ((tiles[place - 1] == kind) & (way != -1)) + right[place + 1] * (
+        (tiles[place + 1] == kind) & (way != 1)
+    )
+    along = up[place - wide] * ((tiles[place - wide] == kind) & (way != -wide)) + down[place + wide] * (
+        (tiles[place + wide] == kind) & (way != wide)
+    )
+    return (across + 1 >= line) | (along + 1 >= line)
 
 
-@njit(cache=True)
-def _swap(board, action, line):
-    """Swap in place; undone and False unless one of the two tiles comes to stand in a line."""
-    r, c, i, j = _cells(action, *board.shape)
-    here, there = board[r, c], board[i, j]
-    if here == 0 or there == 0 or here == there:
+@kernel
+def _allowed(room, wide, action, line):
+    """Whether one of the two tiles of a swap comes to stand in a line, on a measured board; else it does not count."""
+    one, other = room[5][action, 0], room[5][action, 1]
+    here, there = room[0][one], room[0][other]
+    fits = _fits(room, wide, one, other, line) | _fits(room, wide, other, one, line)
+    return (here != 0) & (there != 0) & (here != there) & fits
+
+
+@kernel
+def _swap(board, action, line, room):
+    """Swap in place, if that is allowed."""
+    _measure(board, room)
+    if not _allowed(room, board.shape[1] + 2, action, line):
         return False
-    board[r, c], board[i, j] = there, here
-    if _in_line(board, r, c, line) or _in_line(board, i, j, line):
-        return True
-    board[r, c], board[i, j] = here, there
-    return False
+    r, c, i, j = _cells(action, *board.shape)
+    board[r, c], board[i, j] = board[i, j], board[r, c]
+    return True
 
 
-@njit(cache=True)
-def _any_swap(board, line):
-    rows, cols = board.shape
-    trial = board.copy()
-    for action in range(rows * (cols - 1) + (rows - 1) * cols):  # noqa: SIM110 (Numba compiles no generators)
-        if _swap(trial, action, line):
+@kernel
+def _any_swap(room, wide, line):
+    """Whether a swap is allowed on a measured board."""
+    for action in range(len(room[5])):  # noqa: SIM110 (Numba compiles no generators)
+        if _allowed(room, wide, action, line):
             return True
     return False
 
 
-@njit(cache=True)
-def _mark(board, line, marks):
-    """Mark the tiles that stand in lines; returns their number."""
-    rows, cols = board.shape
+@kernel
+def _mark(board, line, room, marks):
+    """Measure the board and mark the tiles that stand in lines; returns their number."""
+    _measure(board, room)
+    tiles, left, right, up, down = room[:5]
     count = 0
-    for r in range(rows):
-        for c in range(cols):
-            marks[r, c] = _in_line(board, r, c, line)
+    for r in range(board.shape[0]):
+        for c in range(board.shape[1]):
+            p = (r + 1) * (board.shape[1] + 2) + c + 1
+            marks[r, c] = (tiles[p] != 0) & ((left[p] + right[p] > line) | (up[p] + down[p] > line))
             count += marks[r, c]
     return count
 
 
-@njit(cache=True)
+@kernel
 def _fall(board, marks):
     """Take the marked tiles away and let the columns fall."""
     rows, cols = board.shape
@@ -127,30 +168,34 @@ def _fall(board, marks):
         board[: put + 1, c] = 0
 
 
-@njit(cache=True)
-def _deal(board, seed, step, number, types, line, tries):
+@kernel
+def _deal(board, seed, step, number, types, line, tries, room):
     """Draw boards without lines, cell by cell, until one has a valid swap; returns (found, next draw number)."""
     rows, cols = board.shape
     free = np.empty(len(types), np.uint8)
     for _ in range(tries):
-        board[:] = 0
         for r in range(rows):
             for c in range(cols):
                 count = 0
-                for k in range(len(types)):
-                    board[r, c] = types[k]
-                    if not _in_line(board, r, c, line):
-                        free[count] = board[r, c]
+                for k in range(len(types)):  # only cells to the left and above have tiles yet
+                    left, top = c - 1, r - 1
+                    while left >= 0 and board[r, left] == types[k]:
+                        left -= 1
+                    while top >= 0 and board[top, c] == types[k]:
+                        top -= 1
+                    if c - left < line and r - top < line:
+                        free[count] = types[k]
                         count += 1
                 board[r, c] = free[draw_below(seed, step, number, count)]
                 number += 1
-        if _any_swap(board, line):
+        _measure(board, room)
+        if _any_swap(room, cols + 2, line):
             return True, number
     return False, number
 
 
-@njit(cache=True)
-def _shuffle(board, seed, step, number, line, tries):
+@kernel
+def _shuffle(board, seed, step, number, line, tries, room):
     """Shuffle the tiles until there is no line and a valid swap; returns (found, next draw number)."""
     rows, cols = board.shape
     marks = np.empty(board.shape, np.bool_)
@@ -160,27 +205,28 @@ def _shuffle(board, seed, step, number, line, tries):
             r, c, i, j = k // cols, k % cols, other // cols, other % cols
             board[r, c], board[i, j] = board[i, j], board[r, c]
             number += 1
-        if _mark(board, line, marks) == 0 and _any_swap(board, line):
+        if _mark(board, line, room, marks) == 0 and _any_swap(room, cols + 2, line):
             return True, number
     return False, number
 
 
-@njit(cache=True)
+@kernel
 def _reset(board, terminated, seeds, types, line, tries):
+    room = _room(board.shape[1], board.shape[2])
     for b in range(len(board)):
-        terminated[b] = not _deal(board[b], seeds[b], 0, 0, types, line, tries)[0]
+        terminated[b] = not _deal(board[b], seeds[b], 0, 0, types, line, tries, room)[0]
 
 
-@njit(cache=True)
+@kernel
 def _play(board, actions, steps, seeds, ended, types, line, waves, tries, gain, changed, terminated):
     rows, cols = board.shape[1:]
-    marks = np.empty((rows, cols), np.bool_)
+    marks, room = np.empty((rows, cols), np.bool_), _room(rows, cols)
     for b in range(len(board)):
-        if ended[b] or actions[b] < 0 or not _swap(board[b], actions[b], line):
+        if ended[b] or actions[b] < 0 or not _swap(board[b], actions[b], line, room):
             continue
         changed[b] = True
         step, number = steps[b] + 1, 0  # the draws of turn 0 belong to reset
-        count = _mark(board[b], line, marks)
+        count = _mark(board[b], line, room, marks)
         for _ in range(waves):
             if count == 0:
                 break
@@ -191,38 +237,66 @@ def _play(board, actions, steps, seeds, ended, types, line, waves, tries, gain, 
                     if board[b, r, c] == 0:
                         board[b, r, c] = types[draw_below(seeds[b], step, number, len(types))]
                         number += 1
-            count = _mark(board[b], line, marks)
-        found = count == 0 and _any_swap(board[b], line)
+            count = _mark(board[b], line, room, marks)
+        found = count == 0 and _any_swap(room, cols + 2, line)
         if not found and count == 0:
-            found, number = _shuffle(board[b], seeds[b], step, number, line, tries)
+            found, number = _shuffle(board[b], seeds[b], step, number, line, tries, room)
         if not found:
-            found, number = _deal(board[b], seeds[b], step, number, types, line, tries)
+            found, number = _deal(board[b], seeds[b], step, number, types, line, tries, room)
         terminated[b] = not found
 
 
-@njit(cache=True)
+@kernel
 def _legal(board, ended, line, legal):
+    room, wide = _room(board.shape[1], board.shape[2]), board.shape[2] + 2
     for b in range(len(board)):
-        if not ended[b]:
-            for action in range(legal.shape[1]):
-                trial = board[b].copy()
-                legal[b, action] = _swap(trial, action, line)
+        _measure(board[b], room)
+        for action in range(legal.shape[1]):
+            legal[b, action] = not ended[b] and _allowed(room, wide, action, line)
 
 
-@njit(cache=True)
+@kernel
+def _draw_legal(board, ended, seeds, steps, number, line, tries, count, out):
+    """Draw actions, all alike, until one is legal; -2 where none was in ``tries``."""
+    room, wide = _room(board.shape[1], board.shape[2]), board.shape[2] + 2
+    for b in range(len(board)):
+        out[b] = -1 if ended[b] else -2
+        _measure(board[b], room)
+        word = draw64(seeds[b], steps[b], number)
+        for k in range(0 if ended[b] else tries):
+            word = mix64(word ^ np.uint64(k))
+            action = share(word >> np.uint64(32), count)
+            if _allowed(room, wide, action, line):
+                out[b] = action
+                break
+
+
+@kernel
+def _try(board, ended, actions, line, good):
+    room, wide = _room(board.shape[1], board.shape[2]), board.shape[2] + 2
+    for b in range(len(board)):
+        _measure(board[b], room)
+        for k in range(actions.shape[1]):
+            good[b, k] = not ended[b] and actions[b, k] >= 0 and _allowed(room, wide, actions[b, k], line)
+
+
+@kernel
 def _oracle(board, ended, line, value):
-    marks = np.empty(board.shape[1:], np.bool_)
+    marks, trial = np.empty(board.shape[1:], np.bool_), np.empty(board.shape[1:], np.uint8)
+    room, after, wide = _room(board.shape[1], board.shape[2]), _room(board.shape[1], board.shape[2]), board.shape[2] + 2
     for b in range(len(board)):
+        _measure(board[b], room)
         for action in range(value.shape[1]):
             value[b, action] = np.nan
-            trial = board[b].copy()
-            if not ended[b] and _swap(trial, action, line):
+            if not ended[b] and _allowed(room, wide, action, line):
+                trial[:] = board[b]
+                _swap(trial, action, line, after)
                 value[b, action] = 0
-                count = _mark(trial, line, marks)
+                count = _mark(trial, line, after, marks)
                 while count:
                     value[b, action] += count * (1 + (count - 2))
                     _fall(trial, marks)
-                    count = _mark(trial, line, marks)
+                    count = _mark(trial, line, after, marks)
 
 
 class Swap(core.Game):
@@ -266,6 +340,20 @@ class Swap(core.Game):
         legal = np.zeros((len(state), self.n_actions(state.level)), bool)
         _legal(state.board, state.ended, cast(LevelSwap, state.level).line, legal)
         return legal
+
+    def draw_legal(self, state: State, number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
+        """See :class:`vlmgym.core.Game`; swaps are drawn until one is legal."""
+        line, count, out = cast(LevelSwap, state.level).line, self.n_actions(state.level), np.empty(len(state), np.int64)
+        _draw_legal(state.board, state.ended, state.seed, state.steps, number, line, 8 * count, count, out)
+        rare = out < NO_ACTION
+        if rare.any():
+            out[rare] = super().draw_legal(state[rare], number + 1)
+        return out
+
+    def _try(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        good = np.empty(actions.shape, bool)
+        _try(state.board, state.ended, actions, cast(LevelSwap, state.level).line, good)
+        return good
 
     def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
         lv, ended, n = cast(LevelSwap, state.level), state.ended, len(state)
@@ -332,10 +420,10 @@ class Swap(core.Game):
         """Such as ``"3 red circle (0, 1) (1, 1)"``: the tiles of the first wave by type, or ``no line``, and the swap."""
         lv, board = cast(LevelSwap, state.level), state.board[row].copy()
         line, names = lv.line, NAMES[lv.tiles]
-        if not _swap(board, action, line):
+        room, marks = _room(*board.shape), np.zeros(board.shape, bool)
+        if not _swap(board, action, line, room):
             return f"no line {self.encode(state.level, action)}"
-        marks = np.zeros(board.shape, bool)
-        _mark(board, line, marks)
+        _mark(board, line, room, marks)
         kinds, first, counts = np.unique(board[marks], return_index=True, return_counts=True)
         gone = " and ".join(f"{counts[k]} {names[kinds[k]]}" for k in np.argsort(first))
         return f"{gone} {self.encode(state.level, action)}"

@@ -1,0 +1,145 @@
+"""What the compiled loops share: how they are compiled and kept, copying bytes, and threads.
+
+A kernel is compiled at its first call and kept on disk: next to the sources, or in the user's cache folder, or, where neither can
+be written, in the folder for temporary files.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from llvmlite import ir
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.core import event as events
+from numba.extending import intrinsic
+
+
+def _place_for_code() -> None:
+    """See to a cache folder that can be written; Numba refuses to define a cached function without one."""
+    try:
+        njit(cache=True)(lambda: None)
+    except RuntimeError:
+        folder = Path(tempfile.gettempdir()) / f"vlmgym-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        os.environ["NUMBA_CACHE_DIR"] = config.CACHE_DIR = str(folder)
+
+
+_place_for_code()
+kernel = njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+"""Decorator of the compiled functions; they hold no lock, so several threads may run them."""
+
+
+@intrinsic
+def move(context, target, at, source, start, count):  # type: ignore[no-untyped-def]
+    """``target[at : at + count] = source[start : start + count]`` for flat uint8 arrays, without a check of the bounds."""
+
+    def build(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        def address(k):  # type: ignore[no-untyped-def]
+            array = context.make_array(signature.args[k])(context, builder, values[k])
+            return builder.gep(array.data, [values[k + 1]])
+
+        cgutils.raw_memcpy(builder, address(0), address(2), values[4], 1)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp, types.intp), build
+
+
+@intrinsic
+def bit_length(context, number):  # type: ignore[no-untyped-def]
+    """Bits of a non-negative int64 without its leading zeros; 0 for 0."""
+
+    def build(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        zeros = builder.ctlz(values[0], ir.Constant(ir.IntType(1), 0))
+        return builder.sub(ir.Constant(ir.IntType(64), 64), zeros)
+
+    return types.int64(types.int64), build
+
+
+# --------------------------------------------------------------------------------------------------------- threads
+def usable_cores() -> int:
+    """CPU cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+MIN_SHARE = 1 << 20
+"""Bytes below which another thread is not worth its start."""
+_threads = 0
+_pool: ThreadPoolExecutor | None = None
+_lock = threading.Lock()
+
+
+def threads() -> int:
+    """Threads that large batches are drawn with: as set, else ``VLMGYM_THREADS``, else the usable cores, at most 8."""
+    return _threads or int(os.environ.get("VLMGYM_THREADS", 0)) or min(usable_cores(), 8)
+
+
+def set_threads(count: int) -> None:
+    """Choose the number of threads; 0 = the default of :func:`threads`."""
+    global _threads, _pool
+    with _lock:
+        _threads, _pool = max(0, int(count)), None
+
+
+def _forget_pool() -> None:
+    """A forked process has none of its parent's threads."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def spread(work: Callable[[slice], None], rows: int, size: int) -> None:
+    """Run ``work`` on slices of ``rows``, side by side where ``size`` bytes are enough for more than one thread."""
+    global _pool
+    share = min(threads(), rows, max(1, size // MIN_SHARE))
+    if share <= 1:
+        return work(slice(0, rows))
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(threads() - 1, "vlmgym")
+        pool = _pool
+    edges = [rows * k // share for k in range(share + 1)]
+    waiting = [pool.submit(work, slice(a, b)) for a, b in pairwise(edges[1:])]
+    work(slice(0, edges[1]))
+    for one in waiting:
+        one.result()
+
+
+# ------------------------------------------------------------------------------------------------ the first compiling
+class _Progress(events.Listener):  # type: ignore[misc]
+    """A line on a terminal while kernels are compiled, which happens once on a machine."""
+
+    def __init__(self) -> None:
+        self.depth, self.count, self.begin, self.seconds = 0, 0, 0.0, 0.0
+
+    def on_start(self, event: Any) -> None:
+        if self.depth == 0:
+            self.begin = time.perf_counter()
+        self.depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self.depth -= 1
+        function = event.data["dispatcher"].py_func
+        if self.depth or not function.__module__.startswith("vlmgym"):
+            return
+        self.count, self.seconds = self.count + 1, self.seconds + time.perf_counter() - self.begin
+        if sys.stderr.isatty():
+            text = f"compiling vlmgym (once on a machine): {self.count} kernels, {self.seconds:.1f} s"
+            sys.stderr.write(f"\r{text}")
+            sys.stderr.flush()
+
+
+progress = _Progress()
+events.register("numba:compile", progress)
