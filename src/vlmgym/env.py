@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from typing import Any
 
 import gymnasium as gym
@@ -15,9 +19,10 @@ from numpy.typing import NDArray
 
 from vlmgym import prompt
 from vlmgym.core import NO_ACTION, ConfigError, Game, Level, Outcome, State
-from vlmgym.games import get_game
+from vlmgym.games import GAMES, get_game
+from vlmgym.kernels import usable_cores
 from vlmgym.looks import Look, get_look
-from vlmgym.render import frame_size, render
+from vlmgym.render import Frames, frame_size, render
 
 ACTIONS = ("discrete", "text")
 TEXT_LIMIT = 16_384
@@ -182,7 +187,12 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
     """A batch of games as one State: no loop over environments.
 
     A game that ends is reset by the *next* step, whose action for it is ignored (``AutoresetMode.NEXT_STEP``); ``info`` then
-    has ``played`` False in this row. Arguments as for :class:`GameEnv`, and ``num_envs``.
+    has ``played`` False in this row. Arguments as for :class:`GameEnv`, and:
+
+    Args:
+        num_envs: number of games.
+        copy: observations are new arrays. False: they are read-only views of one kept buffer, overwritten by the next call, in
+            which only the cells that changed are drawn, which is far faster.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -196,6 +206,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         action: str = "discrete",
         mode: str = "strict",
         render_mode: str | None = None,
+        copy: bool = True,
         **fields: Any,
     ) -> None:
         if num_envs < 1:
@@ -205,6 +216,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         self.single_observation_space, self.single_action_space = self.table.observation_space, self.table.action_space
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
+        self._frames = None if copy else Frames(self.table.game, self.table.level, self.table.look, num_envs)
         self._state: State | None = None
 
     @property
@@ -259,11 +271,11 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         return self._observe(), np.where(over, 0.0, reward), after.terminated.copy(), after.truncated, self._info(~over, outcome)
 
     def _observe(self) -> NDArray[np.uint8]:
-        return render(self.table.game, self.state, self.table.look)
+        return self._frames.draw(self.state) if self._frames else render(self.table.game, self.state, self.table.look)
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
         """The pictures, one a row."""
-        return tuple(self._observe()) if self.render_mode == "rgb_array" else None
+        return tuple(render(self.table.game, self.state, self.table.look)) if self.render_mode == "rgb_array" else None
 
     def _info(self, played: NDArray[np.bool_], outcome: Outcome | None = None) -> dict[str, Any]:
         info = self.table.info(self.state, outcome)
@@ -292,6 +304,44 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
     def fork(self, n: int) -> GameVectorEnv:
         """A vector environment of ``num_envs * n`` rows, each row of this one ``n`` times in a row, luck included."""
         table = self.table
-        twin = GameVectorEnv(table.game, self.num_envs * n, table.level, table.look, table.action, table.mode, self.render_mode)
+        count, copy = self.num_envs * n, self._frames is None
+        twin = GameVectorEnv(table.game, count, table.level, table.look, table.action, table.mode, self.render_mode, copy)
         twin._state = self.state.repeat(n)
         return twin
+
+
+def _compile(name: str) -> None:
+    """Run everything that is compiled for one game, on a few rows."""
+    game = get_game(name)
+    for look in ("tiny", "clean:noise=0.1"):
+        level = game.level("tiny", max_steps=0, restart=True)
+        envs = GameVectorEnv(game, 2, level, look, copy=False)
+        envs.reset(seed=0)
+        for _ in range(2):
+            envs.step(game.draw_legal(envs.state))
+    state = envs.state
+    action = int(game.draw_legal(state)[0])
+    game.branch(state, np.full((2, 1), action))
+    game.oracle(state)
+    game.explain(state, 0, action)
+    game.candidates(state, 0)
+    game.works(level, game.scene(state).symbols, np.full(2, action))
+
+
+def compile_all(processes: int = 0, progress: Callable[[int, int], None] | None = None) -> float:
+    """Compile all kernels of all games, once on a machine; they are compiled one by one at their first use otherwise.
+
+    Args:
+        processes: workers side by side; 0 = one for each usable core.
+        progress: called with the games done and their number.
+
+    Returns:
+        Seconds.
+    """
+    begin, names = time.perf_counter(), sorted(GAMES, key=lambda name: name != "Minesweeper")  # the longest first
+    with ProcessPoolExecutor(min(processes or usable_cores(), len(names)), mp_context=get_context("spawn")) as pool:
+        for done, future in enumerate(as_completed([pool.submit(_compile, name) for name in names]), 1):
+            future.result()
+            if progress:
+                progress(done, len(names))
+    return time.perf_counter() - begin
