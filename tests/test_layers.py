@@ -23,7 +23,7 @@ LAYERS = [
         "games",
         "stats",
     ],
-    ["looks", "photos", "drawing", "render", "prompt"],
+    ["looks", "photos", "drawing", "render", "pixels", "prompt"],
     ["reward", "trace", "env", "outside"],
     ["players", "players.base", "players.teacher", "players.simple", "players.local"],
     ["rollout", "tasks", "testing", "baselines", "curriculum"],

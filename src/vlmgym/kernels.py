@@ -21,6 +21,7 @@ from llvmlite import ir
 from numba import config, njit, types
 from numba.core import cgutils
 from numba.core import event as events
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 
@@ -41,14 +42,16 @@ kernel = njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True
 
 @intrinsic
 def move(context, target, at, source, start, count):  # type: ignore[no-untyped-def]
-    """``target[at : at + count] = source[start : start + count]`` for flat uint8 arrays, without a check of the bounds."""
+    """``target[at : at + count] = source[start : start + count]`` for flat arrays of one type, without a check of the bounds."""
+    if target.dtype != source.dtype:
+        raise TypingError(f"move from {source.dtype} to {target.dtype}")
 
     def build(context, builder, signature, values):  # type: ignore[no-untyped-def]
         def address(k):  # type: ignore[no-untyped-def]
             array = context.make_array(signature.args[k])(context, builder, values[k])
             return builder.gep(array.data, [values[k + 1]])
 
-        cgutils.raw_memcpy(builder, address(0), address(2), values[4], 1)
+        cgutils.raw_memcpy(builder, address(0), address(2), values[4], target.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(target, types.intp, source, types.intp, types.intp), build

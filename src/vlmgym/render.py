@@ -379,6 +379,31 @@ def render(game: Game, state: State, look: str | Look = "clean", out: NDArray[np
     return out
 
 
+class Board(NamedTuple):
+    """What the pictures of a batch consist of, where cells alone make them: for writers that bypass frames."""
+
+    ids: NDArray[np.int32]  # (B, rows, cols) index into cells
+    cells: NDArray[np.uint8]  # (cells, pitch, pitch * 3)
+    drawn: NDArray[np.bool_]  # (cells,) those that have been drawn so far, those of ids among them
+    canvas: NDArray[np.uint8]  # (H, W * 3) all that is not a cell
+    top: int  # of the grid of cells, in pixels
+    left: int
+
+
+def board_of(game: Game, state: State, look: str | Look) -> Board | None:
+    """The cells of a batch; None for finished pictures and for looks with noise or a score strip.
+
+    Raises:
+        ConfigError, StateError: as :func:`render`.
+    """
+    look, scene = get_look(look), game.scene(state)
+    easel, ids, _ = _set_up(game, state, look, scene)
+    if easel is None or look.noise or look.score:
+        return None
+    atlas, (height, width, top, left, *_) = easel.atlas, easel.layout
+    return Board(ids, atlas.cells, atlas.drawn, easel.canvas.reshape(height, 3 * width), top, left)
+
+
 class Frames:
     """Pictures of a batch in one kept buffer: after the first, only cells that changed are drawn, to the same bytes.
 

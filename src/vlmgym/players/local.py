@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from PIL import Image
+
 from vlmgym import prompt
 from vlmgym.core import Game, State
 from vlmgym.looks import Look, get_look
+from vlmgym.pixels import Pixels, quicken
 from vlmgym.players.base import Player
-from vlmgym.render import pictures
+from vlmgym.render import frame_size, pictures
 
 
 class LocalPlayer(Player):
@@ -46,6 +49,8 @@ class LocalPlayer(Player):
         self.look, self.style, self.banned = get_look(look), style, list(banned)
         self.max_new_tokens, self.temperature, self.batch = max_new_tokens, temperature, batch
         self.seed = seed
+        self.pixels: Pixels | None = getattr(getattr(quicken(processor), "image_processor", None), "pixels", None)
+        self._texts: dict[Any, tuple[str, dict[str, Any] | None]] = {}
         self._calls = 0
 
     def reply(self, game: Game, state: State) -> list[str]:
@@ -55,11 +60,6 @@ class LocalPlayer(Player):
         was_training = self.model.training
         self.model.eval()
         out: list[str] = []
-        text = self.processor.apply_chat_template(
-            prompt.messages(prompt.prompt_text(game, state.level, self.style)),
-            add_generation_prompt=True,
-            tokenize=False,
-        )
         options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "do_sample": self.temperature > 0}
         if self.temperature > 0:
             options |= {"temperature": self.temperature, "top_k": 0, "top_p": 1.0}
@@ -69,13 +69,32 @@ class LocalPlayer(Player):
             torch.manual_seed(self.seed * 1_000_003 + self._calls)
             for start in range(0, len(state), self.batch):
                 part = state[start : start + self.batch]
-                frames = pictures(game, part, self.look)
-                inputs = self.processor(text=[text] * len(frames), images=frames, return_tensors="pt", padding=True)
-                inputs = inputs.to(self.model.device)
+                inputs = self._inputs(game, part).to(self.model.device)
                 tokens = self.model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
                 out += self.processor.batch_decode(tokens, skip_special_tokens=True)
                 if self.on_answers:
-                    self.on_answers(len(frames))
+                    self.on_answers(len(part))
         self._calls += 1
         self.model.train(was_training)
         return out
+
+    def _inputs(self, game: Game, state: State) -> Any:
+        """Model inputs of a batch: the text, which is the same for all, is read once; pictures are drawn into the inputs."""
+        import torch
+        from transformers import BatchFeature
+
+        key = game.name, state.level
+        if key not in self._texts:
+            ask = prompt.messages(prompt.prompt_text(game, state.level, self.style))
+            self._texts[key] = self.processor.apply_chat_template(ask, add_generation_prompt=True, tokenize=False), None
+        text, row = self._texts[key]
+        height, width = frame_size(game, state.level, self.look)
+        if not (self.pixels and self.pixels.exact(height, width)):
+            frames = pictures(game, state, self.look)
+            return self.processor(text=[text] * len(frames), images=frames, return_tensors="pt", padding=True)
+        if row is None:
+            blank = Image.new("RGB", (width, height))
+            row = dict(self.processor(text=[text], images=[blank], return_tensors="pt", padding=True))
+            self._texts[key] = text, row
+        drawn = {name: torch.from_numpy(value) for name, value in self.pixels.boards(game, state, self.look).items()}
+        return BatchFeature({k: v.repeat_interleave(len(state), 0) for k, v in row.items() if k not in drawn} | drawn)

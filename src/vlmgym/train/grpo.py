@@ -15,6 +15,7 @@ import numpy as np
 
 from vlmgym.core import ConfigError, concat, draw_unit, need, setting
 from vlmgym.games import read_state_text
+from vlmgym.pixels import quicken
 from vlmgym.reward import Fault, Judgement, Weights, judge
 from vlmgym.tasks import Task
 from vlmgym.train.data import rows
@@ -194,7 +195,7 @@ def run_grpo(
     )
     trainer = GRPOTrainer(
         model=model,
-        processing_class=processor,
+        processing_class=quicken(processor),
         reward_funcs=functions,
         args=config,
         train_dataset=IterableDataset.from_generator(state_rows, gen_kwargs={"tasks": tuple(tasks), "seed": settings.seed}),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import need, setting
+from vlmgym.pixels import quicken
 from vlmgym.train.model import TRAINING, Compute, Optimisation, run_trainer
 
 
@@ -67,6 +68,8 @@ def run_sft(
         max_length=None,  # any limit may cut the answer away without a word
         **settings.arguments(out, compute),
     )
-    trainer = SFTTrainer(model=model, args=config, train_dataset=dataset, processing_class=processor, callbacks=list(callbacks))
+    trainer = SFTTrainer(
+        model=model, args=config, train_dataset=dataset, processing_class=quicken(processor), callbacks=list(callbacks)
+    )
     run_trainer(trainer, out)
     return trainer
