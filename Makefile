@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
 
 # torchvision lies apart, for the tests of architectures whose processors need it: PyPI's wheel breaks imports beside a CPU torch.
-.PHONY: setup test lint demo browser docs clean
+.PHONY: setup test lint demo bench browser docs clean
 
 setup: $(DONE)
 
@@ -32,6 +32,9 @@ test: lint browser
 
 docs: setup
 	$(BIN)/vlmgym gallery --out docs/games
+
+bench: setup
+	$(BIN)/vlmgym bench --out runs/bench
 
 demo: setup
 	$(BIN)/vlmgym demo --out runs/demo

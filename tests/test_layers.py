@@ -27,8 +27,8 @@ LAYERS = [
     ["reward", "trace", "env", "outside"],
     ["players", "players.base", "players.teacher", "players.simple", "players.local"],
     ["rollout", "tasks", "testing", "baselines", "curriculum"],
-    ["evaluate", "train", "train.model", "train.data", "train.sft", "train.grpo", "train.recipe", "train.tiny"],
-    ["report", "demo", "gallery", "webplay"],
+    ["evaluate", "train", "train.model", "train.data", "train.sft", "train.grpo", "train.profile", "train.recipe", "train.tiny"],
+    ["report", "demo", "gallery", "webplay", "plain", "bench"],
     ["cli"],
 ]
 ORDER = {name: (rank, place) for rank, layer in enumerate(LAYERS) for place, name in enumerate(layer)}

@@ -146,6 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     ten.add_argument("--out", type=Path, default=None, help="file to write; by default the one in the package")
     ten.add_argument("--scratch", type=Path, default=Path("runs/baselines.jsonl"), help="finished pieces, to go on from")
     ten.add_argument("--processes", type=int, default=0, help="0 = one a core")
+
+    eleven = commands.add_parser("bench", help="speed as ratios: against plain Python objects, and against memory copies")
+    eleven.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of bench.json, bench.txt and bench.png")
+    eleven.add_argument("--only", action="append", default=[], metavar="ROW", help="rows whose name begins so (may be repeated)")
+    eleven.add_argument("--repetitions", type=int, default=5)
+    eleven.add_argument("--quick", action="store_true", help="tries the path, measures nothing")
     return parser
 
 
@@ -270,6 +276,13 @@ def _baselines(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{target}\n")
 
 
+def _bench(options: argparse.Namespace) -> None:
+    from vlmgym.bench import run
+
+    run(options.out, options.only, options.repetitions, options.quick)
+    sys.stdout.write((options.out / "bench.txt").read_text(encoding="utf-8"))
+
+
 def _play(options: argparse.Namespace) -> None:
     import webbrowser
 
@@ -286,6 +299,7 @@ _COMMANDS = {
     "gallery": _gallery,
     "photos": _photos,
     "baselines": _baselines,
+    "bench": _bench,
     "eval": _eval,
     "train": _train,
     "demo": _demo,

@@ -1,7 +1,7 @@
 """The main job on two CPU cores: evaluate, train G0 and G1, evaluate again, compare, report. Every stage can be stopped.
 
 The two training branches run side by side as two processes of one thread each; on two cores that is about one and a half
-times as fast as one after the other with two threads.
+times as fast as one after the other with two threads. What can be evaluated while the longer one goes on is evaluated then.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from tqdm import tqdm
 import vlmgym
 from vlmgym.core import VlmGymError, need
 from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.kernels import usable_cores
 from vlmgym.players.base import Player
 from vlmgym.players.simple import Oracle, Random
 from vlmgym.players.teacher import Teacher
@@ -79,18 +81,30 @@ def _run_stages(out: Path, quick: bool) -> int:
     tasks, states = g0.tasks, 8 if quick else STATES
     how = Evaluation(episodes=states, turns=1, start="walk")
 
-    _say(1, 5, f"evaluate random, oracle, teacher and base on {states} held-out states of each game")
+    def evaluate_model(name: str, model: str | Path, threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        _evaluate(out, tasks, how, name, _local(str(model), name, g0))
+
+    _say(1, 5, f"evaluate random, oracle and teacher on {states} held-out states of each game")
     for player in (Random(), Oracle(), Teacher(g1.cold_start.teacher_error)):
         _evaluate(out, tasks, how, player.name, lambda _, p=player: p)  # type: ignore[misc]
-    _evaluate(out, tasks, how, "base", _local("tiny", "base", g0))
 
     _say(2, 5, "train G0 (GRPO), and at the same time")
     _say(3, 5, "the cold start on the teacher's answers (SFT), then G1 (the same GRPO)")
-    _train({"g0": g0, "g1": g1}, out)
-
-    _say(4, 5, "evaluate G0, cold start and G1 on the same states")
-    for name, folder in (("g0", "g0/final"), ("cold", "g1/cold"), ("g1", "g1/final")):
-        _evaluate(out, tasks, how, name, _local(str((out / folder).resolve()), name, g0))
+    half = max(1, usable_cores() // 2)
+    sys.stderr.write(f"threads: 1 for each training run, {half} for evaluations beside them, {usable_cores()} afterwards\n")
+    with _Training({"g0": g0, "g1": g1}, out) as training:
+        training.wait("g0")
+        _say(4, 5, "evaluate base, G0, cold start and G1 on the same states (G1 is still being trained)")
+        evaluate_model("base", "tiny", half)
+        evaluate_model("g0", (out / "g0/final").resolve(), half)
+        if (out / "g1/cold/config.json").exists():
+            evaluate_model("cold", (out / "g1/cold").resolve(), half)
+        training.wait("g1")
+    for name, folder in (("cold", "g1/cold"), ("g1", "g1/final")):
+        evaluate_model(name, (out / folder).resolve(), usable_cores())
 
     _say(5, 5, "write the report")
     meta = _meta(g0, g1, how, _seconds(out / "seconds.json") + time.time() - begin)
@@ -129,39 +143,64 @@ def _evaluate(out: Path, tasks: tuple[Task, ...], how: Evaluation, name: str, ma
             evaluate(make(task), task, how, folder)
 
 
-def _train(recipes: dict[str, Recipe], out: Path) -> None:
-    """Run unfinished training runs side by side, with one bar each, fed by their ``metrics.jsonl``."""
-    running: dict[str, subprocess.Popen[bytes]] = {}
-    bars: dict[str, Any] = {}
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    for position, (name, recipe) in enumerate(recipes.items()):
-        if (out / name / "final" / "config.json").exists():
-            continue
-        spec = out / f"{name}.yaml"
-        spec.write_text(json.dumps(recipe.to_dict(), indent=1), encoding="utf-8")  # JSON is YAML
-        call = [sys.executable, "-m", "vlmgym.cli", "train", str(spec), "--out", str(out / name)]
-        with (out / f"{name}.log").open("ab") as log:
-            running[name] = subprocess.Popen(call, stdout=log, stderr=log, env=environment)
-        total = recipe.grpo.steps if recipe.grpo else 0
-        if recipe.cold_start:
-            total += recipe.sft.total_steps(recipe.cold_start.states * len(recipe.tasks))
-        bars[name] = tqdm(total=total, desc=name, unit="step", position=position, file=sys.stderr, smoothing=0.1)
-    try:
-        while running:
-            time.sleep(1)
-            for name, process in list(running.items()):
-                _refresh(bars[name], out / name / "metrics.jsonl")
-                if process.poll() is not None:
-                    del running[name]
-                    if process.returncode:
-                        raise StageError(f"training {name} failed with status {process.returncode}: see {out / name}.log")
-    finally:
-        for process in running.values():
+class _Training:
+    """Unfinished training runs side by side, each a process with a bar that is fed by its ``metrics.jsonl``."""
+
+    def __init__(self, recipes: dict[str, Recipe], out: Path) -> None:
+        self.out = out
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.bars: dict[str, Any] = {}
+        self.ended = threading.Event()
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        for position, (name, recipe) in enumerate(recipes.items()):
+            if (out / name / "final" / "config.json").exists():
+                continue
+            spec = out / f"{name}.yaml"
+            spec.write_text(json.dumps(recipe.to_dict(), indent=1), encoding="utf-8")  # JSON is YAML
+            call = [sys.executable, "-m", "vlmgym.cli", "train", str(spec), "--out", str(out / name)]
+            with (out / f"{name}.log").open("ab") as log:
+                self.running[name] = subprocess.Popen(call, stdout=log, stderr=log, env=environment)
+            total = recipe.grpo.steps if recipe.grpo else 0
+            if recipe.cold_start:
+                total += recipe.sft.total_steps(recipe.cold_start.states * len(recipe.tasks))
+            self.bars[name] = tqdm(total=total, desc=name, unit="step", position=position, file=sys.stderr, smoothing=0.1)
+        self.watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> _Training:
+        self.watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self.watcher.join()
+        for process in self.running.values():
             process.terminate()
-        for process in running.values():
+        for process in self.running.values():
             process.wait()
-        for bar in bars.values():
+        for bar in self.bars.values():
             bar.close()
+
+    def _watch(self) -> None:
+        while not self.ended.wait(1):
+            for name, bar in self.bars.items():
+                _refresh(bar, self.out / name / "metrics.jsonl")
+
+    def wait(self, name: str) -> None:
+        """Return when a run has ended (at once if it had been before).
+
+        Raises:
+            StageError: this run, or another one meanwhile, has failed.
+        """
+        while name in self.running:
+            for other, process in list(self.running.items()):
+                if process.poll():
+                    raise StageError(f"training {other} failed with status {process.returncode}: see {self.out / other}.log")
+            if self.running[name].poll() is not None:
+                del self.running[name]
+            else:
+                time.sleep(0.5)
+        if name in self.bars:
+            _refresh(self.bars[name], self.out / name / "metrics.jsonl")
 
 
 def _refresh(bar: Any, path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.resources
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, Settings, need, setting
+from vlmgym.kernels import set_threads, usable_cores
 
 TRAINING = ("torch", "transformers", "trl", "accelerate", "datasets", "tensorboard", "filelock")
 """The packages of the extra ``train``."""
@@ -83,11 +85,16 @@ class Compute(Settings):
     gradient_checkpointing: bool = setting(False, "recompute activations to save memory")
 
     def arguments(self) -> dict[str, Any]:
-        """The training arguments that these settings stand for; also sets the thread count."""
+        """The training arguments that these settings stand for; also sets the threads of torch, and as many for pictures.
+
+        The two never compute at the same time, so they may have the same cores.
+        """
         import torch
 
         if self.threads:
             torch.set_num_threads(self.threads)
+        set_threads(torch.get_num_threads())
+        sys.stderr.write(f"threads: {torch.get_num_threads()} of torch, as many for pictures, {usable_cores()} cores\n")
         use_cpu = self.device == "cpu" or not torch.cuda.is_available()
         return {
             "use_cpu": use_cpu,
