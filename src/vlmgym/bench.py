@@ -41,27 +41,22 @@ from vlmgym.render import Frames, pictures, render
 from vlmgym.rollout import walk
 from vlmgym.trace import revision
 
-BATCH = 128
+BATCH, MANY = 128, 1024
 PAPER = {"2048": ("paper", 100), "ShisenSho": ("paper12", 250), "ShisenShoPhotos": ("normal", 250), "Swap": ("paper", 0)}
 """The games of the paper: the level that stands for it, and the moves of its random walk (photographs: the bundled digits)."""
 LEVELS = {name: level for name, (level, _) in PAPER.items()} | {"Minesweeper": "normal:guess_free=false"}
-SIZES = tuple(4**k for k in range(9))  # 1 to 65,536
-SIDES = (4, 6, 8, 12, 16)
-GRPO_STATES = 64
-"""Answers that a step of the bundled recipe judges, each on its state."""
+SIZES, SIDES = tuple(4**k for k in range(9)), (4, 6, 8, 12, 16)
+ANSWERS = 64
+"""Answers that a step of the bundled GRPO recipe judges, each on its state."""
+
+Rates = Mapping[str, float]
+"""Units a second of all that a row times."""
 
 
 # ------------------------------------------------------------------------------------------------- what a row consists of
 @dataclass(frozen=True)
 class Run:
-    """Something to time.
-
-    Attributes:
-        call: does ``units`` of work.
-        units: of work.
-        before: runs before each call, and is not timed.
-        threads: for the library's own loops.
-    """
+    """Something to time: a call that does some units of work, what comes before each call untimed, and the kernels' threads."""
 
     call: Callable[[], object]
     units: float = BATCH
@@ -74,26 +69,26 @@ class Goal:
     """What a row should reach: a value made from the rates of one repetition, at least or at most so much."""
 
     text: str
-    value: Callable[[Mapping[str, float]], float]
+    value: Callable[[Rates], float]
     least: float = -math.inf
     most: float = math.inf
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; ``build`` gives what is timed, with ``ours`` among it."""
+    """One line of the table: ``build`` gives what is timed, ``ours`` among it; ``once``: one time only, as it takes long."""
 
     name: str
     unit: str
     build: Callable[[], dict[str, Run]]
     goal: Goal | None = None
+    note: Callable[[Rates], str] = lambda rates: ""
     once: bool = False
-    """Timed a single time: it takes long."""
 
 
 @dataclass
 class Result:
-    """The rates of a row, units a second, for each repetition; or why there are none."""
+    """The rates of a row, units a second, by repetition; or in the note why there are none."""
 
     name: str
     unit: str
@@ -103,56 +98,57 @@ class Result:
     met: bool | None = None
     note: str = ""
 
+    def medians(self) -> dict[str, float]:
+        """The median of each rate."""
+        return {label: median(values) for label, values in self.rates.items()}
+
     def ratio(self, other: str) -> float | None:
-        """Our rate over another one: the median over repetitions."""
-        if other not in self.rates:
-            return None
-        return median(a / b for a, b in zip(self.rates["ours"], self.rates[other], strict=True))
+        """Our rate over another one."""
+        pairs = zip(self.rates["ours"], self.rates[other], strict=True) if other in self.rates else ()
+        return median(found) if (found := [ours / theirs for ours, theirs in pairs]) else None
 
 
-def over(other: str, least: float, text: str) -> Goal:
-    """At least so many times another rate."""
+def _over(other: str, least: float, text: str) -> Goal:
     return Goal(text, lambda r: r["ours"] / r[other], least)
 
 
-def rate(least: float) -> Goal:
-    """At least so many units a second."""
+def _rate(least: float) -> Goal:
     return Goal(f"{least:,.0f}/s", lambda r: r["ours"], least)
 
 
-def seconds(most: float) -> Goal:
-    """At most so many seconds a unit."""
-    return Goal(f"under {most:g} s", lambda r: 1 / r["ours"], most=most)
+def _within(seconds: float) -> Goal:
+    return Goal(f"under {seconds:g} s", lambda r: 1 / r["ours"], most=seconds)
 
 
-def flat(other: str = "") -> Goal:
-    """Rows of a batch cost no more than at 64, however many there are; with ``other``, by the measure of that rate."""
+def _flat(other: str = "") -> Goal:
+    """A row of a batch costs no more than at 64, however many there are; or no more copies of its bytes."""
 
-    def value(rates: Mapping[str, float]) -> float:
-        sizes = [int(label) for label in rates if label.isdigit() and int(label) >= 64]
-        cost = {n: (rates[f"{other} {n}"] if other else 1.0) / rates[str(n)] for n in sizes}
-        return max(cost.values()) / cost[64]
+    def value(rates: Rates) -> float:
+        cost = {n: rates.get(f"{other} {n}", 1.0) / rates[n] for n in rates if n.isdigit() and int(n) >= 64}
+        return max(cost.values()) / cost["64"]
 
-    return Goal("cost at most 1.25 x that at 64" + (f" (of a {other})" if other else ""), value, most=1.25)
+    return Goal("at most 1.25 x the cost at 64" + (" in copies" if other else ""), value, most=1.25)
 
 
-# --------------------------------------------------------------------------------------------------------- what is timed
+# ---------------------------------------------------------------------------------------------------------- what is timed
 @cache
 def _start(name: str, count: int = BATCH, **fields: Any) -> tuple[Game, State]:
     """Games a few legal moves after the start, without a turn limit, that go on with a fresh deal when they end."""
     game = get_game(name)
     level = game.level(LEVELS.get(name, "normal"), max_steps=0, restart=True, **fields)
-    few = walk(game, level, seeds_for("test", name, "bench", min(count, 1024)), 4, legal=True)
-    state = few.repeat(-(-count // len(few)))[:count]
-    return game, state.with_new_luck(np.arange(count))
+    few = walk(game, level, seeds_for("test", name, "bench", min(count, MANY)), 4, legal=True)
+    return game, few.repeat(-(-count // len(few)))[:count].with_new_luck(np.arange(count))
 
 
-def _objects(game: Game, state: State, count: int = 4) -> list[plain.Plain]:
-    return [plain.make(game, state, row) for row in range(min(count, len(state)))]
+def _objects(game: Game, state: State) -> list[plain.Plain]:
+    return [plain.make(game, state, row) for row in range(4)]
 
 
-def _copy(shape: Sequence[int], dtype: Any = np.uint8, threads: int = 1) -> Run:
-    """A plain copy of an array, from one as large."""
+def _room(game: Game, state: State, look: str) -> NDArray[np.uint8]:
+    return np.full_like(render(game, state, look), 1)
+
+
+def _copy(shape: Sequence[int], threads: int = 1, dtype: Any = np.uint8) -> Run:
     source, target = np.full(shape, 1, dtype), np.full(shape, 2, dtype)
 
     def work(part: slice) -> None:
@@ -161,16 +157,12 @@ def _copy(shape: Sequence[int], dtype: Any = np.uint8, threads: int = 1) -> Run:
     return Run(lambda: spread(work, len(source), source.nbytes), shape[0], threads=threads)
 
 
-def _room(game: Game, state: State, look: str) -> NDArray[np.uint8]:
-    return np.full_like(render(game, state, look), 1)
-
-
 def _observe(name: str, threads: int = 1, changed: bool = False) -> dict[str, Run]:
     """Step, picture of 640x840 and text; legal moves, which are chosen before."""
     game, state = _start(name)
     frames, room = Frames(game, state.level, "paper", BATCH), _room(game, state, "paper")
-    ones: list[Any] = []
     now: list[Any] = [state, None]  # the games, and the moves chosen for them
+    ones: list[Any] = []
 
     def choose() -> None:
         now[1] = game.draw_legal(now[0])
@@ -193,46 +185,39 @@ def _observe(name: str, threads: int = 1, changed: bool = False) -> dict[str, Ru
             one.frame(640, 840)
             one.text()
 
-    runs = {"ours": Run(play, BATCH, choose, threads), "limit": _copy(room.shape, threads=threads)}
-    return runs | ({"one": Run(play, BATCH, choose)} if threads > 1 else {"plain": Run(play_plain, 4, choose_plain)})
+    runs = {"ours": Run(play, BATCH, choose, threads), "limit": _copy(room.shape, threads)}
+    if threads > 1:
+        return {**runs, "one": Run(play, BATCH, choose), "one copy": _copy(room.shape)}
+    return {**runs, "plain": Run(play_plain, 4, choose_plain)}
 
 
 def _pictures(name: str, side: int) -> dict[str, Run]:
     game, state = _start(name)
     look = f"clean:width={side},height={side}"
     room, ones = _room(game, state, look), _objects(game, state)
-    return {
-        "ours": Run(lambda: render(game, state, look, room)),
-        "plain": Run(lambda: [one.frame(side, side) for one in ones], len(ones)),
-        "limit": _copy(room.shape),
-    }
+    whole = Run(lambda: render(game, state, look, room))
+    return {"ours": whole, "plain": Run(lambda: [one.frame(side, side) for one in ones], 4), "limit": _copy(room.shape)}
 
 
 def _changed(name: str) -> dict[str, Run]:
     """Pictures of boards of which one tile in twenty is another one than before."""
     game, state = _start(name)
     frames, room = Frames(game, state.level, "paper", BATCH), _room(game, state, "paper")
-    flat_board = state.board.reshape(-1).copy()
-    rng = np.random.default_rng(0)
-    some = rng.choice(flat_board.size, flat_board.size // 20, replace=False)
-    kinds = np.unique(flat_board[flat_board > 0])
-    flat_board[some] = kinds[(np.searchsorted(kinds, flat_board[some]) + 1) % len(kinds)]
-    both = [state, state.with_arrays({"board": flat_board.reshape(state.board.shape)})]
+    cells = state.board.reshape(-1).copy()
+    some, kinds = np.random.default_rng(0).choice(cells.size, cells.size // 20, replace=False), np.unique(cells[cells > 0])
+    cells[some] = kinds[(np.searchsorted(kinds, cells[some]) + 1) % len(kinds)]
+    both = [state, state.with_arrays({"board": cells.reshape(state.board.shape)})]
     for one in (*both, *both):
         if not np.array_equal(frames.draw(one), render(game, one, "paper", room)):
             raise VlmGymError(f"{name}: a picture of which only some cells were drawn differs from a whole one")
-
-    def turn() -> None:
-        both.reverse()
-
-    full = Run(lambda: render(game, both[0], "paper", room), BATCH, turn)
-    return {"ours": Run(lambda: frames.draw(both[0]), BATCH, turn), "full": full}
+    whole = Run(lambda: render(game, both[0], "paper", room), BATCH, both.reverse)
+    return {"ours": Run(lambda: frames.draw(both[0]), BATCH, both.reverse), "whole": whole}
 
 
-def _moves(name: str, count: int = 1024, **fields: Any) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Legal random play of a whole batch, and of four plain objects."""
+def _rules(name: str, count: int = MANY, **fields: Any) -> dict[str, Run]:
+    """Legal random play, with what appears, ends and begins anew."""
     game, state = _start(name, count, **fields)
-    now, ones = [state], _objects(game, state)
+    now, ones = [state], _objects(game, state) if count == MANY else []
 
     def play() -> None:
         now[0], _ = game.step(now[0], game.draw_legal(now[0]))
@@ -243,20 +228,15 @@ def _moves(name: str, count: int = 1024, **fields: Any) -> tuple[Callable[[], No
             if one.step(legal[one.rng.integers(len(legal))])[1]:
                 one.reset()
 
-    return play, play_plain
-
-
-def _rules(name: str) -> dict[str, Run]:
-    play, play_plain = _moves(name)
-    return {"ours": Run(play, 1024), "plain": Run(play_plain, 4)}
+    return {"ours": Run(play, count), "plain": Run(play_plain, 4)}
 
 
 def _round(name: str) -> dict[str, Run]:
     """What the paper collects for one training step: random walks, pictures and texts, five answers to each state scored."""
-    game, (level_name, steps) = get_game(name), PAPER[name]
-    level, rng = game.level(level_name), np.random.default_rng(0)
-    room, count, seeds = _room(*_start(name), "paper"), game.n_actions(level), [seeds_for("train", name, "bench", BATCH)]
-    answers = rng.integers(0, count, (BATCH, 5))
+    game, (level_name, steps), rng = get_game(name), PAPER[name], np.random.default_rng(0)
+    level, room, seeds = game.level(level_name), _room(*_start(name), "paper"), [seeds_for("train", name, "bench", BATCH)]
+    actions = game.n_actions(level)
+    answers = rng.integers(0, actions, (BATCH, 5))
 
     def shuffle() -> None:
         seeds[0] = seeds_for("train", name, "bench", BATCH, int(rng.integers(1 << 30)))
@@ -271,7 +251,7 @@ def _round(name: str) -> dict[str, Run]:
         one = plain.make(game, game.reset(level, seeds[0][:1]))
         one.reset()
         for _ in range(steps):
-            if one.step(int(one.rng.integers(count)))[1]:
+            if one.step(int(one.rng.integers(actions)))[1]:
                 one.reset()
         one.frame(640, 840)
         one.text()
@@ -284,16 +264,14 @@ def _branch(name: str) -> dict[str, Run]:
     game, state = _start(name)
     answers = np.stack([game.draw_legal(state, LEGAL_STREAM + 2 * k) for k in range(5)], axis=1)
     pairs = list(zip(_objects(game, state), answers.tolist(), strict=False))
-    return {
-        "ours": Run(lambda: game.branch(state, answers), 5 * BATCH),
-        "plain": Run(lambda: [one.rewards(actions) for one, actions in pairs], 5 * len(pairs)),
-    }
+    tried = Run(lambda: [one.rewards(actions) for one, actions in pairs], 5 * len(pairs))
+    return {"ours": Run(lambda: game.branch(state, answers), 5 * BATCH), "plain": tried}
 
 
 def _legal(name: str) -> dict[str, Run]:
     game, state = _start(name)
     ones = _objects(game, state)
-    return {"ours": Run(lambda: game.legal(state)), "plain": Run(lambda: [one.legal() for one in ones], len(ones))}
+    return {"ours": Run(lambda: game.legal(state)), "plain": Run(lambda: [one.legal() for one in ones], 4)}
 
 
 def _oracle(name: str) -> dict[str, Run]:
@@ -301,181 +279,130 @@ def _oracle(name: str) -> dict[str, Run]:
     return {"ours": Run(lambda: game.oracle(state))}
 
 
-def _env(name: str) -> dict[str, Run]:
-    """One Gymnasium environment, and a batch of them with a kept buffer."""
-    level = _start(name)[1].level
-    one, many = GameEnv(name, level), GameVectorEnv(name, BATCH, level, copy=False)
-    one.reset(seed=0)
-    many.reset(seed=0)
-    actions: list[Any] = [0, 0]
-
-    def choose(k: int, env: GameEnv | GameVectorEnv) -> None:
-        actions[k] = get_game(name).draw_legal(env.state)
-
-    return {
-        "ours": Run(lambda: one.step(int(actions[0][0])), 1, partial(choose, 0, one)),
-        "batched": Run(lambda: many.step(actions[1]), BATCH, partial(choose, 1, many)),
-    }
-
-
-def _pixels(name: str, boards: bool) -> dict[str, Run]:
-    """Pictures of 448x448 as Qwen2.5-VL takes them, by way of frames or from the boards."""
+def _pixels(boards: bool, name: str = "Swap", count: int = 32) -> dict[str, Run]:
+    """Pictures of 448x448 as Qwen2.5-VL takes them, by way of frames or from the boards; plain: the library's, from pictures."""
     need("train", "transformers", "torch")
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     processor = Qwen2VLImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": 1280 * 28 * 28})
-    game, state = _start(name, 32)
+    game, state = _start(name, count)
     look, pixels = "clean:width=448,height=448", Pixels(processor)
     if not pixels.exact(448, 448):
         raise VlmGymError("this processor does more to a picture of 448x448 than rescale, normalise and order it")
     frames, images = render(game, state, look), pictures(game, state[:8], look)
     values = pixels.frames(frames)["pixel_values"]
-    call = (lambda: pixels.boards(game, state, look, values)) if boards else (lambda: pixels.frames(frames, values))
-    return {
-        "ours": Run(call, 32),
-        "plain": Run(lambda: processor(images, return_tensors="np"), len(images)),
-        "limit": _copy((32, values.size // 32), np.float32),
-    }
+    ours = (lambda: pixels.boards(game, state, look, values)) if boards else (lambda: pixels.frames(frames, values))
+    theirs = Run(lambda: processor(images, return_tensors="np"), 8)
+    return {"ours": Run(ours, count), "plain": theirs, "limit": _copy((count, values.size // count), dtype=np.float32)}
 
 
-def _growth_rules(name: str) -> dict[str, Run]:
-    runs = {str(n): Run(_moves(name, n)[0], n) for n in SIZES}
-    return {"ours": runs[str(SIZES[-1])], **runs}
+def _env(name: str) -> dict[str, Run]:
+    """One Gymnasium environment; batches of them with a kept buffer, and with new arrays."""
+    game, level = get_game(name), _start(name)[1].level
+    envs: list[Any] = [GameEnv(name, level), *(GameVectorEnv(name, BATCH, level, copy=copy) for copy in (False, True))]
+    actions: list[Any] = [0, 0, 0]
+
+    def choose(k: int) -> None:
+        actions[k] = game.draw_legal(envs[k].state)
+
+    for env in envs:
+        env.reset(seed=0)
+    one = Run(lambda: envs[0].step(int(actions[0][0])), 1, partial(choose, 0))
+    kept, new = (Run(lambda k=k: envs[k].step(actions[k]), BATCH, partial(choose, k)) for k in (1, 2))  # type: ignore[misc]
+    return {"ours": one, "batched": kept, "batched anew": new}
 
 
-def _growth_pictures(name: str) -> dict[str, Run]:
-    """Small pictures; up to 4,096 of them."""
+def _growth(name: str, sizes: Sequence[int], look: str = "", sides: bool = False) -> dict[str, Run]:
+    """Batches, or boards, of growing size; with a look, the drawing of pictures alone."""
     runs: dict[str, Run] = {}
-    for n in (size for size in SIZES if size <= 4096):
-        game, state = _start(name, n)
-        room = _room(game, state, "tiny")
-        runs[str(n)] = Run(partial(render, game, state, "tiny", room), n)
-        runs[f"copy {n}"] = _copy(room.shape)
-    return {"ours": runs["4096"], "limit": runs["copy 4096"], **runs}
-
-
-def _growth_boards(name: str, drawn: bool) -> dict[str, Run]:
-    """Boards of 4x4 to 16x16, alone or with pictures of 640x840."""
-    runs: dict[str, Run] = {}
-    for side in SIDES:
-        fields = {"rows": side, "cols": side, **({"colours": 16, "shapes": 12} if name == "ShisenSho" else {})}
-        game, state = _start(name, BATCH, **fields)
-        room = _room(game, state, "paper") if drawn else None
-        call = partial(render, game, state, "paper", room) if drawn else _moves(name, BATCH, **fields)[0]
-        runs[f"{side}x{side}"] = Run(call)
-    return {"ours": runs["16x16"], **runs}
-
-
-def _fresh(folder: str, code: str) -> None:
-    environment = os.environ | {"NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+    for n in sizes:
+        count, fields = (BATCH, {"rows": n, "cols": n}) if sides else (n, {})
+        if look:
+            game, state = _start(name, count, **fields)
+            room = _room(game, state, look)
+            runs[str(n)], runs[f"copy {n}"] = Run(partial(render, game, state, look, room), count), _copy(room.shape)
+        else:
+            fields |= {"colours": 16} if sides and name == "ShisenSho" else {}
+            runs[str(n)] = _rules(name, count, **fields)["ours"]
+    return {"ours": runs[str(sizes[-1])], **runs}
 
 
 def _start_up() -> dict[str, Run]:
-    """A new process: all kernels compiled for the first time, loaded from the cache, and the import alone."""
-    folder = tempfile.mkdtemp(prefix="vlmgym-bench-")
-    compile_all = "from vlmgym.env import compile_all; compile_all()"
-    return {
-        "ours": Run(lambda: _fresh(folder, compile_all), 1, lambda: shutil.rmtree(folder)),
-        "cached": Run(lambda: _fresh(folder, compile_all), 1),
-        "import": Run(lambda: _fresh(folder, "import vlmgym"), 1),
-    }
+    """New processes: all kernels compiled for the first time, all loaded from where they were kept, the import alone."""
+    folder, compiled = tempfile.mkdtemp(prefix="vlmgym-bench-"), "from vlmgym.env import compile_all; compile_all()"
+    environment = os.environ | {"NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
+    def python(code: str) -> None:
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
 
-# ----------------------------------------------------------------------------------------------------------------- rows
-RULES = {"2048": rate(5e6), "ShisenSho": rate(150e3), "Swap": rate(300e3)}
-ROWS = (
-    *(Row(f"observe {g}", "games", partial(_observe, g), over("limit", 0.7, "70 % of a copy")) for g in PAPER),
-    *(Row(f"observe {g}, 2 threads", "games", partial(_observe, g, 2), over("one", 1.8, "1.8 x one thread")) for g in PAPER),
-    *(Row(f"observe {g}, changed cells", "games", partial(_observe, g, 1, True)) for g in PAPER),
-    *(
-        Row(f"pictures {g} {side}", "pictures", partial(_pictures, g, side), over("limit", 0.6, "60 % of a copy"))
-        for side in (336, 448)
-        for g in PAPER
-    ),
-    *(Row(f"changed {g}", "pictures", partial(_changed, g), over("full", 5, "5 x a full redraw")) for g in PAPER),
-    *(Row(f"rules {g}", "steps", partial(_rules, g), RULES.get(g, over("plain", 200, "200 x plain"))) for g in GAMES),
-    *(Row(f"round {g}", "s", partial(_round, g), seconds(0.5)) for g in PAPER),
-    *(Row(f"branch {g}", "answers", partial(_branch, g), over("plain", 1000, "1,000 x plain")) for g in GAMES),
-    Row("pixel_values frames", "pictures", partial(_pixels, "Swap", False), over("plain", 5, "5 x the PIL processor")),
-    Row("pixel_values boards", "pictures", partial(_pixels, "Swap", True), over("plain", 10, "10 x the PIL processor")),
-    *(Row(f"legal {g}", "states", partial(_legal, g)) for g in GAMES),
-    *(Row(f"oracle {g}", "states", partial(_oracle, g)) for g in GAMES),
-    *(
-        Row(
-            f"env.step {g}",
-            "steps",
-            partial(_env, g),
-            Goal("3 x batched + 50 us", lambda r: 1 / r["ours"] / (3 / r["batched"] + 50e-6), most=1),
-        )
-        for g in PAPER
-    ),
-    *(Row(f"growth rules {g}", "steps", partial(_growth_rules, g), flat()) for g in ("2048", "ShisenSho", "Swap")),
-    Row("growth pictures 2048", "pictures", partial(_growth_pictures, "2048"), flat("copy")),
-    *(Row(f"growth boards {g}", "steps", partial(_growth_boards, g, False)) for g in ("2048", "ShisenSho", "Swap")),
-    *(Row(f"growth boards {g}, drawn", "pictures", partial(_growth_boards, g, True)) for g in ("2048", "ShisenSho", "Swap")),
-    Row("start-up", "s", _start_up, seconds(20), once=True),
-)
-
-
-# ------------------------------------------------------------------------------------------------------------ measuring
-def _rate(run: Run, least: float) -> float:
-    """Units a second, over calls that last ``least`` seconds together (or 10 times that with what is not timed)."""
-    set_threads(run.threads)
-    spent, done, stop = 0.0, 0.0, time.perf_counter() + 10 * least
-    while not done or (spent < least and time.perf_counter() < stop):
-        if run.before:
-            run.before()
-        begin = time.perf_counter()
-        run.call()
-        spent += time.perf_counter() - begin
-        done += run.units
-    return done / spent
-
-
-def measure(row: Row, repetitions: int = 5, least: float = 0.1) -> Result:
-    """Time all that a row consists of in turn, ``repetitions`` times, each for at least ``least`` seconds."""
-    result = Result(row.name, row.unit, goal=row.goal.text if row.goal else "")
-    try:
-        runs = row.build()
-    except MissingExtra as error:
-        result.note = str(error)
-        return result
-    result.rates = {label: [] for label in runs}
-    try:
-        for number in range(1 if row.once else repetitions + 1):
-            found = {
-                id(run): _rate(run, least if number or row.once else 0.0) for run in {id(r): r for r in runs.values()}.values()
-            }
-            for label, run in runs.items() if number or row.once else ():  # the first round fills caches
-                result.rates[label].append(found[id(run)])
-    finally:
-        set_threads(0)
-    if row.goal:
-        rounds = [dict(zip(result.rates, one, strict=True)) for one in zip(*result.rates.values(), strict=True)]
-        result.value = median(row.goal.value(one) for one in rounds)
-        result.met = row.goal.least <= result.value <= row.goal.most
-    if row.once:
-        result.note = ", ".join(f"{label} {1 / r[0]:.1f} s" for label, r in result.rates.items() if label != "ours")
-    return result
+    first = Run(lambda: python(compiled), 1, lambda: shutil.rmtree(folder))
+    return {"ours": first, "cached": Run(lambda: python(compiled), 1), "import": Run(lambda: python("import vlmgym"), 1)}
 
 
 @cache
-def _grpo_step() -> float | None:
-    """Seconds of one step of the bundled GRPO recipe with the embedded model; None where its packages are missing."""
+def _grpo_step() -> float:
+    """Seconds of one step of the bundled GRPO recipe with the embedded model."""
     from vlmgym.train.model import TRAINING, load
     from vlmgym.train.profile import profile_grpo
     from vlmgym.train.recipe import read_recipe, recipe_path
 
-    try:
-        need("train", *TRAINING)
-    except MissingExtra:
-        return None
-    recipe = read_recipe(recipe_path("tiny/g0"), ["grpo.steps=3", f"grpo.batch={GRPO_STATES}"])
+    need("train", *TRAINING)
+    recipe = read_recipe(recipe_path("tiny/g0"), ["grpo.steps=3", f"grpo.batch={ANSWERS}"])
     assert recipe.grpo
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as sink, redirect_stdout(sink), redirect_stderr(sink):
-        found = profile_grpo(*load("tiny"), recipe.tasks, Path(folder), recipe.grpo, recipe.reward, recipe.compute)
-    return found["step"]
+        model = load("tiny")
+        return profile_grpo(*model, recipe.tasks, Path(folder), recipe.grpo, recipe.reward, recipe.compute)["step"]
+
+
+def _share(rates: Rates) -> str:
+    try:
+        return f"{ANSWERS / rates['ours'] / _grpo_step():.1e} of a GRPO step of {_grpo_step():.1f} s"
+    except MissingExtra:
+        return ""
+
+
+# ------------------------------------------------------------------------------------------------------------------- rows
+_RULES = {"2048": _rate(5e6), "ShisenSho": _rate(150e3), "Swap": _rate(300e3)}
+_ENV = Goal("3 x batched + 50 us", lambda r: 1 / r["ours"] / (3 / r["batched"] + 50e-6), most=1)
+_GROWING = ("2048", "ShisenSho", "Swap")
+
+
+def _times(rates: Rates) -> str:
+    return f"a copy: {rates['limit'] / rates['one copy']:.2f} x"
+
+
+def _anew(rates: Rates) -> str:
+    return f"batched without kept buffer: {1 / rates['ours'] / (3 / rates['batched anew'] + 50e-6):.2f}"
+
+
+def _others(rates: Rates) -> str:
+    return ", ".join(f"{label} {1 / value:.1f} s" for label, value in rates.items() if label != "ours")
+
+
+ROWS = (
+    *(Row(f"observe {g}", "games", partial(_observe, g), _over("limit", 0.7, "70 % of a copy")) for g in PAPER),
+    *(Row(f"observe {g}, 2 threads", "games", partial(_observe, g, 2), _over("one", 1.8, "1.8 x one"), _times) for g in PAPER),
+    *(Row(f"observe {g}, changed cells", "games", partial(_observe, g, 1, True)) for g in PAPER),
+    *(
+        Row(f"pictures {g} {side}", "pictures", partial(_pictures, g, side), _over("limit", 0.6, "60 % of a copy"))
+        for side in (336, 448)
+        for g in PAPER
+    ),
+    *(Row(f"changed {g}", "pictures", partial(_changed, g), _over("whole", 5, "5 x a full redraw")) for g in PAPER),
+    *(Row(f"rules {g}", "steps", partial(_rules, g), _RULES.get(g, _over("plain", 200, "200 x plain"))) for g in GAMES),
+    *(Row(f"round {g}", "s", partial(_round, g), _within(0.5)) for g in PAPER),
+    *(Row(f"branch {g}", "answers", partial(_branch, g), _over("plain", 1000, "1,000 x plain")) for g in GAMES),
+    Row("pixel_values frames", "pictures", partial(_pixels, False), _over("plain", 5, "5 x the PIL processor")),
+    Row("pixel_values boards", "pictures", partial(_pixels, True), _over("plain", 10, "10 x the PIL processor")),
+    *(Row(f"legal {g}", "states", partial(_legal, g), note=_share) for g in GAMES),
+    *(Row(f"oracle {g}", "states", partial(_oracle, g), note=_share) for g in GAMES),
+    *(Row(f"env.step {g}", "steps", partial(_env, g), _ENV, _anew) for g in PAPER),
+    *(Row(f"growth rules {g}", "steps", partial(_growth, g, SIZES), _flat()) for g in _GROWING),
+    Row("growth pictures 2048", "pictures", partial(_growth, "2048", SIZES[:7], "tiny"), _flat("copy")),
+    *(Row(f"growth boards {g}", "steps", partial(_growth, g, SIDES, "", True)) for g in _GROWING),
+    Row("growth boards 2048, drawn", "pictures", partial(_growth, "2048", SIDES, "paper", True)),
+    Row("start-up", "s", _start_up, _within(20), _others, once=True),
+)
 
 
 def choose(only: Sequence[str] = ()) -> list[Row]:
@@ -487,46 +414,80 @@ def choose(only: Sequence[str] = ()) -> list[Row]:
     for word in only:
         if not any(row.name.startswith(word) for row in ROWS):
             raise ConfigError("bench row", word, "the beginning of: " + ", ".join(row.name for row in ROWS))
-    return [row for row in ROWS if not only or any(row.name.startswith(word) for word in only)]
+    return [row for row in ROWS if not only or row.name.startswith(tuple(only))]
+
+
+# -------------------------------------------------------------------------------------------------------------- measuring
+def _measured(one: Run, least: float) -> float:
+    """Units a second, over calls that take ``least`` seconds together (or 10 times that with what is not timed)."""
+    set_threads(one.threads)
+    spent, done, stop = 0.0, 0.0, time.perf_counter() + 10 * least
+    while not done or (spent < least and time.perf_counter() < stop):
+        if one.before:
+            one.before()
+        begin = time.perf_counter()
+        one.call()
+        spent += time.perf_counter() - begin
+        done += one.units
+    return done / spent
+
+
+def measure(row: Row, repetitions: int = 5, least: float = 0.1) -> Result:
+    """Time all that a row consists of in turn, ``repetitions`` times, each for at least ``least`` seconds."""
+    result, rounds = Result(row.name, row.unit, goal=row.goal.text if row.goal else ""), []
+    try:
+        runs = row.build()
+        for number in range(1 if row.once else repetitions + 1):
+            part = least if number else 0.0  # the first round, one call each, fills caches
+            found = {key: _measured(one, part) for key, one in {id(one): one for one in runs.values()}.items()}
+            if number or row.once:
+                rounds.append({label: found[id(one)] for label, one in runs.items()})
+    except MissingExtra as error:
+        result.note = str(error)
+        return result
+    finally:
+        set_threads(0)
+    result.rates = {label: [one[label] for one in rounds] for label in runs}
+    if row.goal:
+        result.value = median(row.goal.value(one) for one in rounds)
+        result.met = row.goal.least <= result.value <= row.goal.most
+    return result
 
 
 def machine() -> dict[str, Any]:
-    """What was measured on, and with which versions."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
+    """What is measured on, and with which versions."""
+    info, model = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
     if info.exists():
-        model = next((x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")), model)
-    packages = ("numpy", "numba", "pillow", "gymnasium")
+        model = next((x.split(": ", 1)[1] for x in info.read_text().splitlines() if x.startswith("model name")), model)
     return {
-        "cpu": model,
-        "cores": usable_cores(),
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "versions": {package: version(package) for package in packages},
+        "cpu": f"{usable_cores()} cores, {model}, {platform.system()}, Python {platform.python_version()}",
+        "versions": {package: version(package) for package in ("numpy", "numba", "pillow", "gymnasium")},
         "vlmgym": f"{vlmgym.__version__} ({revision()})",
     }
 
 
 def run(out: Path, only: Sequence[str] = (), repetitions: int = 5, quick: bool = False) -> list[Result]:
-    """Measure rows; write ``bench.json``, ``bench.txt`` (the table) and, of rows about growth, ``bench.png``.
+    """Measure rows; write ``bench.json``, ``bench.txt`` (the table) and, if rows about growth are among them, ``bench.png``.
 
     Args:
         out: folder.
         only: beginnings of names of rows; all by default.
         repetitions: how often each thing is timed, in turn with the others of its row.
-        quick: one short repetition: tries the path, measures nothing.
+        quick: one short repetition, without rows that take long unless named: tries the path, measures nothing.
 
     Raises:
-        ConfigError: there is no such row.
+        ConfigError: there is no such row, or no repetition.
     """
-    rows, results = choose(only), []
+    if repetitions < 1:
+        raise ConfigError("repetitions", repetitions, "1 or more")
+    rows, results = [row for row in choose(only) if only or not (quick and row.once)], []
     out.mkdir(parents=True, exist_ok=True)
-    with tqdm(rows, desc="bench", unit="row", file=sys.stderr, disable=None) as bar:
+    with tqdm(rows, desc="bench", unit="row", file=sys.stderr) as bar:
         for row in bar:
             bar.set_postfix_str(row.name)
             results.append(measure(row, 1 if quick else repetitions, 0.002 if quick else 0.1))
-            one, step = results[-1], None
-            if row.name.startswith(("legal ", "oracle ")) and not quick and (step := _grpo_step()):
-                one.note = f"{GRPO_STATES / median(one.rates['ours']) / step:.2g} of a GRPO step of {step:.1f} s"
+            if results[-1].rates and not quick:
+                results[-1].note = row.note(results[-1].medians())
     about = {**machine(), "repetitions": repetitions}
     text = json.dumps({"machine": about, "rows": [asdict(one) for one in results]}, indent=1)
     (out / "bench.json").write_text(text + "\n", encoding="utf-8")
@@ -535,66 +496,60 @@ def run(out: Path, only: Sequence[str] = (), repetitions: int = 5, quick: bool =
     return results
 
 
-# ------------------------------------------------------------------------------------------------------------- showing
+# ---------------------------------------------------------------------------------------------------------------- showing
 def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def table(results: Sequence[Result], about: Mapping[str, Any]) -> str:
-    """The rows as text; rates are medians a second (for the unit s: seconds), with half the range beside ours."""
-    head = ("row", "ours", "", "unit", "plain", "limit", "x plain", "x limit", "goal", "found", "reached", "")
-    lines: list[tuple[str, ...]] = [head]
+    """The rows as text: medians of rates (for the unit s: of seconds), half the range beside ours, median ratios."""
+    lines: list[tuple[str, ...]] = []
     for one in results:
-        rates = {label: median(values) for label, values in one.rates.items() if values}
-        if one.unit == "s":
-            rates = {label: 1 / value for label, value in rates.items()}
-        ours = one.rates.get("ours")
-        spread_ = f"±{50 * (max(ours) - min(ours)) / median(ours):.0f} %" if ours else ""
-        met = "" if one.met is None else "yes" if one.met else "NO"
-        cells = [_number(rates.get(label)) for label in ("ours", "plain", "limit")]
-        ratios = [_number(one.ratio(label)) for label in ("plain", "limit")]
+        rates = {label: 1 / rate if one.unit == "s" else rate for label, rate in one.medians().items()}
+        ours = one.rates.get("ours", [])
+        around = f"±{50 * (max(ours) - min(ours)) / median(ours):.0f} %" if len(ours) > 1 else ""
+        numbers = [*(rates.get(label) for label in ("plain", "limit")), one.ratio("plain"), one.ratio("limit")]
+        met = {None: "", True: "yes", False: "NO"}[one.met]
         unit = one.unit if one.unit == "s" else f"{one.unit}/s"
-        lines.append((one.name, cells[0], spread_, unit, *cells[1:], *ratios, one.goal, _number(one.value), met, one.note))
-    wide = [max(len(line[k]) for line in lines) for k in range(len(head))]
-    right = {1, 2, 4, 5, 6, 7, 9}
-    rows = [
-        "  ".join(t.rjust(w) if k in right else t.ljust(w) for k, (t, w) in enumerate(zip(line, wide, strict=True)))
-        for line in lines
-    ]
-    missed = [one.name for one in results if one.met is False]
-    reached = sum(one.met is True for one in results)
-    end = f"{reached} of {reached + len(missed)} goals reached" + (f"; missed: {', '.join(missed)}" if missed else "")
-    setting = f"{about['cpu']}, {about['cores']} cores, {about['system']}, vlmgym {about['vlmgym']}"
-    return "\n".join([setting, "", *(row.rstrip() for row in rows), "", end]) + "\n"
+        cells = (_number(rates.get("ours")), around, unit, *map(_number, numbers))
+        lines.append((one.name, *cells, one.goal, _number(one.value), met, one.note))
+    head = ("row", "ours", "", "unit", "plain", "limit", "x plain", "x limit", "goal", "found", "reached", "")
+    wide = [max(len(line[k]) for line in (head, *lines)) for k in range(len(head))]
+    text = [f"{about['cpu']}, vlmgym {about['vlmgym']}, {about['repetitions']} repetitions", ""]
+    for line in (head, *lines):
+        both = zip(line, wide, strict=True)
+        cells = tuple(cell.rjust(w) if k in (1, 2, 4, 5, 6, 7, 9) else cell.ljust(w) for k, (cell, w) in enumerate(both))
+        text.append("  ".join(cells).rstrip())
+    goals = [one for one in results if one.met is not None]
+    missed = [one.name for one in goals if not one.met]
+    text += ["", f"{len(goals) - len(missed)} of {len(goals)} goals reached" + "".join(f"\n  missed: {name}" for name in missed)]
+    return "\n".join(text) + "\n"
 
 
 def plot(results: Sequence[Result], path: Path) -> None:
-    """Cost of a row of a batch against the size of the batch, and of the board; nothing without such rows or Matplotlib."""
-    growth = [one for one in results if one.name.startswith("growth ")]
+    """Cost of a game against the size of batch and board; nothing without rows about growth, or without Matplotlib."""
+    growth = [one for one in results if one.name.startswith("growth ") and one.rates]
     try:
         need("train", "matplotlib")
-    except MissingExtra:
+    except MissingExtra as error:
+        sys.stderr.write(f"no {path.name}: {error}\n")
         growth = []
     if not growth:
         return
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
-    batches, boards = figure.subplots(1, 2)
+    axes = dict(zip((False, True), figure.subplots(1, 2), strict=True))
     for one in growth:
-        about_boards = one.name.startswith("growth boards ")
-        axes, name = (boards if about_boards else batches), one.name.removeprefix("growth ").removeprefix("boards ")
+        name, of_boards = one.name.removeprefix("growth ").removeprefix("boards "), one.name.startswith("growth boards")
         for begin, style in (("", "o-"), ("copy ", "s:")):
-            points = {
-                x.removeprefix(begin): y for x, y in one.rates.items() if x.startswith(begin) and x[len(begin) :][:1].isdigit()
-            }
-            sizes = [int(x.partition("x")[0]) for x in points]
-            axes.plot(sizes, [1e6 / median(y) for y in points.values()], style, label=f"{begin}{name}") if points else None
-    for axes, label in ((batches, "games in the batch"), (boards, "cells of a side of the board")):
-        axes.set(xlabel=label, ylabel="microseconds a game", xscale="log", yscale="log")
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8) if axes.lines else None
-    boards.set_xscale("linear")
+            points = {x.removeprefix(begin): y for x, y in one.medians().items() if x.startswith(begin)}
+            line = {int(x): 1e6 / y for x, y in points.items() if x.isdigit()}
+            if line:
+                axes[of_boards].plot(list(line), list(line.values()), style, label=begin + name)
+    for of_boards, label in ((False, "games in the batch"), (True, "cells of a side of the board")):
+        axes[of_boards].set(xlabel=label, ylabel="microseconds a game", yscale="log", xscale="linear" if of_boards else "log")
+        axes[of_boards].grid(alpha=0.3)
+        if axes[of_boards].lines:
+            axes[of_boards].legend(fontsize=8)
     figure.savefig(path, dpi=120)

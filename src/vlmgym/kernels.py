@@ -6,7 +6,10 @@ be written, in the folder for temporary files.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import stat
 import sys
 import tempfile
 import threading
@@ -25,18 +28,31 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 
-def _place_for_code() -> None:
-    """See to a cache folder that can be written; Numba refuses to define a cached function without one."""
+def _can_keep_code() -> bool:
+    """See to a cache folder that can be written, as Numba refuses to define a cached function without one.
+
+    Without the usual places (beside the code, in the user's cache folder) it is one under the folder for temporary files:
+    kept for the next time, unless somebody else could have written code there.
+    """
     try:
         njit(cache=True)(lambda: None)
+        return True
     except RuntimeError:
+        pass
+    try:
         folder = Path(tempfile.gettempdir()) / f"vlmgym-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        os.environ["NUMBA_CACHE_DIR"] = config.CACHE_DIR = str(folder)
+        found = folder.lstat()
+        if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o077 or not stat.S_ISDIR(found.st_mode)):
+            folder = Path(tempfile.mkdtemp(prefix="vlmgym-kernels-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    except OSError:
+        return False
+    os.environ["NUMBA_CACHE_DIR"] = config.CACHE_DIR = str(folder)
+    return True
 
 
-_place_for_code()
-kernel = njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+kernel = njit(cache=_can_keep_code(), nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 """Decorator of the compiled functions; they hold no lock, so several threads may run them."""
 
 

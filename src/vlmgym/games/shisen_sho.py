@@ -337,8 +337,9 @@ def _draw_legal(board, ended, seeds, steps, number, max_bends, margin, out):
                     break
         if out[b] < 0:
             total = _pairs(board[b], margin, max_bends, sight, len(found) + 1, found)
-            k = draw_below(seeds[b], steps[b], number + 1, 2 * total)
-            out[b] = found[k // 2, k % 2] * cells + found[k // 2, 1 - k % 2]
+            if total:
+                k = draw_below(seeds[b], steps[b], number + 1, 2 * total)
+                out[b] = found[k // 2, k % 2] * cells + found[k // 2, 1 - k % 2]
 
 
 @kernel

@@ -1,0 +1,31 @@
+"""The benchmark runs, writes what it says, and refuses rows that it does not know. No speed is tested."""
+
+import json
+import math
+
+import pytest
+
+from vlmgym.bench import run
+from vlmgym.core import ConfigError
+
+
+def test_small_rows_give_finite_ratios(tmp_path):
+    results = run(tmp_path, ["branch 2048", "pictures 2048 336"], repetitions=2, quick=True)
+    assert [one.name for one in results] == ["pictures 2048 336", "branch 2048"]
+    for one in results:
+        assert one.rates["ours"]
+        assert all(math.isfinite(rate) and rate > 0 for rates in one.rates.values() for rate in rates)
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    assert [row["name"] for row in kept["rows"]] == [one.name for one in results]
+    assert kept["machine"]["cores"] >= 1
+    assert "branch 2048" in (tmp_path / "bench.txt").read_text()
+
+
+def test_growth_is_drawn(tmp_path):
+    run(tmp_path, ["growth boards 2048"], quick=True)
+    assert (tmp_path / "bench.png").stat().st_size > 5_000
+
+
+def test_unknown_rows_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="chess"):
+        run(tmp_path, ["chess"])

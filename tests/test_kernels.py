@@ -1,0 +1,165 @@
+"""The fast ways give what the plain ways give: kept frames, threads, drawn actions, branches."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlmgym.core import NO_ACTION, ActionError, ConfigError, seeds_for
+from vlmgym.env import GameVectorEnv
+from vlmgym.games import GAMES, get_game
+from vlmgym.kernels import set_threads, spread, threads
+from vlmgym.render import Frames, render
+
+LOOKS = ("clean", "clean:width=180,height=200", "paper", "tiny", "clean:noise=0.1", "clean:score=true,noise=0.05", "hard")
+
+
+@pytest.fixture
+def two_threads():
+    set_threads(2)
+    yield
+    set_threads(0)
+
+
+def start(name, count=6):
+    game = get_game(name)
+    level = game.level("tiny", max_steps=0, restart=True)
+    return game, level, game.reset(level, seeds_for("train", name, "tiny", count))
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("name", GAMES)
+def test_kept_frames_have_the_bytes_of_a_full_redraw(name, look):
+    game, level, state = start(name)
+    frames = Frames(game, level, look, len(state))
+    for turn in range(6):
+        seen = frames.draw(state)
+        assert (seen == render(game, state, look)).all()
+        assert not seen.flags.writeable
+        if turn == 3:
+            frames.clear()
+            frames.buffer[:] = 7
+        state, _ = game.step(state, game.draw_legal(state))
+    with pytest.raises(ConfigError, match="state"):
+        frames.draw(state[:2])
+
+
+def test_threads_draw_the_same(two_threads):
+    assert threads() == 2
+    game, level, state = start("Swap", 64)
+    looks = ("clean:width=448,height=448", "clean:width=448,height=448,noise=0.1")
+    two = [render(game, state, look) for look in looks]
+    kept = Frames(game, level, looks[0], 64)
+    after = game.step(state, game.draw_legal(state))[0]
+    kept.draw(state)
+    two.append(kept.draw(after).copy())
+    set_threads(1)
+    assert all(
+        (a == render(game, s, look)).all() for a, s, look in zip(two, (state, state, after), (*looks, looks[0]), strict=True)
+    )
+
+
+def test_errors_of_other_threads_arrive(two_threads):
+    def work(part):
+        if part.start:
+            raise ValueError("from a thread")
+
+    with pytest.raises(ValueError, match="from a thread"):
+        spread(work, 8, 1 << 30)
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_drawn_actions_are_legal_and_repeat(name):
+    game, _, state = start(name, 40)
+    for _ in range(8):
+        actions, legal = game.draw_legal(state), game.legal(state)
+        assert legal[np.arange(40), actions].all()
+        assert (actions == game.draw_legal(state)).all()
+        assert (game.draw_legal(state[7]) == actions[7]).all()
+        state, _ = game.step(state, actions)
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_drawn_actions_are_uniform(name):
+    game, _, state = start(name, 1)
+    legal = np.flatnonzero(game.legal(state)[0])
+    many = state.repeat(4000)
+    many = many.with_new_luck(np.arange(4000))
+    counts = np.bincount(game.draw_legal(many), minlength=game.n_actions(state.level))[legal]
+    assert counts.sum() == 4000
+    expected = 4000 / len(legal)
+    assert ((counts - expected) ** 2 / expected).sum() < len(legal) - 1 + 5 * np.sqrt(2 * len(legal)) + 5  # chi square
+
+
+def test_games_without_a_legal_action_draw_none():
+    game = get_game("2048")
+    stuck = game.from_symbols(game.level("tiny", rows=2, cols=2), np.array([[[1, 2], [2, 1]]], np.int16))
+    assert game.draw_legal(stuck).tolist() == [NO_ACTION]
+    pairs = get_game("ShisenSho")
+    empty = pairs.from_symbols(pairs.level("tiny"), np.zeros((1, 4, 4), np.int16))
+    assert pairs.draw_legal(empty).tolist() == [NO_ACTION]
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_branches_have_the_rewards_of_played_forks(name):
+    game, level, state = start(name, 10)
+    rng = np.random.default_rng(0)
+    actions = rng.integers(-1, game.n_actions(level), (10, 12))
+    actions[:, :4] = np.stack([game.draw_legal(state, 5 + k) for k in range(4)], axis=1)
+    forks, flat = state.repeat(12), actions.ravel()
+    good = game.good(forks, flat, game.step(forks, flat)[1]).reshape(10, 12)
+    before = state[:]
+    assert (game.branch(state, actions) == np.where(good, 1.0, -1.0)).all()
+    assert state == before
+    with pytest.raises(ActionError):
+        game.branch(state, actions[:3])
+    with pytest.raises(ActionError):
+        game.branch(state, actions + game.n_actions(level))
+
+
+def test_vector_environments_can_keep_their_buffer():
+    fresh, kept = (GameVectorEnv("Swap", 5, "tiny", "tiny", copy=copy) for copy in (True, False))
+    a, b = fresh.reset(seed=3)[0], kept.reset(seed=3)[0]
+    assert (a == b).all()
+    assert a.flags.writeable
+    assert not b.flags.writeable
+    for _ in range(20):
+        actions = fresh.table.game.draw_legal(fresh.state)
+        a, b = fresh.step(actions)[0], kept.step(actions)[0]
+        assert (a == b).all()
+    assert (kept.fork(2).step(np.repeat(actions, 2))[0][::2] == kept.step(actions)[0]).all()
+
+
+READ_ONLY = """
+import pathlib, numba, numpy as np
+from numba.core import caching
+def fail(*arguments, **named): raise OSError("read-only")
+caching.InTreeCacheLocator.ensure_cache_path = caching.UserWideCacheLocator.ensure_cache_path = fail
+if {nowhere}: pathlib.Path.mkdir = fail
+from vlmgym.core import draw_rows
+assert draw_rows(np.zeros(1, np.uint64), 0, 0, np.ones(1, np.int64)).tolist() == [0]
+place = numba.config.CACHE_DIR
+print(place, len(list(pathlib.Path(place).rglob("*.nbi"))) if place else 0)
+"""
+
+
+@pytest.mark.parametrize("case", ["kept", "open to others", "nowhere"])
+def test_a_cache_that_cannot_be_written_is_replaced(tmp_path, case):
+    usual = tmp_path / f"vlmgym-kernels-{os.getuid()}"
+    if case == "open to others":
+        usual.mkdir()
+        usual.chmod(0o777)
+    code = READ_ONLY.format(nowhere=case == "nowhere")
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    *place, kept = done.stdout.split()
+    if case == "nowhere":
+        assert not place
+        assert kept == "0"
+    else:
+        assert Path(place[0]).parent == tmp_path
+        assert (Path(place[0]) == usual) == (case == "kept")
+        assert int(kept) > 0
