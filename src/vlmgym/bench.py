@@ -460,7 +460,9 @@ def machine() -> dict[str, Any]:
     if info.exists():
         model = next((x.split(": ", 1)[1] for x in info.read_text().splitlines() if x.startswith("model name")), model)
     return {
-        "cpu": f"{usable_cores()} cores, {model}, {platform.system()}, Python {platform.python_version()}",
+        "cpu": model,
+        "cores": usable_cores(),
+        "system": f"{platform.system()}, Python {platform.python_version()}",
         "versions": {package: version(package) for package in ("numpy", "numba", "pillow", "gymnasium")},
         "vlmgym": f"{vlmgym.__version__} ({revision()})",
     }
@@ -515,7 +517,8 @@ def table(results: Sequence[Result], about: Mapping[str, Any]) -> str:
         lines.append((one.name, *cells, one.goal, _number(one.value), met, one.note))
     head = ("row", "ours", "", "unit", "plain", "limit", "x plain", "x limit", "goal", "found", "reached", "")
     wide = [max(len(line[k]) for line in (head, *lines)) for k in range(len(head))]
-    text = [f"{about['cpu']}, vlmgym {about['vlmgym']}, {about['repetitions']} repetitions", ""]
+    where = f"{about['cores']} cores, {about['cpu']}, {about['system']}"
+    text = [f"{where}, vlmgym {about['vlmgym']}, {about['repetitions']} repetitions", ""]
     for line in (head, *lines):
         both = zip(line, wide, strict=True)
         cells = tuple(cell.rjust(w) if k in (1, 2, 4, 5, 6, 7, 9) else cell.ljust(w) for k, (cell, w) in enumerate(both))

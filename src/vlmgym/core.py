@@ -206,6 +206,24 @@ def _pick_rows(legal, seeds, steps, number, out):
                 k -= 1
 
 
+@kernel
+def best_rows(value, least, tie, out):
+    """Mark the largest entries of each row, up to ``tie`` less, among those above ``least``; NaN never counts."""
+    for b in range(len(value)):
+        best = -np.inf
+        for a in range(value.shape[1]):
+            best = max(best, value[b, a]) if value[b, a] > least else best
+        for a in range(value.shape[1]):
+            out[b, a] = value[b, a] > least and value[b, a] >= best - tie
+
+
+@kernel
+def _look_up(table, actions, out):
+    for b in range(len(actions)):
+        for k in range(actions.shape[1]):
+            out[b, k] = actions[b, k] >= 0 and table[b, actions[b, k]]
+
+
 LEGAL_STREAM = 1 << 40
 """Number of the first draw of :meth:`Game.draw_legal`: far from the numbers that the rules use."""
 
@@ -527,8 +545,9 @@ class Game(ABC):
 
     def _try(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """``(B, n)``: which of the actions are good; games with many actions override it."""
-        tried = np.take_along_axis(self.successes(state), np.maximum(actions, 0), axis=1)
-        return tried & (actions >= 0)
+        good = np.empty(actions.shape, bool)
+        _look_up(self.successes(state), actions, good)
+        return good
 
     def _checked(self, level: Level, actions: NDArray[Any]) -> NDArray[np.int64]:
         if actions.dtype.kind not in "iu":

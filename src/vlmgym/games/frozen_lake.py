@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, draw_unit, setting
+from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, best_rows, draw_below, draw_unit, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, STEPS, read_number
 from vlmgym.kernels import kernel
 
@@ -62,9 +62,11 @@ class StateFrozenLake(State):
 @kernel
 def _player(board):
     """The first cell with a player in reading order; -1 if there is none."""
-    for cell in range(board.size):
-        if board[cell // board.shape[1], cell % board.shape[1]] == PLAYER:
-            return cell
+    rows, cols = board.shape
+    for r in range(rows):
+        for c in range(cols):
+            if board[r, c] == PLAYER:
+                return r * cols + c
     return -1
 
 
@@ -112,22 +114,28 @@ def _legal(board, ended, slip, legal):
 def _distances(board, source):
     """Moves between each cell and the nearest cell that holds ``source``, over floor; -1 where there is no way."""
     rows, cols = board.shape
-    distance, queue, tail = np.full(rows * cols, -1, np.int64), np.empty(rows * cols, np.int64), 0
-    for cell in range(rows * cols):
-        if board[cell // cols, cell % cols] == source:
-            distance[cell], queue[tail] = 0, cell
-            tail += 1
+    wide = cols + 2  # with a wall around, no step leaves the field
+    far, queue, tail = np.full((rows + 2) * wide, -2, np.int64), np.empty(rows * cols, np.int64), 0
+    for r in range(rows):
+        for c in range(cols):
+            cell, kind = (r + 1) * wide + c + 1, board[r, c]
+            if kind == source:
+                far[cell], queue[tail] = 0, cell
+                tail += 1
+            elif kind in (FLOOR, PLAYER):
+                far[cell] = -1
     head = 0
     while head < tail:
         cell = queue[head]
         head += 1
-        for move in range(4):
-            to = _ahead(board, cell, move)
-            if to >= 0 and distance[to] < 0:
-                kind = board[to // cols, to % cols]
-                if kind in (FLOOR, PLAYER):
-                    distance[to], queue[tail] = distance[cell] + 1, to
-                    tail += 1
+        for to in (cell - wide, cell + 1, cell + wide, cell - 1):
+            if far[to] == -1:
+                far[to], queue[tail] = far[cell] + 1, to
+                tail += 1
+    distance = np.empty(rows * cols, np.int64)
+    for r in range(rows):
+        for c in range(cols):
+            distance[r * cols + c] = max(far[(r + 1) * wide + c + 1], -1)
     return distance
 
 
@@ -199,19 +207,20 @@ def _oracle(board, legal, slip, value):
 # ------------------------------------------------------------------------------------------------------------ deals
 @kernel
 def _lake(board, seed, holes):
-    """Draw a lake with the player in the top left corner; returns the number of the next draw."""
+    """Draw a lake with the player in the top left corner; returns the number of the next draw and the moves to each cell."""
     rows, cols = board.shape
-    number, order = 0, np.arange(1, rows * cols)
+    flat, number, order = board.reshape(rows * cols), 0, np.arange(1, rows * cols)
     for _ in range(TRIES):
-        board[:] = FLOOR
-        board[0, 0] = PLAYER
+        flat[:] = FLOOR
+        flat[0] = PLAYER
         for k in range(holes):
             other = k + draw_below(seed, 0, number, len(order) - k)
             order[k], order[other] = order[other], order[k]
-            board[order[k] // cols, order[k] % cols] = HOLE
+            flat[order[k]] = HOLE
             number += 1
-        if _distances(board, PLAYER).max() >= (rows + cols) * 2 // 3:
-            return number
+        distance = _distances(board, PLAYER)
+        if distance.max() >= (rows + cols) * 2 // 3:
+            return number, distance
     r, c = 0, 0
     while r + 1 < rows or c + 1 < cols:
         if c + 1 == cols or (r + 1 < rows and draw_below(seed, 0, number, 2) == 0):
@@ -220,12 +229,12 @@ def _lake(board, seed, holes):
             c += 1
         number += 1
         board[r, c] = FLOOR
-    return number
+    return number, _distances(board, PLAYER)
 
 
 @kernel
 def _maze(board, seed, loops):
-    """Draw a maze by depth-first search from the drawn cell of the player; returns the number of the next draw."""
+    """Draw a maze by depth-first search from the drawn cell of the player; returns what :func:`_lake` returns."""
     rows, cols = board.shape
     number, tail, stack = 2, 1, np.empty(rows * cols, np.int64)
     r, c = 1 + 2 * draw_below(seed, 0, 0, rows // 2), 1 + 2 * draw_below(seed, 0, 1, cols // 2)
@@ -256,15 +265,14 @@ def _maze(board, seed, loops):
                 if draw_unit(seed, 0, number) < loops:
                     board[r, c] = FLOOR
                 number += 1
-    return number
+    return number, _distances(board, PLAYER)
 
 
 @kernel
 def _reset(board, seeds, maze, holes, loops):
     cols = board.shape[2]
     for b in range(len(board)):
-        number = _maze(board[b], seeds[b], loops) if maze else _lake(board[b], seeds[b], holes)
-        distance = _distances(board[b], PLAYER)
+        number, distance = _maze(board[b], seeds[b], loops) if maze else _lake(board[b], seeds[b], holes)
         far = np.flatnonzero(distance >= distance.max() - distance.max() // 4)
         goal = far[draw_below(seeds[b], 0, number, len(far))]
         board[b, goal // cols, goal % cols] = GOAL
@@ -317,8 +325,10 @@ class FrozenLake(core.Game):
     def successes(self, state: State) -> NDArray[np.bool_]:
         """``(B, 4)``: the best moves by :meth:`oracle`; none where no goal can be reached."""
         none = 0.0 if cast(LevelFrozenLake, state.level).slip else DEAD
-        value = np.nan_to_num(self.oracle(state), nan=DEAD)
-        return (value > none) & (value >= value.max(axis=1, keepdims=True) - TIE)
+        value = self.oracle(state)
+        best = np.empty(value.shape, bool)
+        best_rows(value, none, TIE, best)
+        return best
 
     def good(self, state: State, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
         """``(B,)``: the move was a best one, wherever it slipped to."""

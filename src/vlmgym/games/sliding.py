@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import Decoded, Outcome, Scene, State, draw_below, setting
+from vlmgym.core import Decoded, Outcome, Scene, State, best_rows, draw_below, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, STEPS, read_number
 from vlmgym.kernels import kernel
 
@@ -60,10 +60,11 @@ def _source(board, r, c, move):
 @kernel
 def _solved(board):
     rows, cols = board.shape
-    wrong = 0
-    for k in range(rows * cols):
-        wrong += board[k // cols, k % cols] != (k + 1) % (rows * cols)
-    return wrong == 0
+    for r in range(rows):
+        for c in range(cols):
+            if board[r, c] != (r * cols + c + 1) % (rows * cols):
+                return False
+    return True
 
 
 @kernel
@@ -387,8 +388,10 @@ class SlidingPuzzle(core.Game):
 
     def successes(self, state: State) -> NDArray[np.bool_]:
         """``(B, 4)``: the moves that a shortest solution begins with, i.e. of the best oracle value; none on a dead board."""
-        value = np.nan_to_num(self.oracle(state), nan=DEAD)
-        return (value > DEAD) & (value == value.max(axis=1, keepdims=True))
+        value = self.oracle(state)
+        best = np.empty(value.shape, bool)
+        best_rows(value, DEAD, 0.0, best)
+        return best
 
     def good(self, state: State, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
         """``(B,)``: the move lies on a shortest solution."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
+from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, best_rows, draw_below, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, STEPS, read_number, write_cell
 from vlmgym.kernels import kernel
 
@@ -157,8 +157,11 @@ def _index(boxes, cell):
 
 
 @kernel
-def _search(board, count):
+def _search(board, count, player):
     """Moves to the nearest solved position from each position of ``count`` boxes, breadth first and backwards.
+
+    With ``player``, the cell of the board's own player, only up to the board's own position: of what it may become in one
+    move, the nearest to a solution is known by then. Without, -1, all positions.
 
     Returns:
         The number of each cell (-1 = wall), flat; the table of binomials; ``distance`` by place, -1 where the boxes cannot
@@ -183,8 +186,12 @@ def _search(board, count):
             choose[k, i] = choose[k - 1, i - 1] + choose[k - 1, i]
     if count < 1 or count > min(goals, MAX_BOXES) or choose[cells, count] * cells > MAX_POSITIONS:
         return number, choose, np.empty(0, np.int16), np.empty(0, np.int64)
+    last, found = number[player] if player >= 0 else -1, 0
     near = np.full((cells, 4), -1, np.int64)
     for k in range(rows * cols):
+        if player >= 0 and board[k // cols, k % cols] in (BOX, BOX_ON_TARGET):
+            found += 1
+            last |= number[k] << (8 * found)
         for move in range(4):
             r, c = k // cols + _STEPS[move, 0], k % cols + _STEPS[move, 1]
             if number[k] >= 0 and 0 <= r < rows and 0 <= c < cols:
@@ -209,7 +216,7 @@ def _search(board, count):
         chosen[i] += 1
         for j in range(i + 1, count):
             chosen[j] = chosen[j - 1] + 1
-    while head < tail:
+    while head < tail and queue[head] != last:
         player = queue[head] & 255
         for i in range(count):
             boxes[i] = (queue[head] >> (8 * (i + 1))) & 255
@@ -236,7 +243,8 @@ def _search(board, count):
 
 
 @kernel
-def _oracle(board, ended, value):
+def _oracle(board, ended, best, value):
+    """Minus the moves of a shortest solution that begins with a move; with ``best`` right for the best moves only, and sooner."""
     cols = board.shape[2]
     for b in range(len(board)):
         value[b] = np.nan
@@ -244,7 +252,7 @@ def _oracle(board, ended, value):
         if ended[b] or r < 0:
             continue
         crates = np.flatnonzero((board[b].ravel() == BOX) | (board[b].ravel() == BOX_ON_TARGET))
-        number, choose, distance, _ = _search(board[b], len(crates))
+        number, choose, distance, _ = _search(board[b], len(crates), r * cols + c if best else -1)
         boxes, after = number[crates], np.empty(len(crates), np.int64)
         for move in range(4):
             effect = _effect(board[b], r, c, move)
@@ -319,7 +327,7 @@ def _start(room, count, seed, draws, low, high):
     Returns:
         Its key (-1 if none), a rating that is best where it fits, and the number of each cell.
     """
-    number, choose, distance, queue = _search(room, count)
+    number, choose, distance, queue = _search(room, count, -1)
     goal, boxes = (room.ravel() == TARGET)[number >= 0], np.empty(count, np.int64)
     fits, fit, rating, pick = np.empty(len(queue), np.int64), 0, 0, np.int64(-1)
     for q in range(len(queue)):
@@ -402,8 +410,10 @@ class Sokoban(core.Game):
 
     def successes(self, state: State) -> NDArray[np.bool_]:
         """``(B, 4)``: the moves that a shortest solution begins with; none where the room can no longer be solved."""
-        value = np.nan_to_num(self.oracle(state), nan=DEAD)
-        return (value > DEAD) & (value == value.max(axis=1, keepdims=True))
+        value, best = np.empty((len(state), 4)), np.empty((len(state), 4), bool)
+        _oracle(state.board, state.ended, True, value)
+        best_rows(value, DEAD, 0.0, best)
+        return best
 
     def good(self, state: State, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
         """``(B,)``: the move lies on a shortest solution."""
@@ -441,7 +451,7 @@ class Sokoban(core.Game):
         with more boxes than targets, with more than 4 boxes, or with more than :data:`MAX_POSITIONS` positions.
         """
         value = np.empty((len(state), 4))
-        _oracle(state.board, state.ended, value)
+        _oracle(state.board, state.ended, False, value)
         return value
 
     def encode(self, level: core.Level, action: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import NO_ACTION, ConfigError, Decoded, Outcome, Scene, State, draw64, draw_below, mix64, setting, share
+from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
 from vlmgym.games.text import read_pair, write_pair
 from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
 from vlmgym.kernels import kernel
@@ -60,98 +60,118 @@ def _cells(action, rows, cols):
     return r, c, r + 1, c
 
 
+# The loops below run over a flat board whose rows are ROW bytes apart, with empty cells around the board, so that neighbours
+# are at fixed distances and the compiler can treat many cells at once; `Z if ... else` keeps it to comparisons and masks.
+ROW = 17  # the most columns, and an empty cell that ends the row before and begins the next
+Z, ONE = np.uint8(0), np.uint8(1)
+
+
 @kernel
 def _room(rows, cols):
-    """Room for :func:`_measure`, flat, with a border of empty cells around the board.
+    """Room for :func:`_measure` and :func:`_find`, flat, of ``(rows + 4) * ROW`` cells.
 
-    Tiles; runs of equal tiles to the left, right, up and down; places of the two cells of each action.
+    Tiles; lengths of the runs of equal tiles that begin or end in each cell, to the right, left, down and up; whether the next
+    cell and the one below are equal; spare; marks; what swaps with the next cell, then with the one below, are allowed
+    (two boards); and the place of each action in the latter.
     """
-    wide, across = cols + 2, rows * (cols - 1)
-    size, places = (rows + 2) * wide, np.empty((across + (rows - 1) * cols, 2), np.int64)
+    size, across = (rows + 4) * ROW, rows * (cols - 1)
+    places = np.empty(across + (rows - 1) * cols, np.int64)
     for action in range(len(places)):
-        r, c, i, j = _cells(action, rows, cols)
-        places[action, 0], places[action, 1] = (r + 1) * wide + c + 1, (i + 1) * wide + j + 1
-    tiles, left, right = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64)
-    return tiles, left, right, np.zeros(size, np.int64), np.zeros(size, np.int64), places
+        r, c, _, _ = _cells(action, rows, cols)
+        places[action] = (r + 1) * ROW + c + size * (action >= across)
+    cells = np.zeros((9, size), np.uint8)
+    runs = (cells[1], cells[2], cells[3], cells[4])
+    return cells[0], *runs, cells[5], cells[6], cells[7], cells[8], np.zeros(2 * size, np.uint8), places
+
+
+def _runs_by(step):  # type: ignore[no-untyped-def]
+    @kernel
+    def runs(tiles, forth, back, equal, spare, line):
+        """Lengths of the runs of equal tiles by steps of one or of a row, forth and back, right up to ``line``."""
+        for k in range(len(tiles) - step):
+            same = np.uint8(tiles[k] == tiles[k + step])
+            equal[k] = same
+            forth[k] = ONE + same
+        for k in range(len(tiles) - step):
+            back[k + step] = ONE + equal[k]
+        for _ in range(line - 2):
+            for k in range(len(tiles) - step):
+                spare[k] = back[k]
+                run = forth[k + step]
+                forth[k] = ONE + (run if equal[k] else Z)
+            for k in range(len(tiles) - step):
+                run = spare[k]
+                back[k + step] = ONE + (run if equal[k] else Z)
+
+    return runs
+
+
+def _find_by(step, side):  # type: ignore[no-untyped-def]
+    @kernel
+    def find(tiles, forth, back, one, other, fits, count, line):
+        """Which swaps of a cell and the one a step on bring a tile into a line, from the runs by steps and to the sides."""
+        need = np.uint8(line - 1)
+        for k in range(count):
+            p = k + ROW
+            a, b = tiles[p], tiles[p + step]
+            ahead, behind = forth[p + 2 * step], back[p - step]
+            a_one, a_other, b_one, b_other = one[p + step - side], other[p + step + side], one[p - side], other[p + side]
+            ahead = ahead if tiles[p + 2 * step] == a else Z
+            behind = behind if tiles[p - step] == b else Z
+            a_sides = (a_one if tiles[p + step - side] == a else Z) + (a_other if tiles[p + step + side] == a else Z)
+            b_sides = (b_one if tiles[p - side] == b else Z) + (b_other if tiles[p + side] == b else Z)
+            longest = max(max(ahead, np.uint8(a_sides)), max(behind, np.uint8(b_sides)))
+            fits[k] = np.uint8(longest >= need) & np.uint8(a != b) & np.uint8(a != Z) & np.uint8(b != Z)
+
+    return find
+
+
+_runs_across, _runs_along = _runs_by(1), _runs_by(ROW)
+_find_across, _find_along = _find_by(1, ROW), _find_by(ROW, 1)
 
 
 @kernel
-def _measure(board, room):
-    """Lengths of the runs of equal tiles that end in each cell, from the four sides."""
-    tiles, left, right, up, down = room[:5]
+def _measure(board, room, line):
+    """Copy the tiles and measure their runs, up to a length of ``line``."""
+    tiles, right, left, down, up, beside, below, spare = room[:8]
     rows, cols = board.shape
-    wide = cols + 2
     for r in range(rows):
-        before, run = np.int64(0), np.int64(0)
         for c in range(cols):
-            p, kind = (r + 1) * wide + c + 1, np.int64(board[r, c])
-            run = 1 + run * (kind == before)
-            tiles[p], left[p], before = kind, run, kind
-            up[p] = 1 + up[p - wide] * (kind == tiles[p - wide])
-    for r in range(rows, 0, -1):
-        before, run = np.int64(0), np.int64(0)
-        for c in range(cols, 0, -1):
-            p = r * wide + c
-            kind = tiles[p]
-            run = 1 + run * (kind == before)
-            right[p], before = run, kind
-            down[p] = 1 + down[p + wide] * (kind == tiles[p + wide])
+            tiles[(r + 1) * ROW + c] = board[r, c]
+    _runs_across(tiles, right, left, beside, spare, line)
+    _runs_along(tiles, down, up, below, spare, line)
 
 
 @kernel
-def _fits(room, wide, place, origin, line):
-    """Whether the tile at ``origin`` would stand in a line at its neighbour ``place``, once the two are exchanged."""
-    tiles, left, right, up, down = room[:5]
-    kind, way = tiles[origin], origin - place
-    across = left[place - 1] * ((tiles[place - 1] == kind) & (way != -1)) + right[place + 1] * (
-        (tiles[place + 1] == kind) & (way != 1)
-    )
-    along = up[place - wide] * ((tiles[place - wide] == kind) & (way != -wide)) + down[place + wide] * (
-        (tiles[place + wide] == kind) & (way != wide)
-    )
-    return (across + 1 >= line) | (along + 1 >= line)
+def _find(board, room, line):
+    """Find the swaps that are allowed on a measured board, those that bring a tile into a line; returns their number."""
+    tiles, right, left, down, up = room[:5]
+    fits, count = room[9], len(board) * ROW
+    _find_across(tiles, right, left, up, down, fits[ROW:], count, line)
+    _find_along(tiles, down, up, left, right, fits[len(tiles) + ROW :], count, line)
+    number = 0
+    for k in range(len(fits)):
+        number += fits[k]
+    return number
 
 
 @kernel
-def _allowed(room, wide, action, line):
-    """Whether one of the two tiles of a swap comes to stand in a line, on a measured board; else it does not count."""
-    one, other = room[5][action, 0], room[5][action, 1]
-    here, there = room[0][one], room[0][other]
-    fits = _fits(room, wide, one, other, line) | _fits(room, wide, other, one, line)
-    return (here != 0) & (there != 0) & (here != there) & fits
-
-
-@kernel
-def _swap(board, action, line, room):
-    """Swap in place, if that is allowed."""
-    _measure(board, room)
-    if not _allowed(room, board.shape[1] + 2, action, line):
-        return False
+def _exchange(board, action):
     r, c, i, j = _cells(action, *board.shape)
     board[r, c], board[i, j] = board[i, j], board[r, c]
-    return True
 
 
 @kernel
-def _any_swap(room, wide, line):
-    """Whether a swap is allowed on a measured board."""
-    for action in range(len(room[5])):  # noqa: SIM110 (Numba compiles no generators)
-        if _allowed(room, wide, action, line):
-            return True
-    return False
-
-
-@kernel
-def _mark(board, line, room, marks):
+def _mark(board, line, room):
     """Measure the board and mark the tiles that stand in lines; returns their number."""
-    _measure(board, room)
-    tiles, left, right, up, down = room[:5]
-    count = 0
-    for r in range(board.shape[0]):
-        for c in range(board.shape[1]):
-            p = (r + 1) * (board.shape[1] + 2) + c + 1
-            marks[r, c] = (tiles[p] != 0) & ((left[p] + right[p] > line) | (up[p] + down[p] > line))
-            count += marks[r, c]
+    _measure(board, room, line)
+    tiles, right, left, down, up = room[:5]
+    marks, count = room[8], 0
+    for k in range(len(marks)):
+        longest = max(np.uint8(right[k] + left[k]), np.uint8(down[k] + up[k]))
+        marks[k] = np.uint8(tiles[k] != Z) & np.uint8(longest > np.uint8(line))
+    for k in range(len(marks)):
+        count += marks[k]
     return count
 
 
@@ -162,7 +182,7 @@ def _fall(board, marks):
     for c in range(cols):
         put = rows - 1
         for r in range(rows - 1, -1, -1):
-            if board[r, c] != 0 and not marks[r, c]:
+            if board[r, c] != 0 and not marks[(r + 1) * ROW + c]:
                 board[put, c] = board[r, c]
                 put -= 1
         board[: put + 1, c] = 0
@@ -188,8 +208,8 @@ def _deal(board, seed, step, number, types, line, tries, room):
                         count += 1
                 board[r, c] = free[draw_below(seed, step, number, count)]
                 number += 1
-        _measure(board, room)
-        if _any_swap(room, cols + 2, line):
+        _measure(board, room, line)
+        if _find(board, room, line):
             return True, number
     return False, number
 
@@ -198,14 +218,13 @@ def _deal(board, seed, step, number, types, line, tries, room):
 def _shuffle(board, seed, step, number, line, tries, room):
     """Shuffle the tiles until there is no line and a valid swap; returns (found, next draw number)."""
     rows, cols = board.shape
-    marks = np.empty(board.shape, np.bool_)
     for _ in range(tries):
         for k in range(rows * cols - 1, 0, -1):
             other = draw_below(seed, step, number, k + 1)
             r, c, i, j = k // cols, k % cols, other // cols, other % cols
             board[r, c], board[i, j] = board[i, j], board[r, c]
             number += 1
-        if _mark(board, line, room, marks) == 0 and _any_swap(room, cols + 2, line):
+        if _mark(board, line, room) == 0 and _find(board, room, line):
             return True, number
     return False, number
 
@@ -220,13 +239,19 @@ def _reset(board, terminated, seeds, types, line, tries):
 @kernel
 def _play(board, actions, steps, seeds, ended, types, line, waves, tries, gain, changed, terminated):
     rows, cols = board.shape[1:]
-    marks, room = np.empty((rows, cols), np.bool_), _room(rows, cols)
+    room = _room(rows, cols)
+    marks, fits, places = room[8:]
     for b in range(len(board)):
-        if ended[b] or actions[b] < 0 or not _swap(board[b], actions[b], line, room):
+        if ended[b] or actions[b] < 0:
             continue
+        _measure(board[b], room, line)
+        _find(board[b], room, line)
+        if not fits[places[actions[b]]]:
+            continue
+        _exchange(board[b], actions[b])
         changed[b] = True
         step, number = steps[b] + 1, 0  # the draws of turn 0 belong to reset
-        count = _mark(board[b], line, room, marks)
+        count = _mark(board[b], line, room)
         for _ in range(waves):
             if count == 0:
                 break
@@ -237,8 +262,8 @@ def _play(board, actions, steps, seeds, ended, types, line, waves, tries, gain, 
                     if board[b, r, c] == 0:
                         board[b, r, c] = types[draw_below(seeds[b], step, number, len(types))]
                         number += 1
-            count = _mark(board[b], line, room, marks)
-        found = count == 0 and _any_swap(room, cols + 2, line)
+            count = _mark(board[b], line, room)
+        found = count == 0 and _find(board[b], room, line) > 0
         if not found and count == 0:
             found, number = _shuffle(board[b], seeds[b], step, number, line, tries, room)
         if not found:
@@ -248,55 +273,63 @@ def _play(board, actions, steps, seeds, ended, types, line, waves, tries, gain, 
 
 @kernel
 def _legal(board, ended, line, legal):
-    room, wide = _room(board.shape[1], board.shape[2]), board.shape[2] + 2
+    room = _room(board.shape[1], board.shape[2])
+    fits, places = room[9:]
     for b in range(len(board)):
-        _measure(board[b], room)
+        _measure(board[b], room, line)
+        _find(board[b], room, line)
         for action in range(legal.shape[1]):
-            legal[b, action] = not ended[b] and _allowed(room, wide, action, line)
+            legal[b, action] = not ended[b] and fits[places[action]]
 
 
 @kernel
-def _draw_legal(board, ended, seeds, steps, number, line, tries, count, out):
-    """Draw actions, all alike, until one is legal; -2 where none was in ``tries``."""
-    room, wide = _room(board.shape[1], board.shape[2]), board.shape[2] + 2
+def _draw_legal(board, ended, seeds, steps, number, line, out):
+    room = _room(board.shape[1], board.shape[2])
+    fits, places = room[9:]
     for b in range(len(board)):
-        out[b] = -1 if ended[b] else -2
-        _measure(board[b], room)
-        word = draw64(seeds[b], steps[b], number)
-        for k in range(0 if ended[b] else tries):
-            word = mix64(word ^ np.uint64(k))
-            action = share(word >> np.uint64(32), count)
-            if _allowed(room, wide, action, line):
+        out[b] = -1
+        _measure(board[b], room, line)
+        count = _find(board[b], room, line)
+        if ended[b] or count == 0:
+            continue
+        k = draw_below(seeds[b], steps[b], number, count)
+        for action in range(len(places)):
+            k -= fits[places[action]]
+            if k < 0:
                 out[b] = action
                 break
 
 
 @kernel
 def _try(board, ended, actions, line, good):
-    room, wide = _room(board.shape[1], board.shape[2]), board.shape[2] + 2
+    room = _room(board.shape[1], board.shape[2])
+    fits, places = room[9:]
     for b in range(len(board)):
-        _measure(board[b], room)
+        _measure(board[b], room, line)
+        _find(board[b], room, line)
         for k in range(actions.shape[1]):
-            good[b, k] = not ended[b] and actions[b, k] >= 0 and _allowed(room, wide, actions[b, k], line)
+            good[b, k] = not ended[b] and actions[b, k] >= 0 and fits[places[actions[b, k]]]
 
 
 @kernel
 def _oracle(board, ended, line, value):
-    marks, trial = np.empty(board.shape[1:], np.bool_), np.empty(board.shape[1:], np.uint8)
-    room, after, wide = _room(board.shape[1], board.shape[2]), _room(board.shape[1], board.shape[2]), board.shape[2] + 2
+    trial, room = np.empty(board.shape[1:], np.uint8), _room(board.shape[1], board.shape[2])
+    after = _room(board.shape[1], board.shape[2])
+    fits, places = room[9:]
     for b in range(len(board)):
-        _measure(board[b], room)
+        _measure(board[b], room, line)
+        _find(board[b], room, line)
         for action in range(value.shape[1]):
             value[b, action] = np.nan
-            if not ended[b] and _allowed(room, wide, action, line):
+            if not ended[b] and fits[places[action]]:
                 trial[:] = board[b]
-                _swap(trial, action, line, after)
+                _exchange(trial, action)
                 value[b, action] = 0
-                count = _mark(trial, line, after, marks)
+                count = _mark(trial, line, after)
                 while count:
                     value[b, action] += count * (1 + (count - 2))
-                    _fall(trial, marks)
-                    count = _mark(trial, line, after, marks)
+                    _fall(trial, after[8])
+                    count = _mark(trial, line, after)
 
 
 class Swap(core.Game):
@@ -342,12 +375,9 @@ class Swap(core.Game):
         return legal
 
     def draw_legal(self, state: State, number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
-        """See :class:`vlmgym.core.Game`; swaps are drawn until one is legal."""
-        line, count, out = cast(LevelSwap, state.level).line, self.n_actions(state.level), np.empty(len(state), np.int64)
-        _draw_legal(state.board, state.ended, state.seed, state.steps, number, line, 8 * count, count, out)
-        rare = out < NO_ACTION
-        if rare.any():
-            out[rare] = super().draw_legal(state[rare], number + 1)
+        """See :class:`vlmgym.core.Game`."""
+        out = np.empty(len(state), np.int64)
+        _draw_legal(state.board, state.ended, state.seed, state.steps, number, cast(LevelSwap, state.level).line, out)
         return out
 
     def _try(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -419,11 +449,13 @@ class Swap(core.Game):
     def explain(self, state: State, row: int, action: int) -> str:
         """Such as ``"3 red circle (0, 1) (1, 1)"``: the tiles of the first wave by type, or ``no line``, and the swap."""
         lv, board = cast(LevelSwap, state.level), state.board[row].copy()
-        line, names = lv.line, NAMES[lv.tiles]
-        room, marks = _room(*board.shape), np.zeros(board.shape, bool)
-        if not _swap(board, action, line, room):
+        names = NAMES[lv.tiles]
+        if not self.legal(state[row])[0, action]:
             return f"no line {self.encode(state.level, action)}"
-        _mark(board, line, room, marks)
+        _exchange(board, action)
+        room = _room(*board.shape)
+        _mark(board, lv.line, room)
+        marks = room[8][ROW:][: lv.rows * ROW].reshape(lv.rows, ROW)[:, : lv.cols] > 0
         kinds, first, counts = np.unique(board[marks], return_index=True, return_counts=True)
         gone = " and ".join(f"{counts[k]} {names[kinds[k]]}" for k in np.argsort(first))
         return f"{gone} {self.encode(state.level, action)}"
