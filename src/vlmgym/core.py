@@ -258,13 +258,17 @@ def _in_split_of(seeds: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArra
     return (words & np.uint64((1 << 62) - 1)) | (seeds & np.uint64(3 << 62))
 
 
+@kernel
+def _mix_rows(x, out):
+    for k in range(len(x)):
+        out[k] = mix64(x[k])
+
+
 def mix_array(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """:func:`mix64` of each word of an array."""
-    with np.errstate(over="ignore"):
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    out = np.empty(x.shape, np.uint64)
+    _mix_rows(np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
+    return out
 
 
 # ---------------------------------------------------------------------------------------------------------- values
@@ -576,8 +580,7 @@ class Game(ABC):
         if not state.level.restart or not over.any():
             return new, outcome
         rows = np.flatnonzero(over)
-        with np.errstate(over="ignore"):
-            deal = mix_array(mix_array(new.seed[rows]) ^ ~new.steps[rows].view(np.uint64))
+        deal = mix_array(mix_array(new.seed[rows]) ^ ~new.steps[rows].view(np.uint64))
         fresh = self.reset(state.level, _in_split_of(new.seed[rows], deal)).arrays()
         arrays, old = new.arrays(), state.arrays()
         for key in arrays.keys() - {"score", "steps", "seed"}:

@@ -87,6 +87,8 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         action: ``"discrete"`` (ids) or ``"text"`` (whole replies; an unreadable one is a turn without an action).
         mode: parse mode of text actions.
         render_mode: ``"rgb_array"`` or None.
+        copy: observations are new arrays. False: they are read-only views of one kept buffer, overwritten by the next call, in
+            which only the cells that changed are drawn, which is far faster.
         fields: single fields of the level, overridden.
     """
 
@@ -100,6 +102,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         action: str = "discrete",
         mode: str = "strict",
         render_mode: str | None = None,
+        copy: bool = True,
         **fields: Any,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
@@ -107,6 +110,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         self.table = _Table(game, level, look, action, mode, **fields)
         self.observation_space, self.action_space = self.table.observation_space, self.table.action_space
         self.render_mode = render_mode
+        self._frames = None if copy else Frames(self.table.game, self.table.level, self.table.look, 1)
         self._state: State | None = None
 
     @property
@@ -127,7 +131,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         super().reset(seed=seed)
         key = self.np_random.integers(0, 1 << 62, dtype=np.uint64)
         self._state = self.table.game.reset(self.table.level, np.array([key], np.uint64))
-        return self.render(), self._info()
+        return self._observe(), self._info()
 
     def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
         """One turn. A game that has ended must be reset first.
@@ -139,11 +143,14 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
             raise gym.error.ResetNeeded("the game has ended: call reset()")
         after, outcome, reward = self.table.play(self.state, self.table.ids([action]))
         self._state = after
-        return self.render(), float(reward[0]), bool(after.terminated[0]), bool(after.truncated[0]), self._info(outcome)
+        return self._observe(), float(reward[0]), bool(after.terminated[0]), bool(after.truncated[0]), self._info(outcome)
 
     def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
         """The picture of the current state."""
         return render(self.table.game, self.state, self.table.look)[0]
+
+    def _observe(self) -> NDArray[np.uint8]:
+        return self._frames.draw(self.state)[0] if self._frames else self.render()
 
     def _info(self, outcome: Outcome | None = None) -> dict[str, Any]:
         batched = self.table.info(self.state, outcome)
@@ -164,7 +171,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         if state.level != self.table.level or len(state) != 1:
             raise ConfigError("snapshot", state.level, f"one game of level {self.table.level}")
         self._state = state
-        return self.render()
+        return self._observe()
 
     def fork(self, n: int) -> list[GameEnv]:
         """``n`` independent environments in exactly this state, their luck included."""
@@ -177,6 +184,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
                 self.table.action,
                 self.table.mode,
                 self.render_mode,
+                self._frames is None,
             )
             twin._state = self.state[0]
             forks.append(twin)
@@ -191,8 +199,6 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
 
     Args:
         num_envs: number of games.
-        copy: observations are new arrays. False: they are read-only views of one kept buffer, overwritten by the next call, in
-            which only the cells that changed are drawn, which is far faster.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
