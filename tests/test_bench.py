@@ -6,6 +6,7 @@ import math
 import pytest
 
 from vlmgym.bench import run
+from vlmgym.cli import main
 from vlmgym.core import ConfigError
 
 
@@ -29,3 +30,18 @@ def test_growth_is_drawn(tmp_path):
 def test_unknown_rows_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="chess"):
         run(tmp_path, ["chess"])
+
+
+def test_everything_can_be_compiled_beforehand(capsys):
+    assert main(["compile"]) == 0
+    assert capsys.readouterr().out.startswith("compiled in")
+
+
+def test_profiles_of_a_recipe_add_up(capsys):
+    small = ["--set", "grpo.batch=8", "--set", "grpo.max_new_tokens=16"]
+    assert main(["profile", "tiny/g1", *small, "--steps", "1"]) == 0
+    *phases, step = [line.split() for line in capsys.readouterr().out.splitlines() if " s " in line]
+    numbers = [[float(word) for word in line if word.replace(".", "").isdigit()] for line in (*phases, step)]
+    assert sum(one[0] for one in numbers[:-1]) == pytest.approx(numbers[-1][0], abs=0.01)
+    assert {"generate", "forward", "backward"} <= {line[0] for line in phases}
+    assert main(["profile", "tiny/g1", "--steps", "0"]) == 2

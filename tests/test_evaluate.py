@@ -15,7 +15,7 @@ from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.prompt import parse, write_reply
 from vlmgym.reward import judge
-from vlmgym.rollout import play
+from vlmgym.rollout import Lane, play
 from vlmgym.tasks import Task
 from vlmgym.trace import Episode, Run, TraceError, TraceWriter, Turn, read_trace, repair
 
@@ -83,7 +83,9 @@ def test_greedy_and_oracle_know_no_luck():
 def test_play_counts_turns_scores_and_ends():
     game = get_game("2048")
     state = game.reset(game.level("easy", max_steps=12), seeds_for("test", "p", "q", 5))
-    turns, episodes = play(game, state, Random())
+    lane = Lane(game, state)
+    play([lane], Random())
+    turns, episodes = lane.turns, lane.episodes()
     assert [e.seed for e in episodes] == [int(s) for s in state.seed]
     for e in episodes:
         mine = [t for t in turns if t.episode == e.episode]
@@ -91,16 +93,19 @@ def test_play_counts_turns_scores_and_ends():
         assert sum(t.gain for t in mine) == e.score
         assert sum(t.terms["game"] for t in mine) == e.reward
         assert e.end == "truncated" if e.turns == 12 else "terminated"
-    assert {e.end for e in play(game, state, Random(), turns=3)[1]} == {"stopped"}
+    short = Lane(game, state, turns=3)
+    play([short], Random())
+    assert {e.end for e in short.episodes()} == {"stopped"}
     with pytest.raises(ConfigError, match="turns"):
-        play(game, game.reset(game.level("easy", max_steps=0), state.seed), Random())
+        Lane(game, game.reset(game.level("easy", max_steps=0), state.seed))
 
 
 def test_scripted_replies_follow_the_turn():
     game = get_game("2048")
     state = game.reset(game.level("easy"), seeds_for("test", "p", "q", 2))
-    turns, _ = play(game, state, Scripted(["a", "b"]), turns=3)
-    assert [t.reply for t in turns if t.episode == 0] == ["a", "b", "a"]
+    lane = Lane(game, state, turns=3)
+    play([lane], Scripted(["a", "b"]))
+    assert [t.reply for t in lane.turns if t.episode == 0] == ["a", "b", "a"]
 
 
 def test_trace_round_trip_and_torn_last_line(tmp_path):

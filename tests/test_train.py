@@ -19,6 +19,7 @@ from vlmgym.core import ConfigError, MissingExtra, split_of
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.games import load_state
 from vlmgym.games.tiles import COLOURS, FORMS
+from vlmgym.players.base import Query
 from vlmgym.players.local import LocalPlayer
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
@@ -452,6 +453,32 @@ def test_the_committed_model_follows_the_format_and_sees_the_board():
         assert metrics["cells"]["mean"] > 0.95
         chance = float(task.rules()[0].successes(task.states("test", 200)).mean())
         assert metrics["success"]["mean"] < chance + 0.25, "it knows more than it does"
+
+
+@pytest.mark.parametrize("straight", [True, False])
+def test_games_share_batches_and_answer_as_alone(straight):
+    model, processor = load("tiny")
+    player = LocalPlayer(
+        model,
+        processor,
+        name="tiny",
+        look="tiny",
+        style="brief",
+        banned=banned_tokens(model, processor),
+        max_new_tokens=100,
+        batch=7,
+    )
+    if not straight:
+        player.pixels = None
+    rules = [(task, *task.rules()) for task in tiny.TASKS]
+    queries = [Query(game, task.states("test", 5), look, style) for task, game, _, look in rules for style in ("brief", "full")]
+    asked = []
+    player.on_answers = asked.append
+    together = player.answer(queries)
+    assert sum(asked) == 5 * len(queries)
+    assert max(asked) == 7
+    for query, replies in zip(queries, together, strict=True):
+        assert replies == player.answer([query])[0]
 
 
 def test_breakout_trains_like_the_others(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,74 +85,82 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vlmgym {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
-    one = commands.add_parser("eval", help="play frozen seeds; trace, summary, table")
-    one.add_argument("--player", required=True, help=PLAYERS)
-    one.add_argument("--game", required=True, help=", ".join(GAMES) + ", or module:GameClass")
-    one.add_argument("--level", default="normal", help="name, or name:field=value,...")
-    one.add_argument("--look", default="clean", help="name, or name:field=value,...")
-    one.add_argument("--prompt", default="full", help="full or brief")
-    one.add_argument("--episodes", type=int, default=20)
-    one.add_argument("--turns", "--max-steps", type=int, default=0, help="most turns of an episode; 0 = the level's limit")
-    one.add_argument("--start", default="reset", help="reset, or walk: states after random play")
-    one.add_argument("--walk", type=int, nargs=2, default=(0, 100), metavar=("MIN", "MAX"), help="moves of the random walk")
-    one.add_argument("--walk-legal", action="store_true", help="walk by legal moves")
-    one.add_argument("--mode", default="strict", help="strict or lenient parsing")
-    one.add_argument("--max-new-tokens", type=int, default=512)
-    one.add_argument("--temperature", type=float, default=0.0)
-    one.add_argument("--batch", type=int, default=32)
-    one.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
-    one.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
-    one.add_argument("--threads", type=int, default=0, help="torch threads; 0 = leave")
-    one.add_argument("--out", type=Path, required=True, help="folder of trace.jsonl and summary.json")
+    eval_ = commands.add_parser("eval", help="play frozen seeds; trace, summary, table")
+    eval_.add_argument("--player", required=True, help=PLAYERS)
+    eval_.add_argument("--game", required=True, help=", ".join(GAMES) + ", or module:GameClass")
+    eval_.add_argument("--level", default="normal", help="name, or name:field=value,...")
+    eval_.add_argument("--look", default="clean", help="name, or name:field=value,...")
+    eval_.add_argument("--prompt", default="full", help="full or brief")
+    eval_.add_argument("--episodes", type=int, default=20)
+    eval_.add_argument("--turns", "--max-steps", type=int, default=0, help="most turns of an episode; 0 = the level's limit")
+    eval_.add_argument("--start", default="reset", help="reset, or walk: states after random play")
+    eval_.add_argument("--walk", type=int, nargs=2, default=(0, 100), metavar=("MIN", "MAX"), help="moves of the random walk")
+    eval_.add_argument("--walk-legal", action="store_true", help="walk by legal moves")
+    eval_.add_argument("--mode", default="strict", help="strict or lenient parsing")
+    eval_.add_argument("--max-new-tokens", type=int, default=512)
+    eval_.add_argument("--temperature", type=float, default=0.0)
+    eval_.add_argument("--batch", type=int, default=32)
+    eval_.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
+    eval_.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
+    eval_.add_argument("--threads", type=int, default=0, help="torch threads; 0 = leave")
+    eval_.add_argument("--out", type=Path, required=True, help="folder of trace.jsonl and summary.json")
 
-    two = commands.add_parser("train", help="run a recipe: cold start, GRPO, or both")
-    two.add_argument("recipe", help="a YAML file, or the name of a bundled one: tiny/g0, tiny/g1")
-    two.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override, e.g. grpo.steps=5")
-    two.add_argument("--out", type=Path, required=True, help="folder of the run; run again to continue")
+    train = commands.add_parser("train", help="run a recipe: cold start, GRPO, or both")
+    train.add_argument("recipe", help="a YAML file, or the name of a bundled one: tiny/g0, tiny/g1")
+    train.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override, e.g. grpo.steps=5")
+    train.add_argument("--out", type=Path, required=True, help="folder of the run; run again to continue")
 
-    three = commands.add_parser("demo", help="the main job on two CPU cores: evaluate, train G0 and G1, compare, report")
-    three.add_argument("--out", type=Path, default=Path("runs/demo"))
-    three.add_argument("--quick", action="store_true", help="a few steps and states only: checks the path, not the claim")
+    profile = commands.add_parser("profile", help="where the time of a recipe's GRPO steps goes: inside the model, or beside it")
+    profile.add_argument("recipe", help="a YAML file, or the name of a bundled one: tiny/g0, tiny/g1")
+    profile.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override, e.g. grpo.batch=16")
+    profile.add_argument("--steps", type=int, default=5, help="steps after the first, which is not counted")
 
-    four = commands.add_parser("report", help="one static page from evaluations and training runs")
-    four.add_argument("folder", type=Path)
+    demo = commands.add_parser("demo", help="the main job on two CPU cores: evaluate, train G0 and G1, compare, report")
+    demo.add_argument("--out", type=Path, default=Path("runs/demo"))
+    demo.add_argument("--quick", action="store_true", help="a few steps and states only: checks the path, not the claim")
 
-    five = commands.add_parser("pretrain-tiny", help="rebuild the embedded tiny model from its seed")
-    five.add_argument("--out", type=Path, required=True)
-    five.add_argument("--steps", type=int, default=0, help="0 = as for the committed checkpoint")
+    report = commands.add_parser("report", help="one static page from evaluations and training runs")
+    report.add_argument("folder", type=Path)
 
-    six = commands.add_parser("check", help="try a game for everything that the library relies on")
-    six.add_argument("game", help="name, module:GameClass, or all")
-    six.add_argument("--level", action="append", default=[], help="only this level (may be repeated)")
+    pretrain = commands.add_parser("pretrain-tiny", help="rebuild the embedded tiny model from its seed")
+    pretrain.add_argument("--out", type=Path, required=True)
+    pretrain.add_argument("--steps", type=int, default=0, help="0 = as for the committed checkpoint")
+
+    check = commands.add_parser("check", help="try a game for everything that the library relies on")
+    check.add_argument("game", help="name, module:GameClass, or all")
+    check.add_argument("--level", action="append", default=[], help="only this level (may be repeated)")
 
     commands.add_parser("games", help="list the games")
 
-    eight = commands.add_parser("gallery", help="every game, level and look as pictures, with a page for each game")
-    eight.add_argument("--out", type=Path, required=True)
-    eight.add_argument("--game", action="append", default=[], help="only this game (may be repeated)")
+    gallery = commands.add_parser("gallery", help="every game, level and look as pictures, with a page for each game")
+    gallery.add_argument("--out", type=Path, required=True)
+    gallery.add_argument("--game", action="append", default=[], help="only this game (may be repeated)")
 
-    seven = commands.add_parser("play", help="play it yourself on a local web page; episodes are saved as a trace")
-    seven.add_argument("game", help=", ".join(GAMES) + ", or module:GameClass")
-    seven.add_argument("--level", default="normal", help="name, or name:field=value,...")
-    seven.add_argument("--look", default="clean", help="name, or name:field=value,...")
-    seven.add_argument("--seed", type=int, default=0, help="number of the first game")
-    seven.add_argument("--out", type=Path, default=Path("runs/human"), help="folder of trace.jsonl and summary.json")
-    seven.add_argument("--port", type=int, default=0, help="0 = any free one")
-    seven.add_argument("--no-browser", action="store_true", help="only print the address")
+    play = commands.add_parser("play", help="play it yourself on a local web page; episodes are saved as a trace")
+    play.add_argument("game", help=", ".join(GAMES) + ", or module:GameClass")
+    play.add_argument("--level", default="normal", help="name, or name:field=value,...")
+    play.add_argument("--look", default="clean", help="name, or name:field=value,...")
+    play.add_argument("--seed", type=int, default=0, help="number of the first game")
+    play.add_argument("--out", type=Path, default=Path("runs/human"), help="folder of trace.jsonl and summary.json")
+    play.add_argument("--port", type=int, default=0, help="0 = any free one")
+    play.add_argument("--no-browser", action="store_true", help="only print the address")
 
-    nine = commands.add_parser("photos", help="download the photographs of a data set, and check them")
-    nine.add_argument("set", choices=("cifar10",))
+    photos = commands.add_parser("photos", help="download the photographs of a data set, and check them")
+    photos.add_argument("set", choices=("cifar10",))
 
-    ten = commands.add_parser("baselines", help="recompute the stored baselines of every game and level")
-    ten.add_argument("--out", type=Path, default=None, help="file to write; by default the one in the package")
-    ten.add_argument("--scratch", type=Path, default=Path("runs/baselines.jsonl"), help="finished pieces, to go on from")
-    ten.add_argument("--processes", type=int, default=0, help="0 = one a core")
+    baselines = commands.add_parser("baselines", help="recompute the stored baselines of every game and level")
+    baselines.add_argument("--out", type=Path, default=None, help="file to write; by default the one in the package")
+    baselines.add_argument("--scratch", type=Path, default=Path("runs/baselines.jsonl"), help="finished pieces, to go on from")
+    baselines.add_argument("--processes", type=int, default=0, help="0 = one a core")
 
-    eleven = commands.add_parser("bench", help="speed as ratios: against plain Python objects, and against memory copies")
-    eleven.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of bench.json, bench.txt and bench.png")
-    eleven.add_argument("--only", action="append", default=[], metavar="ROW", help="rows whose name begins so (may be repeated)")
-    eleven.add_argument("--repetitions", type=int, default=5)
-    eleven.add_argument("--quick", action="store_true", help="tries the path, measures nothing")
+    compile_ = commands.add_parser("compile", help="compile all kernels now; else each is at its first use, once on a machine")
+    compile_.add_argument("--processes", type=int, default=0, help="0 = one a core")
+
+    bench = commands.add_parser("bench", help="speed as ratios: against plain Python objects, and against memory copies")
+    bench.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of bench.json, bench.txt and bench.png")
+    bench.add_argument("--only", action="append", default=[], metavar="ROW", help="rows whose name begins so (may be repeated)")
+    bench.add_argument("--repetitions", type=int, default=5)
+    bench.add_argument("--quick", action="store_true", help="tries the path, measures nothing")
     return parser
 
 
@@ -214,6 +223,44 @@ def _train(options: argparse.Namespace) -> None:
 
     need("train", *TRAINING)
     sys.stdout.write(f"{train(read_recipe(recipe_path(options.recipe), options.set), options.out)}\n")
+
+
+def _profile(options: argparse.Namespace) -> None:
+    from vlmgym.core import ConfigError, need
+    from vlmgym.train.model import TRAINING
+
+    need("train", *TRAINING)
+    from vlmgym.train.model import load
+    from vlmgym.train.profile import MODEL, profile_grpo
+    from vlmgym.train.recipe import read_recipe, recipe_path
+
+    if options.steps < 1:
+        raise ConfigError("steps", options.steps, "1 or more")
+    recipe = read_recipe(recipe_path(options.recipe), [*options.set, f"grpo.steps={options.steps + 1}"])
+    if recipe.grpo is None:
+        raise ConfigError("recipe", options.recipe, "a recipe with GRPO")
+    with tempfile.TemporaryDirectory() as out:
+        found = profile_grpo(*load(recipe.model), recipe.tasks, Path(out), recipe.grpo, recipe.reward, recipe.compute)
+    share, step = found.pop("in model"), found.pop("step")
+    for name, seconds in found.items():
+        where = "model" if name in MODEL else ""
+        sys.stdout.write(f"  {name:<24} {seconds:9.3f} s  {seconds / step:6.1%}  {where}\n")
+    sys.stdout.write(f"  {'a step':<24} {step:9.3f} s  inside the model: {share:.1%}\n")
+
+
+def _compile(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from vlmgym.env import compile_all
+
+    with tqdm(desc="compile", unit="job", file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        seconds = compile_all(options.processes, show)
+    sys.stdout.write(f"compiled in {seconds:.1f} s\n")
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -300,6 +347,8 @@ _COMMANDS = {
     "photos": _photos,
     "baselines": _baselines,
     "bench": _bench,
+    "compile": _compile,
+    "profile": _profile,
     "eval": _eval,
     "train": _train,
     "demo": _demo,

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import vlmgym
 from vlmgym.core import VlmGymError, need
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.evaluate import Evaluation, evaluate_all
 from vlmgym.kernels import usable_cores
 from vlmgym.players.base import Player
 from vlmgym.players.simple import Oracle, Random
@@ -36,6 +36,8 @@ from vlmgym.train.recipe import Recipe, read_metrics, read_recipe, recipe_path
 
 STATES = 400
 """Held-out states of each game in the evaluations."""
+BATCH = 200
+"""States that a model is asked about at once, of all games together."""
 
 
 class StageError(VlmGymError):
@@ -85,11 +87,11 @@ def _run_stages(out: Path, quick: bool) -> int:
         import torch
 
         torch.set_num_threads(threads)
-        _evaluate(out, tasks, how, name, _local(str(model), name, g0))
+        _evaluate(out, tasks, how, lambda: _local(str(model), name, g0), name)
 
     _say(1, 5, f"evaluate random, oracle and teacher on {states} held-out states of each game")
     for player in (Random(), Oracle(), Teacher(g1.cold_start.teacher_error)):
-        _evaluate(out, tasks, how, player.name, lambda _, p=player: p)  # type: ignore[misc]
+        _evaluate(out, tasks, how, lambda p=player: p, player.name)  # type: ignore[misc]
 
     _say(2, 5, "train G0 (GRPO), and at the same time")
     _say(3, 5, "the cold start on the teacher's answers (SFT), then G1 (the same GRPO)")
@@ -119,28 +121,20 @@ def _say(stage: int, of: int, text: str) -> None:
     sys.stderr.flush()
 
 
-def _local(model: str, name: str, recipe: Recipe) -> Callable[[Task], Player]:
-    """A maker of local players that loads the model once, when it is first needed."""
-    loaded: list[Any] = []
+def _local(model: str, name: str, recipe: Recipe) -> Player:
+    from vlmgym.players.local import LocalPlayer
+    from vlmgym.train.model import banned_tokens, load
 
-    def make(task: Task) -> Player:
-        from vlmgym.players.local import LocalPlayer
-        from vlmgym.train.model import banned_tokens, load
-
-        if not loaded:
-            loaded.extend(load(model))
-        limit = recipe.grpo.max_new_tokens if recipe.grpo else 512
-        banned = banned_tokens(*loaded)
-        return LocalPlayer(*loaded, name=name, look=task.look, style=task.prompt, banned=banned, max_new_tokens=limit, batch=100)
-
-    return make
+    loaded = load(model)
+    limit = recipe.grpo.max_new_tokens if recipe.grpo else 512
+    first, banned = recipe.tasks[0], banned_tokens(*loaded)
+    return LocalPlayer(*loaded, name=name, look=first.look, style=first.prompt, banned=banned, max_new_tokens=limit, batch=BATCH)
 
 
-def _evaluate(out: Path, tasks: tuple[Task, ...], how: Evaluation, name: str, make: Callable[[Task], Player]) -> None:
-    for task in tasks:
-        folder = out / "eval" / name / task.game
-        if not (folder / "summary.json").exists():
-            evaluate(make(task), task, how, folder)
+def _evaluate(out: Path, tasks: tuple[Task, ...], how: Evaluation, player: Callable[[], Player], name: str) -> None:
+    folders = {task: folder for task in tasks if not ((folder := out / "eval" / name / task.game) / "summary.json").exists()}
+    if folders:
+        evaluate_all(player(), list(folders), how, list(folders.values()))
 
 
 class _Training:

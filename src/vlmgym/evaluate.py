@@ -17,7 +17,7 @@ from vlmgym import baselines, stats
 from vlmgym.core import Settings, State, seeds_for, setting
 from vlmgym.players.base import Player
 from vlmgym.reward import Fault
-from vlmgym.rollout import play
+from vlmgym.rollout import Lane, play
 from vlmgym.tasks import Task
 from vlmgym.trace import Episode, Run, TraceWriter, Turn
 
@@ -43,53 +43,60 @@ def starts(task: Task, how: Evaluation) -> State:
 
 
 def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = None, progress: bool = True) -> dict[str, Any]:
-    """Measure a player.
+    """Measure a player on one task; see :func:`evaluate_all`."""
+    return evaluate_all(player, [task], how, None if out is None else [out], progress)[0]
+
+
+def evaluate_all(
+    player: Player, tasks: Sequence[Task], how: Evaluation, out: Sequence[Path] | None = None, progress: bool = True
+) -> list[dict[str, Any]]:
+    """Measure a player on several tasks side by side, so that games share batches of a model.
 
     Args:
         player: who plays.
-        task: game, level, look, prompt style and random walk.
+        tasks: game, level, look, prompt style and random walk of each.
         how: number of episodes, turns and start states.
-        out: folder for ``trace.jsonl`` and ``summary.json`` (an earlier trace there is replaced).
+        out: folders for ``trace.jsonl`` and ``summary.json`` (an earlier trace there is replaced), one a task.
         progress: show a progress bar on standard error.
 
     Returns:
-        The summary, as written to ``summary.json``: player, task, evaluation, metrics (see :func:`summarise`), and for whole
+        The summaries, as written to ``summary.json``: player, task, evaluation, metrics (see :func:`summarise`), and for whole
         episodes of a named level the stored rows of random, random-legal, greedy and oracle play (``baselines``).
     """
-    game, level, _ = task.rules()
-    state = starts(task, how)
-    limit = min((x for x in (how.turns, level.max_steps) if x), default=0)
-    bar = tqdm(
-        total=limit * len(state),
-        desc=f"{player.name} on {task.game}",
-        unit="turn",
-        file=sys.stderr,
-        disable=not progress,
-    )
+    lanes = [Lane(task.rules()[0], starts(task, how), task.look, task.prompt, how.turns, how.mode, how.oracle) for task in tasks]
+    total = sum(min(x for x in (how.turns, lane.state.level.max_steps) if x) * len(lane.state) for lane in lanes)
+    what = tasks[0].game if len(tasks) == 1 else f"{len(tasks)} tasks"
+    bar = tqdm(total=total, desc=f"{player.name} on {what}", unit="turn", file=sys.stderr, disable=not progress)
     hits = [0, 0]
 
-    def show(records: list[Turn]) -> None:
+    def show(_: Lane, records: list[Turn]) -> None:
         hits[0] += sum(r.terms["game"] > 0 for r in records)
         hits[1] += len(records)
         bar.set_postfix(success=f"{hits[0] / hits[1]:.2f}", refresh=False)
-        bar.update(hits[1] - bar.n)
+        bar.update(max(hits[1] - bar.n, 0))
 
     player.on_answers = bar.update
     try:
         with bar:
-            turns, episodes = play(game, state, player, how.turns, how.mode, how.oracle, show)
+            play(lanes, player, show)
     finally:
         player.on_answers = None
-    summary = {
-        "player": player.name,
-        "task": asdict(task),
-        "evaluation": asdict(how),
-        "metrics": {k: v.to_dict() for k, v in summarise(turns, episodes).items()},
-        "baselines": baselines.stored(game, task.level) if how.start == "reset" and not how.turns else {},
-    }
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        trace = out / "trace.jsonl"
+    summaries = []
+    folders: Sequence[Path | None] = out or [None] * len(tasks)
+    for task, lane, folder in zip(tasks, lanes, folders, strict=True):
+        turns, episodes = lane.turns, lane.episodes()
+        summary = {
+            "player": player.name,
+            "task": asdict(task),
+            "evaluation": asdict(how),
+            "metrics": {k: v.to_dict() for k, v in summarise(turns, episodes).items()},
+            "baselines": baselines.stored(lane.game, task.level) if how.start == "reset" and not how.turns else {},
+        }
+        summaries.append(summary)
+        if folder is None:
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        trace = folder / "trace.jsonl"
         trace.unlink(missing_ok=True)
         with TraceWriter(trace) as writer:
             writer.write(Run(player.name, task.game, task.level, task.look, task.prompt, how.mode))
@@ -97,8 +104,8 @@ def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = Non
                 writer.write(turn)
             for episode in episodes:
                 writer.write(episode)
-        (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return summary
+        (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return summaries
 
 
 def summarise(turns: Sequence[Turn], episodes: Sequence[Episode]) -> dict[str, stats.Estimate]:

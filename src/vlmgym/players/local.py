@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from PIL import Image
@@ -11,7 +13,7 @@ from vlmgym import prompt
 from vlmgym.core import Game, State
 from vlmgym.looks import Look, get_look
 from vlmgym.pixels import Pixels, quicken
-from vlmgym.players.base import Player
+from vlmgym.players.base import Player, Query
 from vlmgym.render import frame_size, pictures
 
 
@@ -22,8 +24,8 @@ class LocalPlayer(Player):
         model: an image-text model.
         processor: its processor (left padding).
         name: shown in tables.
-        look: look of the pictures.
-        style: prompt style, see :func:`vlmgym.prompt.prompt_text`.
+        look: look of the pictures, where :meth:`reply` is called.
+        style: prompt style there, see :func:`vlmgym.prompt.prompt_text`.
         banned: token ids that are never generated.
         max_new_tokens: length limit of a reply.
         temperature: 0 = greedy; else sampled at this temperature, seeded by ``seed``.
@@ -50,51 +52,92 @@ class LocalPlayer(Player):
         self.max_new_tokens, self.temperature, self.batch = max_new_tokens, temperature, batch
         self.seed = seed
         self.pixels: Pixels | None = getattr(getattr(quicken(processor), "image_processor", None), "pixels", None)
-        self._texts: dict[Any, tuple[str, dict[str, Any] | None]] = {}
+        self._texts: dict[Any, str] = {}
+        self._rows: dict[Any, dict[str, Any]] = {}
         self._calls = 0
 
     def reply(self, game: Game, state: State) -> list[str]:
-        """See :class:`Player`."""
+        """See :class:`Player`; with the player's own look and prompt style."""
+        return self.answer([Query(game, state, self.look, self.style)])[0]
+
+    def answer(self, queries: Sequence[Query]) -> list[list[str]]:
+        """See :class:`Player`: pictures of one size share a batch, whatever their game; the order is by length of the prompt."""
         import torch
 
         was_training = self.model.training
         self.model.eval()
-        out: list[str] = []
         options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "do_sample": self.temperature > 0}
         if self.temperature > 0:
             options |= {"temperature": self.temperature, "top_k": 0, "top_p": 1.0}
         if self.banned:
             options["suppress_tokens"] = self.banned
+        replies = [[""] * len(query.state) for query in queries]
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(self.seed * 1_000_003 + self._calls)
-            for start in range(0, len(state), self.batch):
-                part = state[start : start + self.batch]
-                inputs = self._inputs(game, part).to(self.model.device)
+            for parts in self._batches(queries):
+                inputs = self._inputs([replace(queries[k], state=queries[k].state[rows]) for k, rows in parts])
+                inputs = inputs.to(self.model.device)
                 tokens = self.model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
-                out += self.processor.batch_decode(tokens, skip_special_tokens=True)
+                texts = iter(self.processor.batch_decode(tokens, skip_special_tokens=True))
+                for k, rows in parts:
+                    replies[k][rows] = [next(texts) for _ in replies[k][rows]]
                 if self.on_answers:
-                    self.on_answers(len(part))
+                    self.on_answers(len(tokens))
         self._calls += 1
         self.model.train(was_training)
-        return out
+        return replies
 
-    def _inputs(self, game: Game, state: State) -> Any:
-        """Model inputs of a batch: the text, which is the same for all, is read once; pictures are drawn into the inputs."""
+    def _batches(self, queries: Sequence[Query]) -> Iterator[list[tuple[int, slice]]]:
+        """Rows of queries, as (number of the query, rows) by batch."""
+        sizes = [frame_size(query.game, query.state.level, query.look) for query in queries]
+        order = sorted(range(len(queries)), key=lambda k: (sizes[k], len(self._text(queries[k]))))
+        for _, group in groupby(order, key=lambda k: sizes[k]):
+            parts: list[tuple[int, slice]] = []
+            room = self.batch
+            for k in group:
+                start = 0
+                while start < len(queries[k].state):
+                    rows = slice(start, min(start + room, len(queries[k].state)))
+                    parts.append((k, rows))
+                    start, room = rows.stop, room - (rows.stop - start)
+                    if not room:
+                        yield parts
+                        parts, room = [], self.batch
+            if parts:
+                yield parts
+
+    def _text(self, query: Query) -> str:
+        key = query.game.name, query.state.level, query.style
+        if key not in self._texts:
+            ask = prompt.messages(prompt.prompt_text(query.game, query.state.level, query.style))
+            self._texts[key] = self.processor.apply_chat_template(ask, add_generation_prompt=True, tokenize=False)
+        return self._texts[key]
+
+    def _inputs(self, parts: Sequence[Query]) -> Any:
+        """Model inputs of a batch: each text is read once, and pictures are drawn into the inputs, if the processor allows it."""
         import torch
+        from torch.nn.functional import pad
         from transformers import BatchFeature
 
-        key = game.name, state.level
-        if key not in self._texts:
-            ask = prompt.messages(prompt.prompt_text(game, state.level, self.style))
-            self._texts[key] = self.processor.apply_chat_template(ask, add_generation_prompt=True, tokenize=False), None
-        text, row = self._texts[key]
-        height, width = frame_size(game, state.level, self.look)
+        height, width = frame_size(parts[0].game, parts[0].state.level, parts[0].look)
         if not (self.pixels and self.pixels.exact(height, width)):
-            frames = pictures(game, state, self.look)
-            return self.processor(text=[text] * len(frames), images=frames, return_tensors="pt", padding=True)
-        if row is None:
+            frames = [frame for one in parts for frame in pictures(one.game, one.state, one.look)]
+            texts = [self._text(one) for one in parts for _ in range(len(one.state))]
+            return self.processor(text=texts, images=frames, return_tensors="pt", padding=True)
+        drawn = [self.pixels.boards(one.game, one.state, one.look) for one in parts]
+        inputs = {name: torch.cat([torch.from_numpy(one[name]) for one in drawn]) for name in drawn[0]}
+        rows = [self._row(self._text(one), height, width) for one in parts]
+        longest = max(row["input_ids"].shape[1] for row in rows)
+        for name in rows[0].keys() - inputs.keys():
+            blank = self.processor.tokenizer.pad_token_id if name == "input_ids" else 0
+            columns = [pad(row[name], (longest - row["input_ids"].shape[1], 0), value=blank) for row in rows]
+            inputs[name] = torch.cat([c.repeat_interleave(len(one.state), 0) for c, one in zip(columns, parts, strict=True)])
+        return BatchFeature(inputs)
+
+    def _row(self, text: str, height: int, width: int) -> dict[str, Any]:
+        """What the processor makes of a text with one blank picture of this size."""
+        key = text, height, width
+        if key not in self._rows:
             blank = Image.new("RGB", (width, height))
-            row = dict(self.processor(text=[text], images=[blank], return_tensors="pt", padding=True))
-            self._texts[key] = text, row
-        drawn = {name: torch.from_numpy(value) for name, value in self.pixels.boards(game, state, self.look).items()}
-        return BatchFeature({k: v.repeat_interleave(len(state), 0) for k, v in row.items() if k not in drawn} | drawn)
+            self._rows[key] = dict(self.processor(text=[text], images=[blank], return_tensors="pt", padding=True))
+        return self._rows[key]

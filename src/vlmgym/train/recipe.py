@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, Settings, setting
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.evaluate import Evaluation, evaluate_all
 from vlmgym.players.teacher import Teacher
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
@@ -305,15 +305,14 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
             if not state.is_world_process_zero:
                 return
             banned, values = banned_tokens(model, processor), {}
-            for task in recipe.tasks:
-                player = LocalPlayer(
-                    model, processor, name="policy", look=task.look, style=task.prompt, banned=banned,
-                    max_new_tokens=grpo.max_new_tokens, batch=64,
-                )  # fmt: skip
-                metrics = evaluate(player, task, how, progress=False)["metrics"]
+            player = LocalPlayer(
+                model, processor, name="policy", look=recipe.tasks[0].look, style=recipe.tasks[0].prompt, banned=banned,
+                max_new_tokens=grpo.max_new_tokens, batch=64,
+            )  # fmt: skip
+            for task, summary in zip(recipe.tasks, evaluate_all(player, recipe.tasks, how, progress=False), strict=True):
                 for key in ("success", "p_acc", "r_acc", "format"):
-                    if metrics[key]["mean"] is not None:
-                        values[f"check/{task.game}/{key}"] = metrics[key]["mean"]
+                    if summary["metrics"][key]["mean"] is not None:
+                        values[f"check/{task.game}/{key}"] = summary["metrics"][key]["mean"]
             log.write(state.global_step, values)
 
     return Check()
