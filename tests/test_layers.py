@@ -9,7 +9,7 @@ import vlmgym
 
 ROOT = Path(vlmgym.__file__).parent
 LAYERS = [
-    ["kernels", "core"],
+    ["kernels", "core", "config"],
     [
         "games.text",
         "games.tiles",
@@ -25,14 +25,27 @@ LAYERS = [
     ],
     ["looks", "photos", "drawing", "render", "pixels", "prompt"],
     ["reward", "trace", "env", "outside"],
-    ["players", "players.base", "players.teacher", "players.simple", "players.local"],
+    ["players", "players.base", "players.teacher", "players.simple", "players.local", "players.api"],
     ["rollout", "tasks", "testing", "baselines", "curriculum"],
-    ["evaluate", "train", "train.model", "train.data", "train.sft", "train.grpo", "train.profile", "train.recipe", "train.tiny"],
-    ["report", "demo", "gallery", "webplay", "plain", "bench"],
+    [
+        "evaluate",
+        "analysis",
+        "protocol",
+        "export",
+        "train",
+        "train.model",
+        "train.data",
+        "train.sft",
+        "train.grpo",
+        "train.profile",
+        "train.recipe",
+        "train.tiny",
+    ],
+    ["replay", "report", "demo", "gallery", "webplay", "plain", "bench"],
     ["cli"],
 ]
 ORDER = {name: (rank, place) for rank, layer in enumerate(LAYERS) for place, name in enumerate(layer)}
-LAZY_ONLY = {"torch", "transformers", "trl", "matplotlib", "datasets", "peft", "openai", "jinja2"}
+LAZY_ONLY = {"torch", "transformers", "trl", "matplotlib", "datasets", "peft", "openai", "anthropic", "jinja2"}
 
 
 def modules():

@@ -6,7 +6,9 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +17,45 @@ from vlmgym.baselines import METRICS
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.games import GAMES, game_names
+from vlmgym.players.api import AnthropicPlayer, ApiSettings, OpenAIPlayer
 from vlmgym.players.base import Player
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.tasks import Task
 
-PLAYERS = "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL"
+PLAYERS = "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL, api:MODEL, anthropic:MODEL"
 
 
 def make_player(
     text: str,
     task: Task,
-    max_new_tokens: int = 512,
-    temperature: float = 0.0,
+    sampling: Mapping[str, Any] | None = None,
     batch: int = 32,
     device: str = "auto",
     dtype: str = "float32",
+    base_url: str = "",
+    api: ApiSettings | None = None,
+    prices: Mapping[str, Any] | None = None,
 ) -> Player:
     """The player that a command-line word stands for.
 
     Args:
         text: ``random``, ``random-legal``, ``greedy``, ``oracle``, ``teacher`` or ``teacher:0.2`` (error rate),
-            ``scripted:FILE`` (a JSON list of replies, one a turn), ``local:MODEL`` (``local:tiny``, a folder, a hub name).
-        task: gives look and prompt style to models.
-        max_new_tokens: reply limit of models.
-        temperature: of models; 0 = greedy.
-        batch: states asked of a model at once.
-        device: of models; ``auto``: a GPU if there is one.
-        dtype: of models.
+            ``scripted:FILE`` (a JSON list of replies, one a turn), ``local:MODEL`` (``local:tiny``, a folder, a hub name),
+            ``api:MODEL`` (any OpenAI-compatible endpoint), ``anthropic:MODEL``.
+        task: gives look and prompt style to local models that are asked outside of an evaluation.
+        sampling: of models: ``max_tokens``, ``temperature`` (0 = greedy), and for endpoints any field of the request.
+        batch: states asked of a local model at once.
+        device: of local models; ``auto``: a GPU if there is one.
+        dtype: of local models.
+        base_url: of endpoints.
+        api: how endpoints are used.
+        prices: US dollars for a million tokens by model: ``{"gpt": {"input": 2.5, "output": 10}}``.
 
     Raises:
-        ConfigError: no such player.
+        ConfigError: no such player, or a field of the sampling that a local model does not know.
     """
+    sampling = {"max_tokens": 512, "temperature": 0.0, **(sampling or {})}
     kind, _, rest = text.partition(":")
     simple: dict[str, type[Player]] = {p.name: p for p in (Random, RandomLegal, Greedy, Oracle)}
     if kind in simple and not rest:
@@ -65,6 +74,8 @@ def make_player(
         from vlmgym.players.local import LocalPlayer
         from vlmgym.train.model import banned_tokens, load
 
+        for key in sampling.keys() - {"max_tokens", "temperature", "seed"}:
+            raise ConfigError(f"sampling.{key}", sampling[key], "max_tokens, temperature and seed, for a local model")
         model, processor = load(rest, dtype, device)
         return LocalPlayer(
             model,
@@ -73,10 +84,16 @@ def make_player(
             look=task.look,
             style=task.prompt,
             banned=banned_tokens(model, processor),
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
+            max_new_tokens=sampling["max_tokens"],
+            temperature=sampling["temperature"],
+            seed=sampling.get("seed", 0),
             batch=batch,
         )
+    if kind in ("api", "anthropic") and rest:
+        player = OpenAIPlayer if kind == "api" else AnthropicPlayer
+        if prices is not None and rest not in prices:
+            raise ConfigError("prices", rest, "one of " + ", ".join(map(str, prices)))
+        return player(rest, base_url, sampling, api, None if prices is None else prices[rest])
     raise ConfigError("player", text, PLAYERS)
 
 
@@ -85,25 +102,42 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vlmgym {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
-    eval_ = commands.add_parser("eval", help="play frozen seeds; trace, summary, table")
-    eval_.add_argument("--player", required=True, help=PLAYERS)
-    eval_.add_argument("--game", required=True, help=", ".join(GAMES) + ", or module:GameClass")
-    eval_.add_argument("--level", default="normal", help="name, or name:field=value,...")
-    eval_.add_argument("--look", default="clean", help="name, or name:field=value,...")
-    eval_.add_argument("--prompt", default="full", help="full or brief")
-    eval_.add_argument("--episodes", type=int, default=20)
-    eval_.add_argument("--turns", "--max-steps", type=int, default=0, help="most turns of an episode; 0 = the level's limit")
-    eval_.add_argument("--start", default="reset", help="reset, or walk: states after random play")
-    eval_.add_argument("--walk", type=int, nargs=2, default=(0, 100), metavar=("MIN", "MAX"), help="moves of the random walk")
-    eval_.add_argument("--walk-legal", action="store_true", help="walk by legal moves")
-    eval_.add_argument("--mode", default="strict", help="strict or lenient parsing")
-    eval_.add_argument("--max-new-tokens", type=int, default=512)
-    eval_.add_argument("--temperature", type=float, default=0.0)
-    eval_.add_argument("--batch", type=int, default=32)
-    eval_.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
-    eval_.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
-    eval_.add_argument("--threads", type=int, default=0, help="torch threads; 0 = leave")
-    eval_.add_argument("--out", type=Path, required=True, help="folder of trace.jsonl and summary.json")
+    eval_ = commands.add_parser("eval", help="play frozen seeds and write traces and summaries; run again to go on")
+    eval_.add_argument("--player", action="append", required=True, help=PLAYERS + "; may be repeated, to compare")
+    eval_.add_argument("--protocol", default="", help="a YAML file, or the name of a bundled one: quick, paper, full")
+    eval_.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override of the protocol")
+    eval_.add_argument("--sweep", default="", metavar="DIAL=FROM:TO:COUNT", help="e.g. look.noise=0:1:5, or level.rows=4,6,8")
+    what = eval_.add_argument_group("without a protocol")
+    what.add_argument("--game", default="", help=", ".join(GAMES) + ", or module:GameClass")
+    what.add_argument("--level", default="normal", help="name, or name:field=value,...")
+    what.add_argument("--look", default="clean", help="name, or name:field=value,...")
+    what.add_argument("--prompt", default="full", help="full or brief")
+    what.add_argument("--episodes", type=int, default=20)
+    what.add_argument("--turns", "--max-steps", type=int, default=0, help="most turns of an episode; 0 = the level's limit")
+    what.add_argument("--start", default="reset", help="reset, or walk: states after random play")
+    what.add_argument("--walk", type=int, nargs=2, default=(0, 100), metavar=("MIN", "MAX"), help="moves of the random walk")
+    what.add_argument("--walk-legal", action="store_true", help="walk by legal moves")
+    what.add_argument("--mode", default="strict", help="strict or lenient parsing")
+    what.add_argument("--repeats", type=int, default=1, help="times that each start is played")
+    what.add_argument("--history", type=int, default=0, help="earlier turns that are told again; -1 = all")
+    what.add_argument("--observation", default="image", help="image, text (the true board in words) or both")
+    what.add_argument("--truth", dest="observation", action="store_const", const="both", help="the true board beside the picture")
+    what.add_argument("--patience", type=int, default=20, help="turns with one move and no effect that end an episode; 0 = none")
+    model = eval_.add_argument_group("models")
+    model.add_argument("--max-new-tokens", type=int, default=None, help="most tokens of a reply: 512, or the protocol's")
+    model.add_argument("--temperature", type=float, default=None, help="0 = greedy, the default, or the protocol's")
+    model.add_argument("--sampling", action="append", default=[], metavar="FIELD=VALUE", help="of requests, e.g. top_p=0.9")
+    model.add_argument("--batch", type=int, default=32, help="states that a local model is asked at once")
+    model.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
+    model.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
+    model.add_argument("--threads", type=int, default=0, help="torch threads; 0 = leave")
+    ends = eval_.add_argument_group("endpoints (keys: OPENAI_API_KEY, ANTHROPIC_API_KEY)")
+    ends.add_argument("--base-url", default="", help="address of the endpoint")
+    ends.add_argument(
+        "--api", action="append", default=[], metavar="FIELD=VALUE", help="concurrency, retries, request_seconds ..."
+    )
+    ends.add_argument("--prices", type=Path, default=None, help="YAML: dollars for a million tokens, MODEL: {input: , output: }")
+    eval_.add_argument("--out", type=Path, required=True, help="folder of the run")
 
     train = commands.add_parser("train", help="run a recipe: cold start, GRPO, or both")
     train.add_argument("recipe", help="a YAML file, or the name of a bundled one: tiny/g0, tiny/g1")
@@ -120,7 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--quick", action="store_true", help="a few steps and states only: checks the path, not the claim")
 
     report = commands.add_parser("report", help="one static page from evaluations and training runs")
-    report.add_argument("folder", type=Path)
+    report.add_argument("folder", type=Path, nargs="+", help="runs; several are merged")
+    report.add_argument("--out", type=Path, default=None, help="the page; by default report.html in the first folder")
 
     pretrain = commands.add_parser("pretrain-tiny", help="rebuild the embedded tiny model from its seed")
     pretrain.add_argument("--out", type=Path, required=True)
@@ -175,26 +210,82 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _eval(options: argparse.Namespace) -> None:
-    task = Task(
-        game=options.game,
-        level=options.level,
-        look=options.look,
-        prompt=options.prompt,
-        walk_min=options.walk[0],
-        walk_max=options.walk[1],
-        walk_legal=options.walk_legal,
-    )
-    how = Evaluation(episodes=options.episodes, turns=options.turns, start=options.start, mode=options.mode)
+    from vlmgym.config import find, read_file, read_yaml
+    from vlmgym.protocol import Protocol, run_protocol
+
+    if options.protocol:
+        protocol = Protocol.parse(read_file("protocol", find("protocol", options.protocol), options.set))
+    else:
+        if not options.game:
+            raise ConfigError("--game", "", "the name of a game (or a --protocol)")
+        if options.set:
+            raise ConfigError("--set", options.set[0], "a field of a --protocol")
+        task = Task(
+            game=options.game,
+            level=options.level,
+            look=options.look,
+            prompt=options.prompt,
+            walk_min=options.walk[0],
+            walk_max=options.walk[1],
+            walk_legal=options.walk_legal,
+        )
+        keys = ("episodes", "turns", "start", "mode", "repeats", "history", "observation", "patience")
+        protocol = Protocol(((task, Evaluation(**{key: getattr(options, key) for key in keys})),))
+    given = _fields("--sampling", options.sampling)
+    given |= {"max_tokens": options.max_new_tokens} if options.max_new_tokens is not None else {}
+    given |= {"temperature": options.temperature} if options.temperature is not None else {}
+    protocol = replace(protocol, sampling={"max_tokens": 512, "temperature": 0.0, **protocol.sampling, **given})
+    if options.sweep:
+        from vlmgym.analysis import sweep
+
+        dial, sign, values = options.sweep.partition("=")
+        if not sign:
+            raise ConfigError("--sweep", options.sweep, "DIAL=FROM:TO:COUNT")
+        protocol = protocol.swept(dial, sweep(values))
     if options.threads:
         import torch
 
         torch.set_num_threads(options.threads)
-    player = make_player(
-        options.player, task, options.max_new_tokens, options.temperature, options.batch, options.device, options.dtype
-    )
-    summary = evaluate(player, task, how, options.out)
-    sys.stdout.write(table(summary))
-    sys.stdout.write(f"trace and summary in {options.out}\n")
+    prices = read_yaml(options.prices.read_text(encoding="utf-8")) if options.prices else None
+    if prices is not None and not isinstance(prices, dict):
+        raise ConfigError("--prices", str(options.prices), "a mapping of models to input and output prices")
+    api = ApiSettings.parse(_fields("--api", options.api))
+    models = (options.batch, options.device, options.dtype, options.base_url, api, prices)
+    first = protocol.entries[0][0]
+    makers = {text: partial(make_player, text, first, protocol.sampling, *models) for text in options.player}
+    if len(makers) == len(protocol.entries) == 1:
+        task, how = protocol.entries[0]
+        summary = evaluate(makers[options.player[0]](), task, how, options.out)
+        sys.stdout.write(table(summary))
+        sys.stdout.write(f"trace and summary in {options.out}\n")
+        return
+    found = run_protocol(protocol, makers, options.out)
+    for summaries in found.values():
+        for summary in summaries:
+            sys.stdout.write(table(summary))
+    _compare(options.out)
+
+
+def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
+    """``FIELD=VALUE`` words, values as in YAML."""
+    from vlmgym.config import read_yaml
+
+    found = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise ConfigError(option, text, "FIELD=VALUE")
+        found[name] = read_yaml(value)
+    return found
+
+
+def _compare(out: Path) -> None:
+    """Leaderboard and report of a folder of evaluations."""
+    from vlmgym.analysis import leaderboard
+    from vlmgym.report import write_report
+
+    leaderboard(sorted(path.parent for path in out.glob("eval/*/*/summary.json")), out)
+    sys.stdout.write(f"leaderboard.md, leaderboard.csv and {write_report(out).name} in {out}\n")
 
 
 def table(summary: dict[str, Any]) -> str:
@@ -272,7 +363,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> None:
     from vlmgym.report import write_report
 
-    sys.stdout.write(f"{write_report(options.folder)}\n")
+    sys.stdout.write(f"{write_report(options.folder, options.out)}\n")
 
 
 def _pretrain(options: argparse.Namespace) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vlmgym import baselines, stats
-from vlmgym.core import Settings, State, seeds_for, setting
+from vlmgym.core import ConfigError, Settings, State, seeds_for, setting
 from vlmgym.players.base import Player
 from vlmgym.reward import Fault
-from vlmgym.rollout import Lane, play
+from vlmgym.rollout import Lane, Telling, play
 from vlmgym.tasks import Task
-from vlmgym.trace import Episode, Run, TraceWriter, Turn
+from vlmgym.trace import Episode, Run, TraceWriter, Turn, load_trace, repair
+
+ENDS = ("terminated", "truncated", "stopped", "stuck", "failed")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,12 @@ class Evaluation(Settings):
     mode: str = setting("strict", "parse mode", choices=("strict", "lenient"))
     oracle: bool = setting(True, "record oracle values and regret")
     first: int = setting(0, "number of the first test seed", 0, 1_000_000_000)
+    repeats: int = setting(1, "times that each start is played", 1, 10_000)
+    observation: str = setting("image", "what is shown of the board; text = its truth", choices=("image", "text", "both"))
+    history: int = setting(0, "earlier turns of the episode that are told again; -1 = all", -1, 10_000)
+    patience: int = setting(
+        20, "an episode is stuck after so many turns with one move (or none) and no effect; 0 = never", 0, 1_000_000
+    )
 
 
 def starts(task: Task, how: Evaluation) -> State:
@@ -50,66 +59,141 @@ def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = Non
 def evaluate_all(
     player: Player, tasks: Sequence[Task], how: Evaluation, out: Sequence[Path] | None = None, progress: bool = True
 ) -> list[dict[str, Any]]:
-    """Measure a player on several tasks side by side, so that games share batches of a model.
+    """Measure a player on several tasks side by side, so that games share batches of a model, or the places at an endpoint.
+
+    Every turn is written down as soon as it is answered. Where a folder holds the beginning of the same evaluation, it goes on
+    from there, asking for no answer that it has; episodes that failed are tried again.
 
     Args:
         player: who plays.
         tasks: game, level, look, prompt style and random walk of each.
         how: number of episodes, turns and start states.
-        out: folders for ``trace.jsonl`` and ``summary.json`` (an earlier trace there is replaced), one a task.
+        out: folders for ``trace.jsonl`` and ``summary.json``, one a task.
         progress: show a progress bar on standard error.
 
     Returns:
-        The summaries, as written to ``summary.json``: player, task, evaluation, metrics (see :func:`summarise`), and for whole
-        episodes of a named level the stored rows of random, random-legal, greedy and oracle play (``baselines``).
-    """
-    lanes = [Lane(task.rules()[0], starts(task, how), task.look, task.prompt, how.turns, how.mode, how.oracle) for task in tasks]
-    total = sum(min(x for x in (how.turns, lane.state.level.max_steps) if x) * len(lane.state) for lane in lanes)
-    what = tasks[0].game if len(tasks) == 1 else f"{len(tasks)} tasks"
-    bar = tqdm(total=total, desc=f"{player.name} on {what}", unit="turn", file=sys.stderr, disable=not progress)
-    hits = [0, 0]
+        The summaries, as written to ``summary.json``: player, task, evaluation, metrics (see :func:`summarise`), counts of
+        episodes, ends and tokens, and for whole episodes of a named level the stored rows of random, random-legal, greedy
+        and oracle play (``baselines``).
 
-    def show(_: Lane, records: list[Turn]) -> None:
+    Raises:
+        ConfigError: a folder holds another evaluation.
+        TraceError: a trace that is damaged, or that other rules wrote.
+    """
+    lanes, writers = [], list[TraceWriter | None]()
+    for task, folder in zip(tasks, out or [None] * len(tasks), strict=True):  # type: ignore[list-item]
+        telling = Telling(task.look, task.prompt, how.observation, how.history)
+        start = starts(task, how).repeat(how.repeats)
+        lane = Lane(task.rules()[0], start, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
+        lanes.append(lane)
+        writers.append(_journal(lane, player, task, how, folder) if folder else None)
+    journal = dict(zip(map(id, lanes), writers, strict=True))
+    what = tasks[0].game if len(tasks) == 1 else f"{len(tasks)} tasks"
+    have = sum(len(lane.turns) for lane in lanes)
+    total = sum(lane.most_turns() for lane in lanes)
+    bar = tqdm(total=total, initial=have, desc=f"{player.name} on {what}", unit="turn", file=sys.stderr, disable=not progress)
+    hits = [sum(r.terms["game"] > 0 for lane in lanes for r in lane.turns), have]
+
+    def show(lane: Lane, records: list[Turn]) -> None:
+        if writer := journal[id(lane)]:
+            for record in records:
+                writer.write(record)
         hits[0] += sum(r.terms["game"] > 0 for r in records)
         hits[1] += len(records)
-        bar.set_postfix(success=f"{hits[0] / hits[1]:.2f}", refresh=False)
+        if hits[1]:
+            bar.set_postfix(success=f"{hits[0] / hits[1]:.2f}", refresh=False)
         bar.update(max(hits[1] - bar.n, 0))
 
     player.on_answers = bar.update
     try:
         with bar:
             play(lanes, player, show)
+        for lane, writer in zip(lanes, writers, strict=True):
+            if writer:
+                for episode in lane.episodes():
+                    writer.write(episode)
     finally:
         player.on_answers = None
-    summaries = []
-    folders: Sequence[Path | None] = out or [None] * len(tasks)
-    for task, lane, folder in zip(tasks, lanes, folders, strict=True):
-        turns, episodes = lane.turns, lane.episodes()
-        summary = {
-            "player": player.name,
-            "task": asdict(task),
-            "evaluation": asdict(how),
-            "metrics": {k: v.to_dict() for k, v in summarise(turns, episodes).items()},
-            "baselines": baselines.stored(lane.game, task.level) if how.start == "reset" and not how.turns else {},
-        }
-        summaries.append(summary)
-        if folder is None:
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        trace = folder / "trace.jsonl"
-        trace.unlink(missing_ok=True)
-        with TraceWriter(trace) as writer:
-            writer.write(Run(player.name, task.game, task.level, task.look, task.prompt, how.mode))
-            for turn in turns:
-                writer.write(turn)
-            for episode in episodes:
-                writer.write(episode)
+        for writer in writers:
+            if writer:
+                writer.close()
+    summaries = [summary_of(player.name, lane.turns, lane.episodes(), task, how) for lane, task in zip(lanes, tasks, strict=True)]
+    for summary, folder in zip(summaries, out or (), strict=False):
         (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return summaries
 
 
-def summarise(turns: Sequence[Turn], episodes: Sequence[Episode]) -> dict[str, stats.Estimate]:
-    """Means with 95 % intervals, episodes as clusters.
+def _journal(lane: Lane, player: Player, task: Task, how: Evaluation, folder: Path) -> TraceWriter:
+    """The open trace of a task, after what it already holds has been played."""
+    run = Run(player.name, task.game, task.level, task.look, task.prompt, how.mode, _plain(asdict(task), how), player.describe())
+    path = folder / "trace.jsonl"
+    if path.exists() and path.stat().st_size:
+        repair(path)
+    if path.exists() and path.stat().st_size:
+        old = load_trace(path)
+        for field in fields(Run):
+            before, now = getattr(old.run, field.name), getattr(run, field.name)
+            if field.name == "about":  # an endpoint may move
+                before, now = ({k: v for k, v in one.items() if k != "base_url"} for one in (before, now))
+            if before != now and field.name not in ("version", "revision"):
+                raise ConfigError(f"{folder}: {field.name}", now, f"{before}, as in the evaluation there; or another folder")
+        lane.replay(old.turns)
+        return TraceWriter(path)
+    writer = TraceWriter(path)
+    writer.write(run)
+    return writer
+
+
+def _plain(task: dict[str, Any], how: Evaluation) -> dict[str, Any]:
+    """All settings that decide what is asked, as one flat table."""
+    walk = {key: task[key] for key in ("walk_min", "walk_max", "walk_legal")} if how.start == "walk" else {}
+    return asdict(how) | walk
+
+
+def summary_of(player: str, turns: Sequence[Turn], episodes: Sequence[Episode], task: Task, how: Evaluation) -> dict[str, Any]:
+    """What ``summary.json`` holds; see :func:`evaluate_all`. Episodes that failed are counted, and missing in all metrics."""
+    done = [one for one in episodes if one.end != "failed"]
+    kept = {one.episode for one in done}
+    counted = [turn for turn in turns if turn.episode in kept]
+    spent = {key: sum(turn.usage.get(key, 0) for turn in turns) for key in ("input_tokens", "output_tokens", "reasoning_tokens")}
+    costs = [turn.usage["cost"] for turn in turns if turn.usage.get("cost") is not None]
+    summary = {
+        "player": player,
+        "task": asdict(task),
+        "evaluation": asdict(how),
+        "metrics": {k: v.to_dict() for k, v in summarise(counted, done, how.repeats).items()},
+        "episodes": {"n": len(episodes), "starts": len(episodes) // how.repeats, "turns": len(turns)}
+        | {end: sum(one.end == end for one in episodes) for end in ENDS},
+        "failures": dict(Counter(one.reason for one in episodes if one.end == "failed").most_common(20)),
+        "spent": spent | {"cost": sum(costs) if costs else None, "seconds": sum(turn.seconds for turn in turns)},
+        "baselines": baselines.stored(task.rules()[0], task.level) if how.start == "reset" and not how.turns else {},
+    }
+    if how.repeats > 1:
+        summary["repeats"] = _repeats(counted, done, how.repeats)
+    return summary
+
+
+def _repeats(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int) -> dict[str, Any]:
+    """Over repetitions of a start: pass@k and agreement of the first turn, and the reliability of the scores."""
+    good, scores = defaultdict[int, list[bool]](list), defaultdict[int, list[float]](list)
+    for turn in turns:
+        if turn.turn == 0:
+            good[turn.episode // repeats].append(turn.terms["game"] > 0)
+    for one in episodes:
+        scores[one.episode // repeats].append(one.score)
+    whole = [one for one in good.values() if len(one) == repeats]
+    found = {
+        f"pass@{k}": stats.mean([stats.pass_at_k(len(one), sum(one), k) for one in whole]).to_dict()
+        for k in range(1, repeats + 1)
+    }
+    found["agreement"] = stats.mean([float(len(set(one)) == 1) for one in whole]).to_dict()
+    table = [one for one in scores.values() if len(one) == repeats]
+    icc = stats.icc(table) if len(table) > 1 else float("nan")
+    return {**found, "score_icc": None if np.isnan(icc) else icc}
+
+
+def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int = 1) -> dict[str, stats.Estimate]:
+    """Means with 95 % intervals; episodes (with ``repeats``: all repetitions of a start) are the clusters.
 
     * ``score``: raw score of an episode; ``reward``: sum of its game terms (+1 / -1 a turn).
     * ``success``: turns whose move did something; ``game``: mean game term (2 * success - 1).
@@ -118,9 +202,13 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode]) -> dict[str, s
     * ``regret``: normalised regret to the oracle, 0 to 1. ``localises``, ``enumerates``: replies that do.
     * ``fault_...``: share of turns by error attribution.
     """
-    size = len(episodes)
-    place = {e.episode: i for i, e in enumerate(episodes)}
-    who = np.array([place[t.episode] for t in turns], np.int64)
+    first = sorted({e.episode // repeats for e in episodes})
+    place, size = {start: i for i, start in enumerate(first)}, len(first)
+    who = np.array([place[t.episode // repeats] for t in turns], np.int64)
+    whose = np.array([place[e.episode // repeats] for e in episodes], np.int64)
+
+    def each(values: Sequence[float]) -> stats.Estimate:
+        return stats.ratio(_sum(whose, np.asarray(values, np.float64), size), _sum(whose, np.ones(len(episodes)), size))
 
     def rate(values: Sequence[float], among: Sequence[bool] | None = None) -> stats.Estimate:
         weight = np.ones(len(turns)) if among is None else np.asarray(among, np.float64)
@@ -129,8 +217,8 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode]) -> dict[str, s
     good = [t.terms["game"] > 0 for t in turns]
     exact, told = [bool(t.p_acc) for t in turns], [t.p_acc is not None for t in turns]
     table = {
-        "score": stats.mean([e.score for e in episodes]),
-        "reward": stats.mean([e.reward for e in episodes]),
+        "score": each([e.score for e in episodes]),
+        "reward": each([e.reward for e in episodes]),
         "success": rate(good),
         "game": rate([t.terms["game"] for t in turns]),
         "format": rate([t.terms["format"] for t in turns]),

@@ -7,6 +7,7 @@ never guesses: an unclear reply is *no action*, with the reason.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -36,13 +37,15 @@ class Problem(StrEnum):
 
 
 # --------------------------------------------------------------------------------------------------------- prompt
-def prompt_text(game: Game, level: Level, style: str = "full") -> str:
+def prompt_text(game: Game, level: Level, style: str = "full", board: Sequence[str] = (), image: bool = True) -> str:
     """The text that goes with the picture.
 
     Args:
         game: the game.
         level: its level.
         style: ``"full"`` (rules, actions and how to answer) or ``"brief"`` (one line, for the embedded tiny model).
+        board: lines of a board that is told in words (see :func:`truth`); none by default.
+        image: whether there is a picture.
 
     Raises:
         ConfigError: unknown style.
@@ -50,19 +53,33 @@ def prompt_text(game: Game, level: Level, style: str = "full") -> str:
     if style not in STYLES:
         raise ConfigError("prompt style", style, "one of " + ", ".join(STYLES))
     rows, cols = game.sample(level).symbols.shape[1:]
+    told = "".join(f"\n{line}" for line in board)
     if style == "brief":
-        return f"{game.name} {rows}x{cols}" if rows else game.name
-    board = (
-        f"the board as you see it: {rows} lines, one for each row from top to bottom, the {cols} cells of a row from "
-        "left to right joined by |"
-    )
+        return (f"{game.name} {rows}x{cols}" if rows else game.name) + told
+    form = f"{rows} lines, one for each row from top to bottom, the {cols} cells of a row from left to right joined by |"
+    seen = f"the board{' as you see it' if image else ''}: {form}"
+    shown = f"The picture shows the {'board' if rows else 'screen'}. " if image else ""
+    if board:
+        shown += f"This is {'what is on it' if image else 'the board'}, as {form}:{told}\n"
     return (
         f"{game.rules(level)}\n"
-        f"The picture shows the {'board' if rows else 'screen'}. Reply in three blocks, in this order and nothing else:\n"
-        f"<perception>{board if rows else 'what you see'}</perception>\n"
+        f"{shown}Reply in three blocks, in this order and nothing else:\n"
+        f"<perception>{seen if rows else 'what you see'}</perception>\n"
         "<think>what the moves would do and which one you choose</think>\n"
         f"<answer>{game.answer_format(level)}</answer>"
     )
+
+
+def board_lines(game: Game, state: State) -> list[str]:
+    """The true board of one game in words, a line for each row.
+
+    Raises:
+        ConfigError: the game has no truth text.
+    """
+    text = truth(game, state)[0]
+    if text == NO_TRUTH:
+        raise ConfigError("observation", "text", f"image ({game.name} has no truth text)")
+    return text.split("\n")
 
 
 def messages(text: str) -> list[dict[str, Any]]:

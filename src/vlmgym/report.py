@@ -27,9 +27,10 @@ from vlmgym.core import NO_ACTION, Game, State, VlmGymError
 from vlmgym.evaluate import summarise
 from vlmgym.games import GAMES
 from vlmgym.render import render, tile_boxes
+from vlmgym.replay import replay_data, replay_section
 from vlmgym.reward import Fault
 from vlmgym.stats import Difference, Estimate
-from vlmgym.trace import Episode, Turn, read_trace
+from vlmgym.trace import Run, Turn, load_trace, read_trace
 from vlmgym.train.recipe import read_metrics
 
 ORDER = ("random", "random-legal", "greedy", "base", "g0", "cold", "g1", "teacher", "oracle")
@@ -114,6 +115,7 @@ class _Data:
     recipes: dict[str, str] = field(default_factory=dict)
     demo: dict[str, Any] = field(default_factory=dict)
     colours: dict[str, str] = field(default_factory=dict)
+    evaluations: list[tuple[str, str, Path]] = field(default_factory=list)  # player, task, folder
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -134,15 +136,9 @@ def _estimate(value: Mapping[str, Any]) -> Estimate:
 def _read_measured(folder: Path) -> _Measured | None:
     """The evaluation in a folder, or None if there is none, or nothing in it was finished."""
     trace, summary = folder / "trace.jsonl", folder / "summary.json"
-    turns: list[Turn] = []
-    episodes: list[Episode] = []
-    for record in read_trace(trace) if trace.exists() else ():
-        if isinstance(record, Turn):
-            turns.append(record)
-        elif isinstance(record, Episode):
-            episodes.append(record)
-    finished = {e.episode for e in episodes}
-    turns = [t for t in turns if t.episode in finished]
+    whole = load_trace(trace) if trace.exists() else None
+    episodes = [one for one in whole.episodes if one.end != "failed"] if whole else []
+    turns = whole.finished() if whole else []
     values = _read_json(summary) if summary.exists() else {}
     metrics = {k: _estimate(v) for k, v in values.get("metrics", {}).items()}
     if not metrics and turns:
@@ -161,13 +157,28 @@ def _read_measured(folder: Path) -> _Measured | None:
     return _Measured(metrics, settings, results, by_state)
 
 
-def _load(folder: Path, order: Sequence[str]) -> _Data:
+def _evaluations(folders: Sequence[Path]) -> list[tuple[str, str, Path]]:
+    """Player, name of the task, and folder of every evaluation; namesakes of several runs are told apart by the run."""
+    found: list[tuple[str, str, Path, str]] = []
+    for folder in folders:
+        run = folder.resolve().name
+        if (folder / "trace.jsonl").exists():
+            about = next(iter(read_trace(folder / "trace.jsonl")))
+            if isinstance(about, Run):
+                found.append((about.player, about.game, folder, run))
+        found += [(path.parent.name, path.name, path, run) for path in sorted((folder / "eval").glob("*/*/"))]
+    often = Counter((player, task) for player, task, _, _ in found)
+    return [(f"{p} ({run})" if often[p, task] > 1 else p, task, path) for p, task, path, run in found]
+
+
+def _load(folders: Sequence[Path], order: Sequence[str]) -> _Data:
     data = _Data()
-    for path in sorted((folder / "eval").glob("*/*/")):
+    for player, task, path in _evaluations(folders):
         one = _read_measured(path)
         if one is not None:
-            data.measured.setdefault(path.name, {})[path.parent.name] = one
-    for path in sorted(folder.glob("*/metrics.jsonl")):
+            data.measured.setdefault(task, {})[player] = one
+            data.evaluations.append((player, task, path))
+    for path in sorted(path for folder in folders for path in folder.glob("*/metrics.jsonl")):
         try:
             lines = read_metrics(path)
         except ValueError as error:
@@ -179,11 +190,12 @@ def _load(folder: Path, order: Sequence[str]) -> _Data:
                 data.recipes[path.parent.name] = recipe.read_text(encoding="utf-8")
     if not data.measured and not data.runs:
         raise VlmGymError(
-            f"{folder}: nothing to report; expected eval/PLAYER/GAME/ with trace.jsonl and summary.json "
+            f"{', '.join(map(str, folders))}: nothing to report; expected eval/PLAYER/GAME/ with trace.jsonl and summary.json "
             "(from vlmgym eval), or RUN/metrics.jsonl (from vlmgym train)"
         )
-    if (folder / "demo.json").exists():
-        data.demo = _read_json(folder / "demo.json")
+    for folder in folders:
+        if (folder / "demo.json").exists():
+            data.demo = _read_json(folder / "demo.json")
 
     def place(name: str) -> tuple[int, str]:
         return (order.index(name) if name in order else len(order), name)
@@ -919,14 +931,14 @@ footer{margin-top:48px;color:var(--soft);font-size:13px}
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def write_report(folder: Path, out: Path | None = None, order: Sequence[str] = ORDER) -> Path:
-    """Write one self-contained HTML page about all evaluations and training runs in a folder.
+def write_report(folder: Path | Sequence[Path], out: Path | None = None, order: Sequence[str] = ORDER) -> Path:
+    """Write one self-contained HTML page about all evaluations and training runs in a folder, or in several.
 
     Args:
-        folder: holds ``eval/PLAYER/GAME/`` (``trace.jsonl``, ``summary.json``; see :func:`vlmgym.evaluate.evaluate`),
-            ``RUN/metrics.jsonl`` (see :func:`vlmgym.train.recipe.train`) and ``demo.json`` (any mapping, shown as a
-            table). What is missing is left out of the page.
-        out: the file to write; by default ``folder / "report.html"``.
+        folder: one or several. Each holds ``eval/PLAYER/TASK/`` (``trace.jsonl``, ``summary.json``; see
+            :mod:`vlmgym.protocol`), or these files alone; ``RUN/metrics.jsonl`` (see :func:`vlmgym.train.recipe.train`);
+            and ``demo.json`` (any mapping, shown as a table). What is missing is left out of the page.
+        out: the file to write; by default ``report.html`` in the (first) folder.
         order: names of players and runs, in the order of the page; others follow by name.
 
     Returns:
@@ -935,17 +947,19 @@ def write_report(folder: Path, out: Path | None = None, order: Sequence[str] = O
     Raises:
         VlmGymError: the folder holds neither evaluations nor training runs, or a file in it is damaged.
     """
-    folder = Path(folder)
-    data = _load(folder, order)
+    folders = [Path(folder)] if isinstance(folder, str | Path) else [Path(one) for one in folder]
+    data = _load(folders, order)
+    replay, style, script = replay_section(replay_data(data.evaluations)) if data.evaluations else ("", "", "'none'")
     sections = [
         ("results", "Results on held-out states", _results(data) if data.games else []),
         ("differences", "Paired differences on shared states", _differences(data)),
         ("training", "Training", _training(data)),
         ("faults", "Where the errors come from", _faults(data)),
         ("turns", "Turns side by side", _turns(data)),
+        ("episodes", "Every turn", [_Html(replay)] if replay else []),
     ]
     sections = [s for s in sections if s[2]]
-    name = folder.resolve().name
+    name = ", ".join(one.resolve().name for one in folders)
     title = f"vlmgym report: {name}"
     body = [
         _h("h1", title),
@@ -958,12 +972,12 @@ def write_report(folder: Path, out: Path | None = None, order: Sequence[str] = O
     head = [
         _Html('<meta charset="utf-8">'),
         _Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        _Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
+        _Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}; script-src {script}">'),
         _h("title", title),
-        _h("style", _Html(_STYLE)),
+        _h("style", _Html(_STYLE + style)),
     ]
     page = _h("html", _h("head", *head), _h("body", _h("main", *body)), lang="en")
-    out = folder / "report.html" if out is None else Path(out)
+    out = folders[0] / "report.html" if out is None else Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     part.write_text("<!doctype html>\n" + page + "\n", encoding="utf-8")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Game, Level, State, draw_rows
 from vlmgym.looks import Look, get_look
-from vlmgym.players.base import Player, Query
+from vlmgym.players.base import AsyncPlayer, Player, Query
 from vlmgym.reward import judge
-from vlmgym.trace import Episode, Turn
+from vlmgym.trace import Answer, Episode, TraceError, Turn
 
 
 def walk(game: Game, level: Level, seeds: NDArray[np.uint64], steps: int | NDArray[np.int64], legal: bool = False) -> State:
@@ -39,17 +41,36 @@ def walk(game: Game, level: Level, seeds: NDArray[np.uint64], steps: int | NDArr
     return replace(state, level=level, score=zero, steps=zero.copy(), terminated=np.zeros(len(state), bool), seed=seeds)
 
 
+@dataclass(frozen=True)
+class Telling:
+    """What a player is told: how boards look, what is shown of them, and how much of the past.
+
+    Attributes:
+        look: name or Look.
+        style: prompt style.
+        observation: ``"image"``, ``"text"`` or ``"both"``.
+        history: earlier turns that are told again; -1 = all.
+    """
+
+    look: str | Look = "clean"
+    style: str = "full"
+    observation: str = "image"
+    history: int = 0
+
+
 class Lane:
     """A batch of episodes under way, that a player is asked about.
 
     Args:
         game: the game.
         state: the starts, one episode a row, none ended.
-        look: how it looks to the player.
-        style: prompt style.
+        telling: what the player is told.
         turns: most turns of an episode; 0 = until it ends (the level must then have a turn limit).
         mode: parse mode.
         oracle: record oracle values (may be slow on large boards).
+        patience: turns in a row in which nothing happened and the move was the same one (or none), after which an episode ends
+            as stuck; 0 = never.
+        repeats: the rows are so many repetitions of each start, side by side.
 
     Attributes:
         turns: the records of all turns, in the order in which they were answered.
@@ -62,39 +83,72 @@ class Lane:
         self,
         game: Game,
         state: State,
-        look: str | Look = "clean",
-        style: str = "full",
+        telling: Telling = Telling(),
         turns: int = 0,
         mode: str = "strict",
         oracle: bool = True,
+        patience: int = 0,
+        repeats: int = 1,
     ) -> None:
         if not turns and not state.level.max_steps:
             raise ConfigError("turns", turns, "at least 1 for a level without a turn limit (max_steps = 0)")
-        self.game, self.state, self.look, self.style = game, state, get_look(look), style
-        self.limit, self.mode, self.oracle = turns, mode, oracle
+        self.game, self.state, self.telling, self.look = game, state, telling, get_look(telling.look)
+        self.limit, self.mode, self.oracle, self.patience, self.repeats = turns, mode, oracle, patience, repeats
         self.turns: list[Turn] = []
-        self._starts = state
-        self._rewards, self._counts = np.zeros(len(state)), np.zeros(len(state), np.int64)
+        count = len(state)
+        self._seeds, self._rewards, self._counts = state.seed, np.zeros(count), np.zeros(count, np.int64)
+        self._idle, self._last = np.zeros(count, np.int64), np.full(count, NO_ACTION - 1, np.int64)
+        self._past: list[list[tuple[State, str]]] = [[] for _ in range(count)]
+        self._seconds = np.zeros(count)
+        self._failed: dict[int, str] = {}
 
     def live(self) -> NDArray[np.int64]:
         """The rows that go on."""
-        more = self._counts < self.limit if self.limit else True
-        return np.flatnonzero(~self.state.ended & more)
+        going = ~self.state.ended
+        if self.limit:
+            going &= self._counts < self.limit
+        if self.patience:
+            going &= self._idle < self.patience
+        going[list(self._failed)] = False
+        return np.flatnonzero(going)
+
+    def most_turns(self) -> int:
+        """The most turns that all episodes can take together."""
+        return len(self.state) * min(x for x in (self.limit, self.state.level.max_steps) if x)
 
     def query(self, rows: NDArray[np.int64]) -> Query:
         """What to ask about some rows."""
-        return Query(self.game, self.state[rows], self.look, self.style)
+        kept = self.telling.history
+        past = [self._past[row][-kept if kept > 0 else 0 :] for row in rows] if kept else ()
+        return Query(self.game, self.state[rows], self.look, self.telling.style, self.telling.observation, past)
 
-    def take(self, rows: NDArray[np.int64], replies: Sequence[str], seconds: float) -> list[Turn]:
-        """Play the replies of some rows; ``seconds`` each answer took. Returns the records."""
+    def seconds(self, row: int) -> float:
+        """Time that the answers of an episode took together."""
+        return float(self._seconds[row])
+
+    def take(self, rows: NDArray[np.int64], answers: Sequence[Answer]) -> list[Turn]:
+        """Play the answers to some rows; returns the records. An answer that failed ends its episode without a turn."""
+        failed = np.array([bool(one.failure) for one in answers])
+        self._failed |= {int(row): one.failure for row, one in zip(rows, answers, strict=True) if one.failure}
+        rows, answers = rows[~failed], [one for one in answers if not one.failure]
+        if not len(rows):
+            return []
         part = self.state[rows]
-        after, judged = judge(self.game, part, replies, self.mode, self.oracle)
+        after, judged = judge(self.game, part, [one.text for one in answers], self.mode, self.oracle)
         records = [
-            Turn.of(self.game, part, i, one, int(row), int(self._counts[row]), seconds)
+            Turn.of(self.game, part, i, one, int(row), int(self._counts[row]), answers[i])
             for i, (row, one) in enumerate(zip(rows, judged, strict=True))
         ]
+        actions = np.array([one.reply.action for one in judged])
+        same = (actions == self._last[rows]) & ~np.array([one.changed for one in judged])
+        self._idle[rows] = np.where(same, self._idle[rows] + 1, ~np.array([one.changed for one in judged]))
+        self._last[rows] = actions
         self._rewards[rows] += [one.terms["game"] for one in judged]
+        self._seconds[rows] += [one.seconds for one in answers]
         self._counts[rows] += 1
+        if self.telling.history:
+            for i, row in enumerate(rows):
+                self._past[row].append((part[i], answers[i].text))
         arrays = self.state.arrays()
         for key, value in after.arrays().items():
             arrays[key] = arrays[key].copy()
@@ -103,29 +157,92 @@ class Lane:
         self.turns += records
         return records
 
+    def replay(self, turns: Sequence[Turn]) -> None:
+        """Go on from recorded turns of these episodes, without asking for them again.
+
+        Raises:
+            TraceError: a turn does not fit: another start, or other rules.
+        """
+        for _, group in groupby(sorted(turns, key=lambda one: (one.turn, one.episode)), key=lambda one: one.turn):
+            part = list(group)
+            rows = np.array([one.episode for one in part])
+            if rows.max() >= len(self.state) or not np.isin(rows, self.live()).all():
+                raise TraceError(f"turn {part[0].turn}: recorded for an episode that was over, or is none of these")
+            answers = [Answer(one.reply, one.reasoning, one.seconds, **one.usage) for one in part]
+            for old, new in zip(part, self.take(rows, answers), strict=True):
+                if (old.state, old.action, old.gain) != (new.state, new.action, new.gain):
+                    raise TraceError(f"episode {old.episode}, turn {old.turn}: the recorded state is another one than now")
+
+    def episode(self, row: int) -> Episode:
+        """The record of an episode that is over."""
+        now = self.state
+        if row in self._failed:
+            end = "failed"
+        elif now.terminated[row]:
+            end = "terminated"
+        elif now.truncated[row]:
+            end = "truncated"
+        elif self.patience and self._idle[row] >= self.patience:
+            end = "stuck"
+        else:
+            end = "stopped"
+        return Episode(
+            row,
+            int(self._seeds[row]),
+            int(self._counts[row]),
+            int(now.score[row]),
+            float(self._rewards[row]),
+            end,
+            row % self.repeats,
+            self._failed.get(row, ""),
+        )
+
     def episodes(self) -> list[Episode]:
         """One record a row."""
-        now, seeds = self.state, self._starts.seed
-        ends = np.where(now.terminated, "terminated", np.where(now.truncated, "truncated", "stopped"))
-        return [
-            Episode(i, int(seeds[i]), int(self._counts[i]), int(now.score[i]), float(self._rewards[i]), str(ends[i]))
-            for i in range(len(seeds))
-        ]
+        return [self.episode(row) for row in range(len(self.state))]
 
 
 def play(lanes: Sequence[Lane], player: Player, after_turn: Callable[[Lane, list[Turn]], None] | None = None) -> None:
     """Play the episodes of all lanes side by side until all have ended or reached their turns.
+
+    A player that is asked one by one (:class:`AsyncPlayer`) goes on in each episode as soon as it has answered there; others
+    answer all episodes of a turn together.
 
     Args:
         lanes: batches of episodes, of one game or of several.
         player: who answers.
         after_turn: called with a lane and the new records.
     """
+    if isinstance(player, AsyncPlayer):
+        return asyncio.run(_play_one_by_one(lanes, player, after_turn))
     while asked := [(lane, rows) for lane in lanes if len(rows := lane.live())]:
         begin = time.perf_counter()
         replies = player.answer([lane.query(rows) for lane, rows in asked])
         seconds = (time.perf_counter() - begin) / sum(len(rows) for _, rows in asked)
         for (lane, rows), texts in zip(asked, replies, strict=True):
-            records = lane.take(rows, texts, seconds)
+            records = lane.take(rows, [Answer(text, seconds=seconds) for text in texts])
             if after_turn:
                 after_turn(lane, records)
+
+
+async def _play_one_by_one(
+    lanes: Sequence[Lane], player: AsyncPlayer, after_turn: Callable[[Lane, list[Turn]], None] | None
+) -> None:
+    async def go(lane: Lane, row: int) -> None:
+        only, limit = np.array([row]), player.episode_seconds
+        while row in lane.live():
+            left = max(limit - lane.seconds(row), 1e-9) if limit else 0.0
+            records = lane.take(only, [await player.ask(lane.query(only), left)])
+            if after_turn:
+                after_turn(lane, records)
+            if player.on_answers:
+                player.on_answers(1)
+
+    async with player:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for lane in lanes:
+                    for row in lane.live():
+                        group.create_task(go(lane, int(row)))
+        except BaseExceptionGroup as errors:  # one cause, not a bundle of what followed from it
+            raise errors.exceptions[0] from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -103,3 +104,68 @@ def paired(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Difference:
     extreme = np.abs(signs @ gap) >= abs(gap.sum()) - 1e-12
     p = (1 + int(extreme.sum())) / (RESAMPLES + 1)
     return Difference(estimate.mean, estimate.low, estimate.high, p, len(gap))
+
+
+def pass_at_k(n: int, hits: int, k: int) -> float:
+    """Probability that at least one of ``k`` answers drawn from ``n``, of which ``hits`` are good, is good.
+
+    The unbiased estimator ``1 - C(n - hits, k) / C(n, k)`` (Chen et al. 2021, arXiv 2107.03374, equation 1).
+
+    Raises:
+        ValueError: not ``0 <= hits <= n`` and ``1 <= k <= n``.
+    """
+    if not (0 <= hits <= n and 1 <= k <= n):
+        raise ValueError(f"pass_at_k(n={n}, hits={hits}, k={k}): allowed are 0 <= hits <= n and 1 <= k <= n")
+    return 1.0 - comb(n - hits, k) / comb(n, k)
+
+
+def icc(values: ArrayLike) -> float:
+    """Intraclass correlation ICC(1): the share of the variance that lies between starts, not between repetitions.
+
+    ``(MSB - MSW) / (MSB + (k - 1) MSW)`` with the mean squares between and within rows (Shrout and Fleiss 1979, case 1). 1: each
+    repetition tells the same; 0 or less: nothing is learnt of a start by repeating it. NaN if nothing varies.
+
+    Args:
+        values: ``(n, k)``, ``k`` repetitions of ``n`` starts, both at least 2.
+
+    Raises:
+        ValueError: another shape.
+    """
+    table = np.asarray(values, np.float64)
+    if table.ndim != 2 or min(table.shape) < 2:
+        raise ValueError(f"icc needs at least 2 rows and 2 columns, got shape {table.shape}")
+    n, k = table.shape
+    means = table.mean(axis=1)
+    between = k * ((means - table.mean()) ** 2).sum() / (n - 1)
+    within = ((table - means[:, None]) ** 2).sum() / (n * (k - 1))
+    total = between + (k - 1) * within
+    return float((between - within) / total) if total > 0 else float("nan")
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """p-values adjusted for many comparisons, in the given order (Holm 1979): no error in the family at level alpha.
+
+    Args:
+        p: ``(m,)``.
+    """
+    values = np.asarray(p, np.float64)
+    order = np.argsort(values)
+    steps = (len(values) - np.arange(len(values))) * values[order]
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def band(curves: ArrayLike, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of several learning curves with a pointwise 95 % band, resampling whole curves; the band is NaN for a single one.
+
+    Args:
+        curves: ``(n, points)``, NaN where a curve has no value there.
+        seed: of the resampling.
+
+    Returns:
+        Mean, low and high, each ``(points,)``.
+    """
+    table = np.asarray(curves, np.float64)
+    estimates = [mean(column[~np.isnan(column)], seed) for column in table.T]
+    return tuple(np.array([getattr(one, key) for one in estimates]) for key in ("mean", "low", "high"))  # type: ignore[return-value]

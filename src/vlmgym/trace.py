@@ -19,6 +19,7 @@ from vlmgym.games import read_state_text, state_text
 from vlmgym.reward import Judgement
 
 SCHEMA = 1
+USAGE = ("input_tokens", "output_tokens", "reasoning_tokens", "cost", "attempts", "finish")
 
 
 class TraceError(VlmGymError, ValueError):
@@ -35,9 +36,27 @@ class Run:
     look: str
     prompt: str = "full"
     mode: str = "strict"
+    evaluation: dict[str, Any] = field(default_factory=dict)  # all settings of vlmgym.evaluate.Evaluation
+    about: dict[str, Any] = field(default_factory=dict)  # see Player.describe
     schema: int = SCHEMA
     version: str = field(default_factory=lambda: vlmgym.__version__)
     revision: str = field(default_factory=lambda: revision())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply with what is known of how it came about; the text alone is what is judged."""
+
+    text: str = ""
+    reasoning: str = ""  # what a reasoning model thought, if the endpoint tells it apart from the reply
+    seconds: float = 0.0  # wall time, attempts and waits included
+    input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0  # among the output tokens
+    cost: float | None = None  # US dollars
+    attempts: int = 1
+    finish: str = ""  # why the model stopped, in the endpoint's words
+    failure: str = ""  # not empty: there is no reply, for this reason
 
 
 @dataclass(frozen=True)
@@ -62,10 +81,12 @@ class Turn:
     oracle_best: float | None
     oracle_action: int
     seconds: float  # wall time of the reply, its share of the batch
+    reasoning: str = ""  # told apart from the reply by the endpoint
+    usage: dict[str, Any] = field(default_factory=dict)  # input_tokens, output_tokens, reasoning_tokens, cost, attempts, finish
 
     @staticmethod
-    def of(game: Game, state: State, row: int, judged: Judgement, episode: int, turn: int, seconds: float) -> Turn:
-        """The record of row ``row`` of ``state`` and its judgement."""
+    def of(game: Game, state: State, row: int, judged: Judgement, episode: int, turn: int, answer: Answer) -> Turn:
+        """The record of row ``row`` of ``state``, the answer and its judgement."""
         return Turn(
             episode=episode,
             turn=turn,
@@ -84,7 +105,9 @@ class Turn:
             oracle_value=_plain(judged.oracle_value),
             oracle_best=_plain(judged.oracle_best),
             oracle_action=judged.oracle_action,
-            seconds=round(seconds, 6),
+            seconds=round(answer.seconds, 6),
+            reasoning=answer.reasoning,
+            usage={key: value for key in USAGE if (value := getattr(answer, key)) != getattr(Answer, key)},
         )
 
     def load(self) -> tuple[Game, State]:
@@ -101,7 +124,9 @@ class Episode:
     turns: int
     score: int
     reward: float  # sum of the game terms (+1 / -1) over its turns
-    end: str  # "terminated", "truncated" (turn limit) or "stopped" (the evaluation asked for fewer turns)
+    end: str  # "terminated", "truncated" (turn limit), "stopped" (fewer turns were asked for), "stuck" or "failed"
+    repeat: int = 0  # number of the repetition of this start
+    reason: str = ""  # why it failed: it counts as missing, not as lost
 
 
 _KINDS: dict[str, type] = {"run": Run, "turn": Turn, "episode": Episode}
@@ -183,3 +208,36 @@ def read_trace(path: Path) -> Iterator[Run | Turn | Episode]:
             if isinstance(record, Run) and record.schema != SCHEMA:
                 raise TraceError(f"{path}:{number}: schema {record.schema}, this version reads {SCHEMA}")
             yield record
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A whole trace: its run, the turns in the order in which they were answered, and the latest record of each episode."""
+
+    run: Run
+    turns: list[Turn]
+    episodes: list[Episode]
+
+    def finished(self) -> list[Turn]:
+        """The turns of episodes that came to an end: neither cut off, nor failed."""
+        done = {one.episode for one in self.episodes if one.end != "failed"}
+        return [turn for turn in self.turns if turn.episode in done]
+
+
+def load_trace(path: Path) -> Trace:
+    """All of a trace at once.
+
+    Raises:
+        TraceError: see :func:`read_trace`; or the file has no run line.
+    """
+    run, turns, episodes = None, list[Turn](), dict[int, Episode]()
+    for record in read_trace(path):
+        if isinstance(record, Run):
+            run = record
+        elif isinstance(record, Turn):
+            turns.append(record)
+        else:
+            episodes[record.episode] = record
+    if run is None:
+        raise TraceError(f"{path}: no run line")
+    return Trace(run, turns, [episodes[key] for key in sorted(episodes)])

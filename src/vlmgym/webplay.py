@@ -33,7 +33,7 @@ from vlmgym.prompt import Problem
 from vlmgym.render import frame_size, render, tile_boxes
 from vlmgym.reward import Judgement, judge
 from vlmgym.tasks import Task
-from vlmgym.trace import Episode, Run, TraceError, TraceWriter, Turn, read_trace
+from vlmgym.trace import Answer, Episode, Run, TraceError, TraceWriter, Turn, read_trace
 
 PLAYER = "human"
 HOST = "127.0.0.1"
@@ -202,7 +202,8 @@ class Session:
                 )
             now = time.perf_counter()
             after, (judged,) = judge(self.game, self.state, [text])
-            self._write(Turn.of(self.game, self.state, 0, judged, self._episode, self._turns, now - self._since))
+            told = Answer(text, seconds=now - self._since)
+            self._write(Turn.of(self.game, self.state, 0, judged, self._episode, self._turns, told))
             self._reward += judged.terms["game"]
             self._turns += 1
             self.state, self._last, self._helped = after, self._outcome(judged), False

@@ -2,24 +2,61 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from vlmgym.core import Game, State
-from vlmgym.looks import Look
+from vlmgym import prompt
+from vlmgym.core import Game, State, VlmGymError
+from vlmgym.looks import Look, get_look
+from vlmgym.trace import Answer
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a player is asked: one turn of some games of one kind (none of them ended), how they look, and the prompt style."""
+    """What a player is asked: one turn of some games of one kind (none of them ended).
+
+    Attributes:
+        game: the game.
+        state: ``B`` games.
+        look: how they look.
+        style: prompt style.
+        observation: what is shown of the boards: ``"image"``, ``"text"`` (the true board as text) or ``"both"``.
+        past: for each game the earlier turns that are told again: the state (one row) and the reply to it, oldest first.
+    """
 
     game: Game
     state: State
     look: Look
-    style: str
+    style: str = "full"
+    observation: str = "image"
+    past: Sequence[Sequence[tuple[State, str]]] = ()
+
+    def conversation(self, row: int) -> list[tuple[str, list[State | str]]]:
+        """What is said about one game: roles (``"user"``, ``"assistant"``) with their parts, a picture as its state (one row).
+
+        The first turn that is told has the whole prompt; later ones only the board after the reply.
+
+        Raises:
+            ConfigError: boards as text, for a game without truth text.
+        """
+        past, said = (self.past[row] if self.past else ()), list[tuple[str, list[State | str]]]()
+        image = self.observation != "text"
+        for number, (state, reply) in enumerate([*past, (self.state[row], None)]):
+            board = prompt.board_lines(self.game, state) if self.observation != "image" else []
+            if number == 0:
+                text = prompt.prompt_text(self.game, state.level, self.style, board, image)
+            else:
+                now = "The board after your move:" if board else "The picture shows the board after your move."
+                text = "\n".join([now, *board, "Reply in the same form."])
+            said.append(("user", [state, text] if image else [text]))
+            if reply is not None:
+                said.append(("assistant", [reply]))
+        return said
 
 
 class Player(ABC):
@@ -36,6 +73,45 @@ class Player(ABC):
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         """Replies to several queries; players who gain from it answer them in common batches."""
         return [self.reply(query.game, query.state) for query in queries]
+
+    def describe(self) -> dict[str, Any]:
+        """What makes this player another one than its namesakes (settings of the sampling, say), as JSON values."""
+        return {}
+
+
+class AsyncPlayer(Player):
+    """A player that is asked about many games at once, each by itself; used as an asynchronous context."""
+
+    @abstractmethod
+    async def ask(self, query: Query, seconds: float = 0.0) -> Answer:
+        """The answer for a query of one row, within so many seconds (0 = no limit); a failure is an Answer too."""
+
+    @abstractmethod
+    async def __aenter__(self) -> AsyncPlayer:
+        """Open what is needed."""
+
+    @abstractmethod
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+
+    episode_seconds: float = 0.0
+    """Time limit of all answers of an episode together; 0 = none."""
+
+    def reply(self, game: Game, state: State) -> list[str]:
+        """See :class:`Player`; under the look ``clean``.
+
+        Raises:
+            VlmGymError: a query failed.
+        """
+
+        async def all_() -> list[Answer]:
+            async with self:
+                return await asyncio.gather(*(self.ask(Query(game, state[i], get_look("clean"))) for i in range(len(state))))
+
+        answers = asyncio.run(all_())
+        if failed := next((one.failure for one in answers if one.failure), ""):
+            raise VlmGymError(f"{self.name}: {failed}")
+        return [one.text for one in answers]
 
 
 def player_rng(salt: int, state: State, row: int) -> np.random.Generator:

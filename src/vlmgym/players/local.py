@@ -56,6 +56,10 @@ class LocalPlayer(Player):
         self._rows: dict[Any, dict[str, Any]] = {}
         self._calls = 0
 
+    def describe(self) -> dict[str, Any]:
+        """See :class:`Player`."""
+        return {"sampling": {"max_tokens": self.max_new_tokens, "temperature": self.temperature, "seed": self.seed}}
+
     def reply(self, game: Game, state: State) -> list[str]:
         """See :class:`Player`; with the player's own look and prompt style."""
         return self.answer([Query(game, state, self.look, self.style)])[0]
@@ -120,10 +124,9 @@ class LocalPlayer(Player):
         from transformers import BatchFeature
 
         height, width = frame_size(parts[0].game, parts[0].state.level, parts[0].look)
-        if not (self.pixels and self.pixels.exact(height, width)):
-            frames = [frame for one in parts for frame in pictures(one.game, one.state, one.look)]
-            texts = [self._text(one) for one in parts for _ in range(len(one.state))]
-            return self.processor(text=texts, images=frames, return_tensors="pt", padding=True)
+        plain = not any(one.past or one.observation != "image" for one in parts)
+        if not (plain and self.pixels and self.pixels.exact(height, width)):
+            return self._told([(one, row) for one in parts for row in range(len(one.state))])
         drawn = [self.pixels.boards(one.game, one.state, one.look) for one in parts]
         inputs = {name: torch.cat([torch.from_numpy(one[name]) for one in drawn]) for name in drawn[0]}
         rows = [self._row(self._text(one), height, width) for one in parts]
@@ -133,6 +136,19 @@ class LocalPlayer(Player):
             columns = [pad(row[name], (longest - row["input_ids"].shape[1], 0), value=blank) for row in rows]
             inputs[name] = torch.cat([c.repeat_interleave(len(one.state), 0) for c, one in zip(columns, parts, strict=True)])
         return BatchFeature(inputs)
+
+    def _told(self, rows: Sequence[tuple[Query, int]]) -> Any:
+        """Model inputs of whole conversations, with any number of pictures."""
+        texts, images = list[str](), list[list[Image.Image]]()
+        for query, row in rows:
+            ask, shown = [], list[State]()
+            for role, parts in query.conversation(row):
+                shown += [part for part in parts if not isinstance(part, str)]
+                content = [{"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in parts]
+                ask.append({"role": role, "content": content})
+            texts.append(self.processor.apply_chat_template(ask, add_generation_prompt=True, tokenize=False))
+            images.append([pictures(query.game, state, query.look)[0] for state in shown])
+        return self.processor(text=texts, images=images if any(images) else None, return_tensors="pt", padding=True)
 
     def _row(self, text: str, height: int, width: int) -> dict[str, Any]:
         """What the processor makes of a text with one blank picture of this size."""

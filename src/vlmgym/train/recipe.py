@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 import time
@@ -14,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vlmgym.config import find, read_file
 from vlmgym.core import ConfigError, Settings, setting
 from vlmgym.evaluate import Evaluation, evaluate_all
 from vlmgym.players.teacher import Teacher
@@ -101,58 +101,12 @@ def recipe_path(name: str) -> Path:
     Raises:
         ConfigError: there is neither; the message lists the bundled ones.
     """
-    bundled = Path(__file__).resolve().parent.parent / "recipes"
-    for path in (Path(name), bundled / f"{name}.yaml"):
-        if path.is_file():
-            return path
-    names = sorted(str(p.relative_to(bundled).with_suffix("")) for p in bundled.rglob("*.yaml"))
-    raise ConfigError("recipe", name, "a file, or one of " + ", ".join(names))
+    return find("recipe", name)
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a YAML recipe and apply ``field=value`` overrides (``grpo.steps=5``, ``tasks.0.level=easy``; values are YAML).
-
-    Raises:
-        ConfigError: the file is no mapping, an override has no ``=``, or names nothing.
-    """
-    values = read_yaml(path.read_text(encoding="utf-8"))
-    if not isinstance(values, dict):
-        raise ConfigError("recipe", str(path), "a YAML mapping")
-    for text in overrides:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise ConfigError("--set", text, "field=value")
-        target: Any = values
-        *above, last = name.split(".")
-        for part in above:
-            if isinstance(target, list):
-                target = target[_index(name, part, len(target))]
-            else:
-                if target.get(part) is None:
-                    target[part] = {}
-                target = target[part]
-            if not isinstance(target, (dict, list)):
-                raise ConfigError("--set", text, f"a field of the recipe ({part} holds no fields)")
-        target[_index(name, last, len(target)) if isinstance(target, list) else last] = read_yaml(value)
-    return Recipe.parse(values)
-
-
-def read_yaml(text: str) -> Any:
-    """Plain values of a YAML text, with ``1e-6`` a number as in YAML 1.2 (PyYAML alone takes it for a string)."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    number = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
-    return yaml.load(text, Loader)
-
-
-def _index(name: str, part: str, size: int) -> int:
-    if not part.isdigit() or int(part) >= size:
-        raise ConfigError("--set", name, f"an index 0 to {size - 1} in place of {part}")
-    return int(part)
+    """Read a YAML recipe and apply ``field=value`` overrides; see :func:`vlmgym.config.read_file`."""
+    return Recipe.parse(read_file("recipe", path, overrides))
 
 
 # ----------------------------------------------------------------------------------------------------------- running
