@@ -30,6 +30,11 @@ browser:
 test: lint browser
 	$(BIN)/pytest
 
+test-inspect:  # the bridge to Inspect AI, whose packages do not go with those of training
+	$(PYTHON) -m venv $(VENV)-inspect
+	$(VENV)-inspect/bin/pip install --quiet --disable-pip-version-check --editable '.[inspect]' pytest
+	$(VENV)-inspect/bin/python -m pytest --noconftest -o addopts= tests/inspect
+
 docs: setup
 	$(BIN)/vlmgym gallery --out docs/games
 

@@ -41,7 +41,7 @@ LAYERS = [
         "train.recipe",
         "train.tiny",
     ],
-    ["replay", "report", "demo", "gallery", "webplay", "plain", "bench"],
+    ["replay", "report", "demo", "gallery", "webplay", "bridge", "plain", "bench"],
     ["cli"],
 ]
 ORDER = {name: (rank, place) for rank, layer in enumerate(LAYERS) for place, name in enumerate(layer)}

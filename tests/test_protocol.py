@@ -185,3 +185,24 @@ def test_a_protocol_in_pieces_equals_one_at_once(tmp_path):
 def test_names_of_folders():
     assert slug("api:Qwen/Qwen2.5-VL") == "api-Qwen-Qwen2.5-VL"
     assert slug("../..") == "player"
+
+
+def test_old_replies_are_judged_anew_without_a_player(tmp_path, capsys):
+    """The same judgement gives the same numbers; another parse mode follows each episode as far as it still holds."""
+    replies = ["<answer>1</answer>", "<Answer> 2. </Answer>", "<answer>0</answer>", "nothing"]
+    task, how = Task(game="2048", level="tiny", look="tiny"), Evaluation(episodes=6, turns=8, patience=0)
+    old = evaluate(Scripted(replies), task, how, tmp_path / "old", progress=False)
+    assert main(["rescore", str(tmp_path / "old"), "--out", str(tmp_path / "same")]) == 0
+    same = json.loads((tmp_path / "same" / "summary.json").read_text())
+    assert same["metrics"] == old["metrics"]
+    assert same["rescored"]["left_out"] == 0
+    kept, again = (load_trace(tmp_path / name / "trace.jsonl") for name in ("old", "same"))
+    assert (kept.turns, kept.episodes) == (again.turns, again.episodes)
+    assert main(["rescore", str(tmp_path / "old"), "--mode", "lenient", "--out", str(tmp_path / "lenient")]) == 0
+    summary = json.loads((tmp_path / "lenient" / "summary.json").read_text())
+    assert summary["rescored"]["left_out"] > 0
+    assert "turns left out" in capsys.readouterr().out
+    turns = load_trace(tmp_path / "lenient" / "trace.jsonl").turns
+    assert len(turns) + summary["rescored"]["left_out"] == len(kept.turns)
+    assert all(turn.action == 2 for turn in turns if turn.turn == 1)
+    assert main(["rescore", str(tmp_path / "old"), "--out", str(tmp_path / "same")]) == 2, "nothing is overwritten"

@@ -1,6 +1,7 @@
 """The report page: complete, true to its data, self-contained, safe against hostile text, and without parts that are missing."""
 
 import base64
+import hashlib
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import vlmgym
 from vlmgym import stats
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError
@@ -140,7 +142,7 @@ def row(part, game, heading):
 
 
 def test_page_holds_every_section(page):
-    assert page.sections() == ["results", "differences", "training", "faults", "turns"]
+    assert page.sections() == ["results", "differences", "training", "faults", "turns", "episodes"]
     assert page.count("article") == 12
     assert {a["href"] for t, a in page.tags if t == "a"} == {f"#{key}" for key in page.sections()}
     assert page.count("div", "dots") == page.count("div", "stacks") == len(TASKS)
@@ -148,13 +150,18 @@ def test_page_holds_every_section(page):
         assert text in page.text
 
 
-def test_page_is_self_contained_and_runs_nothing(page):
-    assert page.count("link") == page.count("script") == page.count("iframe") == page.count("img") == 0
+def test_page_is_self_contained_and_runs_nothing_but_its_own_script(page):
+    assert page.count("link") == page.count("iframe") == page.count("img") == 0
+    assert page.count("script") == 2, "the data, and what shows them"
+    own = (Path(vlmgym.__file__).parent / "skins" / "replay.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page.source
     for tag, attributes in page.tags:
         assert not any(name.startswith("on") for name in attributes), tag
         for name in ("src", "href", "xlink:href", "srcset", "action"):
             assert attributes.get(name, "#").startswith(("#", "data:image/png;base64,")), (tag, name)
-    assert not re.search(r"https?://|@import|url\((?!#)", page.source)
+    source = page.source.replace("http://www.w3.org/2000/svg", "")  # the name of a name space, never fetched
+    assert not re.search(r"https?://|@import|url\((?!#)", source)
     assert "default-src 'none'" in page.source
 
 
@@ -245,7 +252,7 @@ def test_report_is_repeatable_and_the_command_writes_it(folder, page, tmp_path, 
 def test_missing_parts_are_left_out(folder, tmp_path):
     shutil.copytree(folder / "eval" / "base" / "2048", tmp_path / "one" / "eval" / "base" / "2048")
     one = Page(write_report(tmp_path / "one"))
-    assert one.sections() == ["results", "faults", "turns"]
+    assert one.sections() == ["results", "faults", "turns", "episodes"]
     assert one.count("table", "facts") == 0
     (tmp_path / "one" / "eval" / "base" / "2048" / "summary.json").unlink()  # the trace alone gives the same numbers
     again = Page(write_report(tmp_path / "one"))
@@ -266,7 +273,7 @@ def test_longer_episodes_are_reported(tmp_path):
     for name, player in (("base", Random()), ("g0", Oracle())):
         evaluate(player, TASKS[0], how, tmp_path / "eval" / name / "2048", progress=False)
     page = Page(write_report(tmp_path))
-    assert page.sections() == ["results", "differences", "faults", "turns"]
+    assert page.sections() == ["results", "differences", "faults", "turns", "episodes"]
     assert 1 <= page.count("article") <= 12
     reward = np.mean([summary(tmp_path, p, "2048")["reward"]["mean"] * s for p, s in (("g0", 2), ("base", -2))])
     assert "".join(row(section(page, "differences"), "2048", "G0 − base")[2]).replace("−", "-") == f"{reward:+.2f}"

@@ -15,7 +15,7 @@ from typing import Any
 from vlmgym import __version__
 from vlmgym.baselines import METRICS
 from vlmgym.core import ConfigError, VlmGymError
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.evaluate import Evaluation, evaluate, rescore
 from vlmgym.games import GAMES, game_names
 from vlmgym.players.api import AnthropicPlayer, ApiSettings, OpenAIPlayer
 from vlmgym.players.base import Player
@@ -156,6 +156,11 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="one static page from evaluations and training runs")
     report.add_argument("folder", type=Path, nargs="+", help="runs; several are merged")
     report.add_argument("--out", type=Path, default=None, help="the page; by default report.html in the first folder")
+
+    again = commands.add_parser("rescore", help="judge recorded replies anew, without a model")
+    again.add_argument("folder", type=Path, help="a run, or the folder of one evaluation")
+    again.add_argument("--mode", default=None, help="strict or lenient parsing; by default as before")
+    again.add_argument("--out", type=Path, required=True, help="another folder, laid out alike")
 
     pretrain = commands.add_parser("pretrain-tiny", help="rebuild the embedded tiny model from its seed")
     pretrain.add_argument("--out", type=Path, required=True)
@@ -366,6 +371,18 @@ def _report(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{write_report(options.folder, options.out)}\n")
 
 
+def _rescore(options: argparse.Namespace) -> None:
+    found = [options.folder] if (options.folder / "trace.jsonl").exists() else []
+    found += sorted(path.parent for path in options.folder.glob("eval/*/*/trace.jsonl"))
+    if not found:
+        raise ConfigError("folder", str(options.folder), "a folder with trace.jsonl or eval/PLAYER/TASK/trace.jsonl")
+    for folder in found:
+        summary = rescore(folder, options.out / folder.relative_to(options.folder), options.mode)
+        sys.stdout.write(table(summary))
+        if left_out := summary["rescored"]["left_out"]:
+            sys.stdout.write(f"  {left_out} turns left out, after a reply that is read as another move\n")
+
+
 def _pretrain(options: argparse.Namespace) -> None:
     from vlmgym.train.tiny import pretrain_command
 
@@ -444,6 +461,7 @@ _COMMANDS = {
     "train": _train,
     "demo": _demo,
     "report": _report,
+    "rescore": _rescore,
     "pretrain-tiny": _pretrain,
 }
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,59 @@ def _journal(lane: Lane, player: Player, task: Task, how: Evaluation, folder: Pa
     writer = TraceWriter(path)
     writer.write(run)
     return writer
+
+
+def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = True) -> dict[str, Any]:
+    """Judge the recorded replies of an evaluation anew, by the rules and terms of this version, without asking anybody.
+
+    Where a reply is now read as another move, the turns after it were answers to boards that would not have come up: the episode
+    ends there as ``stopped``, and the turns are counted as left out.
+
+    Args:
+        folder: holds the old ``trace.jsonl``.
+        out: another folder, for the new ``trace.jsonl`` and ``summary.json``.
+        mode: parse mode; by default as before.
+        oracle: compute oracle values.
+
+    Returns:
+        The new summary; ``rescored`` says what was left out.
+
+    Raises:
+        ConfigError: ``out`` is not empty of traces, or the trace is none of an evaluation.
+    """
+    old = load_trace(folder / "trace.jsonl")
+    if (out / "trace.jsonl").exists():
+        raise ConfigError("out", str(out), "a folder without a trace")
+    if not old.run.evaluation:
+        raise ConfigError("folder", str(folder), "one that vlmgym eval wrote")
+    keys = {field.name for field in fields(Evaluation)}
+    how = Evaluation(**{key: value for key, value in old.run.evaluation.items() if key in keys})
+    how = how.override(mode=mode or how.mode, oracle=oracle)
+    walk = {key: value for key, value in old.run.evaluation.items() if key not in keys}
+    task = Task(game=old.run.game, level=old.run.level, look=old.run.look, prompt=old.run.prompt, **walk)
+    turns = [turn for turn in old.turns if turn.episode in {one.episode for one in old.episodes if one.end != "failed"}]
+    telling = Telling(task.look, task.prompt, how.observation, how.history)
+    start = starts(task, how).repeat(how.repeats)
+    lane = Lane(task.rules()[0], start, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
+    left_out = lane.replay(turns, strict=False)
+    played = {turn.episode for turn in lane.turns}
+    reasons = {one.episode: one.reason for one in old.episodes if one.end == "failed"}
+    episodes = [
+        replace(one, end="failed", reason=reasons.get(one.episode, "not recorded")) if one.episode not in played else one
+        for one in lane.episodes()
+    ]
+    summary = summary_of(old.run.player, lane.turns, episodes, task, how)
+    summary["rescored"] = {"from": old.run.revision, "left_out": left_out}
+    out.mkdir(parents=True, exist_ok=True)
+    with TraceWriter(out / "trace.jsonl") as writer:
+        run = replace(Run(old.run.player, task.game, task.level, task.look, task.prompt, how.mode), about=old.run.about)
+        writer.write(replace(run, evaluation=_plain(asdict(task), how)))
+        for turn in lane.turns:
+            writer.write(turn)
+        for episode in episodes:
+            writer.write(episode)
+    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return summary
 
 
 def _plain(task: dict[str, Any], how: Evaluation) -> dict[str, Any]:

@@ -177,7 +177,8 @@ def _load(folders: Sequence[Path], order: Sequence[str]) -> _Data:
         one = _read_measured(path)
         if one is not None:
             data.measured.setdefault(task, {})[player] = one
-            data.evaluations.append((player, task, path))
+            if (path / "trace.jsonl").exists():
+                data.evaluations.append((player, task, path))
     for path in sorted(path for folder in folders for path in folder.glob("*/metrics.jsonl")):
         try:
             lines = read_metrics(path)

@@ -174,10 +174,9 @@
       if (event.key === "Escape") root.focus();
       return;
     }
-    const near = root.getBoundingClientRect();
-    if (near.bottom < 0 || near.top > window.innerHeight) return;
+    const near = root.getBoundingClientRect(), inside = root.contains(document.activeElement);
+    if (!inside && (near.bottom < 0 || near.top > window.innerHeight)) return;
     const actions = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), ArrowUp: () => episode(-1), ArrowDown: () => episode(1), n: () => match(1), p: () => match(-1), "/": () => search.focus() };
-    const inside = root.contains(document.activeElement);
     const action = actions[event.key];
     if (!action || now < 0 || (!inside && /^Arrow(Up|Down)$/.test(event.key))) return;  // outside, these scroll the page
     event.preventDefault();
