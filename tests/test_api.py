@@ -1,5 +1,6 @@
 """Players behind an endpoint, against one on this machine that misbehaves."""
 
+import asyncio
 import base64
 import io
 import json
@@ -167,6 +168,14 @@ def test_history_and_boards_in_words():
         (part,) = endpoint.requests[0][2]["messages"][0]["content"]
     assert part["type"] == "text"
     assert part["text"].count("\n") == 4
+
+
+def test_it_works_within_a_running_loop():
+    async def notebook():
+        return evaluate(player_of("api", endpoint), TASK, Evaluation(episodes=2, turns=1), progress=False)
+
+    with Endpoint() as endpoint:
+        assert asyncio.run(notebook())["episodes"]["stopped"] == 2
 
 
 def test_wrong_settings_are_refused(monkeypatch):

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from miniature import allow_torchvision_beside_cpu_torch
+from miniature import allow_torchvision_beside_cpu_torch, save_qwen2_5_vl
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.games import get_game
 from vlmgym.kernels import set_threads
+from vlmgym.looks import get_look
 from vlmgym.pixels import TOLERANCE, Pixels, quicken
 from vlmgym.render import pictures, render
 
@@ -146,3 +147,26 @@ def test_quickened_processors_save_what_they_were(tmp_path: Path):
     assert quicken(Shell(quick)).image_processor is quick
     with_options = quick(pictures(*states("2048", "tiny"), "clean:height=252,width=336"), do_normalize=False, return_tensors="np")
     assert with_options["pixel_values"].min() >= 0
+
+
+@pytest.mark.parametrize("name", ["tiny", "qwen2_5_vl"])
+def test_models_are_told_the_past_and_the_board_in_words(name, tmp_path):
+    from vlmgym.players.base import Query
+    from vlmgym.players.local import LocalPlayer
+    from vlmgym.train.model import load
+
+    model, processor = load("tiny" if name == "tiny" else str(save_qwen2_5_vl(tmp_path)))
+    game, look = get_game("2048"), get_look("tiny" if name == "tiny" else "clean:width=112,height=112")
+    state = game.reset(game.level("tiny"), seeds_for("test", "2048", "tiny", 2))
+    player = LocalPlayer(model, processor, name=name, look=look, style="brief", max_new_tokens=4)
+    past = [[(state[0], "<answer>1</answer>")], []]
+    pictures = {"image": 3, "both": 3, "text": 0}
+    for observation, count in pictures.items():
+        query = Query(game, state, look, "brief", observation, past)
+        inputs = player._inputs([query])
+        shown = int((inputs["input_ids"] == model.config.image_token_id).sum())
+        alone = player._inputs([Query(game, state[0], look, "brief")])
+        assert shown == count * int((alone["input_ids"] == model.config.image_token_id).sum())
+        assert len(player.answer([query])[0]) == 2
+        text = processor.tokenizer.decode(inputs["input_ids"][0])
+        assert ("|" in text.replace("<|", "").replace("|>", "")) == (observation != "image")

@@ -91,7 +91,7 @@ def test_a_sweep_asks_every_task_at_every_value(tmp_path):
     ]
     assert main([*words, "--sweep", "look.noise=0:0.2:3"]) == 0
     assert {path.parent.name for path in tmp_path.glob("eval/*/*/summary.json")} == {
-        f"2048-clean-noise={noise}" for noise in ("0.0", "0.1", "0.2")
+        f"2048-clean-noise={noise}" for noise in ("0", "0.1", "0.2")
     }
     with pytest.raises(ConfigError, match="noises"):
         Protocol.parse(SMALL).swept("look.noises", [0.1])

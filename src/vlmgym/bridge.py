@@ -70,7 +70,7 @@ def vlmgym(
         ConfigError: a setting is out of range.
     """
     what = tasks.Task(game=game, level=level, look=look)
-    told = {"history": history, "observation": observation, "mode": mode, "patience": patience}
+    told: dict[str, Any] = {"history": history, "observation": observation, "mode": mode, "patience": patience}
     how = Evaluation(episodes=episodes, turns=turns, start=start, first=first, **told)
     state, the_game = starts(what, how), what.rules()[0]
     samples = [

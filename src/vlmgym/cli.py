@@ -14,7 +14,7 @@ from typing import Any
 
 from vlmgym import __version__
 from vlmgym.baselines import METRICS
-from vlmgym.core import ConfigError, VlmGymError
+from vlmgym.core import ConfigError, MissingExtra, VlmGymError
 from vlmgym.evaluate import Evaluation, evaluate, rescore
 from vlmgym.games import GAMES, game_names
 from vlmgym.players.api import AnthropicPlayer, ApiSettings, OpenAIPlayer
@@ -162,6 +162,17 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--mode", default=None, help="strict or lenient parsing; by default as before")
     again.add_argument("--out", type=Path, required=True, help="another folder, laid out alike")
 
+    export = commands.add_parser("export", help="turns of runs as a table, or as a data set to train on")
+    export.add_argument("kind", choices=("turns", "sft", "grpo"), help="Parquet of all turns; Hugging Face datasets for TRL")
+    export.add_argument("folder", type=Path, nargs="+", help="runs")
+    export.add_argument("--only", default="good", help="for sft: good moves, all, or exact (good, and the board seen right)")
+    export.add_argument("--out", type=Path, required=True, help="turns: a file; else a folder")
+
+    film = commands.add_parser("video", help="one episode as MP4 or GIF, the reply beside the board")
+    film.add_argument("folder", type=Path, help="folder of a trace.jsonl")
+    film.add_argument("--episode", type=int, default=0)
+    film.add_argument("--out", type=Path, required=True, help="file.mp4 or file.gif")
+
     pretrain = commands.add_parser("pretrain-tiny", help="rebuild the embedded tiny model from its seed")
     pretrain.add_argument("--out", type=Path, required=True)
     pretrain.add_argument("--steps", type=int, default=0, help="0 = as for the committed checkpoint")
@@ -285,12 +296,17 @@ def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _compare(out: Path) -> None:
-    """Leaderboard and report of a folder of evaluations."""
-    from vlmgym.analysis import leaderboard
+    """Leaderboard, figures and report of a folder of evaluations."""
+    from vlmgym.analysis import figures, leaderboard
     from vlmgym.report import write_report
 
-    leaderboard(sorted(path.parent for path in out.glob("eval/*/*/summary.json")), out)
-    sys.stdout.write(f"leaderboard.md, leaderboard.csv and {write_report(out).name} in {out}\n")
+    folders = sorted(path.parent for path in out.glob("eval/*/*/summary.json"))
+    leaderboard(folders, out)
+    try:
+        drawn = f"{len(figures(folders, out / 'figures'))} pictures in figures/"
+    except MissingExtra as error:
+        drawn = f"no pictures ({error})"
+    sys.stdout.write(f"{out}: leaderboard.md, leaderboard.csv, {write_report(out).name}, {drawn}\n")
 
 
 def table(summary: dict[str, Any]) -> str:
@@ -371,12 +387,33 @@ def _report(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{write_report(options.folder, options.out)}\n")
 
 
-def _rescore(options: argparse.Namespace) -> None:
-    found = [options.folder] if (options.folder / "trace.jsonl").exists() else []
-    found += sorted(path.parent for path in options.folder.glob("eval/*/*/trace.jsonl"))
+def _traces(folder: Path) -> list[Path]:
+    """The traces of a run, or of one evaluation."""
+    found = [path for path in (folder / "trace.jsonl",) if path.exists()] + sorted(folder.glob("eval/*/*/trace.jsonl"))
     if not found:
-        raise ConfigError("folder", str(options.folder), "a folder with trace.jsonl or eval/PLAYER/TASK/trace.jsonl")
-    for folder in found:
+        raise ConfigError("folder", str(folder), "a folder with trace.jsonl or eval/PLAYER/TASK/trace.jsonl")
+    return found
+
+
+def _export(options: argparse.Namespace) -> None:
+    from vlmgym.export import export_grpo, export_sft, turns_table
+
+    found = [path for folder in options.folder for path in _traces(folder)]
+    if options.kind == "turns":
+        done = turns_table(found, options.out)
+    else:
+        done = export_sft(found, options.out, options.only) if options.kind == "sft" else export_grpo(found, options.out)
+    sys.stdout.write(f"{done}\n")
+
+
+def _video(options: argparse.Namespace) -> None:
+    from vlmgym.export import video
+
+    sys.stdout.write(f"{video(_traces(options.folder)[0], options.episode, options.out)}\n")
+
+
+def _rescore(options: argparse.Namespace) -> None:
+    for folder in [path.parent for path in _traces(options.folder)]:
         summary = rescore(folder, options.out / folder.relative_to(options.folder), options.mode)
         sys.stdout.write(table(summary))
         if left_out := summary["rescored"]["left_out"]:
@@ -462,6 +499,8 @@ _COMMANDS = {
     "demo": _demo,
     "report": _report,
     "rescore": _rescore,
+    "export": _export,
+    "video": _video,
     "pretrain-tiny": _pretrain,
 }
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Game, Level, State, draw_rows
 from vlmgym.games import state_text
 from vlmgym.looks import Look, get_look
-from vlmgym.players.base import AsyncPlayer, Player, Query
+from vlmgym.players.base import AsyncPlayer, Player, Query, finish
 from vlmgym.reward import judge
 from vlmgym.trace import Answer, Episode, TraceError, Turn
 
@@ -228,7 +228,8 @@ def play(lanes: Sequence[Lane], player: Player, after_turn: Callable[[Lane, list
         after_turn: called with a lane and the new records.
     """
     if isinstance(player, AsyncPlayer):
-        return asyncio.run(_play_one_by_one(lanes, player, after_turn))
+        finish(_play_one_by_one(lanes, player, after_turn))
+        return
     while asked := [(lane, rows) for lane in lanes if len(rows := lane.live())]:
         begin = time.perf_counter()
         replies = player.answer([lane.query(rows) for lane, rows in asked])

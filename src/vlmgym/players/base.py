@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,10 +109,20 @@ class AsyncPlayer(Player):
             async with self:
                 return await asyncio.gather(*(self.ask(Query(game, state[i], get_look("clean"))) for i in range(len(state))))
 
-        answers = asyncio.run(all_())
+        answers = finish(all_())
         if failed := next((one.failure for one in answers if one.failure), ""):
             raise VlmGymError(f"{self.name}: {failed}")
         return [one.text for one in answers]
+
+
+def finish(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run to its end what is asynchronous, also where a loop is running already (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def player_rng(salt: int, state: State, row: int) -> np.random.Generator:

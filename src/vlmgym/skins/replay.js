@@ -99,7 +99,8 @@
   const picture = (turn, task) => {
     const [width, height] = task.size, scale = 1000 / Math.max(width, height), W = width * scale, H = height * scale;
     const draw = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `board of ${task.name}` });
-    draw.append(svg("image", { href: "data:image/png;base64," + data.pictures[turn.picture], width: W, height: H }));
+    const rough = Math.max(width, height) < 200 ? "pixelated" : "auto";
+    draw.append(svg("image", { href: "data:image/png;base64," + data.pictures[turn.picture], width: W, height: H, style: `image-rendering:${rough}` }));
     const box = (cell, grow) => {
       const [x0, y0, x1, y1] = task.boxes[cell];
       return { x: x0 * W - grow, y: y0 * H - grow, width: (x1 - x0) * W + 2 * grow, height: (y1 - y0) * H + 2 * grow, rx: 8, fill: "none" };
