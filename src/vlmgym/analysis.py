@@ -1,0 +1,652 @@
+"""What finished evaluations tell: paired comparisons, a leaderboard, what is misread for what and where, difficulty curves.
+
+All of it reads folders that :func:`vlmgym.evaluate.evaluate` wrote. Episodes that failed are missing everywhere, never zero.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from textwrap import fill, wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmgym import stats
+from vlmgym.core import ConfigError, Game, State, concat, need, read_dial
+from vlmgym.evaluate import Evaluation
+from vlmgym.games import get_game
+from vlmgym.looks import Look, get_look
+from vlmgym.tasks import Task
+from vlmgym.trace import Run, Turn, load_trace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAN = float("nan")
+METRICS = ("score", "reward", "success", "format", "p_acc", "cells", "r_acc", "regret")
+_PER_TURN: dict[str, Callable[[Turn], float]] = {
+    "success": lambda turn: float(turn.terms["game"] > 0),
+    "format": lambda turn: turn.terms["format"],
+    "p_acc": lambda turn: NAN if turn.p_acc is None else float(turn.p_acc),
+    "cells": lambda turn: NAN if turn.p_acc is None else turn.terms["cells"],
+    "regret": lambda turn: -turn.terms["regret"],
+}
+PAIRED = ("score", "reward", *_PER_TURN)
+"""The metrics that can be compared in pairs: all that have a value for an episode."""
+_RECORDING = ("episodes", "oracle")  # settings that say how much is recorded; they change nothing of what is asked
+
+
+# --------------------------------------------------------------------------------------------------- paired comparisons
+@dataclass(frozen=True)
+class Comparison:
+    """The first of two players minus the second, on the starts that both have played."""
+
+    players: tuple[str, str]
+    task: str  # game, level, look and every setting that is not the default
+    metric: str
+    mean: float  # mean difference over starts; NaN if no start is shared
+    low: float  # of the 95 % interval
+    high: float
+    p: float  # two-sided sign-flip permutation test
+    p_holm: float  # adjusted over all comparisons of the call
+    n: int  # shared starts
+    left_out: int  # episodes of either player that the other lacks, that failed, or that have no value of the metric
+
+
+@dataclass(frozen=True)
+class _Done:
+    """One finished evaluation, reduced to a value of each metric for each episode."""
+
+    folder: Path
+    run: Run
+    player: str  # with a number behind it where a name comes twice in a task
+    how: dict[str, Any]  # all settings
+    settings: str  # those of them that decide what is asked, where they are not the default
+    values: dict[tuple[int, int, int], dict[str, float]]  # (episode, seed, repeat) -> metrics
+    failed: set[tuple[int, int, int]]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Equal for evaluations that ask the same."""
+        return self.run.game, self.run.level, self.run.look, self.settings
+
+    @property
+    def task(self) -> str:
+        """The key as a text."""
+        return f"{self.run.game}, level {self.run.level}, look {self.run.look}" + (f", {self.settings}" if self.settings else "")
+
+    @property
+    def headline(self) -> str:
+        """The metric by which the players of the task are ranked: the score of whole episodes, else the success of turns."""
+        return "score" if self.how["start"] == "reset" and not self.how["turns"] else "success"
+
+
+def _settings(how: Mapping[str, Any]) -> str:
+    default = {**asdict(Task()), **asdict(Evaluation())}
+    return ", ".join(f"{key}={value}" for key, value in how.items() if key not in _RECORDING and value != default.get(key))
+
+
+def _load(folders: Iterable[Path]) -> list[_Done]:
+    """The evaluations of these folders, each folder once.
+
+    Raises:
+        ConfigError: the trace of a folder is none of an evaluation.
+    """
+    found, names = list[_Done](), defaultdict[tuple[str, ...], int](int)
+    for folder in dict.fromkeys(Path(one).resolve() for one in folders):
+        trace = load_trace(folder / "trace.jsonl")
+        if not trace.run.evaluation:
+            raise ConfigError("folder", str(folder), "one that vlmgym eval wrote")
+        how = {"prompt": trace.run.prompt, **asdict(Evaluation()), **trace.run.evaluation, "mode": trace.run.mode}
+        turns = defaultdict[int, list[Turn]](list)
+        for turn in trace.finished():
+            turns[turn.episode].append(turn)
+        values, failed = {}, set()
+        for one in trace.episodes:
+            start = one.episode, one.seed, one.repeat
+            if one.end == "failed":
+                failed.add(start)
+                continue
+            row = {"score": float(one.score), "reward": one.reward}
+            row |= {metric: _mean([of(turn) for turn in turns[one.episode]]) for metric, of in _PER_TURN.items()}
+            values[start] = row if how["oracle"] else row | {"regret": NAN}
+        done = _Done(folder, trace.run, trace.run.player, how, _settings(how), values, failed)
+        names[(*done.key, done.player)] += 1
+        count = names[(*done.key, done.player)]
+        found.append(done if count == 1 else replace(done, player=f"{done.player} #{count}"))
+    return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of what is not NaN."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else NAN
+
+
+def compare(folders: Sequence[Path], metric: str = "success") -> list[Comparison]:
+    """Compare all pairs of players that were asked the same, start by start.
+
+    The same means: game, level, look, prompt and evaluation settings, but for the number of episodes and the recording of oracle
+    values. Episodes pair up if their number, seed and repetition agree. A turn metric is averaged over the turns of an episode,
+    then everything over the repetitions of a start, so that starts are what is drawn independently.
+
+    Interval and p-value are those of :func:`vlmgym.stats.paired`, the adjustment that of :func:`vlmgym.stats.holm`.
+
+    Args:
+        folders: of evaluations. A player's name that comes twice in a task is numbered (``name #2``).
+        metric: one of :data:`PAIRED`.
+
+    Raises:
+        ConfigError: unknown metric, or a folder holds no evaluation.
+        TraceError: a damaged trace.
+    """
+    if metric not in PAIRED:
+        raise ConfigError("metric", metric, "one of " + ", ".join(PAIRED))
+    return _compare(_load(folders), lambda _: metric)
+
+
+def _compare(evaluations: Sequence[_Done], metric: Callable[[_Done], str]) -> list[Comparison]:
+    found = []
+    for group in _by_task(evaluations):
+        found += [_pair(first, second, metric(first)) for first, second in combinations(group, 2)]
+    known = [i for i, one in enumerate(found) if one.n]
+    for i, p in zip(known, stats.holm([found[i].p for i in known]), strict=True):
+        found[i] = replace(found[i], p_holm=float(p))
+    return found
+
+
+def _by_task(evaluations: Iterable[_Done]) -> list[list[_Done]]:
+    groups = defaultdict[tuple[str, ...], list[_Done]](list)
+    for one in evaluations:
+        groups[one.key].append(one)
+    return list(groups.values())
+
+
+def _pair(first: _Done, second: _Done, metric: str) -> Comparison:
+    both = first.values.keys() & second.values.keys()
+    used = sorted(k for k in both if not math.isnan(first.values[k][metric] + second.values[k][metric]))
+    starts = defaultdict[tuple[int, int], list[tuple[int, int, int]]](list)
+    for episode, seed, repeat in used:
+        starts[episode // int(first.how["repeats"]), seed].append((episode, seed, repeat))
+    left, right = ([_mean([one.values[k][metric] for k in keys]) for keys in starts.values()] for one in (first, second))
+    gap = stats.paired(left, right)
+    everything = set(first.values) | set(second.values) | first.failed | second.failed
+    p, counts = gap.p if starts else NAN, (len(starts), len(everything) - len(used))
+    return Comparison((first.player, second.player), first.task, metric, gap.mean, gap.low, gap.high, p, NAN, *counts)
+
+
+# ---------------------------------------------------------------------------------------------------------- leaderboard
+def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
+    """Rank the players of each task; write ``leaderboard.csv`` and ``leaderboard.md``.
+
+    Whole episodes are ranked by score, all else by success. Means and intervals are those of ``summary.json``.
+
+    Args:
+        folders: of evaluations, with ``trace.jsonl`` and ``summary.json``.
+        out: folder to write to.
+
+    Returns:
+        The rows of the CSV file, tasks in the order in which they first come, best player first. Keys: ``player``, ``game``,
+        ``level``, ``look``, ``observation``, ``history``, ``settings`` (all that are not the default), numbers of ``episodes``,
+        ``failed``, ``stuck`` and ``turns``; for each of :data:`METRICS` the mean, and with ``_low`` and ``_high`` its 95 %
+        interval (None where nothing was measured); ``input_tokens``, ``output_tokens``, ``cost`` (US dollars, None if unknown).
+
+    Raises:
+        ConfigError: a folder holds no evaluation.
+        TraceError: a damaged trace.
+    """
+    evaluations, rows = _load(folders), list[dict[str, Any]]()
+    lines = ["# Leaderboard", ""]
+    for group in _by_task(evaluations):
+        best, repeats = group[0].headline, group[0].how["repeats"]
+        shown = [best, *(metric for metric in METRICS if metric != best)]
+        ranked = sorted(map(_row, group), key=lambda row: -math.inf if row[best] is None else row[best], reverse=True)
+        rows += ranked
+        numbers = [row["episodes"] - row["failed"] for row in ranked]
+        count = f"{min(numbers)}" + (f" to {max(numbers)}" if min(numbers) < max(numbers) else "")
+        again = f", {repeats} repetitions of each start" if repeats > 1 else ""
+        lines += [f"## {_cell(group[0].task)}", "", f"n = {count} finished episodes{again}. Best {best} first.", ""]
+        body = []
+        for row, n in zip(ranked, numbers, strict=True):
+            estimates = [_interval(row[m], row[f"{m}_low"], row[f"{m}_high"]) for m in shown]
+            counts = [f"{row[key]:,}" for key in ("failed", "stuck", "turns", "input_tokens", "output_tokens")]
+            body.append([_cell(row["player"]), f"{n}", *estimates, *counts, "-" if row["cost"] is None else f"{row['cost']:.4g}"])
+        lines += _table(["player", "n", *shown, "failed", "stuck", "turns", "tokens in", "tokens out", "cost, $"], body)
+    pairs = _compare(evaluations, lambda one: one.headline)
+    lines += ["## Paired differences", ""]
+    lines += ["n is the number of starts that both have finished; left out are episodes without a partner.", ""] if pairs else []
+    body = [
+        [_cell(one.task), *map(_cell, one.players), one.metric, _interval(one.mean, one.low, one.high)]
+        + ["-" if math.isnan(p) else f"{p:.4f}" for p in (one.p, one.p_holm)]
+        + [str(one.n), str(one.left_out)]
+        for one in pairs
+    ]  # fmt: skip
+    head = ["task", "first", "second", "metric", "first - second", "p", "p (Holm)", "n", "left out"]
+    lines += _table(head, body) if pairs else ["No task has two players (n = 0).", ""]
+    lines += [
+        f"Values are mean [low, high]: 95 % percentile bootstrap intervals, {stats.RESAMPLES:,} resamples of whole episodes "
+        "(all repetitions of a start together). Turn metrics are rates over all turns in the tables of the tasks, and means "
+        "over episodes in the paired differences. p: two-sided sign-flip permutation test; Holm: adjusted over the "
+        f"{sum(one.n > 0 for one in pairs)} comparisons of this page. Failed episodes are missing, not zero."
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "leaderboard.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with (out / "leaderboard.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows
+
+
+_COLUMNS = (
+    *("player", "game", "level", "look", "observation", "history", "settings", "episodes", "failed", "stuck", "turns"),
+    *(f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")),
+    *("input_tokens", "output_tokens", "cost"),
+)
+
+
+def _row(one: _Done) -> dict[str, Any]:
+    summary = _read_summary(one.folder)
+    row = {"player": one.player, "game": one.run.game, "level": one.run.level, "look": one.run.look, "settings": one.settings}
+    row |= {key: one.how[key] for key in ("observation", "history")}
+    row |= {"episodes": summary["episodes"]["n"], **{key: summary["episodes"][key] for key in ("failed", "stuck", "turns")}}
+    for metric, value in summary["metrics"].items():
+        if metric in METRICS:
+            row |= {metric: value["mean"], f"{metric}_low": value["low"], f"{metric}_high": value["high"]}
+    row |= {key: summary["spent"][key] for key in ("input_tokens", "output_tokens", "cost")}
+    return {key: row[key] for key in _COLUMNS}
+
+
+def _read_summary(source: Path | dict[str, Any]) -> dict[str, Any]:
+    """A summary, with no regret where no oracle was asked (0 there means nothing)."""
+    if not isinstance(source, dict):
+        path = source / "summary.json" if source.is_dir() else source
+        source = dict(json.loads(path.read_text(encoding="utf-8")))
+    if source["evaluation"].get("oracle", True):
+        return source
+    return {**source, "metrics": {**source["metrics"], "regret": {"mean": None, "low": None, "high": None, "n": 0}}}
+
+
+def _cell(text: str) -> str:
+    """Text that cannot leave its cell of a Markdown table, nor become a tag."""
+    return re.sub(r"([\\|`<*\[])", r"\\\1", " ".join(text.split()))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)] + [""]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.3f}"
+
+
+def _interval(mean: float | None, low: float | None, high: float | None) -> str:
+    """``mean [low, high]``; the mean alone if there is no interval."""
+    if mean is None or math.isnan(mean):
+        return "-"
+    if low is None or high is None or math.isnan(low + high):
+        return _number(mean)
+    return f"{_number(mean)} [{_number(low)}, {_number(high)}]"
+
+
+# ----------------------------------------------------------------------------------------------------------- perception
+@dataclass(frozen=True)
+class Confusion:
+    """What symbols are described as, in numbers of cells."""
+
+    names: tuple[str, ...]  # of the S symbols
+    counts: NDArray[np.int64]  # (S, S + 1): true symbol, described symbol; the last column: not stated, or with no clear name
+
+    @cached_property
+    def wrong(self) -> NDArray[np.int64]:
+        """``(S, S)``: the counts of cells that are stated wrongly, 0 on the diagonal."""
+        told = self.counts[:, :-1].copy()
+        np.fill_diagonal(told, 0)
+        return told
+
+    def worst(self, most: int) -> list[int]:
+        """Up to ``most`` symbols of the most frequent confusions (filled up with the most frequent symbols), in their order."""
+        rows, cols = np.nonzero(self.wrong)
+        order = np.argsort(-self.wrong[rows, cols], kind="stable")
+        frequent = np.argsort(-self.counts.sum(axis=1), kind="stable")
+        present = [int(s) for s in frequent if self.counts[s].any()]
+        ranked = dict.fromkeys([*(int(s) for i in order for s in (rows[i], cols[i])), *present])
+        return sorted(list(ranked)[:most])
+
+
+def _truths(turns: Sequence[Turn]) -> list[tuple[tuple[str, ...], NDArray[np.int16], NDArray[np.int16]]]:
+    """For each level among the turns: names of the symbols, true and described symbols, both ``(B, rows, cols)``."""
+    groups: dict[Any, tuple[Game, list[State], list[Any]]] = {}
+    for turn in turns:
+        game, state = turn.load()
+        _, states, seen = groups.setdefault((game.name, state.level), (game, [], []))
+        states.append(state)
+        seen.append(turn.seen)
+    names = sorted({name for name, _ in groups})
+    if len(names) > 1:
+        raise ConfigError("turns", names, "turns of one game")
+    found = []
+    for game, states, seen in groups.values():
+        scene = game.scene(concat(states))
+        found.append((scene.names, scene.symbols, np.array(seen, np.int16).reshape(scene.symbols.shape)))
+    return found
+
+
+def confusion(turns: Sequence[Turn]) -> Confusion:
+    """Count what the cells of the boards are described as.
+
+    Args:
+        turns: of one game, any levels; symbols of several levels are put together by their names.
+
+    Raises:
+        ConfigError: turns of several games.
+        StateError: states of other rules.
+    """
+    groups = _truths(turns)
+    names = tuple(dict.fromkeys(name for part, _, _ in groups for name in part))
+    size, place = len(names), {name: i for i, name in enumerate(names)}
+    counts = np.zeros((size, size + 1), np.int64)
+    for part, true, seen in groups:
+        index = np.array([*(place[name] for name in part), size])  # -1, not stated, is the last
+        pairs = index[true.ravel()] * (size + 1) + index[seen.ravel()]
+        counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
+    return Confusion(names, counts)
+
+
+def misread(turns: Sequence[Turn]) -> NDArray[np.float64]:
+    """The share of wrong cells among those that are stated, by place, ``(rows, cols)``; NaN where none is ever stated.
+
+    Args:
+        turns: of one game and one board size, at least one.
+
+    Raises:
+        ConfigError: no turns, several games, or several board sizes.
+        StateError: states of other rules.
+    """
+    groups = _truths(turns)
+    sizes = sorted({true.shape[1:] for _, true, _ in groups})
+    if len(sizes) != 1:
+        raise ConfigError("turns", sizes, "turns of one board size")
+    told = sum((seen >= 0).sum(axis=0) for _, _, seen in groups)
+    wrong = sum(((seen >= 0) & (seen != true)).sum(axis=0) for _, true, seen in groups)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.true_divide(wrong, told), np.float64)
+
+
+# ----------------------------------------------------------------------------------------------------- difficulty curves
+@dataclass(frozen=True)
+class Curve:
+    """How one player fares in one game as one dial is turned and all else stays."""
+
+    player: str
+    game: str
+    field: str  # of the dial: look.noise, level.rows ...
+    task: str  # what stays the same
+    values: tuple[float, ...]  # of the dial, ascending
+    metrics: dict[str, tuple[stats.Estimate, ...]]  # one for each value
+
+
+def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]:
+    """Metrics against the value of one dial: one line for each player, game, and setting of everything else.
+
+    The value is that of the look or level which the text of the task stands for, so presets have their true values. Evaluations
+    that differ in anything but this dial (and the number of episodes) are on different lines. Of two evaluations with the same
+    value on a line, the one with more episodes counts.
+
+    Args:
+        summaries: as :func:`vlmgym.evaluate.evaluate` returns them, their files, or the folders of these.
+        field: ``look.FIELD`` or ``level.FIELD``, of numbers or truth values (0 and 1). Games without the field are passed over.
+
+    Raises:
+        ConfigError: no look, or no level of these games, has such a field.
+    """
+    part, _, name = field.partition(".")
+    points = defaultdict[tuple[str, ...], dict[float, dict[str, Any]]](dict)
+    known = set[str]()
+    for summary in map(_read_summary, summaries):
+        task = summary["task"]
+        dials = {"look": asdict(get_look(task["look"])), "level": asdict(get_game(task["game"]).level(task["level"]))}
+        numbers = {key for key, value in dials.get(part, {}).items() if isinstance(value, (int, float))}
+        known |= numbers
+        if name not in numbers:
+            continue
+        value = float(dials[part].pop(name))
+        texts = {key: _without(task[key], name if key == part else "") for key in dials}
+        how = {key: value for key, value in summary["evaluation"].items() if key not in _RECORDING}
+        walk = ("walk_min", "walk_max", "walk_legal") if how.get("start") == "walk" else ()
+        how |= {"prompt": task["prompt"], **{key: task[key] for key in walk}}
+        line = summary["player"], task["game"], json.dumps([dials, how], sort_keys=True)
+        old = points[line].get(value)
+        if old is None or old["episodes"]["n"] < summary["episodes"]["n"]:
+            said = [f"{key} {text}" for key, text in texts.items()] + [_settings(how)]
+            points[line][value] = {**summary, "said": ", ".join(filter(None, said))}
+    if name not in known:
+        allowed = ", ".join(f"{part}.{one}" for one in sorted(known)) or "look.FIELD or level.FIELD, of evaluations"
+        raise ConfigError("field", field, f"a dial of numbers: {allowed}")
+    found = []
+    for (player, game, _), line_points in points.items():
+        values, all_metrics = sorted(line_points), [line_points[value]["metrics"] for value in sorted(line_points)]
+        metrics = {key: tuple(_estimate(one[key]) for one in all_metrics) for key in all_metrics[0]}
+        found.append(Curve(player, game, field, line_points[values[0]]["said"], tuple(values), metrics))
+    return found
+
+
+def _without(text: str, name: str) -> str:
+    """The text of a preset without one of its fields."""
+    preset, values = read_dial(text)
+    rest = ",".join(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in values.items() if key != name)
+    return f"{preset}:{rest}" if rest else preset
+
+
+def _estimate(value: Mapping[str, Any]) -> stats.Estimate:
+    mean, low, high = (NAN if value[key] is None else float(value[key]) for key in ("mean", "low", "high"))
+    return stats.Estimate(mean, low, high, int(value["n"]))
+
+
+def sweep(text: str) -> list[float]:
+    """The values of a dial: ``0:1:5`` (from, to, count; both ends included) or ``0,0.1,0.3``; whole numbers are ints.
+
+    Raises:
+        ConfigError: no numbers, a count that is not 2 to 1000, or a value that comes twice.
+    """
+    allowed = "from:to:count, as 0:1:5, with a count of 2 to 1000; or numbers joined by commas, as 0,0.1,0.3; each once"
+    ends, colon, last = text.rpartition(":")
+    try:
+        found = [float(part) for part in (ends.split(":") if colon else text.split(","))]
+        if colon:
+            (low, high), count = found, int(last)
+            found = [round(low + (high - low) * i / (count - 1), 12) for i in range(count)] if 2 <= count <= 1000 else []
+    except ValueError as error:
+        raise ConfigError("sweep", text, allowed) from error
+    if not found or not all(map(math.isfinite, found)) or len(set(found)) < len(found):
+        raise ConfigError("sweep", text, allowed)
+    return [int(value) if value.is_integer() else value for value in found]
+
+
+# -------------------------------------------------------------------------------------------------------------- figures
+_MOST = 12
+_LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5c4b8a", "#4d4d4d")  # Okabe and Ito 2008
+_PANELS = {
+    "score": "Score of an episode",
+    "success": "Success: turns with\na move that works",
+    "cells": "Cells that are\ndescribed correctly",
+    "p_acc": "Boards that are\ndescribed exactly",
+    "r_acc": "Success where the\ndescription is exact",
+}
+_STYLE = {
+    "text.parse_math": False, "font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "axes.edgecolor": "#8b93a1",
+    "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150, "savefig.facecolor": "white",
+}  # fmt: skip
+
+
+def figures(folders: Sequence[Path], out: Path) -> list[Path]:
+    """Draw what is misread for what and where, for each evaluation, and the curve of each dial that is at several values.
+
+    Args:
+        folders: of evaluations, with ``trace.jsonl`` and ``summary.json``.
+        out: folder to write to.
+
+    Returns:
+        The PNG files: ``confusion-...`` and ``misread-...`` for each player and task (none where nothing is described, or the
+        game has no truth text), ``curve-...`` for each game and dial.
+
+    Raises:
+        MissingExtra: without Matplotlib.
+        ConfigError: a folder holds no evaluation.
+        TraceError: a damaged trace.
+    """
+    need("train", "matplotlib")
+    import matplotlib
+
+    out.mkdir(parents=True, exist_ok=True)
+    found, evaluations = list[Path](), _load(folders)
+
+    def save(figure: Figure, *words: str) -> None:
+        stem = re.sub(r"[^\w.=,-]+", "-", "-".join(words), flags=re.ASCII).strip("-.")[:120]
+        names = (out / f"{stem}{f'-{i}' if i > 1 else ''}.png" for i in range(1, len(found) + 2))
+        found.append(next(name for name in names if name not in found))
+        figure.savefig(found[-1])
+
+    with matplotlib.rc_context(_STYLE):
+        for one in evaluations:
+            turns = load_trace(one.folder / "trace.jsonl").finished()
+            if any(cell >= 0 for turn in turns for row in turn.seen for cell in row):
+                words = one.player, one.run.game, one.run.level, one.run.look
+                save(_draw_confusion(confusion(turns), one), "confusion", *words)
+                save(_draw_misread(misread(turns), len(turns), one), "misread", *words)
+        for lines in _dials([_read_summary(one.folder) for one in evaluations]):
+            save(_draw_curves(lines), "curve", lines[0].game, lines[0].field)
+    return found
+
+
+def _dials(summaries: Sequence[dict[str, Any]]) -> list[list[Curve]]:
+    """The lines of each game and dial that have several points, those of all players together."""
+    kinds = [("look", Look), *(("level", get_game(name).level_type) for name in {one["task"]["game"]: 0 for one in summaries})]
+    dials = {f"{part}.{one.name}": 0 for part, kind in kinds for one in fields(kind) if not isinstance(one.default, str)}
+    groups = defaultdict[tuple[str, str, str], list[Curve]](list)
+    for line in (line for dial in dials for line in curve(summaries, dial) if len(line.values) > 1):
+        groups[line.game, line.field, line.task].append(line)
+    return list(groups.values())
+
+
+def _percent(share: float) -> str:
+    """A share in whole per cent that never shows some as none, nor most as all."""
+    if share in (0, 1):
+        return f"{share:.0%}"
+    return "<1%" if share < 0.005 else ">99%" if share >= 0.995 else f"{share:.0%}"
+
+
+def _figure(width: float, height: float, title: str, *notes: str) -> Figure:
+    """A figure with a title above and notes below, both at the left."""
+    from matplotlib.figure import Figure as Canvas
+
+    lines = [line for note in notes for line in wrap(note, int(width * 12.5))]
+    figure = Canvas(figsize=(width, height + 0.15 * len(lines)), layout="constrained")
+    figure.suptitle(fill(title, int(width * 9)), x=0.02, ha="left", size=12, weight="bold")
+    figure.supxlabel("\n".join(lines), x=0.02, ha="left", size=8.5, color="#4a5364")
+    return figure
+
+
+def _squares(axes: Any, values: NDArray[np.float64], blank: bool) -> None:
+    """Shares as numbers (per cent; zeros if not ``blank``), and white lines between the cells."""
+    for (r, c), share in np.ndenumerate(values):
+        if share > 0 or (share == 0 and not blank):
+            axes.text(c, r, _percent(float(share)).rstrip("%"), ha="center", va="center", color="#1d2330", size=8.5)
+    axes.set_xticks(np.arange(values.shape[1] + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(values.shape[0] + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", lw=1.2)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _draw_confusion(table: Confusion, one: _Done) -> Figure:
+    counts, chosen = table.counts, table.worst(_MOST)
+    total, stated = counts.sum(axis=1), counts[:, :-1].sum()
+    rows, present = [s for s in chosen if total[s]], int((total > 0).sum())
+    labels = {**{s: table.names[s] for s in chosen}, -2: "any other", -1: "not stated"}
+    others = np.delete(counts[:, :-1], chosen, axis=1).sum(axis=1)
+    block = np.column_stack([counts[:, chosen], others, counts[:, -1]])[rows] / total[rows, None]
+    if not others[rows].any():
+        block, labels = np.delete(block, -2, axis=1), {s: name for s, name in labels.items() if s != -2}
+    right = np.array(rows)[:, None] == np.array(list(labels))
+    which = "" if len(rows) == present else f": the {len(rows)} most confused of {present} symbols"
+    task = f"{one.task}. {total.sum():,} cells, {_percent(1 - stated / total.sum())} of them not stated; "
+    task += f"{_percent(table.wrong.sum() / stated)} of the stated ones are wrong."
+    title, key = (
+        f"What {one.player} takes the symbols for{which}",
+        "A row adds up to 100%. Blue: right; red: wrong or not stated.",
+    )
+    figure = _figure(max(6.5, 2.4 + 0.52 * len(labels)), 2.1 + 0.34 * len(rows), title, task, key)
+    axes = figure.add_subplot(facecolor="#f1f3f6")
+    worst = max(0.05, float(block[~right].max()))
+    for hidden, colours, most in ((~right, "Blues", 1.6), (right, "Reds", 1.5 * worst)):
+        axes.imshow(np.ma.masked_array(block, hidden | (block == 0)), cmap=colours, vmin=0, vmax=most, aspect="auto")
+    axes.set_xticks(range(len(labels)), list(labels.values()), rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), [f"{table.names[s]}  ({total[s]:,})" for s in rows])
+    axes.set(xlabel="described as (% of the row)", ylabel="on the board (number of cells)")
+    _squares(axes, block, blank=True)
+    axes.axvline(len(chosen) - 0.5, color="#8b93a1", lw=1.2)
+    return figure
+
+
+def _draw_misread(shares: NDArray[np.float64], turns: int, one: _Done) -> Figure:
+    rows, cols = shares.shape
+    side, worst, never = max(0.38, min(0.62, 6 / cols)), float(np.nanmax(shares)), bool(np.isnan(shares).any())
+    told = f"Numbers: % wrong among the descriptions of the cell, over {turns:,} boards. Worst place {_percent(worst)}, mean "
+    told += f"of the places {_percent(float(np.nanmean(shares)))}." + (" Dark: never described." if never else "")
+    width, title = max(5.5, 1.4 + side * cols), f"Where {one.player} misreads the board"
+    figure = _figure(width, 1.5 + side * rows, title, one.task + ".", told)
+    axes = figure.add_subplot(facecolor="#8b93a1")
+    axes.imshow(shares, cmap="Reds", vmin=0, vmax=1.5 * max(0.05, worst))
+    axes.set(xticks=range(cols), yticks=range(rows), xlabel="column", ylabel="row")
+    axes.xaxis.set(ticks_position="top", label_position="top")
+    _squares(axes, shares, blank=False)
+    return figure
+
+
+def _draw_curves(lines: Sequence[Curve]) -> Figure:
+    first = lines[0]
+    parts = ", turns=" in first.task or "start=walk" in first.task  # scores of parts of episodes say little
+    known = [m for m in _PANELS if any(not math.isnan(e.mean) for line in lines for e in line.metrics[m])]
+    panels = [m for m in known if m != "score" or not parts]
+    numbers = [e.n for line in lines for e in line.metrics["success"]]
+    count = f"{min(numbers)}" + (f" to {max(numbers)}" if min(numbers) < max(numbers) else "")
+    kind = Look if first.field.startswith("look.") else get_game(first.game).level_type
+    doc = next(one.metadata["doc"] for one in fields(kind) if one.name == first.field.partition(".")[2])
+    notes = f"{first.task}. Means with 95% bootstrap intervals; n = {count} starts at each point."
+    figure = _figure(
+        2.3 * len(panels) + 2, 3.5, f"{first.game}: what changes with {first.field}", f"{first.field}: {doc}.", notes
+    )
+    for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(panels), sharex=True)), panels, strict=True):
+        for number, line in enumerate(lines):
+            colour, marker = _LINES[number % len(_LINES)], "osD^vPX*"[number % 8]
+            mean, low, high = (np.array([getattr(e, key) for e in line.metrics[metric]]) for key in ("mean", "low", "high"))
+            axes.fill_between(line.values, low, high, color=colour, alpha=0.18, lw=0)
+            axes.plot(
+                line.values,
+                mean,
+                color=colour,
+                marker=marker,
+                ms=4.5,
+                lw=1.6,
+                label=fill(line.player, 32, break_on_hyphens=False),
+            )
+        axes.set_title(_PANELS[metric])
+        axes.set_xlabel(first.field)
+        axes.grid(axis="y", color="#e1e5ec", lw=0.8)
+        axes.set_axisbelow(True)
+        if metric != "score":
+            axes.set_ylim(-0.03, 1.03)
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
+    return figure
