@@ -17,9 +17,10 @@ from PIL import Image
 from scipy import stats as scipy_stats
 
 from vlmgym import stats
-from vlmgym.analysis import METRICS, PAIRED, compare, confusion, curve, figures, leaderboard, misread, sweep
+from vlmgym.analysis import METRICS, PAIRED, compare, confusion, curve, leaderboard, misread, sweep
 from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.figures import figures
 from vlmgym.games import get_game
 from vlmgym.looks import LOOKS
 from vlmgym.players.simple import Oracle, Random, Scripted
@@ -452,3 +453,12 @@ def test_paired_p_is_that_of_all_sign_flips(gaps):
     assert found.p == pytest.approx(exact, abs=0.04)
     assert found.mean == pytest.approx(np.mean(gaps))
     assert found.low <= found.mean <= found.high
+
+
+def test_bands_of_learning_curves_pass_over_what_is_missing():
+    curves = np.array([[0.0, 1.0, np.nan], [1.0, 1.0, 4.0], [2.0, 1.0, np.nan]])
+    mean, low, high = stats.band(curves)
+    assert mean.tolist() == [1.0, 1.0, 4.0]
+    assert (low[0], high[0]) == (0.0, 2.0)
+    assert low[1] == high[1] == 1.0
+    assert np.isnan([low[2], high[2]]).all(), "one curve has no band"

@@ -30,11 +30,12 @@ LAYERS = [
     [
         "evaluate",
         "analysis",
+        "figures",
         "protocol",
-        "export",
         "train",
         "train.model",
         "train.data",
+        "export",
         "train.sft",
         "train.grpo",
         "train.profile",

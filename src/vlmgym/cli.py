@@ -297,7 +297,8 @@ def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
 
 def _compare(out: Path) -> None:
     """Leaderboard, figures and report of a folder of evaluations."""
-    from vlmgym.analysis import figures, leaderboard
+    from vlmgym.analysis import leaderboard
+    from vlmgym.figures import figures
     from vlmgym.report import write_report
 
     folders = sorted(path.parent for path in out.glob("eval/*/*/summary.json"))

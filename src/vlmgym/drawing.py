@@ -122,7 +122,8 @@ assert tuple(SHAPES) == FORMS["shapes"]
 
 # ------------------------------------------------------------------------------------------------------------- ink
 @cache
-def _font(name: str, pixels: int) -> ImageFont.FreeTypeFont:
+def typeface(name: str, pixels: int) -> ImageFont.FreeTypeFont:
+    """A bundled font (``sans``, ``serif``, ``mono``) in a size; only ``sans`` has letters beyond ASCII."""
     data = (resources.files("vlmgym") / "skins" / FONTS[name]).read_bytes()
     return ImageFont.truetype(BytesIO(data), pixels, layout_engine=ImageFont.Layout.BASIC)
 
@@ -130,7 +131,7 @@ def _font(name: str, pixels: int) -> ImageFont.FreeTypeFont:
 @lru_cache(512)
 def text_ink(text: str, font: str) -> Image.Image:
     """The ink of a text, drawn large; cropped to the ink sideways, and to the height of a digit (words: of ``Ag``)."""
-    face = _font(font, 512)
+    face = typeface(font, 512)
     left, _, right, _ = face.getbbox(text)
     _, top, _, bottom = face.getbbox("0123456789" if text.isdigit() or text in FORMS["letters"] else "AgQ|")
     ink = Image.new("L", (max(1, int(right - left)), int(bottom - top)))
