@@ -201,7 +201,7 @@ def test_differences_are_paired_by_state(folder, page):
         assert cells[1] == f"{50 * want.low:+.1f} to {50 * want.high:+.1f}"
         assert cells[2] == f"{want.mean:+.2f}"
         assert cells[4] == ("< 0.001" if want.p < 0.001 else f"{want.p:.3f}")
-        assert cells[5] == "24"
+        assert cells[6] == "24"
     assert "cold start" not in part
 
 
@@ -311,3 +311,14 @@ def test_page_opens_in_a_browser(folder, page, tmp_path):
     for part in np.split(pixels, 4):  # something everywhere, not only at the top
         assert len(np.unique(part.reshape(-1, 3), axis=0)) > 20
         assert part.std() > 5
+
+
+def test_players_of_any_name_are_compared(tmp_path):
+    how = Evaluation(episodes=60, turns=4)
+    for name, player in (("model-a", Random()), ("model-b", Oracle()), ("random", Random(3))):
+        evaluate(player, TASKS[0], how, tmp_path / "eval" / name / "2048", progress=False)
+    page = Page(write_report(tmp_path))
+    part = section(page, "differences")
+    assert [label in part for label in ("model-a − model-b", "model-a − random", "model-b − random")] == [True] * 3
+    verdict = re.search(r'class="verdict">([^<]*)<', page.source)[1]
+    assert verdict == "Model-a is below model-b on 2048."

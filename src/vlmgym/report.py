@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ from vlmgym.train.recipe import read_metrics
 ORDER = ("random", "random-legal", "greedy", "base", "g0", "cold", "g1", "teacher", "oracle")
 """Players and runs in the order of the page; others follow by name."""
 PAIRS = (("g1", "teacher"), ("g1", "base"), ("g1", "cold"), ("g1", "g0"), ("g0", "base"), ("cold", "base"))
-"""Paired differences, first minus second; the first pair that was measured makes the headline."""
+"""Paired differences, first minus second; the first that was measured makes the headline. Without any of these: all pairs."""
+MOST_PAIRS = 15
+"""Pairs on a page whose players have other names; the leaderboard has all."""
 CARDS = 12
 """Turns that are shown in full."""
 SIDE_BY_SIDE = ("base", "g0", "g1")
@@ -115,6 +118,7 @@ class _Data:
     recipes: dict[str, str] = field(default_factory=dict)
     demo: dict[str, Any] = field(default_factory=dict)
     colours: dict[str, str] = field(default_factory=dict)
+    order: list[tuple[str, str]] = field(default_factory=list)  # pairs of players that are compared
     evaluations: list[tuple[str, str, Path]] = field(default_factory=list)  # player, task, folder
 
 
@@ -208,8 +212,11 @@ def _load(folders: Sequence[Path], order: Sequence[str]) -> _Data:
     names = [*data.players, *data.runs]
     others = [n for n in dict.fromkeys(names) if n not in COLOURS]
     data.colours = COLOURS | {n: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, n in enumerate(others)}
+    known_pairs = [pair for pair in PAIRS if set(pair) <= set(data.players)]
+    models = sorted(data.players, key=lambda p: p in TRUE_BOARD)  # what is measured first, what it is measured by second
+    data.order = known_pairs or list(combinations(models, 2))[:MOST_PAIRS]
     for game in data.games:
-        pairs = [_pair(data.measured[game], a, b) for a, b in PAIRS]
+        pairs = [_pair(data.measured[game], a, b) for a, b in data.order]
         data.pairs[game] = [p for p in pairs if p is not None]
     return data
 
@@ -265,9 +272,9 @@ def _sign(one: Difference) -> int:
 
 # ------------------------------------------------------------------------------------------------------------- verdict
 def _headline(data: _Data) -> list[_Html]:
-    """The sentence on the first pair of :data:`PAIRS` that was measured, and a tile with its numbers for each game."""
+    """The sentence on the first pair of players, and a tile with its numbers for each game."""
     chosen: dict[str, _Pair] = {}
-    for names in PAIRS:
+    for names in data.order:
         chosen = {g: p for g, found in data.pairs.items() for p in found if (p.first, p.second) == names}
         if chosen:
             break
@@ -446,6 +453,7 @@ def _differences(data: _Data) -> list[_Html]:
         return 100 * (100 * value - scale[0]) / (scale[-1] - scale[0])
 
     out = []
+    chances = iter(stats.holm([p.reward.p for found in data.pairs.values() for p in found]))
     for game, pairs in data.pairs.items():
         rows = []
         for pair in pairs:
@@ -460,13 +468,13 @@ def _differences(data: _Data) -> list[_Html]:
             value = _h("td", _h("b", _number(gap.mean, True, True)), _h("small", _interval(gap, True, True)))
             reward = _h("td", _h("b", _number(pair.reward.mean, signed=True)), _h("small", _interval(pair.reward, signed=True)))
             track = _h("td", _h("span", *marks, class_="track", style=f"--c:{colour};--n:{len(scale) - 1}"), class_="wide")
-            ends = [_h("td", _p(pair.reward.p)), _h("td", pair.reward.n)]
+            ends = [_h("td", _p(pair.reward.p)), _h("td", _p(float(next(chances)))), _h("td", pair.reward.n)]
             rows.append(_h("tr", _h("th", names, scope="row"), track, value, reward, *ends))
         if not rows:
             continue
         ticks = [_h("i", f"{t:+g}".replace("+0", "0").replace("-", "−"), style=f"left:{at(t / 100):.2f}%") for t in scale]
         axis = _h("th", _h("span", *ticks, class_="ticks"), class_="wide", scope="col")
-        titles = ["success, points", "reward of an episode", "p", "n shared"]
+        titles = ["success, points", "reward of an episode", "p", "p (Holm)", "n shared"]
         head = _h("tr", _h("th", "first − second", scope="col"), axis, *(_h("th", t, scope="col") for t in titles))
         table = _h("table", _h("thead", head), _h("tbody", *rows), class_="numbers pairs")
         out.append(_join([_h("h3", game), _h("div", table, class_="scroll", tabindex="0")]))
@@ -476,7 +484,7 @@ def _differences(data: _Data) -> list[_Html]:
         "Each row compares two players on exactly the same start states, state by state. Right of zero: the first is "
         "better. Green or red: the interval excludes zero and p < 0.05; grey: not decided. Success in percentage points; "
         "reward: the sum of +1 / −1 over an episode. 95 % intervals by bootstrap of the differences; p: two-sided "
-        "sign-flip test on the reward, not corrected for the number of rows."
+        "sign-flip test on the reward; p (Holm): the same, adjusted for the number of rows of this page."
     )
     return [*out, _h("p", note, class_="note")]
 
@@ -871,8 +879,8 @@ tbody tr:last-child>*{border-bottom:0}
 .numbers td b{font-weight:600;display:block}.numbers td small{font-size:12px;display:block}
 .numbers .given b{font-weight:400;color:var(--soft)}
 .numbers .wide{width:38%;vertical-align:middle}
-.pairs{table-layout:fixed;min-width:760px}.pairs th:first-child{width:17%}.pairs td:nth-last-child(-n+2){width:9%}
-.pairs th:nth-last-child(-n+2){width:9%}
+.pairs{table-layout:fixed;min-width:760px}.pairs th:first-child{width:17%}.pairs td:nth-last-child(-n+3){width:8%}
+.pairs th:nth-last-child(-n+3){width:8%}
 .key,.swatch{display:inline-block;width:10px;height:10px;border-radius:50%;background:var(--c);margin-right:8px}
 .swatch{border-radius:3px;margin-right:6px}
 .row{display:grid;grid-template-columns:86px 1fr 74px;align-items:center;font-size:14px}
