@@ -167,7 +167,7 @@ def test_history_and_boards_in_words():
         evaluate(player_of("api", endpoint), TASK, Evaluation(episodes=1, turns=1, observation="text"), progress=False)
         (part,) = endpoint.requests[0][2]["messages"][0]["content"]
     assert part["type"] == "text"
-    assert part["text"].count("\n") == 4
+    assert part["text"].count("\n") == 3, "a line for each row"
 
 
 def test_it_works_within_a_running_loop():
@@ -198,9 +198,10 @@ def test_the_command_of_the_readme(tmp_path, capsys):
         prices.write_text("m: {input: 1, output: 2}")
         assert main([*words, "--prices", str(prices)]) == 0
         assert endpoint.requests[0][2]["top_p"] == 0.9
-        asked = len(endpoint.requests)
+        asked, trace = len(endpoint.requests), (tmp_path / "trace.jsonl").read_bytes()
         assert main([*words, "--prices", str(prices)]) == 0, "run again: nothing is asked"
         assert len(endpoint.requests) == asked
+        assert (tmp_path / "trace.jsonl").read_bytes() == trace
     assert "m on 2048" in capsys.readouterr().out
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["episodes"]["n"] == 3

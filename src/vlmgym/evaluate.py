@@ -80,13 +80,15 @@ def evaluate_all(
         ConfigError: a folder holds another evaluation.
         TraceError: a trace that is damaged, or that other rules wrote.
     """
-    lanes, writers = [], list[TraceWriter | None]()
+    lanes, writers, recorded = [], list[TraceWriter | None](), list[list[Episode]]()
     for task, folder in zip(tasks, out or [None] * len(tasks), strict=True):  # type: ignore[list-item]
         telling = Telling(task.look, task.prompt, how.observation, how.history)
         start = starts(task, how).repeat(how.repeats)
         lane = Lane(task.rules()[0], start, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
         lanes.append(lane)
-        writers.append(_journal(lane, player, task, how, folder) if folder else None)
+        writer, before = _journal(lane, player, task, how, folder) if folder else (None, [])
+        writers.append(writer)
+        recorded.append(before)
     journal = dict(zip(map(id, lanes), writers, strict=True))
     what = tasks[0].game if len(tasks) == 1 else f"{len(tasks)} tasks"
     have = sum(len(lane.turns) for lane in lanes)
@@ -108,9 +110,9 @@ def evaluate_all(
     try:
         with bar:
             play(lanes, player, show)
-        for lane, writer in zip(lanes, writers, strict=True):
-            if writer:
-                for episode in lane.episodes():
+        for lane, writer, before in zip(lanes, writers, recorded, strict=True):
+            for episode in lane.episodes():
+                if writer and episode not in before:
                     writer.write(episode)
     finally:
         player.on_answers = None
@@ -123,8 +125,8 @@ def evaluate_all(
     return summaries
 
 
-def _journal(lane: Lane, player: Player, task: Task, how: Evaluation, folder: Path) -> TraceWriter:
-    """The open trace of a task, after what it already holds has been played."""
+def _journal(lane: Lane, player: Player, task: Task, how: Evaluation, folder: Path) -> tuple[TraceWriter, list[Episode]]:
+    """The open trace of a task, after what it already holds has been played, and the episodes recorded there."""
     run = Run(player.name, task.game, task.level, task.look, task.prompt, how.mode, _plain(asdict(task), how), player.describe())
     path = folder / "trace.jsonl"
     if path.exists() and path.stat().st_size:
@@ -138,10 +140,10 @@ def _journal(lane: Lane, player: Player, task: Task, how: Evaluation, folder: Pa
             if before != now and field.name not in ("version", "revision"):
                 raise ConfigError(f"{folder}: {field.name}", now, f"{before}, as in the evaluation there; or another folder")
         lane.replay(old.turns)
-        return TraceWriter(path)
+        return TraceWriter(path), old.episodes
     writer = TraceWriter(path)
     writer.write(run)
-    return writer
+    return writer, []
 
 
 def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = True) -> dict[str, Any]:
