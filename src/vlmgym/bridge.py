@@ -26,12 +26,11 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from vlmgym import tasks
 from vlmgym.core import State
-from vlmgym.evaluate import Evaluation, starts, summarise
+from vlmgym.evaluate import Evaluation, lane_of, starts, summarise
 from vlmgym.games import read_state_text, state_text
 from vlmgym.players.api import image_url
 from vlmgym.players.base import Query
 from vlmgym.render import pictures
-from vlmgym.rollout import Lane, Telling
 from vlmgym.trace import Answer, Episode, Turn
 
 METRICS = ("score", "success", "format", "p_acc", "cells", "regret")
@@ -90,9 +89,8 @@ def play() -> Solver:
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         how, what = Evaluation(**state.metadata["evaluation"]), tasks.Task(**state.metadata["task"])
-        game, start = read_state_text(state.metadata["state"])
-        telling = Telling(what.look, what.prompt, how.observation, how.history)
-        lane, only, model = Lane(game, start, telling, how.turns, how.mode, how.oracle, how.patience), np.array([0]), get_model()
+        _, start = read_state_text(state.metadata["state"])
+        lane, only, model = lane_of(what, how, start), np.array([0]), get_model()
         state.messages = []
         while len(lane.live()):
             messages = _messages(lane.query(only))

@@ -51,6 +51,12 @@ def starts(task: Task, how: Evaluation) -> State:
     return game.reset(level, seeds_for("test", task.game, task.level, how.episodes, how.first))
 
 
+def lane_of(task: Task, how: Evaluation, state: State) -> Lane:
+    """Episodes of a task that begin in these states, played and told as the settings say."""
+    telling = Telling(task.look, task.prompt, how.observation, how.history)
+    return Lane(task.rules()[0], state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
+
+
 def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = None, progress: bool = True) -> dict[str, Any]:
     """Measure a player on one task; see :func:`evaluate_all`."""
     return evaluate_all(player, [task], how, None if out is None else [out], progress)[0]
@@ -80,13 +86,11 @@ def evaluate_all(
         ConfigError: a folder holds another evaluation.
         TraceError: a trace that is damaged, or that other rules wrote.
     """
-    lanes, writers, recorded = [], list[TraceWriter | None](), list[list[Episode]]()
+    lanes, writers, recorded = [], list[TraceWriter | None](), list[set[Episode]]()
     for task, folder in zip(tasks, out or [None] * len(tasks), strict=True):  # type: ignore[list-item]
-        telling = Telling(task.look, task.prompt, how.observation, how.history)
-        start = starts(task, how).repeat(how.repeats)
-        lane = Lane(task.rules()[0], start, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
+        lane = lane_of(task, how, starts(task, how).repeat(how.repeats))
         lanes.append(lane)
-        writer, before = _journal(lane, player, task, how, folder) if folder else (None, [])
+        writer, before = _journal(lane, player, task, how, folder) if folder else (None, set())
         writers.append(writer)
         recorded.append(before)
     journal = dict(zip(map(id, lanes), writers, strict=True))
@@ -125,9 +129,9 @@ def evaluate_all(
     return summaries
 
 
-def _journal(lane: Lane, player: Player, task: Task, how: Evaluation, folder: Path) -> tuple[TraceWriter, list[Episode]]:
+def _journal(lane: Lane, player: Player, task: Task, how: Evaluation, folder: Path) -> tuple[TraceWriter, set[Episode]]:
     """The open trace of a task, after what it already holds has been played, and the episodes recorded there."""
-    run = Run(player.name, task.game, task.level, task.look, task.prompt, how.mode, _plain(asdict(task), how), player.describe())
+    run = _run_of(player.name, task, how, player.describe())
     path = folder / "trace.jsonl"
     if path.exists() and path.stat().st_size:
         repair(path)
@@ -140,10 +144,10 @@ def _journal(lane: Lane, player: Player, task: Task, how: Evaluation, folder: Pa
             if before != now and field.name not in ("version", "revision"):
                 raise ConfigError(f"{folder}: {field.name}", now, f"{before}, as in the evaluation there; or another folder")
         lane.replay(old.turns)
-        return TraceWriter(path), old.episodes
+        return TraceWriter(path), set(old.episodes)
     writer = TraceWriter(path)
     writer.write(run)
-    return writer, []
+    return writer, set()
 
 
 def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = True) -> dict[str, Any]:
@@ -174,11 +178,8 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
     how = how.override(mode=mode or how.mode, oracle=oracle)
     walk = {key: value for key, value in old.run.evaluation.items() if key not in keys}
     task = Task(game=old.run.game, level=old.run.level, look=old.run.look, prompt=old.run.prompt, **walk)
-    turns = [turn for turn in old.turns if turn.episode in {one.episode for one in old.episodes if one.end != "failed"}]
-    telling = Telling(task.look, task.prompt, how.observation, how.history)
-    start = starts(task, how).repeat(how.repeats)
-    lane = Lane(task.rules()[0], start, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
-    left_out = lane.replay(turns, strict=False)
+    lane = lane_of(task, how, starts(task, how).repeat(how.repeats))
+    left_out = lane.replay(old.finished(), strict=False)
     played = {turn.episode for turn in lane.turns}
     reasons = {one.episode: one.reason for one in old.episodes if one.end == "failed"}
     episodes = [
@@ -189,8 +190,7 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
     summary["rescored"] = {"from": old.run.revision, "left_out": left_out}
     out.mkdir(parents=True, exist_ok=True)
     with TraceWriter(out / "trace.jsonl") as writer:
-        run = replace(Run(old.run.player, task.game, task.level, task.look, task.prompt, how.mode), about=old.run.about)
-        writer.write(replace(run, evaluation=_plain(asdict(task), how)))
+        writer.write(_run_of(old.run.player, task, how, old.run.about))
         for turn in lane.turns:
             writer.write(turn)
         for episode in episodes:
@@ -199,10 +199,10 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
     return summary
 
 
-def _plain(task: dict[str, Any], how: Evaluation) -> dict[str, Any]:
-    """All settings that decide what is asked, as one flat table."""
-    walk = {key: task[key] for key in ("walk_min", "walk_max", "walk_legal")} if how.start == "walk" else {}
-    return asdict(how) | walk
+def _run_of(player: str, task: Task, how: Evaluation, about: dict[str, Any]) -> Run:
+    """The first line of a trace, with all settings that decide what is asked."""
+    walk = {key: getattr(task, key) for key in ("walk_min", "walk_max", "walk_legal")} if how.start == "walk" else {}
+    return Run(player, task.game, task.level, task.look, task.prompt, how.mode, asdict(how) | walk, about)
 
 
 def summary_of(player: str, turns: Sequence[Turn], episodes: Sequence[Episode], task: Task, how: Evaluation) -> dict[str, Any]:

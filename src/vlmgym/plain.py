@@ -8,6 +8,7 @@ a guess, and those of Sokoban and of mazes are the first one again.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib import resources
@@ -34,7 +35,7 @@ Face = tuple[Any, Any, str]
 """What a cell shows: its background, a text, shape or photograph, and the colour of that."""
 
 
-class Plain:
+class Plain(ABC):
     """One game: a board, its own random generator, rules, a picture and a text.
 
     Args:
@@ -114,15 +115,17 @@ class Plain:
         return [(int(r), int(c)) for r, c in np.argwhere(np.isin(self.board, values))]
 
     # What a game defines.
+    @abstractmethod
     def _deal(self) -> None:
-        raise NotImplementedError
+        """Lay out a fresh game."""
 
+    @abstractmethod
     def _play(self, action: int) -> int:
         """The rules of a turn; returns the gain."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _legal(self) -> Iterable[int]:
-        raise NotImplementedError
+        """The moves that are legal."""
 
     def _good(self) -> set[int] | None:
         """The moves worth +1; None: those with a gain."""

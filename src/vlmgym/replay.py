@@ -99,7 +99,7 @@ def _add(
             for key, frame in zip(fresh, frames, strict=True):
                 pictures[key] = len(pages["pictures"])
                 pages["pictures"].append(_png(frame))
-        truth, (best, moves) = game.scene(state).symbols, _words(game, state, part)
+        truth = game.scene(state).symbols
         for i, turn in enumerate(part):
             rows.setdefault(turn.episode, []).append(len(pages["turns"]))
             seen = np.array(turn.seen, np.int16)
@@ -114,9 +114,9 @@ def _add(
                     "picture": pictures[turn.state, trace.run.look],
                     "reply": turn.reply,
                     "reasoning": turn.reasoning,
-                    "move": moves[i],
-                    "cells": _cells(game, state, turn.action),
-                    "best": best[i],
+                    "move": explain_move(game, state, i, turn.action),
+                    "cells": named_cells(game, state, turn.action),
+                    "best": explain_move(game, state, i, turn.oracle_action),
                     "fault": turn.fault,
                     "problem": turn.problem,
                     "terms": [turn.terms.get(term) for term in TERMS],
@@ -135,22 +135,17 @@ def _add(
         pages["episodes"].append({"player": player, "task": task, "episode": episode, "seed": str(seed), "turns": turns} | about)
 
 
-def _words(game: Game, state: State, turns: Sequence[Turn]) -> tuple[list[str], list[str]]:
-    """The oracle's moves and the chosen ones, each with what it does, in the game's words."""
-
-    def explain(row: int, action: int) -> str:
-        if action == NO_ACTION:
-            return "no move"
-        move = game.encode(state.level, action)
-        effect = game.explain(state, row, action)
-        effect = " ".join((effect.replace(move, "") if len(move) > 2 else effect.removeprefix(move)).split())
-        return f"{move}: {effect}" if effect else move
-
-    best = [explain(i, turn.oracle_action) for i, turn in enumerate(turns)]
-    return best, [explain(i, turn.action) for i, turn in enumerate(turns)]
+def explain_move(game: Game, state: State, row: int, action: int, between: str = ": ") -> str:
+    """A move and what it does, in the game's words; an explanation that repeats the move loses the repetition."""
+    if action == NO_ACTION:
+        return "no move"
+    move = game.encode(state.level, action)
+    effect = game.explain(state, row, action)
+    effect = " ".join((effect.replace(move, "") if len(move) > 2 else effect.removeprefix(move)).split())
+    return f"{move}{between}{effect}" if effect else move
 
 
-def _cells(game: Game, state: State, action: int) -> list[int]:
+def named_cells(game: Game, state: State, action: int) -> list[int]:
     """The cells that a move names, by their number in reading order."""
     if action == NO_ACTION:
         return []

@@ -28,7 +28,7 @@ from vlmgym.core import NO_ACTION, Game, State, VlmGymError
 from vlmgym.evaluate import summarise
 from vlmgym.games import GAMES
 from vlmgym.render import render, tile_boxes
-from vlmgym.replay import replay_data, replay_section
+from vlmgym.replay import explain_move, replay_data, replay_section
 from vlmgym.reward import Fault
 from vlmgym.stats import Difference, Estimate
 from vlmgym.trace import Run, Turn, load_trace, read_trace
@@ -765,24 +765,13 @@ def _board(game: Game, state: State, turn: Turn, picture: tuple[str, int, int]) 
     return svg, f"{right} of {truth.size} cells right"
 
 
-def _explain(game: Game, state: State, action: int) -> str:
-    """The move and what it does; an explanation that repeats the move loses the repetition."""
-    if action == NO_ACTION:
-        return "no move"
-    move = game.encode(state.level, action)
-    effect = game.explain(state, 0, action)
-    effect = effect.replace(move, "") if len(move) > 2 else effect.removeprefix(move)
-    effect = " ".join(effect.split())
-    return f"{move} – {effect}" if effect else move
-
-
 def _answer(data: _Data, player: str, turn: Turn, game: Game, state: State, picture: tuple[str, int, int]) -> _Html:
     board, cells = _board(game, state, turn, picture)
     name, colour, _ = FAULTS[Fault(turn.fault)]
     text = name if turn.fault == Fault.NONE else f"{name} error" if turn.fault != Fault.UNAVOIDABLE else name
     ink = "#fff" if turn.fault not in (Fault.PERCEPTION, Fault.UNAVOIDABLE, Fault.NONE) else "#20242c"
     badge = _h("span", text, class_="badge", style=f"background:{colour};color:{ink}")
-    move = _explain(game, state, turn.action)
+    move = explain_move(game, state, 0, turn.action, " – ")
     if turn.action == NO_ACTION:
         move = f"no move ({turn.problem.replace('_', ' ')})"
     chips = [_h("span", f"{key} {_number(value, signed=key == 'game').removesuffix('.00')}") for key, value in turn.terms.items()]
@@ -812,7 +801,7 @@ def _turns(data: _Data) -> list[_Html]:
             return [_h("p", f"The turns cannot be drawn: {error}", class_="note")]
         picture = _png(game, state)
         answers = [_answer(data, p, found[p].turns[card.key], game, state, picture) for p in card.players]
-        best = _explain(game, state, first.oracle_action)
+        best = explain_move(game, state, 0, first.oracle_action, " – ")
         others = f"{card.alike} of {card.shared} shared states have these faults" if len(card.players) > 1 else ""
         head = [
             _h("b", f"{number}. {card.game}"),

@@ -141,8 +141,8 @@ class Lane:
             for i, (row, one) in enumerate(zip(rows, judged, strict=True))
         ]
         actions = np.array([one.reply.action for one in judged])
-        same = (actions == self._last[rows]) & ~np.array([one.changed for one in judged])
-        self._idle[rows] = np.where(same, self._idle[rows] + 1, ~np.array([one.changed for one in judged]))
+        idle = ~np.array([one.changed for one in judged])
+        self._idle[rows] = np.where(idle & (actions == self._last[rows]), self._idle[rows] + 1, idle)
         self._last[rows] = actions
         self._rewards[rows] += [one.terms["game"] for one in judged]
         self._seconds[rows] += [one.seconds for one in answers]

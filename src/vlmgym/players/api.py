@@ -10,7 +10,7 @@ import os
 import random
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -108,7 +108,8 @@ class ApiPlayer(AsyncPlayer):
     """
 
     client: Any
-    key_variable = ""
+    key_variable: str
+    """Name of the environment variable that holds the key."""
 
     def __init__(
         self,
@@ -147,6 +148,25 @@ class ApiPlayer(AsyncPlayer):
     @abstractmethod
     def _read(self, body: Mapping[str, Any]) -> Answer:
         """What the body of a response says; KeyError, TypeError or IndexError if it is not of the form."""
+
+    def _key(self) -> str:
+        key = os.environ.get(self.key_variable) or ("none" if self.base_url else None)
+        if key is None:
+            raise ConfigError(self.key_variable, None, "the key of the endpoint, in the environment (or --base-url)")
+        return key
+
+    def _messages(self, query: Query, picture: Callable[[str], dict[str, Any]]) -> list[dict[str, Any]]:
+        """What is said about the game; ``picture`` makes the part of a message from a data URL."""
+        messages = []
+        for role, parts in query.conversation(0):
+            content = []
+            for part in parts:
+                if isinstance(part, str):
+                    content.append({"type": "text", "text": part})
+                else:
+                    content.append(picture(image_url(pictures(query.game, part, query.look)[0])))
+            messages.append({"role": role, "content": content})
+        return messages
 
     async def __aenter__(self) -> ApiPlayer:
         """Open the client."""
@@ -243,25 +263,18 @@ class OpenAIPlayer(ApiPlayer):
     The key is read from ``OPENAI_API_KEY``; endpoints on this machine need none.
     """
 
+    key_variable = "OPENAI_API_KEY"
+
     def _open(self) -> Any:
         need("api", "openai")
         import openai
 
-        key = os.environ.get("OPENAI_API_KEY") or ("none" if self.base_url else None)
-        if key is None:
-            raise ConfigError("OPENAI_API_KEY", None, "the key of the endpoint, in the environment (or --base-url)")
-        return openai.AsyncOpenAI(api_key=key, base_url=self.base_url or None, max_retries=0, timeout=None)
+        return openai.AsyncOpenAI(api_key=self._key(), base_url=self.base_url or None, max_retries=0, timeout=None)
 
     def _call(self, query: Query) -> Any:
-        messages = []
-        for role, parts in query.conversation(0):
-            content: list[dict[str, Any]] = []
-            for part in parts:
-                if isinstance(part, str):
-                    content.append({"type": "text", "text": part})
-                else:
-                    content.append({"type": "image_url", "image_url": {"url": image_url(picture_of(query, part))}})
-            messages.append({"role": role, "content": content if role == "user" else content[0]["text"]})
+        messages = self._messages(query, lambda url: {"type": "image_url", "image_url": {"url": url}})
+        for message in messages[1::2]:  # earlier replies, as the plain texts that every server reads
+            message["content"] = message["content"][0]["text"]
         extra = {"extra_body": dict(self.sampling)} if self.sampling else {}
         return self.client.chat.completions.with_streaming_response.create(model=self.model, messages=messages, **extra)
 
@@ -284,26 +297,17 @@ class OpenAIPlayer(ApiPlayer):
 class AnthropicPlayer(ApiPlayer):
     """A model behind Anthropic's messages; the key is read from ``ANTHROPIC_API_KEY``."""
 
+    key_variable = "ANTHROPIC_API_KEY"
+
     def _open(self) -> Any:
         need("api", "anthropic")
         import anthropic
 
-        key = os.environ.get("ANTHROPIC_API_KEY") or ("none" if self.base_url else None)
-        if key is None:
-            raise ConfigError("ANTHROPIC_API_KEY", None, "the key of the endpoint, in the environment (or --base-url)")
-        return anthropic.AsyncAnthropic(api_key=key, base_url=self.base_url or None, max_retries=0, timeout=None)
+        return anthropic.AsyncAnthropic(api_key=self._key(), base_url=self.base_url or None, max_retries=0, timeout=None)
 
     def _call(self, query: Query) -> Any:
-        messages = []
-        for role, parts in query.conversation(0):
-            content: list[dict[str, Any]] = []
-            for part in parts:
-                if isinstance(part, str):
-                    content.append({"type": "text", "text": part})
-                else:
-                    data = image_url(picture_of(query, part)).partition(",")[2]
-                    content.append({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}})
-            messages.append({"role": role, "content": content})
+        source = {"type": "base64", "media_type": "image/png"}
+        messages = self._messages(query, lambda url: {"type": "image", "source": {**source, "data": url.partition(",")[2]}})
         sampling = dict(self.sampling)
         most = sampling.pop("max_tokens", 4096)
         extra = {"extra_body": sampling} if sampling else {}
@@ -320,11 +324,6 @@ class AnthropicPlayer(ApiPlayer):
             output_tokens=int(usage.get("output_tokens") or 0),
             finish=str(body.get("stop_reason") or ""),
         )
-
-
-def picture_of(query: Query, state: Any) -> Any:
-    """The picture of one game."""
-    return pictures(query.game, state, query.look)[0]
 
 
 def _last(faults: list[str]) -> str:
