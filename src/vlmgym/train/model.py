@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,14 @@ def model_path(name: str) -> str:
     return name
 
 
-def load(name: str, dtype: str = "float32", device: str = "cpu") -> tuple[Any, Any]:
+def load(name: str, dtype: str = "float32", device: str = "cpu", attention: str = "auto") -> tuple[Any, Any]:
     """Model and processor, through the AutoClasses.
 
     Args:
         name: see :func:`model_path`.
         dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
         device: where the model is put; ``"auto"``: a GPU if there is one.
+        attention: Transformers' ``attn_implementation``; ``"auto"``: its own choice.
 
     Raises:
         ConfigError: another dtype.
@@ -59,7 +61,8 @@ def load(name: str, dtype: str = "float32", device: str = "cpu") -> tuple[Any, A
     if os.path.isdir(path):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     processor = AutoProcessor.from_pretrained(path, padding_side="left")
-    model = AutoModelForImageTextToText.from_pretrained(path, dtype=getattr(torch, dtype))
+    choice = {} if attention == "auto" else {"attn_implementation": attention}
+    model = AutoModelForImageTextToText.from_pretrained(path, dtype=getattr(torch, dtype), **choice)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device), processor
@@ -75,22 +78,48 @@ def banned_tokens(model: Any, processor: Any) -> list[int]:
     return sorted(i for i in ids if isinstance(i, int) and i >= 0)
 
 
+OPTIMIZERS = {
+    "adamw": ("adamw_torch", ()),
+    "adamw_8bit": ("adamw_bnb_8bit", ("bitsandbytes",)),
+    "paged_adamw_8bit": ("paged_adamw_8bit", ("bitsandbytes",)),
+}
+"""Names of optimisers, what the Trainer calls them, and the packages they need."""
+VISION = ("visual", "vision_tower", "vision_model")
+"""What families call their vision tower."""
+
+
 @dataclass(frozen=True)
 class Compute(Settings):
     """Where and how a trainer computes."""
 
     device: str = setting("auto", "auto: a GPU if there is one", choices=("auto", "cpu"))
     threads: int = setting(0, "torch threads on a CPU; 0 = leave", 0, 1024)
-    bf16: bool = setting(False, "train in bfloat16")
+    bf16: bool = setting(False, "compute in bfloat16 (autocast)")
+    weights: str = setting("float32", "in which weights are kept; bfloat16 alone loses small updates", choices=("float32", "bfloat16"))
+    attention: str = setting("auto", "auto: as Transformers chooses", choices=("auto", "eager", "sdpa", "flash_attention_2"))
     gradient_checkpointing: bool = setting(False, "recompute activations to save memory")
+    optimizer: str = setting("adamw", "8-bit ones keep their states in bytes (bitsandbytes)", choices=tuple(OPTIMIZERS))
+    train_vision: bool = setting(True, "the vision tower learns as well; with lora it never does")
+
+    def load(self, name: str) -> tuple[Any, Any]:
+        """Model and processor as these settings want them, the vision tower frozen where it does not learn."""
+        model, processor = load(name, self.weights, attention=self.attention)
+        if not self.train_vision:
+            freeze_vision(model)
+        return model, processor
 
     def arguments(self) -> dict[str, Any]:
         """The training arguments that these settings stand for; also sets the threads of torch, and as many for pictures.
 
         The two never compute at the same time, so they may have the same cores.
+
+        Raises:
+            MissingExtra: the optimiser's package is not installed.
         """
         import torch
 
+        name, packages = OPTIMIZERS[self.optimizer]
+        need("gpu", *packages)
         if self.threads:
             torch.set_num_threads(self.threads)
         set_threads(torch.get_num_threads())
@@ -99,9 +128,67 @@ class Compute(Settings):
         return {
             "use_cpu": use_cpu,
             "bf16": self.bf16,
+            "optim": name,
             "gradient_checkpointing": self.gradient_checkpointing,
             "dataloader_pin_memory": not use_cpu,
         }
+
+
+@dataclass(frozen=True)
+class Lora(Settings):
+    """Low-rank adapters (Hu et al. 2021, "LoRA") on the language model's attention and feed-forward layers, through PEFT.
+
+    Adapters stay in float32 and learn at about ten times the rate of full training; the model that a stage leaves behind has
+    them merged into its weights. The output layer never gets one: TRL's loss reads its weights past the adapter.
+    """
+
+    rank: int = setting(64, "of the adapters", 1, 4096)
+    alpha: float = setting(128.0, "their output is scaled by alpha / rank", 0.0, 1e6)
+    dropout: float = setting(0.0, "before the adapters", 0.0, 0.9)
+
+    def config(self, model: Any) -> Any:
+        """PEFT's LoraConfig for this model.
+
+        Raises:
+            MissingExtra: PEFT is not installed.
+            ConfigError: the model has no layers of the usual names.
+        """
+        need("train", "peft")
+        from peft import LoraConfig
+
+        layers = self.layers([name for name, _ in model.named_modules()])
+        if not layers:
+            raise ConfigError("lora", type(model).__name__, "a family whose language model has layers named " + ", ".join(LORA_LAYERS))
+        return LoraConfig(
+            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=layers, task_type="CAUSAL_LM"
+        )
+
+    @staticmethod
+    def layers(names: Sequence[str]) -> list[str]:
+        """Those of the module names that get an adapter."""
+        text = [name for name in names if name.rpartition(".")[2] in LORA_LAYERS]
+        return [name for name in text if not any(part in VISION for part in name.split("."))]
+
+
+LORA_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def freeze_vision(model: Any) -> int:
+    """Keep the vision tower as it is; what joins it to the language model goes on learning.
+
+    Returns:
+        The number of weights that are frozen.
+
+    Raises:
+        ConfigError: the model has no module of the usual names.
+    """
+    towers = [module for name, module in model.named_modules() if name.rpartition(".")[2] in VISION]
+    if not towers:
+        raise ConfigError("compute.train_vision", False, f"true: no {', '.join(VISION)} in {type(model).__name__}")
+    for tower in towers:
+        for weights in tower.parameters():
+            weights.requires_grad_(False)
+    return sum(weights.numel() for weights in model.parameters() if not weights.requires_grad)
 
 
 @dataclass(frozen=True)

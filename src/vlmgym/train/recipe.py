@@ -20,7 +20,7 @@ from vlmgym.players.teacher import Teacher
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train.grpo import GrpoSettings, run_grpo
-from vlmgym.train.model import Compute, banned_tokens, load
+from vlmgym.train.model import Compute, Lora, banned_tokens
 from vlmgym.train.sft import SftSettings, run_sft
 
 
@@ -53,6 +53,7 @@ class Recipe:
     reward: Weights = field(default_factory=Weights)
     checks: Checks = field(default_factory=Checks)
     compute: Compute = field(default_factory=Compute)
+    lora: Lora | None = None
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Recipe:
@@ -68,6 +69,7 @@ class Recipe:
             "reward": Weights,
             "checks": Checks,
             "compute": Compute,
+            "lora": Lora,
         }
         for key in values:
             if key not in (*sections, "model", "tasks"):
@@ -169,14 +171,14 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart) -> list[dict[str, An
 
 def _cold_start(recipe: Recipe, cold: ColdStart, model_name: str, out: Path, target: Path) -> None:
     data = cold_start_rows(recipe.tasks, cold)
-    model, processor = load(model_name)
+    model, processor = recipe.compute.load(model_name)
     log = metrics_callback(out, "sft", "loss", recipe.sft.total_steps(len(data)))
     trainer = run_sft(model, processor, data, out / "sft", recipe.sft, recipe.compute, [log])
     _finish(trainer, processor, out / "sft", target)
 
 
 def _grpo(recipe: Recipe, grpo: GrpoSettings, model_name: str, out: Path, target: Path) -> None:
-    model, processor = load(model_name)
+    model, processor = recipe.compute.load(model_name)
     log = metrics_callback(out, "grpo", "reward", grpo.steps)
     callbacks = [log]
     if recipe.checks.every:
