@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from vlmgym.core import ConfigError, seeds_for
-from vlmgym.games import GAMES, get_game
+from vlmgym.games import GAMES, get_game, read_state_text
 from vlmgym.players.simple import Random
 from vlmgym.players.teacher import Teacher
 from vlmgym.prompt import write_reply
 from vlmgym.reward import Fault, Weights, judge
-from vlmgym.train.grpo import judge_rows, reward_functions
+from vlmgym.train.rewards import judge_rows, reward_functions
 from vlmgym.train.tiny import TASKS
 
 GAME = get_game("2048")
@@ -138,4 +138,9 @@ def test_training_rewards_are_the_evaluations_judgement():
     assert logged["success"] == np.mean([j.gain > 0 for j in expected])
     assert logged["p_acc"] == 1
     assert {"fault/none", "2048/success", "Swap/r_acc"} <= set(logged)
-    assert [j.gain for j in judge_rows(states, texts, False)] == [j.gain for j in expected]
+    judged, after = judge_rows([read_state_text(one) for one in states], texts, False)
+    assert [j.gain for j in judged] == [j.gain for j in expected]
+    assert all(
+        batch.score[row] == read_state_text(one)[1].score[0] + j.gain
+        for (batch, row), one, j in zip(after, states, judged, strict=True)
+    )

@@ -17,17 +17,18 @@ from vlmgym import prompt
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra, split_of
 from vlmgym.evaluate import Evaluation, evaluate
-from vlmgym.games import load_state
+from vlmgym.games import load_state, state_text
 from vlmgym.games.tiles import COLOURS, FORMS
 from vlmgym.players.base import Query
 from vlmgym.players.local import LocalPlayer
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
-from vlmgym.train import data, grpo, tiny
+from vlmgym.train import data, grpo, tiny, trainers
 from vlmgym.train import recipe as recipes
 from vlmgym.train.model import Compute, banned_tokens, load, model_path
 from vlmgym.train.recipe import Recipe, cold_start_rows, read_metrics, read_recipe, recipe_path, train
 from vlmgym.train.sft import SftSettings, run_sft
+from vlmgym.train.states import States
 
 torch.set_num_threads(1)
 TASKS = [
@@ -40,7 +41,7 @@ def recipe_of(model, steps=2, **sections):
     values = {
         "model": str(model),
         "tasks": TASKS,
-        "grpo": {"steps": steps, "batch": 8, "group": 4, "lr": 1e-4, "max_new_tokens": 12, "save_every": 2},
+        "grpo": {"steps": steps, "batch": 8, "group": 4, "lr": 1e-4, "max_new_tokens": 12, "save_every": 2, "drop_equal": False},
         "checks": {"every": 2, "states": 4},
         "compute": {"device": "cpu", "threads": 1},
     }
@@ -192,7 +193,7 @@ def test_grpo_suppresses_the_same_tokens(small, tmp_path):
     settings = grpo.GrpoSettings(steps=1, batch=4, group=2, beta=0.0, lr=0.0, max_new_tokens=6)
     compute = Compute(device="cpu", threads=1)
     grpo.run_grpo(model, processor, [Task.parse(TASKS[0])], tmp_path, settings, Weights(), compute)
-    assert len(kept) == 1
+    assert len(kept) == 2, "once more, since all answers were worth the same"
     assert not np.isin(kept[0][:, -6:].numpy(), ids).any()
     plain = grpo.GrpoSettings(batch=10)
     assert grpo._never_sampled(plain, [3, 5]) == {"suppress_tokens": [3, 5]}
@@ -205,13 +206,13 @@ def test_defect_11_rows_carry_their_state_and_only_their_frames_are_drawn(monkey
     real = data.pictures
     monkeypatch.setattr(data, "pictures", lambda game, state, look: drawn.append(len(state)) or real(game, state, look))
     tasks = [Task.parse(t) for t in TASKS]
-    rows = list(islice(grpo.state_rows(tasks, seed=3, chunk=8), 200))
-    assert sum(drawn) - 2 * 8 < 200 <= sum(drawn), "one frame a row, and none for the steps of the walks"
+    rows = data.ask_rows(States(tasks, seed=3).draw(200))
+    assert drawn == [sum(r["game"] == t.game for r in rows) for t in sorted(tasks, key=lambda t: t.game != rows[0]["game"])]
     shares = [sum(r["game"] == t.game for r in rows) / 200 for t in tasks]
     assert abs(shares[0] - 0.75) < 4 * (0.75 * 0.25 / 200) ** 0.5, "weights 3 to 1"
-    again = list(islice(grpo.state_rows(tasks, seed=3, chunk=8), 200))
+    again = data.ask_rows(States(tasks, seed=3).draw(200))
     assert [r["state"] for r in rows] == [r["state"] for r in again]
-    other = list(islice(grpo.state_rows(tasks, seed=4, chunk=8), 200))
+    other = data.ask_rows(States(tasks, seed=4).draw(200))
     assert not {r["state"] for r in rows} & {r["state"] for r in other}
     for row in rows[:20]:
         game, state = load_state(base64.b64decode(row["state"]))
@@ -224,11 +225,13 @@ def test_defect_11_rows_carry_their_state_and_only_their_frames_are_drawn(monkey
 
 
 def watch_states(monkeypatch):
-    seen = []
-    real = grpo.judge_rows
-    monkeypatch.setattr(
-        grpo, "judge_rows", lambda states, texts, oracle: seen.append(list(states)) or real(states, texts, oracle)
-    )
+    seen, real = [], trainers.judge_rows
+
+    def watched(states, texts, oracle):
+        seen.append([state_text(*one) for one in states])
+        return real(states, texts, oracle)
+
+    monkeypatch.setattr(trainers, "judge_rows", watched)
     return seen
 
 
@@ -238,20 +241,20 @@ def test_killed_run_goes_on_where_it_was(small, tmp_path, monkeypatch):
     train(recipe, tmp_path / "whole")
     whole = [*seen]
     assert all(len(set(batch)) == 2 and batch[:4] == [batch[0]] * 4 for batch in whole), "groups of 4 share their state"
-    stream = [row["state"] for row in islice(grpo.state_rows(recipe.tasks, recipe.grpo.seed), 8)]
+    stream = [question.text for question in States(recipe.tasks, seed=recipe.grpo.seed).draw(8)]
     assert [batch[i] for batch in whole for i in (0, 4)] == stream, "in the order of the stream"
     seen.clear()
-    real = grpo.judge_rows
+    real = trainers.judge_rows
 
     def die(states, texts, oracle):
         if len(seen) == 3:
             raise KeyboardInterrupt
         return real(states, texts, oracle)
 
-    monkeypatch.setattr(grpo, "judge_rows", die)
+    monkeypatch.setattr(trainers, "judge_rows", die)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "cut")
-    monkeypatch.setattr(grpo, "judge_rows", real)
+    monkeypatch.setattr(trainers, "judge_rows", real)
     assert [m["step"] for m in read_metrics(tmp_path / "cut" / "metrics.jsonl") if "reward" in m] == [1, 2, 3]
     left = {p.name for p in (tmp_path / "cut" / "grpo").iterdir()}
     assert left <= {"checkpoint-2", "README.md"}, "defect 12: steps write no pictures, nothing but checkpoints"
@@ -289,16 +292,16 @@ def test_run_killed_in_the_cold_start_and_again_in_grpo(small, tmp_path, monkeyp
         raise KeyboardInterrupt
 
     cut = tmp_path / "cut"
-    monkeypatch.setattr(recipes, "run_sft", lambda *a: run_sft(*a[:-1], [*a[-1], Die()]))
+    monkeypatch.setattr(recipes, "run_sft", lambda *a: run_sft(*a[:-2], [*a[-2], Die()], a[-1]))
     with pytest.raises(KeyboardInterrupt):
         train(recipe, cut)
     assert not (cut / "cold").exists()
     monkeypatch.setattr(recipes, "run_sft", run_sft)
-    real = grpo.judge_rows
-    monkeypatch.setattr(grpo, "judge_rows", die)
+    real = trainers.judge_rows
+    monkeypatch.setattr(trainers, "judge_rows", die)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, cut)
-    monkeypatch.setattr(grpo, "judge_rows", real)
+    monkeypatch.setattr(trainers, "judge_rows", real)
     a, b = load(str(cut / "cold"))[0], load(str(tmp_path / "whole" / "cold"))[0]
     assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(a.parameters(), b.parameters(), strict=True))
     monkeypatch.setattr(recipes, "run_sft", lambda *_: pytest.fail("a finished cold start is kept"))

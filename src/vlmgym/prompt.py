@@ -87,6 +87,12 @@ def messages(text: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
 
 
+def next_text(board: Sequence[str] = ()) -> str:
+    """What is said after a reply, where the past is told: the board comes as a picture, or as these lines."""
+    now = "The board after your move:" if board else "The picture shows the board after your move."
+    return "\n".join([now, *board, "Reply in the same form."])
+
+
 def write_reply(perception: str, think: str, answer: str) -> str:
     """A reply in the canonical form."""
     return f"<perception>{perception}</perception><think>{think}</think><answer>{answer}</answer>"

@@ -52,8 +52,7 @@ class Query:
             if number == 0:
                 text = prompt.prompt_text(self.game, state.level, self.style, board, image)
             else:
-                now = "The board after your move:" if board else "The picture shows the board after your move."
-                text = "\n".join([now, *board, "Reply in the same form."])
+                text = prompt.next_text(board)
             said.append(("user", [state, text] if image else [text]))
             if reply is not None:
                 said.append(("assistant", [reply]))

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from vlmgym import prompt
-from vlmgym.core import State
+from vlmgym.core import State, concat
 from vlmgym.games import state_text
 from vlmgym.render import pictures
 from vlmgym.tasks import Task
+from vlmgym.train.states import Question
 
 
 def rows(task: Task, state: State, replies: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -29,3 +30,14 @@ def rows(task: Task, state: State, replies: Sequence[str] | None = None) -> list
             row["completion"] = [{"role": "assistant", "content": [{"type": "text", "text": replies[i]}]}]
         out.append(row)
     return out
+
+
+def ask_rows(questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """Trainer rows of questions, those of one task drawn together."""
+    kinds: dict[Task, list[int]] = {}
+    for i, question in enumerate(questions):
+        kinds.setdefault(question.task, []).append(i)
+    found: dict[int, dict[str, Any]] = {}
+    for task, members in kinds.items():
+        found |= zip(members, rows(task, concat([questions[i].state for i in members])), strict=True)
+    return [found[i] for i in range(len(questions))]

@@ -1,25 +1,24 @@
 """GRPO on forked game states, through TRL's GRPOTrainer.
 
-A row carries its state. A group of answers meets the same state; the reward functions restore it, read the answers and
-step once, so the groups are comparable by construction (a one-step bandit, as in the paper).
+A group of answers meets the same state: all are read and stepped from there, so the groups are comparable by construction (a
+one-step bandit, as in the paper). With several turns, a group is several episodes that begin in the same state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from vlmgym.core import ConfigError, concat, draw_unit, need, setting
-from vlmgym.games import read_state_text
+from vlmgym.core import ConfigError, need, setting
 from vlmgym.pixels import quicken
-from vlmgym.reward import Fault, Judgement, Weights, judge
+from vlmgym.reward import Weights
 from vlmgym.tasks import Task
-from vlmgym.train.data import rows
-from vlmgym.train.model import TRAINING, Compute, Optimisation, banned_tokens, run_trainer
+from vlmgym.train.episodes import Play, episode_rewards, playable
+from vlmgym.train.model import TRAINING, Compute, Lora, Optimisation, banned_tokens
+from vlmgym.train.rewards import reward_functions
+from vlmgym.train.states import States
 
 
 @dataclass(frozen=True)
@@ -32,117 +31,29 @@ class GrpoSettings(Optimisation):
     epsilon: float = setting(0.2, "clip range of the probability ratio", 0.0, 1.0)
     beta: float = setting(0.01, "weight of the KL loss to the start model", 0.0, 10.0)
     temperature: float = setting(1.0, "of the sampling", 0.01, 10.0)
-    max_new_tokens: int = setting(1024, "length limit of an answer", 1, 1_000_000)
+    max_new_tokens: int = setting(1024, "length limit of an answer; with turns, of a whole episode", 1, 1_000_000)
     loss: str = setting("dapo", "TRL's loss_type", choices=("grpo", "bnpo", "dapo", "dr_grpo", "cispo", "sapo"))
     epochs_per_batch: int = setting(1, "optimiser passes over each generation batch", 1, 64)
+    drop_equal: bool = setting(True, "leave out groups whose answers are all worth the same: they say nothing about the policy")
+    refill: int = setting(1, "rounds in which dropped groups are replaced by new questions (not with turns)", 0, 16)
+    turns: int = setting(1, "turns of an episode that is one sample; 1 = single answers, as in the paper", 1, 1000)
+    episode: str = setting("turns", "game term of an episode: sum of its turns, or final score", choices=("turns", "score"))
     save_every: int = setting(20, "steps between checkpoints", 1, 1_000_000)
     log_completions: bool = setting(False, "write prompts and answers of each step as Parquet")
     use_vllm: bool = setting(False, "generate with vLLM")
     vllm_mode: str = setting("server", "TRL's vllm_mode", choices=("server", "colocate"))
+    vllm_url: str = setting("", "of the vLLM server; empty = TRL's own default")
+    explode: float = setting(1e4, "a loss beyond this ends the run, as NaN does", 0.0, 1e30)
 
     def __post_init__(self) -> None:
         """Check the batch arithmetic as well."""
         super().__post_init__()
+        if self.save_every % self.epochs_per_batch:
+            allowed = f"a multiple of epochs_per_batch = {self.epochs_per_batch}, so that no batch is left half used"
+            raise ConfigError("GrpoSettings.save_every", self.save_every, allowed)
         if self.batch % (self.group * self.accumulate):
             multiple = self.group * self.accumulate
             raise ConfigError("GrpoSettings.batch", self.batch, f"a multiple of group * accumulate = {multiple}")
-
-
-def state_rows(tasks: Sequence[Task], seed: int, chunk: int = 64) -> Iterator[dict[str, Any]]:
-    """An endless, repeatable stream of rows from random walks on the train split; tasks drawn by weight.
-
-    Args:
-        tasks: the games of the run.
-        seed: chooses tasks and states.
-        chunk: states walked at once for each task.
-    """
-    weights = np.array([t.weight for t in tasks])
-    edges = np.cumsum(weights / weights.sum())
-    waiting: list[list[dict[str, Any]]] = [[] for _ in tasks]
-    served = [seed * 1_000_003 % 1_000_000_007] * len(tasks)
-    number = 0
-    while True:
-        k = min(int(np.searchsorted(edges, draw_unit(np.uint64(seed), 0, number), side="right")), len(tasks) - 1)
-        number += 1
-        if not waiting[k]:
-            waiting[k] = rows(tasks[k], tasks[k].states("train", chunk, served[k]))
-            served[k] += chunk
-        yield waiting[k].pop(0)
-
-
-class _Judge:
-    """Judges each batch of completions once, for all reward functions; the last batch is kept."""
-
-    def __init__(self, oracle: bool) -> None:
-        self.oracle = oracle
-        self.key: tuple[tuple[str, str], ...] = ()
-        self.judged: list[Judgement] = []
-
-    def __call__(self, completions: Sequence[Any], state: Sequence[str]) -> tuple[list[Judgement], bool]:
-        texts = [c if isinstance(c, str) else _text(c[0]["content"]) for c in completions]
-        key = tuple(zip(state, texts, strict=True))
-        fresh = key != self.key
-        if fresh:
-            self.judged = judge_rows(state, texts, self.oracle)
-            self.key = key
-        return self.judged, fresh
-
-
-def _text(content: Any) -> str:
-    return content if isinstance(content, str) else "".join(c.get("text", "") for c in content)
-
-
-def judge_rows(states: Sequence[str], texts: Sequence[str], oracle: bool) -> list[Judgement]:
-    """Judge answers to serialised states (base64); rows of one game and level are stepped as one batch."""
-    loaded = [read_state_text(s) for s in states]
-    kinds: dict[Any, list[int]] = {}
-    for i, (game, state) in enumerate(loaded):
-        kinds.setdefault((game.name, state.level), []).append(i)
-    out: list[Judgement | None] = [None] * len(texts)
-    for members in kinds.values():
-        game = loaded[members[0]][0]
-        batch = concat([loaded[i][1] for i in members])
-        for i, one in zip(members, judge(game, batch, [texts[i] for i in members], oracle=oracle)[1], strict=True):
-            out[i] = one
-    return [one for one in out if one is not None]
-
-
-def reward_functions(weights: Weights) -> tuple[list[Any], list[float]]:
-    """TRL reward functions, one a term, and their weights; the first also logs P_acc, R_acc and the error attribution."""
-    judge_once = _Judge(oracle=weights.regret != 0)
-
-    def make(term: str) -> Any:
-        def function(completions: Sequence[Any], state: Sequence[str], game: Sequence[str], **columns: Any) -> list[float]:
-            judged, fresh = judge_once(completions, state)
-            log = columns.get("log_metric")
-            if fresh and log is not None:
-                for name, value in batch_metrics(judged, game).items():
-                    log(name, value)
-            return [one.terms[term] for one in judged]
-
-        function.__name__ = term
-        return function
-
-    terms = asdict(weights)
-    return [make(term) for term in terms], list(terms.values())
-
-
-def batch_metrics(judged: Sequence[Judgement], games: Sequence[str]) -> dict[str, float]:
-    """Scalars of a batch: success, p_acc, r_acc and faults, over all and for each game where there are several."""
-    out = {}
-    names = sorted(set(games))
-    for name in ["", *(names if len(names) > 1 else [])]:
-        group = [j for j, g in zip(judged, games, strict=True) if not name or g == name]
-        prefix = f"{name}/" if name else ""
-        exact = [j for j in group if j.p_acc]
-        out[f"{prefix}success"] = sum(j.gain > 0 for j in group) / len(group)
-        out[f"{prefix}p_acc"] = len(exact) / len(group)
-        if exact:
-            out[f"{prefix}r_acc"] = sum(j.gain > 0 for j in exact) / len(exact)
-        if not name:
-            for fault in Fault:
-                out[f"fault/{fault.value}"] = sum(j.fault == fault for j in group) / len(group)
-    return out
 
 
 def run_grpo(
@@ -154,27 +65,41 @@ def run_grpo(
     weights: Weights,
     compute: Compute,
     callbacks: Sequence[Any] = (),
+    states: States | None = None,
+    lora: Lora | None = None,
 ) -> Any:
-    """Train with TRL's GRPOTrainer; a run that was stopped continues from its last checkpoint under ``out``.
+    """Train with TRL's GRPOTrainer; a run that was stopped continues from its last whole checkpoint under ``out``.
 
     Args:
         model: an image-text model.
         processor: its processor (left padding).
-        tasks: the games of the run; rows are drawn by their weights.
-        out: folder of checkpoints and TensorBoard events.
+        tasks: the games of the run; questions are drawn by their weights.
+        out: folder of checkpoints.
         settings: hyperparameters.
         weights: of the reward terms.
         compute: device and precision.
         callbacks: further Transformers callbacks.
+        states: where questions come from; None = random walks of the tasks.
+        lora: train adapters only.
 
     Returns:
         The trainer, after training.
+
+    Raises:
+        ConfigError: groups that would be split between processes, or a family that cannot play several turns.
+        DivergedError, DiskFullError, Interrupted: see :meth:`vlmgym.train.trainers.Surviving.run`.
     """
     need("train", *TRAINING)
-    from datasets import IterableDataset
-    from trl import GRPOConfig, GRPOTrainer
+    if settings.use_vllm:
+        need("vllm", "vllm")
+    from trl import GRPOConfig
 
-    functions, factors = reward_functions(weights)
+    from vlmgym.train.trainers import Grpo
+
+    if settings.turns == 1:
+        functions, factors = reward_functions(weights)
+    else:
+        functions, factors = episode_rewards(weights, settings.turns, settings.episode)
     config = GRPOConfig(
         per_device_train_batch_size=settings.batch // settings.accumulate,
         num_generations=settings.group,
@@ -184,24 +109,41 @@ def run_grpo(
         use_bias_correction_kl=False,
         temperature=settings.temperature,
         max_completion_length=settings.max_new_tokens,
+        max_tool_calling_iterations=settings.turns - 1 or None,
         loss_type=settings.loss,
         reward_weights=factors,
         generation_kwargs=_never_sampled(settings, banned_tokens(model, processor)),
         log_completions=settings.log_completions,
         use_vllm=settings.use_vllm,
         vllm_mode=settings.vllm_mode,
+        vllm_server_base_url=settings.vllm_url or None,
+        vllm_importance_sampling_mode="token_truncate",  # a product over a whole answer leaves nothing in range
+        vllm_importance_sampling_clip_max=2.0,
         shuffle_dataset=False,
         **settings.arguments(out, compute),
     )
-    trainer = GRPOTrainer(
-        model=model,
-        processing_class=quicken(processor),
-        reward_funcs=functions,
-        args=config,
-        train_dataset=IterableDataset.from_generator(state_rows, gen_kwargs={"tasks": tuple(tasks), "seed": settings.seed}),
-        callbacks=list(callbacks),
-    )
-    run_trainer(trainer, out)
+
+    def play() -> Play:
+        return Play(settings.turns, settings.max_new_tokens, weights.regret != 0)
+
+    states = states or States(tasks, seed=settings.seed)
+    if settings.turns > 1 and any(source.kind == "policy_pool" for source in states.sources):
+        raise ConfigError("recipe.states", "policy_pool", "random_walk or replay where grpo.turns > 1")
+
+    with playable(model, processor, settings.turns) as ready:
+        trainer = Grpo(
+            model=model,
+            processing_class=quicken(ready),
+            reward_funcs=functions,
+            args=config,
+            callbacks=list(callbacks),
+            peft_config=lora.config(model) if lora else None,
+            environment_factory=play if settings.turns > 1 else None,
+            states=states,
+            weights=weights,
+            settings=settings,
+        )
+        trainer.run()
     return trainer
 
 

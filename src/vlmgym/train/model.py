@@ -95,7 +95,7 @@ class Compute(Settings):
     device: str = setting("auto", "auto: a GPU if there is one", choices=("auto", "cpu"))
     threads: int = setting(0, "torch threads on a CPU; 0 = leave", 0, 1024)
     bf16: bool = setting(False, "compute in bfloat16 (autocast)")
-    weights: str = setting("float32", "in which weights are kept; bfloat16 alone loses small updates", choices=("float32", "bfloat16"))
+    weights: str = setting("float32", "kept in; bfloat16 alone loses small updates", choices=("float32", "bfloat16"))
     attention: str = setting("auto", "auto: as Transformers chooses", choices=("auto", "eager", "sdpa", "flash_attention_2"))
     gradient_checkpointing: bool = setting(False, "recompute activations to save memory")
     optimizer: str = setting("adamw", "8-bit ones keep their states in bytes (bitsandbytes)", choices=tuple(OPTIMIZERS))
@@ -107,6 +107,13 @@ class Compute(Settings):
         if not self.train_vision:
             freeze_vision(model)
         return model, processor
+
+    def processes(self) -> Any:
+        """Accelerate's view of the processes of this run: who is the main one, and how to wait for all."""
+        need("train", "accelerate")
+        from accelerate import PartialState
+
+        return PartialState(cpu=self.device == "cpu")
 
     def arguments(self) -> dict[str, Any]:
         """The training arguments that these settings stand for; also sets the threads of torch, and as many for pictures.
@@ -143,7 +150,7 @@ class Lora(Settings):
     """
 
     rank: int = setting(64, "of the adapters", 1, 4096)
-    alpha: float = setting(128.0, "their output is scaled by alpha / rank", 0.0, 1e6)
+    alpha: int = setting(128, "their output is scaled by alpha / rank", 1, 1_000_000)
     dropout: float = setting(0.0, "before the adapters", 0.0, 0.9)
 
     def config(self, model: Any) -> Any:
@@ -158,7 +165,9 @@ class Lora(Settings):
 
         layers = self.layers([name for name, _ in model.named_modules()])
         if not layers:
-            raise ConfigError("lora", type(model).__name__, "a family whose language model has layers named " + ", ".join(LORA_LAYERS))
+            raise ConfigError(
+                "lora", type(model).__name__, "a family whose language model has layers named " + ", ".join(LORA_LAYERS)
+            )
         return LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=layers, task_type="CAUSAL_LM"
         )
@@ -219,7 +228,8 @@ class Optimisation(Settings):
             "logging_steps": 1,
             "save_strategy": "steps",
             "save_steps": self.save_every,
-            "save_total_limit": 1,
+            "save_total_limit": 2,  # the one before is there until the next is whole
+            "logging_nan_inf_filter": False,  # a loss that is not finite ends the run
             "report_to": [],
             "seed": self.seed,
             "remove_unused_columns": False,
@@ -227,20 +237,7 @@ class Optimisation(Settings):
         }
 
 
-def run_trainer(trainer: Any, out: Path) -> None:
-    """Train, from the last checkpoint under ``out`` if there is one; the caller's callbacks alone report."""
-    from transformers.trainer_callback import PrinterCallback, ProgressCallback
-    from transformers.trainer_utils import get_last_checkpoint
-
-    for unwanted in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(unwanted)
-    checkpoint = get_last_checkpoint(str(out)) if out.is_dir() else None
-    if checkpoint is not None:
-        _restore(trainer.model, checkpoint)
-    trainer.train(resume_from_checkpoint=checkpoint)
-
-
-def _restore(model: Any, checkpoint: str) -> None:
+def restore(model: Any, checkpoint: str) -> None:
     """Load the weights of a checkpoint, all of them.
 
     The Trainer's own loading looks for the names in memory among those on disk. Architectures that are renamed on saving

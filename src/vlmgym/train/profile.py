@@ -60,7 +60,7 @@ def _watching(model: Any) -> Iterator[Clock]:
     from accelerate import Accelerator
     from trl import GRPOTrainer
 
-    from vlmgym.train import grpo
+    from vlmgym.train import trainers
 
     clock = Clock()
     clock.watch(GRPOTrainer, "training_step", "rest of the step")
@@ -69,9 +69,9 @@ def _watching(model: Any) -> Iterator[Clock]:
     clock.watch(GRPOTrainer, "compute_loss", "forward", whole=True)
     clock.watch(Accelerator, "backward", "backward", whole=True)
     clock.watch(torch.optim.AdamW, "step", "optimiser", whole=True)
-    clock.watch(grpo, "rows", "states and pictures", whole=True)
+    clock.watch(trainers, "ask_rows", "states and pictures", whole=True)
     clock.watch(transformers.ProcessorMixin, "apply_chat_template", "prompts and tokens", whole=True)
-    clock.watch(GRPOTrainer, "_calculate_rewards", "parsing and rewards", whole=True)
+    clock.watch(trainers, "judge_rows", "parsing and rewards", whole=True)
     clock.watch(GRPOTrainer, "log", "logging", whole=True)
     try:
         yield clock

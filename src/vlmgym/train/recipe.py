@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vlmgym.config import find, read_file
 from vlmgym.core import ConfigError, Settings, setting
+from vlmgym.curriculum import Curriculum
 from vlmgym.evaluate import Evaluation, evaluate_all
 from vlmgym.players.teacher import Teacher
 from vlmgym.reward import Weights
@@ -22,6 +21,8 @@ from vlmgym.tasks import Task
 from vlmgym.train.grpo import GrpoSettings, run_grpo
 from vlmgym.train.model import Compute, Lora, banned_tokens
 from vlmgym.train.sft import SftSettings, run_sft
+from vlmgym.train.states import Source, States
+from vlmgym.train.survive import DiskFullError, no_room, write_atomically
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Recipe:
     checks: Checks = field(default_factory=Checks)
     compute: Compute = field(default_factory=Compute)
     lora: Lora | None = None
+    states: tuple[Source, ...] = (Source(),)
+    curriculum: Mapping[str, Curriculum] = field(default_factory=dict)  # by name of a game
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Recipe:
@@ -72,29 +75,41 @@ class Recipe:
             "lora": Lora,
         }
         for key in values:
-            if key not in (*sections, "model", "tasks"):
-                raise ConfigError(f"recipe.{key}", values[key], "one of " + ", ".join(["model", "tasks", *sections]))
+            if key not in (*sections, *OTHERS):
+                raise ConfigError(f"recipe.{key}", values[key], "one of " + ", ".join([*OTHERS, *sections]))
         model, tasks = values.get("model"), values.get("tasks")
         if not isinstance(model, str):
             raise ConfigError("recipe.model", model, "'tiny', a hub name or a folder")
         if not isinstance(tasks, list) or not tasks:
             raise ConfigError("recipe.tasks", tasks, "a list with at least one task")
         parts: dict[str, Any] = {"model": model, "tasks": tuple(Task.parse(t) for t in tasks)}
+        sources, ladders = values.get("states") or [{}], values.get("curriculum") or {}
+        if not isinstance(sources, list) or not all(isinstance(one, Mapping) for one in sources):
+            raise ConfigError("recipe.states", sources, "a list of sources, such as {kind: policy_pool, weight: 1}")
+        if not isinstance(ladders, Mapping) or not all(isinstance(one, Mapping) for one in ladders.values()):
+            raise ConfigError("recipe.curriculum", ladders, "a mapping from games to ladders, such as {Swap: {dial: level, ...}}")
+        parts["states"] = tuple(Source.parse(one) for one in sources)
+        parts["curriculum"] = {game: Curriculum.parse(one) for game, one in ladders.items()}
         for key, kind in sections.items():
             if key in values:
                 if not isinstance(values[key] or {}, Mapping):
                     raise ConfigError(f"recipe.{key}", values[key], "a mapping of settings")
-                parts[key] = kind.parse(values[key] or {})
-        recipe = cls(**parts)
+                off = values[key] is None and key in ("cold_start", "grpo", "lora")  # a stage or part that is switched off
+                parts[key] = None if off else kind.parse(values[key] or {})
+        recipe = cls(**{key: value for key, value in parts.items() if value is not None})
         if recipe.cold_start is None and recipe.grpo is None:
             raise ConfigError("recipe", "no stage", "cold_start, grpo, or both")
         return recipe
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`parse` reads back."""
-        return {k: v for k, v in asdict(replace(self, tasks=())).items() if v is not None} | {
-            "tasks": [asdict(t) for t in self.tasks]
+        return {k: v for k, v in asdict(replace(self, tasks=(), states=())).items() if v is not None} | {
+            "tasks": [asdict(t) for t in self.tasks],
+            "states": [asdict(s) for s in self.states],
         }
+
+
+OTHERS = ("model", "tasks", "states", "curriculum")
 
 
 def recipe_path(name: str) -> Path:
@@ -130,19 +145,29 @@ def train(recipe: Recipe, out: Path) -> Path:
     from filelock import FileLock, Timeout
 
     out.mkdir(parents=True, exist_ok=True)
-    main = int(os.environ.get("RANK", "0")) == 0
+    lock = FileLock(out / ".lock", timeout=0)
     try:
-        with FileLock(out / ".lock", timeout=0) if main else nullcontext():
-            return _stages(recipe, out)
+        if recipe.compute.processes().is_main_process:
+            lock.acquire()
+        return _stages(recipe, out)
     except Timeout as error:
         raise ConfigError("out", str(out), "a folder in which no other process trains") from error
+    except OSError as error:
+        if isinstance(error, DiskFullError) or not no_room(error, out, 0):
+            raise
+        raise DiskFullError(f"the disk of {out} is full: make room and run the same command to go on") from error
+    finally:
+        lock.release()
 
 
 def _stages(recipe: Recipe, out: Path) -> Path:
+    everyone = recipe.compute.processes()
     stamp, text = out / "recipe.json", json.dumps(recipe.to_dict(), indent=1)
     if stamp.exists() and stamp.read_text(encoding="utf-8") != text:
         raise ConfigError("out", str(out), "a new folder, or one with a run of the same recipe (this one holds another)")
-    stamp.write_text(text, encoding="utf-8")
+    everyone.wait_for_everyone()
+    if everyone.is_main_process:
+        write_atomically(stamp, text)
     current = recipe.model
     if recipe.cold_start is not None:
         target = out / "cold"
@@ -172,8 +197,9 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart) -> list[dict[str, An
 def _cold_start(recipe: Recipe, cold: ColdStart, model_name: str, out: Path, target: Path) -> None:
     data = cold_start_rows(recipe.tasks, cold)
     model, processor = recipe.compute.load(model_name)
-    log = metrics_callback(out, "sft", "loss", recipe.sft.total_steps(len(data)))
-    trainer = run_sft(model, processor, data, out / "sft", recipe.sft, recipe.compute, [log])
+    steps = recipe.sft.total_steps(len(data), recipe.compute.processes().num_processes)
+    log = metrics_callback(out, "sft", "loss", steps)
+    trainer = run_sft(model, processor, data, out / "sft", recipe.sft, recipe.compute, [log], recipe.lora)
     _finish(trainer, processor, out / "sft", target)
 
 
@@ -183,18 +209,40 @@ def _grpo(recipe: Recipe, grpo: GrpoSettings, model_name: str, out: Path, target
     callbacks = [log]
     if recipe.checks.every:
         callbacks.append(_checks_callback(recipe, grpo, processor, log))
-    trainer = run_grpo(model, processor, recipe.tasks, out / "grpo", grpo, recipe.reward, recipe.compute, callbacks)
+    states = States(recipe.tasks, recipe.states, recipe.curriculum, grpo.seed)
+    trainer = run_grpo(
+        model, processor, recipe.tasks, out / "grpo", grpo, recipe.reward, recipe.compute, callbacks, states, recipe.lora
+    )
     _finish(trainer, processor, out / "grpo", target)
 
 
 def _finish(trainer: Any, processor: Any, checkpoints: Path, target: Path) -> None:
-    """Save the model whole (folder renamed into place last), then drop the checkpoints."""
+    """Save the model whole (folder renamed into place last), adapters merged into it, then drop the checkpoints."""
     part = target.with_name(target.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    trainer.save_model(str(part))
-    processor.save_pretrained(str(part))
-    part.rename(target)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    main = trainer.accelerator.is_main_process
+    if main:
+        shutil.rmtree(part, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    try:
+        if hasattr(trainer.model, "peft_config"):
+            if main:
+                adapted = trainer.accelerator.unwrap_model(trainer.model)
+                adapted.save_pretrained(str(part / "adapter"))
+                adapted.merge_and_unload().save_pretrained(str(part))
+        else:
+            trainer.save_model(str(part))
+        if main:
+            processor.save_pretrained(str(part))
+    except Exception as error:
+        if not no_room(error, target.parent, 0):
+            raise
+        shutil.rmtree(part, ignore_errors=True)
+        raise DiskFullError(f"no room for {target} ({error}): make room and run the same command to go on") from error
+    trainer.accelerator.wait_for_everyone()
+    if main:
+        part.rename(target)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
 
 
 def metrics_callback(out: Path, stage: str, headline: str, total: int) -> Any:
@@ -213,7 +261,7 @@ def metrics_callback(out: Path, stage: str, headline: str, total: int) -> Any:
             if not state.is_world_process_zero:
                 return
             kept = [line for line in read_metrics(path) if line["stage"] != stage or line["step"] <= state.global_step]
-            path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
             self.board = SummaryWriter(str(out / "tensorboard" / stage), purge_step=state.global_step + 1)
             self.bar = tqdm(total=total, initial=state.global_step, desc=f"{out.name} {stage}", unit="step", file=sys.stderr)
 
@@ -258,8 +306,6 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
                 self.check(state, model)
 
         def check(self, state: Any, model: Any) -> None:
-            if not state.is_world_process_zero:
-                return
             banned, values = banned_tokens(model, processor), {}
             player = LocalPlayer(
                 model, processor, name="policy", look=recipe.tasks[0].look, style=recipe.tasks[0].prompt, banned=banned,
@@ -269,7 +315,8 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
                 for key in ("success", "p_acc", "r_acc", "format"):
                     if summary["metrics"][key]["mean"] is not None:
                         values[f"check/{task.game}/{key}"] = summary["metrics"][key]["mean"]
-            log.write(state.global_step, values)
+            if state.is_world_process_zero:  # the others play as well: a model may be spread over all of them
+                log.write(state.global_step, values)
 
     return Check()
 

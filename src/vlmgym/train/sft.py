@@ -9,7 +9,7 @@ from typing import Any
 
 from vlmgym.core import need, setting
 from vlmgym.pixels import quicken
-from vlmgym.train.model import TRAINING, Compute, Optimisation, run_trainer
+from vlmgym.train.model import TRAINING, Compute, Lora, Optimisation
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class SftSettings(Optimisation):
     lr: float = setting(2e-5, "learning rate", 0.0, 1.0)
     scheduler: str = setting("cosine", "of the learning rate", choices=("cosine", "constant", "linear", "constant_with_warmup"))
 
-    def total_steps(self, rows: int) -> int:
-        """Optimiser steps over ``rows`` rows."""
-        return self.steps or -(-rows * self.epochs // (self.batch * self.accumulate))
+    def total_steps(self, rows: int, processes: int = 1) -> int:
+        """Optimiser steps over ``rows`` rows, each process with its own batches."""
+        return self.steps or -(-rows * self.epochs // (self.batch * self.accumulate * processes))
 
 
 def run_sft(
@@ -34,10 +34,11 @@ def run_sft(
     settings: SftSettings,
     compute: Compute,
     callbacks: Sequence[Any] = (),
+    lora: Lora | None = None,
 ) -> Any:
     """Train with TRL's SFTTrainer on rows of prompt, image and completion; only answer tokens enter the loss.
 
-    A run that was stopped continues from its last checkpoint under ``out``.
+    A run that was stopped continues from its last whole checkpoint under ``out``.
 
     Args:
         model: an image-text model.
@@ -47,13 +48,19 @@ def run_sft(
         settings: hyperparameters.
         compute: device and precision.
         callbacks: further Transformers callbacks.
+        lora: train adapters only.
 
     Returns:
         The trainer, after training.
+
+    Raises:
+        DivergedError, DiskFullError, Interrupted: see :meth:`vlmgym.train.trainers.Surviving.run`.
     """
     need("train", *TRAINING)
     from datasets import Dataset, Features, Image, IterableDataset, Value
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
+
+    from vlmgym.train.trainers import Sft
 
     if callable(data):
         dataset: Any = IterableDataset.from_generator(data)
@@ -68,8 +75,13 @@ def run_sft(
         max_length=None,  # any limit may cut the answer away without a word
         **settings.arguments(out, compute),
     )
-    trainer = SFTTrainer(
-        model=model, args=config, train_dataset=dataset, processing_class=quicken(processor), callbacks=list(callbacks)
+    trainer = Sft(
+        model=model,
+        args=config,
+        train_dataset=dataset,
+        processing_class=quicken(processor),
+        callbacks=list(callbacks),
+        peft_config=lora.config(model) if lora else None,
     )
-    run_trainer(trainer, out)
+    trainer.run()
     return trainer

@@ -1,0 +1,95 @@
+"""Rewards of GRPO: answers to recorded states, judged in batches, as TRL's reward functions and as metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from vlmgym.core import Game, State, concat
+from vlmgym.games import read_state_text
+from vlmgym.reward import Fault, Judgement, Weights, judge
+from vlmgym.trace import Turn
+
+
+class _Judge:
+    """Judges each batch of completions once, for all reward functions; the last batch is kept."""
+
+    def __init__(self, oracle: bool) -> None:
+        self.oracle = oracle
+        self.key: tuple[tuple[str, str], ...] = ()
+        self.judged: list[Judgement] = []
+
+    def __call__(self, completions: Sequence[Any], state: Sequence[str]) -> tuple[list[Judgement], bool]:
+        texts = [reply_text(c) for c in completions]
+        key = tuple(zip(state, texts, strict=True))
+        fresh = key != self.key
+        if fresh:
+            self.judged = judge_rows([read_state_text(one) for one in state], texts, self.oracle)[0]
+            self.key = key
+        return self.judged, fresh
+
+
+def reply_text(completion: Any) -> str:
+    """The text of a completion, as TRL gives it (a string, or messages with text or blocks)."""
+    content = completion if isinstance(completion, str) else completion[0]["content"]
+    return content if isinstance(content, str) else "".join(block.get("text", "") for block in content)
+
+
+def judge_rows(
+    states: Sequence[tuple[Game, State]], texts: Sequence[str], oracle: bool
+) -> tuple[list[Judgement], list[tuple[State, int]]]:
+    """Judge answers to states (one row each); those of one game and level are stepped as one batch.
+
+    Returns:
+        A judgement for each answer, and the state after it, as a batch and a row in it.
+    """
+    kinds: dict[Any, list[int]] = {}
+    for i, (game, state) in enumerate(states):
+        kinds.setdefault((game.name, state.level), []).append(i)
+    judged: dict[int, tuple[Judgement, tuple[State, int]]] = {}
+    for members in kinds.values():
+        batch = concat([states[i][1] for i in members])
+        after, found = judge(states[members[0]][0], batch, [texts[i] for i in members], oracle=oracle)
+        judged |= {i: (one, (after, row)) for row, (i, one) in enumerate(zip(members, found, strict=True))}
+    return [judged[i][0] for i in range(len(texts))], [judged[i][1] for i in range(len(texts))]
+
+
+def reward_functions(weights: Weights) -> tuple[list[Any], list[float]]:
+    """TRL reward functions, one a term, and their weights; the first also logs P_acc, R_acc and the error attribution."""
+    judge_once = _Judge(oracle=weights.regret != 0)
+
+    def make(term: str) -> Any:
+        def function(completions: Sequence[Any], state: Sequence[str], game: Sequence[str], **columns: Any) -> list[float]:
+            if "terms" in columns:  # judged when the answers were generated
+                return [terms[term] for terms in columns["terms"]]
+            judged, fresh = judge_once(completions, state)
+            log = columns.get("log_metric")
+            if fresh and log is not None:
+                for name, value in batch_metrics(judged, game).items():
+                    log(name, value)
+            return [one.terms[term] for one in judged]
+
+        function.__name__ = term
+        return function
+
+    terms = asdict(weights)
+    return [make(term) for term in terms], list(terms.values())
+
+
+def batch_metrics(judged: Sequence[Judgement | Turn], games: Sequence[str]) -> dict[str, float]:
+    """Scalars of a batch: success, p_acc, r_acc and faults, over all and for each game where there are several."""
+    out = {}
+    names = sorted(set(games))
+    for name in ["", *(names if len(names) > 1 else [])]:
+        group = [j for j, g in zip(judged, games, strict=True) if not name or g == name]
+        prefix = f"{name}/" if name else ""
+        exact = [j for j in group if j.p_acc]
+        out[f"{prefix}success"] = sum(j.gain > 0 for j in group) / len(group)
+        out[f"{prefix}p_acc"] = len(exact) / len(group)
+        if exact:
+            out[f"{prefix}r_acc"] = sum(j.gain > 0 for j in exact) / len(exact)
+        if not name:
+            for fault in Fault:
+                out[f"fault/{fault.value}"] = sum(j.fault == fault for j in group) / len(group)
+    return out

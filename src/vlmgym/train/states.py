@@ -1,0 +1,258 @@
+"""Where the states of GRPO come from: random walks, games that the policy itself plays, recorded games, or a mixture.
+
+All processes of a run hold the same :class:`States`, draw the same questions and are told the same answers; each then asks
+its own share. So a checkpoint holds it once, and the number of processes changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vlmgym.core import ConfigError, Settings, State, concat, draw_unit, mix_array, seeds_for, setting
+from vlmgym.curriculum import Curriculum
+from vlmgym.games import get_game, read_state_text, state_text
+from vlmgym.tasks import Task
+from vlmgym.trace import load_trace
+
+CHUNK = 64
+"""States walked to at once for each task."""
+POOL_START, POOL_DEALS = 900_000_000, 1_000_000_000
+"""Numbers of the training seeds that a policy pool begins with and goes on with: apart from those of walks and cold start."""
+TRIES = 1000
+"""Fresh deals after which looking for one in which something can succeed is given up."""
+_TASK, _SOURCE, _ANSWER = 0, 1, 2  # streams of the draws
+
+
+@dataclass(frozen=True)
+class Source(Settings):
+    """One source of states, and its share of the questions."""
+
+    kind: str = setting("random_walk", "where states come from", choices=("random_walk", "policy_pool", "replay"))
+    weight: float = setting(1.0, "share of the questions, relative to the other sources", 0.0, 1e6)
+    games: int = setting(64, "policy_pool: games under way for each task", 1, 1_000_000)
+    patience: int = setting(8, "policy_pool: useless answers in a row that end a game", 1, 1_000_000)
+    trace: str = setting("", "replay: a trace.jsonl, or a folder with one")
+
+    def __post_init__(self) -> None:
+        """Check that a replay has a trace."""
+        super().__post_init__()
+        if (self.kind == "replay") != bool(self.trace):
+            raise ConfigError("Source.trace", self.trace, "a file for kind replay, and nothing for the others")
+
+
+@dataclass
+class Game:
+    """A game of a policy pool: where it stands, and how many answers in a row changed nothing."""
+
+    state: str
+    idle: int = 0
+
+
+@dataclass(frozen=True)
+class Question:
+    """A state that a group of answers meets."""
+
+    serial: int  # number of the question in the run
+    task: Task  # at the present difficulty
+    state: State  # one row
+    text: str  # the state as base64
+    number: int  # of the task among those of the run
+    source: int
+    slot: int  # of the pool; -1 elsewhere
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What is told about a question: of all its answers, and of the one that a game of the pool goes on with."""
+
+    successes: int
+    answers: int
+    after: str  # the state as base64
+    changed: bool
+
+
+class States:
+    """The questions of a run, drawn one after the other, each by the weights of tasks and sources.
+
+    Args:
+        tasks: the games of the run.
+        sources: where states come from.
+        curricula: by name of a game, the ladder that its tasks are on.
+        seed: chooses tasks, sources and states.
+
+    Raises:
+        ConfigError: a task without any source, a ladder for a game that is not in the run or with unknown rungs.
+        TraceError: a replay's trace that cannot be read.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        sources: Sequence[Source] = (Source(),),
+        curricula: Mapping[str, Curriculum] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.tasks, self.sources, self.seed = tuple(tasks), tuple(sources), seed
+        self.curricula = dict(curricula or {})
+        for game, ladder in self.curricula.items():
+            if game not in {task.game for task in tasks}:
+                raise ConfigError(f"recipe.curriculum.{game}", game, "a game of the run")
+            ladder.check(game)
+        self.served = 0
+        self.walked = [seed * 1_000_003 % 1_000_000_007 // CHUNK * CHUNK] * len(tasks)
+        self.replayed = [0] * len(tasks)
+        self.dealt = [0] * len(tasks)
+        self.turn = [0] * len(tasks)
+        self.pools: list[list[Game]] = [[] for _ in tasks]
+        self.counts = dict.fromkeys(("pool_ended", "pool_stuck"), 0)
+        self._chunks: dict[int, tuple[tuple[int, str], State]] = {}
+        self._recorded = [self._read_traces(task) for task in tasks]
+        self._shares = [self._share(number) for number in range(len(tasks))]
+        self._task_edges = _edges([task.weight for task in tasks])
+
+    def _share(self, number: int) -> tuple[list[int], Any]:
+        """Sources that a task can be asked from, and where their shares end."""
+        fits = [k for k, one in enumerate(self.sources) if one.weight and (one.kind != "replay" or self._recorded[number].get(k))]
+        if not fits:
+            task = self.tasks[number]
+            raise ConfigError("recipe.states", f"nothing for {task.game} {task.level}", "a source with states of every task")
+        return fits, _edges([self.sources[k].weight for k in fits])
+
+    def _read_traces(self, task: Task) -> dict[int, list[str]]:
+        """Recorded states of a task in which some action succeeds, for each replay, in an order of the seed."""
+        found = {}
+        for k, source in enumerate(self.sources):
+            if source.kind == "replay":
+                path = Path(source.trace)
+                trace = load_trace(path / "trace.jsonl" if path.is_dir() else path)
+                if (trace.run.game, trace.run.level) == (task.game, task.level):
+                    texts = list(dict.fromkeys(turn.state for turn in trace.turns))
+                    keep = np.flatnonzero(_possible(texts)) if texts else np.zeros(0, np.int64)
+                    order = np.argsort(mix_array(keep.astype(np.uint64) ^ mix_array(np.array([self.seed], np.uint64))))
+                    found[k] = [texts[i] for i in keep[order]]
+        return found
+
+    # ------------------------------------------------------------------------------------------------ drawing
+    def draw(self, count: int) -> list[Question]:
+        """The next ``count`` questions."""
+        out = []
+        for _ in range(count):
+            serial = self.served
+            self.served += 1
+            number = _pick(self._task_edges, draw_unit(np.uint64(self.seed), _TASK, serial))
+            fits, edges = self._shares[number]
+            source = fits[_pick(edges, draw_unit(np.uint64(self.seed), _SOURCE, serial))]
+            ladder = self.curricula.get(self.tasks[number].game)
+            task = ladder.task(self.tasks[number]) if ladder else self.tasks[number]
+            slot, kind = -1, self.sources[source].kind
+            if kind == "random_walk":
+                state = self._walk(number, task)
+                text = state_text(get_game(task.game), state)
+            elif kind == "replay":
+                texts = self._recorded[number][source]
+                text = texts[self.replayed[number] % len(texts)]
+                self.replayed[number] += 1
+            else:
+                slot, text = self._next_game(number, task, self.sources[source])
+            if kind != "random_walk":
+                state = read_state_text(text)[1]
+            out.append(Question(serial, task, state, text, number, source, slot))
+        return out
+
+    def _walk(self, number: int, task: Task) -> State:
+        at = self.walked[number]
+        self.walked[number] += 1
+        key = (at // CHUNK, task.level)
+        if number not in self._chunks or self._chunks[number][0] != key:
+            self._chunks[number] = (key, task.states("train", CHUNK, at // CHUNK * CHUNK))
+        return self._chunks[number][1][at % CHUNK]
+
+    def _next_game(self, number: int, task: Task, source: Source) -> tuple[int, str]:
+        pool = self.pools[number]
+        if not pool:  # random walks, so that the games are not all at their beginning
+            game = get_game(task.game)
+            start = task.states("train", source.games, POOL_START)
+            pool += [Game(state_text(game, start[i])) for i in range(source.games)]
+        slot = self.turn[number] % len(pool)
+        self.turn[number] += 1
+        return slot, pool[slot].state
+
+    # ------------------------------------------------------------------------------------------------ telling
+    def chosen(self, question: Question, answers: int) -> int:
+        """Which of the answers a game of the pool goes on with: a fair draw, so that games follow the policy."""
+        return int(draw_unit(np.uint64(self.seed), _ANSWER, question.serial) * answers)
+
+    def tell(self, questions: Sequence[Question], answered: Sequence[Answered]) -> None:
+        """Advance pools and curricula by what was answered. No answer is lost: a game that it ended is followed by a fresh one.
+
+        Raises:
+            ConfigError: a level in whose fresh deals nothing ever succeeds.
+        """
+        for question, one in zip(questions, answered, strict=True):
+            name = question.task.game
+            if name in self.curricula:
+                self.curricula[name] = self.curricula[name].update(one.successes, one.answers)
+            if question.slot < 0:
+                continue
+            game = self.pools[question.number][question.slot]
+            if game.state != question.text:
+                continue  # asked twice in one batch: the first answer counted
+            game.state, game.idle = one.after, 0 if one.changed else game.idle + 1
+            over = not _possible([one.after])[0]
+            if over or game.idle >= self.sources[question.source].patience:
+                self.counts["pool_ended" if over else "pool_stuck"] += 1
+                self.pools[question.number][question.slot] = self._deal(question.number)
+
+    def _deal(self, number: int) -> Game:
+        task = self.tasks[number]
+        ladder = self.curricula.get(task.game)
+        game, level, _ = (ladder.task(task) if ladder else task).rules()
+        for _ in range(TRIES):
+            seeds = seeds_for("train", task.game, str(task.level), 1, POOL_DEALS + self.dealt[number])
+            self.dealt[number] += 1
+            state = game.reset(level, seeds)
+            if not state.ended[0] and game.successes(state).any():
+                return Game(state_text(game, state))
+        raise ConfigError("Task.level", task.level, f"a level in whose deals something can succeed (in none of {TRIES} here)")
+
+    # ------------------------------------------------------------------------------------------------- saving
+    def state_dict(self) -> dict[str, Any]:
+        """All that :meth:`load_state_dict` needs to go on from here, as JSON values."""
+        return {
+            "served": self.served,
+            "walked": self.walked,
+            "replayed": self.replayed,
+            "dealt": self.dealt,
+            "turn": self.turn,
+            "pools": [[[game.state, game.idle] for game in pool] for pool in self.pools],
+            "counts": self.counts,
+            "curricula": {name: asdict(ladder) for name, ladder in self.curricula.items()},
+        }
+
+    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        self.served, self.counts = values["served"], dict(values["counts"])
+        for name in ("walked", "replayed", "dealt", "turn"):
+            setattr(self, name, list(values[name]))
+        self.pools = [[Game(state, idle) for state, idle in pool] for pool in values["pools"]]
+        self.curricula = {name: Curriculum.from_dict(ladder) for name, ladder in values["curricula"].items()}
+
+
+def _edges(weights: Sequence[float]) -> Any:
+    return np.cumsum(weights) / np.sum(weights)
+
+
+def _pick(edges: Any, share: float) -> int:
+    return min(int(np.searchsorted(edges, share, side="right")), len(edges) - 1)
+
+
+def _possible(texts: Sequence[str]) -> Any:
+    """Which states (base64, of one game and level) go on and have an action that succeeds."""
+    game = read_state_text(texts[0])[0]
+    state = concat([read_state_text(text)[1] for text in texts])
+    return game.successes(state).any(axis=1) & ~state.ended

@@ -1,0 +1,161 @@
+"""What a run needs to outlive its machine: sealed checkpoints, a way out on a signal, an end before a loss does harm."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from vlmgym.core import VlmGymError
+
+SEAL = "checksums.json"
+"""The last file of a checkpoint: the BLAKE2 digest of every other one. Without it a checkpoint does not count."""
+
+
+class DivergedError(VlmGymError, ArithmeticError):
+    """The loss or the gradient is not finite, or larger than allowed; the batch was saved."""
+
+
+class DiskFullError(VlmGymError, OSError):
+    """There is no room for a checkpoint; the last one is whole."""
+
+
+class Interrupted(VlmGymError):
+    """A signal asked the run to end; a checkpoint was written, and the same command goes on from it."""
+
+
+# ---------------------------------------------------------------------------------------------------- checkpoints
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file as a whole: whoever reads it, or dies here, finds the old text or the new one."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Digest of every file below a folder, by relative path; files are flushed to the disk on the way."""
+
+    def one(path: Path) -> str:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            return hashlib.file_digest(file, "blake2b").hexdigest()
+
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SEAL, SEAL + ".part"))
+    with ThreadPoolExecutor(8) as pool:  # hashing lets other threads run
+        return {str(path.relative_to(folder)): digest for path, digest in zip(paths, pool.map(one, paths), strict=True)}
+
+
+def seal(folder: Path) -> None:
+    """Say that a checkpoint is whole."""
+    write_atomically(folder / SEAL, json.dumps(_digests(folder), indent=1))
+
+
+def flaw(folder: Path) -> str:
+    """Why a checkpoint cannot be used; empty if it can."""
+    try:
+        wanted = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return "the run ended while it was written"
+    except ValueError:
+        return f"{SEAL} is damaged"
+    found = _digests(folder)
+    for name, digest in wanted.items():
+        if name not in found:
+            return f"{name} is missing"
+        if found[name] != digest:
+            return f"{name} is damaged (its checksum differs)"
+    return ""
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """The checkpoint folders of a stage, newest first."""
+    found = [path for path in out.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+
+
+def last_good_checkpoint(out: Path, tidy: bool = True) -> Path | None:
+    """The newest whole checkpoint of a stage, or None.
+
+    Args:
+        out: folder of the stage.
+        tidy: say what is passed over, delete what was never finished, and put what is damaged aside as ``*.damaged``.
+    """
+    for folder in checkpoints(out):
+        reason = flaw(folder)
+        if not reason:
+            return folder
+        if tidy:
+            sys.stderr.write(f"{folder}: passed over: {reason}\n")
+            if (folder / SEAL).exists():
+                aside = folder.with_name(folder.name + ".damaged")
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
+            else:
+                shutil.rmtree(folder)
+    return None
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def no_room(error: BaseException | None, folder: Path, bytes_wanted: int) -> bool:
+    """Whether a failed write means that the disk is full.
+
+    Torch and safetensors report it as errors of their own, so the free space is looked at as well.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        if re.search(r"No space left|os error 28\b|os error 27\b|File too large|quota exceeded", str(error), re.IGNORECASE):
+            return True
+        error = error.__cause__ or error.__context__
+    return shutil.disk_usage(folder).free < bytes_wanted
+
+
+# -------------------------------------------------------------------------------------------------------- signals
+class Signals:
+    """While entered, SIGTERM and SIGUSR1 (SLURM, spot machines) ask for an end after the step; a second one ends at once."""
+
+    KINDS = (signal.SIGTERM, signal.SIGUSR1)
+
+    def __init__(self) -> None:
+        self.caught = ""
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {kind: signal.signal(kind, self._catch) for kind in self.KINDS}
+        return self
+
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        if self.caught:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.caught = signal.Signals(number).name
+        os.write(2, f"\n{self.caught}: a checkpoint follows after this step (a second signal ends at once)\n".encode())
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+
+def tensors_of(batch: Any) -> Iterator[tuple[str, Any]]:
+    """Name and value of what a batch holds, tensors brought to the CPU."""
+    for name, value in batch.items():
+        yield name, value.detach().cpu() if hasattr(value, "detach") else value

@@ -1,0 +1,336 @@
+"""TRL's trainers, with what they lack here: survival of the machine, states that follow the policy, groups that teach.
+
+Imports torch, Transformers and TRL; import it where a run begins.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils import gather_object
+from datasets import Dataset
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from trl import GRPOTrainer, SFTTrainer
+from trl.data_utils import prepare_multimodal_messages
+
+from vlmgym.games import state_text
+from vlmgym.reward import Judgement, Weights
+from vlmgym.train import survive
+from vlmgym.train.data import ask_rows
+from vlmgym.train.model import restore
+from vlmgym.train.rewards import batch_metrics, judge_rows, reply_text
+from vlmgym.train.states import Answered, Question, States
+
+if TYPE_CHECKING:
+    from vlmgym.train.grpo import GrpoSettings
+
+_Trainer: Any = object
+
+
+class Surviving(_Trainer):  # type: ignore[misc]
+    """Put before a Trainer: checkpoints are sealed, bad losses end the run, signals end it in order.
+
+    Attributes:
+        explode: largest loss (absolute value) that is allowed.
+    """
+
+    explode = math.inf
+    _inputs: Mapping[str, Any] = {}
+
+    # ------------------------------------------------------------------------------------------------ running
+    def run(self) -> None:
+        """Train from the last whole checkpoint, if there is one, to the end.
+
+        Raises:
+            DivergedError: the loss or the gradient is not finite, or exceeds ``explode``.
+            DiskFullError: a checkpoint found no room.
+            Interrupted: a signal asked for an end; a checkpoint was written.
+        """
+        for unwanted in (PrinterCallback, ProgressCallback):  # the caller's callbacks alone report
+            self.remove_callback(unwanted)
+        out = Path(self.args.output_dir)
+        out.mkdir(parents=True, exist_ok=True)
+        found = [str(survive.last_good_checkpoint(out) or "")] if self.accelerator.is_main_process else []
+        checkpoint = next(path for path in gather_object(found) if path is not None) or None
+        if checkpoint is not None:
+            if not (self.is_fsdp_enabled or self.is_deepspeed_enabled or hasattr(self.model, "peft_config")):
+                restore(self.model, checkpoint)
+            self.load_more(Path(checkpoint))
+        with survive.Signals() as signals:
+            self.add_callback(_EndOnSignal(self, signals))
+            self.train(resume_from_checkpoint=checkpoint)
+        if signals.caught and self.state.global_step < self.state.max_steps:
+            raise survive.Interrupted(f"{signals.caught} at step {self.state.global_step}: run the same command to go on")
+
+    def may_stop(self) -> bool:
+        """Whether all that was generated has been trained on, so that a checkpoint here loses and repeats nothing."""
+        return True
+
+    def save_more(self, folder: Path) -> None:
+        """Write to a checkpoint what the Trainer does not know of (called on the main process)."""
+
+    def load_more(self, folder: Path) -> None:
+        """Read back what :meth:`save_more` wrote (called on every process)."""
+
+    # -------------------------------------------------------------------------------------------- checkpoints
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        out = Path(self.args.output_dir)
+        folder = out / f"checkpoint-{self.state.global_step}"
+        before = survive.checkpoints(out)
+        room = survive.size_of(before[0]) if before else 0
+        try:
+            if room and self.accelerator.is_main_process and survive.no_room(None, out, room):
+                raise OSError(f"{room / 1e6:.0f} MB are needed")
+            super()._save_checkpoint(model, trial)
+            if self.accelerator.is_main_process:
+                self.save_more(folder)
+            self.accelerator.wait_for_everyone()  # every process has written its random state
+            if self.accelerator.is_main_process:
+                survive.seal(folder)
+            self.accelerator.wait_for_everyone()
+        except Exception as error:
+            if not survive.no_room(error, out, room):
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+            kept = survive.last_good_checkpoint(out, tidy=False)
+            text = f"no room for a checkpoint at step {self.state.global_step} in {out} ({error}); "
+            text += f"{kept.name} is whole" if kept else "there is none yet"
+            raise survive.DiskFullError(text + ": make room and run the same command to go on") from error
+
+    # -------------------------------------------------------------------------------------------------- losses
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """The loss of a batch, which is kept in case that the loss is bad."""
+        self._inputs = inputs
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        """Forward and backward, and a look at the loss."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        worst = self.accelerator.gather(loss.detach().float().abs().reshape(1)).cpu()
+        bad = torch.isnan(worst) | (worst > self.explode) | torch.isinf(worst)
+        if bad.any():
+            self._diverged("loss", float(worst[bad][0]), bool(bad[self.accelerator.process_index]))
+        return loss
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if norm is not None and not math.isfinite(float(norm)):
+            self._diverged("gradient norm", float(norm), True)
+        return norm
+
+    def _diverged(self, what: str, value: float, here: bool) -> None:
+        """Save the batch and end; nothing of it has reached the weights."""
+        out, step = Path(self.args.output_dir), self.state.global_step
+        path = out / f"bad-batch-step-{step + 1}-rank-{self.accelerator.process_index}.pt"
+        if here:
+            torch.save(dict(survive.tensors_of(self._inputs)), path)
+        kept = survive.last_good_checkpoint(out, tidy=False)
+        raise survive.DivergedError(
+            f"{what} is {value:g} in step {step + 1}; the batch is in {path.parent}/{path.name}; "
+            f"the last checkpoint is {kept.name if kept else 'none'}: "
+            f"lower lr or max_grad_norm, or raise explode ({self.explode:g})"
+        )
+
+
+class _EndOnSignal(TrainerCallback):  # type: ignore[misc]
+    """Ends a run after the step in which a signal came, with a checkpoint, on all processes alike."""
+
+    def __init__(self, trainer: Any, signals: survive.Signals) -> None:
+        self.trainer, self.signals = trainer, signals
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if any(gather_object([self.signals.caught])) and self.trainer.may_stop() and state.global_step < state.max_steps:
+            self.signals.caught = self.signals.caught or "a signal to another process"
+            control.should_save = control.should_training_stop = True
+
+
+class Sft(Surviving, SFTTrainer):  # type: ignore[misc]
+    """TRL's SFTTrainer that survives."""
+
+
+# ---------------------------------------------------------------------------------------------------------- GRPO
+@dataclass
+class Group:
+    """The answers to one question, generated and judged."""
+
+    rows: list[dict[str, Any]]
+    generated: tuple[Any, ...]  # what TRL's _generate returns, for these rows
+    totals: list[float]
+
+    @property
+    def equal(self) -> bool:
+        """Whether all answers are worth the same: then no advantage tells them apart."""
+        return max(self.totals) - min(self.totals) < 1e-9
+
+
+class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
+    """TRL's GRPOTrainer on questions of :class:`vlmgym.train.states.States`.
+
+    The data set that TRL sees only counts; the questions are drawn when answers are generated, so that they can depend on all
+    answers before, and a checkpoint holds exactly what comes next. Groups whose answers are all worth the same are replaced by
+    new questions, a bounded number of times; those that remain are left out of the loss.
+
+    Args:
+        states: where questions come from.
+        weights: of the reward terms.
+        settings: see :class:`vlmgym.train.grpo.GrpoSettings`.
+        arguments: of TRL's GRPOTrainer.
+    """
+
+    def __init__(self, *, states: States, weights: Weights, settings: GrpoSettings, **arguments: Any) -> None:
+        self.states, self.weights, self.settings = states, weights, settings
+        self.explode = settings.explode
+        self._ready: tuple[Any, ...] | None = None
+        count = settings.batch // settings.group
+        groups = count * int(arguments["args"].world_size) * -(-settings.steps // settings.epochs_per_batch)
+        data = Dataset.from_dict({"prompt": [[{"role": "user", "content": ""}]] * groups})
+        super().__init__(train_dataset=data, **arguments)
+
+    def may_stop(self) -> bool:
+        """See :class:`Surviving`: not in the midst of the passes over a batch."""
+        return bool(self.state.global_step % self.settings.epochs_per_batch == 0)
+
+    def save_more(self, folder: Path) -> None:
+        """See :class:`Surviving`: pools, curricula, and which question comes next."""
+        survive.write_atomically(folder / STATES, json.dumps(self.states.state_dict()))
+
+    def load_more(self, folder: Path) -> None:
+        """See :class:`Surviving`."""
+        self.states.load_state_dict(json.loads((folder / STATES).read_text(encoding="utf-8")))
+
+    # ---------------------------------------------------------------------------------------------- generating
+    def _generate(self, prompts: Any) -> Any:
+        ready, self._ready = self._ready, None
+        return super()._generate(prompts) if ready is None else ready
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        count = len(inputs) // self.num_generations
+        if self.settings.turns > 1:
+            return self._without_equal(self._play(count))
+        groups = self._gather_groups(count)
+        self._ready = _joined([group.generated for group in groups])
+        output = super()._generate_and_score_completions([row for group in groups for row in group.rows])
+        for name, value in self._first.items():  # of all questions, not only of those that were kept
+            self._metrics["train"][name][-1] = value
+        return self._without_equal(output)
+
+    def _play(self, count: int) -> dict[str, Any]:
+        """Groups of whole episodes, one group for each question."""
+        mine, everyone = self._draw(count)
+        size = self.num_generations
+        output = super()._generate_and_score_completions([row for question in mine for row in self._begin(question)])
+        played = [play.lane.turns for play in self.environments]
+        turns = [list(chain.from_iterable(played[i : i + size])) for i in range(0, len(played), size)]
+        answered = [Answered(sum(turn.terms["game"] > 0 for turn in one), len(one), "", True) for one in turns]
+        self.states.tell(everyone, gather_object(answered))
+        return output
+
+    def _draw(self, count: int) -> tuple[list[Question], list[Question]]:
+        """The next questions of this process, and those of all processes in order."""
+        everyone = self.states.draw(count * self.accelerator.num_processes)
+        first = count * self.accelerator.process_index
+        return everyone[first : first + count], everyone
+
+    def _gather_groups(self, count: int) -> list[Group]:
+        """``count`` groups with unequal answers, filled up with equal ones where the rounds do not suffice."""
+        kept, equal = list[Group](), list[Group]()
+        missing, made = count, 0
+        dropping = self.settings.drop_equal
+        for number in range(1 + (self.settings.refill if dropping else 0)):
+            mine, everyone = self._draw(missing)
+            fresh = self._answer(mine, everyone, first=number == 0)
+            made += len(everyone)
+            for group in fresh:
+                (equal if group.equal else kept).append(group)
+            lacking = gather_object([count - len(kept)])
+            missing = max(lacking)
+            if missing <= 0:
+                break
+        self._log_metric("groups/generated", made)
+        return (kept + equal)[:count]
+
+    def _answer(self, mine: Sequence[Question], everyone: Sequence[Question], first: bool) -> list[Group]:
+        """Generate and judge the answers to this process's questions, and tell all processes what became of them."""
+        size = self.num_generations
+        rows = [row for row in ask_rows(mine) for _ in range(size)]
+        asked = [prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows]
+        generated = super()._generate(asked)
+        texts = [reply_text(completion) for completion in generated[3]]
+        states = [(question.task.rules()[0], question.state) for question in mine for _ in range(size)]
+        judged, after = judge_rows(states, texts, self.weights.regret != 0)
+        groups, answered = [], []
+        for i, question in enumerate(mine):
+            part = slice(i * size, (i + 1) * size)
+            terms = [one.terms for one in judged[part]]
+            group = [{**row, "terms": one} for row, one in zip(rows[part], terms, strict=True)]
+            groups.append(Group(group, _part(generated, part), [self.weights.total(one) for one in terms]))
+            chosen = i * size + self.states.chosen(question, size)
+            batch, row_after = after[chosen]
+            successes = sum(one.terms["game"] > 0 for one in judged[part])
+            moved = state_text(states[chosen][0], batch[row_after]) if question.slot >= 0 else ""
+            answered.append(Answered(successes, size, moved, judged[chosen].changed))
+        self.states.tell(everyone, gather_object(answered))
+        if first:
+            self._log_first(groups, judged, [question.task.game for question in mine for _ in range(size)])
+        self._log_metric("groups/equal", sum(group.equal for group in groups) / len(groups))
+        return groups
+
+    def _log_first(self, groups: Sequence[Group], judged: Sequence[Judgement], games: Sequence[str]) -> None:
+        """Metrics of the questions as they come, before any is replaced."""
+        for name, value in batch_metrics(judged, games).items():
+            self._log_metric(name, value)
+        for name, ladder in self.states.curricula.items():
+            self._log_metric(f"{name}/place", ladder.place)
+        totals = [total for group in groups for total in group.totals]
+        means = {"reward": sum(totals) / len(totals)}
+        for term in groups[0].rows[0]["terms"]:
+            values = [row["terms"][term] for group in groups for row in group.rows]
+            means[f"rewards/{term}/mean"] = sum(values) / len(values)
+        everyone = gather_object([means])
+        self._first = {name: sum(one[name] for one in everyone) / len(everyone) for name in means}
+
+    def _begin(self, question: Question) -> list[dict[str, Any]]:
+        """The rows of a group of episodes."""
+        row = ask_rows([question])[0]
+        picture = row.pop("image")
+        ask = prepare_multimodal_messages(row.pop("prompt"), images=[picture])
+        return [{"prompt": ask, **row} for _ in range(self.num_generations)]
+
+    def _without_equal(self, output: dict[str, Any]) -> dict[str, Any]:
+        """Leave the groups that remain equal out of the loss, the KL term and its normaliser."""
+        advantages = output["advantages"].view(-1, self.num_generations)
+        equal = advantages.abs().amax(dim=1) < 1e-6
+        self._metrics["train"]["groups/left_out"].append(
+            float(self.accelerator.gather(equal.float()).mean()) if self.settings.drop_equal else 0.0
+        )
+        if self.settings.drop_equal:
+            mask = "tool_mask" if "tool_mask" in output else "completion_mask"
+            keep = (~equal).repeat_interleave(self.num_generations).unsqueeze(1)
+            output[mask] = output[mask] * keep.to(output[mask].dtype)
+            loss_mask = output["completion_mask"] * output.get("tool_mask", 1)
+            output["num_items_in_batch"] = self.accelerator.gather(loss_mask.sum()).sum()
+        return output
+
+
+STATES = "states.json"
+"""The file of a checkpoint that holds pools, curricula and the number of the next question."""
+
+
+def _part(generated: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
+    """What TRL's _generate returned, for some rows."""
+    return tuple(one[rows] if isinstance(one, list) and one else one for one in generated)
+
+
+def _joined(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """What TRL's _generate would have returned for the rows of all parts together."""
+    columns = zip(*parts, strict=True)
+    return tuple(list(chain.from_iterable(ones)) if isinstance(ones[0], list) else ones[0] for ones in columns)
