@@ -1,11 +1,12 @@
-"""A randomly initialised miniature of the Qwen2.5-VL architecture, built offline: the real classes, a few thousand weights."""
+"""Randomly initialised miniatures of model families, built offline: the real classes, a few thousand weights."""
 
 from pathlib import Path
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content is string %}{{ m.content }}{% else %}"
-    "{% for c in m.content %}{% if c.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% for c in m.content %}{% if c.type == 'image' %}PICTURE"
     "{% elif 'text' in c %}{{ c.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
@@ -28,12 +29,10 @@ def allow_torchvision_beside_cpu_torch() -> None:
     import torchvision  # noqa: F401
 
 
-def save_qwen2_5_vl(out: Path, hidden: int = 48) -> Path:
-    """Write model and processor; frames of 56 to 448 pixels in multiples of 28 are not resized."""
+def _tokenizer(more=(), **named):
     import transformers as hf
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    hf.set_seed(0)
     base = Tokenizer(models.BPE())
     base.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     base.decoder = decoders.ByteLevel()
@@ -41,37 +40,53 @@ def save_qwen2_5_vl(out: Path, hidden: int = 48) -> Path:
         ["the board as you see it <perception></perception> <think></think> <answer></answer> red circle 2048 | 0 2 4 8 16"],
         trainers.BpeTrainer(
             vocab_size=340,
-            special_tokens=SPECIAL,
+            special_tokens=[*SPECIAL, *more],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
     )
-    tokenizer = hf.PreTrainedTokenizerFast(
-        tokenizer_object=base, eos_token="<|im_end|>", pad_token="<|endoftext|>", padding_side="left", model_max_length=4096
+    return hf.PreTrainedTokenizerFast(
+        tokenizer_object=base,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        padding_side="left",
+        model_max_length=4096,
+        **({"extra_special_tokens": named} if named else {}),
     )
+
+
+def _text(tokenizer, hidden):
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": hidden,
+        "intermediate_size": 2 * hidden,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": False,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
+        "pad_token_id": tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+    }
+
+
+SIGLIP = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+def _qwen2_5_vl(hf, hidden):
+    tokenizer = _tokenizer()
     ids = tokenizer.convert_tokens_to_ids
     size = {"shortest_edge": 56 * 56, "longest_edge": 448 * 448}
     processor = hf.Qwen2_5_VLProcessor(
         image_processor=hf.Qwen2VLImageProcessor(patch_size=14, merge_size=2, temporal_patch_size=2, size=size),
         tokenizer=tokenizer,
         video_processor=hf.Qwen2VLVideoProcessor(size=size),
-        chat_template=TEMPLATE,
+        chat_template=TEMPLATE.replace("PICTURE", PICTURE),
     )
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 2]}
     config = hf.Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": hidden,
-            "intermediate_size": 2 * hidden,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 4096,
-            "tie_word_embeddings": False,
-            "bos_token_id": None,
-            "eos_token_id": ids("<|im_end|>"),
-            "pad_token_id": ids("<|endoftext|>"),
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 2]},
-        },
+        text_config={**_text(tokenizer, hidden), "rope_parameters": rope},
         vision_config={
             "depth": 2,
             "hidden_size": 32,
@@ -90,9 +105,117 @@ def save_qwen2_5_vl(out: Path, hidden: int = 48) -> Path:
         vision_end_token_id=ids("<|vision_end|>"),
         tie_word_embeddings=False,
     )
-    model = hf.Qwen2_5_VLForConditionalGeneration(config).float()
-    model.generation_config.eos_token_id = ids("<|im_end|>")
-    model.generation_config.pad_token_id = ids("<|endoftext|>")
-    model.save_pretrained(out)
+    return hf.Qwen2_5_VLForConditionalGeneration(config), processor
+
+
+def _qwen3_vl(hf, hidden):
+    tokenizer = _tokenizer()
+    ids = tokenizer.convert_tokens_to_ids
+    size = {"shortest_edge": 64 * 64, "longest_edge": 448 * 448}
+    processor = hf.Qwen3VLProcessor(
+        image_processor=hf.Qwen2VLImageProcessor(patch_size=16, merge_size=2, temporal_patch_size=2, size=size),
+        tokenizer=tokenizer,
+        video_processor=hf.Qwen3VLVideoProcessor(size=size),
+        chat_template=TEMPLATE.replace("PICTURE", PICTURE),
+    )
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 2], "mrope_interleaved": True}
+    config = hf.Qwen3VLConfig(
+        text_config={**_text(tokenizer, hidden), "head_dim": hidden // 4, "rope_parameters": rope},
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "out_hidden_size": hidden,
+            "patch_size": 16,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0],
+        },
+        image_token_id=ids("<|image_pad|>"),
+        video_token_id=ids("<|video_pad|>"),
+        vision_start_token_id=ids("<|vision_start|>"),
+        vision_end_token_id=ids("<|vision_end|>"),
+        tie_word_embeddings=False,
+    )
+    return hf.Qwen3VLForConditionalGeneration(config), processor
+
+
+def _gemma3(hf, hidden):
+    marks = ("<start_of_image>", "<end_of_image>")
+    tokenizer = _tokenizer(marks, boi_token=marks[0], eoi_token=marks[1], image_token="<|image_pad|>")
+    ids = tokenizer.convert_tokens_to_ids
+    processor = hf.Gemma3Processor(
+        image_processor=hf.Gemma3ImageProcessor(size={"height": 56, "width": 56}),
+        tokenizer=tokenizer,
+        image_seq_length=4,
+        chat_template=TEMPLATE.replace("PICTURE", marks[0]),
+    )
+    config = hf.Gemma3Config(
+        text_config={**_text(tokenizer, hidden), "head_dim": hidden // 4, "sliding_window": 512},
+        vision_config={**SIGLIP, "image_size": 56, "patch_size": 14, "vision_use_head": False},
+        mm_tokens_per_image=4,
+        boi_token_index=ids(marks[0]),
+        eoi_token_index=ids(marks[1]),
+        image_token_index=ids("<|image_pad|>"),
+        tie_word_embeddings=False,
+    )
+    return hf.Gemma3ForConditionalGeneration(config), processor
+
+
+def _idefics3(hf, hidden, family="Idefics3"):
+    marks = ("<fake_token_around_image>", "<image>", "<global-img>", "<end_of_utterance>")
+    tokenizer = _tokenizer(marks)
+    video = {"video_processor": hf.SmolVLMVideoProcessor(size={"longest_edge": 56})} if family == "SmolVLM" else {}
+    processor = getattr(hf, f"{family}Processor")(
+        image_processor=getattr(hf, f"{family}ImageProcessor")(
+            size={"longest_edge": 56}, max_image_size={"longest_edge": 56}, do_image_splitting=False
+        ),
+        tokenizer=tokenizer,
+        image_seq_len=4,
+        chat_template=TEMPLATE.replace("PICTURE", marks[1]),
+        **video,
+    )
+    config = getattr(hf, f"{family}Config")(
+        text_config={**_text(tokenizer, hidden), "model_type": "llama"},
+        vision_config={**SIGLIP, "image_size": 56, "patch_size": 14},
+        scale_factor=2,
+        image_token_id=tokenizer.convert_tokens_to_ids(marks[1]),
+        tie_word_embeddings=False,
+    )
+    return getattr(hf, f"{family}ForConditionalGeneration")(config), processor
+
+
+def _llava(hf, hidden):
+    from vlmgym.train import tiny
+
+    return tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1)
+
+
+FAMILIES = {
+    "llava": _llava,
+    "qwen2_5_vl": _qwen2_5_vl,
+    "qwen3_vl": _qwen3_vl,
+    "gemma3": _gemma3,
+    "idefics3": _idefics3,
+}
+"""SmolVLM is Idefics3 with a video processor, which wants a package more (num2words)."""
+
+
+def save(family: str, out: Path, hidden: int = 48) -> Path:
+    """Write model and processor. Qwen's processors leave frames of 56 to 448 pixels in multiples of 28 (2.5) or 32 (3) alone."""
+    import transformers as hf
+
+    hf.set_seed(0)
+    model, processor = FAMILIES[family](hf, hidden)
+    end, pad = processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id
+    model.generation_config.eos_token_id, model.generation_config.pad_token_id = end, pad
+    model.float().save_pretrained(out)
     processor.save_pretrained(out)
     return out
+
+
+def save_qwen2_5_vl(out: Path, hidden: int = 48) -> Path:
+    """Write the miniature of Qwen2.5-VL."""
+    return save("qwen2_5_vl", out, hidden)

@@ -171,11 +171,12 @@ def playable(model: Any, processor: Any, turns: int) -> Iterator[Any]:
     With one turn, the processor as it is.
 
     Raises:
-        ConfigError: a template that cannot render a conversation of several turns.
+        ConfigError: a template without a mark before replies, or a processor whose pictures TRL cannot pass on turn by turn.
     """
     if turns == 1:
         yield processor
         return
+    _takes_pictures_anywhere(processor, turns)
     ready = copy.copy(processor)
     ready.tokenizer = copy.copy(processor.tokenizer)
     ready.chat_template = _AS_TURNS.strip() + processor.chat_template
@@ -189,6 +190,17 @@ def playable(model: Any, processor: Any, turns: int) -> Iterator[Any]:
         yield ready
     finally:
         model.__dict__.pop("generate", None)
+
+
+def _takes_pictures_anywhere(processor: Any, turns: int) -> None:
+    """TRL hands the later pictures to the image processor alone and passes on what that returns."""
+    from PIL import Image
+
+    found = processor.image_processor(images=[Image.new("RGB", (56, 56))], return_tensors="pt")
+    if set(found) == {"pixel_values", "image_grid_thw"} or (set(found) == {"pixel_values"} and found["pixel_values"].ndim == 4):
+        return
+    shape = f"{type(processor).__name__}, whose pictures are {', '.join(found)} of {found['pixel_values'].ndim} axes"
+    raise ConfigError("grpo.turns", turns, f"1 for {shape} (TRL passes on pixel_values of 4, or with image_grid_thw)")
 
 
 def _reading(processor: Any) -> dict[str, Any]:

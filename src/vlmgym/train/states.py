@@ -6,14 +6,15 @@ its own share. So a checkpoint holds it once, and the number of processes change
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vlmgym.core import ConfigError, Settings, State, concat, draw_unit, mix_array, seeds_for, setting
+from vlmgym.core import ConfigError, Settings, State, concat, draw_unit, mix_array, seeds_for, setting, split_of
 from vlmgym.curriculum import Curriculum
 from vlmgym.games import get_game, read_state_text, state_text
 from vlmgym.tasks import Task
@@ -47,9 +48,10 @@ class Source(Settings):
 
 @dataclass
 class Game:
-    """A game of a policy pool: where it stands, and how many answers in a row changed nothing."""
+    """A game of a policy pool: where it stands, its level, and how many answers in a row changed nothing."""
 
     state: str
+    level: str
     idle: int = 0
 
 
@@ -58,7 +60,7 @@ class Question:
     """A state that a group of answers meets."""
 
     serial: int  # number of the question in the run
-    task: Task  # at the present difficulty
+    task: Task  # at the difficulty of this state
     state: State  # one row
     text: str  # the state as base64
     number: int  # of the task among those of the run
@@ -131,6 +133,8 @@ class States:
                 path = Path(source.trace)
                 trace = load_trace(path / "trace.jsonl" if path.is_dir() else path)
                 if (trace.run.game, trace.run.level) == (task.game, task.level):
+                    if any(split_of(turn.seed) != "train" for turn in trace.turns):
+                        sys.stderr.write(f"{path}: its states are no longer held out: they come from outside the train split\n")
                     texts = list(dict.fromkeys(turn.state for turn in trace.turns))
                     keep = np.flatnonzero(_possible(texts)) if texts else np.zeros(0, np.int64)
                     order = np.argsort(mix_array(keep.astype(np.uint64) ^ mix_array(np.array([self.seed], np.uint64))))
@@ -147,8 +151,7 @@ class States:
             number = _pick(self._task_edges, draw_unit(np.uint64(self.seed), _TASK, serial))
             fits, edges = self._shares[number]
             source = fits[_pick(edges, draw_unit(np.uint64(self.seed), _SOURCE, serial))]
-            ladder = self.curricula.get(self.tasks[number].game)
-            task = ladder.task(self.tasks[number]) if ladder else self.tasks[number]
+            task = self._now(number)
             slot, kind = -1, self.sources[source].kind
             if kind == "random_walk":
                 state = self._walk(number, task)
@@ -157,8 +160,11 @@ class States:
                 texts = self._recorded[number][source]
                 text = texts[self.replayed[number] % len(texts)]
                 self.replayed[number] += 1
+                task = replace(task, level=self.tasks[number].level)
             else:
-                slot, text = self._next_game(number, task, self.sources[source])
+                slot = self._next_game(number, task, self.sources[source])
+                text = self.pools[number][slot].state
+                task = replace(task, level=self.pools[number][slot].level)
             if kind != "random_walk":
                 state = read_state_text(text)[1]
             out.append(Question(serial, task, state, text, number, source, slot))
@@ -172,15 +178,20 @@ class States:
             self._chunks[number] = (key, task.states("train", CHUNK, at // CHUNK * CHUNK))
         return self._chunks[number][1][at % CHUNK]
 
-    def _next_game(self, number: int, task: Task, source: Source) -> tuple[int, str]:
+    def _now(self, number: int) -> Task:
+        """A task at the present difficulty."""
+        task = self.tasks[number]
+        return self.curricula[task.game].task(task) if task.game in self.curricula else task
+
+    def _next_game(self, number: int, task: Task, source: Source) -> int:
         pool = self.pools[number]
         if not pool:  # random walks, so that the games are not all at their beginning
             game = get_game(task.game)
             start = task.states("train", source.games, POOL_START)
-            pool += [Game(state_text(game, start[i])) for i in range(source.games)]
+            pool += [Game(state_text(game, start[i]), task.level) for i in range(source.games)]
         slot = self.turn[number] % len(pool)
         self.turn[number] += 1
-        return slot, pool[slot].state
+        return slot
 
     # ------------------------------------------------------------------------------------------------ telling
     def chosen(self, question: Question, answers: int) -> int:
@@ -195,7 +206,7 @@ class States:
         """
         for question, one in zip(questions, answered, strict=True):
             name = question.task.game
-            if name in self.curricula:
+            if name in self.curricula and question.task == self._now(question.number):  # a game may be of a rung before
                 self.curricula[name] = self.curricula[name].update(one.successes, one.answers)
             if question.slot < 0:
                 continue
@@ -209,15 +220,14 @@ class States:
                 self.pools[question.number][question.slot] = self._deal(question.number)
 
     def _deal(self, number: int) -> Game:
-        task = self.tasks[number]
-        ladder = self.curricula.get(task.game)
-        game, level, _ = (ladder.task(task) if ladder else task).rules()
+        task = self._now(number)
+        game, level, _ = task.rules()
         for _ in range(TRIES):
-            seeds = seeds_for("train", task.game, str(task.level), 1, POOL_DEALS + self.dealt[number])
+            seeds = seeds_for("train", task.game, task.level, 1, POOL_DEALS + self.dealt[number])
             self.dealt[number] += 1
             state = game.reset(level, seeds)
             if not state.ended[0] and game.successes(state).any():
-                return Game(state_text(game, state))
+                return Game(state_text(game, state), task.level)
         raise ConfigError("Task.level", task.level, f"a level in whose deals something can succeed (in none of {TRIES} here)")
 
     # ------------------------------------------------------------------------------------------------- saving
@@ -229,7 +239,7 @@ class States:
             "replayed": self.replayed,
             "dealt": self.dealt,
             "turn": self.turn,
-            "pools": [[[game.state, game.idle] for game in pool] for pool in self.pools],
+            "pools": [[[game.state, game.level, game.idle] for game in pool] for pool in self.pools],
             "counts": self.counts,
             "curricula": {name: asdict(ladder) for name, ladder in self.curricula.items()},
         }
@@ -239,7 +249,7 @@ class States:
         self.served, self.counts = values["served"], dict(values["counts"])
         for name in ("walked", "replayed", "dealt", "turn"):
             setattr(self, name, list(values[name]))
-        self.pools = [[Game(state, idle) for state, idle in pool] for pool in values["pools"]]
+        self.pools = [[Game(*game) for game in pool] for pool in values["pools"]]
         self.curricula = {name: Curriculum.from_dict(ladder) for name, ladder in values["curricula"].items()}
 
 

@@ -22,6 +22,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import GRPOTrainer, SFTTrainer
 from trl.data_utils import prepare_multimodal_messages
 
+from vlmgym.core import ConfigError
 from vlmgym.games import state_text
 from vlmgym.reward import Judgement, Weights
 from vlmgym.train import survive
@@ -228,6 +229,9 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         mine, everyone = self._draw(count)
         size = self.num_generations
         output = super()._generate_and_score_completions([row for question in mine for row in self._begin(question)])
+        if "num_images" not in output:
+            allowed = "more: the pictures of an episode did not fit, and TRL then trains without any"
+            raise ConfigError("grpo.max_new_tokens", self.settings.max_new_tokens, allowed)
         played = [play.lane.turns for play in self.environments]
         turns = [list(chain.from_iterable(played[i : i + size])) for i in range(0, len(played), size)]
         answered = [Answered(sum(turn.terms["game"] > 0 for turn in one), len(one), "", True) for one in turns]

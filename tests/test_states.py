@@ -1,0 +1,300 @@
+"""Where GRPO's questions come from, what becomes of pools and ladders, and which groups are trained on."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from vlmgym.cli import main
+from vlmgym.core import ConfigError, split_of
+from vlmgym.curriculum import Curriculum
+from vlmgym.games import get_game, read_state_text, state_text
+from vlmgym.reward import Weights
+from vlmgym.tasks import Task
+from vlmgym.train import tiny, trainers
+from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.model import Compute, load
+from vlmgym.train.rewards import judge_rows
+from vlmgym.train.states import Answered, Source, States
+
+torch.set_num_threads(1)
+T2048 = Task.parse({"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 40})
+SWAP = Task.parse({"game": "Swap", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_max": 3, "walk_legal": True})
+CPU = Compute(device="cpu", threads=1)
+
+
+def reply(question, action):
+    game, level, _ = question.task.rules()
+    text = "none" if action is None else game.encode(level, action)
+    return f"<perception>x</perception><think>t</think><answer>{text}</answer>"
+
+
+def answered(states, question, actions):
+    """What is told about a question to which these actions were answered."""
+    game = question.task.rules()[0]
+    texts = [reply(question, action) for action in actions]
+    judged, after = judge_rows([(game, question.state)] * len(texts), texts, False)
+    k = states.chosen(question, len(texts))
+    moved = state_text(game, after[k][0][after[k][1]]) if question.slot >= 0 else ""
+    return Answered(sum(j.gain > 0 for j in judged), len(texts), moved, judged[k].changed)
+
+
+def good(question):
+    game = question.task.rules()[0]
+    return int(game.successes(question.state)[0].argmax())
+
+
+def test_weights_of_tasks_and_sources_are_kept():
+    tasks = (T2048.override(weight=3), SWAP)
+    states = States(tasks, (Source(weight=1), Source("policy_pool", weight=3)), seed=5)
+    questions = states.draw(800)
+    for share, expected in ((np.mean([q.number == 0 for q in questions]), 0.75), (np.mean([q.source for q in questions]), 0.75)):
+        assert abs(share - expected) < 4 * (0.75 * 0.25 / 800) ** 0.5
+    assert [q.serial for q in questions] == list(range(800))
+    assert {split_of(q.state.seed[0]) for q in questions} == {"train"}
+
+
+def test_a_pool_goes_on_from_the_policys_own_answers():
+    states = States((SWAP,), (Source("policy_pool", games=4),), seed=1)
+    first = states.draw(4)
+    assert [q.slot for q in first] == [0, 1, 2, 3]
+    told = [answered(states, q, [good(q), None]) for q in first]
+    states.tell(first, told)
+    second = states.draw(4)
+    for before, after, one in zip(first, second, told, strict=True):
+        assert after.text == one.after, "the state after the answer that was drawn, and no other"
+        assert after.state.steps == before.state.steps + 1, "no turn is lost"
+    assert any(q.text != p.text for p, q in zip(first, second, strict=True))
+
+
+def test_which_answer_a_pool_goes_on_with_is_a_fair_draw():
+    states = States((SWAP,), (Source("policy_pool"),))
+    chosen = [states.chosen(question, 4) for question in states.draw(400)]
+    counts = np.bincount(chosen, minlength=4)
+    assert np.all(np.abs(counts - 100) < 4 * (400 * 0.25 * 0.75) ** 0.5)
+
+
+def test_an_ended_game_is_followed_by_a_fresh_one_and_its_answer_counts():
+    """Defect 2: autoreset swallowed an answer."""
+    states = States((T2048,), (Source("policy_pool", games=1),), seed=3)
+    game = get_game("2048")
+    rng, ends = np.random.default_rng(0), 0
+    for _ in range(400):
+        (question,) = states.draw(1)
+        assert game.successes(question.state).any()
+        assert not question.state.ended[0]
+        before = states.counts["pool_ended"]
+        one = answered(states, question, [int(rng.integers(4))])
+        after = read_state_text(one.after)[1]
+        assert after.steps[0] == question.state.steps[0] + 1, "the answer was played on the board that was shown"
+        states.tell([question], [one])
+        if states.counts["pool_ended"] > before:
+            ends += 1
+            (fresh,) = (states.pools[0][0],)
+            assert read_state_text(fresh.state)[1].steps[0] == 0
+    assert ends >= 3, "games ended, so that the test can fail"
+    assert states.dealt[0] >= ends
+
+
+def test_a_game_that_goes_nowhere_is_given_up():
+    states = States((SWAP,), (Source("policy_pool", games=1, patience=3),))
+    texts = []
+    for _ in range(7):
+        (question,) = states.draw(1)
+        texts.append(question.text)
+        states.tell([question], [answered(states, question, [None])])
+    assert states.counts["pool_stuck"] == 2
+    fields = [read_state_text(text)[1].board.tobytes() for text in texts]
+    assert [fields.count(one) for one in dict.fromkeys(fields)] == [3, 3, 1]
+
+
+def test_one_game_asked_twice_in_a_batch_moves_once():
+    states = States((SWAP,), (Source("policy_pool", games=1),))
+    twice = states.draw(2)
+    assert twice[0].text == twice[1].text
+    told = [answered(states, q, [good(q)]) for q in twice]
+    states.tell(twice, told)
+    assert read_state_text(states.pools[0][0].state)[1].steps[0] == 1
+
+
+def trace_of(tmp_path, game="Swap", level="tiny"):
+    out = tmp_path / "e"
+    call = ["eval", "--player", "random", "--game", game, "--level", level, "--look", "tiny", "--episodes", "6", "--turns", "4"]
+    assert main([*call, "--out", str(out)]) == 0
+    return out
+
+
+def test_a_trace_is_asked_again(tmp_path, capsys):
+    out = trace_of(tmp_path)
+    states = States((SWAP,), (Source("replay", trace=str(out)),), seed=2)
+    recorded = {json.loads(line)["state"] for line in (out / "trace.jsonl").read_text().splitlines() if '"state"' in line}
+    questions = states.draw(30)
+    assert {q.text for q in questions} <= recorded
+    game = get_game("Swap")
+    assert all(game.successes(q.state).any() for q in questions)
+    once = len({q.text for q in questions})
+    assert questions[0].text == questions[once].text, "in an order of the seed, again and again"
+    assert [q.text for q in questions] != [q.text for q in States((SWAP,), (Source("replay", trace=str(out)),), seed=3).draw(30)]
+    assert "held out" in capsys.readouterr().err, "its states are test states, and that is said"
+
+
+def test_sources_that_do_not_fit_say_so(tmp_path, capsys):
+    out = trace_of(tmp_path)
+    with pytest.raises(ConfigError, match=r"nothing for 2048 tiny.*a source with states of every task"):
+        States((T2048, SWAP), (Source("replay", trace=str(out)),))
+    with pytest.raises(ConfigError, match=r"Source.trace"):
+        Source("replay")
+    with pytest.raises(ConfigError, match=r"Source.kind.*random_walk, policy_pool, replay"):
+        Source("walk")
+    with pytest.raises(ConfigError, match=r"recipe.curriculum.Swap.*a game of the run"):
+        States((T2048,), curricula={"Swap": Curriculum()})
+    with pytest.raises(ConfigError, match=r"level"):
+        States((SWAP,), curricula={"Swap": Curriculum(dial="level", rungs=("tiny", "no such"))})
+
+
+@pytest.mark.parametrize("dial", ["look", "level"])
+def test_a_ladder_follows_the_answers(dial):
+    rungs = {"look": ("tiny", "tiny:noise=0.1", "tiny:noise=0.2"), "level": ("tiny", "easy", "normal")}[dial]
+    ladder = Curriculum(dial=dial, rungs=rungs, target=0.5, step=0.25)
+    states = States((SWAP, T2048), (Source(), Source("policy_pool", games=8)), {"Swap": ladder}, seed=4)
+    seen = []
+    for right in (True, False):
+        for _ in range(12):
+            questions = states.draw(8)
+            assert all(q.state.level == q.task.rules()[1] for q in questions), "the prompt tells the rules of this very board"
+            seen += [getattr(q.task, dial) for q in questions if q.task.game == "Swap" and q.slot < 0]
+            assert {getattr(q.task, dial) for q in questions if q.task.game == "2048"} <= {getattr(T2048, dial)}
+            states.tell(questions, [answered(states, q, [good(q) if right else None]) for q in questions])
+        assert states.curricula["Swap"].place > 1.5 if right else states.curricula["Swap"].place < 0.5
+    assert set(seen) == set(rungs), "up and down again"
+    if dial == "level":
+        for game in states.pools[0]:
+            assert read_state_text(game.state)[1].level == get_game("Swap").level(game.level)
+
+
+def test_all_of_it_is_saved_and_goes_on(tmp_path, capsys):
+    sources = (Source(), Source("policy_pool", games=5), Source("replay", trace=str(trace_of(tmp_path))))
+    make = lambda: States((SWAP, T2048), sources, {"Swap": Curriculum(rungs=("tiny", "clean"))}, seed=9)  # noqa: E731
+    whole, cut = make(), make()
+
+    def play(states, rounds):
+        out = []
+        for _ in range(rounds):
+            questions = states.draw(6)
+            out += [q.text + q.task.look for q in questions]
+            states.tell(questions, [answered(states, q, [good(q), None]) for q in questions])
+        return out
+
+    expected = play(whole, 20)
+    begun = play(cut, 11)
+    kept = json.loads(json.dumps(cut.state_dict()))
+    play(cut, 3)  # lost when the run was killed
+    again = make()
+    again.load_state_dict(kept)
+    assert begun + play(again, 9) == expected
+    assert again.state_dict() == whole.state_dict()
+
+
+# --------------------------------------------------------------------------------------------------------- groups
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    out = tmp_path_factory.mktemp("models") / "small"
+    tiny.save(*tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1), out)
+    return str(out)
+
+
+def scripted(monkeypatch, equal):
+    """Answers to questions by their number: all the same where ``equal`` says so, else one good and the others none."""
+    asked = []
+    draw = States.draw
+
+    def drawn(self, count):
+        asked.append(draw(self, count))
+        return asked[-1]
+
+    def answer(self, prompt_ids, images, *rest, **options):
+        size, mine = self.num_generations, asked[-1]
+        texts = []
+        for question in mine:
+            same = equal(question.serial)
+            texts += [reply(question, good(question) if k == 0 and not same else None) for k in range(size)]
+        assert len(texts) == len(prompt_ids)
+        return [self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False) for text in texts], None
+
+    monkeypatch.setattr(States, "draw", drawn)
+    monkeypatch.setattr(trainers.Grpo, "_generate_single_turn", answer)
+    return asked
+
+
+def trained(small, tmp_path, **settings):
+    settings = GrpoSettings(**{"steps": 1, "batch": 12, "group": 3, "lr": 1e-3, "beta": 0.0, "max_new_tokens": 60} | settings)
+    model, processor = load(small)
+    kept, real = [], trainers.Grpo._compute_loss
+
+    def looked(self, model, inputs):
+        kept.append(inputs)
+        return real(self, model, inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainers.Grpo, "_compute_loss", looked)
+        trainer = run_grpo(model, processor, [SWAP], tmp_path, settings, Weights(), CPU)
+    return kept, trainer.state.log_history[0], dict(model.named_parameters())
+
+
+def test_equal_groups_are_replaced_before_the_update_and_counted(small, tmp_path, monkeypatch):
+    asked = scripted(monkeypatch, lambda serial: serial % 2 == 1)
+    kept, log, _ = trained(small, tmp_path, refill=3)
+    assert [len(one) for one in asked] == [4, 2, 1], "two of four were equal, then one of two, and question 6 is not"
+    assert log["groups/generated"] == 7
+    assert log["groups/left_out"] == 0
+    groups = kept[0]["advantages"].view(-1, 3)
+    assert bool((kept[0]["advantages"] > 0).sum() == 4), "shuffled, but one good answer for each of four questions"
+    assert groups.numel() == 12
+
+
+def test_metrics_are_those_of_all_questions_not_of_the_ones_kept(small, tmp_path, monkeypatch):
+    scripted(monkeypatch, lambda serial: serial % 2 == 1)
+    _, log, _ = trained(small, tmp_path, refill=3)
+    assert log["success"] == pytest.approx(2 / 12), "2 of the first 12 answers"
+    assert log["rewards/game/mean"] == pytest.approx((2 - 10) / 12)
+
+
+def test_the_rounds_are_bounded_and_what_remains_equal_is_left_out(small, tmp_path, monkeypatch):
+    asked = scripted(monkeypatch, lambda serial: serial > 0)
+    kept, log, _ = trained(small, tmp_path, refill=2)
+    assert [len(one) for one in asked] == [4, 3, 3]
+    assert log["groups/left_out"] == pytest.approx(3 / 4)
+    used = kept[0]["completion_mask"].sum(1) > 0
+    assert bool((used == (kept[0]["advantages"] != 0)).all())
+    assert int(kept[0]["num_items_in_batch"]) == int(kept[0]["completion_mask"].sum()), "the normaliser counts what is trained on"
+
+
+def test_dropping_changes_the_update_only_by_its_normaliser(small, tmp_path, monkeypatch):
+    """Without KL, equal groups have no gradient: leaving them out scales the loss by the share of tokens that are left."""
+    scripted(monkeypatch, lambda serial: serial > 0)
+    kept, _, _ = trained(small, tmp_path / "a", refill=0)
+    with monkeypatch.context() as patch:
+        scripted(patch, lambda serial: serial > 0)
+        everything, log, _ = trained(small, tmp_path / "b", drop_equal=False)
+    assert log["groups/left_out"] == 0
+    assert int(everything[0]["num_items_in_batch"]) > int(kept[0]["num_items_in_batch"])
+    assert torch.equal(everything[0]["advantages"].sort().values, kept[0]["advantages"].sort().values)
+
+
+def test_a_pool_is_advanced_and_a_ladder_climbed_in_training(small, tmp_path, monkeypatch):
+    asked = scripted(monkeypatch, lambda serial: False)
+    states = States((SWAP,), (Source("policy_pool", games=4),), {"Swap": Curriculum(rungs=("tiny", "tiny:noise=0.1"), step=0.5)})
+    settings = GrpoSettings(steps=4, batch=12, group=3, lr=1e-3, beta=0.0, max_new_tokens=60, save_every=2)
+    trainer = run_grpo(*load(small), [SWAP], tmp_path, settings, Weights(), CPU, states=states)
+    assert [[q.slot for q in batch] for batch in asked] == [[0, 1, 2, 3]] * 4
+    steps = np.array([[int(q.state.steps[0]) for q in batch] for batch in asked])
+    assert steps[0].sum() == 0
+    assert (np.diff(steps, axis=0) >= 0).all()
+    assert steps[-1].max() == 3
+    places = [log["Swap/place"] for log in trainer.state.log_history if "reward" in log]
+    assert len(places) == 4
+    assert places[0] == 0
+    saved = json.loads((tmp_path / "checkpoint-4" / "states.json").read_text())
+    assert saved == json.loads(json.dumps(states.state_dict()))
+    assert saved["served"] == 16
