@@ -49,6 +49,7 @@ LAYERS = [
     ],
     ["replay", "report", "demo", "gallery", "webplay", "bridge", "plain", "bench"],
     ["cli"],
+    ["__main__"],
 ]
 ORDER = {name: (rank, place) for rank, layer in enumerate(LAYERS) for place, name in enumerate(layer)}
 HEAVY = {"train.trainers"}  # imported where a run begins, and nowhere at the top of a module

@@ -333,9 +333,17 @@ def _train(options: argparse.Namespace) -> None:
     from vlmgym.core import need
     from vlmgym.train.model import TRAINING
     from vlmgym.train.recipe import read_recipe, recipe_path, train
+    from vlmgym.train.survive import Interrupted
 
     need("train", *TRAINING)
-    sys.stdout.write(f"{train(read_recipe(recipe_path(options.recipe), options.set), options.out)}\n")
+    recipe = read_recipe(recipe_path(options.recipe), options.set)
+    try:
+        final = train(recipe, options.out)
+    except Interrupted as stopped:  # asked for, and in order: the scheduler sees a success and starts the command again
+        sys.stderr.write(f"vlmgym train: {stopped}\n")
+        return
+    if recipe.compute.processes().is_main_process:
+        sys.stdout.write(f"{final}\n")
 
 
 def _profile(options: argparse.Namespace) -> None:

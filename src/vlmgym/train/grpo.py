@@ -43,7 +43,6 @@ class GrpoSettings(Optimisation):
     use_vllm: bool = setting(False, "generate with vLLM")
     vllm_mode: str = setting("server", "TRL's vllm_mode", choices=("server", "colocate"))
     vllm_url: str = setting("", "of the vLLM server; empty = TRL's own default")
-    explode: float = setting(1e4, "a loss beyond this ends the run, as NaN does", 0.0, 1e30)
 
     def __post_init__(self) -> None:
         """Check the batch arithmetic as well."""

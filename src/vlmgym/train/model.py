@@ -212,6 +212,7 @@ class Optimisation(Settings):
     weight_decay: float = setting(0.01, "of AdamW", 0.0, 1.0)
     max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 0.0, 1e6)
     save_every: int = setting(100, "steps between checkpoints", 1, 1_000_000)
+    explode: float = setting(1e4, "a loss beyond this ends the run, as one that is not a number does", 0.0, 1e30)
     seed: int = setting(0, "of states, order and sampling", 0, 2**31 - 1)
 
     def arguments(self, out: Path, compute: Compute) -> dict[str, Any]:

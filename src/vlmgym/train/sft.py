@@ -83,5 +83,6 @@ def run_sft(
         callbacks=list(callbacks),
         peft_config=lora.config(model) if lora else None,
     )
+    trainer.explode = settings.explode
     trainer.run()
     return trainer

@@ -1,0 +1,267 @@
+"""What a run outlives: damaged checkpoints, a full disk, a signal, a loss that is not a number."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from transformers import TrainerCallback
+
+from vlmgym.reward import Weights
+from vlmgym.tasks import Task
+from vlmgym.train import survive, tiny, trainers
+from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.model import Compute, load
+from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows, read_metrics, train
+from vlmgym.train.sft import SftSettings, run_sft
+
+torch.set_num_threads(1)
+TASK = {"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 40}
+CPU = Compute(device="cpu", threads=1)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    out = tmp_path_factory.mktemp("models") / "small"
+    tiny.save(*tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1), out)
+    return out
+
+
+def checkpoint(folder, number):
+    path = folder / f"checkpoint-{number}"
+    (path / "part").mkdir(parents=True)
+    (path / "model.safetensors").write_bytes(bytes(range(256)) * number)
+    (path / "part" / "rng_state_0.pth").write_text(f"state {number}")
+    survive.seal(path)
+    return path
+
+
+def damage(path, how):
+    weights = path / "model.safetensors"
+    if how == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-1])
+    elif how == "a bit flipped":
+        data = bytearray(weights.read_bytes())
+        data[100] ^= 1
+        weights.write_bytes(data)
+    elif how == "a file gone":
+        (path / "part" / "rng_state_0.pth").unlink()
+    elif how == "seal torn":
+        seal = path / survive.SEAL
+        seal.write_text(seal.read_text()[:20])
+    else:
+        (path / survive.SEAL).unlink()
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("truncated", "model.safetensors is damaged"),
+        ("a bit flipped", "model.safetensors is damaged"),
+        ("a file gone", "part/rng_state_0.pth is missing"),
+        ("seal torn", "checksums.json is damaged"),
+        ("killed while saving", "the run ended while it was written"),
+    ],
+)
+def test_a_damaged_checkpoint_is_passed_over(how, reason, tmp_path, capsys):
+    good, bad = checkpoint(tmp_path, 9), checkpoint(tmp_path, 10)
+    assert survive.last_good_checkpoint(tmp_path) == bad
+    damage(bad, how)
+    assert survive.last_good_checkpoint(tmp_path, tidy=False) == good
+    assert bad.is_dir(), "only looked at"
+    assert survive.last_good_checkpoint(tmp_path) == good
+    assert reason in capsys.readouterr().err
+    assert not bad.exists()
+    assert (tmp_path / "checkpoint-10.damaged").is_dir() == (how != "killed while saving")
+    assert survive.last_good_checkpoint(tmp_path) == good
+
+
+def test_without_any_whole_checkpoint_a_stage_begins_anew(tmp_path):
+    damage(checkpoint(tmp_path, 3), "truncated")
+    assert survive.last_good_checkpoint(tmp_path) is None
+    assert survive.last_good_checkpoint(tmp_path / "none") is None
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    survive.write_atomically(path, "old")
+
+    def die(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", die)
+    with pytest.raises(KeyboardInterrupt):
+        survive.write_atomically(path, "new, and longer")
+    assert path.read_text() == "old"
+
+
+class Stop(TrainerCallback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def run_stage(stage, model, out, callbacks=(), **settings):
+    rows = cold_start_rows([Task.parse(TASK)], ColdStart(states=12))
+    settings = {"steps": 6, "lr": 1e-2, "save_every": 2} | settings
+    if stage == "sft":
+        return run_sft(*load(str(model)), rows, out, SftSettings(batch=2, **settings), CPU, callbacks)
+    settings = GrpoSettings(batch=4, group=2, max_new_tokens=4, drop_equal=False, **settings)
+    return run_grpo(*load(str(model)), [Task.parse(TASK)], out, settings, Weights(), CPU, callbacks)
+
+
+def state(trainer):
+    return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(stage, small, tmp_path, capsys):
+    whole = state(run_stage(stage, small, tmp_path / "whole"))
+    cut = tmp_path / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stage, small, cut, [Stop(5)])
+    assert [path.name for path in survive.checkpoints(cut)] == ["checkpoint-4", "checkpoint-2"]
+    damage(cut / "checkpoint-4", "a bit flipped")
+    begun = []
+
+    class Begin(TrainerCallback):
+        def on_train_begin(self, args, state, control, **_):
+            begun.append(state.global_step)
+
+    resumed = state(run_stage(stage, small, cut, [Begin()]))
+    assert begun == [2]
+    assert "checkpoint-4: passed over: model.safetensors is damaged" in capsys.readouterr().err
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole), "to the bit"
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 3e4])
+def test_a_bad_loss_ends_the_run_and_leaves_its_batch(stage, bad, small, tmp_path, monkeypatch):
+    kind = trainers.Grpo if stage == "grpo" else trainers.Sft
+    real, calls = kind.compute_loss, []
+
+    def spoilt(self, model, inputs, *args, **options):
+        calls.append(inputs)
+        loss = real(self, model, inputs, *args, **options)
+        if len(calls) < 4:
+            return loss
+        first = loss[0] if isinstance(loss, tuple) else loss
+        spoiled = first * 0 + bad
+        return (spoiled, *loss[1:]) if isinstance(loss, tuple) else spoiled
+
+    monkeypatch.setattr(kind, "compute_loss", spoilt)
+    with pytest.raises(survive.DivergedError, match=r"loss is .* in step 4.*checkpoint-2.*lower lr"):
+        run_stage(stage, small, tmp_path, explode=1e4)
+    (saved,) = tmp_path.glob("bad-batch-step-4-rank-0.pt")
+    batch = torch.load(saved, weights_only=True)
+    ids = "input_ids" if stage == "sft" else "completion_ids"
+    assert torch.equal(batch[ids], calls[-1][ids])
+    assert survive.last_good_checkpoint(tmp_path).name == "checkpoint-2"
+    kept = load(str(tmp_path / "checkpoint-2"))[0]
+    assert all(torch.isfinite(p).all() for p in kept.parameters())
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_before_the_step(small, tmp_path):
+    model, processor = load(str(small))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    model.get_input_embeddings().weight.register_hook(lambda grad: grad * float("nan"))
+    rows = cold_start_rows([Task.parse(TASK)], ColdStart(states=4))
+    with pytest.raises(survive.DivergedError, match=r"gradient norm is nan in step 1.*the last checkpoint is none"):
+        run_sft(model, processor, rows, tmp_path, SftSettings(steps=2, batch=2), CPU)
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters()), "the weights are as they were"
+
+
+def test_a_refused_write_is_told_from_other_errors(tmp_path):
+    told = RuntimeError("PytorchStreamWriter failed writing file")
+    assert not survive.no_room(told, tmp_path, 0)
+    told.__cause__ = OSError(28, "No space left on device")
+    assert survive.no_room(told, tmp_path, 0)
+    assert survive.no_room(RuntimeError("I/O error: No space left on device (os error 28)"), tmp_path, 0)
+    assert not survive.no_room(ValueError("something else"), tmp_path, 0)
+    assert survive.no_room(None, tmp_path, 10**18), "less is free than is needed"
+
+
+def started(recipe, out, limit=""):
+    """``vlmgym train`` as a process of its own; ``limit`` is a shell line before it."""
+    command = f"{limit} exec {sys.executable} -m vlmgym train {recipe} --out {out}"
+    return subprocess.Popen(["bash", "-c", command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_run_is_stopped_in_order_meets_a_full_disk_and_still_ends_as_an_unbroken_one(small, tmp_path):
+    values = {"model": str(small), "tasks": [TASK], "checks": {"every": 0}, "compute": {"device": "cpu", "threads": 1}}
+    values["grpo"] = {
+        "steps": 60,
+        "batch": 8,
+        "group": 4,
+        "max_new_tokens": 16,
+        "save_every": 1000,
+        "lr": 1e-3,
+        "drop_equal": False,
+    }
+    recipe, out = tmp_path / "r.yaml", tmp_path / "run"
+    recipe.write_text(yaml.safe_dump(values))
+    first = started(recipe, out)
+    while not (out / "metrics.jsonl").exists() or len(read_metrics(out / "metrics.jsonl")) < 3:
+        assert first.poll() is None, first.stderr.read()
+        time.sleep(0.02)
+    first.send_signal(signal.SIGTERM)
+    _, told = first.communicate(timeout=60)
+    assert first.returncode == 0, told
+    assert "SIGTERM at step" in told
+    assert "run the same command to go on" in told
+    (saved,) = survive.checkpoints(out / "grpo")
+    step = int(saved.name.rpartition("-")[2])
+    assert 3 <= step < 60
+    assert survive.flaw(saved) == ""
+
+    size = (saved / "model.safetensors").stat().st_size
+    second = started(recipe, out, f"ulimit -f {size // 1024 // 2};")  # no file may be larger than half of the weights
+    while second.poll() is None and len(read_metrics(out / "metrics.jsonl")) < step + 2:
+        time.sleep(0.02)
+    second.send_signal(signal.SIGTERM)  # asks for a checkpoint, which finds no room
+    _, told = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert "no room for a checkpoint at step" in told
+    assert f"{saved.name} is whole" in told
+    assert survive.checkpoints(out / "grpo") == [saved], "nothing half-written is left"
+    assert survive.flaw(saved) == ""
+
+    third = started(recipe, out)
+    _, told = third.communicate(timeout=120)
+    assert third.returncode == 0, told
+    steps = [m["step"] for m in read_metrics(out / "metrics.jsonl") if "reward" in m]
+    assert steps == list(range(1, 61)), "every step once"
+    unbroken = train(Recipe.parse(values), tmp_path / "unbroken")
+    a, b = load(str(out / "final"))[0], load(str(unbroken))[0]
+    assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True)), "to the bit"
+
+
+def test_a_second_signal_ends_at_once(tmp_path):
+    code = (
+        "import time, os, signal; from vlmgym.train.survive import Signals\n"
+        "with Signals() as s:\n"
+        "    print('ready', flush=True)\n"
+        "    while True: time.sleep(0.01)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert process.poll() is None, "the first one waits for the step"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == -signal.SIGTERM
+    assert "a checkpoint follows" in process.stderr.read()
+
+
+def test_handlers_are_put_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with survive.Signals():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
