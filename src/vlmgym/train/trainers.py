@@ -226,7 +226,7 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
 
     def _play(self, count: int) -> dict[str, Any]:
         """Groups of whole episodes, one group for each question."""
-        mine, everyone = self._draw(count)
+        mine, everyone = self._draw(count * self.accelerator.num_processes)
         size = self.num_generations
         output = super()._generate_and_score_completions([row for question in mine for row in self._begin(question)])
         if "num_images" not in output:
@@ -239,30 +239,44 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         return output
 
     def _draw(self, count: int) -> tuple[list[Question], list[Question]]:
-        """The next questions of this process, and those of all processes in order."""
-        everyone = self.states.draw(count * self.accelerator.num_processes)
-        first = count * self.accelerator.process_index
-        return everyone[first : first + count], everyone
+        """``count`` new questions for all processes together: this one's share, and all of them.
+
+        A share is as large as any other one, which generation over several processes wants; where there are too few questions,
+        the last is repeated, and what is answered to it once more does not count.
+        """
+        everyone = self.states.draw(count)
+        size = -(-count // self.accelerator.num_processes)
+        first = size * self.accelerator.process_index
+        mine = everyone[first : first + size]
+        return mine + [everyone[-1]] * (size - len(mine)), everyone
 
     def _gather_groups(self, count: int) -> list[Group]:
-        """``count`` groups with unequal answers, filled up with equal ones where the rounds do not suffice."""
-        kept, equal = list[Group](), list[Group]()
-        missing, made = count, 0
-        dropping = self.settings.drop_equal
-        for number in range(1 + (self.settings.refill if dropping else 0)):
-            mine, everyone = self._draw(missing)
-            fresh = self._answer(mine, everyone, first=number == 0)
-            made += len(everyone)
-            for group in fresh:
-                (equal if group.equal else kept).append(group)
-            lacking = gather_object([count - len(kept)])
-            missing = max(lacking)
-            if missing <= 0:
-                break
-        self._log_metric("groups/generated", made)
-        return (kept + equal)[:count]
+        """``count`` groups with unequal answers, filled up with equal ones where the rounds do not suffice.
 
-    def _answer(self, mine: Sequence[Question], everyone: Sequence[Question], first: bool) -> list[Group]:
+        What is kept is decided over all processes, in the order of the questions, so that it does not depend on their number;
+        processes that have more than their share hand some on.
+        """
+        wanted, found = count * self.accelerator.num_processes, dict[int, bool]()
+        mine: dict[int, Group] = {}
+        for number in range(1 + (self.settings.refill if self.settings.drop_equal else 0)):
+            missing = wanted - sum(not equal for equal in found.values()) if self.settings.drop_equal else wanted - len(found)
+            if not missing:
+                break
+            fresh = self._answer(*self._draw(missing), first=number == 0)
+            mine |= fresh
+            found |= dict(gather_object([(serial, group.equal) for serial, group in fresh.items()]))
+        self._log_metric("groups/generated", len(found))
+        self._log_metric("groups/equal", sum(found.values()) / len(found))
+        last = self.settings.drop_equal
+        order = sorted(found, key=lambda serial: (found[serial] and last, serial))[:wanted]
+        kept = [mine[serial] for serial in order if serial in mine]
+        spare = gather_object([kept[count:]])
+        lacking = gather_object([max(count - len(kept), 0)])
+        begin = sum(lacking[: self.accelerator.process_index])
+        handed_on = list(chain.from_iterable(spare))[begin : begin + lacking[self.accelerator.process_index]]
+        return kept[:count] + handed_on
+
+    def _answer(self, mine: Sequence[Question], everyone: Sequence[Question], first: bool) -> dict[int, Group]:
         """Generate and judge the answers to this process's questions, and tell all processes what became of them."""
         size = self.num_generations
         rows = [row for row in ask_rows(mine) for _ in range(size)]
@@ -271,12 +285,14 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         texts = [reply_text(completion) for completion in generated[3]]
         states = [(question.task.rules()[0], question.state) for question in mine for _ in range(size)]
         judged, after = judge_rows(states, texts, self.weights.regret != 0)
-        groups, answered = [], []
-        for i, question in enumerate(mine):
+        begin = len(mine) * self.accelerator.process_index
+        real = max(min(len(mine), len(everyone) - begin), 0)  # without repetitions
+        groups, answered = dict[int, Group](), []
+        for i, question in enumerate(mine[:real]):
             part = slice(i * size, (i + 1) * size)
             terms = [one.terms for one in judged[part]]
             group = [{**row, "terms": one} for row, one in zip(rows[part], terms, strict=True)]
-            groups.append(Group(group, _part(generated, part), [self.weights.total(one) for one in terms]))
+            groups[question.serial] = Group(group, _part(generated, part), [self.weights.total(one) for one in terms])
             chosen = i * size + self.states.chosen(question, size)
             batch, row_after = after[chosen]
             successes = sum(one.terms["game"] > 0 for one in judged[part])
@@ -284,8 +300,7 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
             answered.append(Answered(successes, size, moved, judged[chosen].changed))
         self.states.tell(everyone, gather_object(answered))
         if first:
-            self._log_first(groups, judged, [question.task.game for question in mine for _ in range(size)])
-        self._log_metric("groups/equal", sum(group.equal for group in groups) / len(groups))
+            self._log_first(list(groups.values()), judged, [question.task.game for question in mine for _ in range(size)])
         return groups
 
     def _log_first(self, groups: Sequence[Group], judged: Sequence[Judgement], games: Sequence[str]) -> None:

@@ -1,0 +1,76 @@
+"""A short GRPO or SFT run on scripted answers, as one process or several (torchrun): what it writes must not depend on that.
+
+usage: [torchrun --nproc_per_node N] two.py STAGE MODEL OUT
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+
+from vlmgym.curriculum import Curriculum
+from vlmgym.reward import Weights
+from vlmgym.tasks import Task
+from vlmgym.train import trainers
+from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.model import Compute, load
+from vlmgym.train.recipe import ColdStart, cold_start_rows
+from vlmgym.train.sft import SftSettings, run_sft
+from vlmgym.train.states import Source, States
+
+torch.set_num_threads(1)
+STAGE, MODEL, OUT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+CPU = Compute(device="cpu", threads=1)
+SWAP = Task.parse({"game": "Swap", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_max": 3, "walk_legal": True})
+T2048 = Task.parse({"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 40})
+asked = []
+
+
+def scripted(self, prompt_ids, images, *rest, **options):
+    """Answers that follow from the question alone: for every third one they are all the same."""
+    texts = []
+    for question in asked[-1]:
+        game, level, _ = question.task.rules()
+        good = int(game.successes(question.state)[0].argmax())
+        for k in range(self.num_generations):
+            right = question.serial % 3 != 0 and k == question.serial % self.num_generations
+            text = game.encode(level, good) if right else "none"
+            texts.append(f"<perception>x</perception><think>{'t' * (k + 1)}</think><answer>{text}</answer>")
+    return [self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False) for text in texts], None
+
+
+def drawn(self, count):
+    mine, everyone = real_draw(self, count)
+    asked.append(mine)
+    return mine, everyone
+
+
+real_draw = trainers.Grpo._draw
+trainers.Grpo._draw = drawn
+trainers.Grpo._generate_single_turn = scripted
+
+if STAGE == "sft":
+    rows = cold_start_rows([SWAP, T2048], ColdStart(states=12))
+    trainer = run_sft(*load(MODEL), rows, OUT, SftSettings(steps=3, batch=8 // WORLD, lr=1e-3, save_every=2), CPU)
+else:
+    settings = GrpoSettings(steps=3, batch=24 // WORLD, group=3, lr=1e-3, beta=0.04, max_new_tokens=60, refill=2, save_every=2)
+    states = States(
+        (SWAP, T2048),
+        (Source(), Source("policy_pool", games=6)),
+        {"Swap": Curriculum(rungs=("tiny", "tiny:noise=0.1"), step=0.3, target=0.1)},
+    )
+    trainer = run_grpo(*load(MODEL), [SWAP, T2048], OUT, settings, Weights(), CPU, states=states)
+    serials = [[question.serial for question in batch] for batch in asked]
+    (OUT / f"asked-{RANK}.json").write_text(json.dumps(serials))
+if RANK == 0:
+    torch.save(
+        {name: p.detach() for name, p in trainer.accelerator.unwrap_model(trainer.model).named_parameters()}, OUT / "weights.pt"
+    )
+    (OUT / "log.json").write_text(json.dumps(trainer.state.log_history))
+    if STAGE == "grpo":
+        (OUT / "end.json").write_text(json.dumps(trainer.states.state_dict()))
