@@ -22,10 +22,10 @@ RECIPE = {
         {"game": "Swap", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_max": 3, "walk_legal": True},
         {"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 40},
     ],
-    "cold_start": {"states": 60},
+    "cold_start": {"states": 120},
     "sft": {"batch": 12, "lr": 1e-4, "save_every": 2},
     "grpo": {
-        "steps": 14,
+        "steps": 20,
         "batch": 24,
         "group": 4,
         "lr": 5e-5,
@@ -71,20 +71,18 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(process
     out, moments = tmp_path / "killed", []
     clock = random.Random(processes)
     while len(moments) < KILLS:
+        before = len(read_metrics(out / "metrics.jsonl"))
         process = start(recipe, out, processes)
-        begin, wait = time.time(), clock.uniform(0.3, 0.6) * length
-        while time.time() - begin < wait and process.poll() is None:
-            time.sleep(0.02)
-        if process.poll() is not None:
-            assert process.returncode == 0, (tmp_path / "killed.log").read_text()[-3000:]
-            break
+        while len(read_metrics(out / "metrics.jsonl")) in (0, before) and process.poll() is None:
+            time.sleep(0.02)  # until it has gone on from its checkpoint
+        time.sleep(clock.uniform(0, length / 12))
+        assert process.poll() is None, "it ended before the tenth kill: give it more steps"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        lines = read_metrics(out / "metrics.jsonl")
-        moments.append((lines[-1]["stage"], lines[-1]["step"]) if lines else ("start", 0))
+        line = read_metrics(out / "metrics.jsonl")[-1]
+        moments.append((line["stage"], line["step"]))
     weights, found = finished(start(recipe, out, processes), out)
     sys.stderr.write(f"{processes} process(es), {length:.0f} s unbroken, killed at {json.dumps(moments)}\n")
-    assert len(moments) >= KILLS // 2
     assert {stage for stage, _ in moments} >= {"sft", "grpo"}, "in every stage"
     assert [strip(line) for line in found] == [strip(line) for line in expected]
     for (name, a), b in zip(weights.named_parameters(), whole.parameters(), strict=True):

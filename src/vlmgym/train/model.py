@@ -68,6 +68,12 @@ def load(name: str, dtype: str = "float32", device: str = "cpu", attention: str 
     return model.to(device), processor
 
 
+def image_token(model: Any) -> int:
+    """The id that stands for a piece of a picture in prompts."""
+    config = model.config
+    return int(config.image_token_id if getattr(config, "image_token_id", None) is not None else config.image_token_index)
+
+
 def banned_tokens(model: Any, processor: Any) -> list[int]:
     """Ids that must never be sampled: image, video and padding tokens (sampling one breaks the next forward pass)."""
     config, tokenizer = model.config, processor.tokenizer

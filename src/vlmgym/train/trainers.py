@@ -27,7 +27,7 @@ from vlmgym.games import state_text
 from vlmgym.reward import Judgement, Weights
 from vlmgym.train import survive
 from vlmgym.train.data import ask_rows
-from vlmgym.train.model import restore
+from vlmgym.train.model import image_token, restore
 from vlmgym.train.rewards import batch_metrics, judge_rows, reply_text
 from vlmgym.train.states import Answered, Question, States
 
@@ -195,6 +195,22 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         groups = count * int(arguments["args"].world_size) * -(-settings.steps // settings.epochs_per_batch)
         data = Dataset.from_dict({"prompt": [[{"role": "user", "content": ""}]] * groups})
         super().__init__(train_dataset=data, **arguments)
+        if settings.use_vllm and settings.vllm_mode == "colocate":
+            self._guard(self.vllm_generation)
+
+    def _guard(self, backend: Any) -> None:
+        """Give a vLLM in this process one image token a picture: it expands them itself, and TRL hands on expanded prompts.
+
+        See https://github.com/huggingface/trl/issues/6294; harmless once that is mended. A server gets the features instead.
+        """
+        image, plain = image_token(self.model), backend.generate
+
+        def generate(prompts: Any, images: Any, *rest: Any, **options: Any) -> Any:
+            if images is not None:
+                prompts = [collapse(ids, image) for ids in prompts]
+            return plain(prompts, images, *rest, **options)
+
+        backend.generate = generate
 
     def may_stop(self) -> bool:
         """See :class:`Surviving`: not in the midst of the passes over a batch."""
@@ -338,6 +354,11 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
             loss_mask = output["completion_mask"] * output.get("tool_mask", 1)
             output["num_items_in_batch"] = self.accelerator.gather(loss_mask.sum()).sum()
         return output
+
+
+def collapse(ids: Sequence[int], token: int) -> list[int]:
+    """Every run of a token as one."""
+    return [one for k, one in enumerate(ids) if not (one == token and k and ids[k - 1] == token)]
 
 
 STATES = "states.json"
