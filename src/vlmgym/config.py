@@ -76,7 +76,9 @@ def _read_with_parents(kind: str, path: Path, children: tuple[Path, ...]) -> dic
     """The values of a file over those of its parents."""
     here = path.resolve()
     if here in children:
-        raise ConfigError("base", " -> ".join(p.name for p in (*children[children.index(here) :], here)), "no file twice in a line")
+        raise ConfigError(
+            "base", " -> ".join(p.name for p in (*children[children.index(here) :], here)), "no file twice in a line"
+        )
     values = read_yaml(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict):
         raise ConfigError(kind, str(path), "a YAML mapping")
