@@ -45,6 +45,8 @@ LAYERS = [
         "train.grpo",
         "train.profile",
         "train.recipe",
+        "train.sizes",
+        "train.plan",
         "train.tiny",
     ],
     ["replay", "report", "demo", "gallery", "webplay", "bridge", "plain", "bench"],
