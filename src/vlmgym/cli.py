@@ -7,10 +7,10 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlmgym import __version__
 from vlmgym.baselines import METRICS
@@ -22,6 +22,9 @@ from vlmgym.players.base import Player
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.tasks import Task
+
+if TYPE_CHECKING:
+    from vlmgym.train.recipe import Recipe
 
 PLAYERS = "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL, api:MODEL, anthropic:MODEL"
 
@@ -142,7 +145,13 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="run a recipe: cold start, GRPO, or both")
     train.add_argument("recipe", help="a YAML file, or the name of a bundled one: tiny/g0, tiny/g1")
     train.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override, e.g. grpo.steps=5")
+    train.add_argument("--on", action="append", default=[], metavar="HARDWARE", help="adapt to a machine: 1x24gb, 1x80gb, ...")
     train.add_argument("--out", type=Path, required=True, help="folder of the run; run again to continue")
+    train.add_argument("--dry-run", action="store_true", help="check everything in seconds, and print what would run")
+
+    plan = commands.add_parser("plan", help="what a recipe needs on each kind of hardware, and how it is started there")
+    plan.add_argument("recipe", help="a YAML file, or the name of a bundled one: qwen2.5-vl-7b/g1-all")
+    plan.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override, e.g. grpo.batch=160")
 
     profile = commands.add_parser("profile", help="where the time of a recipe's GRPO steps goes: inside the model, or beside it")
     profile.add_argument("recipe", help="a YAML file, or the name of a bundled one: tiny/g0, tiny/g1")
@@ -329,21 +338,48 @@ def table(summary: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _train(options: argparse.Namespace) -> None:
+def _plan(options: argparse.Namespace) -> None:
+    from vlmgym.core import need
+    from vlmgym.train.model import TRAINING
+
+    need("train", *TRAINING)
+    from vlmgym.train.plan import report
+
+    sys.stdout.write(report(options.recipe, options.set))
+
+
+def _dry_run(options: argparse.Namespace, recipe: Recipe) -> int:
+    from vlmgym.train.plan import check, launch_lines
+
+    for stage, settings in (("cold start", recipe.cold_start), ("sft", recipe.cold_start and recipe.sft), ("grpo", recipe.grpo)):
+        if settings:
+            sys.stdout.write(f"{stage}: {', '.join(f'{key} {value}' for key, value in asdict(settings).items())}\n")
+    found = check(recipe, options.out)
+    for line in found:
+        sys.stdout.write(f"{line}\n")
+    for title, text in launch_lines(options.recipe, *options.on[:1]):
+        sys.stdout.write(f"# {title}\n{text}\n")
+    return 2 if any(line.level == "error" for line in found) else 0
+
+
+def _train(options: argparse.Namespace) -> int:
     from vlmgym.core import need
     from vlmgym.train.model import TRAINING
     from vlmgym.train.recipe import read_recipe, recipe_path, train
     from vlmgym.train.survive import Interrupted
 
     need("train", *TRAINING)
-    recipe = read_recipe(recipe_path(options.recipe), options.set)
+    recipe = read_recipe(recipe_path(options.recipe), options.set, options.on)
+    if options.dry_run:
+        return _dry_run(options, recipe)
     try:
         final = train(recipe, options.out)
     except Interrupted as stopped:  # asked for, and in order: the scheduler sees a success and starts the command again
         sys.stderr.write(f"vlmgym train: {stopped}\n")
-        return
+        return 0
     if recipe.compute.processes().is_main_process:
         sys.stdout.write(f"{final}\n")
+    return 0
 
 
 def _profile(options: argparse.Namespace) -> None:
@@ -505,6 +541,7 @@ _COMMANDS = {
     "profile": _profile,
     "eval": _eval,
     "train": _train,
+    "plan": _plan,
     "demo": _demo,
     "report": _report,
     "rescore": _rescore,

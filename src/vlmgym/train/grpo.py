@@ -28,6 +28,7 @@ class GrpoSettings(Optimisation):
     steps: int = setting(400, "optimiser steps", 1, 10_000_000)
     batch: int = setting(640, "answers a step on each device, a multiple of group * accumulate", 2, 1_000_000)
     group: int = setting(5, "answers to each state", 2, 1024)
+    generate_batch: int = setting(0, "answers generated together on a device, a multiple of group; 0 = all", 0, 1_000_000)
     epsilon: float = setting(0.2, "clip range of the probability ratio", 0.0, 1.0)
     beta: float = setting(0.01, "weight of the KL loss to the start model", 0.0, 10.0)
     temperature: float = setting(1.0, "of the sampling", 0.01, 10.0)
@@ -50,6 +51,8 @@ class GrpoSettings(Optimisation):
         if self.save_every % self.epochs_per_batch:
             allowed = f"a multiple of epochs_per_batch = {self.epochs_per_batch}, so that no batch is left half used"
             raise ConfigError("GrpoSettings.save_every", self.save_every, allowed)
+        if self.generate_batch % self.group:
+            raise ConfigError("GrpoSettings.generate_batch", self.generate_batch, f"a multiple of group = {self.group}, or 0")
         if self.batch % (self.group * self.accumulate):
             multiple = self.group * self.accumulate
             raise ConfigError("GrpoSettings.batch", self.batch, f"a multiple of group * accumulate = {multiple}")

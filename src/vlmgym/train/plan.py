@@ -16,7 +16,7 @@ from vlmgym.config import find, overlays, read_file
 from vlmgym.core import ConfigError, VlmGymError, need
 from vlmgym.render import pictures, tile_boxes
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.model import OPTIMIZERS, TRAINING, model_path
+from vlmgym.train.model import OPTIMIZERS, TINY, TRAINING, model_path
 from vlmgym.train.recipe import Recipe, cold_start_rows
 from vlmgym.train.sft import run_sft
 from vlmgym.train.sizes import GIB, LETTERS, Architecture, architecture, disk, memory, one_line
@@ -203,7 +203,7 @@ def launch_lines(name: str, on: str = "", shared: str = "", gpus: int = 8, nodes
     half = gpus // 2
     trained, served = ",".join(map(str, range(half))), ",".join(map(str, range(half, gpus)))
     rendezvous = f"--nnodes {nodes} --nproc_per_node {gpus} --rdzv_backend c10d --rdzv_id vlmgym --rdzv_endpoint $HEAD:29500"
-    return [
+    lines = [
         ("one process", f"vlmgym {whole}"),
         (
             f"one machine, {gpus} GPUs, a whole model on each (LoRA)",
@@ -217,6 +217,11 @@ def launch_lines(name: str, on: str = "", shared: str = "", gpus: int = 8, nodes
             f"{nodes} machines, a whole model on each GPU ($HEAD: one of them)",
             f"srun --nodes {nodes} --ntasks-per-node 1 torchrun {rendezvous} -m vlmgym {whole}{parts(nodes * gpus)}",
         ),
+    ]
+    if recipe.model == TINY:  # no engine knows it by that name, and one process trains it
+        return lines
+    return [
+        *lines,
         (
             f"{half} GPUs train, {gpus - half} generate: first the server",
             f"CUDA_VISIBLE_DEVICES={served} VLLM_SERVER_DEV_MODE=1 vllm serve {recipe.model} "

@@ -121,9 +121,9 @@ def recipe_path(name: str) -> Path:
     return find("recipe", name)
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a YAML recipe and apply ``field=value`` overrides; see :func:`vlmgym.config.read_file`."""
-    return Recipe.parse(read_file("recipe", path, overrides))
+def read_recipe(path: Path, overrides: Sequence[str] = (), on: Sequence[str] = ()) -> Recipe:
+    """Read a YAML recipe, adapt it to hardware and apply ``field=value`` overrides; see :func:`vlmgym.config.read_file`."""
+    return Recipe.parse(read_file("recipe", path, overrides, on))
 
 
 # ----------------------------------------------------------------------------------------------------------- running
@@ -309,7 +309,7 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
             banned, values = banned_tokens(model, processor), {}
             player = LocalPlayer(
                 model, processor, name="policy", look=recipe.tasks[0].look, style=recipe.tasks[0].prompt, banned=banned,
-                max_new_tokens=grpo.max_new_tokens, batch=64,
+                max_new_tokens=grpo.max_new_tokens, batch=min(grpo.generate_batch or 64, 64),
             )  # fmt: skip
             for task, summary in zip(recipe.tasks, evaluate_all(player, recipe.tasks, how, progress=False), strict=True):
                 for key in ("success", "p_acc", "r_acc", "format"):

@@ -255,7 +255,10 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
         length = asked + grpo.max_new_tokens
         held = {k: static[k] / shares for k in ("weights", "adapters", "reference", "optimiser states")}
         if not grpo.use_vllm:
-            count = max(grpo.batch, min(PLAYED_AT_ONCE, recipe.checks.states * len(recipe.tasks)) if recipe.checks.every else 0)
+            count = max(
+                min(grpo.batch, grpo.generate_batch or grpo.batch),
+                min(PLAYED_AT_ONCE, recipe.checks.states * len(recipe.tasks)) if recipe.checks.every else 0,
+            )
             moving = _generating(recipe, model, count, asked, length, patches, shares)
             phases.append(Phase("grpo", "generation", _with_slack(held, moving | _gathered(recipe, model, shares))))
         micro = grpo.batch // grpo.accumulate

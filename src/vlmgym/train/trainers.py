@@ -297,7 +297,8 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         size = self.num_generations
         rows = [row for row in ask_rows(mine) for _ in range(size)]
         asked = [prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows]
-        generated = super()._generate(asked)
+        step, generate = self.settings.generate_batch or len(asked), super()._generate
+        generated = _joined([generate(asked[at : at + step]) for at in range(0, len(asked), step)])
         texts = [reply_text(completion) for completion in generated[3]]
         states = [(question.task.rules()[0], question.state) for question in mine for _ in range(size)]
         judged, after = judge_rows(states, texts, self.weights.regret != 0)
