@@ -260,7 +260,8 @@ def metrics_callback(out: Path, stage: str, headline: str, total: int) -> Any:
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if not state.is_world_process_zero:
                 return
-            kept = [line for line in read_metrics(path) if line["stage"] != stage or line["step"] <= state.global_step]
+            # What comes after the checkpoint is done again; without one, so is the evaluation before the first step.
+            kept = [line for line in read_metrics(path) if line["stage"] != stage or line["step"] <= state.global_step > 0]
             write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
             self.board = SummaryWriter(str(out / "tensorboard" / stage), purge_step=state.global_step + 1)
             self.bar = tqdm(total=total, initial=state.global_step, desc=f"{out.name} {stage}", unit="step", file=sys.stderr)
