@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
 
 # torchvision lies apart, for the tests of architectures whose processors need it: PyPI's wheel breaks imports beside a CPU torch.
-.PHONY: setup test test-inspect test-survival lint demo bench browser docs clean
+.PHONY: setup test test-inspect test-verl test-survival lint demo bench browser docs clean
 
 setup: $(DONE)
 
@@ -34,6 +34,13 @@ test-inspect:  # the bridge to Inspect AI, whose packages do not go with those o
 	$(PYTHON) -m venv $(VENV)-inspect
 	$(VENV)-inspect/bin/pip install --quiet --disable-pip-version-check --editable '.[inspect]' pytest
 	$(VENV)-inspect/bin/python -m pytest --noconftest -o addopts= tests/inspect
+
+test-verl:  # the adapter to verl, whose packages do not go with those of training
+	$(PYTHON) -m venv $(VENV)-verl
+	$(VENV)-verl/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(VENV)-verl/bin/pip install --quiet --disable-pip-version-check --editable '.[verl]' torch==$$($(VENV)-verl/bin/python -c "import torch; print(torch.__version__.split('+')[0])") pytest
+	$(VENV)-verl/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps --target $(VENV)-verl/torchvision torchvision
+	$(VENV)-verl/bin/python -m pytest -o addopts= --confcutdir tests/verl tests/verl
 
 test-survival: setup  # runs killed at random moments, with one process and with two; some minutes
 	$(BIN)/pytest -o addopts= -s -p no:cacheprovider tests/survival

@@ -48,13 +48,15 @@ LAYERS = [
         "train.sizes",
         "train.plan",
         "train.tiny",
+        "train.cluster",
+        "train.verl",
     ],
     ["replay", "report", "demo", "gallery", "webplay", "bridge", "plain", "bench"],
     ["cli"],
     ["__main__"],
 ]
 ORDER = {name: (rank, place) for rank, layer in enumerate(LAYERS) for place, name in enumerate(layer)}
-HEAVY = {"train.trainers"}  # imported where a run begins, and nowhere at the top of a module
+HEAVY = {"train.trainers", "train.verl"}  # imported where a run begins, and nowhere at the top of a module
 LAZY_ONLY = {"torch", "transformers", "trl", "matplotlib", "datasets", "peft", "openai", "anthropic", "jinja2"}
 
 

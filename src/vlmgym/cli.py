@@ -147,6 +147,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override, e.g. grpo.steps=5")
     train.add_argument("--on", action="append", default=[], metavar="HARDWARE", help="adapt to a machine: 1x24gb, 1x80gb, ...")
     train.add_argument("--out", type=Path, required=True, help="folder of the run; run again to continue")
+    train.add_argument("--engine", choices=("trl", "verl"), default="trl", help="verl: GRPO on a Ray cluster")
+    train.add_argument("--nodes", type=int, default=1, help="machines of the Ray cluster")
+    train.add_argument("--gpus", type=int, default=8, help="GPUs of each of them")
+    train.add_argument("--episodes", default="conversation", metavar="MODE", help="verl, grpo.turns > 1: conversation, per_turn")
     train.add_argument("--dry-run", action="store_true", help="check everything in seconds, and print what would run")
 
     plan = commands.add_parser("plan", help="what a recipe needs on each kind of hardware, and how it is started there")
@@ -368,8 +372,13 @@ def _train(options: argparse.Namespace) -> int:
     from vlmgym.train.recipe import read_recipe, recipe_path, train
     from vlmgym.train.survive import Interrupted
 
-    need("train", *TRAINING)
+    if options.engine == "trl":
+        need("train", *TRAINING)
     recipe = read_recipe(recipe_path(options.recipe), options.set, options.on)
+    if options.engine == "verl":
+        from vlmgym.train.cluster import launch
+
+        return launch(recipe, options.out, options.nodes, options.gpus, options.episodes, print_only=options.dry_run)
     if options.dry_run:
         return _dry_run(options, recipe)
     try:
