@@ -396,7 +396,6 @@ def _profile(options: argparse.Namespace) -> None:
     from vlmgym.train.model import TRAINING
 
     need("train", *TRAINING)
-    from vlmgym.train.model import load
     from vlmgym.train.profile import MODEL, profile_grpo
     from vlmgym.train.recipe import read_recipe, recipe_path
 
@@ -406,7 +405,9 @@ def _profile(options: argparse.Namespace) -> None:
     if recipe.grpo is None:
         raise ConfigError("recipe", options.recipe, "a recipe with GRPO")
     with tempfile.TemporaryDirectory() as out:
-        found = profile_grpo(*load(recipe.model), recipe.tasks, Path(out), recipe.grpo, recipe.reward, recipe.compute)
+        found = profile_grpo(
+            *recipe.compute.load(recipe.model), recipe.tasks, Path(out), recipe.grpo, recipe.reward, recipe.compute, recipe.lora
+        )
     share, step = found.pop("in model"), found.pop("step")
     for name, seconds in found.items():
         where = "model" if name in MODEL else ""

@@ -10,7 +10,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 TESTS = Path(__file__).parents[1]
 PATHS = [str(TESTS / "verl"), str(TESTS), os.path.join(sys.prefix, "torchvision")]  # see the Makefile
-sys.path.extend(PATHS)
+sys.path += PATHS
 
 from miniature import allow_torchvision_beside_cpu_torch
 

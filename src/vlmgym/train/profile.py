@@ -11,7 +11,7 @@ from typing import Any
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train.grpo import GrpoSettings, run_grpo
-from vlmgym.train.model import Compute
+from vlmgym.train.model import Compute, Lora
 
 MODEL = ("generate", "forward", "backward", "optimiser")
 """The phases that count as inside the model; ``forward`` is that of training and of the reference model."""
@@ -80,7 +80,14 @@ def _watching(model: Any) -> Iterator[Clock]:
 
 
 def profile_grpo(
-    model: Any, processor: Any, tasks: Sequence[Task], out: Path, settings: GrpoSettings, weights: Weights, compute: Compute
+    model: Any,
+    processor: Any,
+    tasks: Sequence[Task],
+    out: Path,
+    settings: GrpoSettings,
+    weights: Weights,
+    compute: Compute,
+    lora: Lora | None = None,
 ) -> dict[str, float]:
     """Run GRPO (see :func:`vlmgym.train.grpo.run_grpo`) and say how long each phase took.
 
@@ -99,7 +106,7 @@ def profile_grpo(
                     clock.seconds.clear()
                 steps.append(time.perf_counter())
 
-        run_grpo(model, processor, tasks, out, settings, weights, compute, [Marks()])
+        run_grpo(model, processor, tasks, out, settings, weights, compute, [Marks()], lora=lora)
     total, count = steps[-1] - steps[0], len(steps) - 1
     phases = {name: seconds / count for name, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1])}
     phases["between steps"] = max(0.0, total / count - sum(phases.values()))
