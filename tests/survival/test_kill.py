@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,6 +55,24 @@ def start(recipe, out, processes):
         )
 
 
+def kill(process):
+    """SIGKILL to a process and all below it at once; torchrun's workers are in sessions of their own."""
+    tree, parents = [process.pid], {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # gone
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    for pid in tree:
+        tree += parents.get(pid, [])
+    for pid in tree:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    while any(Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text() for pid in tree[1:]):
+        time.sleep(0.02)  # until the last has let go of its files
+
+
 def finished(process, out):
     assert process.wait() == 0, (out.parent / f"{out.name}.log").read_text()[-3000:]
     return load(str(out / "final"))[0], read_metrics(out / "metrics.jsonl")
@@ -77,8 +96,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(process
             time.sleep(0.02)  # until it has gone on from its checkpoint
         time.sleep(clock.uniform(0, length / 12))
         assert process.poll() is None, "it ended before the tenth kill: give it more steps"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill(process)
         line = read_metrics(out / "metrics.jsonl")[-1]
         moments.append((line["stage"], line["step"]))
     weights, found = finished(start(recipe, out, processes), out)
