@@ -3,35 +3,46 @@
 import json
 import shlex
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
-from vlmgym.train.cluster import overrides, prepare
+from vlmgym.train import cluster
+from vlmgym.train.cluster import launch, mode_of, overrides, prepare, questions
 from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
 
 
+def recipe_of(**values):
+    grpo = {"steps": 4, "batch": 16, "group": 2} | values.pop("grpo", {})
+    return Recipe.parse({"model": "m", "tasks": [{"game": "Swap", "level": "tiny", "look": "tiny"}], "grpo": grpo, **values})
+
+
+def told(arguments):
+    return {key: yaml.safe_load(value) for key, value in (one.split("=", 1) for one in arguments)}
+
+
 def test_the_line_is_printed_and_its_files_written(tmp_path, capsys):
-    out = tmp_path / "run"
+    out = tmp_path / "lr=1e-6, first run"
     call = ["train", "qwen2.5-vl-7b/g1-swap", "--out", str(out), "--engine", "verl", "--nodes", "2", "--gpus", "8", "--dry-run"]
     assert main([*call, "--set", "grpo.steps=7"]) == 0
     line = shlex.split(capsys.readouterr().out)
     assert line[:3] == [sys.executable, "-m", "verl.trainer.main_ppo"]
-    told = dict(one.split("=", 1) for one in line[3:])
-    assert told["actor_rollout_ref.model.path"] == str(out / "cold"), "GRPO goes on from the cold start"
-    assert (told["data.train_batch_size"], told["actor_rollout_ref.rollout.n"]) == ("128", "5"), "the paper's 640 answers"
-    assert told["actor_rollout_ref.actor.kl_loss_coef"] == "0.01"
-    assert (told["trainer.nnodes"], told["trainer.n_gpus_per_node"], told["trainer.total_training_steps"]) == ("2", "8", "7")
-    assert Path(told["data.custom_cls.path"]).is_file()
-    (loop,) = yaml.safe_load(Path(told["actor_rollout_ref.rollout.agent.agent_loop_config_path"]).read_text())
-    assert loop["name"] == told["actor_rollout_ref.rollout.agent.default_agent_loop"]
-    kept = json.loads(Path(told["data.train_files"]).read_text())
+    found = told(line[3:])
+    assert found["actor_rollout_ref.model.path"] == str(out / "cold"), "GRPO goes on from the cold start"
+    assert (found["data.train_batch_size"], found["actor_rollout_ref.rollout.n"]) == (128, 5), "the paper's 640 answers"
+    assert found["actor_rollout_ref.actor.kl_loss_coef"] == 0.01
+    assert (found["trainer.nnodes"], found["trainer.n_gpus_per_node"], found["trainer.total_training_steps"]) == (2, 8, 7)
+    (loop,) = yaml.safe_load((out / "verl" / "agent.yaml").read_text())
+    assert found["actor_rollout_ref.rollout.agent.agent_loop_config_path"] == str(out / "verl" / "agent.yaml")
+    assert loop["name"] == found["actor_rollout_ref.rollout.agent.default_agent_loop"]
+    assert loop["mode"] == "single"
     wanted = read_recipe(recipe_path("qwen2.5-vl-7b/g1-swap"), ["grpo.steps=7"])
-    assert (kept["split"], Recipe.parse(kept["recipe"])) == ("train", wanted)
-    assert json.loads(Path(told["data.val_files"]).read_text())["split"] == "test"
+    for key, split in (("data.train_files", "train"), ("data.val_files", "test")):
+        with open(found[key], encoding="utf-8") as file:
+            kept = json.load(file)
+        assert (kept["split"], Recipe.parse(kept["recipe"])) == (split, wanted)
 
 
 @pytest.mark.parametrize(
@@ -39,16 +50,67 @@ def test_the_line_is_printed_and_its_files_written(tmp_path, capsys):
     [
         ({"states": [{"kind": "policy_pool"}]}, r"recipe.states = 'policy_pool'.*random_walk or replay"),
         ({"curriculum": {"Swap": {"rungs": ["clean", "normal"]}}}, r"recipe.curriculum = .*Swap.*nothing"),
-        ({"grpo": {"batch": 20}}, r"grpo.batch = 20: allowed is a multiple of the number of GPUs, 8"),
+        ({"grpo": {"batch": 20}}, r"grpo.batch = 20: allowed is a multiple of the number of GPUs, 1 x 8"),
+        ({"grpo": {"loss": "cispo"}}, r"grpo.loss = 'cispo': allowed is for verl, one of grpo, bnpo, dapo, dr_grpo"),
+        ({"grpo": {"scheduler": "linear"}}, r"grpo.scheduler = 'linear'"),
+        ({"compute": {"optimizer": "paged_adamw_8bit"}}, r"compute.optimizer = 'paged_adamw_8bit': allowed is adamw"),
+        ({"lora": {"dropout": 0.1}}, r"lora.dropout = 0.1: allowed is 0"),
     ],
 )
 def test_what_verl_cannot_do_is_refused(change, message, tmp_path):
-    values = {"model": "m", "tasks": [{"game": "Swap", "level": "tiny", "look": "tiny"}], "grpo": {}, **change}
     with pytest.raises(ConfigError, match=message):
-        overrides(Recipe.parse(values), tmp_path, "m")
+        overrides(recipe_of(**change), tmp_path, "m")
 
 
-def test_an_unknown_mode_is_refused(tmp_path):
-    recipe = Recipe.parse({"model": "m", "tasks": [{"game": "Swap"}], "grpo": {}})
-    with pytest.raises(ConfigError, match=r"mode = 'both': allowed is one of conversation, per_turn"):
-        prepare(recipe, tmp_path, "both")
+def test_a_recipe_without_grpo_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"recipe.grpo = None"):
+        overrides(Recipe.parse({"model": "m", "tasks": [{}], "cold_start": {}}), tmp_path, "m")
+
+
+def test_episodes_of_one_turn_have_one_mode(tmp_path):
+    one, three = recipe_of().grpo, recipe_of(grpo={"turns": 3}).grpo
+    assert {mode_of(one, mode) for mode in cluster.MODES} == {"single"}
+    assert [mode_of(three, mode) for mode in ("per_turn", "conversation")] == ["per_turn", "conversation"]
+    with pytest.raises(ConfigError, match=r"mode = 'single': allowed is per_turn or conversation for grpo.turns = 3"):
+        mode_of(three, "single")
+    with pytest.raises(ConfigError, match=r"mode = 'both': allowed is one of single, per_turn, conversation"):
+        prepare(recipe_of(), tmp_path, "both")
+
+
+def test_one_update_takes_all_samples_of_a_batch(tmp_path):
+    recipe = recipe_of(grpo={"turns": 3, "epochs_per_batch": 2, "drop_equal": False})
+    key = "actor_rollout_ref.actor.ppo_mini_batch_size"
+    assert told(overrides(recipe, tmp_path, "m"))[key] == 8
+    found = told(overrides(recipe, tmp_path, "m", mode="per_turn"))
+    assert found[key] == 8 * 3
+    assert found["trainer.total_training_steps"] == 2, "verl counts batches, not steps of the optimiser"
+    assert questions(recipe.grpo) == 2 * 8
+
+
+def test_groups_of_equal_worth_are_replaced_from_more_questions(tmp_path):
+    for grpo, rows in (({"refill": 2}, 4 * 8 * 3), ({"drop_equal": False}, 4 * 8), ({"turns": 2}, 4 * 8)):
+        recipe = recipe_of(grpo=grpo)
+        assert questions(recipe.grpo) == rows
+        assert told(overrides(recipe, tmp_path, "m"))["algorithm.filter_groups.enable"] == (rows > 4 * 8)
+
+
+def test_launching_runs_the_line_and_gives_its_status(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "need", lambda *names: None)
+    monkeypatch.setattr(cluster, "command", lambda arguments: [sys.executable, "-c", f"raise SystemExit({len(arguments)})"])
+    recipe = recipe_of(cold_start={})
+    with pytest.raises(ConfigError, match=r"cold start = .*first run  vlmgym train"):
+        launch(recipe, tmp_path)
+    (tmp_path / "cold").mkdir()
+    (tmp_path / "cold" / "config.json").write_text("{}")
+    expected = len(overrides(recipe, tmp_path, "m"))
+    assert expected > 40
+    assert launch(recipe, tmp_path) == expected
+
+
+def test_checkpoints_of_another_recipe_are_not_gone_on_from(tmp_path):
+    prepare(recipe_of(), tmp_path / "verl")
+    prepare(recipe_of(grpo={"lr": 1e-5}), tmp_path / "verl")  # nothing was trained yet
+    (tmp_path / "verl" / "checkpoints").mkdir()
+    prepare(recipe_of(grpo={"lr": 1e-5}), tmp_path / "verl")
+    with pytest.raises(ConfigError, match="this one holds another"):
+        prepare(recipe_of(), tmp_path / "verl")

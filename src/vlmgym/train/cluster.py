@@ -1,4 +1,4 @@
-"""The same recipe on verl, for clusters: what its trainer is told, and how it is started."""
+"""The same recipe on verl, for clusters: what its trainer is told, and how it is started. Needs no verl to be imported."""
 
 from __future__ import annotations
 
@@ -7,23 +7,75 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vlmgym.core import ConfigError, need
-from vlmgym.train.model import model_path
-from vlmgym.train.recipe import Recipe, train
+from vlmgym.train.grpo import GrpoSettings
+from vlmgym.train.model import LORA_LAYERS, VISION, model_path
+from vlmgym.train.recipe import Recipe
 from vlmgym.train.survive import write_atomically
 
 LOOP = "vlmgym"
 """The name of our agent loop."""
 PROMPT_TOKENS = 2048
 """Longest prompt that verl takes; a longer one is an error there, never cut."""
-MODES = ("conversation", "per_turn")
-"""How an episode becomes samples: as one conversation, or as one sample a turn, each with the present board alone."""
+MICRO_TOKENS = 16384
+"""Tokens that a GPU trains on at once (verl's default), or as many as the longest sample has."""
+MODES = ("single", "per_turn", "conversation")
+"""How an episode becomes samples: it has one turn; one sample a turn, each with the present board alone; one conversation."""
+LOSSES = {"grpo": "seq-mean-token-mean", "bnpo": "token-mean", "dapo": "token-mean", "dr_grpo": "seq-mean-token-sum-norm"}
+"""What verl calls the ways to average over tokens. The other losses of TRL clip otherwise than verl's of the same name."""
+SCHEDULES = {"constant": "constant", "constant_with_warmup": "constant", "cosine": "cosine"}
 
 
-def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: int = 8) -> list[str]:
+def grpo_of(recipe: Recipe) -> GrpoSettings:
+    """The GRPO settings of a recipe whose questions can be asked by verl.
+
+    Raises:
+        ConfigError: a recipe without GRPO, or with questions that depend on the answers.
+    """
+    if recipe.grpo is None:
+        raise ConfigError("recipe.grpo", None, "settings: verl runs the GRPO stage")
+    for source in recipe.states:
+        if source.kind == "policy_pool":
+            raise ConfigError("recipe.states", source.kind, "random_walk or replay: verl's data set never sees the answers")
+    if recipe.curriculum:
+        raise ConfigError("recipe.curriculum", sorted(recipe.curriculum), "nothing: verl's data set never sees the answers")
+    return recipe.grpo
+
+
+def mode_of(grpo: GrpoSettings, mode: str) -> str:
+    """How episodes become samples: as wanted, or ``single`` where they have one turn.
+
+    Raises:
+        ConfigError: another mode, or ``single`` for several turns.
+    """
+    if mode not in MODES:
+        raise ConfigError("mode", mode, "one of " + ", ".join(MODES))
+    if grpo.turns == 1:
+        return "single"
+    if mode == "single":
+        raise ConfigError("mode", mode, f"per_turn or conversation for grpo.turns = {grpo.turns}")
+    return mode
+
+
+def refills(grpo: GrpoSettings) -> bool:
+    """Whether groups whose answers are all worth the same are replaced by other questions."""
+    return grpo.drop_equal and grpo.refill > 0 and grpo.turns == 1
+
+
+def questions(grpo: GrpoSettings) -> int:
+    """Questions of a run, with those that may replace others."""
+    return _batches(grpo.steps, grpo) * (grpo.batch // grpo.group) * (1 + grpo.refill * refills(grpo))
+
+
+def _batches(steps: int, grpo: GrpoSettings) -> int:
+    """Batches of answers in so many steps of the optimiser, which is what verl counts."""
+    return -(-steps // grpo.epochs_per_batch)
+
+
+def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: int = 8, mode: str = "conversation") -> list[str]:
     """Verl's configuration for a recipe's GRPO stage, as Hydra overrides of ``ppo_trainer``.
 
     The answers of a step are the recipe's, whatever the number of GPUs.
@@ -34,84 +86,122 @@ def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: in
         model: where training starts: a folder or a hub name.
         nodes: machines.
         gpus: GPUs of each machine.
+        mode: see :data:`MODES`; only where ``grpo.turns`` > 1.
 
     Raises:
-        ConfigError: a recipe without GRPO, or with something that verl cannot do.
+        ConfigError: something that verl cannot do, or would do otherwise.
     """
-    grpo = recipe.grpo
-    if grpo is None:
-        raise ConfigError("recipe.grpo", None, "settings: verl runs the GRPO stage")
-    for source in recipe.states:
-        if source.kind == "policy_pool":
-            raise ConfigError("recipe.states", source.kind, "random_walk or replay: verl's data set never sees the answers")
-    if recipe.curriculum:
-        raise ConfigError("recipe.curriculum", sorted(recipe.curriculum), "nothing: verl's data set never sees the answers")
-    groups = grpo.batch // grpo.group
-    if grpo.batch % (nodes * gpus):
-        raise ConfigError("grpo.batch", grpo.batch, f"a multiple of the number of GPUs, {nodes * gpus}")
-    micro = max(1, grpo.batch // grpo.accumulate // grpo.group)
-    rollout, actor, model_keys = "actor_rollout_ref.rollout", "actor_rollout_ref.actor", "actor_rollout_ref.model"
-    values = {
-        "algorithm.adv_estimator": "grpo",
-        "algorithm.use_kl_in_reward": False,
-        "critic.enable": False,
-        f"{model_keys}.path": model,
-        f"{model_keys}.enable_gradient_checkpointing": recipe.compute.gradient_checkpointing,
-        f"{model_keys}.lora_rank": recipe.lora.rank if recipe.lora else 0,
-        f"{model_keys}.lora_alpha": recipe.lora.alpha if recipe.lora else 16,
-        f"{actor}.optim.lr": grpo.lr,
-        f"{actor}.optim.weight_decay": grpo.weight_decay,
-        f"{actor}.grad_clip": grpo.max_grad_norm,
-        f"{actor}.ppo_mini_batch_size": groups,
-        f"{actor}.ppo_micro_batch_size_per_gpu": micro,
-        f"{actor}.ppo_epochs": grpo.epochs_per_batch,
-        f"{actor}.clip_ratio": grpo.epsilon,
-        f"{actor}.use_kl_loss": grpo.beta > 0,
-        f"{actor}.kl_loss_coef": grpo.beta,
-        f"{actor}.kl_loss_type": "low_var_kl",
-        f"{actor}.freeze_vision_tower": not recipe.compute.train_vision,
-        f"{rollout}.name": "vllm",
-        f"{rollout}.n": grpo.group,
-        f"{rollout}.temperature": grpo.temperature,
-        f"{rollout}.log_prob_micro_batch_size_per_gpu": micro,
-        f"{rollout}.agent.default_agent_loop": LOOP,
-        f"{rollout}.agent.agent_loop_config_path": str(folder / "agent.yaml"),
-        "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": micro,
-        "data.custom_cls.path": str(Path(__file__).with_name("verl.py")),
-        "data.custom_cls.name": "GameDataset",
-        "data.train_files": str(folder / "train.json"),
-        "data.val_files": str(folder / "test.json"),
-        "data.train_batch_size": groups,
-        "data.max_prompt_length": PROMPT_TOKENS,
-        "data.max_response_length": grpo.max_new_tokens,
-        "data.truncation": "error",
-        "data.shuffle": False,
-        "trainer.nnodes": nodes,
-        "trainer.n_gpus_per_node": gpus,
-        "trainer.total_epochs": 1,
-        "trainer.total_training_steps": grpo.steps,
-        "trainer.save_freq": grpo.save_every,
-        "trainer.test_freq": recipe.checks.every or -1,
-        "trainer.val_before_train": recipe.checks.every > 0,
-        "trainer.default_local_dir": str(folder / "checkpoints"),
-        "trainer.project_name": "vlmgym",
-        "trainer.experiment_name": folder.parent.name,
-        "trainer.logger": '["console","tensorboard"]',
+    grpo = grpo_of(recipe)
+    if min(nodes, gpus) < 1 or grpo.batch % (nodes * gpus):
+        raise ConfigError("grpo.batch", grpo.batch, f"a multiple of the number of GPUs, {nodes} x {gpus}")
+    for name, value, known in (("loss", grpo.loss, LOSSES), ("scheduler", grpo.scheduler, SCHEDULES)):
+        if value not in known:
+            raise ConfigError(f"grpo.{name}", value, "for verl, one of " + ", ".join(known))
+    if recipe.compute.optimizer != "adamw":
+        raise ConfigError("compute.optimizer", recipe.compute.optimizer, "adamw, whose states verl shares out over the GPUs")
+    if recipe.lora and recipe.lora.dropout:
+        raise ConfigError("lora.dropout", recipe.lora.dropout, "0 for verl")
+    groups, longest = grpo.batch // grpo.group, PROMPT_TOKENS + grpo.max_new_tokens
+    samples = grpo.turns if mode_of(grpo, mode) == "per_turn" else 1
+    refill = refills(grpo)
+    values: dict[str, Any] = {
+        "algorithm": {
+            "adv_estimator": "grpo",
+            "use_kl_in_reward": False,
+            "filter_groups.enable": refill,
+            "filter_groups.metric": "reward",
+        },
+        "critic": {"enable": False},
+        "data": {
+            "custom_cls.path": "pkg://vlmgym.train.verl",
+            "custom_cls.name": "GameDataset",
+            "train_files": str(folder / "train.json"),
+            "val_files": str(folder / "test.json"),
+            "train_batch_size": groups,
+            "max_prompt_length": PROMPT_TOKENS,
+            "max_response_length": grpo.max_new_tokens,
+            "truncation": "error",
+            "shuffle": False,  # questions are drawn in their order
+            "seed": grpo.seed,
+        },
+        "actor_rollout_ref.model": {
+            "path": model,
+            "enable_gradient_checkpointing": recipe.compute.gradient_checkpointing,
+        },
+        "actor_rollout_ref.actor": {
+            "optim.lr": grpo.lr,
+            "optim.lr_scheduler_type": SCHEDULES[grpo.scheduler],
+            "optim.lr_warmup_steps": 0 if grpo.scheduler == "constant" else _batches(grpo.warmup, grpo),
+            "optim.weight_decay": grpo.weight_decay,
+            "optim.clip_grad": grpo.max_grad_norm,  # actor.grad_clip is read by nobody
+            "ppo_mini_batch_size": groups * samples,  # one update a batch, of all its samples
+            "ppo_epochs": grpo.epochs_per_batch,
+            "use_dynamic_bsz": True,  # micro-batches by tokens: no number of answers has to divide another
+            "ppo_max_token_len_per_gpu": max(MICRO_TOKENS, longest),
+            "clip_ratio": grpo.epsilon,
+            "clip_ratio_low": grpo.epsilon,  # the two go before clip_ratio, and have a default
+            "clip_ratio_high": grpo.epsilon,
+            "loss_agg_mode": LOSSES[grpo.loss],
+            "loss_scale_factor": grpo.max_new_tokens,
+            "use_kl_loss": grpo.beta > 0,
+            "kl_loss_coef": grpo.beta,
+            "kl_loss_type": "low_var_kl",
+            "freeze_vision_tower": not recipe.compute.train_vision,
+            "data_loader_seed": grpo.seed,
+        },
+        "actor_rollout_ref.rollout": {
+            "name": "vllm",
+            "n": grpo.group,
+            "temperature": grpo.temperature,
+            "calculate_log_probs": True,
+            "max_model_len": longest,
+            "tensor_model_parallel_size": 1,  # verl's default of 2 needs an even number of GPUs
+            "agent.default_agent_loop": LOOP,
+            "agent.agent_loop_config_path": str(folder / "agent.yaml"),
+        },
+        "trainer": {
+            "nnodes": nodes,
+            "n_gpus_per_node": gpus,
+            "total_epochs": 1,
+            "total_training_steps": _batches(grpo.steps, grpo),
+            "save_freq": _batches(grpo.save_every, grpo),
+            "max_actor_ckpt_to_keep": 2,  # the one before is there until the next is whole
+            "test_freq": _batches(recipe.checks.every, grpo) or -1,
+            "val_before_train": recipe.checks.every > 0,
+            "default_local_dir": str(folder / "checkpoints"),
+            "project_name": "vlmgym",
+            "experiment_name": folder.parent.name,
+            "logger": ["console", "tensorboard"],
+        },
     }
-    return [f"{key}={value}" for key, value in values.items()]
+    if recipe.lora:
+        values["actor_rollout_ref.model"] |= {
+            "lora_rank": recipe.lora.rank,
+            "lora_alpha": recipe.lora.alpha,
+            "target_modules": list(LORA_LAYERS),
+            "exclude_modules": f".*({'|'.join(VISION)}).*",
+        }
+        values["actor_rollout_ref.rollout"]["load_format"] = "safetensors"  # only adapters are sent to vLLM afterwards
+    # Strings are quoted: in a path, Hydra's grammar would trip over "=", "," and brackets.
+    return [f"{part}.{key}={json.dumps(value, ensure_ascii=False)}" for part in values for key, value in values[part].items()]
 
 
 def prepare(recipe: Recipe, folder: Path, mode: str = "conversation") -> None:
     """Write what verl's workers read: the questions' recipe for either split, and the agent loop with its settings.
 
     Raises:
-        ConfigError: another mode.
+        ConfigError: another mode, or the checkpoints of another recipe are in the folder, from which verl would go on.
     """
-    if mode not in MODES:
-        raise ConfigError("mode", mode, "one of " + ", ".join(MODES))
+    mode = mode_of(grpo_of(recipe), mode)
+    texts = {s: json.dumps({"split": s, "recipe": recipe.to_dict()}, indent=1) for s in ("train", "test")}
+    kept = folder / "train.json"
+    if (folder / "checkpoints").exists() and kept.exists() and kept.read_text(encoding="utf-8") != texts["train"]:
+        raise ConfigError(
+            "out", str(folder.parent), "a new folder, or one with a run of the same recipe (this one holds another)"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    for split in ("train", "test"):
-        write_atomically(folder / f"{split}.json", json.dumps({"split": split, "recipe": recipe.to_dict()}, indent=1))
+    for split, text in texts.items():
+        write_atomically(folder / f"{split}.json", text)
     loop = {"name": LOOP, "_target_": "vlmgym.train.verl.GameAgentLoop", "recipe": str(folder / "train.json"), "mode": mode}
     write_atomically(folder / "agent.yaml", json.dumps([loop], indent=1))  # JSON is YAML
 
@@ -122,11 +212,13 @@ def command(arguments: Sequence[str]) -> list[str]:
 
 
 def launch(recipe: Recipe, out: Path, nodes: int = 1, gpus: int = 8, mode: str = "conversation", print_only: bool = False) -> int:
-    """Train with verl: the cold start, if there is one, through TRL in this process; then GRPO on the Ray cluster.
+    """Run the GRPO stage with verl on the Ray cluster that this machine belongs to, or on this machine alone.
+
+    A cold start is not verl's: it is run before, by TRL, whose packages live in an environment of their own.
 
     Args:
         recipe: what to run.
-        out: folder of the run; verl's files and checkpoints go to ``out/verl``.
+        out: folder of the run, which all machines see; verl's files and checkpoints go to ``out/verl``.
         nodes: machines of the cluster.
         gpus: GPUs of each machine.
         mode: see :data:`MODES`; only where ``grpo.turns`` > 1.
@@ -136,18 +228,19 @@ def launch(recipe: Recipe, out: Path, nodes: int = 1, gpus: int = 8, mode: str =
         The exit status of verl.
 
     Raises:
-        ConfigError: see :func:`overrides`.
+        ConfigError: see :func:`overrides` and :func:`prepare`; or the model of the cold start is not there.
         MissingExtra: verl is not installed.
     """
-    folder = (out / "verl").resolve()
-    start = model_path(recipe.model) if recipe.cold_start is None else str((out / "cold").resolve())
-    line = command(overrides(recipe, folder, start, nodes, gpus))
+    folder, cold = (out / "verl").resolve(), (out / "cold").resolve()
+    start = model_path(recipe.model) if recipe.cold_start is None else str(cold)
+    line = command(overrides(recipe, folder, start, nodes, gpus, mode))
     prepare(recipe, folder, mode)
     sys.stdout.write(shlex.join(line) + "\n")
     sys.stdout.flush()
     if print_only:
         return 0
     need("verl", "verl")
-    if recipe.cold_start is not None:
-        train(replace(recipe, grpo=None), out)
+    if recipe.cold_start is not None and not (cold / "config.json").exists():
+        allowed = f"a model: first run  vlmgym train ... --out {out} --set grpo=null  where vlmgym[train] is installed"
+        raise ConfigError("cold start", str(cold), allowed)
     return subprocess.run(line, check=False).returncode

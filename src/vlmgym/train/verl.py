@@ -8,33 +8,43 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
+from transformers import AutoProcessor
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
 from vlmgym import prompt
-from vlmgym.core import ConfigError, State
-from vlmgym.games import read_state_text, state_text
+from vlmgym.core import ConfigError
+from vlmgym.games import get_game, read_state_text, state_text
 from vlmgym.looks import get_look
 from vlmgym.render import pictures
 from vlmgym.reward import Fault
 from vlmgym.rollout import Lane, Telling
 from vlmgym.tasks import Task
 from vlmgym.trace import Answer
-from vlmgym.train.cluster import LOOP, MODES
+from vlmgym.train.cluster import LOOP, mode_of, grpo_of, questions
 from vlmgym.train.episodes import PATIENCE, episode_terms
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.states import States
 
+KNOWN = (
+    "Qwen2VLProcessor", "Qwen2_5_VLProcessor", "Qwen3VLProcessor", "Glm4vProcessor", "Glm46VProcessor", "MllamaProcessor",
+    "Gemma4Processor",
+)  # fmt: skip
+"""The processors of verl 0.9. Any other is no processor to it, and pictures are lost."""
 _ONLY = np.array([0])
 
 
+@lru_cache(maxsize=8)
 def read(path: str) -> tuple[str, Recipe]:
-    """Split and recipe of a file that :func:`vlmgym.train.cluster.prepare` wrote."""
+    """Split and recipe of a file that :func:`vlmgym.train.cluster.prepare` wrote; verl makes a loop for every episode."""
     values = json.loads(Path(path).read_text(encoding="utf-8"))
     return values["split"], Recipe.parse(values["recipe"])
 
@@ -48,24 +58,25 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
         config: verl's data settings; not needed.
         processor: not needed.
         max_samples: at most so many rows; -1 = all.
+
+    Raises:
+        ConfigError: see :func:`vlmgym.train.cluster.grpo_of`.
     """
 
     def __init__(
         self, data_files: Any, tokenizer: Any = None, config: Any = None, processor: Any = None, max_samples: int = -1
     ) -> None:
-        split, self.recipe = read(data_files if isinstance(data_files, str) else data_files[0])
-        recipe, grpo = self.recipe, self.recipe.grpo
-        if grpo is None:
-            raise ConfigError("recipe.grpo", None, "settings")
-        self._known: list[tuple[Task, State]] = []
+        split, recipe = read(data_files if isinstance(data_files, str) else data_files[0])
+        grpo = grpo_of(recipe)
+        self._known: list[tuple[Task, str]] = []
+        self._states: States | None = None
         if split == "train":
-            self._states: States | None = States(recipe.tasks, recipe.states, seed=grpo.seed)
-            self._count = grpo.steps * (grpo.batch // grpo.group)
+            self._states = States(recipe.tasks, recipe.states, seed=grpo.seed)
+            self._count = questions(grpo)
         else:
-            self._states = None
             for task in recipe.tasks:
-                state = task.states("test", recipe.checks.states, recipe.checks.first)
-                self._known += [(task, state[i]) for i in range(len(state))]
+                state, game = task.states("test", recipe.checks.states, recipe.checks.first), get_game(task.game)
+                self._known += [(task, state_text(game, state[i])) for i in range(len(state))]
             self._count = len(self._known)
         if max_samples > 0:
             self._count = min(self._count, max_samples)
@@ -76,9 +87,8 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
     def __getitem__(self, number: int) -> dict[str, Any]:
         if not 0 <= number < self._count:
             raise IndexError(f"row {number} of {self._count}")
-        if self._states is not None and number >= len(self._known):  # in order, as they are drawn
-            asked = self._states.draw(number + 1 - len(self._known))
-            self._known += [(question.task, question.state) for question in asked]
+        if self._states is not None and number >= len(self._known):  # drawn in order, whoever asks first
+            self._known += [(one.task, one.text) for one in self._states.draw(number + 1 - len(self._known))]
         task, state = self._known[number]
         game, level, _ = task.rules()
         return {
@@ -89,7 +99,8 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
             "agent_name": LOOP,
             "reward_model": {"ground_truth": ""},
             "extra_info": {"index": number},
-            "state": state_text(game, state),
+            "state": state,
+            "level": task.level,
             "look": task.look,
         }
 
@@ -116,22 +127,18 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         options: what verl gives every loop by name.
 
     Raises:
-        ConfigError: a processor that verl does not know (it would lose the pictures), or another mode.
+        ConfigError: a processor that verl does not know, or another mode.
     """
 
     def __init__(self, *arguments: Any, recipe: str, mode: str = "conversation", **options: Any) -> None:
         super().__init__(*arguments, **options)
-        if mode not in MODES:
-            raise ConfigError("mode", mode, "one of " + ", ".join(MODES))
+        self.weights, self.grpo = read(recipe)[1].reward, grpo_of(read(recipe)[1])
+        self.mode, self.budget = mode_of(self.grpo, mode), int(self.rollout_config.response_length)
         try:
             self._assert_mm_supported(True)
-        except Exception as error:
-            raise ConfigError("model", type(self.processor).__name__, f"a family whose processor verl knows ({error})") from error
-        self.recipe, self.mode = read(recipe)[1], mode
-        grpo = self.recipe.grpo
-        if grpo is None:
-            raise ConfigError("recipe.grpo", None, "settings")
-        self.grpo, self.budget = grpo, int(self.rollout_config.response_length)
+        except ValueError as error:
+            found = self.processor or AutoProcessor.from_pretrained(self.tokenizer.name_or_path)
+            raise ConfigError("processor", type(found).__name__, "for verl, one of " + ", ".join(KNOWN)) from error
 
     async def run(self, sampling_params: dict[str, Any], *, state: str, look: str, raw_prompt: Any, **row: Any) -> Any:
         """Play one episode (of one turn, as in the paper, or of several).
@@ -140,75 +147,75 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
             An output; with ``per_turn`` a list of them, one a turn, the reward with the last.
         """
         game, start = read_state_text(state)
-        oracle = self.recipe.reward.regret != 0
+        oracle = self.weights.regret != 0
         lane = Lane(game, start, Telling(get_look(look)), self.grpo.turns, patience=PATIENCE, oracle=oracle)
-        several = self.mode == "per_turn" and self.grpo.turns > 1
-        play = self._turn_by_turn if several else self._conversation
+        play = self._conversation if self.mode == "conversation" else self._turn_by_turn
         outputs = await play(lane, raw_prompt[0]["content"], sampling_params)
-        one = self.grpo.turns == 1
-        terms = lane.turns[0].terms if one else episode_terms(lane, self.grpo.episode)
-        outputs[-1].reward_score = self.recipe.reward.total(terms)
+        terms = lane.turns[0].terms if self.mode == "single" else episode_terms(lane, self.grpo.episode)
+        outputs[-1].reward_score = self.weights.total(terms)
         outputs[-1].extra_fields["reward_extra_info"] = {**terms, **_facts(lane)}
-        return outputs if several else outputs[0]
-
-    async def _generate(self, ids: list[int], images: list[Any], sampling_params: dict[str, Any], name: str) -> Any:
-        return await self.server_manager.generate(
-            request_id=name, prompt_ids=ids, image_data=list(images), sampling_params=sampling_params
-        )
-
-    async def _take(self, lane: Lane, tokens: list[int]) -> str:
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        await asyncio.to_thread(lane.take, _ONLY, [Answer(text)])
-        return text
+        return outputs if self.mode == "per_turn" else outputs[0]
 
     async def _turn_by_turn(self, lane: Lane, text: str, sampling_params: dict[str, Any]) -> list[Any]:
         outputs = list[Any]()
         while len(lane.live()):
-            frame, ask = _ask(lane, text)
+            frame, ask = await asyncio.to_thread(_ask, lane, text)
             ids = await self.ct_build_initial_tokens([ask], images=[frame])
-            found = await self._generate(ids, [frame], sampling_params, f"{id(self)}-{len(outputs)}")
-            tokens = list(found.token_ids)[: self.budget]
-            await self._take(lane, tokens)
-            logps = list(found.log_probs)[: self.budget] if found.log_probs else None
-            outputs.append(_output(ids, tokens, [1] * len(tokens), logps, [frame], 1))
+            found = await self._generate(uuid4().hex, ids, [frame], sampling_params, self.budget)
+            await self._take(lane, found.token_ids)
+            outputs.append(_output(ids, found.token_ids, [1] * len(found.token_ids), found.log_probs, [frame], [found]))
         return outputs
 
     async def _conversation(self, lane: Lane, text: str, sampling_params: dict[str, Any]) -> list[Any]:
-        frame, ask = _ask(lane, text)
-        images, messages = [frame], [ask]
+        frame, ask = await asyncio.to_thread(_ask, lane, text)
+        images, messages, found, name = [frame], [ask], list[Any](), uuid4().hex  # one name: the server keeps what it has read
         ids = await self.ct_build_initial_tokens(messages, images=list(images))
         prompted, mask, logps = len(ids), list[int](), list[float]()
         while True:
-            found = await self._generate(ids, images, sampling_params, str(id(self)))
+            found.append(await self._generate(name, ids, images, sampling_params, self.budget - (len(ids) - prompted)))
             merged, mask, logps = await self.ct_merge_assistant_token(
-                ids, found.token_ids, mask, logps, assistant_logprobs=found.log_probs
+                ids, found[-1].token_ids, mask, logps, assistant_logprobs=found[-1].log_probs
             )
             ids = merged.token_ids
-            said = await self._take(lane, list(found.token_ids))
+            said = await self._take(lane, found[-1].token_ids)
             if not len(lane.live()):
                 break
-            frame, ask = _ask(lane, prompt.next_text())
+            frame, ask = await asyncio.to_thread(_ask, lane, prompt.next_text())
             before = [*messages, {"role": "assistant", "content": said}]
             merged, mask_after, logps_after = await self.ct_merge_context_msg(before, [*before, ask], ids, mask, logps)
             if len(merged.token_ids) - prompted >= self.budget:
                 break  # before the picture is there: half of one is an error
             ids, mask, logps, messages = merged.token_ids, mask_after, logps_after, [*before, ask]
             images.append(frame)
-        answer = list(ids[prompted:])[: self.budget]
-        logps = logps[: self.budget]
-        return [_output(ids[:prompted], answer, mask[: self.budget], logps or None, images, len(lane.turns))]
+        return [_output(ids[:prompted], ids[prompted:], mask, logps, images, found)]
+
+    async def _generate(self, name: str, ids: list[int], images: list[Any], sampling_params: dict[str, Any], most: int) -> Any:
+        """A reply of at most so many tokens: verl's own limit lets a short prompt have a longer reply."""
+        found = await self.server_manager.generate(
+            request_id=name, prompt_ids=ids, image_data=list(images), sampling_params={**sampling_params, "max_tokens": most}
+        )
+        logps = list(found.log_probs)[:most] if found.log_probs else None
+        return found.model_copy(update={"token_ids": list(found.token_ids)[:most], "log_probs": logps})
+
+    async def _take(self, lane: Lane, tokens: list[int]) -> str:
+        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        await asyncio.to_thread(lane.take, _ONLY, [Answer(text)])  # an oracle may think for long
+        return text
 
 
-def _output(prompt_ids: Any, answer: list[int], mask: list[int], logps: Any, images: list[Any], turns: int) -> Any:
+def _output(prompt_ids: Any, answer: list[int], mask: list[int], logps: Any, images: list[Any], found: Sequence[Any]) -> Any:
+    fields: dict[str, Any] = {"turn_scores": [], "tool_rewards": []}
+    # Of which steps the weights were that answered: without it, verl's metrics of the step fail.
+    fields |= {key: found[at].extra_fields.get(key) for key, at in (("min_global_steps", 0), ("max_global_steps", -1))}
     return AgentLoopOutput(
         prompt_ids=list(prompt_ids),
-        response_ids=answer,
+        response_ids=list(answer),
         response_mask=list(mask),
         response_logprobs=logps,
         multi_modal_data={"images": images},
-        num_turns=2 * turns,
+        num_turns=2 * len(found),
         metrics=AgentLoopMetrics(),
-        extra_fields={"turn_scores": [], "tool_rewards": []},
+        extra_fields=fields,
     )
 
 
@@ -218,5 +225,6 @@ def _facts(lane: Lane) -> dict[str, float]:
     facts = {f"fault/{fault.value}": sum(turn.fault == fault for turn in turns) / len(turns) for fault in Fault}
     facts["success"] = sum(turn.terms["game"] > 0 for turn in turns) / len(turns)
     facts["p_acc"] = sum(bool(turn.p_acc) for turn in turns) / len(turns)
+    facts["gain"] = float(sum(turn.gain for turn in turns))
     facts["turns"], facts["score"] = float(len(turns)), float(lane.state.score[0])
     return facts
