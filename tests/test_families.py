@@ -1,12 +1,14 @@
 """Model families through one code path: trained, saved, reloaded and played, whole and with adapters; episodes."""
 
+import importlib.util
+
 import pytest
 import torch
 import yaml
 
 from miniature import FAMILIES, save
 from vlmgym.cli import main
-from vlmgym.core import ConfigError
+from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train import trainers
@@ -191,3 +193,10 @@ def test_families_that_trl_cannot_play_with_say_so(family, models, tmp_path):
     settings = GrpoSettings(steps=1, batch=4, group=2, turns=2)
     with pytest.raises(ConfigError, match=r"grpo.turns = 2: allowed is 1 for \w+Processor"):
         run_grpo(*load(str(models(family))), [Task.parse(TASK)], tmp_path, settings, Weights(), CPU)
+
+
+def test_an_optimiser_that_is_not_installed_names_the_install_line():
+    if importlib.util.find_spec("bitsandbytes"):
+        pytest.fail("bitsandbytes is installed here: let this test train with it")
+    with pytest.raises(MissingExtra, match=r"bitsandbytes not installed.*vlmgym\[gpu\]"):
+        Compute(device="cpu", optimizer="adamw_8bit").arguments()

@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--engine", choices=("trl", "verl"), default="trl", help="verl: GRPO on a Ray cluster")
     train.add_argument("--nodes", type=int, default=1, help="machines of the Ray cluster")
     train.add_argument("--gpus", type=int, default=8, help="GPUs of each of them")
-    train.add_argument("--episodes", default="conversation", metavar="MODE", help="verl, grpo.turns > 1: conversation, per_turn")
+    train.add_argument("--samples", default="conversation", metavar="MODE", help="verl, grpo.turns > 1: conversation, per_turn")
     train.add_argument("--dry-run", action="store_true", help="check everything in seconds, and print what would run")
 
     plan = commands.add_parser("plan", help="what a recipe needs on each kind of hardware, and how it is started there")
@@ -378,7 +378,7 @@ def _train(options: argparse.Namespace) -> int:
     if options.engine == "verl":
         from vlmgym.train.cluster import launch
 
-        return launch(recipe, options.out, options.nodes, options.gpus, options.episodes, print_only=options.dry_run)
+        return launch(recipe, options.out, options.nodes, options.gpus, options.samples, print_only=options.dry_run)
     if options.dry_run:
         return _dry_run(options, recipe)
     try:

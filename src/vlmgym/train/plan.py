@@ -69,7 +69,7 @@ def check(recipe: Recipe, out: Path) -> list[Finding]:
     model: Architecture | None = None
     with found.catch("architecture"):
         model = architecture(recipe.model)
-        found.add("ok", "architecture", f"{model.family}, {model.parameters / 1e9:.2f} B parameters")
+        found.add("ok", "architecture", f"{model.family}, {_count(model.parameters)} parameters")
     processor = None
     with found.catch("model"):
         processor = _processor(recipe.model)
@@ -268,9 +268,9 @@ def report(name: str, overrides: Sequence[str] = ()) -> str:
     sections = zip(*columns.values(), strict=True)
     keys = [list(dict.fromkeys(key for part in section for key in part)) for section in sections]
     wide = max(len(key) for section in keys for key in section) + 2
-    sizes = ", ".join(f"{part} {count / 1e9:.2f}" for part, count in model.parts.items())
+    sizes = ", ".join(f"{part} {_count(count)}" for part, count in model.parts.items())
     patches, asked = model.positions_of(plain)
-    lines = [f"{name}: {model.name}, {model.parameters / 1e9:.2f} B parameters ({sizes})"]
+    lines = [f"{name}: {model.name}, {_count(model.parameters)} parameters ({sizes})"]
     lines += [f"prompts of about {asked} tokens, {patches // model.merge**2} of them the picture", ""]
     lines.append(" " * wide + "".join(f"{on:>18}" for on in columns))
     for number, section in enumerate(keys):
@@ -281,6 +281,10 @@ def report(name: str, overrides: Sequence[str] = ()) -> str:
     for title, text in launch_lines(name, whole, part):
         lines += [f"# {title}", text]
     return "\n".join(lines) + "\n"
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e9:.2f} B" if parameters >= 1e8 else f"{parameters / 1e6:.2f} M"
 
 
 def _column(recipe: Recipe, model: Architecture, devices: int = 1, room: float = 0) -> tuple[dict[str, str], ...]:

@@ -124,8 +124,9 @@ class Surviving(_Trainer):  # type: ignore[misc]
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
-        if norm is not None and not math.isfinite(float(norm)):
-            self._diverged("gradient norm", float(norm), True)
+        whole = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # FSDP keeps it in parts
+        if whole is not None and not math.isfinite(float(whole)):
+            self._diverged("gradient norm", float(whole), True)
         return norm
 
     def _diverged(self, what: str, value: float, here: bool) -> None:

@@ -29,7 +29,7 @@ from vlmgym.reward import Fault
 from vlmgym.rollout import Lane, Telling
 from vlmgym.tasks import Task
 from vlmgym.trace import Answer
-from vlmgym.train.cluster import LOOP, mode_of, grpo_of, questions
+from vlmgym.train.cluster import LOOP, grpo_of, mode_of, questions
 from vlmgym.train.episodes import PATIENCE, episode_terms
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.states import States
