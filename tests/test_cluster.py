@@ -55,11 +55,24 @@ def test_the_line_is_printed_and_its_files_written(tmp_path, capsys):
         ({"grpo": {"scheduler": "linear"}}, r"grpo.scheduler = 'linear'"),
         ({"compute": {"optimizer": "paged_adamw_8bit"}}, r"compute.optimizer = 'paged_adamw_8bit': allowed is adamw"),
         ({"lora": {"dropout": 0.1}}, r"lora.dropout = 0.1: allowed is 0"),
+        ({"compute": {"train_vision": False}}, r"compute.train_vision = False: allowed is true, or lora"),
     ],
 )
 def test_what_verl_cannot_do_is_refused(change, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         overrides(recipe_of(**change), tmp_path, "m")
+
+
+def test_paths_that_hydra_would_change_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"out = .*\$\{USER\}.*allowed is a path without"):
+        launch(recipe_of(), tmp_path / "${USER}", print_only=True)
+
+
+def test_an_overlay_of_several_gpus_is_refused(tmp_path, capsys):
+    call = ["train", "qwen2.5-vl-7b/g0-swap", "--out", str(tmp_path), "--engine", "verl", "--dry-run", "--on"]
+    assert main([*call, "8x80gb"]) == 2
+    assert "on = '8x80gb': allowed is an overlay of one GPU, or none" in capsys.readouterr().err
+    assert main([*call, "1x80gb"]) == 0
 
 
 def test_a_recipe_without_grpo_is_refused(tmp_path):

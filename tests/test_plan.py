@@ -514,7 +514,9 @@ def test_launch_lines_are_what_their_programs_take(name):
         assert set(options) <= {"--out", "--on", "--set", "--engine", "--nodes", "--gpus"}, title
         overrides = [value for option, value in zip(options, rest[3::2], strict=True) if option == "--set"]
         recipe = bundled(name, [value for option, value in zip(options, rest[3::2], strict=True) if option == "--on"], overrides)
-        if "--set" in options:
+        if recipe.grpo is None:
+            assert (overrides, recipe.cold_start is not None) == (["grpo=null"], True), title
+        elif "--set" in options:
             assert recipe.grpo.batch * devices in (total, total * devices), title
             if name.startswith("qwen"):
                 assert recipe.grpo.batch * devices == total, title

@@ -376,8 +376,13 @@ def _train(options: argparse.Namespace) -> int:
         need("train", *TRAINING)
     recipe = read_recipe(recipe_path(options.recipe), options.set, options.on)
     if options.engine == "verl":
+        from vlmgym.core import ConfigError
         from vlmgym.train.cluster import launch
+        from vlmgym.train.plan import devices
 
+        for on in options.on:
+            if devices(on) > 1:  # its batch is that of one process, and verl's is that of all
+                raise ConfigError("on", on, "an overlay of one GPU, or none, for verl: it shares grpo.batch out itself")
         return launch(recipe, options.out, options.nodes, options.gpus, options.samples, print_only=options.dry_run)
     if options.dry_run:
         return _dry_run(options, recipe)

@@ -101,6 +101,11 @@ def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: in
         raise ConfigError("compute.optimizer", recipe.compute.optimizer, "adamw, whose states verl shares out over the GPUs")
     if recipe.lora and recipe.lora.dropout:
         raise ConfigError("lora.dropout", recipe.lora.dropout, "0 for verl")
+    if recipe.lora is None and not recipe.compute.train_vision:
+        raise ConfigError("compute.train_vision", False, "true, or lora: verl 0.9 freezes no vision tower")
+    for name, value in (("out", str(folder)), ("model", model)):
+        if "${" in value:
+            raise ConfigError(name, value, "a path without ${, which Hydra replaces")
     groups, longest = grpo.batch // grpo.group, PROMPT_TOKENS + grpo.max_new_tokens
     samples = grpo.turns if mode_of(grpo, mode) == "per_turn" else 1
     refill = refills(grpo)
@@ -110,6 +115,8 @@ def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: in
             "use_kl_in_reward": False,
             "filter_groups.enable": refill,
             "filter_groups.metric": "reward",
+            "rollout_correction.rollout_is": "token",  # as for TRL: a product over a whole answer leaves nothing in range
+            "rollout_correction.rollout_is_threshold": 2.0,
         },
         "critic": {"enable": False},
         "data": {
@@ -146,13 +153,13 @@ def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: in
             "use_kl_loss": grpo.beta > 0,
             "kl_loss_coef": grpo.beta,
             "kl_loss_type": "low_var_kl",
-            "freeze_vision_tower": not recipe.compute.train_vision,
             "data_loader_seed": grpo.seed,
         },
         "actor_rollout_ref.rollout": {
             "name": "vllm",
             "n": grpo.group,
             "temperature": grpo.temperature,
+            "seed": grpo.seed,
             "calculate_log_probs": True,
             "max_model_len": longest,
             "tensor_model_parallel_size": 1,  # verl's default of 2 needs an even number of GPUs

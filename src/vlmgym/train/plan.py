@@ -233,11 +233,18 @@ def launch_lines(name: str, on: str = "", shared: str = "", gpus: int = 8, nodes
             f"CUDA_VISIBLE_DEVICES={trained} accelerate launch --config_file {FSDP} --num_processes {half} -m vlmgym {part}"
             f"{parts(half)} --set grpo.use_vllm=true --set grpo.vllm_mode=server",
         ),
-        ("clusters: several machines generate", f"vlmgym {start} --engine verl --nodes {nodes} --gpus {gpus}"),
+        *([("clusters, verl: first the cold start", f"vlmgym {whole} --set grpo=null")] if recipe.cold_start else []),
+        ("clusters, verl: several machines generate", f"vlmgym {start} --engine verl --nodes {nodes} --gpus {gpus}"),
     ]
 
 
 # ------------------------------------------------------------------------------------------------------ reporting
+def devices(overlay: str) -> int:
+    """Devices that an overlay is for, by its name; 1 where the name does not say."""
+    match = re.fullmatch(r"(\d+)x\d+gb", overlay)
+    return int(match[1]) if match else 1
+
+
 def hardware(overlay: str) -> tuple[int, float]:
     """Devices and bytes of each that an overlay's name stands for: ``8x80gb``. Drivers keep about 2 %."""
     match = re.fullmatch(r"(\d+)x(\d+)gb", overlay)
