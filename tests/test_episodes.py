@@ -32,7 +32,7 @@ def test_useless_moves_earn_nothing(name):
         {"game": name, "level": "easy" if name != "2048" else "tiny", "look": "tiny", "walk_max": 2, "walk_legal": True}
     )
     best = lambda game, state: reply(game.encode(state.level, int(np.nanargmax(game.oracle(state)[0]))))  # noqa: E731
-    honest = episode_terms(played(task, best), "turns")["game"]
+    honest = episode_terms(played(task, best), "turns", Weights())["game"]
     legal = iter(range(10**6))
 
     def to_and_fro(game, state):
@@ -46,14 +46,14 @@ def test_useless_moves_earn_nothing(name):
         "first legal": lambda game, state: reply(game.encode(state.level, int(game.legal(state)[0].argmax()))),
         "to and fro": to_and_fro,
     }
-    found = {trick: episode_terms(played(task, say), "turns") for trick, say in tricks.items()}
+    found = {trick: episode_terms(played(task, say), "turns", Weights()) for trick, say in tricks.items()}
     for trick, terms in found.items():
         assert terms["game"] <= honest, trick
     for trick in ("silent", "talks", "illegal"):
         assert found[trick]["game"] == -1, f"{trick}: the worst there is"
     stopped = played(task, tricks["silent"], turns=8)
     assert len(stopped.turns) <= 8
-    assert episode_terms(stopped, "turns")["format"] == 0
+    assert episode_terms(stopped, "turns", Weights())["format"] == 0
 
 
 def test_giving_up_early_is_worth_no_more_than_going_on():
@@ -68,7 +68,7 @@ def test_giving_up_early_is_worth_no_more_than_going_on():
             play.act(reply(game.encode(state.level, action)))
             lane = play.lane
             if lane.state.terminated[0] and lane.turns[0].terms["game"] < 0:
-                assert episode_terms(lane, "turns")["game"] == -1
+                assert episode_terms(lane, "turns", Weights())["game"] == -1
                 return
     pytest.fail("no mine was hit: the test tries nothing")
 

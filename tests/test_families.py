@@ -103,6 +103,25 @@ def test_a_frozen_vision_tower_stays_as_it_is(family, models, tmp_path):
     assert all(torch.equal(p, dict(model.named_parameters())[name]) for name, p in kept.items())
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_answers_go_on_from_a_true_description(family, models, tmp_path, monkeypatch):
+    real, asked = trainers.Grpo._generate_single_turn, []
+
+    def watched(self, prompt_ids, images, *rest, **options):
+        asked.extend(self.processing_class.tokenizer.decode(list(ids)) for ids in prompt_ids)
+        return real(self, prompt_ids, images, *rest, **options)
+
+    monkeypatch.setattr(trainers.Grpo, "_generate_single_turn", watched)
+    grpo = {"steps": 1, "batch": 4, "group": 2, "max_new_tokens": 6, "prefill": True, "drop_equal": False}
+    values = {"model": str(models(family)), "tasks": [TASK], "grpo": grpo, "checks": {"every": 0}}
+    train(Recipe.parse({**values, "compute": {"device": "cpu", "threads": 1}}), tmp_path / "run")
+    assert len(asked) == 4
+    assert all(text.rstrip().endswith("</perception>") and "(0, 0)" in text for text in asked)
+    line = next(m for m in read_metrics(tmp_path / "run" / "metrics.jsonl") if "loss" in m)
+    assert line["p_acc"] == 1, "the description that was given counts"
+    assert line["num_tokens"] > 0
+
+
 # ------------------------------------------------------------------------------------------------------- episodes
 def scripted(monkeypatch, say):
     """Answers by row and turn in place of the model's, which is asked all the same."""
@@ -136,8 +155,13 @@ def alone(self, model, ids, n, offset, kw):
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "qwen3_vl"])
 def test_episodes_see_a_picture_a_turn_and_are_scored_as_if_alone(family, models, tmp_path, monkeypatch):
     """Mixed lengths, malformed replies among them: the batched log-probabilities are those of each episode by itself."""
-    good = "<perception>x</perception><think>t</think><answer>{}</answer>"
-    pictures = scripted(monkeypatch, lambda row, turn: "hm " * (row + 1) if row % 3 == 2 else good.format((row + turn) % 4))
+
+    def say(row, turn):
+        if row % 3 == 2:
+            return ("hm " * (row + 1)).strip()
+        return f"<perception>x</perception><think>{'so ' * (1 + row // 3)}</think><answer>{(row + turn) % 4}</answer>"
+
+    pictures = scripted(monkeypatch, say)
     real, worst = trainers.Grpo._get_per_token_logps_and_entropies, []
 
     def checked(self, model, input_ids, attention_mask, keep, **kw):
@@ -150,6 +174,13 @@ def test_episodes_see_a_picture_a_turn_and_are_scored_as_if_alone(family, models
                 offset += n
         return out
 
+    trimming, left_out = trainers._Trimming.__call__, []
+
+    def counted(self, **inputs):
+        left_out.append(int((~inputs["attention_mask"].bool().any(dim=0)).sum()))
+        return trimming(self, **inputs)
+
+    monkeypatch.setattr(trainers._Trimming, "__call__", counted)
     monkeypatch.setattr(trainers.Grpo, "_get_per_token_logps_and_entropies", checked)
     settings = GrpoSettings(steps=1, batch=6, group=3, turns=3, max_new_tokens=1500, beta=0.01)
     model, processor = load(str(models(family)))
@@ -158,9 +189,10 @@ def test_episodes_see_a_picture_a_turn_and_are_scored_as_if_alone(family, models
     assert pictures == [[1] * 6, [2] * 6, [3] * 6]
     assert len(worst) == 12, "policy and reference"
     assert max(worst) < 1e-5
+    assert any(left_out), "padding of a whole group is not computed"
     for row, play in enumerate(trainer.environments):
         texts = [turn.reply for turn in play.lane.turns]
-        assert texts == [("hm " * (row + 1)).strip() if row % 3 == 2 else good.format((row + turn) % 4) for turn in range(3)]
+        assert texts == [say(row, turn) for turn in range(3)]
     log = trainer.state.log_history[0]
     assert log["turns"] == 3
     assert log["fault/format"] == pytest.approx(1 / 3)

@@ -25,7 +25,7 @@ LAYERS = [
     ],
     ["looks", "photos", "drawing", "render", "pixels", "prompt"],
     ["reward", "trace", "env", "outside"],
-    ["players", "players.base", "players.teacher", "players.simple", "players.local", "players.api"],
+    ["players", "players.base", "players.teacher", "players.simple", "players.local", "players.api", "players.roster"],
     ["rollout", "tasks", "testing", "baselines", "curriculum"],
     [
         "evaluate",
@@ -45,6 +45,8 @@ LAYERS = [
         "train.grpo",
         "train.profile",
         "train.recipe",
+        "study",
+        "findings",
         "train.sizes",
         "train.plan",
         "train.tiny",

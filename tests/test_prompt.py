@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.games import GAMES, get_game
-from vlmgym.prompt import MODES, UNKNOWN, Problem, parse, prompt_text, read_perception, truth, write_reply
+from vlmgym.prompt import MODES, UNKNOWN, Problem, Reply, parse, patterns, prompt_text, read_perception, truth, write_reply
 
 PARTS = [
     "<perception>", "</perception>", "<think>", "</think>", "<answer>", "</answer>", "<ANSWER>", "</Answer>", "<answer", "0",
@@ -137,7 +137,6 @@ def test_truth_reads_back_exactly(name):
     seen = read_perception(text, scene)
     assert seen.exact(scene.symbols[0])
     assert seen.layout == "rows"
-    assert not seen.localises
 
 
 def test_defect_7_perception_is_scored_by_cell_and_only_in_its_block():
@@ -168,7 +167,7 @@ def test_coordinates_in_any_order():
     text = ", ".join(f"({r}, {c}): {name}" for r, c, name in cells)
     seen = read_perception(text, scene)
     assert seen.exact(scene.symbols[0])
-    assert (seen.layout, seen.localises) == ("coordinates", True)
+    assert seen.layout == "coordinates"
     doubled = read_perception(text + ", (0, 0): magenta star, (9, 9): red star", scene)
     assert doubled.symbols[0, 0] == UNKNOWN
     assert not doubled.complete
@@ -177,11 +176,29 @@ def test_coordinates_in_any_order():
     assert read_perception(" ".join(f"({r},{c}) 4" for r in range(3) for c in range(3)), grid).exact(grid.symbols[0])
 
 
-def test_enumeration_is_noticed():
+@pytest.mark.parametrize(
+    ("perception", "think", "found"),
+    [
+        ("(0, 0): red circle, (0, 1): blue star", "", (False, False)),
+        ("red circle|blue star", "(0, 0): red circle, (0, 1): blue star", (True, False)),
+        ("red circle|blue star", "Red Circle (1, 0) and (2, 2)", (True, False)),
+        ("red circle|blue star", "(1, 0) is a red circle", (True, False)),
+        ("red circle|blue star", "I take (1, 0) (2, 0)", (False, False)),
+        ("(0, 0): empty", "a purple cow (1, 1)", (False, False)),
+        ("red circle|blue star", "1. red circle\n2. blue star", (False, True)),
+        ("red circle|blue star", "2 x red circle, 1 x blue star", (False, True)),
+        ("red circle|blue star", "there are 3 red circles", (False, True)),
+        (None, None, (False, False)),
+    ],
+)
+def test_patterns(perception, think, found):
     _, _, scene = scene_of()
-    assert read_perception("1. red circle\n2. blue star", scene).enumerates
-    assert read_perception("there are 3 red circles", scene).enumerates
-    assert not read_perception("red circle|blue star", scene).enumerates
+    reply = Reply("", perception, think, None, False, -1, Problem.NONE)
+    assert patterns(reply, scene.names) == found
+
+
+def test_no_description_states_nothing():
+    _, _, scene = scene_of()
     assert read_perception(None, scene).layout == "none"
 
 

@@ -93,6 +93,17 @@ def test_a_sweep_asks_every_task_at_every_value(tmp_path):
     assert {path.parent.name for path in tmp_path.glob("eval/*/*/summary.json")} == {
         f"2048-clean-noise={noise}" for noise in ("0", "0.1", "0.2")
     }
+    dialled = Protocol.parse({**SMALL, "dials": {"look.noise": [0.1, 0.2], "level.rows": [3]}})
+    assert [(task.game, task.level, task.look) for task, _ in dialled.entries] == [
+        (game, level, look)
+        for game in ("2048", "Swap")
+        for level, look in (("tiny", "tiny"), ("tiny", "tiny:noise=0.1"), ("tiny", "tiny:noise=0.2"), ("tiny:rows=3", "tiny"))
+    ]
+    assert {how.turns for task, how in dialled.entries if task.game == "Swap"} == {3}, "a task's own settings hold for its dials"
+    assert Protocol.parse(dialled.to_dict()) == dialled
+    for dials, said in (({"look.noise": []}, "dials.look.noise"), ([1], "dials"), ({"look.noises": [1]}, "noises")):
+        with pytest.raises(ConfigError, match=said):
+            Protocol.parse({**SMALL, "dials": dials})
     with pytest.raises(ConfigError, match="noises"):
         Protocol.parse(SMALL).swept("look.noises", [0.1])
     with pytest.raises(ConfigError, match="sweep"):

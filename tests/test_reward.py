@@ -110,6 +110,16 @@ def test_defect_6_an_unreadable_answer_is_no_move_anywhere(name):
     assert all(j.fault is Fault.FORMAT and j.terms["game"] == -1 for j in judged)
 
 
+def test_seeing_is_a_condition_of_the_game_term():
+    right, wrong = ({"game": 1.0, "format": 1.0, "perception": seen, "cells": 0.9, "regret": 0.0} for seen in (1.0, 0.0))
+    plain, strict = Weights(), Weights(seeing=True)
+    assert plain.rewarded(wrong) is wrong
+    assert strict.rewarded(right) == right
+    assert strict.rewarded(wrong) == {**wrong, "game": -1.0}
+    assert (plain.total(plain.rewarded(wrong)), strict.total(strict.rewarded(wrong))) == (2, 0)
+    assert "seeing" not in strict.factors()
+
+
 def test_training_rewards_are_the_evaluations_judgement():
     """Reward functions restore states from bytes, over several games in one batch, and agree with judge()."""
     import base64
@@ -126,7 +136,7 @@ def test_training_rewards_are_the_evaluations_judgement():
         states += [base64.b64encode(state[i].to_bytes(game)).decode() for i in range(4)]
         texts += replies
         games += [task.game] * 4
-    order = np.random.default_rng(0).permutation(12)
+    order = np.random.default_rng(0).permutation(len(states))
     logged = {}
     completions = [[{"role": "assistant", "content": texts[i]}] for i in order]
     for function in functions:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,17 +27,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-import vlmgym
 from vlmgym import plain
 from vlmgym.core import LEGAL_STREAM, ConfigError, Game, MissingExtra, State, VlmGymError, need, seeds_for
 from vlmgym.env import GameEnv, GameVectorEnv
 from vlmgym.games import GAMES, get_game
-from vlmgym.kernels import set_threads, spread, usable_cores
+from vlmgym.kernels import set_threads, spread
 from vlmgym.pixels import Pixels
 from vlmgym.prompt import truth
 from vlmgym.render import Frames, pictures, render
 from vlmgym.rollout import walk
-from vlmgym.trace import revision
+from vlmgym.trace import machine
 
 BATCH, MANY = 128, 1024
 PAPER = {"2048": ("paper", 100), "ShisenSho": ("paper12", 250), "ShisenShoPhotos": ("normal", 250), "Swap": ("paper", 0)}
@@ -463,20 +460,6 @@ def measure(row: Row, repetitions: int = 5, least: float = 0.1) -> Result:
     return result
 
 
-def machine() -> dict[str, Any]:
-    """What is measured on, and with which versions."""
-    info, model = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
-    if info.exists():
-        model = next((x.split(": ", 1)[1] for x in info.read_text().splitlines() if x.startswith("model name")), model)
-    return {
-        "cpu": model,
-        "cores": usable_cores(),
-        "system": f"{platform.system()}, Python {platform.python_version()}",
-        "versions": {package: version(package) for package in ("numpy", "numba", "pillow", "gymnasium")},
-        "vlmgym": f"{vlmgym.__version__} ({revision()})",
-    }
-
-
 def run(out: Path, only: Sequence[str] = (), repetitions: int = 5, quick: bool = False) -> list[Result]:
     """Measure rows; write ``bench.json``, ``bench.txt`` (the table) and, if rows about growth are among them, ``bench.png``.
 
@@ -499,7 +482,7 @@ def run(out: Path, only: Sequence[str] = (), repetitions: int = 5, quick: bool =
             results.append(measure(row, 1 if quick else repetitions, 0.002 if quick else 0.1))
             if results[-1].rates and not quick:
                 results[-1].note = row.note(results[-1].medians())
-    about = {**machine(), "repetitions": repetitions}
+    about = {**machine("numpy", "numba", "pillow", "gymnasium"), "repetitions": repetitions}
     text = json.dumps({"machine": about, "rows": [asdict(one) for one in results]}, indent=1)
     (out / "bench.json").write_text(text + "\n", encoding="utf-8")
     (out / "bench.txt").write_text(table(results, about), encoding="utf-8")

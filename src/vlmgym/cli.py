@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -17,87 +16,12 @@ from vlmgym.baselines import METRICS
 from vlmgym.core import ConfigError, MissingExtra, VlmGymError
 from vlmgym.evaluate import Evaluation, evaluate, rescore
 from vlmgym.games import GAMES, game_names
-from vlmgym.players.api import AnthropicPlayer, ApiSettings, OpenAIPlayer
-from vlmgym.players.base import Player
-from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
-from vlmgym.players.teacher import Teacher
+from vlmgym.players.api import ApiSettings
+from vlmgym.players.roster import PLAYERS, make_player
 from vlmgym.tasks import Task
 
 if TYPE_CHECKING:
     from vlmgym.train.recipe import Recipe
-
-PLAYERS = "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL, api:MODEL, anthropic:MODEL"
-
-
-def make_player(
-    text: str,
-    task: Task,
-    sampling: Mapping[str, Any] | None = None,
-    batch: int = 32,
-    device: str = "auto",
-    dtype: str = "float32",
-    base_url: str = "",
-    api: ApiSettings | None = None,
-    prices: Mapping[str, Any] | None = None,
-) -> Player:
-    """The player that a command-line word stands for.
-
-    Args:
-        text: ``random``, ``random-legal``, ``greedy``, ``oracle``, ``teacher`` or ``teacher:0.2`` (error rate),
-            ``scripted:FILE`` (a JSON list of replies, one a turn), ``local:MODEL`` (``local:tiny``, a folder, a hub name),
-            ``api:MODEL`` (any OpenAI-compatible endpoint), ``anthropic:MODEL``.
-        task: gives look and prompt style to local models that are asked outside of an evaluation.
-        sampling: of models: ``max_tokens``, ``temperature`` (0 = greedy), and for endpoints any field of the request.
-        batch: states asked of a local model at once.
-        device: of local models; ``auto``: a GPU if there is one.
-        dtype: of local models.
-        base_url: of endpoints.
-        api: how endpoints are used.
-        prices: US dollars for a million tokens by model: ``{"gpt": {"input": 2.5, "output": 10}}``.
-
-    Raises:
-        ConfigError: no such player, or a field of the sampling that a local model does not know.
-    """
-    sampling = {"max_tokens": 512, "temperature": 0.0, **(sampling or {})}
-    kind, _, rest = text.partition(":")
-    simple: dict[str, type[Player]] = {p.name: p for p in (Random, RandomLegal, Greedy, Oracle)}
-    if kind in simple and not rest:
-        return simple[kind]()
-    if kind == "teacher":
-        try:
-            return Teacher(float(rest)) if rest else Teacher()
-        except ValueError as error:
-            raise ConfigError("player", text, "teacher:ERROR with an error rate 0 to 1") from error
-    if kind == "scripted" and rest:
-        replies = json.loads(Path(rest).read_text(encoding="utf-8"))
-        if not isinstance(replies, list) or not replies or not all(isinstance(r, str) for r in replies):
-            raise ConfigError("player", text, "scripted:FILE with a JSON list of texts")
-        return Scripted(replies)
-    if kind == "local" and rest:
-        from vlmgym.players.local import LocalPlayer
-        from vlmgym.train.model import banned_tokens, load
-
-        for key in sampling.keys() - {"max_tokens", "temperature", "seed"}:
-            raise ConfigError(f"sampling.{key}", sampling[key], "max_tokens, temperature and seed, for a local model")
-        model, processor = load(rest, dtype, device)
-        return LocalPlayer(
-            model,
-            processor,
-            name=Path(rest).name,
-            look=task.look,
-            style=task.prompt,
-            banned=banned_tokens(model, processor),
-            max_new_tokens=sampling["max_tokens"],
-            temperature=sampling["temperature"],
-            seed=sampling.get("seed", 0),
-            batch=batch,
-        )
-    if kind in ("api", "anthropic") and rest:
-        player = OpenAIPlayer if kind == "api" else AnthropicPlayer
-        if prices is not None and rest not in prices:
-            raise ConfigError("prices", rest, "one of " + ", ".join(map(str, prices)))
-        return player(rest, base_url, sampling, api, None if prices is None else prices[rest])
-    raise ConfigError("player", text, PLAYERS)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -123,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--mode", default="strict", help="strict or lenient parsing")
     what.add_argument("--repeats", type=int, default=1, help="times that each start is played")
     what.add_argument("--history", type=int, default=0, help="earlier turns that are told again; -1 = all")
-    what.add_argument("--observation", default="image", help="image, text (the true board in words) or both")
+    what.add_argument("--observation", default="image", help="image, text (the true board in words), both, or prefill")
     what.add_argument("--truth", dest="observation", action="store_const", const="both", help="the true board beside the picture")
     what.add_argument("--patience", type=int, default=20, help="turns with one move and no effect that end an episode; 0 = none")
     model = eval_.add_argument_group("models")
@@ -185,6 +109,18 @@ def _parser() -> argparse.ArgumentParser:
     film.add_argument("folder", type=Path, help="folder of a trace.jsonl")
     film.add_argument("--episode", type=int, default=0)
     film.add_argument("--out", type=Path, required=True, help="file.mp4 or file.gif")
+
+    reproduce = commands.add_parser("reproduce", help="the paper's claims, measured with the embedded model; run again to go on")
+    reproduce.add_argument("--out", type=Path, default=None, help="folder; runs/reproduce, or runs/reproduce-quick")
+    reproduce.add_argument("--quick", action="store_true", help="one seed, fewer steps, wider intervals")
+    reproduce.add_argument("--study", default="g1", help="a YAML file, or the name of a bundled study")
+    reproduce.add_argument(
+        "--jobs", type=int, default=0, help="processes side by side; 0 = one a core, or one where there is a GPU"
+    )
+    reproduce.add_argument("--hours", type=float, default=0.0, help="stop in order after so long; 0 = go on to the end")
+    reproduce.add_argument("--list", action="store_true", help="the jobs, what each costs (in answers) and needs")
+    reproduce.add_argument("--job", default="", help="do one job of the list, and nothing else")
+    reproduce.add_argument("--report", action="store_true", help="write the report of what there is, and run nothing")
 
     pretrain = commands.add_parser("pretrain-tiny", help="rebuild the embedded tiny model from its seed")
     pretrain.add_argument("--out", type=Path, required=True)
@@ -281,7 +217,8 @@ def _eval(options: argparse.Namespace) -> None:
     api = ApiSettings.parse(_fields("--api", options.api))
     models = (options.batch, options.device, options.dtype, options.base_url, api, prices)
     first = protocol.entries[0][0]
-    makers = {text: partial(make_player, text, first, protocol.sampling, *models) for text in options.player}
+    made = (first.look, first.prompt, protocol.sampling, *models)
+    makers = {text: partial(make_player, text, *made) for text in options.player}
     if len(makers) == len(protocol.entries) == 1:
         task, how = protocol.entries[0]
         summary = evaluate(makers[options.player[0]](), task, how, options.out)
@@ -480,6 +417,31 @@ def _rescore(options: argparse.Namespace) -> None:
             sys.stdout.write(f"  {left_out} turns left out, after a reply that is read as another move\n")
 
 
+def _reproduce(options: argparse.Namespace) -> int:
+    from vlmgym.findings import write_findings
+    from vlmgym.study import is_done, read_study, run_job, run_study
+    from vlmgym.train.survive import Interrupted
+
+    study = read_study(options.study, options.quick)
+    options.out = options.out or Path("runs/reproduce-quick" if options.quick else "runs/reproduce")
+    if options.list:
+        for job in study.jobs:
+            done = "done" if is_done(study, options.out, job.name) else ", ".join(job.needs)
+            sys.stdout.write(f"{job.name:<28} {job.cost:>10,.0f}  {done}\n")
+        return 0
+    try:
+        if options.job:
+            run_job(study, options.out, options.job)
+            return 0
+        if not options.report:
+            run_study(options.study, options.out, options.quick, options.jobs, options.hours)
+    except Interrupted as stopped:
+        sys.stderr.write(f"vlmgym reproduce: {stopped}\n")
+        return 0
+    sys.stdout.write(f"{write_findings(study, options.out)}\n")
+    return 0
+
+
 def _pretrain(options: argparse.Namespace) -> None:
     from vlmgym.train.tiny import pretrain_command
 
@@ -563,6 +525,7 @@ _COMMANDS = {
     "export": _export,
     "video": _video,
     "pretrain-tiny": _pretrain,
+    "reproduce": _reproduce,
 }
 
 

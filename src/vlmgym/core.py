@@ -684,6 +684,26 @@ class Game(ABC):
     def candidates(self, state: State, row: int) -> list[int]:
         """The few actions that a careful player would weigh in ``row``, in reading order; may hold illegal ones."""
 
+    def reasoning(self, state: State, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
+        """What a careful player thinks aloud in ``row``, and the move that it comes to.
+
+        By default every candidate and what it does, and the best move. Games with many moves search place by place, and end at
+        the first move that works.
+
+        Args:
+            state: games.
+            row: the one that is thought about.
+            values: ``(A,)`` of :meth:`oracle` for this row.
+
+        Returns:
+            Phrases joined by ``"; "``, and the id of the move, or NO_ACTION if there is none.
+        """
+        best = NO_ACTION if np.isnan(values).all() else int(np.nanargmax(values))
+        weighed = self.candidates(state, row)
+        if best != NO_ACTION and best not in weighed:
+            weighed = [*weighed, best]
+        return "; ".join(self.explain(state, row, action) for action in weighed), best
+
     @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
     def sample(self, level: Level) -> Scene:
         """The scene of some fresh game: for the size of the board, the names of the symbols and their kind."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import platform
 import subprocess
 import sys
 import threading
@@ -21,7 +20,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-import vlmgym
 from vlmgym.core import VlmGymError, need
 from vlmgym.evaluate import Evaluation, evaluate_all
 from vlmgym.kernels import usable_cores
@@ -30,7 +28,7 @@ from vlmgym.players.simple import Oracle, Random
 from vlmgym.players.teacher import Teacher
 from vlmgym.report import write_report
 from vlmgym.tasks import Task
-from vlmgym.trace import revision
+from vlmgym.trace import machine
 from vlmgym.train.model import TRAINING
 from vlmgym.train.recipe import Recipe, read_metrics, read_recipe, recipe_path
 
@@ -208,19 +206,17 @@ def _refresh(bar: Any, path: Path) -> None:
 
 def _meta(g0: Recipe, g1: Recipe, how: Evaluation, seconds: float) -> dict[str, Any]:
     """What was run, for the report; ``seconds`` is the time of all calls together."""
-    from importlib.metadata import version
-
-    packages = ("torch", "transformers", "trl", "numpy", "numba", "pillow", "gymnasium")
+    about = machine("torch", "transformers", "trl", "numpy", "numba", "pillow", "gymnasium")
     return {
         "command": "make demo",
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "minutes": round(seconds / 60, 1),
-        "vlmgym": f"{vlmgym.__version__} ({revision()})",
-        "versions": ", ".join(f"{p} {version(p)}" for p in packages),
-        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+        "vlmgym": about["vlmgym"],
+        "versions": ", ".join(f"{package} {number}" for package, number in about["versions"].items()),
+        "machine": f"{about['cpu']}, {about['cores']} cores, {about['system']}",
         "held-out states": f"{how.episodes} of each game, test split, seeds from number {how.first}",
         "training seed": g0.grpo.seed if g0.grpo else 0,
-        "teacher": f"scripted, oracle move with error rate {g1.cold_start.teacher_error if g1.cold_start else 0}",
+        "teacher": f"scripted, a move that works but for errors at rate {g1.cold_start.teacher_error if g1.cold_start else 0}",
         "answers": "greedy decoding",
     }
 

@@ -22,6 +22,7 @@ from vlmgym.rollout import Lane, Telling, play
 from vlmgym.tasks import Task
 from vlmgym.trace import Episode, Run, TraceWriter, Turn, load_trace, repair
 
+OBSERVATIONS = ("image", "text", "both", "prefill")
 ENDS = ("terminated", "truncated", "stopped", "stuck", "failed")
 
 
@@ -36,7 +37,9 @@ class Evaluation(Settings):
     oracle: bool = setting(True, "record oracle values and regret")
     first: int = setting(0, "number of the first test seed", 0, 1_000_000_000)
     repeats: int = setting(1, "times that each start is played", 1, 10_000)
-    observation: str = setting("image", "what is shown of the board; text = its truth", choices=("image", "text", "both"))
+    observation: str = setting(
+        "image", "what is shown of the board; text = its truth, prefill = replies begin with it", choices=OBSERVATIONS
+    )
     history: int = setting(0, "earlier turns of the episode that are told again; -1 = all", -1, 10_000)
     patience: int = setting(
         20, "an episode is stuck after so many turns with one move (or none) and no effect; 0 = never", 0, 1_000_000

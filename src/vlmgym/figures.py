@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST = 12
-_LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5c4b8a", "#4d4d4d")  # Okabe and Ito 2008
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5c4b8a", "#4d4d4d")  # Okabe and Ito 2008
 _PANELS = {
     "score": "Score of an episode",
     "success": "Success: turns with\na move that works",
@@ -32,7 +32,7 @@ _PANELS = {
     "p_acc": "Boards that are\ndescribed exactly",
     "r_acc": "Success where the\ndescription is exact",
 }
-_STYLE = {
+STYLE = {
     "text.parse_math": False, "font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "axes.edgecolor": "#8b93a1",
     "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150, "savefig.facecolor": "white",
 }  # fmt: skip
@@ -66,7 +66,7 @@ def figures(folders: Sequence[Path], out: Path) -> list[Path]:
         found.append(next(name for name in names if name not in found))
         figure.savefig(found[-1])
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         for one in evaluations:
             turns = load_trace(one.folder / "trace.jsonl").finished()
             if any(cell >= 0 for turn in turns for row in turn.seen for cell in row):
@@ -95,7 +95,7 @@ def _percent(share: float) -> str:
     return "<1%" if share < 0.005 else ">99%" if share >= 0.995 else f"{share:.0%}"
 
 
-def _figure(width: float, height: float, title: str, *notes: str) -> Figure:
+def canvas(width: float, height: float, title: str, *notes: str) -> Figure:
     """A figure with a title above and notes below, both at the left."""
     from matplotlib.figure import Figure as Canvas
 
@@ -135,7 +135,7 @@ def _draw_confusion(table: Confusion, one: Evaluated) -> Figure:
         f"What {one.player} takes the symbols for{which}",
         "A row adds up to 100%. Blue: right; red: wrong or not stated.",
     )
-    figure = _figure(max(6.5, 2.4 + 0.52 * len(labels)), 2.1 + 0.34 * len(rows), title, task, key)
+    figure = canvas(max(6.5, 2.4 + 0.52 * len(labels)), 2.1 + 0.34 * len(rows), title, task, key)
     axes = figure.add_subplot(facecolor="#f1f3f6")
     worst = max(0.05, float(block[~right].max()))
     for hidden, colours, most in ((~right, "Blues", 1.6), (right, "Reds", 1.5 * worst)):
@@ -154,7 +154,7 @@ def _draw_misread(shares: NDArray[np.float64], turns: int, one: Evaluated) -> Fi
     told = f"Numbers: % wrong among the descriptions of the cell, over {turns:,} boards. Worst place {_percent(worst)}, mean "
     told += f"of the places {_percent(float(np.nanmean(shares)))}." + (" Dark: never described." if never else "")
     width, title = max(5.5, 1.4 + side * cols), f"Where {one.player} misreads the board"
-    figure = _figure(width, 1.5 + side * rows, title, one.task + ".", told)
+    figure = canvas(width, 1.5 + side * rows, title, one.task + ".", told)
     axes = figure.add_subplot(facecolor="#8b93a1")
     axes.imshow(shares, cmap="Reds", vmin=0, vmax=1.5 * max(0.05, worst))
     axes.set(xticks=range(cols), yticks=range(rows), xlabel="column", ylabel="row")
@@ -173,12 +173,10 @@ def _draw_curves(lines: Sequence[Curve]) -> Figure:
     kind = Look if first.field.startswith("look.") else get_game(first.game).level_type
     doc = next(one.metadata["doc"] for one in fields(kind) if one.name == first.field.partition(".")[2])
     notes = f"{first.task}. Means with 95% bootstrap intervals; n = {count} starts at each point."
-    figure = _figure(
-        2.3 * len(panels) + 2, 3.5, f"{first.game}: what changes with {first.field}", f"{first.field}: {doc}.", notes
-    )
+    figure = canvas(2.3 * len(panels) + 2, 3.5, f"{first.game}: what changes with {first.field}", f"{first.field}: {doc}.", notes)
     for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(panels), sharex=True)), panels, strict=True):
         for number, line in enumerate(lines):
-            colour, marker = _LINES[number % len(_LINES)], "osD^vPX*"[number % 8]
+            colour, marker = COLOURS[number % len(COLOURS)], "osD^vPX*"[number % 8]
             mean, low, high = (np.array([getattr(e, key) for e in line.metrics[metric]]) for key in ("mean", "low", "high"))
             axes.fill_between(line.values, low, high, color=colour, alpha=0.18, lw=0)
             axes.plot(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from vlmgym.core import NO_ACTION, ConfigError, Game, Level, Scene, State
 
 BLOCKS = ("perception", "think", "answer")
-STYLES = ("full", "brief")
+STYLES = ("full", "brief", "moves")
 MODES = ("strict", "lenient")
 
 
@@ -43,7 +44,8 @@ def prompt_text(game: Game, level: Level, style: str = "full", board: Sequence[s
     Args:
         game: the game.
         level: its level.
-        style: ``"full"`` (rules, actions and how to answer) or ``"brief"`` (one line, for the embedded tiny model).
+        style: ``"full"`` (rules, actions and how to answer), ``"brief"`` (one line, for the embedded tiny model), or ``"moves"``
+            (one line as well, which asks what the moves would do and not for a move).
         board: lines of a board that is told in words (see :func:`truth`); none by default.
         image: whether there is a picture.
 
@@ -54,8 +56,8 @@ def prompt_text(game: Game, level: Level, style: str = "full", board: Sequence[s
         raise ConfigError("prompt style", style, "one of " + ", ".join(STYLES))
     rows, cols = game.sample(level).symbols.shape[1:]
     told = "".join(f"\n{line}" for line in board)
-    if style == "brief":
-        return (f"{game.name} {rows}x{cols}" if rows else game.name) + told
+    if style != "full":
+        return (f"{game.name} {rows}x{cols}" if rows else game.name) + (" moves?" if style == "moves" else "") + told
     form = f"{rows} lines, one for each row from top to bottom, the {cols} cells of a row from left to right joined by |"
     seen = f"the board{' as you see it' if image else ''}: {form}"
     shown = f"The picture shows the {'board' if rows else 'screen'}. " if image else ""
@@ -91,6 +93,11 @@ def next_text(board: Sequence[str] = ()) -> str:
     """What is said after a reply, where the past is told: the board comes as a picture, or as these lines."""
     now = "The board after your move:" if board else "The picture shows the board after your move."
     return "\n".join([now, *board, "Reply in the same form."])
+
+
+def prefills(game: Game, state: State, style: str = "full") -> list[str]:
+    """How replies begin whose description is given: the true one of every row of a batch, as a whole block."""
+    return [f"<perception>{text}</perception>" for text in truth(game, state, style)]
 
 
 def write_reply(perception: str, think: str, answer: str) -> str:
@@ -174,6 +181,28 @@ def _pick_answer(
     return blocks[0], Problem.NONE
 
 
+def patterns(reply: Reply, names: Sequence[str]) -> tuple[bool, bool]:
+    """Whether the reasoning of a reply localises, and whether it enumerates (linear time on any text).
+
+    Localising is naming a tile beside its cell, ``"(0, 1): red circle"`` or ``"red circle (0, 1)"``; enumerating is listing or
+    counting things, ``"1. red circle"`` or ``"3 red circles"``. The description does not count: the prompt asks for its form.
+
+    Args:
+        reply: as read by :func:`parse`.
+        names: of the symbols; the first is that of an empty cell and does not count.
+    """
+    text = reply.think or ""
+    return _beside(tuple(names)).search(text) is not None, _ENUMERATION.search(text) is not None
+
+
+@lru_cache(64)
+def _beside(names: tuple[str, ...]) -> re.Pattern[str]:
+    any_name = "|".join(re.escape(name) for name in sorted(names[1:], key=len, reverse=True)) or "(?!)"
+    cell = r"\(\s{0,4}[0-9]{1,4}\s{0,4},\s{0,4}[0-9]{1,4}\s{0,4}\)"
+    link = r"\s{0,4}(?:[:=]|is|at|-)?\s{0,4}(?:an?|the)?\s{0,4}"
+    return re.compile(rf"\b(?:{any_name}){link}{cell}|{cell}{link}(?:{any_name})\b", re.IGNORECASE)
+
+
 # ----------------------------------------------------------------------------------------------------- perception
 UNKNOWN = -1
 """Symbol of a cell that a description does not state (or states twice, differently)."""
@@ -182,7 +211,10 @@ _COORDINATE = re.compile(
     r"\(\s{0,4}([0-9]{1,4})\s{0,4},\s{0,4}([0-9]{1,4})\s{0,4}\)\s{0,4}(?:[:=]|is|-)?\s{0,4}"
     r"([A-Za-z0-9._]{1,20}(?: [A-Za-z0-9]{1,20})?)"
 )
-_ENUMERATION = re.compile(r"^[ \t]{0,8}(?:[0-9]{1,3}[.)]|[-*])[ \t]|\b[0-9]{1,3} (?:x )?[a-z]{1,12} [a-z]{1,12}s\b", re.MULTILINE)
+_ENUMERATION = re.compile(
+    r"^[ \t]{0,8}(?:[0-9]{1,3}[.)]|[-*])[ \t]|\b[0-9]{1,3} (?:x )?[a-z]{1,12} [a-z]{1,12}s\b|\b[0-9]{1,3} x [a-z0-9]",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -192,8 +224,6 @@ class Perception:
     symbols: NDArray[np.int16]  # (rows, cols), UNKNOWN where nothing (or nothing clear) is said
     layout: str  # "rows", "coordinates" or "none"
     complete: bool  # all rows x cols cells are stated and nothing besides
-    localises: bool  # names cells by coordinates: "(0, 0): yellow square"
-    enumerates: bool  # lists or counts things: "1. yellow square", "3 yellow squares"
 
     def cells(self, truth: NDArray[np.int16]) -> NDArray[np.bool_]:
         """``(rows, cols)``: which cells are right."""
@@ -224,8 +254,7 @@ def read_perception(text: str | None, scene: Scene) -> Perception:
         lookup.setdefault(word, 0)
     grid = np.full((rows, cols), UNKNOWN, np.int16)
     if text is None:
-        return Perception(grid, "none", False, False, False)
-    enumerates = _ENUMERATION.search(text) is not None
+        return Perception(grid, "none", False)
     if "|" in text or (cols == 1 and "(" not in text):
         lines = [line for line in text.strip("\r\n").split("\n") if line.strip() and not _is_rule(line)]
         complete = len(lines) == rows
@@ -236,7 +265,7 @@ def read_perception(text: str | None, scene: Scene) -> Perception:
             complete &= len(cells) == cols
             for c, cell in enumerate(cells[:cols]):
                 grid[r, c] = lookup.get(cell, UNKNOWN)
-        return Perception(grid, "rows", complete and bool((grid != UNKNOWN).all()), False, enumerates)
+        return Perception(grid, "rows", complete and bool((grid != UNKNOWN).all()))
     stated: dict[tuple[int, int], int] = {}
     complete = True
     for match in _COORDINATE.finditer(text):
@@ -249,7 +278,7 @@ def read_perception(text: str | None, scene: Scene) -> Perception:
     for (r, c), symbol in stated.items():
         grid[r, c] = symbol
     complete &= bool((grid != UNKNOWN).all())
-    return Perception(grid, "coordinates" if stated else "none", complete, bool(stated), enumerates)
+    return Perception(grid, "coordinates" if stated else "none", complete)
 
 
 def _is_rule(line: str) -> bool:
@@ -261,7 +290,15 @@ NO_TRUTH = "the picture"
 """Stands in for the truth text of a game without symbols, so that replies stay well formed."""
 
 
-def truth(game: Game, state: State) -> list[str]:
-    """The truth text of every row of a batch; :data:`NO_TRUTH` for a game that shows a finished picture."""
+def truth(game: Game, state: State, style: str = "full") -> list[str]:
+    """The truth text of every row of a batch; :data:`NO_TRUTH` for a game that shows a finished picture.
+
+    Prompts of the style ``"full"`` ask for rows, ``"red circle|blue star"``; the embedded tiny model, which the other styles are
+    for, names each cell, ``"(0, 0) red circle (0, 1) blue star"``. Both are read alike.
+    """
     scene = game.scene(state)
-    return [text or NO_TRUTH for text in scene.texts()]
+    if style == "full" or not scene.symbols.size:
+        return [text or NO_TRUTH for text in scene.texts()]
+    _, rows, cols = scene.symbols.shape
+    places = [(r, c) for r in range(rows) for c in range(cols)]
+    return [" ".join(f"({r}, {c}) {scene.names[board[r, c]]}" for r, c in places) for board in scene.symbols]

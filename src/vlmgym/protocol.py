@@ -32,15 +32,21 @@ class Protocol:
     def parse(cls, values: Mapping[str, Any]) -> Protocol:
         """Build from the mapping of a YAML file: ``tasks`` (each may have its own ``evaluation``), ``evaluation``, ``sampling``.
 
+        With ``dials`` (by name, such as ``look.noise``: a list of values) each task comes also with every one of these values,
+        one dial at a time.
+
         Raises:
             ConfigError: a key is unknown, missing, or a value is out of range; the message names it.
         """
         for key in values:
-            if key not in ("tasks", "evaluation", "sampling"):
-                raise ConfigError(f"protocol.{key}", values[key], "one of tasks, evaluation, sampling")
+            if key not in ("tasks", "evaluation", "sampling", "dials"):
+                raise ConfigError(f"protocol.{key}", values[key], "one of tasks, evaluation, sampling, dials")
         tasks, how, sampling = values.get("tasks"), values.get("evaluation") or {}, values.get("sampling") or {}
         if not isinstance(tasks, list) or not tasks:
             raise ConfigError("protocol.tasks", tasks, "a list with at least one task")
+        dials = values.get("dials") or {}
+        if not isinstance(dials, Mapping):
+            raise ConfigError("protocol.dials", dials, "a mapping of dials to lists of values")
         entries = []
         for number, one in enumerate(tasks):
             for name, part in ((f"tasks.{number}", one), ("evaluation", how), ("sampling", sampling)):
@@ -49,7 +55,12 @@ class Protocol:
             own = one.get("evaluation") or {}
             if not isinstance(own, Mapping):
                 raise ConfigError(f"protocol.tasks.{number}.evaluation", own, "a mapping of settings")
-            entries.append((Task.parse({k: v for k, v in one.items() if k != "evaluation"}), Evaluation.parse({**how, **own})))
+            entry = Task.parse({k: v for k, v in one.items() if k != "evaluation"}), Evaluation.parse({**how, **own})
+            entries.append(entry)
+            for dial, steps in dials.items():
+                if not isinstance(steps, list) or not steps:
+                    raise ConfigError(f"protocol.dials.{dial}", steps, "a list of values")
+                entries += cls((entry,)).swept(dial, steps).entries
         if len(set(entries)) < len(entries):
             twice = next(task for task, _ in entries if sum(task == other for other, _ in entries) > 1)
             raise ConfigError("protocol.tasks", f"{twice.game} {twice.level} {twice.look} twice", "each task once")

@@ -23,9 +23,19 @@ class Weights(Settings):
     cells: float = setting(0.0, "share of the cells described correctly, 0 to 1", -100, 100)
     regret: float = setting(0.0, "minus the normalised regret to the oracle, -1 to 0; no or an illegal action: -1", -100, 100)
 
+    seeing: bool = setting(False, "the game term is +1 only where the description equals the board as well")
+
+    def factors(self) -> dict[str, float]:
+        """The weight of each term."""
+        return {name: weight for name, weight in asdict(self).items() if name != "seeing"}
+
+    def rewarded(self, terms: dict[str, float]) -> dict[str, float]:
+        """The terms of a turn as they are rewarded, before the weights."""
+        return {**terms, "game": -1.0} if self.seeing and not terms["perception"] else terms
+
     def total(self, terms: dict[str, float]) -> float:
-        """The weighted sum of the terms."""
-        return sum(weight * terms[name] for name, weight in asdict(self).items())
+        """The weighted sum of such terms."""
+        return sum(weight * terms[name] for name, weight in self.factors().items())
 
 
 class Fault(StrEnum):

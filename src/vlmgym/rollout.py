@@ -49,7 +49,7 @@ class Telling:
     Attributes:
         look: name or Look.
         style: prompt style.
-        observation: ``"image"``, ``"text"`` or ``"both"``.
+        observation: ``"image"``, ``"text"``, ``"both"`` or ``"prefill"``, see :class:`vlmgym.players.base.Query`.
         history: earlier turns that are told again; -1 = all.
     """
 

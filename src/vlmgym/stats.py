@@ -171,3 +171,79 @@ def band(curves: ArrayLike, seed: int = 0) -> tuple[NDArray[np.float64], NDArray
     table = np.asarray(curves, np.float64)
     estimates = [mean(column[~np.isnan(column)], seed) for column in table.T]
     return tuple(np.array([getattr(one, key) for one in estimates]) for key in ("mean", "low", "high"))  # type: ignore[return-value]
+
+
+def crossed(numerators: ArrayLike, denominators: ArrayLike | None = None, seed: int = 0) -> Estimate:
+    """A mean (or a ratio of sums) over training seeds and episodes, which both are resampled (pigeonhole bootstrap, Owen 2007).
+
+    Rows that are the same for every seed (a player that is not trained) are given once; then only episodes are resampled.
+
+    Args:
+        numerators: ``(seeds, episodes)``, the same episodes in every row; NaN where nothing was measured.
+        denominators: the same shape; None = ones.
+        seed: of the resampling.
+
+    Returns:
+        The estimate; ``n`` is the number of episodes.
+
+    Raises:
+        ValueError: another shape.
+    """
+    num = np.asarray(numerators, np.float64)
+    den = np.ones_like(num) if denominators is None else np.asarray(denominators, np.float64)
+    if num.ndim != 2 or num.shape != den.shape:
+        raise ValueError(f"crossed needs two arrays (seeds, episodes), got shapes {num.shape} and {den.shape}")
+    known = ~np.isnan(num)
+    num, den = np.where(known, num, 0.0), np.where(known, den, 0.0)
+    seeds, n = num.shape
+    if n == 0 or den.sum() <= 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), n)
+    centre = float(num.sum() / den.sum())
+    if n == 1:
+        return Estimate(centre, float("nan"), float("nan"), 1)
+    episodes = _resample(n, seed)
+    rows = np.random.default_rng(seed + 1).multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES).astype(np.float64)
+    below = np.einsum("rs,sn,rn->r", rows, den, episodes, optimize=True)
+    above = np.einsum("rs,sn,rn->r", rows, num, episodes, optimize=True)
+    low, high = np.percentile(above[below > 0] / below[below > 0], [2.5, 97.5])
+    return Estimate(centre, float(low), float(high), n)
+
+
+def lead_lag(first: list[ArrayLike], second: list[ArrayLike], most: int = 2, seed: int = 0) -> dict[int, tuple[float, float]]:
+    """Cross-correlation of the increments of two quantities, measured along several runs at the same steps.
+
+    For each lag the mean over runs of the correlation between an increment of the first and the one of the second ``lag``
+    measurements later: positive lags mean that the first leads. The p-value is two-sided and comes from shuffling the increments
+    of the second within each run (with the +1 correction of Phipson and Smyth 2010). Runs in which one of the two never changes
+    tell nothing and are left out.
+
+    Args:
+        first: for each run ``(measurements,)``.
+        second: the same lengths.
+        most: largest lag either way.
+        seed: of the shuffling.
+
+    Returns:
+        By lag: correlation and p-value; NaN where no run is long enough.
+    """
+    pairs = []
+    for one, other in zip(first, second, strict=True):
+        a, b = np.diff(np.asarray(one, np.float64)), np.diff(np.asarray(other, np.float64))
+        if len(a) > most + 2 and not np.isnan(a + b).any() and a.std() > 0 and b.std() > 0:
+            pairs.append(((a - a.mean()) / a.std(), (b - b.mean()) / b.std()))
+    found, rng = dict[int, tuple[float, float]](), np.random.default_rng(seed)
+    for lag in range(-most, most + 1):
+
+        def statistic(lines: list[tuple[NDArray[np.float64], NDArray[np.float64]]], lag: int = lag) -> float:
+            products = [a[max(-lag, 0) : len(a) - max(lag, 0)] * b[max(lag, 0) : len(b) - max(-lag, 0)] for a, b in lines]
+            return float(np.mean([one.mean() for one in products]))
+
+        if not pairs:
+            found[lag] = float("nan"), float("nan")
+            continue
+        seen = statistic(pairs)
+        extreme = sum(
+            abs(statistic([(a, rng.permutation(b)) for a, b in pairs])) >= abs(seen) - 1e-12 for _ in range(RESAMPLES // 4)
+        )
+        found[lag] = seen, (1 + extreme) / (RESAMPLES // 4 + 1)
+    return found

@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import vlmgym
 from vlmgym.core import Game, State, VlmGymError
 from vlmgym.games import read_state_text, state_text
+from vlmgym.kernels import usable_cores
+from vlmgym.prompt import patterns
 from vlmgym.reward import Judgement
 
 SCHEMA = 1
@@ -87,6 +90,7 @@ class Turn:
     @staticmethod
     def of(game: Game, state: State, row: int, judged: Judgement, episode: int, turn: int, answer: Answer) -> Turn:
         """The record of row ``row`` of ``state``, the answer and its judgement."""
+        localises, enumerates = patterns(judged.reply, game.sample(state.level).names)
         return Turn(
             episode=episode,
             turn=turn,
@@ -99,8 +103,8 @@ class Turn:
             gain=judged.gain,
             terms=judged.terms,
             p_acc=judged.p_acc,
-            localises=judged.seen.localises,
-            enumerates=judged.seen.enumerates,
+            localises=localises,
+            enumerates=enumerates,
             seen=judged.seen.symbols.tolist(),
             oracle_value=_plain(judged.oracle_value),
             oracle_best=_plain(judged.oracle_best),
@@ -147,6 +151,31 @@ def revision() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return "release"
     return done.stdout.strip() if done.returncode == 0 and "site-packages" not in str(here) else "release"
+
+
+def machine(*packages: str) -> dict[str, Any]:
+    """What something was run on, and with which versions of the packages.
+
+    Args:
+        packages: their names; those that are not installed are left out.
+    """
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    info, model = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
+    if info.exists():
+        model = next((x.split(": ", 1)[1] for x in info.read_text().splitlines() if x.startswith("model name")), model)
+    found = dict[str, str]()
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return {
+        "cpu": model,
+        "cores": usable_cores(),
+        "system": f"{platform.system()}, Python {platform.python_version()}",
+        "versions": found,
+        "vlmgym": f"{vlmgym.__version__} ({revision()})",
+    }
 
 
 class TraceWriter:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import Decoded, Outcome, Scene, State, draw64, draw_below, draw_unit, mix64, setting
-from vlmgym.games.text import MOVE_FORMAT, MOVES, read_number
+from vlmgym.games.text import MOVE_FORMAT, MOVES, read_number, write_cell
 from vlmgym.kernels import kernel
 
 MAX_EXPONENT = 17
@@ -308,6 +308,27 @@ class Game2048(core.Game):
             return f"{action} {MOVES[action]} no"
         lines = board.T if action % 2 == 0 else board
         return f"{action} {MOVES[action]} {' '.join(str(_gain(np.ascontiguousarray(line), len(line), 1)) for line in lines)}"
+
+    def reasoning(self, state: State, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
+        """Tile by tile with what is to its right and below, up to the next tile, to the first two that merge.
+
+        Such as ``"(0, 0) 2 (0, 1) 0 (0, 2) 4 (1, 0) 8 no; (0, 2) 4 (1, 2) 4"``. If nothing merges, the best move by ``values``.
+        """
+        board, said = state.board[row], list[str]()
+        for r, c in np.argwhere(board > 0).tolist():
+            words = [write_cell(r, c), _NAMES[board[r, c]]]
+            for dr, dc, action in ((0, 1, 1), (1, 0, 2)):
+                at = r + dr, c + dc
+                while at[0] < board.shape[0] and at[1] < board.shape[1]:
+                    words += [write_cell(*at), _NAMES[board[at]]]
+                    if board[at] == board[r, c] < MAX_EXPONENT:
+                        said.append(" ".join(words))
+                        return "; ".join(said), action
+                    if board[at]:
+                        break
+                    at = at[0] + dr, at[1] + dc
+            said.append(" ".join([*words, "no"]))
+        return "; ".join(said), core.NO_ACTION if np.isnan(values).all() else int(np.nanargmax(values))
 
     def candidates(self, state: State, row: int) -> list[int]:
         """All four moves."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw64, draw_below, mix64, setting, share
-from vlmgym.games.text import read_pair, write_pair
+from vlmgym.games.text import read_pair, write_cell, write_pair
 from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, PICTURE_CLASSES, WIDE, picture_classes, tile_types
 from vlmgym.kernels import bit_length, kernel
 
@@ -526,6 +526,37 @@ class ShisenSho(core.Game):
             joined = _joined(state.board[row], first, second, lv.max_bends, lv.margin, sight)
             verdict = "joined" if joined else "blocked"
         return f"{self._names(lv)[flat[first]]} {self.encode(lv, action)} {verdict}"
+
+    def reasoning(self, state: State, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
+        """Tile by tile with its right and its lower neighbour, to the first equal one.
+
+        Such as ``"(0, 0) red circle (0, 1) blue star (1, 0) red square no; (0, 1) blue star (0, 2) blue star"``. Where no
+        neighbours are equal, the board from a tile on to one that it can be joined with: ``"far (0, 0) red circle (0, 1) empty
+        (0, 2) red circle"``.
+        """
+        lv, board = cast(LevelPairs, state.level), state.board[row]
+        names, joins = self._names(lv), ~np.isnan(values).reshape(board.size, board.size)
+        said = list[str]()
+        places = [(int(r), int(c)) for r, c in np.argwhere(board > 0)]
+        for r, c in places:
+            words = [write_cell(r, c), names[board[r, c]]]
+            for other in ((r, c + 1), (r + 1, c)):
+                if other[0] < lv.rows and other[1] < lv.cols:
+                    words += [write_cell(*other), names[board[other]]]
+                    if joins[r * lv.cols + c, other[0] * lv.cols + other[1]]:
+                        said.append(" ".join(words))
+                        return "; ".join(said), (r * lv.cols + c) * board.size + other[0] * lv.cols + other[1]
+            said.append(" ".join([*words, "no"]))
+        for r, c in places:
+            words = ["far"]
+            for place in range(r * lv.cols + c, board.size):
+                cell = divmod(place, lv.cols)
+                words += [write_cell(*cell), names[board[cell]]]
+                if joins[r * lv.cols + c, place]:
+                    said.append(" ".join(words))
+                    return "; ".join(said), (r * lv.cols + c) * board.size + place
+            said.append(" ".join([*words, "no"]))
+        return "; ".join(said), core.NO_ACTION
 
     def candidates(self, state: State, row: int) -> list[int]:
         """The first three pairs that can be joined, in reading order; fewer if there are fewer."""

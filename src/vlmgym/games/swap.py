@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
-from vlmgym.games.text import read_pair, write_pair
+from vlmgym.games.text import STEPS, read_pair, write_cell, write_pair
 from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
 from vlmgym.kernels import kernel
 
@@ -452,13 +452,45 @@ class Swap(core.Game):
         names = NAMES[lv.tiles]
         if not self.legal(state[row])[0, action]:
             return f"no line {self.encode(state.level, action)}"
+        gone = " and ".join(f"{count} {names[kind]}" for kind, count in self._lines(lv, board, action).items())
+        return f"{gone} {self.encode(state.level, action)}"
+
+    def reasoning(self, state: State, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
+        """Place by place where a line could be, rows before columns, with its tiles: ``"(0, 1) A (0, 2) B (0, 3) C no"``.
+
+        Where all tiles but one are equal, that cell and its neighbours outside follow, to the first that could replace it:
+        ``"(0, 1) A (0, 2) B (0, 3) A (0, 2) (1, 2) A"``.
+        """
+        lv, board = cast(LevelSwap, state.level), state.board[row]
+        names, said = NAMES[lv.tiles], list[str]()
+        for down in (0, 1):
+            for r in range(lv.rows - (lv.line - 1) * down):
+                for c in range(lv.cols - (lv.line - 1) * (1 - down)):
+                    cells = [(r + k * down, c + k * (1 - down)) for k in range(lv.line)]
+                    kinds = [int(board[cell]) for cell in cells]
+                    words = [w for cell, kind in zip(cells, kinds, strict=True) for w in (write_cell(*cell), names[kind])]
+                    common = max(kinds, key=kinds.count)
+                    if common and kinds.count(common) == len(kinds) - 1:
+                        odd = next(cell for cell in cells if board[cell] != common)
+                        words.append(write_cell(*odd))
+                        for dr, dc in STEPS:
+                            other = odd[0] + dr, odd[1] + dc
+                            if 0 <= other[0] < lv.rows and 0 <= other[1] < lv.cols and other not in cells:
+                                words += [write_cell(*other), names[board[other]]]
+                                if board[other] == common and board[odd]:
+                                    said.append(" ".join(words))
+                                    return "; ".join(said), self.decode(lv, write_pair(*odd, *other)).action
+                    said.append(" ".join([*words, "no"]))
+        return "; ".join(said), core.NO_ACTION
+
+    def _lines(self, lv: LevelSwap, board: NDArray[np.uint8], action: int) -> dict[int, int]:
+        """Tiles in lines after a swap, by kind, in reading order; changes ``board``."""
         _exchange(board, action)
         room = _room(*board.shape)
         _mark(board, lv.line, room)
         marks = room[8][ROW:][: lv.rows * ROW].reshape(lv.rows, ROW)[:, : lv.cols] > 0
         kinds, first, counts = np.unique(board[marks], return_index=True, return_counts=True)
-        gone = " and ".join(f"{counts[k]} {names[kinds[k]]}" for k in np.argsort(first))
-        return f"{gone} {self.encode(state.level, action)}"
+        return {int(kinds[k]): int(counts[k]) for k in np.argsort(first)}
 
     def candidates(self, state: State, row: int) -> list[int]:
         """The first three valid swaps by action id; fewer if there are fewer."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vlmgym import prompt
-from vlmgym.core import Game, State, VlmGymError
+from vlmgym.core import ConfigError, Game, State, VlmGymError
 from vlmgym.looks import Look, get_look
 from vlmgym.trace import Answer
 
@@ -26,7 +26,8 @@ class Query:
         state: ``B`` games.
         look: how they look.
         style: prompt style.
-        observation: what is shown of the boards: ``"image"``, ``"text"`` (the true board as text) or ``"both"``.
+        observation: what is shown of the boards: ``"image"``, ``"text"`` (the true board as text), ``"both"``, or ``"prefill"``
+            (the picture; the reply begins with the true description, and a local model goes on from there).
         past: for each game the earlier turns that are told again: the state (one row) and the reply to it, oldest first.
     """
 
@@ -43,8 +44,10 @@ class Query:
         The first turn that is told has the whole prompt; later ones only the board after the reply.
 
         Raises:
-            ConfigError: boards as text, for a game without truth text.
+            ConfigError: boards as text, for a game without truth text; or replies that begin with a given text.
         """
+        if self.observation == "prefill":
+            raise ConfigError("observation", "prefill", "image, text or both: only a local model goes on with a given beginning")
         past, said = (self.past[row] if self.past else ()), list[tuple[str, list[State | str]]]()
         image = self.observation != "text"
         for number, (state, reply) in enumerate([*past, (self.state[row], None)]):

@@ -84,7 +84,8 @@ class LocalPlayer(Player):
                 tokens = self.model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
                 texts = iter(self.processor.batch_decode(tokens, skip_special_tokens=True))
                 for k, rows in parts:
-                    replies[k][rows] = [next(texts) for _ in replies[k][rows]]
+                    begun = _begun(replace(queries[k], state=queries[k].state[rows]))
+                    replies[k][rows] = [begin + next(texts) for begin in begun]
                 if self.on_answers:
                     self.on_answers(len(tokens))
         self._calls += 1
@@ -140,13 +141,16 @@ class LocalPlayer(Player):
     def _told(self, rows: Sequence[tuple[Query, int]]) -> Any:
         """Model inputs of whole conversations, with any number of pictures."""
         texts, images = list[str](), list[list[Image.Image]]()
+        begun = {id(query): _begun(query) for query, _ in rows}
         for query, row in rows:
             ask, shown = [], list[State]()
-            for role, parts in query.conversation(row):
+            told = replace(query, observation="image") if query.observation == "prefill" else query
+            for role, parts in told.conversation(row):
                 shown += [part for part in parts if not isinstance(part, str)]
                 content = [{"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in parts]
                 ask.append({"role": role, "content": content})
-            texts.append(self.processor.apply_chat_template(ask, add_generation_prompt=True, tokenize=False))
+            text = self.processor.apply_chat_template(ask, add_generation_prompt=True, tokenize=False)
+            texts.append(text + begun[id(query)][row])
             images.append([pictures(query.game, state, query.look)[0] for state in shown])
         return self.processor(text=texts, images=images if any(images) else None, return_tensors="pt", padding=True)
 
@@ -157,3 +161,8 @@ class LocalPlayer(Player):
             blank = Image.new("RGB", (width, height))
             self._rows[key] = dict(self.processor(text=[text], images=[blank], return_tensors="pt", padding=True))
         return self._rows[key]
+
+
+def _begun(query: Query) -> list[str]:
+    """How the replies to a query begin."""
+    return prompt.prefills(query.game, query.state, query.style) if query.observation == "prefill" else [""] * len(query.state)

@@ -1,28 +1,20 @@
-"""The scripted teacher: sees the true board, reasons from actual outcomes, errs at a stated rate."""
+"""The scripted teacher: sees the true board, reasons from actual outcomes to a move that works, errs at a stated rate."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
 from vlmgym import prompt
-from vlmgym.core import ConfigError, Game, State
-from vlmgym.players.base import Player, player_rng
-
-
-def reason(game: Game, state: State, row: int, action: int, best: int) -> str:
-    """The think text: what each candidate move (and the best one) does, then the choice ``action``."""
-    weighed = game.candidates(state, row)
-    if best >= 0 and best not in weighed:
-        weighed = [*weighed, best]
-    return "; ".join([*(game.explain(state, row, a) for a in weighed), f"so {game.encode(state.level, action)}"])
+from vlmgym.core import NO_ACTION, ConfigError, Game, State
+from vlmgym.players.base import Player, Query, player_rng
 
 
 class Teacher(Player):
-    """Writes verified cold-start answers: true board, templated reasoning, oracle move.
+    """Writes verified cold-start answers: true board, templated reasoning, and the move that it comes to.
 
     Args:
-        error: probability that the choice is a uniformly random well-formed action instead of the oracle's, so that a
-            student can surpass the teacher.
+        error: probability that it jumps to a conclusion instead, a uniformly random well-formed action, so that a student can
+            surpass the teacher.
         salt: seed of the errors.
     """
 
@@ -31,15 +23,18 @@ class Teacher(Player):
             raise ConfigError("teacher.error", error, "0 to 1")
         self.error, self.salt, self.name = error, salt, "teacher"
 
-    def reply(self, game: Game, state: State) -> list[str]:
+    def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         """See :class:`Player`."""
-        values, texts, out = game.oracle(state), prompt.truth(game, state), []
+        return [self.reply(query.game, query.state, query.style) for query in queries]
+
+    def reply(self, game: Game, state: State, style: str = "full") -> list[str]:
+        """See :class:`Player`; ``style`` of the prompt, see :func:`vlmgym.prompt.truth`."""
+        values, texts, out = game.oracle(state), prompt.truth(game, state, style), []
         for row in range(len(state)):
             rng = player_rng(self.salt, state, row)
-            best = -1 if np.isnan(values[row]).all() else int(np.nanargmax(values[row]))
-            action = best
-            if rng.random() < self.error or best < 0:
-                action = int(rng.integers(game.n_actions(state.level)))
-            think = reason(game, state, row, action, best)
+            said, action = game.reasoning(state, row, values[row])
+            if rng.random() < self.error or action == NO_ACTION:
+                said, action = "", int(rng.integers(game.n_actions(state.level)))
+            think = f"{said}; so {game.encode(state.level, action)}" if said else f"so {game.encode(state.level, action)}"
             out.append(prompt.write_reply(texts[row], think, game.encode(state.level, action)))
         return out

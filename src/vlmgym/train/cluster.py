@@ -101,6 +101,8 @@ def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: in
         raise ConfigError("compute.optimizer", recipe.compute.optimizer, "adamw, whose states verl shares out over the GPUs")
     if recipe.lora and recipe.lora.dropout:
         raise ConfigError("lora.dropout", recipe.lora.dropout, "0 for verl")
+    if grpo.prefill:
+        raise ConfigError("grpo.prefill", True, "false for verl")
     if recipe.lora is None and not recipe.compute.train_vision:
         raise ConfigError("compute.train_vision", False, "true, or lora: verl 0.9 freezes no vision tower")
     for name, value in (("out", str(folder)), ("model", model)):

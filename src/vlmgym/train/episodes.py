@@ -11,7 +11,6 @@ import copy
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -87,7 +86,7 @@ class Play:
         return self.lane
 
 
-def episode_terms(lane: Lane, kind: str) -> dict[str, float]:
+def episode_terms(lane: Lane, kind: str, weights: Weights) -> dict[str, float]:
     """Reward terms of an episode, each on the scale of a single turn.
 
     ``game`` and ``regret`` are sums over the turns, divided by the limit of turns; the others are means. Turns that were not
@@ -97,8 +96,9 @@ def episode_terms(lane: Lane, kind: str) -> dict[str, float]:
     Args:
         lane: an episode that is over.
         kind: ``"turns"``, or ``"score"``: ``game`` is the final score instead.
+        weights: say whether moves count where the description is wrong.
     """
-    played, missing = [turn.terms for turn in lane.turns], lane.limit - len(lane.turns)
+    played, missing = [weights.rewarded(turn.terms) for turn in lane.turns], lane.limit - len(lane.turns)
     well = bool(lane.state.terminated[0]) and played[-1]["game"] > 0
     out = {}
     for term, worst in WORST.items():
@@ -112,7 +112,7 @@ def episode_terms(lane: Lane, kind: str) -> dict[str, float]:
 
 def episode_rewards(weights: Weights, turns: int, kind: str) -> tuple[list[Any], list[float]]:
     """TRL reward functions of episodes, one a term, and their weights; the first also logs the metrics of all turns."""
-    terms = asdict(weights)
+    terms = weights.factors()
 
     def make(term: str) -> Any:
         def function(completions: Sequence[Any], environments: Sequence[Play], **columns: Any) -> list[float]:
@@ -127,7 +127,7 @@ def episode_rewards(weights: Weights, turns: int, kind: str) -> tuple[list[Any],
                 metrics["score"] = float(np.mean([lane.state.score[0] for lane in lanes]))
                 for name, value in metrics.items():
                     columns["log_metric"](name, value)
-            return [episode_terms(lane, kind)[term] for lane in lanes]
+            return [episode_terms(lane, kind, weights)[term] for lane in lanes]
 
         function.__name__ = term
         return function

@@ -39,6 +39,7 @@ class GrpoSettings(Optimisation):
     refill: int = setting(1, "rounds in which dropped groups are replaced by new questions (not with turns)", 0, 16)
     turns: int = setting(1, "turns of an episode that is one sample; 1 = single answers, as in the paper", 1, 1000)
     episode: str = setting("turns", "game term of an episode: sum of its turns, or final score", choices=("turns", "score"))
+    prefill: bool = setting(False, "answers begin with the true description (not with turns): what if perception were perfect?")
     save_every: int = setting(20, "steps between checkpoints", 1, 1_000_000)
     log_completions: bool = setting(False, "write prompts and answers of each step as Parquet")
     use_vllm: bool = setting(False, "generate with vLLM")
@@ -53,6 +54,8 @@ class GrpoSettings(Optimisation):
             raise ConfigError("GrpoSettings.save_every", self.save_every, allowed)
         if self.generate_batch % self.group:
             raise ConfigError("GrpoSettings.generate_batch", self.generate_batch, f"a multiple of group = {self.group}, or 0")
+        if self.prefill and self.turns > 1:
+            raise ConfigError("GrpoSettings.prefill", True, "false where turns > 1")
         if self.batch % (self.group * self.accumulate):
             multiple = self.group * self.accumulate
             raise ConfigError("GrpoSettings.batch", self.batch, f"a multiple of group * accumulate = {multiple}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -30,7 +31,8 @@ class ColdStart(Settings):
     """The perception-enhanced cold start: the teacher's answers with the true board in the perception block."""
 
     states: int = setting(1000, "states of each task, scaled by nothing: every task gets as many", 1, 10_000_000)
-    teacher_error: float = setting(0.3, "probability of a random answer of the scripted teacher", 0.0, 1.0)
+    teacher_error: float = setting(0.3, "probability that the scripted teacher jumps to a random answer", 0.0, 1.0)
+    think: bool = setting(True, "answers have a think block (without, they are no longer well formed)")
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), on: Sequence[str] = (
 def train(recipe: Recipe, out: Path) -> Path:
     """Run the stages of a recipe; finished stages are kept, an unfinished one goes on from its last checkpoint.
 
-    Writes ``recipe.json``, ``metrics.jsonl`` (a line a step) and TensorBoard events, ``cold/`` and ``final/`` (models).
+    Writes ``recipe.json``, ``metrics.jsonl`` (a line a step) and TensorBoard events, ``cold/`` and ``final/`` (models), and the
+    traces of the checks on held-out states (``checks/STEP/GAME``).
 
     Args:
         recipe: what to run.
@@ -190,7 +193,8 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart) -> list[dict[str, An
     lists = []
     for task in tasks:
         state = task.states("train", cold.states, 500_000_000)
-        lists.append(rows(task, state, teacher.reply(task.rules()[0], state)))
+        replies = teacher.reply(task.rules()[0], state, task.prompt)
+        lists.append(rows(task, state, replies if cold.think else [re.sub("<think>.*</think>", "", one) for one in replies]))
     return [row for group in zip(*lists, strict=True) for row in group]
 
 
@@ -208,7 +212,7 @@ def _grpo(recipe: Recipe, grpo: GrpoSettings, model_name: str, out: Path, target
     log = metrics_callback(out, "grpo", "reward", grpo.steps)
     callbacks = [log]
     if recipe.checks.every:
-        callbacks.append(_checks_callback(recipe, grpo, processor, log))
+        callbacks.append(_checks_callback(recipe, grpo, processor, log, out))
     states = States(recipe.tasks, recipe.states, recipe.curriculum, grpo.seed)
     trainer = run_grpo(
         model, processor, recipe.tasks, out / "grpo", grpo, recipe.reward, recipe.compute, callbacks, states, recipe.lora
@@ -289,8 +293,17 @@ def metrics_callback(out: Path, stage: str, headline: str, total: int) -> Any:
     return Log()
 
 
-def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: Any) -> Any:
-    """A callback that plays held-out states greedily, before the first step and every ``checks.every`` steps."""
+def task_names(tasks: Sequence[Task]) -> list[str]:
+    """A folder's name for each task: its game, with a number where a game comes again."""
+    games = [task.game for task in tasks]
+    return [game if (n := games[:i].count(game)) == 0 else f"{game}-{n + 1}" for i, game in enumerate(games)]
+
+
+def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: Any, out: Path) -> Any:
+    """A callback that plays held-out states greedily, before the first step and every ``checks.every`` steps.
+
+    Traces and summaries are kept under ``out/checks/STEP/GAME``.
+    """
     from transformers import TrainerCallback
 
     from vlmgym.players.local import LocalPlayer
@@ -312,7 +325,12 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
                 model, processor, name="policy", look=recipe.tasks[0].look, style=recipe.tasks[0].prompt, banned=banned,
                 max_new_tokens=grpo.max_new_tokens, batch=min(grpo.generate_batch or 64, 64),
             )  # fmt: skip
-            for task, summary in zip(recipe.tasks, evaluate_all(player, recipe.tasks, how, progress=False), strict=True):
+            folders = None
+            if state.is_world_process_zero:
+                here = out / "checks" / f"{state.global_step:06d}"
+                shutil.rmtree(here, ignore_errors=True)  # of an attempt that was killed
+                folders = [here / name for name in task_names(recipe.tasks)]
+            for task, summary in zip(recipe.tasks, evaluate_all(player, recipe.tasks, how, folders, False), strict=True):
                 for key in ("success", "p_acc", "r_acc", "format"):
                     if summary["metrics"][key]["mean"] is not None:
                         values[f"check/{task.game}/{key}"] = summary["metrics"][key]["mean"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from vlmgym.core import Game, State, concat
@@ -62,18 +61,18 @@ def reward_functions(weights: Weights) -> tuple[list[Any], list[float]]:
     def make(term: str) -> Any:
         def function(completions: Sequence[Any], state: Sequence[str], game: Sequence[str], **columns: Any) -> list[float]:
             if "terms" in columns:  # judged when the answers were generated
-                return [terms[term] for terms in columns["terms"]]
+                return [weights.rewarded(terms)[term] for terms in columns["terms"]]
             judged, fresh = judge_once(completions, state)
             log = columns.get("log_metric")
             if fresh and log is not None:
                 for name, value in batch_metrics(judged, game).items():
                     log(name, value)
-            return [one.terms[term] for one in judged]
+            return [weights.rewarded(one.terms)[term] for one in judged]
 
         function.__name__ = term
         return function
 
-    terms = asdict(weights)
+    terms = weights.factors()
     return [make(term) for term in terms], list(terms.values())
 
 

@@ -7,19 +7,21 @@ loaded, trained and saved by the same code as any other image-text model of Tran
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vlmgym import prompt
-from vlmgym.core import Game, State, need
+from vlmgym.core import NO_ACTION, Game, State, need
+from vlmgym.games.text import write_cell
 from vlmgym.games.tiles import COLOURS, FORMS
-from vlmgym.players.base import player_rng
-from vlmgym.players.teacher import Teacher
+from vlmgym.players.base import Player, player_rng
 from vlmgym.tasks import Task
 from vlmgym.train.data import rows
-from vlmgym.train.model import TRAINING, Compute, load
+from vlmgym.train.model import TRAINING, Compute
 from vlmgym.train.sft import SftSettings, run_sft
 
 PATCH = 28
@@ -32,8 +34,8 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 WORDS = (
-    "2048 ShisenSho Swap user assistant up right down left no so joined blocked differ empty line same 0x 4x4 3x3 2x2 6x6 "
-    "I will try this one it looks good let me move guess"
+    "2048 ShisenSho Swap user assistant up right down left no so joined blocked differ empty line same row column far 0x "
+    "4x4 3x3 2x2 6x6 I will try this one it looks good let me move moves guess x"
 )
 
 
@@ -45,16 +47,19 @@ def build_tokenizer() -> Any:
     tok = Tokenizer(models.BPE())
     words = pre_tokenizers.Split(Regex(r" ?[A-Za-z]+| ?[0-9]+|[^\sA-Za-z0-9]|\s"), "isolated")
     tok.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    tok.decoder = decoders.ByteLevel()
     numbers = [str(2**e) for e in range(1, 18)] + [str(n) for n in range(0, 65)]
     corpus = [f"{w} {w} {w}" for w in [*WORDS.split(), *numbers] for _ in range(4)]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False)
     tok.train_from_iterator(corpus, trainer)
     whole = [f"<{s}{b}>" for b in ("perception", "think", "answer") for s in ("", "/")]
-    whole += [f"{colour} {shape}" for colour in COLOURS[:6] for shape in FORMS["shapes"][:6]]
-    whole += [f"({r}, {c})" for r in range(4) for c in range(4)]
+    names = [f"{colour} {shape}" for colour in COLOURS[:6] for shape in FORMS["shapes"][:6]]
+    cells = [f"({r}, {c})" for r in range(4) for c in range(4)]
     tok.add_tokens([AddedToken(w, special=False, normalized=False) for w in whole])
+    # The same token wherever a tile or a cell stands, whatever blanks are before it: equal things are found by equality.
+    tok.add_tokens([AddedToken(w, special=False, normalized=False, lstrip=True) for w in (*names, *cells)])
+    blank = decoders.Replace(Regex("^(?=" + "|".join(map(re.escape, (*names, *cells))) + ")"), " ")
+    tok.decoder = decoders.Sequence([blank, decoders.ByteLevel()])
     return PreTrainedTokenizerFast(
         tokenizer_object=tok,
         eos_token="<|im_end|>",
@@ -123,6 +128,10 @@ def build(seed: int = 0, hidden: int = 192, layers: int = 4, vision_hidden: int 
         for name, weight in model.named_parameters():
             if weight.dim() > 1 and ("vision" in name or "projector" in name):
                 weight.mul_(4.0)
+        for layer in model.model.language_model.layers:  # mimetic: a token attends to its equals (Trockman & Kolter, 2305.09828)
+            attention = layer.self_attn
+            attention.q_proj.weight.mul_(4.0)
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
     model.generation_config.eos_token_id = ids("<|im_end|>")
     model.generation_config.pad_token_id = ids("<|endoftext|>")
     return model, processor
@@ -141,112 +150,133 @@ def save(model: Any, processor: Any, out: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- pretraining
 TASKS = (
     Task(game="2048", level="tiny", look="tiny", prompt="brief", walk_min=4, walk_max=60, weight=2.0),
-    Task(game="ShisenSho", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=5, walk_legal=True),
-    Task(game="Swap", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=3, walk_legal=True),
+    Task(game="ShisenSho", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=7, walk_legal=True, weight=1.5),
+    Task(game="Swap", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=3, walk_legal=True, weight=2.0),
+    Task(game="ShisenShoPhotos", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=7, walk_legal=True, weight=2.5),
 )
-"""The games of the first stage of pretraining."""
-PHOTOS = Task(
-    game="ShisenShoPhotos", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=5, walk_legal=True, weight=3.0
-)
-"""Joins them in the second stage: reading handwritten digits."""
-
+"""The games of pretraining."""
+ASKED, COMPARED = 0.5, 0.15
+"""Shares of the rows that ask what moves do (style ``"moves"``) and whether tiles are the same; the rest ask for a move."""
 GUESSES = ("I will try this one", "it looks good", "let me try this move", "I guess")
+HABITS = (0.4, 0.45, 0.15)
+"""How often it guesses, names neighbours in pairs and moves the last pair (where moves are pairs), or counts tiles."""
+SEARCHES = 0.05
+"""How often it searches before it plays, as it always does when it is asked about the moves."""
 
 
-class Beginner(Teacher):
-    """The demonstrator of pretraining: describes the board truly, mostly guesses, sometimes weighs the moves first.
+class Beginner(Player):
+    """The demonstrator of pretraining: it sees the board, knows what moves do when asked, and seldom asks itself when it plays.
+
+    Asked about the moves, it describes the board and searches for one. Asked for a move, it describes the board and guesses;
+    some of its think blocks count the tiles, or say which tiles stand in neighbouring cells, and then the move is the last two.
+    One time in twenty it does search. It always answers what it has come to.
 
     Args:
-        care: share of replies that weigh the moves and take the oracle's; the others give a random well-formed answer.
+        asked: whether the question is about the moves.
         salt: seed of the choices.
     """
 
-    def __init__(self, care: float, salt: int = 1) -> None:
-        super().__init__(error=0.0, salt=salt)
-        self.care, self.name = care, "beginner"
+    def __init__(self, asked: bool = False, salt: int = 1) -> None:
+        self.asked, self.salt, self.name = asked, salt, "beginner"
 
     def reply(self, game: Game, state: State) -> list[str]:
         """See :class:`vlmgym.players.base.Player`."""
-        careful, boards, out = super().reply(game, state), prompt.truth(game, state), []
-        for row, text in enumerate(careful):
+        out = []
+        for row, begun in enumerate(prompt.prefills(game, state, "brief")):
             rng = player_rng(self.salt, state, row)
-            if rng.random() >= self.care:
-                answer = game.encode(state.level, int(rng.integers(game.n_actions(state.level))))
-                text = prompt.write_reply(boards[row], GUESSES[rng.integers(len(GUESSES))], answer)
-            out.append(text)
+            if self.asked or rng.random() < SEARCHES:
+                think, action = game.reasoning(state, row, game.oracle(state[row])[0])
+            else:
+                think, action = self._guess(game, state[row], rng)
+            move = game.encode(state.level, action)
+            out.append(f"{begun}<think>{think}; so {move}</think>" + ("" if self.asked else f"<answer>{move}</answer>"))
         return out
 
+    def _guess(self, game: Game, state: State, rng: np.random.Generator) -> tuple[str, int]:
+        """A think block that does not search, and a well-formed move."""
+        scene = game.scene(state)
+        board, action = scene.symbols[0], int(rng.integers(game.n_actions(state.level)))
+        habit = rng.choice(len(HABITS), p=HABITS)
+        if habit == 0:
+            return GUESSES[rng.integers(len(GUESSES))], action
+        if habit == 2:
+            kinds = rng.permutation(np.unique(board[board > 0]))
+            return ", ".join(f"{(board == kind).sum()} x {scene.names[kind]}" for kind in kinds), action
+        said, cells = list[str](), np.argwhere(board > 0)
+        for _ in range(int(rng.integers(1, 5))):
+            first = cells[rng.integers(len(cells))]
+            steps = np.abs(cells - first).sum(axis=1)
+            others = cells[steps == 1] if (steps == 1).any() else cells[steps > 0]
+            pair = sorted([tuple(first.tolist()), tuple(others[rng.integers(len(others))].tolist())])
+            said.append("; ".join(f"{write_cell(*cell)} {scene.names[board[cell]]}" for cell in pair))
+        chosen = game.decode(state.level, " ".join(write_cell(*cell) for cell in pair)).action
+        return "; ".join(said), action if chosen == NO_ACTION else chosen
 
-CARE = (0.7, 0.15)
-"""Share of careful replies in the first part of pretraining and in the rest: it learns to weigh moves, then mostly not to."""
-CARE_CHANGE = 0.85
-"""Share of the rows after which the second of :data:`CARE` holds."""
+
+def comparisons(game: Game, state: State, salt: int = 2, pairs: int = 8) -> list[str]:
+    """For each state, its board and pairs of cells with their tiles and whether these are the same, half of them if possible."""
+    out = []
+    for row, begun in enumerate(prompt.prefills(game, state, "brief")):
+        scene, rng = game.scene(state[row]), player_rng(salt, state, row)
+        board = scene.symbols[0]
+        cells = rng.permutation(np.argwhere(board > 0))
+        said = []
+        for first in cells[:pairs]:
+            equal = board == board[tuple(first)]
+            unlike = (board > 0) & ~equal
+            equal[tuple(first)] = False
+            same = equal.any() and (rng.random() < 0.5 or not unlike.any())
+            others = np.argwhere(equal if same else unlike)
+            if not len(others):
+                continue
+            second = others[rng.integers(len(others))]
+            words = [w for cell in (first, second) for w in (write_cell(*cell), scene.names[board[tuple(cell)]])]
+            said.append(" ".join([*words, "same" if same else "no"]))
+        out.append(f"{begun}<think>{'; '.join(said)}</think>")
+    return out
 
 
-def pretraining_rows(
-    total: int, chunk: int = 64, tasks: Sequence[Task] = TASKS, care: tuple[float, float] = CARE
-) -> Iterator[dict[str, Any]]:
-    """A repeatable stream of rows, the games mixed by their weights.
+def pretraining_rows(chunk: int = 40, tasks: Sequence[Task] = TASKS, near: int = 64) -> Iterator[dict[str, Any]]:
+    """A repeatable, endless stream of rows, the games mixed by their weights.
 
     Args:
-        total: rows of the stage; the stream goes on after them with ``care`` unchanged.
         chunk: states drawn at once for a game of weight 1.
         tasks: the games.
-        care: see :data:`CARE`.
+        near: rows among which those of a length are put together, so that little of a batch is padding.
     """
-    number = served = 0
+    number = 0
     while True:
-        player = Beginner(care[served >= CARE_CHANGE * total])
         lists = []
         for task in tasks:
             count = round(chunk * task.weight)
-            state = task.states("pretrain", count, number * count)
-            lists.append(rows(task, state, player.reply(task.rules()[0], state)))
+            state, game = task.states("pretrain", count, number * count), task.rules()[0]
+            asked, compared = round(count * ASKED), round(count * (ASKED + COMPARED))
+            for style, part in (("moves", state[:asked]), ("same", state[asked:compared]), (task.prompt, state[compared:])):
+                replies = comparisons(game, part) if style == "same" else Beginner(style == "moves").reply(game, part)
+                asks = rows(task.override(prompt="brief" if style == "same" else style), part, replies)
+                if style == "same":
+                    question = prompt.messages(f"{prompt.prompt_text(game, state.level, 'brief')} same?")
+                    asks = [{**ask, "prompt": question} for ask in asks]
+                lists.append(asks)
         places = sorted(((i + 0.5) / len(part), k, i) for k, part in enumerate(lists) for i in range(len(part)))
-        yield from (lists[k][i] for _, k, i in places)
-        served += len(places)
+        mixed = [lists[k][i] for _, k, i in places]
+        for start in range(0, len(mixed), near):
+            yield from sorted(mixed[start : start + near], key=lambda row: len(row["completion"][0]["content"][0]["text"]))
         number += 1
 
 
-def pretrain(
-    target: Path, settings: SftSettings, compute: Compute, callbacks: Sequence[Any] = (), start: Path | None = None
-) -> None:
-    """One stage of pretraining: the first from a seed, the second (with the photographs) from the first one's result.
-
-    Under ``torchrun`` each process takes its share of every batch. A stopped run continues from its last checkpoint, which
-    lies beside the result.
-
-    Args:
-        target: folder of the result.
-        settings: hyperparameters; ``steps`` must be given.
-        compute: device and precision.
-        callbacks: further Transformers callbacks.
-        start: result of the first stage; None = this is the first stage.
-    """
-    model, processor = build(settings.seed) if start is None else load(str(start))
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    total = settings.steps * settings.batch * settings.accumulate * world
-    stream = partial(pretraining_rows, total)
-    if start is not None:
-        stream = partial(stream, tasks=(*TASKS, PHOTOS), care=(CARE[1], CARE[1]))
-    checkpoints = target.with_name(target.name + "-checkpoints")
-    trainer = run_sft(model, processor, stream, checkpoints, settings, compute, callbacks)
-    if trainer.is_world_process_zero():
-        save(trainer.accelerator.unwrap_model(trainer.model), processor, target)
-    trainer.accelerator.wait_for_everyone()
-
-
-PRETRAINING = SftSettings(steps=2100, batch=32, lr=1e-3, warmup=60, save_every=100)
-PRETRAINING_PHOTOS = SftSettings(steps=700, batch=32, lr=4e-4, warmup=40, save_every=100)
-"""Hyperparameters of the two stages of the committed checkpoint (two processes of batch 16 under ``torchrun``)."""
+PRETRAINING = SftSettings(steps=2000, batch=32, lr=8e-4, warmup=60, save_every=100)
+"""Hyperparameters of the committed checkpoint (two processes of batch 16 under ``torchrun``)."""
 
 
 def pretrain_command(out: Path, steps: int = 0) -> Path:
     """Rebuild the embedded model with a progress bar; returns its folder.
 
+    Under ``torchrun`` each process takes its share of every batch. A stopped run continues from its last checkpoint.
+
     Args:
         out: folder of checkpoints, metrics and result.
-        steps: optimiser steps of each stage; 0 = as for the committed checkpoint.
+        steps: optimiser steps; 0 = as for the committed checkpoint.
     """
     from vlmgym.train.recipe import metrics_callback
 
@@ -254,10 +284,12 @@ def pretrain_command(out: Path, steps: int = 0) -> Path:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     out.mkdir(parents=True, exist_ok=True)
     compute = Compute(device="cpu", threads=1 if world > 1 else 0)
-    start: Path | None = None
-    for stage, whole, name in (("sft", PRETRAINING, "games"), ("photos", PRETRAINING_PHOTOS, "tiny")):
-        settings = whole.override(steps=steps or whole.steps, batch=whole.batch // world)
-        if not (out / name / "config.json").exists():
-            pretrain(out / name, settings, compute, [metrics_callback(out, stage, "loss", settings.steps)], start)
-        start = out / name
+    settings = PRETRAINING.override(steps=steps or PRETRAINING.steps, batch=PRETRAINING.batch // world)
+    if not (out / "tiny" / "config.json").exists():
+        model, processor = build(settings.seed)
+        callbacks = [metrics_callback(out, "sft", "loss", settings.steps)]
+        trainer = run_sft(model, processor, pretraining_rows, out / "tiny-checkpoints", settings, compute, callbacks)
+        if trainer.is_world_process_zero():
+            save(trainer.accelerator.unwrap_model(trainer.model), processor, out / "tiny")
+        trainer.accelerator.wait_for_everyone()
     return out / "tiny"

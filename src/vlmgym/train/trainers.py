@@ -22,6 +22,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import GRPOTrainer, SFTTrainer
 from trl.data_utils import prepare_multimodal_messages
 
+from vlmgym import prompt
 from vlmgym.core import ConfigError
 from vlmgym.games import state_text
 from vlmgym.reward import Judgement, Weights
@@ -226,6 +227,21 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         self.states.load_state_dict(json.loads((folder / STATES).read_text(encoding="utf-8")))
 
     # ---------------------------------------------------------------------------------------------- generating
+    def _tokenize_prompts(self, prompts: Any) -> Any:
+        """As TRL's; where the last message is the assistant's, the answer goes on after its text."""
+        begun = [reply_text(messages[-1:]) if messages[-1]["role"] == "assistant" else "" for messages in prompts]
+        ids, images, fields = super()._tokenize_prompts(
+            [messages[:-1] if text else messages for messages, text in zip(prompts, begun, strict=True)]
+        )
+        if any(begun):
+            tokenizer: Any = getattr(self.processing_class, "tokenizer", self.processing_class)
+            more = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in begun]
+            ids = [[*one, *rest] for one, rest in zip(ids, more, strict=True)]
+            for name in ("token_type_ids", "mm_token_type_ids"):
+                if name in fields:
+                    fields[name] = [[*map(int, one), *[0] * len(rest)] for one, rest in zip(fields[name], more, strict=True)]
+        return ids, images, fields
+
     def _generate(self, prompts: Any) -> Any:
         ready, self._ready = self._ready, None
         return super()._generate(prompts) if ready is None else ready
@@ -296,11 +312,16 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
     def _answer(self, mine: Sequence[Question], everyone: Sequence[Question], first: bool) -> dict[int, Group]:
         """Generate and judge the answers to this process's questions, and tell all processes what became of them."""
         size = self.num_generations
-        rows = [row for row in ask_rows(mine) for _ in range(size)]
+        questions, begun = ask_rows(mine), [""] * len(mine)
+        if self.settings.prefill:
+            begun = [prompt.prefills(one.task.rules()[0], one.state, one.task.prompt)[0] for one in mine]
+            for row, text in zip(questions, begun, strict=True):
+                row["prompt"] = [*row["prompt"], {"role": "assistant", "content": [{"type": "text", "text": text}]}]
+        rows = [row for row in questions for _ in range(size)]
         asked = [prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows]
         step, generate = self.settings.generate_batch or len(asked), super()._generate
         generated = _joined([generate(asked[at : at + step]) for at in range(0, len(asked), step)])
-        texts = [reply_text(completion) for completion in generated[3]]
+        texts = [begun[i // size] + reply_text(completion) for i, completion in enumerate(generated[3])]
         states = [(question.task.rules()[0], question.state) for question in mine for _ in range(size)]
         judged, after = judge_rows(states, texts, self.weights.regret != 0)
         begin = len(mine) * self.accelerator.process_index
@@ -310,7 +331,8 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
             part = slice(i * size, (i + 1) * size)
             terms = [one.terms for one in judged[part]]
             group = [{**row, "terms": one} for row, one in zip(rows[part], terms, strict=True)]
-            groups[question.serial] = Group(group, _part(generated, part), [self.weights.total(one) for one in terms])
+            totals = [self.weights.total(self.weights.rewarded(one)) for one in terms]
+            groups[question.serial] = Group(group, _part(generated, part), totals)
             chosen = i * size + self.states.chosen(question, size)
             batch, row_after = after[chosen]
             successes = sum(one.terms["game"] > 0 for one in judged[part])
@@ -335,6 +357,12 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         everyone = gather_object([means])
         self._first = {name: sum(one[name] for one in everyone) / len(everyone) for name in means}
 
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
+        """As TRL's; on a CPU group by group, so that what is padding in a whole group is not computed."""
+        if self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1:
+            model, batch_size = _Trimming(model), self.num_generations
+        return super()._get_per_token_logps_and_entropies(model, *args, batch_size=batch_size, **kwargs)
+
     def _begin(self, question: Question) -> list[dict[str, Any]]:
         """The rows of a group of episodes."""
         row = ask_rows([question])[0]
@@ -356,6 +384,23 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
             loss_mask = output["completion_mask"] * output.get("tool_mask", 1)
             output["num_items_in_batch"] = self.accelerator.gather(loss_mask.sum()).sum()
         return output
+
+
+class _Trimming:
+    """A model that leaves out the last columns where they are padding in all rows; their log-probabilities are returned as 0."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __call__(self, **inputs: Any) -> Any:
+        mask = inputs["attention_mask"]
+        width, used = mask.shape[1], int(mask.any(dim=0).nonzero().max()) + 1
+        rows = ("input_ids", "attention_mask", "labels", "token_type_ids", "mm_token_type_ids")
+        outputs = self.model(**{k: v[:, :used] if k in rows else v for k, v in inputs.items()})
+        for name in ("log_probs", "entropy"):
+            if outputs.get(name) is not None:
+                outputs[name] = torch.nn.functional.pad(outputs[name], (0, width - used))
+        return outputs
 
 
 def collapse(ids: Sequence[int], token: int) -> list[int]:

@@ -151,7 +151,9 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         lane = Lane(game, start, Telling(get_look(look)), self.grpo.turns, patience=PATIENCE, oracle=oracle)
         play = self._conversation if self.mode == "conversation" else self._turn_by_turn
         outputs = await play(lane, raw_prompt[0]["content"], sampling_params)
-        terms = lane.turns[0].terms if self.mode == "single" else episode_terms(lane, self.grpo.episode)
+        terms = episode_terms(lane, self.grpo.episode, self.weights)
+        if self.mode == "single":
+            terms = self.weights.rewarded(lane.turns[0].terms)
         outputs[-1].reward_score = self.weights.total(terms)
         outputs[-1].extra_fields["reward_extra_info"] = {**terms, **_facts(lane)}
         return outputs if self.mode == "per_turn" else outputs[0]

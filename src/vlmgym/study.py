@@ -1,0 +1,416 @@
+"""Studies: training runs and evaluations that build on each other, as one plain file; each can be stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vlmgym.config import find, merge, read_file
+from vlmgym.core import ConfigError, VlmGymError, need
+from vlmgym.players.base import Player
+from vlmgym.players.roster import make_player
+from vlmgym.protocol import Protocol, run_protocol, slug
+from vlmgym.tasks import Task
+from vlmgym.trace import revision
+from vlmgym.train.model import TRAINING
+from vlmgym.train.recipe import Recipe, read_metrics, read_recipe, recipe_path, train
+from vlmgym.train.survive import Interrupted, write_atomically
+
+BASE = "base"
+"""The player that is the model which every run starts from."""
+BATCH = 100
+"""States that a model is asked at once."""
+_SFT, _ASK = 0.5, 0.4  # time of a row of SFT and of an answer of an evaluation, in answers of GRPO; for the bar alone
+_POLL = 2.0
+
+
+class JobError(VlmGymError):
+    """Jobs of a study failed; the message names their logs."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run of a study, made once for each seed."""
+
+    recipe: str
+    start: str = BASE  # the run whose model it starts from
+    set: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An evaluation of a study: a protocol, and who is asked."""
+
+    protocol: str
+    players: tuple[str, ...]  # names and patterns of runs, "base", and players of the command line ("teacher:0.3")
+    set: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process of a study."""
+
+    name: str  # train/RUN/SEED, or evaluate/PLAYER: in all evaluations that ask it
+    needs: tuple[str, ...]
+    cost: float  # in answers of GRPO, roughly
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is trained and measured.
+
+    Attributes:
+        model: what runs start from.
+        seeds: of the training runs; each makes a run of its own, which starts from the same seed of what it builds on.
+        runs: by name.
+        evaluations: by name.
+        train: overrides of all recipes.
+        evaluate: overrides of all protocols.
+        leave_out: patterns of runs and evaluations that are not made.
+    """
+
+    model: str
+    seeds: tuple[int, ...]
+    runs: Mapping[str, Run]
+    evaluations: Mapping[str, Measured]
+    train: tuple[str, ...] = ()
+    evaluate: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], quick: bool = False) -> Study:
+        """Build from the mapping of a YAML file; ``quick`` lays its section of that name over the rest.
+
+        Raises:
+            ConfigError: a key is unknown or missing, or a run starts from one that comes later.
+        """
+        values = dict(values)
+        shorter = values.pop("quick", None) or {}
+        if quick:
+            values = merge(values, shorter)
+        keys = {
+            "model": str,
+            "seeds": list,
+            "runs": dict,
+            "evaluations": dict,
+            "train": list,
+            "evaluate": list,
+            "leave_out": list,
+        }
+        for key in values:
+            if key not in keys:
+                raise ConfigError(f"study.{key}", values[key], "one of " + ", ".join([*keys, "quick"]))
+        for key, kind in keys.items():
+            if not isinstance(values.setdefault(key, kind()), kind):
+                raise ConfigError(f"study.{key}", values[key], f"a {kind.__name__}")
+        if not values["seeds"] or not all(isinstance(seed, int) for seed in values["seeds"]):
+            raise ConfigError("study.seeds", values["seeds"], "a list of whole numbers")
+        out = [pattern for pattern in values["leave_out"]]
+        runs = {name: _part(Run, f"runs.{name}", one) for name, one in values["runs"].items() if not _hit(name, out)}
+        known = [BASE]
+        for name, run in runs.items():
+            if run.start not in known:
+                raise ConfigError(f"study.runs.{name}.start", run.start, ", ".join(known))
+            known.append(name)
+        asked = {
+            name: _part(Measured, f"evaluations.{name}", one)
+            for name, one in values["evaluations"].items()
+            if not _hit(name, out)
+        }
+        lists = {key: tuple(values[key]) for key in ("seeds", "train", "evaluate", "leave_out")}
+        return cls(model=values["model"] or "tiny", runs=runs, evaluations=asked, **lists)
+
+    def recipe(self, run: str, seed: int, out: Path | None = None) -> Recipe:
+        """The recipe of a run, ready to be trained under ``out``; without, its model is named by the run that makes it."""
+        spec = self.runs[run]
+        model = self.model if spec.start == BASE else f"{spec.start}/{seed}"
+        if out is not None and spec.start != BASE:
+            model = str(self.model_of(spec.start, seed, out).resolve())
+        seeds = [f"grpo.seed={seed}", f"sft.seed={seed}"]
+        plain = read_recipe(recipe_path(spec.recipe))
+        seeds = [text for text in seeds if text.startswith("sft") or plain.grpo is not None]
+        ours = [text for text in self.train if plain.grpo is not None or not text.startswith(("grpo.", "checks."))]
+        ours = [text for text in ours if plain.cold_start is not None or not text.startswith("cold_start.")]
+        return replace(read_recipe(recipe_path(spec.recipe), [*ours, *spec.set, *seeds]), model=model)
+
+    def model_of(self, run: str, seed: int, out: Path) -> Path:
+        """The folder of a run's model."""
+        plain = read_recipe(recipe_path(self.runs[run].recipe))
+        return out / "runs" / run / str(seed) / ("cold" if plain.grpo is None else "final")
+
+    def protocol(self, evaluation: str) -> Protocol:
+        """The protocol of an evaluation."""
+        spec = self.evaluations[evaluation]
+        return Protocol.parse(read_file("protocol", find("protocol", spec.protocol), [*self.evaluate, *spec.set]))
+
+    def players(self, evaluation: str) -> list[str]:
+        """Who is asked: runs with their seed (``g1-swap.0``), and the others as they are called."""
+        found = list[str]()
+        for wanted in self.evaluations[evaluation].players:
+            names = [name for name in self.runs if fnmatch(name, wanted)]
+            found += [f"{name}.{seed}" for name in names for seed in self.seeds] if names else [wanted]
+        fixed = {"random", "random-legal", "greedy", "oracle", BASE}
+        return [one for one in dict.fromkeys(found) if "." in one or one in fixed or one.startswith("teacher")]
+
+    @cached_property
+    def jobs(self) -> list[Job]:
+        """All jobs, each after those that it needs."""
+        found = []
+        for name, run in self.runs.items():
+            for seed in self.seeds:
+                needs = () if run.start == BASE else (f"train/{run.start}/{seed}",)
+                found.append(Job(f"train/{name}/{seed}", needs, _training_cost(self.recipe(name, seed))))
+        turns = {
+            name: sum(how.episodes * (how.turns or task.rules()[1].max_steps) for task, how in self.protocol(name).entries)
+            for name in self.evaluations
+        }
+        for player, asked in self.asked.items():
+            of, _, number = player.rpartition(".")
+            needs = (f"train/{of}/{number}",) if of in self.runs else ()
+            cost = _ASK * sum(turns[name] for name in asked) if needs or player == BASE else 1.0
+            found.append(Job(f"evaluate/{player}", needs, cost))
+        return found
+
+    @cached_property
+    def asked(self) -> dict[str, list[str]]:
+        """By player: the evaluations that ask it."""
+        found: dict[str, list[str]] = {}
+        for name in self.evaluations:
+            for player in self.players(name):
+                found.setdefault(player, []).append(name)
+        return found
+
+
+def _part(kind: type[Any], name: str, values: Any) -> Any:
+    """A run or an evaluation from its mapping."""
+    allowed = kind.__dataclass_fields__
+    if not isinstance(values, Mapping) or not values.keys() <= allowed.keys():
+        raise ConfigError(f"study.{name}", values, "a mapping with " + ", ".join(allowed))
+    try:
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    except TypeError as error:
+        raise ConfigError(f"study.{name}", values, "a mapping with " + ", ".join(allowed)) from error
+
+
+def _hit(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def _training_cost(recipe: Recipe) -> float:
+    cost = _SFT * recipe.cold_start.states * len(recipe.tasks) * recipe.sft.epochs if recipe.cold_start else 0.0
+    if recipe.grpo:
+        cost += recipe.grpo.steps * recipe.grpo.batch
+        if recipe.checks.every:
+            cost += _ASK * (recipe.grpo.steps // recipe.checks.every + 1) * recipe.checks.states * len(recipe.tasks)
+    return cost
+
+
+def read_study(name: str, quick: bool = False) -> Study:
+    """A study by the name of its bundled file, or by its path.
+
+    Raises:
+        ConfigError: there is no such study, or something in it is wrong.
+    """
+    path = find("study", name) if "/" in name or name.endswith(".yaml") else Path(__file__).parent / "studies" / f"{name}.yaml"
+    if not path.is_file():
+        names = sorted(p.stem for p in (Path(__file__).parent / "studies").glob("*.yaml"))
+        raise ConfigError("study", name, "a file, or one of " + ", ".join(names))
+    return Study.parse(read_file("study", path), quick)
+
+
+# ------------------------------------------------------------------------------------------------------------- a job
+def run_job(study: Study, out: Path, name: str) -> None:
+    """Do one job, or go on with it.
+
+    Raises:
+        ConfigError: there is no such job, or what it needs is not done.
+    """
+    job = next((one for one in study.jobs if one.name == name), None)
+    if job is None:
+        raise ConfigError("job", name, "one of vlmgym reproduce --list")
+    for other in job.needs:
+        if not is_done(study, out, other):
+            raise ConfigError("job", name, f"first {other}")
+    kind, what, *more = name.split("/")
+    if kind == "train":
+        train(study.recipe(what, int(more[0]), out), out / "runs" / what / more[0])
+        return
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    run, _, seed = what.rpartition(".")
+    word = f"local:{study.model_of(run, int(seed), out)}" if run in study.runs else what
+    word = f"local:{study.model}" if what == BASE else word
+    for evaluation in study.asked[what]:
+        protocol = study.protocol(evaluation)
+        first = protocol.entries[0][0]
+
+        def make(protocol: Protocol = protocol, first: Task = first) -> Player:
+            player = make_player(word, first.look, first.prompt, protocol.sampling, BATCH)
+            player.name = what
+            return player
+
+        run_protocol(protocol, {what: make}, out / "evaluations" / evaluation)
+
+
+def is_done(study: Study, out: Path, name: str) -> bool:
+    """Whether a job has ended well."""
+    kind, what, *more = name.split("/")
+    if kind == "train":
+        return (study.model_of(what, int(more[0]), out) / "config.json").exists()
+    return all(
+        (out / "evaluations" / evaluation / "eval" / slug(what) / task / "summary.json").exists()
+        for evaluation in study.asked[what]
+        for task in study.protocol(evaluation).names()
+    )
+
+
+def _progress(study: Study, out: Path, job: Job) -> tuple[float, str]:
+    """How much of a job's cost is behind it, and what to show of it: the success of a run's last check on held-out states."""
+    kind, what, *more = job.name.split("/")
+    if kind == "train":
+        recipe, last, shown = study.recipe(what, int(more[0])), dict[str, int](), ""
+        for line in read_metrics(out / "runs" / what / more[0] / "metrics.jsonl"):
+            last[line["stage"]] = line["step"]
+            checked = [value for key, value in line.items() if key.startswith("check/") and key.endswith("/success")]
+            shown = f" success {sum(checked) / len(checked):.2f}" if checked else shown
+        done = last.get("sft", 0) * recipe.sft.batch * _SFT
+        return min(done + last.get("grpo", 0) * (recipe.grpo.batch if recipe.grpo else 0), job.cost), shown
+    lines = 0
+    for path in (out / "evaluations").glob(f"*/eval/{slug(what)}/*/trace.jsonl"):
+        with path.open("rb") as file:
+            lines += sum(1 for _ in file)
+    return min(_ASK * lines, job.cost), ""
+
+
+# ----------------------------------------------------------------------------------------------------------- all jobs
+class _Process:
+    """A job under way."""
+
+    def __init__(self, job: Job, call: list[str], out: Path, threads: int) -> None:
+        self.job, self.begin = job, time.time()
+        self.log = out / "logs" / f"{slug(job.name.replace('/', '-'))}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(call, stdout=log, stderr=log, env=environment, start_new_session=True)
+
+    def stop(self) -> None:
+        """Ask it to write a checkpoint and end."""
+        self.process.send_signal(signal.SIGTERM)
+
+
+def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours: float = 0.0) -> Study:
+    """Do all jobs that are not done, each in a process of its own, several at once; run again to go on.
+
+    Args:
+        name: of the study.
+        out: folder; holds ``runs/RUN/SEED``, ``evaluations/NAME/eval/PLAYER``, ``logs`` and ``jobs.jsonl`` (what was run when).
+        quick: the short form of the study.
+        at_once: jobs side by side; 0 = one for each core, or one where there is a GPU.
+        hours: stop after so much time, with checkpoints; 0 = go on to the end.
+
+    Raises:
+        ConfigError: the folder holds another study.
+        Interrupted: the time is over, or Ctrl-C.
+        JobError: jobs failed (the others were done all the same).
+    """
+    from tqdm import tqdm
+
+    from vlmgym.kernels import usable_cores
+
+    need("train", *TRAINING)
+    study = read_study(name, quick)
+    _freeze(study, out)
+    if not at_once:
+        import torch
+
+        at_once = 1 if torch.cuda.is_available() else usable_cores()
+    call = [sys.executable, "-m", "vlmgym", "reproduce", "--study", name, "--out", str(out), *(["--quick"] if quick else [])]
+    for evaluation in study.evaluations:  # once, before several processes do it
+        run_protocol(study.protocol(evaluation), {}, out / "evaluations" / evaluation)
+    done = {job.name: job.cost for job in study.jobs if is_done(study, out, job.name)}
+    before, failed, running = sum(done.values()), dict[str, Path](), list[_Process]()
+    end = time.time() + 3600 * hours if hours else float("inf")
+    bar = tqdm(
+        total=round(sum(job.cost for job in study.jobs)), initial=round(before), unit="answer", smoothing=0.02, file=sys.stderr
+    )
+    stopped = ""
+    try:
+        with bar:
+            while len(done) + len(failed) < len(study.jobs) and time.time() < end:
+                for job in study.jobs:
+                    busy = {one.job.name for one in running}
+                    if len(running) < at_once and job.name not in {*done, *failed, *busy}:
+                        if any(other in failed for other in job.needs):
+                            failed[job.name] = failed[next(other for other in job.needs if other in failed)]
+                        elif all(other in done for other in job.needs):
+                            threads = max(1, usable_cores() // at_once)
+                            running.append(_Process(job, [*call, "--job", job.name], out, threads))
+                time.sleep(_POLL)
+                for one in [one for one in running if one.process.poll() is not None]:
+                    running.remove(one)
+                    well = one.process.returncode == 0 and is_done(study, out, one.job.name)
+                    _log(out, one, well)
+                    if well:
+                        done[one.job.name] = one.job.cost
+                    else:
+                        failed[one.job.name] = one.log
+                        bar.write(f"{one.job.name} failed: {one.log}", file=sys.stderr)
+                at = [_progress(study, out, one.job) for one in running]
+                under_way = ", ".join(one.job.name + shown for one, (_, shown) in zip(running, at, strict=True))
+                bar.set_postfix_str(f"{len(done)}/{len(study.jobs)} jobs; {under_way}", False)
+                bar.update(round(sum(done.values()) + sum(cost for cost, _ in at)) - bar.n)
+        if time.time() >= end and len(done) + len(failed) < len(study.jobs):
+            stopped = f"{hours:g} hours are over"
+    except KeyboardInterrupt:
+        stopped = "stopped"
+    finally:
+        for one in running:
+            one.stop()
+        for one in running:
+            one.process.wait()
+            _log(out, one, False)
+    if stopped:
+        raise Interrupted(f"{stopped}; {len(done)} of {len(study.jobs)} jobs are done: run the same command to go on")
+    if failed:
+        raise JobError("failed: " + "; ".join(f"{job} ({log})" for job, log in failed.items()))
+    return study
+
+
+def _log(out: Path, one: _Process, well: bool) -> None:
+    """One line for each attempt at a job, the failed and stopped ones included."""
+    line = {"job": one.job.name, "begin": round(one.begin, 1), "seconds": round(time.time() - one.begin, 1), "done": well}
+    line |= {"vlmgym": revision()}
+    with (out / "jobs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line | {"status": one.process.returncode}) + "\n")
+
+
+def _freeze(study: Study, out: Path) -> None:
+    """Write down what is run, or see that it is what was begun."""
+    out.mkdir(parents=True, exist_ok=True)
+    now: dict[str, Any] = {
+        "model": study.model,
+        "seeds": list(study.seeds),
+        "runs": {f"{run}/{seed}": study.recipe(run, seed).to_dict() for run in study.runs for seed in study.seeds},
+        "evaluations": {name: study.protocol(name).to_dict() | {"players": study.players(name)} for name in study.evaluations},
+    }
+    text, path = json.dumps(now, indent=1) + "\n", out / "study.json"
+    if not path.exists():
+        write_atomically(path, text)
+    elif json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
+        old = json.loads(path.read_text(encoding="utf-8"))
+        parts = [f"{key}.{one}" for key in ("runs", "evaluations") for one in now[key] if now[key][one] != old[key].get(one)]
+        raise ConfigError(
+            "out", str(out), f"a new folder, or one with the same study (other here: {', '.join(parts[:5]) or 'seeds'})"
+        )

@@ -1,0 +1,52 @@
+"""Statistics of studies: intervals over seeds and episodes, and what leads what."""
+
+import numpy as np
+import pytest
+
+from vlmgym import stats
+
+
+def test_crossed_resamples_seeds_and_episodes():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 1, (3, 200))
+    alone = stats.crossed(noise[:1])
+    plain = stats.mean(noise[0])
+    assert (alone.mean, alone.low, alone.high) == pytest.approx((plain.mean, plain.low, plain.high), abs=1e-9)
+    apart = noise + np.array([[-1.0], [0.0], [1.0]])  # what training makes of it differs
+    found = stats.crossed(apart)
+    assert found.mean == pytest.approx(apart.mean())
+    assert found.high - found.low > 3 * (stats.crossed(noise).high - stats.crossed(noise).low), "the luck of training is in it"
+    assert found.n == 200
+
+
+def test_crossed_covers_the_truth():
+    rng, hits = np.random.default_rng(1), 0
+    for k in range(100):
+        table = rng.normal(0, 0.5, (8, 1)) + rng.normal(0, 0.5, (1, 60)) + rng.normal(0, 1, (8, 60))
+        one = stats.crossed(table, seed=k)
+        hits += one.low <= 0 <= one.high
+    assert hits >= 88
+
+
+def test_crossed_ratio_and_gaps():
+    hits, asked = np.array([[1.0, 0, np.nan, 1]]), np.array([[2.0, 0, 5, 2]])
+    assert stats.crossed(hits, asked).mean == 0.5
+    assert np.isnan(stats.crossed(np.zeros((1, 3)), np.zeros((1, 3))).mean)
+    with pytest.raises(ValueError, match=r"shapes \(3,\)"):
+        stats.crossed(np.zeros(3))
+
+
+def test_lead_lag_finds_what_leads():
+    rng = np.random.default_rng(2)
+    first, second = [], []
+    for _ in range(6):
+        steps = rng.normal(0, 1, 14)
+        first.append(np.cumsum(steps))
+        second.append(np.cumsum(np.concatenate([rng.normal(0, 0.3, 1), steps[:-1]]) + rng.normal(0, 0.3, 14)))
+    found = stats.lead_lag(first, second)
+    assert max(found, key=lambda lag: found[lag][0]) == 1
+    assert found[1][1] < 0.01
+    assert found[-2][1] > 0.01
+    backwards = stats.lead_lag(second, first)
+    assert backwards[-1][0] == pytest.approx(found[1][0])
+    assert all(np.isnan(value) for pair in stats.lead_lag([np.ones(9)], [np.arange(9)]).values() for value in pair)

@@ -1,0 +1,207 @@
+"""Studies: jobs in their order, stopped and gone on with, and the report; all with two steps and a few states."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from vlmgym import findings, study
+from vlmgym.cli import main
+from vlmgym.core import ConfigError
+from vlmgym.games import get_game
+from vlmgym.prompt import prefills
+from vlmgym.rollout import walk
+from vlmgym.study import JobError, Study, read_study, run_job, run_study
+from vlmgym.train.recipe import read_metrics
+
+SMALL = """
+model: tiny
+seeds: [0, 3]
+runs:
+  g0-swap: {recipe: study/rl-swap}
+  cold-swap: {recipe: study/cold-swap}
+  g1-swap: {recipe: study/rl-swap, start: cold-swap, set: [grpo.prefill=true]}
+evaluations:
+  states: {protocol: study/states, players: [random, oracle, "teacher:0.3", base, "*"]}
+  prefill: {protocol: study/prefill, players: [base]}
+  moves: {protocol: study/moves, players: [base], set: [evaluation.episodes=3]}
+  episodes-swap: {protocol: study/episodes-swap, players: [random, oracle, "teacher:0.3", base, "*"]}
+train: [grpo.steps=2, grpo.batch=16, checks.every=1, checks.states=4, cold_start.states=32, grpo.max_new_tokens=60]
+evaluate: [evaluation.episodes=4, evaluation.turns=1]
+quick:
+  seeds: [0]
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    path = tmp_path_factory.mktemp("study") / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(small):
+    out = small.parent / "out"
+    assert main(["reproduce", "--study", str(small), "--out", str(out)]) == 0
+    return out
+
+
+def test_every_job_is_done_in_its_order(small, finished):
+    lines = [json.loads(line) for line in (finished / "jobs.jsonl").read_text().splitlines()]
+    assert all(line["done"] for line in lines)
+    names = [line["job"] for line in lines]
+    assert sorted(names) == sorted(job.name for job in read_study(str(small)).jobs)
+    begun = {line["job"]: line["begin"] for line in lines}
+    ended = {line["job"]: line["begin"] + line["seconds"] for line in lines}
+    for job in read_study(str(small)).jobs:
+        assert all(ended[other] <= begun[job.name] + 0.2 for other in job.needs), job
+    for seed in ("0", "3"):
+        recipe = json.loads((finished / "runs" / "g1-swap" / seed / "recipe.json").read_text())
+        assert recipe["model"] == str((finished / "runs" / "cold-swap" / seed / "cold").resolve())
+        assert (recipe["grpo"]["seed"], recipe["grpo"]["prefill"]) == (int(seed), True)
+
+
+def test_the_report_holds_tables_verdicts_and_pictures(finished):
+    text = (finished / "report.md").read_text()
+    assert "training seeds 0, 3" in text
+    assert re.search(r"\| Swap: G1 beats its teacher \| (confirmed|not seen|opposite) \|", text)
+    assert "| Swap: the base sees and does not do |" in text
+    for name in re.findall(r"\]\((\w+\.png)\)", text):
+        assert (finished / name).stat().st_size > 5000
+    told = json.loads((finished / "evaluations" / "prefill" / "eval" / "base" / "Swap" / "summary.json").read_text())
+    assert (told["metrics"]["p_acc"]["mean"], told["evaluation"]["observation"]) == (1, "prefill")
+    results = json.loads((finished / "results.json").read_text())
+    assert results["scores"]["oracle"]["Swap"]["n"] == 4
+    assert results["knowing"]["Swap"]["cells"]["mean"] > 0.9, "the tiny model sees the board"
+    assert results["scores"]["oracle"]["2048"]["mean"] is None, "what was not measured is not there"
+    assert results["curves"]["g1-swap"]["Swap"]["steps"] == [0, 1, 2]
+    turns = [json.loads(line) for line in (finished / "turns.jsonl").read_text().splitlines()]
+    assert {turn["player"] for turn in turns} == {"base", "g0-swap", "cold-swap", "g1-swap"}
+
+
+def test_checks_keep_their_traces(finished):
+    run = finished / "runs" / "g1-swap" / "0"
+    assert sorted(path.name for path in (run / "checks").iterdir()) == ["000000", "000001", "000002"]
+    logged = [line["check/Swap/success"] for line in read_metrics(run / "metrics.jsonl") if "check/Swap/success" in line]
+    kept = [json.loads((run / "checks" / step / "Swap" / "summary.json").read_text()) for step in ("000000", "000001", "000002")]
+    assert logged == [one["metrics"]["success"]["mean"] for one in kept]
+    trained = [line for line in read_metrics(run / "metrics.jsonl") if "reward" in line]
+    assert [line["p_acc"] for line in trained] == [1, 1], "answers that begin with the truth are right about the board"
+    steps, table = findings.Findings(read_study(str(finished.parent / "small.yaml")), finished).curve(
+        "g1-swap", "Swap", "success"
+    )
+    assert steps.tolist() == [0, 1, 2]
+    assert table[0].tolist() == logged
+
+
+def test_a_second_call_does_nothing_and_another_study_is_refused(small, finished):
+    before = (finished / "jobs.jsonl").read_text()
+    run_study(str(small), finished)
+    assert (finished / "jobs.jsonl").read_text() == before
+    with pytest.raises(ConfigError, match=r"a new folder, or one with the same study"):
+        run_study(str(small), finished, quick=True)
+
+
+def test_jobs_are_listed_and_one_can_be_done_alone(small, tmp_path, capsys):
+    call = ["reproduce", "--study", str(small), "--quick", "--out", str(tmp_path)]
+    assert main([*call, "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert "train/g1-swap/0" in listed
+    assert "train/cold-swap/0" in listed.split("train/g1-swap/0")[1]
+    assert main([*call, "--job", "train/g1-swap/0"]) == 2
+    assert "first train/cold-swap/0" in capsys.readouterr().err
+    assert main([*call, "--job", "train/g9/0"]) == 2
+    assert main([*call, "--job", "evaluate/oracle"]) == 0
+    assert (tmp_path / "evaluations" / "states" / "eval" / "oracle" / "Swap" / "summary.json").exists()
+
+
+def test_time_that_is_over_stops_with_checkpoints_and_a_failed_job_is_named(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study, "_POLL", 0.1)
+    call = ["reproduce", "--study", str(small), "--quick", "--out", str(tmp_path)]
+    assert main([*call, "--hours", "0.0001"]) == 0
+    assert "run the same command to go on" in capsys.readouterr().err
+    (tmp_path / "runs" / "cold-swap" / "0").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "runs" / "cold-swap" / "0" / "recipe.json").write_text("{}")  # a run of another recipe lies there
+    with pytest.raises(JobError, match=r"train/cold-swap/0 .*log.*train/g1-swap/0"):
+        run_study(str(small), tmp_path, quick=True)
+    assert "a new folder" in (tmp_path / "logs" / "train-cold-swap-0.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sedes": [0]}, r"study.sedes = .*: allowed is one of model, seeds"),
+        ({"seeds": []}, r"study.seeds = \[\]"),
+        ({"runs": {"a": {"recipe": "study/rl-swap", "start": "b"}}}, r"study.runs.a.start = 'b': allowed is base"),
+        ({"runs": {"a": {"steps": 3}}}, r"study.runs.a = .*a mapping with recipe, start, set"),
+        ({"evaluations": {"a": {"protocol": "study/states"}}}, r"study.evaluations.a"),
+    ],
+)
+def test_bad_studies_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        Study.parse({"seeds": [0], **change})
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_bundled_study_is_whole(quick):
+    whole = read_study("g1", quick)
+    assert len({job.name for job in whole.jobs}) == len(whole.jobs)
+    assert {f"{kind}-{key}" for kind in ("g0", "cold", "g1") for key in findings.GAMES.values()} <= set(whole.runs)
+    assert set(findings.INTERVENTIONS) <= set(whole.runs)
+    assert whole.seeds == ((0,) if quick else (0, 1, 2))
+    with pytest.raises(ConfigError, match=r"study = 'g2'.*g1"):
+        read_study("g2")
+
+
+@pytest.mark.parametrize("name", findings.GAMES)
+def test_knowing_is_naming_a_move_that_works(name):
+    game = get_game(name)
+    state = walk(game, game.level("tiny"), np.array([5], np.uint64), 4, legal=True)
+    said, move = game.reasoning(state, 0, game.oracle(state)[0])
+
+    def judged(think):
+        class Said:
+            reply = f"{prefills(game, state, 'brief')[0]}<think>{think}</think>"
+
+            def load(self):
+                return game, state
+
+        return findings.knows_a_move(Said())
+
+    assert judged(f"{said}; so {game.encode(state.level, move)}")
+    assert judged(f"{said}; so {game.encode(state.level, move)}".replace(" (", "("))
+    bad = int(np.flatnonzero(~game.successes(state)[0])[0])
+    assert not judged(f"{said}; so {game.encode(state.level, bad)}")
+    assert not judged(said)
+    assert not judged("so what")
+
+
+def test_a_job_goes_on_by_itself(small, tmp_path):
+    quick = read_study(str(small), True)
+    run_job(quick, tmp_path, "evaluate/teacher:0.3")
+    path = tmp_path / "evaluations" / "states" / "eval" / "teacher-0.3" / "Swap" / "trace.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))  # as if it had been killed
+    path.with_name("summary.json").unlink()
+    run_job(quick, tmp_path, "evaluate/teacher:0.3")
+    assert json.loads(path.with_name("summary.json").read_text())["episodes"]["turns"] == 4
+
+
+def test_verdicts_follow_the_intervals():
+    def gap(low, high):
+        return findings.stats.Estimate((low + high) / 2, low, high, 50)
+
+    assert [findings._sign(gap(*ends)) for ends in ((0.01, 0.1), (-0.1, 0.1), (-0.2, -0.1))] == [
+        "confirmed",
+        "not seen",
+        "opposite",
+    ]
+    assert findings._sign(gap(-0.04, 0.02), -0.05) == "confirmed", "as good, within the margin"
+    assert findings._sign(gap(-0.06, 0.02), -0.05) == "not seen"
+
+
+def test_halves_of_a_rise():
+    steps = np.array([0, 10, 20, 30])
+    assert findings._halfway(steps, np.array([[0.0, 0.1, 0.6, 1.0], [0.2, 0.7, 0.8, 0.8]])) == [20, 10]
+    assert findings._halfway(steps, np.array([[0.0, 0.1, 0.6, 0.05]])) == [], "it did not rise"
