@@ -67,11 +67,15 @@ def test_teacher_errs_at_its_stated_rate_and_reasons_to_its_move(name):
     right = [reply.action == move for reply, move in zip(replies, moves, strict=True)]
     chance = 1 / game.n_actions(state.level)
     assert abs(np.mean(right) - (0.7 + 0.3 * chance)) < 4 * (0.21 / 300) ** 0.5
+    jumped = 0
     for row, reply in enumerate(replies):
         *claims, choice = reply.think.split("; ")
         assert choice == f"so {game.encode(state.level, reply.action)}"
-        assert "; ".join(claims) == game.reasoning(state, row, values[row])[0]
+        jumped += not claims
+        assert "; ".join(claims) == (game.reasoning(state, row, values[row])[0] if claims else "")
+        assert reply.action == moves[row] or not claims, "an error is a jump to a conclusion, not a wrong search"
         assert not np.isnan(values[row, moves[row]])
+    assert abs(jumped / 300 - 0.3) < 4 * (0.21 / 300) ** 0.5
     with pytest.raises(ConfigError, match=r"teacher.error = 2"):
         Teacher(2)
 

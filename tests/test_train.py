@@ -124,7 +124,7 @@ def test_sft_trains_on_answer_tokens_only(family, request, tmp_path):
         trained = labels[labels != -100]
         assert image not in trained.tolist()
         assert (batch["input_ids"] == image).sum() > 0
-        text = processor.tokenizer.decode(trained).split("<|im_end|>")[0]
+        text = processor.tokenizer.decode(trained).split("<|im_end|>")[0].replace("> (", ">(")  # a cell is written after a blank
         assert text in answers
         assert len(processor.tokenizer(text)["input_ids"]) + 1 <= len(trained) <= len(processor.tokenizer(text)["input_ids"]) + 2
 
@@ -137,7 +137,8 @@ def test_sft_cuts_nothing_away_and_trains_on_no_padding(family, request, tmp_pat
     model, processor = load(str(request.getfixturevalue(family)))
     task = Task(game="ShisenSho", level="tiny", look="clean", prompt="full", walk_max=5, walk_legal=True)
     rows = cold_start_rows([task], recipes.ColdStart(states=3))
-    rows[0]["completion"][0]["content"][0]["text"] *= 3
+    for number, row in enumerate(rows):
+        row["completion"][0]["content"][0]["text"] *= 2 if number else 4
     seen = []
 
     class Look(TrainerCallback):
