@@ -19,13 +19,21 @@ def test_crossed_resamples_seeds_and_episodes():
     assert found.n == 200
 
 
-def test_crossed_covers_the_truth():
+@pytest.mark.parametrize("luck", [0.0, 0.03, 0.08, 0.3])
+def test_crossed_covers_the_truth_with_three_seeds(luck):
     rng, hits = np.random.default_rng(1), 0
-    for k in range(100):
-        table = rng.normal(0, 0.5, (8, 1)) + rng.normal(0, 0.5, (1, 60)) + rng.normal(0, 1, (8, 60))
+    for k in range(400):
+        table = rng.normal(0, luck, (3, 1)) + rng.normal(0, 0.3, (1, 100)) + rng.normal(0, 0.35, (3, 100))
         one = stats.crossed(table, seed=k)
         hits += one.low <= 0 <= one.high
-    assert hits >= 88
+    assert 0.88 <= hits / 400 <= 0.995
+
+
+def test_crossed_of_shares_stays_within_0_and_1():
+    table = np.ones((3, 50))
+    assert (stats.crossed(table).low, stats.crossed(table).high) == (1, 1)
+    table[0, 0] = 0
+    assert 0.9 < stats.crossed(table).low < stats.crossed(table).mean < stats.crossed(table).high <= 1
 
 
 def test_crossed_ratio_and_gaps():
