@@ -12,8 +12,7 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError, seeds_for, split_of
 from vlmgym.evaluate import Evaluation, evaluate, starts, summarise
 from vlmgym.games import GAMES, get_game
-from vlmgym.looks import get_look
-from vlmgym.players.base import Query
+from vlmgym.players.api import OpenAIPlayer
 from vlmgym.players.roster import make_player
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
@@ -100,10 +99,9 @@ def test_a_search_finds_a_move_where_there_is_one(name, level):
 
 
 def test_only_local_models_go_on_with_a_given_beginning():
-    game = get_game("Swap")
-    query = Query(game, game.reset(game.level("tiny"), seeds_for("test", "x", "y", 1)), get_look("tiny"), observation="prefill")
+    how = Evaluation(episodes=2, observation="prefill")
     with pytest.raises(ConfigError, match=r"observation = 'prefill': allowed is image, text or both"):
-        query.conversation(0)
+        evaluate(OpenAIPlayer("nobody"), Task(game="Swap", level="tiny", look="tiny"), how, progress=False)
 
 
 def test_greedy_and_oracle_know_no_luck():

@@ -20,8 +20,10 @@ from vlmgym.core import ConfigError, MissingExtra, split_of
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.games import load_state, state_text
 from vlmgym.games.tiles import COLOURS, FORMS
-from vlmgym.players.base import Query
-from vlmgym.players.local import LocalPlayer
+from vlmgym.looks import get_look
+from vlmgym.players.base import Player, Query
+from vlmgym.players.local import LocalPlayer, Relay
+from vlmgym.players.roster import make_player
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train import data, grpo, tiny, trainers
@@ -505,6 +507,33 @@ def test_games_share_batches_and_answer_as_alone(straight):
     assert max(asked) == 7
     for query, replies in zip(queries, together, strict=True):
         assert replies == player.answer([query])[0]
+
+
+def test_one_model_goes_on_from_the_description_of_another():
+    task = tiny.TASKS[1]
+    game, state = task.rules()[0], task.states("test", 6)
+    query = Query(game, state, get_look("tiny"), "brief")
+    both = make_player("relay:tiny+tiny", "tiny", "brief", {"max_tokens": 160})
+    alone = make_player("local:tiny", "tiny", "brief", {"max_tokens": 160})
+    assert both.answer([query]) == alone.answer([query]), "with itself it answers as alone"
+
+    class Liar(Player):
+        name = "liar"
+
+        def reply(self, game, state):
+            told = ["<perception>(0, 0) red circle</perception><think>so</think>", "nothing"]
+            return [told[row % 2] for row in range(len(state))]
+
+    replies = Relay(Liar(), alone).answer([query, query])
+    assert replies[0] == replies[1]
+    for row, text in enumerate(replies[0]):
+        if row % 2:
+            assert text == "nothing", "without a description there is nothing to go on from"
+        else:
+            assert text.startswith("<perception>(0, 0) red circle</perception>")
+            assert "<think>so</think>" not in text, "the thoughts are the other one's"
+    with pytest.raises(ConfigError, match="player = 'relay:tiny'"):
+        make_player("relay:tiny")
 
 
 def test_breakout_trains_like_the_others(tmp_path):

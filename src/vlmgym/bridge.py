@@ -26,7 +26,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from vlmgym import tasks
 from vlmgym.core import State
-from vlmgym.evaluate import Evaluation, lane_of, starts, summarise
+from vlmgym.evaluate import Evaluation, ask_from_the_start, lane_of, starts, summarise
 from vlmgym.games import read_state_text, state_text
 from vlmgym.players.api import image_url
 from vlmgym.players.base import Query
@@ -71,6 +71,7 @@ def vlmgym(
     what = tasks.Task(game=game, level=level, look=look)
     told: dict[str, Any] = {"history": history, "observation": observation, "mode": mode, "patience": patience}
     how = Evaluation(episodes=episodes, turns=turns, start=start, first=first, **told)
+    ask_from_the_start(how)
     state, the_game = starts(what, how), what.rules()[0]
     samples = [
         Sample(

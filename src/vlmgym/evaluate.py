@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from vlmgym import baselines, stats
 from vlmgym.core import ConfigError, Settings, State, seeds_for, setting
-from vlmgym.players.base import Player
+from vlmgym.players.base import AsyncPlayer, Player
 from vlmgym.reward import Fault
 from vlmgym.rollout import Lane, Telling, play
 from vlmgym.tasks import Task
@@ -60,6 +60,16 @@ def lane_of(task: Task, how: Evaluation, state: State) -> Lane:
     return Lane(task.rules()[0], state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
 
 
+def ask_from_the_start(how: Evaluation) -> None:
+    """See that no reply begins with a given text, which models at endpoints do not go on from.
+
+    Raises:
+        ConfigError: replies do.
+    """
+    if how.observation == "prefill":
+        raise ConfigError("observation", "prefill", "image, text or both: only a local model goes on with a given beginning")
+
+
 def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = None, progress: bool = True) -> dict[str, Any]:
     """Measure a player on one task; see :func:`evaluate_all`."""
     return evaluate_all(player, [task], how, None if out is None else [out], progress)[0]
@@ -86,9 +96,11 @@ def evaluate_all(
         and oracle play (``baselines``).
 
     Raises:
-        ConfigError: a folder holds another evaluation.
+        ConfigError: a folder holds another evaluation, or a player at an endpoint cannot be asked so.
         TraceError: a trace that is damaged, or that other rules wrote.
     """
+    if isinstance(player, AsyncPlayer):
+        ask_from_the_start(how)
     lanes, writers, recorded = [], list[TraceWriter | None](), list[set[Episode]]()
     for task, folder in zip(tasks, out or [None] * len(tasks), strict=True):  # type: ignore[list-item]
         lane = lane_of(task, how, starts(task, how).repeat(how.repeats))

@@ -11,6 +11,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmgym import prompt
 from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Game, Level, State, draw_rows
 from vlmgym.games import state_text
 from vlmgym.looks import Look, get_look
@@ -49,7 +50,8 @@ class Telling:
     Attributes:
         look: name or Look.
         style: prompt style.
-        observation: ``"image"``, ``"text"``, ``"both"`` or ``"prefill"``, see :class:`vlmgym.players.base.Query`.
+        observation: ``"image"``, ``"text"`` or ``"both"``, see :class:`vlmgym.players.base.Query`; or ``"prefill"``: the picture,
+            and replies begin with the true description (of players that can go on from there: local models).
         history: earlier turns that are told again; -1 = all.
     """
 
@@ -121,7 +123,10 @@ class Lane:
         """What to ask about some rows."""
         kept = self.telling.history
         past = [self._past[row][-kept if kept > 0 else 0 :] for row in rows] if kept else ()
-        return Query(self.game, self.state[rows], self.look, self.telling.style, self.telling.observation, past)
+        state, shown, begun = self.state[rows], self.telling.observation, list[str]()
+        if shown == "prefill":
+            shown, begun = "image", prompt.prefills(self.game, state, self.telling.style)
+        return Query(self.game, state, self.look, self.telling.style, shown, past, begun)
 
     def seconds(self, row: int) -> float:
         """Time that the answers of an episode took together."""

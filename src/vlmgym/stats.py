@@ -178,11 +178,11 @@ def band(curves: ArrayLike, seed: int = 0) -> tuple[NDArray[np.float64], NDArray
 def crossed(numerators: ArrayLike, denominators: ArrayLike | None = None, seed: int = 0) -> Estimate:
     """A mean (or a ratio of sums) over training seeds and episodes, both taken as samples: what other seeds would give as well.
 
-    Both are crossed random effects. From the mean squares of seeds, episodes and rest, ``S``, ``E`` and ``R``, the variance of the
-    mean is ``(S + E - R) / (seeds * episodes)``, its degrees of freedom are Satterthwaite's (1946), and the interval is that of
-    Student's t, within the range of what was measured; a ratio is linearised at its value. Few seeds that differ thus make a wide
-    interval, where resampling them would make one that is too narrow (3 seeds that differ much: simulated coverage 0.79 instead of
-    0.91; where they do not differ, 0.97). With one seed it is :func:`ratio`, over episodes alone.
+    Both are crossed random effects. From the mean squares of seeds, episodes and rest, ``S``, ``E`` and ``R``, the variance of
+    the mean is ``(S + E - R) / (seeds * episodes)``, its degrees of freedom are Satterthwaite's (1946), and the interval is that
+    of Student's t, within the range of what was measured; a ratio is linearised at its value. Few seeds that differ thus make a
+    wide interval, where resampling them would make one that is too narrow (3 seeds that differ much: simulated coverage 0.79
+    instead of 0.91; where they do not differ, 0.97). With one seed it is :func:`ratio`, over episodes alone.
 
     Args:
         numerators: ``(seeds, episodes)``, the same episodes in every row; NaN where nothing was measured.

@@ -6,13 +6,13 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from vlmgym import prompt
-from vlmgym.core import ConfigError, Game, State, VlmGymError
+from vlmgym.core import Game, State, VlmGymError
 from vlmgym.looks import Look, get_look
 from vlmgym.trace import Answer
 
@@ -26,9 +26,9 @@ class Query:
         state: ``B`` games.
         look: how they look.
         style: prompt style.
-        observation: what is shown of the boards: ``"image"``, ``"text"`` (the true board as text), ``"both"``, or ``"prefill"``
-            (the picture; the reply begins with the true description, and a local model goes on from there).
+        observation: what is shown of the boards: ``"image"``, ``"text"`` (the true board as text) or ``"both"``.
         past: for each game the earlier turns that are told again: the state (one row) and the reply to it, oldest first.
+        begun: for each game the text that the reply begins with, which a local model goes on from; empty = none.
     """
 
     game: Game
@@ -37,6 +37,11 @@ class Query:
     style: str = "full"
     observation: str = "image"
     past: Sequence[Sequence[tuple[State, str]]] = ()
+    begun: Sequence[str] = ()
+
+    def __getitem__(self, rows: slice) -> Query:
+        """The same question about some of the games."""
+        return replace(self, state=self.state[rows], past=self.past[rows], begun=self.begun[rows])
 
     def conversation(self, row: int) -> list[tuple[str, list[State | str]]]:
         """What is said about one game: roles (``"user"``, ``"assistant"``) with their parts, a picture as its state (one row).
@@ -44,10 +49,8 @@ class Query:
         The first turn that is told has the whole prompt; later ones only the board after the reply.
 
         Raises:
-            ConfigError: boards as text, for a game without truth text; or replies that begin with a given text.
+            ConfigError: boards as text, for a game without truth text.
         """
-        if self.observation == "prefill":
-            raise ConfigError("observation", "prefill", "image, text or both: only a local model goes on with a given beginning")
         past, said = (self.past[row] if self.past else ()), list[tuple[str, list[State | str]]]()
         image = self.observation != "text"
         for number, (state, reply) in enumerate([*past, (self.state[row], None)]):

@@ -79,12 +79,12 @@ class LocalPlayer(Player):
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(self.seed * 1_000_003 + self._calls)
             for parts in self._batches(queries):
-                inputs = self._inputs([replace(queries[k], state=queries[k].state[rows]) for k, rows in parts])
+                inputs = self._inputs([queries[k][rows] for k, rows in parts])
                 inputs = inputs.to(self.model.device)
                 tokens = self.model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
                 texts = iter(self.processor.batch_decode(tokens, skip_special_tokens=True))
                 for k, rows in parts:
-                    begun = _begun(replace(queries[k], state=queries[k].state[rows]))
+                    begun = queries[k].begun[rows] or [""] * len(replies[k][rows])
                     replies[k][rows] = [begin + next(texts) for begin in begun]
                 if self.on_answers:
                     self.on_answers(len(tokens))
@@ -125,7 +125,7 @@ class LocalPlayer(Player):
         from transformers import BatchFeature
 
         height, width = frame_size(parts[0].game, parts[0].state.level, parts[0].look)
-        plain = not any(one.past or one.observation != "image" for one in parts)
+        plain = not any(one.past or one.begun or one.observation != "image" for one in parts)
         if not (plain and self.pixels and self.pixels.exact(height, width)):
             return self._told([(one, row) for one in parts for row in range(len(one.state))])
         drawn = [self.pixels.boards(one.game, one.state, one.look) for one in parts]
@@ -141,16 +141,14 @@ class LocalPlayer(Player):
     def _told(self, rows: Sequence[tuple[Query, int]]) -> Any:
         """Model inputs of whole conversations, with any number of pictures."""
         texts, images = list[str](), list[list[Image.Image]]()
-        begun = {id(query): _begun(query) for query, _ in rows}
         for query, row in rows:
             ask, shown = [], list[State]()
-            told = replace(query, observation="image") if query.observation == "prefill" else query
-            for role, parts in told.conversation(row):
+            for role, parts in query.conversation(row):
                 shown += [part for part in parts if not isinstance(part, str)]
                 content = [{"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in parts]
                 ask.append({"role": role, "content": content})
             text = self.processor.apply_chat_template(ask, add_generation_prompt=True, tokenize=False)
-            texts.append(text + begun[id(query)][row])
+            texts.append(text + (query.begun[row] if query.begun else ""))
             images.append([pictures(query.game, state, query.look)[0] for state in shown])
         return self.processor(text=texts, images=images if any(images) else None, return_tensors="pt", padding=True)
 
@@ -163,6 +161,34 @@ class LocalPlayer(Player):
         return self._rows[key]
 
 
-def _begun(query: Query) -> list[str]:
-    """How the replies to a query begin."""
-    return prompt.prefills(query.game, query.state, query.style) if query.observation == "prefill" else [""] * len(query.state)
+class Relay(Player):
+    """One model describes the board, another goes on from its description to the answer.
+
+    With a model before and after training this tells what perception and what reasoning contribute, each by itself.
+
+    Args:
+        describer: whose description it is; a reply of it without one stands as it is.
+        reasoner: who thinks and answers.
+    """
+
+    def __init__(self, describer: Player, reasoner: Player) -> None:
+        self.describer, self.reasoner, self.name = describer, reasoner, f"{describer.name}+{reasoner.name}"
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`Player`."""
+        return {"describer": self.describer.describe(), "reasoner": self.reasoner.describe()}
+
+    def reply(self, game: Game, state: State) -> list[str]:
+        """See :class:`Player`; under the look ``clean``."""
+        return self.answer([Query(game, state, get_look("clean"))])[0]
+
+    def answer(self, queries: Sequence[Query]) -> list[list[str]]:
+        """See :class:`Player`."""
+        end = "</perception>"
+        described = self.describer.answer(queries)
+        begun = [[text[: text.find(end) + len(end)] if end in text else text for text in texts] for texts in described]
+        told = self.reasoner.answer([replace(query, begun=texts) for query, texts in zip(queries, begun, strict=True)])
+        return [
+            [reply if end in text else text for text, reply in zip(*both, strict=True)]
+            for both in zip(described, told, strict=True)
+        ]

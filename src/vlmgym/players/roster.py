@@ -14,7 +14,10 @@ from vlmgym.players.base import Player
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
 
-PLAYERS = "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL, api:MODEL, anthropic:MODEL"
+PLAYERS = (
+    "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL, relay:MODEL+MODEL, api:MODEL, "
+    "anthropic:MODEL"
+)
 
 
 def make_player(
@@ -34,7 +37,8 @@ def make_player(
     Args:
         text: ``random``, ``random-legal``, ``greedy``, ``oracle``, ``teacher`` or ``teacher:0.2`` (error rate),
             ``scripted:FILE`` (a JSON list of replies, one a turn), ``local:MODEL`` (``local:tiny``, a folder, a hub name),
-            ``api:MODEL`` (any OpenAI-compatible endpoint), ``anthropic:MODEL``.
+            ``relay:MODEL+MODEL`` (the first describes, the second goes on from there), ``api:MODEL`` (any OpenAI-compatible
+            endpoint), ``anthropic:MODEL``.
         look: of the pictures for local models that are asked outside of an evaluation.
         style: of the prompt there.
         sampling: of models: ``max_tokens``, ``temperature`` (0 = greedy), and for endpoints any field of the request.
@@ -63,6 +67,12 @@ def make_player(
         if not isinstance(replies, list) or not replies or not all(isinstance(r, str) for r in replies):
             raise ConfigError("player", text, "scripted:FILE with a JSON list of texts")
         return Scripted(replies)
+    if kind == "relay" and rest.partition("+")[2]:
+        from vlmgym.players.local import Relay
+
+        models = [f"local:{name}" for name in rest.split("+", 1)]
+        describer, reasoner = (make_player(one, look, style, sampling, batch, device, dtype) for one in models)
+        return Relay(describer, reasoner)
     if kind == "local" and rest:
         from vlmgym.players.local import LocalPlayer
         from vlmgym.train.model import banned_tokens, load
