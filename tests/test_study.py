@@ -22,11 +22,15 @@ runs:
   g0-swap: {recipe: study/rl-swap}
   cold-swap: {recipe: study/cold-swap}
   g1-swap: {recipe: study/rl-swap, start: cold-swap, set: [grpo.prefill=true]}
+  cold-turned: {recipe: study/cold-turned}
+  g1-turned: {recipe: study/rl-turned, start: cold-turned}
 evaluations:
-  states: {protocol: study/states, players: [random, oracle, "teacher:0.3", base, "*"]}
-  prefill: {protocol: study/prefill, players: [base]}
+  states: {protocol: study/states, players: [random, oracle, "teacher:0.3", base, "*-swap"]}
+  told: {protocol: study/told, players: [base]}
   moves: {protocol: study/moves, players: [base], set: [evaluation.episodes=3]}
-  episodes-swap: {protocol: study/episodes-swap, players: [random, oracle, "teacher:0.3", base, "*"]}
+  exploration: {protocol: study/exploration, games: [Swap], players: [base], set: [evaluation.repeats=3]}
+  episodes-swap: {protocol: study/episodes, games: [Swap], players: [random, oracle, "teacher:0.3", base, "*-swap"]}
+  turned: {protocol: study/turned, players: [base, "*-turned", cold-turned+g1-turned, g1-turned+cold-turned]}
 train: [grpo.steps=2, grpo.batch=16, checks.every=1, checks.states=4, cold_start.states=32, grpo.max_new_tokens=60]
 evaluate: [evaluation.episodes=4, evaluation.turns=1]
 quick:
@@ -70,7 +74,7 @@ def test_the_report_holds_tables_verdicts_and_pictures(finished):
     assert "| Swap: the base sees and does not do |" in text
     for name in re.findall(r"\]\((\w+\.png)\)", text):
         assert (finished / name).stat().st_size > 5000
-    told = json.loads((finished / "evaluations" / "prefill" / "eval" / "base" / "Swap" / "summary.json").read_text())
+    told = json.loads((finished / "evaluations" / "told" / "eval" / "base" / "Swap" / "summary.json").read_text())
     assert (told["metrics"]["p_acc"]["mean"], told["evaluation"]["observation"]) == (1, "prefill")
     results = json.loads((finished / "results.json").read_text())
     assert results["scores"]["oracle"]["Swap"]["n"] == 4
@@ -78,7 +82,13 @@ def test_the_report_holds_tables_verdicts_and_pictures(finished):
     assert results["scores"]["oracle"]["2048"]["mean"] is None, "what was not measured is not there"
     assert results["curves"]["g1-swap"]["Swap"]["steps"] == [0, 1, 2]
     turns = [json.loads(line) for line in (finished / "turns.jsonl").read_text().splitlines()]
-    assert {turn["player"] for turn in turns} == {"base", "g0-swap", "cold-swap", "g1-swap"}
+    assert {turn["player"] for turn in turns} == {"base", "g0-swap", "cold-swap", "g1-swap", "cold-turned", "g1-turned"}
+    explored = results["exploration"]["base"]["Swap"]
+    assert explored["searches"]["n"] == 4, "four states, three answers to each"
+    gains = results["mediation"]["cold-turned to g1-turned"]
+    whole = gains["perception"]["mean"] + gains["reasoning"]["mean"]
+    assert whole == pytest.approx(gains["total"]["mean"], abs=1e-9), "the parts add up"
+    assert gains["total"]["mean"] == pytest.approx(gains["both"]["mean"] - gains["neither"]["mean"], abs=1e-9)
 
 
 def test_checks_keep_their_traces(finished):
@@ -137,11 +147,25 @@ def test_time_that_is_over_stops_with_checkpoints_and_a_failed_job_is_named(smal
         ({"runs": {"a": {"recipe": "study/rl-swap", "start": "b"}}}, r"study.runs.a.start = 'b': allowed is base"),
         ({"runs": {"a": {"steps": 3}}}, r"study.runs.a = .*a mapping with recipe, start, set"),
         ({"evaluations": {"a": {"protocol": "study/states"}}}, r"study.evaluations.a"),
+        ({"evaluations": {"a": {"protocol": "study/states", "players": ["bse"]}}}, r"players = 'bse': allowed is random"),
+        ({"evaluations": {"a": {"protocol": "study/states", "players": ["base"], "games": ["Go"]}}}, r"a.games = \['Go'\]"),
     ],
 )
 def test_bad_studies_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
-        Study.parse({"seeds": [0], **change})
+        _ = Study.parse({"seeds": [0], **change}).jobs
+
+
+def test_relays_and_patterns_name_who_is_asked():
+    runs = {name: {"recipe": "study/rl-swap"} for name in ("a", "b", "ab")}
+    players = ["a*", "base+b", "b+a", "random", "c*"]
+    asked = Study.parse({"seeds": [1, 2], "runs": runs, "evaluations": {"e": {"protocol": "study/states", "players": players}}})
+    assert asked.players("e") == ["a.1", "a.2", "ab.1", "ab.2", "base+b.1", "base+b.2", "b+a.1", "b+a.2", "random"]
+    assert asked.makers("base+b.2") == [("b", 2)]
+    assert asked.makers("random") == asked.makers("base") == asked.makers("teacher:0.4") == []
+    needs = {job.name: job.needs for job in asked.jobs}
+    assert needs["evaluate/b+a.2"] == ("train/b/2", "train/a/2")
+    assert needs["evaluate/random"] == ()
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -192,16 +216,16 @@ def test_verdicts_follow_the_intervals():
     def gap(low, high):
         return findings.stats.Estimate((low + high) / 2, low, high, 50)
 
-    assert [findings._sign(gap(*ends)) for ends in ((0.01, 0.1), (-0.1, 0.1), (-0.2, -0.1))] == [
+    assert [findings.sign(gap(*ends)) for ends in ((0.01, 0.1), (-0.1, 0.1), (-0.2, -0.1))] == [
         "confirmed",
         "not seen",
         "opposite",
     ]
-    assert findings._sign(gap(-0.04, 0.02), -0.05) == "confirmed", "as good, within the margin"
-    assert findings._sign(gap(-0.06, 0.02), -0.05) == "not seen"
+    assert findings.sign(gap(-0.04, 0.02), -0.05) == "confirmed", "as good, within the margin"
+    assert findings.sign(gap(-0.06, 0.02), -0.05) == "not seen"
 
 
 def test_halves_of_a_rise():
     steps = np.array([0, 10, 20, 30])
-    assert findings._halfway(steps, np.array([[0.0, 0.1, 0.6, 1.0], [0.2, 0.7, 0.8, 0.8]])) == [20, 10]
-    assert findings._halfway(steps, np.array([[0.0, 0.1, 0.6, 0.05]])) == [], "it did not rise"
+    assert findings.halfway(steps, np.array([[0.0, 0.1, 0.6, 1.0], [0.2, 0.7, 0.8, 0.8]])) == [20, 10]
+    assert findings.halfway(steps, np.array([[0.0, 0.1, 0.6, 0.05]])) == [], "it did not rise"

@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--quick", action="store_true", help="one seed, fewer steps, wider intervals")
     reproduce.add_argument("--study", default="g1", help="a YAML file, or the name of a bundled study")
     reproduce.add_argument(
-        "--jobs", type=int, default=0, help="processes side by side; 0 = one a core, or one where there is a GPU"
+        "--jobs", type=int, default=0, help="processes side by side; 0 = one a core, or as many as a GPU holds"
     )
     reproduce.add_argument("--hours", type=float, default=0.0, help="stop in order after so long; 0 = go on to the end")
     reproduce.add_argument("--list", action="store_true", help="the jobs, what each costs (in answers) and needs")
@@ -418,7 +418,7 @@ def _rescore(options: argparse.Namespace) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from vlmgym.findings import write_findings
+    from vlmgym.results import write_results
     from vlmgym.study import is_done, read_study, run_job, run_study
     from vlmgym.train.survive import Interrupted
 
@@ -438,7 +438,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     except Interrupted as stopped:
         sys.stderr.write(f"vlmgym reproduce: {stopped}\n")
         return 0
-    sys.stdout.write(f"{write_findings(study, options.out)}\n")
+    sys.stdout.write(f"{write_results(study, options.out)}\n")
     return 0
 
 

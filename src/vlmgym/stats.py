@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from math import comb
@@ -227,41 +228,49 @@ def crossed(numerators: ArrayLike, denominators: ArrayLike | None = None, seed: 
     return Estimate(centre, max(centre - half, float(seen.min())), min(centre + half, float(seen.max())), n)
 
 
-def lead_lag(first: list[ArrayLike], second: list[ArrayLike], most: int = 2, seed: int = 0) -> dict[int, tuple[float, float]]:
+def lead_lag(
+    first: Sequence[ArrayLike], second: Sequence[ArrayLike], most: int = 2, seed: int = 0
+) -> dict[int, tuple[float, float]]:
     """Cross-correlation of the increments of two quantities, measured along several runs at the same steps.
 
     For each lag the mean over runs of the correlation between an increment of the first and the one of the second ``lag``
     measurements later: positive lags mean that the first leads. The p-value is two-sided and comes from shuffling the increments
     of the second within each run (with the +1 correction of Phipson and Smyth 2010). Runs in which one of the two never changes
-    tell nothing and are left out.
+    tell nothing and are left out, as are those with fewer than ``most + 3`` increments.
 
     Args:
-        first: for each run ``(measurements,)``.
-        second: the same lengths.
+        first: for each run ``(measurements,)``, or ``(k, measurements)``: on ``k`` samples, which are shuffled alike.
+        second: the same shapes. If both are measured on the same sample, noise that they share is in the correlation at lag 0.
         most: largest lag either way.
         seed: of the shuffling.
 
     Returns:
         By lag: correlation and p-value; NaN where no run is long enough.
+
+    Raises:
+        ValueError: another number of runs, or shapes that differ.
     """
     pairs = []
     for one, other in zip(first, second, strict=True):
-        a, b = np.diff(np.asarray(one, np.float64)), np.diff(np.asarray(other, np.float64))
-        if len(a) > most + 2 and not np.isnan(a + b).any() and a.std() > 0 and b.std() > 0:
-            pairs.append(((a - a.mean()) / a.std(), (b - b.mean()) / b.std()))
-    found, rng = dict[int, tuple[float, float]](), np.random.default_rng(seed)
-    for lag in range(-most, most + 1):
+        a, b = (np.diff(np.atleast_2d(np.asarray(values, np.float64))) for values in (one, other))
+        if a.shape != b.shape:
+            raise ValueError(f"lead_lag needs equal shapes, got {a.shape} and {b.shape} of increments")
+        if a.shape[1] > most + 2 and not np.isnan(a + b).any() and (a.std(axis=1) > 0).all() and (b.std(axis=1) > 0).all():
+            pairs.append(tuple((x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True) for x in (a, b)))
+    if not pairs:
+        return dict.fromkeys(range(-most, most + 1), (float("nan"), float("nan")))
 
-        def statistic(lines: list[tuple[NDArray[np.float64], NDArray[np.float64]]], lag: int = lag) -> float:
-            products = [a[max(-lag, 0) : len(a) - max(lag, 0)] * b[max(lag, 0) : len(b) - max(-lag, 0)] for a, b in lines]
-            return float(np.mean([one.mean() for one in products]))
+    def correlations(lines: Sequence[tuple[NDArray[np.float64], ...]]) -> NDArray[np.float64]:
+        found = []
+        for lag in range(-most, most + 1):
+            each = [
+                (a[:, max(-lag, 0) : a.shape[1] - max(lag, 0)] * b[:, max(lag, 0) : b.shape[1] - max(-lag, 0)]) for a, b in lines
+            ]
+            found.append(np.mean([one.mean() for one in each]))
+        return np.array(found)
 
-        if not pairs:
-            found[lag] = float("nan"), float("nan")
-            continue
-        seen = statistic(pairs)
-        extreme = sum(
-            abs(statistic([(a, rng.permutation(b)) for a, b in pairs])) >= abs(seen) - 1e-12 for _ in range(RESAMPLES // 4)
-        )
-        found[lag] = seen, (1 + extreme) / (RESAMPLES // 4 + 1)
-    return found
+    rng, seen, rounds = np.random.default_rng(seed), correlations(pairs), RESAMPLES // 4
+    extreme = np.zeros(len(seen))
+    for _ in range(rounds):
+        extreme += np.abs(correlations([(a, b[:, rng.permutation(b.shape[1])]) for a, b in pairs])) >= np.abs(seen) - 1e-12
+    return {lag: (float(seen[lag + most]), float((1 + extreme[lag + most]) / (rounds + 1))) for lag in range(-most, most + 1)}

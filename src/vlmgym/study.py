@@ -28,6 +28,10 @@ from vlmgym.train.survive import Interrupted, write_atomically
 
 BASE = "base"
 """The player that is the model which every run starts from."""
+FIXED = ("random", "random-legal", "greedy", "oracle", BASE)
+"""Players that are not trained."""
+GPU_SHARE = 6 * 2**30
+"""Bytes of a GPU for each process that trains the embedded model."""
 BATCH = 100
 """States that a model is asked at once."""
 _SFT, _ASK = 0.5, 0.4  # time of a row of SFT and of an answer of an evaluation, in answers of GRPO; for the bar alone
@@ -52,8 +56,9 @@ class Measured:
     """An evaluation of a study: a protocol, and who is asked."""
 
     protocol: str
-    players: tuple[str, ...]  # names and patterns of runs, "base", and players of the command line ("teacher:0.3")
+    players: tuple[str, ...]  # names and patterns of runs, "base", a relay "RUN+RUN", players of the command line ("teacher:0.3")
     set: tuple[str, ...] = ()
+    games: tuple[str, ...] = ()  # of the protocol's tasks only those of these games; none = all
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class Study:
                 raise ConfigError(f"study.{key}", values[key], f"a {kind.__name__}")
         if not values["seeds"] or not all(isinstance(seed, int) for seed in values["seeds"]):
             raise ConfigError("study.seeds", values["seeds"], "a list of whole numbers")
-        out = [pattern for pattern in values["leave_out"]]
+        out = values["leave_out"]
         runs = {name: _part(Run, f"runs.{name}", one) for name, one in values["runs"].items() if not _hit(name, out)}
         known = [BASE]
         for name, run in runs.items():
@@ -151,16 +156,39 @@ class Study:
     def protocol(self, evaluation: str) -> Protocol:
         """The protocol of an evaluation."""
         spec = self.evaluations[evaluation]
-        return Protocol.parse(read_file("protocol", find("protocol", spec.protocol), [*self.evaluate, *spec.set]))
+        whole = Protocol.parse(read_file("protocol", find("protocol", spec.protocol), [*self.evaluate, *spec.set]))
+        entries = tuple(one for one in whole.entries if not spec.games or one[0].game in spec.games)
+        if not entries:
+            games = ", ".join(dict.fromkeys(task.game for task, _ in whole.entries))
+            raise ConfigError(f"study.evaluations.{evaluation}.games", list(spec.games), f"some of {games}")
+        return replace(whole, entries=entries)
 
     def players(self, evaluation: str) -> list[str]:
-        """Who is asked: runs with their seed (``g1-swap.0``), and the others as they are called."""
-        found = list[str]()
-        for wanted in self.evaluations[evaluation].players:
+        """Who is asked: runs and relays with their seed (``g1-swap.0``, ``base+g1-swap.0``), and the others as they are called.
+
+        Raises:
+            ConfigError: a name that is neither that of a run (one that is left out does not count) nor of a player.
+        """
+        found, spec = list[str](), self.evaluations[evaluation]
+        for wanted in spec.players:
             names = [name for name in self.runs if fnmatch(name, wanted)]
-            found += [f"{name}.{seed}" for name in names for seed in self.seeds] if names else [wanted]
-        fixed = {"random", "random-legal", "greedy", "oracle", BASE}
-        return [one for one in dict.fromkeys(found) if "." in one or one in fixed or one.startswith("teacher")]
+            if "+" in wanted and all(part in (BASE, *self.runs) for part in wanted.split("+")):
+                names = [wanted]
+            if names:
+                found += [f"{name}.{seed}" for name in names for seed in self.seeds]
+            elif wanted in FIXED or wanted.startswith("teacher"):
+                found.append(wanted)
+            elif not set(wanted) & set("*+") and not _hit(wanted, self.leave_out):
+                raise ConfigError(
+                    f"study.evaluations.{evaluation}.players", wanted, ", ".join([*self.runs, *FIXED, "teacher:ERROR"])
+                )
+        return list(dict.fromkeys(found))
+
+    def makers(self, player: str) -> list[tuple[str, int]]:
+        """The runs, each with its seed, that a player is made of; none for ``base`` and scripted ones."""
+        names, _, seed = player.rpartition(".")
+        runs = [name for name in names.split("+") if name != BASE]
+        return [(name, int(seed)) for name in runs] if runs and all(name in self.runs for name in runs) else []
 
     @cached_property
     def jobs(self) -> list[Job]:
@@ -168,15 +196,14 @@ class Study:
         found = []
         for name, run in self.runs.items():
             for seed in self.seeds:
-                needs = () if run.start == BASE else (f"train/{run.start}/{seed}",)
-                found.append(Job(f"train/{name}/{seed}", needs, _training_cost(self.recipe(name, seed))))
+                before = () if run.start == BASE else (f"train/{run.start}/{seed}",)
+                found.append(Job(f"train/{name}/{seed}", before, _training_cost(self.recipe(name, seed))))
         turns = {
             name: sum(how.episodes * (how.turns or task.rules()[1].max_steps) for task, how in self.protocol(name).entries)
             for name in self.evaluations
         }
         for player, asked in self.asked.items():
-            of, _, number = player.rpartition(".")
-            needs = (f"train/{of}/{number}",) if of in self.runs else ()
+            needs = tuple(f"train/{run}/{seed}" for run, seed in self.makers(player))
             cost = _ASK * sum(turns[name] for name in asked) if needs or player == BASE else 1.0
             found.append(Job(f"evaluate/{player}", needs, cost))
         return found
@@ -248,9 +275,11 @@ def run_job(study: Study, out: Path, name: str) -> None:
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    run, _, seed = what.rpartition(".")
-    word = f"local:{study.model_of(run, int(seed), out)}" if run in study.runs else what
-    word = f"local:{study.model}" if what == BASE else word
+    word = f"local:{study.model}" if what == BASE else what
+    if made := study.makers(what):
+        models = {run: str(study.model_of(run, seed, out)) for run, seed in made} | {BASE: study.model}
+        names = what.rpartition(".")[0].split("+")
+        word = ("relay:" if len(names) > 1 else "local:") + "+".join(models[name] for name in names)
     for evaluation in study.asked[what]:
         protocol = study.protocol(evaluation)
         first = protocol.entries[0][0]
@@ -317,7 +346,7 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
         name: of the study.
         out: folder; holds ``runs/RUN/SEED``, ``evaluations/NAME/eval/PLAYER``, ``logs`` and ``jobs.jsonl`` (what was run when).
         quick: the short form of the study.
-        at_once: jobs side by side; 0 = one for each core, or one where there is a GPU.
+        at_once: jobs side by side; 0 = one for each core, or on a GPU as many as its memory holds.
         hours: stop after so much time, with checkpoints; 0 = go on to the end.
 
     Raises:
@@ -332,10 +361,7 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
     need("train", *TRAINING)
     study = read_study(name, quick)
     _freeze(study, out)
-    if not at_once:
-        import torch
-
-        at_once = 1 if torch.cuda.is_available() else usable_cores()
+    at_once = at_once or _at_once(study, usable_cores())
     call = [sys.executable, "-m", "vlmgym", "reproduce", "--study", name, "--out", str(out), *(["--quick"] if quick else [])]
     for evaluation in study.evaluations:  # once, before several processes do it
         run_protocol(study.protocol(evaluation), {}, out / "evaluations" / evaluation)
@@ -386,6 +412,16 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
     if failed:
         raise JobError("failed: " + "; ".join(f"{job} ({log})" for job, log in failed.items()))
     return study
+
+
+def _at_once(study: Study, cores: int) -> int:
+    """Processes side by side: one for each core; on a GPU only the embedded model is small enough for more than one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return cores
+    _, memory = torch.cuda.mem_get_info()
+    return max(1, min(cores, memory // GPU_SHARE)) if study.model == "tiny" else 1
 
 
 def _log(out: Path, one: _Process, well: bool) -> None:

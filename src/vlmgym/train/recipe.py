@@ -16,6 +16,7 @@ from vlmgym.config import find, read_file
 from vlmgym.core import ConfigError, Settings, setting
 from vlmgym.curriculum import Curriculum
 from vlmgym.evaluate import Evaluation, evaluate_all
+from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
@@ -32,6 +33,9 @@ class ColdStart(Settings):
 
     states: int = setting(1000, "states of each task, scaled by nothing: every task gets as many", 1, 10_000_000)
     teacher_error: float = setting(0.3, "probability that the scripted teacher jumps to a random answer", 0.0, 1.0)
+    player: str = setting(
+        "teacher", "who answers; beginner: guesses, see vlmgym.players.beginner", choices=("teacher", "beginner")
+    )
     think: bool = setting(True, "answers have a think block (without, they are no longer well formed)")
 
 
@@ -186,14 +190,14 @@ def _stages(recipe: Recipe, out: Path) -> Path:
 
 
 def cold_start_rows(tasks: Sequence[Task], cold: ColdStart) -> list[dict[str, Any]]:
-    """Rows of the cold start: each task's states answered by the scripted teacher, tasks interleaved."""
+    """Rows of the cold start: each task's states answered by a scripted player, tasks interleaved."""
     from vlmgym.train.data import rows
 
-    teacher = Teacher(cold.teacher_error)
-    lists = []
+    teacher, beginner, lists = Teacher(cold.teacher_error), Beginner(searches=0), []
     for task in tasks:
         state = task.states("train", cold.states, 500_000_000)
-        replies = teacher.reply(task.rules()[0], state, task.prompt)
+        game = task.rules()[0]
+        replies = beginner.reply(game, state) if cold.player == "beginner" else teacher.reply(game, state, task.prompt)
         lists.append(rows(task, state, replies if cold.think else [re.sub("<think>.*</think>", "", one) for one in replies]))
     return [row for group in zip(*lists, strict=True) for row in group]
 
