@@ -212,7 +212,7 @@ def pretraining_rows(chunk: int = 40, tasks: Sequence[Task] = TASKS, near: int =
         number += 1
 
 
-PRETRAINING = SftSettings(steps=4500, batch=32, lr=8e-4, warmup=60, save_every=100)
+PRETRAINING = SftSettings(steps=7000, batch=32, lr=8e-4, warmup=60, save_every=100)
 """Hyperparameters of the committed checkpoint (two processes of batch 16 under ``torchrun``)."""
 
 
