@@ -10,6 +10,8 @@ from vlmgym import findings, study
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.games import get_game
+from vlmgym.players.beginner import Beginner
+from vlmgym.players.teacher import Teacher
 from vlmgym.prompt import prefills
 from vlmgym.rollout import walk
 from vlmgym.study import JobError, Study, read_study, run_job, run_study
@@ -70,7 +72,7 @@ def test_every_job_is_done_in_its_order(small, finished):
 def test_the_report_holds_tables_verdicts_and_pictures(finished):
     text = (finished / "report.md").read_text()
     assert "training seeds 0, 3" in text
-    assert re.search(r"\| Swap: G1 beats its teacher \| (confirmed|not seen|opposite) \|", text)
+    assert re.search(r"\| Swap: G1 beats its teacher \| 78 against 43 \| (confirmed|not seen|opposite) \|", text)
     assert "| Swap: the base sees and does not do |" in text
     for name in re.findall(r"\]\((\w+\.png)\)", text):
         assert (finished / name).stat().st_size > 5000
@@ -202,6 +204,26 @@ def test_knowing_is_naming_a_move_that_works(name):
     assert not judged("so what")
 
 
+@pytest.mark.parametrize("name", findings.GAMES)
+def test_a_search_is_told_from_a_guess(name):
+    game = get_game(name)
+    state = walk(game, game.level("tiny"), np.arange(40, dtype=np.uint64), 4, legal=True)
+
+    class Said:
+        def __init__(self, row, reply):
+            self.row, self.reply = row, reply
+
+        def load(self):
+            return game, state[self.row]
+
+    def share(replies):
+        return np.mean([findings.searches(Said(row, reply)) for row, reply in enumerate(replies)])
+
+    assert share(Teacher(0.0).reply(game, state, "brief")) == 1
+    assert share(Beginner(searches=0).reply(game, state)) == 0
+    assert 0 < share(Beginner(searches=0.5).reply(game, state)) < 1
+
+
 def test_a_job_goes_on_by_itself(small, tmp_path):
     quick = read_study(str(small), True)
     run_job(quick, tmp_path, "evaluate/teacher:0.3")
@@ -223,6 +245,8 @@ def test_verdicts_follow_the_intervals():
     ]
     assert findings.sign(gap(-0.04, 0.02), -0.05) == "confirmed", "as good, within the margin"
     assert findings.sign(gap(-0.06, 0.02), -0.05) == "not seen"
+    ends = ((-0.04, 0.04), (-0.1, 0.04), (0.01, 0.1), (-0.2, -0.01))
+    assert [findings.same(gap(*one)) for one in ends] == ["confirmed", "not seen", "opposite", "opposite"]
 
 
 def test_halves_of_a_rise():

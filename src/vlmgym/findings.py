@@ -32,6 +32,14 @@ GAMES = {"2048": "2048", "ShisenSho": "shisen-sho", "Swap": "swap", "ShisenShoPh
 TITLES = {"2048": "2048", "ShisenSho": "Shisen-Sho", "Swap": "Swap", "ShisenShoPhotos": "Shisen-Sho, photographs"}
 TURNED = "ShisenSho"
 """The task of the evaluations ``turned...``: tiles that the base does not see well."""
+PAPER = {
+    "2048": {"base": 246, "g0": 759, "teacher": 892, "g1": 1070, "rl": "0.2 to 0.52"},
+    "ShisenSho": {"base": 1.9, "g0": 12.8, "teacher": 15.3, "g1": 17.5, "rl": "-0.3 to 0.85"},
+    "ShisenShoPhotos": {"base": 0.4, "g0": 8.0, "teacher": 8.7, "g1": 14.1, "rl": "0.5 to 0.86"},
+    "Swap": {"base": 2, "g0": 5, "teacher": 43, "g1": 78, "rl": "-0.8 to 0.45"},
+}
+"""Scores of Qwen2.5-VL-7B, G0-7B, Claude-3.7-Sonnet-Thinking and G1-7B in the paper (arXiv 2505.13426, figures), and the mean
+training reward of G1 from the first step to the last."""
 MARGIN = 0.05
 """Shares that differ by less are called equal where equality is the claim."""
 Table = NDArray[np.float64]
@@ -42,6 +50,7 @@ class Claim:
     """One of the paper's claims, and what came out."""
 
     claim: str
+    paper: str  # what the paper has; "-" where the question is ours
     verdict: str  # confirmed, not seen, opposite
     numbers: str
 
@@ -328,9 +337,9 @@ def claims(found: Findings) -> list[Claim]:
     """
     out: list[Claim] = []
 
-    def add(text: str, gap: stats.Estimate, what: str, metric: str, least: float = 0.0) -> None:
+    def add(title: str, paper: str, gap: stats.Estimate, what: str, metric: str, least: float = 0.0) -> None:
         if gap.n:
-            out.append(Claim(text, sign(gap, least), f"{points(gap, metric)} ({what}, {metric})"))
+            out.append(Claim(title, paper, sign(gap, least), f"{points(gap, metric)} ({what}, {metric})"))
 
     for game, base in knowing(found).items():
         if base["success"].n:
@@ -338,23 +347,24 @@ def claims(found: Findings) -> list[Claim]:
             verdict = "confirmed" if base["p_acc"].low > 0.5 and gap.low < MARGIN else "not seen"
             told = {"P_acc": "p_acc", "knows a move when asked": "knows", "success": "success", "random player": "random"}
             numbers = ", ".join(f"{title} {text(base[key])}" for title, key in told.items())
-            out.append(Claim(f"{TITLES[game]}: the base sees and does not do", verdict, numbers))
-    for title, first, second, metric in (
-        ("G0 plays better than the base", "g0-{}", BASE, "score"),
-        ("G1 beats its teacher", "g1-{}", found.teacher, "score"),
-        ("G1 beats G0", "g1-{}", "g0-{}", "score"),
-        ("RL adds to the cold start", "g1-{}", "cold-{}", "score"),
+            out.append(Claim(f"{TITLES[game]}: the base sees and does not do", "yes", verdict, numbers))
+    for title, first, second, paper in (
+        ("G0 plays better than the base", "g0-{}", BASE, "{base} to {g0}"),
+        ("G1 beats its teacher", "g1-{}", found.teacher, "{g1} against {teacher}"),
+        ("G1 beats G0", "g1-{}", "g0-{}", "{g1} against {g0}"),
+        ("RL adds to the cold start", "g1-{}", "cold-{}", "reward {rl}"),
     ):
         for game, key in GAMES.items():
-            a, b = first.format(key), second.format(key)
-            add(f"{TITLES[game]}: {title}", found.gap(f"episodes-{key}", game, a, b, metric), f"{a} - {b}", metric)
+            a, b, had = first.format(key), second.format(key), paper.format(**PAPER[game])
+            add(f"{TITLES[game]}: {title}", had, found.gap(f"episodes-{key}", game, a, b, "score"), f"{a} - {b}", "score")
     for game, key in GAMES.items():
         a, b = f"g0-{key}", f"g0-shy-{key}"
         gap = found.gap("states", game, a, b, "success")
-        add(f"{TITLES[game]}: G0 fails where the base never searches", gap, f"{a} - {b}", "success")
+        add(f"{TITLES[game]}: G0 needs a base that searches now and then", "-", gap, f"{a} - {b}", "success")
     for game, key in GAMES.items():
         gap = found.gap("states", game, "g1-all", f"g1-{key}", "success")
-        add(f"{TITLES[game]}: one model for all games is as good as its own", gap, f"g1-all - g1-{key}", "success", -MARGIN)
+        title = f"{TITLES[game]}: one model for all games is as good as its own"
+        add(title, "-", gap, f"g1-all - g1-{key}", "success", -MARGIN)
     return out + _on_perception(found)
 
 
@@ -362,37 +372,35 @@ def _on_perception(found: Findings) -> list[Claim]:
     """What turned tiles, the interventions there, the lags and the patterns say."""
     out = list[Claim]()
 
-    def add(title: str, first: str, second: str, metric: str, evaluation: str = "turned", equal: bool = False) -> None:
-        gap = found.gap(evaluation, TURNED, first, second, metric)
+    def add(title: str, paper: str, pair: tuple[str, str], metric: str, evaluation: str = "turned", equal: bool = False) -> None:
+        gap = found.gap(evaluation, TURNED, *pair, metric)
         if gap.n:
-            verdict = same(gap) if equal else sign(gap)
-            out.append(Claim(title, verdict, f"{points(gap, metric)} ({first} - {second}, {metric}, {evaluation})"))
+            numbers = f"{points(gap, metric)} ({pair[0]} - {pair[1]}, {metric}, {evaluation})"
+            out.append(Claim(title, paper, same(gap) if equal else sign(gap), numbers))
 
-    for name, first, second in (("after the cold start", "g1-turned", "cold-turned"), ("from the base", "g0-turned", BASE)):
-        for way, evaluation in (("greedy", "turned"), ("sampled", "turned-sampled")):
-            add(f"RL lifts perception {name} ({way} answers)", first, second, "p_acc", evaluation)
-        add(f"RL lifts reasoning {name} (true description given)", first, second, "success", "turned-told")
+    for name, pair in (("after the cold start", ("g1-turned", "cold-turned")), ("from the base", ("g0-turned", BASE))):
+        add(f"RL lifts perception {name} (greedy answers)", "yes", pair, "p_acc")
+        add(f"RL lifts perception {name} (sampled answers)", "yes", pair, "p_acc", "turned-sampled")
+        add(f"RL lifts reasoning {name} (true description given)", "yes", pair, "success", "turned-told")
     for before, after in MEDIATED:
         parts = mediation(found, before, after)
         for part in ("perception", "reasoning") if parts else ():
-            title = f"Better {part} makes {after} better than {before}"
-            out.append(
-                Claim(title, sign(parts[part]), f"{points(parts[part], 'success')} of {points(parts['total'], 'success')}")
-            )
+            numbers = f"{points(parts[part], 'success')} of {points(parts['total'], 'success')}"
+            out.append(Claim(f"Better {part} makes {after} better than {before}", "yes", sign(parts[part]), numbers))
     told, own = (found.table(name, TURNED, "g1-turned", "success") for name in ("turned-told", "turned"))
     gap = estimate(difference(told, own))
     if gap.n:
         title = "Perception limits play: G1 does more if the true description is given"
-        out.append(Claim(title, sign(gap), points(gap, "success")))
-    add("A trained vision tower sees more than a frozen one", "g1-turned", "frozen", "p_acc")
-    add("A trained vision tower plays better than a frozen one", "g1-turned", "frozen", "success")
-    add("Reward only for right descriptions lifts perception", "seeing", "g1-turned", "p_acc")
-    add("A perception reward (0.1 against 0) lifts perception", "perception-0.1", "perception-0", "p_acc", "turned-sampled")
-    add("A perception reward (0.1 against 0) leaves play as it is", "perception-0.1", "perception-0", "success", equal=True)
-    add("A perception reward (1 against 0) lifts perception", "perception-1", "perception-0", "p_acc", "turned-sampled")
-    add("A perception reward (1 against 0) leaves play as it is", "perception-1", "perception-0", "success", equal=True)
-    add("Training with true descriptions teaches more reasoning", "prefilled", "g1-turned", "success", "turned-told")
-    add("The think block is needed", "g1-turned", "thoughtless", "success")
+        out.append(Claim(title, "-", sign(gap), points(gap, "success")))
+    add("A trained vision tower sees more than a frozen one", "-", ("g1-turned", "frozen"), "p_acc")
+    add("A trained vision tower plays better than a frozen one", "-", ("g1-turned", "frozen"), "success")
+    add("Reward only for right descriptions lifts perception", "-", ("seeing", "g1-turned"), "p_acc")
+    for weight, paper in (("0.1", "yes"), ("1", "-")):
+        pair, title = (f"perception-{weight}", "perception-0"), f"A perception reward ({weight} against 0)"
+        add(f"{title} lifts perception", paper, pair, "p_acc", "turned-sampled")
+        add(f"{title} leaves play as it is", paper, pair, "success", "turned-sampled", equal=True)
+    add("Training with true descriptions teaches more reasoning", "-", ("prefilled", "g1-turned"), "success", "turned-told")
+    add("The think block is needed", "-", ("g1-turned", "thoughtless"), "success")
     lags = {lag: (c, p) for lag, (c, p) in leads(found).items() if not math.isnan(c)}
     if lags:
         lag = max(lags, key=lambda one: abs(lags[one][0]))
@@ -401,14 +409,15 @@ def _on_perception(found: Findings) -> list[Claim]:
         most = (
             f"largest correlation {lags[lag][0]:+.2f} at lag {lag}, p = {lags[lag][1]:.3f} (to be below {0.05 / len(lags):.3f})"
         )
-        out.append(Claim("Gains in perception come before gains in reasoning", verdict, most))
+        out.append(Claim("Gains in perception come before gains in reasoning", "yes", verdict, most))
     for run in ("g0-shisen-sho", "g0-turned"):
         rises = [halfway(*found.curve(run, TURNED, metric)) for metric in ("localises", "success")]
         if rises[0] and rises[1]:
             early = [a < b for a, b in zip(*rises, strict=True)]
             verdict = "confirmed" if all(early) else "opposite" if not any(early) else "not seen"
             numbers = "half of the rise at step " + ", ".join(f"{a:g} and {b:g}" for a, b in zip(*rises, strict=True))
-            out.append(Claim(f"{run}: localises before it succeeds", verdict, f"{numbers} (localises and success, by seed)"))
+            title = f"{run}: localisation rises before success"
+            out.append(Claim(title, "yes", verdict, f"{numbers} (localises and success, by seed)"))
     return out
 
 

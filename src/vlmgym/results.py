@@ -186,7 +186,8 @@ def _scores(found: Findings) -> str:
 
 
 def _verdicts(found: Findings) -> str:
-    return _markdown(["claim", "verdict", "numbers"], [[one.claim, one.verdict, one.numbers] for one in claims(found)])
+    rows = [[one.claim, one.paper, one.verdict, one.numbers] for one in claims(found)]
+    return _markdown(["claim", "in the paper", "here", "numbers"], rows)
 
 
 def _knowing(found: Findings) -> str:
@@ -426,8 +427,7 @@ def _draw_gap(found: Findings, title: str) -> Figure | None:
             if not math.isnan(one.mean):
                 axes.barh(place, one.mean, color=colour, alpha=0.85, height=0.62)
                 axes.errorbar(one.mean, place, xerr=_spread(one), fmt="none", ecolor="#1d2330", lw=1.2)
-                beside = one.high + 0.02 if one.high < 0.85 else 0.02
-                axes.text(beside, place, f"{one.mean:.0%}", va="center", fontsize=8)
+                axes.text(1.03, place, f"{one.mean:.0%}", va="center", fontsize=8, clip_on=False)
         axes.set_yticks(range(len(rows)), list(reversed(rows)))
         axes.set_xlim(0, 1)
         axes.set_title(TITLES[game])
@@ -440,9 +440,7 @@ def _draw_scores(found: Findings, title: str) -> Figure | None:
     names = [name for name in rows if name not in ("random", "oracle")]
     if all(math.isnan(one.mean) for one in rows["random"].values()):
         return None
-    note = (
-        "Scores of whole games, sampled answers; means, 95% intervals. 0 = random play, 100 = the oracle. Dotted: the teacher."
-    )
+    note = "Scores of whole games, sampled answers; means, 95% intervals. 0 = random play, 100 = the oracle. Dotted: the teacher."
     figure = canvas(10, 3.2, title, note)
     for axes, game in zip(figure.subplots(1, 4, sharey=True), GAMES, strict=True):
         low, high = rows["random"][game].mean, rows["oracle"][game].mean
@@ -530,7 +528,7 @@ def _draw_bootstrapping(found: Findings, title: str) -> Figure | None:
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel("GRPO steps")
         _percent(axes)
-    handles, labels = panels[0].get_legend_handles_labels()
+    handles, labels = max((axes.get_legend_handles_labels() for axes in panels), key=lambda both: len(both[1]))
     figure.legend(handles, labels, loc="outside upper right", ncols=4, frameon=False)
     rows = []
     for before, after in MEDIATED:
@@ -541,6 +539,7 @@ def _draw_bootstrapping(found: Findings, title: str) -> Figure | None:
     for place, (label, one) in enumerate(reversed(rows)):
         colour = {"by perception": COLOURS[0], "by reasoning": COLOURS[1]}.get(label, COLOURS[2])
         panels[2].errorbar(one.mean, place, xerr=_spread(one), fmt="o", color=colour, ms=6, lw=1.6)
+    panels[2].set_ylim(-0.6, len(rows) - 0.4)
     panels[2].set_yticks(range(len(rows)), [label for label, _ in reversed(rows)])
     panels[2].axvline(0, color="#c4cad4", lw=0.8)
     panels[2].set_title("What RL adds to success, and by what")
@@ -580,7 +579,7 @@ def _draw_faults(found: Findings, title: str) -> Figure | None:
     if not any_area:
         return None
     handles, labels = next(axes for axes in figure.axes if axes.collections).get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False)
     return figure
 
 
@@ -607,6 +606,7 @@ def _draw_interventions(found: Findings, title: str) -> Figure | None:
             if run == "cold-turned":
                 axes.axvline(one.mean, color="#8b93a1", lw=0.8, ls="--")
         axes.set_yticks(range(len(runs)), list(reversed(runs.values())))
+        axes.set_ylim(-0.6, len(runs) - 0.4)
         axes.set_title(label)
         _percent(axes, "x")
     return figure

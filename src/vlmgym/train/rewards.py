@@ -84,10 +84,10 @@ def batch_metrics(judged: Sequence[Judgement | Turn], games: Sequence[str]) -> d
         group = [j for j, g in zip(judged, games, strict=True) if not name or g == name]
         prefix = f"{name}/" if name else ""
         exact = [j for j in group if j.p_acc]
-        out[f"{prefix}success"] = sum(j.gain > 0 for j in group) / len(group)
+        out[f"{prefix}success"] = sum(j.terms["game"] > 0 for j in group) / len(group)
         out[f"{prefix}p_acc"] = len(exact) / len(group)
         if exact:
-            out[f"{prefix}r_acc"] = sum(j.gain > 0 for j in exact) / len(exact)
+            out[f"{prefix}r_acc"] = sum(j.terms["game"] > 0 for j in exact) / len(exact)
         if not name:
             for fault in Fault:
                 out[f"fault/{fault.value}"] = sum(j.fault == fault for j in group) / len(group)
