@@ -42,10 +42,11 @@ class Task(Settings):
         game = get_game(self.game)
         return game, game.level(self.level), get_look(self.look)
 
-    def states(self, split: str, count: int, start: int = 0) -> State:
+    def states(self, split: str, count: int, start: int = 0, hopeless: bool = False) -> State:
         """``count`` states in which some action succeeds, after a random walk; seeds ``start`` onwards of the split.
 
-        Seeds whose walk ends where nothing can succeed are passed over, so that every state asks a question.
+        Seeds whose walk ends where nothing can succeed (2048: nothing merges) are passed over, so that every state asks a
+        question; with ``hopeless`` they are kept, as whole games have such states as well.
         """
         game, level, _ = self.rules()
         found: list[State] = []
@@ -60,7 +61,7 @@ class Task(Settings):
             spread = self.walk_max - self.walk_min + 1
             steps = self.walk_min + (seeds >> np.uint64(7)) % np.uint64(spread)
             state = walk(game, level, seeds, steps.astype(np.int64), self.walk_legal)
-            state = state[game.successes(state).any(axis=1)]
+            state = state if hopeless else state[game.successes(state).any(axis=1)]
             found.append(state[: count - have])
             have += len(found[-1])
         return concat(found)

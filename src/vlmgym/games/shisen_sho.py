@@ -531,8 +531,8 @@ class ShisenSho(core.Game):
         """Tile by tile with its right and its lower neighbour, to the first equal one.
 
         Such as ``"(0, 0) red circle (0, 1) blue star (1, 0) red square no; (0, 1) blue star (0, 2) blue star"``. Where no
-        neighbours are equal, the board from a tile on to one that it can be joined with: ``"far (0, 0) red circle (0, 1) empty
-        (0, 2) red circle"``.
+        neighbours are equal, each tile with every later one, to the first that it can be joined with: ``"far (0, 0) red circle
+        (0, 2) blue star no (0, 0) red circle (1, 1) red circle"``; equal ones that it cannot be joined with are ``blocked``.
         """
         lv, board = cast(LevelPairs, state.level), state.board[row]
         names, joins = self._names(lv), ~np.isnan(values).reshape(board.size, board.size)
@@ -547,15 +547,16 @@ class ShisenSho(core.Game):
                         said.append(" ".join(words))
                         return "; ".join(said), (r * lv.cols + c) * board.size + other[0] * lv.cols + other[1]
             said.append(" ".join([*words, "no"]))
-        for r, c in places:
+        for number, (r, c) in enumerate(places):
             words = ["far"]
-            for place in range(r * lv.cols + c, board.size):
-                cell = divmod(place, lv.cols)
-                words += [write_cell(*cell), names[board[cell]]]
-                if joins[r * lv.cols + c, place]:
-                    said.append(" ".join(words))
-                    return "; ".join(said), (r * lv.cols + c) * board.size + place
-            said.append(" ".join([*words, "no"]))
+            for other in places[number + 1 :]:
+                if other not in ((r, c + 1), (r + 1, c)):
+                    words += [write_cell(r, c), names[board[r, c]], write_cell(*other), names[board[other]]]
+                    if joins[r * lv.cols + c, other[0] * lv.cols + other[1]]:
+                        said.append(" ".join(words))
+                        return "; ".join(said), (r * lv.cols + c) * board.size + other[0] * lv.cols + other[1]
+                    words.append("blocked" if board[other] == board[r, c] else "no")
+            said.append(" ".join(words))
         return "; ".join(said), core.NO_ACTION
 
     def candidates(self, state: State, row: int) -> list[int]:

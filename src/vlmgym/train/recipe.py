@@ -33,6 +33,7 @@ class ColdStart(Settings):
 
     states: int = setting(1000, "states of each task, scaled by nothing: every task gets as many", 1, 10_000_000)
     teacher_error: float = setting(0.3, "probability that the scripted teacher jumps to a random answer", 0.0, 1.0)
+    hopeless: bool = setting(True, "states in which no action succeeds (2048: nothing merges) belong to it, as to whole games")
     player: str = setting(
         "teacher", "who answers; beginner: guesses, see vlmgym.players.beginner", choices=("teacher", "beginner")
     )
@@ -195,7 +196,7 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart) -> list[dict[str, An
 
     teacher, beginner, lists = Teacher(cold.teacher_error), Beginner(searches=0), []
     for task in tasks:
-        state = task.states("train", cold.states, 500_000_000)
+        state = task.states("train", cold.states, 500_000_000, cold.hopeless)
         game = task.rules()[0]
         replies = beginner.reply(game, state) if cold.player == "beginner" else teacher.reply(game, state, task.prompt)
         lists.append(rows(task, state, replies if cold.think else [re.sub("<think>.*</think>", "", one) for one in replies]))
