@@ -261,10 +261,10 @@ def exploration(found: Findings, player: str = BASE) -> dict[str, dict[str, stat
 
 
 # ------------------------------------------------------------------------------------------- perception and reasoning
-MEDIATED = (("cold-turned", "g1-turned"), (BASE, "g0-turned"))
+MEDIATED = ((BASE, "g0-turned"), ("cold-turned", "g1-turned"))
 """Models before and after RL whose perception and reasoning are exchanged."""
 INTERVENTIONS = {
-    "g1-turned": "as it is (perception reward 0.5)",
+    "g0-turned": "as it is (perception reward 0.5)",
     "prefilled": "perception forced true",
     "frozen": "vision tower frozen",
     "seeing": "reward only if described right",
@@ -272,8 +272,8 @@ INTERVENTIONS = {
     "perception-0.1": "perception reward 0.1",
     "perception-1": "perception reward 1",
     "cells": "perception reward for each cell",
-    "thoughtless": "no think block",
 }
+"""Ways to train G0 on turned tiles."""
 
 
 def mediation(found: Findings, before: str, after: str) -> dict[str, stats.Estimate]:
@@ -378,7 +378,7 @@ def _on_perception(found: Findings) -> list[Claim]:
             numbers = f"{points(gap, metric)} ({pair[0]} - {pair[1]}, {metric}, {evaluation})"
             out.append(Claim(title, paper, same(gap) if equal else sign(gap), numbers))
 
-    for name, pair in (("after the cold start", ("g1-turned", "cold-turned")), ("from the base", ("g0-turned", BASE))):
+    for name, pair in (("from the base", ("g0-turned", BASE)), ("after the cold start", ("g1-turned", "cold-turned"))):
         add(f"RL lifts perception {name} (greedy answers)", "yes", pair, "p_acc")
         add(f"RL lifts perception {name} (sampled answers)", "yes", pair, "p_acc", "turned-sampled")
         add(f"RL lifts reasoning {name} (true description given)", "yes", pair, "success", "turned-told")
@@ -387,19 +387,21 @@ def _on_perception(found: Findings) -> list[Claim]:
         for part in ("perception", "reasoning") if parts else ():
             numbers = f"{points(parts[part], 'success')} of {points(parts['total'], 'success')}"
             out.append(Claim(f"Better {part} makes {after} better than {before}", "yes", sign(parts[part]), numbers))
-    told, own = (found.table(name, TURNED, "g1-turned", "success") for name in ("turned-told", "turned"))
-    gap = estimate(difference(told, own))
-    if gap.n:
-        title = "Perception limits play: G1 does more if the true description is given"
-        out.append(Claim(title, "-", sign(gap), points(gap, "success")))
-    add("A trained vision tower sees more than a frozen one", "-", ("g1-turned", "frozen"), "p_acc")
-    add("A trained vision tower plays better than a frozen one", "-", ("g1-turned", "frozen"), "success")
-    add("Reward only for right descriptions lifts perception", "-", ("seeing", "g1-turned"), "p_acc")
+    for run in ("g0-turned", "g1-turned"):
+        gap = estimate(difference(*(found.table(name, TURNED, run, "success") for name in ("turned-told", "turned"))))
+        if gap.n:
+            title = f"Perception limits play: {run} does more if the true description is given"
+            out.append(Claim(title, "-", sign(gap), points(gap, "success")))
+    add("A trained vision tower sees more than a frozen one", "-", ("g0-turned", "frozen"), "p_acc")
+    add("A trained vision tower plays better than a frozen one", "-", ("g0-turned", "frozen"), "success")
+    add("Reward only for right descriptions lifts perception", "-", ("seeing", "g0-turned"), "p_acc")
+    add("Reward only for right descriptions costs play", "-", ("g0-turned", "seeing"), "success")
     for weight, paper in (("0.1", "yes"), ("1", "-")):
         pair, title = (f"perception-{weight}", "perception-0"), f"A perception reward ({weight} against 0)"
         add(f"{title} lifts perception", paper, pair, "p_acc", "turned-sampled")
         add(f"{title} leaves play as it is", paper, pair, "success", "turned-sampled", equal=True)
-    add("Training with true descriptions teaches more reasoning", "-", ("prefilled", "g1-turned"), "success", "turned-told")
+    add("Training with true descriptions teaches more reasoning", "-", ("prefilled", "g0-turned"), "success", "turned-told")
+    add("Training with true descriptions alone lifts perception", "-", ("prefilled", BASE), "p_acc")
     add("The think block is needed", "-", ("g1-turned", "thoughtless"), "success")
     lags = {lag: (c, p) for lag, (c, p) in leads(found).items() if not math.isnan(c)}
     if lags:

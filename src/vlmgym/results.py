@@ -242,8 +242,9 @@ def _states(found: Findings) -> str:
 
 
 def _turned(found: Findings) -> str:
-    names = {BASE: "base", "g0-turned": "G0", "cold-turned": "cold start", "cold-thoughtless": "cold start without think blocks"}
-    names |= {run: f"G1, {title}" for run, title in INTERVENTIONS.items()}
+    names = {BASE: "base"} | {run: f"G0, {title}" for run, title in INTERVENTIONS.items()}
+    names |= {"cold-turned": "cold start", "g1-turned": "G1"}
+    names |= {"cold-thoughtless": "cold start without think blocks", "thoughtless": "G1 without think blocks"}
     names |= {one: one for one in ("random", found.teacher, "oracle") if one}
     rows = []
     for player, title in names.items():
@@ -322,7 +323,7 @@ def _changes(found: Findings) -> str:
         success = found.gap("states", game, run, against, "success")
         score = text(found.value(f"episodes-{GAMES[game]}", game, run, "score"), False)
         rows.append([title, score, points(gap, "score"), points(success, "success"), "-"])
-    success, seen = (found.gap("turned", TURNED, "cells", "g1-turned", metric) for metric in ("success", "p_acc"))
+    success, seen = (found.gap("turned", TURNED, "cells", "g0-turned", metric) for metric in ("success", "p_acc"))
     title = "Turned tiles: perception is rewarded cell by cell, not as a whole"
     rows.append([title, "-", "-", points(success, "success"), points(seen, "p_acc")])
     return _markdown(["change", "score", "score against the paper's choice", "success against it", "P_acc against it"], rows)
@@ -506,7 +507,7 @@ def _draw_bootstrapping(found: Findings, title: str) -> Figure | None:
     if not any(len(found.curve(f"{kind}-turned", TURNED, "success")[0]) for kind, _, _ in _KINDS):
         return None
     note = (
-        "Shisen-Sho, tiles turned by up to 10 degrees. Solid: held-out states, greedy answers; dotted: training states, sampled "
+        "Shisen-Sho, tiles turned by up to 6 degrees. Solid: held-out states, greedy answers; dotted: training states, sampled "
         "answers (mean of ten steps). Thick: mean over training seeds. Right: one model describes, the other goes on."
     )
     figure = canvas(10.5, 3.6, title, note)
@@ -584,11 +585,11 @@ def _draw_faults(found: Findings, title: str) -> Figure | None:
 
 
 def _draw_interventions(found: Findings, title: str) -> Figure | None:
-    runs = {"cold-turned": "before: the cold start", **INTERVENTIONS}
+    runs = {BASE: "before: the base", **INTERVENTIONS}
     runs = {run: label for run, label in runs.items() if found.table("turned", TURNED, run, "success").size}
     if not runs:
         return None
-    note = "Shisen-Sho, turned tiles, held-out states; means and 95% intervals. Dashed: before RL."
+    note = "G0 on Shisen-Sho with turned tiles, held-out states; means and 95% intervals. Dashed: the base, before RL."
     figure = canvas(11, 0.9 + 0.34 * len(runs), title, note)
     columns = (
         ("turned", "p_acc", "boards described,\ngreedy"),
@@ -601,9 +602,9 @@ def _draw_interventions(found: Findings, title: str) -> Figure | None:
             one = found.value(evaluation, TURNED, run, metric)
             if math.isnan(one.mean):
                 continue
-            colour = COLOURS[0] if run != "cold-turned" else GREY
+            colour = COLOURS[0] if run != BASE else GREY
             axes.errorbar(one.mean, place, xerr=_spread(one), fmt="o", color=colour, ms=6, lw=1.6)
-            if run == "cold-turned":
+            if run == BASE:
                 axes.axvline(one.mean, color="#8b93a1", lw=0.8, ls="--")
         axes.set_yticks(range(len(runs)), list(reversed(runs.values())))
         axes.set_ylim(-0.6, len(runs) - 0.4)
