@@ -16,7 +16,7 @@ from filelock import FileLock
 from miniature import save_qwen2_5_vl
 from vlmgym import prompt
 from vlmgym.cli import main
-from vlmgym.core import ConfigError, MissingExtra, split_of
+from vlmgym.core import ConfigError, MissingExtra, concat, split_of
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.games import load_state, state_text
 from vlmgym.games.tiles import COLOURS, FORMS
@@ -416,6 +416,22 @@ def test_a_cold_start_without_thoughts():
         before, after = (row["completion"][0]["content"][0]["text"] for row in (one, other))
         assert "<think>" not in after
         assert re.sub("<think>.*</think>", "", before) == after
+
+
+def test_a_cold_start_has_boards_where_nothing_merges_as_whole_games_do():
+    """Its answers there move tiles: what merges nothing need not be a move that changes nothing."""
+    task = Task.parse({"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 60})
+    merges = {}
+    for hopeless in (True, False):
+        rows = cold_start_rows([task], ColdStart(states=200, hopeless=hopeless, teacher_error=0.0))
+        game, state = load_state(base64.b64decode(rows[0]["state"]))
+        state = concat([load_state(base64.b64decode(row["state"]))[1] for row in rows])
+        assert not state.ended.any()
+        merges[hopeless] = game.successes(state).any(axis=1)
+        answers = [prompt.parse(game, state.level, row["completion"][0]["content"][0]["text"]).action for row in rows]
+        assert game.legal(state)[range(200), answers].all()
+    assert merges[False].all()
+    assert 0.2 < merges[True].mean() < 0.95
 
 
 SHAPES_KNOWN = [f"{colour} {shape}" for colour in COLOURS[:6] for shape in FORMS["shapes"][:6]]

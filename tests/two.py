@@ -17,7 +17,7 @@ from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train import trainers
 from vlmgym.train.grpo import GrpoSettings, run_grpo
-from vlmgym.train.model import Compute, load
+from vlmgym.train.model import Compute, end_processes, load
 from vlmgym.train.recipe import ColdStart, cold_start_rows
 from vlmgym.train.sft import SftSettings, run_sft
 from vlmgym.train.states import Source, States
@@ -74,3 +74,4 @@ if RANK == 0:
     (OUT / "log.json").write_text(json.dumps(trainer.state.log_history))
     if STAGE == "grpo":
         (OUT / "end.json").write_text(json.dumps(trainer.states.state_dict()))
+end_processes()

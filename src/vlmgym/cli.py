@@ -168,7 +168,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status (2 for a bad setting, with a message that names it)."""
     options = _parser().parse_args(arguments)
     try:
-        return int(_COMMANDS[options.command](options) or 0)
+        status = int(_COMMANDS[options.command](options) or 0)
+        if "torch.distributed" in sys.modules:
+            from vlmgym.train.model import end_processes
+
+            end_processes()
+        return status
     except (VlmGymError, FileNotFoundError) as error:
         sys.stderr.write(f"vlmgym {options.command}: {error}\n")
         return 2

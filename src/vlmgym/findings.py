@@ -444,6 +444,8 @@ def text(one: stats.Estimate, percent: bool = True) -> str:
 
 
 def points(gap: stats.Estimate, metric: str) -> str:
-    """A difference with its interval: shares in points of a hundred, scores as they are."""
+    """A difference with its interval: shares in points of a hundred, scores as they are; ``-`` where nothing was measured."""
+    if math.isnan(gap.mean):
+        return "-"
     factor, unit = (1, "") if metric == "score" else (100, " points")
     return f"{factor * gap.mean:+.1f} [{factor * gap.low:+.1f}, {factor * gap.high:+.1f}]{unit}"

@@ -34,7 +34,7 @@ from vlmgym.findings import (
     text,
 )
 from vlmgym.reward import Fault
-from vlmgym.study import BASE, Study
+from vlmgym.study import BASE, Study, is_done
 from vlmgym.trace import machine
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def write_results(study: Study, out: Path) -> Path:
         "Training in numbers": _training,
         "Every run": _jobs,
     }
-    parts = [_intro(found), *pictures, *(f"## {title}\n\n{make(found)}" for title, make in sections.items())]
+    told = {title: body for title, make in sections.items() if (body := make(found))}
+    parts = [_intro(found), *pictures, *(f"## {title}\n\n{body}" for title, body in told.items())]
     path = out / "report.md"
     path.write_text("\n".join(parts), encoding="utf-8")
     (out / "results.json").write_text(json.dumps(_numbers(found), indent=1) + "\n", encoding="utf-8")
@@ -163,6 +164,10 @@ def _asked(found: Findings, evaluation: str) -> list[str]:
 
 # ------------------------------------------------------------------------------------------------------------- tables
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of the rows in which something was measured; empty if there are none."""
+    rows = [row for row in rows if any(cell != "-" for cell in row[1:])]
+    if not rows:
+        return ""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
@@ -170,13 +175,15 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _intro(found: Findings) -> str:
     lines, about = _attempts(found), machine("torch", "transformers", "trl", "numpy")
     versions = ", ".join(f"{package} {number}" for package, number in about["versions"].items())
+    left = sum(not is_done(found.study, found.out, job.name) for job in found.study.jobs)
+    more = f" **{left} of {len(found.study.jobs)} jobs are still to be done.**" if left else ""
     made = ", ".join(dict.fromkeys(line["vlmgym"] for line in lines)) or about["vlmgym"]
     return (
         "# The paper's claims, measured\n\n"
         f"Model `{found.study.model}`, training seeds {', '.join(map(str, found.study.seeds))}. Means with 95 % intervals over "
         "training seeds and held-out episodes, both taken as samples; with one seed the intervals cover the episodes alone. "
         f"{_hours(lines):.1f} hours on {about['cores']} cores of {about['cpu']} ({about['system']}), {versions}, "
-        f"vlmgym {vlmgym.__version__} ({made}).\n"
+        f"vlmgym {vlmgym.__version__} ({made}).{more}\n"
     )
 
 
@@ -220,7 +227,7 @@ def _exploration(found: Findings) -> str:
         for title, name in (("success before G0, greedy", player), ("success after G0, greedy", after)):
             rows.append([title, *(text(found.value("states", g, name.format(k), "success")) for g, k in GAMES.items())])
         out.append(_markdown([player, *TITLES.values()], rows))
-    return "\n".join(out)
+    return "\n".join(filter(None, out))
 
 
 def _states(found: Findings) -> str:
@@ -238,7 +245,7 @@ def _states(found: Findings) -> str:
         for name in names[:6]
     ]
     out.append(_markdown(["success, true description given", *TITLES.values()], rows))
-    return "\n".join(out)
+    return "\n".join(filter(None, out))
 
 
 def _turned(found: Findings) -> str:

@@ -192,7 +192,7 @@ class Study:
 
     @cached_property
     def jobs(self) -> list[Job]:
-        """All jobs, each after those that it needs."""
+        """All jobs, each after those that it needs; who is trained is asked at once, so that a stopped study has whole rows."""
         found = []
         for name, run in self.runs.items():
             for seed in self.seeds:
@@ -206,7 +206,12 @@ class Study:
             needs = tuple(f"train/{run}/{seed}" for run, seed in self.makers(player))
             cost = _ASK * sum(turns[name] for name in asked) if needs or player == BASE else 1.0
             found.append(Job(f"evaluate/{player}", needs, cost))
-        return found
+        place = {job.name: at for at, job in enumerate(found)}
+
+        def turn(job: Job) -> int:
+            return max((place[need] for need in job.needs), default=-1) if job.name.startswith("evaluate/") else place[job.name]
+
+        return sorted(found, key=turn)
 
     @cached_property
     def asked(self) -> dict[str, list[str]]:

@@ -251,3 +251,14 @@ def restore(model: Any, checkpoint: str) -> None:
     (LLaVA, Qwen2.5-VL) match next to nothing there; it warns and trains on from the start model.
     """
     model.load_state_dict(type(model).from_pretrained(checkpoint, dtype=model.dtype).state_dict())
+
+
+def end_processes() -> None:
+    """Close the group of the processes that train together, if any: PyTorch's threads may abort a process that leaves it open.
+
+    The last thing that a process does; nothing can be trained afterwards.
+    """
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
