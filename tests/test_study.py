@@ -170,6 +170,22 @@ def test_relays_and_patterns_name_who_is_asked():
     assert needs["evaluate/random"] == ()
 
 
+def test_who_is_trained_is_asked_at_once_and_a_part_of_a_study_is_reported_as_one(small, tmp_path, capsys):
+    names = [job.name for job in read_study(str(small)).jobs]
+    assert names[:8] == [
+        *("evaluate/random", "evaluate/oracle", "evaluate/teacher:0.3", "evaluate/base"),
+        *("train/g0-swap/0", "evaluate/g0-swap.0", "train/g0-swap/3", "evaluate/g0-swap.3"),
+    ]
+    assert names.index("evaluate/cold-turned+g1-turned.0") > names.index("train/g1-turned/0")
+    run_job(read_study(str(small)), tmp_path, "evaluate/oracle")
+    assert main(["reproduce", "--study", str(small), "--out", str(tmp_path), "--report"]) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert f"**{len(names) - 1} of {len(names)} jobs are still to be done.**" in text
+    assert "| oracle |" in text
+    assert "nan" not in text
+    assert "## Transfer" not in text, "what was not measured has no section"
+
+
 @pytest.mark.parametrize("quick", [False, True])
 def test_the_bundled_study_is_whole(quick):
     whole = read_study("g1", quick)
