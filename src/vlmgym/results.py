@@ -345,7 +345,10 @@ def _transfer(found: Findings) -> str:
             own = text(found.value("transfer", task, f"g1-{GAMES[game]}", "success")) if game else "-"
             rows.append([task, *cells, own, text(found.value("transfer", task, "g1-all", "p_acc"))])
     heads = ["random", "base", "G1, all games", "G1, this game", "P_acc of G1, all games"]
-    return _markdown(["not trained on (success)", *heads], rows)
+    others = _markdown(["not trained on (success)", *heads], rows)
+    names = [BASE, *(f"{kind}-{key}" for kind in ("g0", "g1") for key in GAMES.values())]
+    rows = [[name, *(text(found.value("states", game, name, "success")) for game in GAMES)] for name in names]
+    return "\n".join(filter(None, (others, _markdown(["trained on one game (success)", *TITLES.values()], rows))))
 
 
 def _training(found: Findings) -> str:
