@@ -85,17 +85,25 @@ def test_a_search_finds_a_move_where_there_is_one(name, level):
     game = get_game(name)
     state = walk(game, game.level(level), seeds_for("test", "x", level, 30), 4, legal=True)
     values, names = game.oracle(state), game.sample(state.level).names
-    board = game.scene(state).symbols
+    board, stuck = game.scene(state).symbols, 0
     for row in range(30):
         said, move = game.reasoning(state, row, values[row])
         assert (move >= 0) == bool((~np.isnan(values[row])).any())
         works = game.successes(state[row])[0]
         assert works[move] if works.any() else name == "2048" or move < 0
+        if name == "2048" and not works.any() and move >= 0:
+            assert game.legal(state[row])[0, move]
+            *_, cell, free = re.findall(r"\((\d+), (\d+)\)", said)
+            step = {0: (-1, 0), 1: (0, 1), 2: (1, 0), 3: (0, -1)}[move]
+            assert tuple(int(b) - int(a) for a, b in zip(cell, free, strict=True)) == step, "the move follows from what is said"
+            assert said.endswith(" 0")
+            stuck += 1
         assert said.count(" no") >= said.count("; "), "it ends at the first move that works"
         any_name = "|".join(re.escape(one) for one in sorted(names, key=len, reverse=True))
         told = re.findall(rf"\((\d+), (\d+)\) ({any_name})", said)
         assert told
         assert all(names[board[row, int(r), int(c)]] == one for r, c, one in told), "it says what is there"
+    assert stuck or name != "2048"
 
 
 def test_only_local_models_go_on_with_a_given_beginning():

@@ -312,10 +312,13 @@ class Game2048(core.Game):
     def reasoning(self, state: State, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
         """Tile by tile with what is to its right and below, up to the next tile, to the first two that merge.
 
-        Such as ``"(0, 0) 2 (0, 1) 0 (0, 2) 4 (1, 0) 8 no; (0, 2) 4 (1, 2) 4"``. If nothing merges, the best move by ``values``.
+        Such as ``"(0, 0) 2 (0, 1) 0 (0, 2) 4 (1, 0) 8 no; (0, 2) 4 (1, 2) 4"``. If nothing merges, the first tile that can be
+        moved is named, with the free cell beside it (``"(0, 0) 2 (0, 1) 0"``), and moved there: what follows from what is said,
+        not the best move by ``values``, which no reader of the text could know.
         """
         board, said = state.board[row], list[str]()
-        for r, c in np.argwhere(board > 0).tolist():
+        tiles = np.argwhere(board > 0).tolist()
+        for r, c in tiles:
             words = [write_cell(r, c), _NAMES[board[r, c]]]
             for dr, dc, action in ((0, 1, 1), (1, 0, 2)):
                 at = r + dr, c + dc
@@ -328,7 +331,13 @@ class Game2048(core.Game):
                         break
                     at = at[0] + dr, at[1] + dc
             said.append(" ".join([*words, "no"]))
-        return "; ".join(said), core.NO_ACTION if np.isnan(values).all() else int(np.nanargmax(values))
+        for r, c in tiles:
+            for dr, dc, action in ((0, 1, 1), (1, 0, 2), (0, -1, 3), (-1, 0, 0)):
+                at = r + dr, c + dc
+                if 0 <= at[0] < board.shape[0] and 0 <= at[1] < board.shape[1] and not board[at]:
+                    said.append(f"{write_cell(r, c)} {_NAMES[board[r, c]]} {write_cell(*at)} {_NAMES[0]}")
+                    return "; ".join(said), action
+        return "; ".join(said), core.NO_ACTION
 
     def candidates(self, state: State, row: int) -> list[int]:
         """All four moves."""
