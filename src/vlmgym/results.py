@@ -33,6 +33,7 @@ from vlmgym.findings import (
     scores,
     text,
 )
+from vlmgym.looks import get_look
 from vlmgym.reward import Fault
 from vlmgym.study import BASE, Study, is_done
 from vlmgym.trace import machine
@@ -516,9 +517,11 @@ def _lines(axes: Axes, steps: NDArray[np.int64], table: NDArray[np.float64], col
 def _draw_bootstrapping(found: Findings, title: str) -> Figure | None:
     if not any(len(found.curve(f"{kind}-turned", TURNED, "success")[0]) for kind, _, _ in _KINDS):
         return None
+    run = next(one for one in found.study.runs if one.endswith("-turned"))
+    look = get_look(found.study.recipe(run, found.study.seeds[0]).tasks[0].look)
     note = (
-        "Shisen-Sho, tiles turned by up to 6 degrees. Solid: held-out states, greedy answers; dotted: training states, sampled "
-        "answers (mean of ten steps). Thick: mean over training seeds. Right: one model describes, the other goes on."
+        f"Shisen-Sho, tiles turned by up to {look.rotation:g} degrees. Solid: held-out states, greedy answers; dotted: training "
+        "states, sampled answers (mean of ten steps). Thick: mean over training seeds. Right: one model describes, the other goes on."
     )
     figure = canvas(10.5, 3.6, title, note)
     panels = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
