@@ -521,7 +521,7 @@ def _draw_bootstrapping(found: Findings, title: str) -> Figure | None:
     look = get_look(found.study.recipe(run, found.study.seeds[0]).tasks[0].look)
     note = (
         f"Shisen-Sho, tiles turned by up to {look.rotation:g} degrees. Solid: held-out states, greedy answers; dotted: training "
-        "states, sampled answers (mean of ten steps). Thick: mean over training seeds. Right: one model describes, the other goes on."
+        "states, sampled answers (mean of ten steps). Thick: mean over seeds. Right: one model describes, the other goes on."
     )
     figure = canvas(10.5, 3.6, title, note)
     panels = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
