@@ -312,9 +312,9 @@ class Game2048(core.Game):
     def reasoning(self, state: State, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
         """Tile by tile with what is to its right and below, up to the next tile, to the first two that merge.
 
-        Such as ``"(0, 0) 2 (0, 1) 0 (0, 2) 4 (1, 0) 8 no; (0, 2) 4 (1, 2) 4"``. If nothing merges, the first tile that can be
-        moved is named, with the free cell beside it (``"(0, 0) 2 (0, 1) 0"``), and moved there: what follows from what is said,
-        not the best move by ``values``, which no reader of the text could know.
+        Such as ``"(0, 0) 2 (0, 1) 0 (0, 2) 4 (1, 0) 8 no; (0, 2) 4 (1, 2) 4"``. If nothing merges, the move follows from the last
+        tile, which has only free cells behind it: to the right, or down from the last column. From the last corner it is to the
+        left, or up if nothing moves to the left. ``values`` are not used: no reader of the text could know them.
         """
         board, said = state.board[row], list[str]()
         tiles = np.argwhere(board > 0).tolist()
@@ -331,13 +331,10 @@ class Game2048(core.Game):
                         break
                     at = at[0] + dr, at[1] + dc
             said.append(" ".join([*words, "no"]))
-        for r, c in tiles:
-            for dr, dc, action in ((0, 1, 1), (1, 0, 2), (0, -1, 3), (-1, 0, 0)):
-                at = r + dr, c + dc
-                if 0 <= at[0] < board.shape[0] and 0 <= at[1] < board.shape[1] and not board[at]:
-                    said.append(f"{write_cell(r, c)} {_NAMES[board[r, c]]} {write_cell(*at)} {_NAMES[0]}")
-                    return "; ".join(said), action
-        return "; ".join(said), core.NO_ACTION
+        legal = self.legal(state[row])[0]
+        (r, c), corner = tiles[-1], (board.shape[0] - 1, board.shape[1] - 1)
+        wanted = [3, 0] if (r, c) == corner else [1] if c < corner[1] else [2]
+        return "; ".join(said), next((action for action in wanted if legal[action]), core.NO_ACTION)
 
     def candidates(self, state: State, row: int) -> list[int]:
         """All four moves."""
