@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -569,15 +570,18 @@ def _running(line: NDArray[np.float64], size: int = 10) -> NDArray[np.float64]:
 
 def _draw_faults(found: Findings, title: str) -> Figure | None:
     note = "Shares of held-out states, means over training seeds. Blame: the move is replayed on the board as it was described."
-    figure, any_area = canvas(11, 4.6, title, note), False
     columns = [*((key, game, TITLES[game]) for game, key in GAMES.items()), ("turned", TURNED, "Shisen-Sho, turned tiles")]
+    trained = {run for run, _ in _trained(found)}
+    columns = [one for one in columns if trained & {f"g0-{one[0]}", f"g1-{one[0]}"}]
+    if not columns:
+        return None
+    figure = canvas(12, 4.6, title, note)
     for row, kind in enumerate(("g0", "g1")):
         for column, (key, game, name) in enumerate(columns):
             axes = figure.add_subplot(2, len(columns), 1 + column + len(columns) * row)
             curves = {fault: found.curve(f"{kind}-{key}", game, f"fault_{fault.value}") for fault in _FAULTS}
             steps = curves[Fault.NONE][0]
             if len(steps):
-                any_area = True
                 shares = [np.nan_to_num(table).mean(axis=0) for _, table in curves.values()]
                 colours, labels = [colour for _, colour in _FAULTS.values()], [label for label, _ in _FAULTS.values()]
                 axes.stackplot(steps, shares, colors=colours, labels=labels)
@@ -590,17 +594,15 @@ def _draw_faults(found: Findings, title: str) -> Figure | None:
                 axes.set_xlabel("GRPO steps")
             if column == 0:
                 axes.set_ylabel("G0, from the base" if kind == "g0" else "G1, from the cold start")
-    if not any_area:
-        return None
     handles, labels = next(axes for axes in figure.axes if axes.collections).get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False)
+    figure.legend(handles[::-1], [fill(label, 20) for label in labels[::-1]], loc="outside right upper", frameon=False)
     return figure
 
 
 def _draw_interventions(found: Findings, title: str) -> Figure | None:
     runs = {BASE: "before: the base", **INTERVENTIONS}
     runs = {run: label for run, label in runs.items() if found.table("turned", TURNED, run, "success").size}
-    if not runs:
+    if not runs.keys() - {BASE}:
         return None
     note = "G0 on Shisen-Sho with turned tiles, held-out states; means and 95% intervals. Dashed: the base, before RL."
     figure = canvas(11, 0.9 + 0.34 * len(runs), title, note)
