@@ -415,8 +415,8 @@ def _on_perception(found: Findings) -> list[Claim]:
     for run in ("g0-shisen-sho", "g0-turned"):
         rises = [halfway(*found.curve(run, TURNED, metric)) for metric in ("localises", "success")]
         if rises[0] and rises[1]:
-            early = [a < b for a, b in zip(*rises, strict=True)]
-            verdict = "confirmed" if all(early) else "opposite" if not any(early) else "not seen"
+            ahead = [b - a for a, b in zip(*rises, strict=True)]
+            verdict = "confirmed" if min(ahead) > 0 else "opposite" if max(ahead) < 0 else "not seen"
             numbers = "half of the rise at step " + ", ".join(f"{a:g} and {b:g}" for a, b in zip(*rises, strict=True))
             title = f"{run}: localisation rises before success"
             out.append(Claim(title, "yes", verdict, f"{numbers} (localises and success, by seed)"))
