@@ -392,7 +392,7 @@ def draw(found: Findings) -> list[tuple[str, str]]:
     import matplotlib
 
     pictures: dict[str, tuple[str, Callable[[Findings, str], Figure | None]]] = {
-        "gap": ("The base sees the boards, knows moves when asked, and plays by chance", _draw_gap),
+        "gap": ("The base sees the boards, knows moves when asked, and plays little better than chance", _draw_gap),
         "scores": ("Scores of whole games, between random play and the oracle", _draw_scores),
         "training": ("Success on held-out states while G0 and G1 are trained", _draw_training),
         "bootstrapping": ("Tiles that are hard to see: perception and reasoning under RL", _draw_bootstrapping),
