@@ -119,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     reproduce.add_argument("--hours", type=float, default=0.0, help="stop in order after so long; 0 = go on to the end")
     reproduce.add_argument("--list", action="store_true", help="the jobs, what each costs (in answers) and needs")
+    reproduce.add_argument("--only", nargs="+", default=[], metavar="JOB", help="patterns of jobs: these, and what they need")
     reproduce.add_argument("--job", default="", help="do one job of the list, and nothing else")
     reproduce.add_argument("--report", action="store_true", help="write the report of what there is, and run nothing")
 
@@ -430,7 +431,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     study = read_study(options.study, options.quick)
     options.out = options.out or Path("runs/reproduce-quick" if options.quick else "runs/reproduce")
     if options.list:
-        for job in study.jobs:
+        for job in study.wanted(options.only):
             done = "done" if is_done(study, options.out, job.name) else ", ".join(job.needs)
             sys.stdout.write(f"{job.name:<28} {job.cost:>10,.0f}  {done}\n")
         return 0
@@ -439,7 +440,7 @@ def _reproduce(options: argparse.Namespace) -> int:
             run_job(study, options.out, options.job)
             return 0
         if not options.report:
-            run_study(options.study, options.out, options.quick, options.jobs, options.hours)
+            run_study(options.study, options.out, options.quick, options.jobs, options.hours, options.only)
     except Interrupted as stopped:
         sys.stderr.write(f"vlmgym reproduce: {stopped}\n")
         return 0

@@ -213,6 +213,23 @@ class Study:
 
         return sorted(found, key=turn)
 
+    def wanted(self, only: Sequence[str] = ()) -> list[Job]:
+        """The jobs whose names match one of the patterns, and those that they need; all, without patterns.
+
+        Raises:
+            ConfigError: nothing has such a name.
+        """
+        for pattern in only:
+            if not any(fnmatch(job.name, pattern) for job in self.jobs):
+                raise ConfigError("only", pattern, "patterns of the names of vlmgym reproduce --list: 'evaluate/g1-*'")
+        if not only:
+            return self.jobs
+        names = set[str]()
+        for job in reversed(self.jobs):  # what needs comes before what is needed
+            if job.name in names or _hit(job.name, only):
+                names |= {job.name, *job.needs}
+        return [job for job in self.jobs if job.name in names]
+
     @cached_property
     def asked(self) -> dict[str, list[str]]:
         """By player: the evaluations that ask it."""
@@ -344,7 +361,9 @@ class _Process:
         self.process.send_signal(signal.SIGTERM)
 
 
-def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours: float = 0.0) -> Study:
+def run_study(
+    name: str, out: Path, quick: bool = False, at_once: int = 0, hours: float = 0.0, only: Sequence[str] = ()
+) -> Study:
     """Do all jobs that are not done, each in a process of its own, several at once; run again to go on.
 
     Args:
@@ -353,9 +372,11 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
         quick: the short form of the study.
         at_once: jobs side by side; 0 = one for each core, or on a GPU as many as its memory holds.
         hours: stop after so much time, with checkpoints; 0 = go on to the end.
+        only: patterns of jobs; nothing is done but these and what they need. So machines share a study: what is done in a
+            copy of the folder (``runs``, ``evaluations``, the lines of ``jobs.jsonl``) is done wherever it is copied to.
 
     Raises:
-        ConfigError: the folder holds another study.
+        ConfigError: the folder holds another study, or no job is called so.
         Interrupted: the time is over, or Ctrl-C.
         JobError: jobs failed (the others were done all the same).
     """
@@ -365,22 +386,23 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
 
     need("train", *TRAINING)
     study = read_study(name, quick)
+    jobs = study.wanted(only)
     _freeze(study, out)
     at_once = at_once or _at_once(study, usable_cores())
     call = [sys.executable, "-m", "vlmgym", "reproduce", "--study", name, "--out", str(out), *(["--quick"] if quick else [])]
     for evaluation in study.evaluations:  # once, before several processes do it
         run_protocol(study.protocol(evaluation), {}, out / "evaluations" / evaluation)
-    done = {job.name: job.cost for job in study.jobs if is_done(study, out, job.name)}
+    done = {job.name: job.cost for job in jobs if is_done(study, out, job.name)}
     before, failed, running = sum(done.values()), dict[str, Path](), list[_Process]()
     end = time.time() + 3600 * hours if hours else float("inf")
     bar = tqdm(
-        total=round(sum(job.cost for job in study.jobs)), initial=round(before), unit="answer", smoothing=0.02, file=sys.stderr
+        total=round(sum(job.cost for job in jobs)), initial=round(before), unit="answer", smoothing=0.02, file=sys.stderr
     )
     stopped = ""
     try:
         with bar:
-            while len(done) + len(failed) < len(study.jobs) and time.time() < end:
-                for job in study.jobs:
+            while len(done) + len(failed) < len(jobs) and time.time() < end:
+                for job in jobs:
                     busy = {one.job.name for one in running}
                     if len(running) < at_once and job.name not in {*done, *failed, *busy}:
                         if any(other in failed for other in job.needs):
@@ -400,9 +422,9 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
                         bar.write(f"{one.job.name} failed: {one.log}", file=sys.stderr)
                 at = [_progress(study, out, one.job) for one in running]
                 under_way = ", ".join(one.job.name + shown for one, (_, shown) in zip(running, at, strict=True))
-                bar.set_postfix_str(f"{len(done)}/{len(study.jobs)} jobs; {under_way}", False)
+                bar.set_postfix_str(f"{len(done)}/{len(jobs)} jobs; {under_way}", False)
                 bar.update(round(sum(done.values()) + sum(cost for cost, _ in at)) - bar.n)
-        if time.time() >= end and len(done) + len(failed) < len(study.jobs):
+        if time.time() >= end and len(done) + len(failed) < len(jobs):
             stopped = f"{hours:g} hours are over"
     except KeyboardInterrupt:
         stopped = "stopped"
@@ -413,7 +435,7 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
             one.process.wait()
             _log(out, one, False)
     if stopped:
-        raise Interrupted(f"{stopped}; {len(done)} of {len(study.jobs)} jobs are done: run the same command to go on")
+        raise Interrupted(f"{stopped}; {len(done)} of {len(jobs)} jobs are done: run the same command to go on")
     if failed:
         raise JobError("failed: " + "; ".join(f"{job} ({log})" for job, log in failed.items()))
     return study
