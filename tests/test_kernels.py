@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core.registry import CPUDispatcher as Dispatcher
 
 from vlmgym.core import NO_ACTION, ActionError, ConfigError, seeds_for
 from vlmgym.env import GameVectorEnv
 from vlmgym.games import GAMES, get_game
-from vlmgym.kernels import set_threads, spread, threads
+from vlmgym.kernels import kernel, set_threads, spread, threads
 from vlmgym.render import Frames, render
 
 LOOKS = ("clean", "clean:width=180,height=200", "paper", "tiny", "clean:noise=0.1", "clean:score=true,noise=0.05", "hard")
@@ -163,3 +164,39 @@ def test_a_cache_that_cannot_be_written_is_replaced(tmp_path, case):
         assert Path(place[0]).parent == tmp_path
         assert (Path(place[0]) == usual) == (case == "kept")
         assert int(kept) > 0
+
+
+def test_every_kernel_has_its_own_name():
+    found = {}
+    for name in [name for name in sys.modules if name.startswith("vlmgym.")]:
+        for one in vars(sys.modules[name]).values():
+            if isinstance(one, Dispatcher):
+                found.setdefault((one.py_func.__module__, one.py_func.__qualname__), set()).add(one)
+    assert len(found) > 50
+    assert [name for name, kernels in found.items() if len(kernels) > 1] == []
+
+    def inside():
+        return 0
+
+    with pytest.raises(ValueError, match="allowed is a __qualname__ that no other kernel has"):
+        kernel(inside)
+
+
+def test_a_half_kept_cache_gives_the_same_rules(tmp_path):
+    """One of two kernels of one definition comes from disk, the other gets the number that the first one had."""
+    ask = "import numpy as np; from vlmgym.games import get_game; game = get_game('Swap'); level = game.level('tiny'); "
+    ask += "legal = game.legal(game.reset(level, np.arange(50, dtype=np.uint64))); print(legal.sum(0)); "
+    tell = "from vlmgym.games import swap; print(next(iter(swap._find_across.overloads.values())).fndesc.uid)"
+    burn = "import sys, itertools; from numba.core.bytecode import FunctionIdentity; "
+    burn += "FunctionIdentity._unique_ids = itertools.count(int(sys.argv[1])); "
+
+    def run(code, *arguments):
+        call = [sys.executable, "-c", code, *map(str, arguments)]
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+        return subprocess.run(call, env=environment, capture_output=True, text=True, check=True, timeout=300).stdout.split()
+
+    *rules, number = run(ask + tell)
+    for pattern in ("_find_along-*.nbc", "_find_*.2.nbc", "_find-*", "_legal-*"):  # the second: were both of one name
+        for path in tmp_path.rglob(f"swap.{pattern}"):
+            path.unlink()
+    assert run(burn + ask, int(number) - 2) == rules  # two kernels are compiled before

@@ -52,8 +52,23 @@ def _can_keep_code() -> bool:
     return True
 
 
-kernel = njit(cache=_can_keep_code(), nogil=True, error_model="numpy", no_cfunc_wrapper=True)
-"""Decorator of the compiled functions; they hold no lock, so several threads may run them."""
+_compile = njit(cache=_can_keep_code(), nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Decorator of the compiled functions; they hold no lock, so several threads may run them.
+
+    Numba tells machine code apart by the function's name, its types and a number that begins anew in each process. Of two
+    functions of one name (a definition with other variables around it) one may be taken for the other, when one comes from
+    disk and one is compiled, as happens where several processes start at once on a new machine. So kernels that are made
+    inside of a function need a ``__qualname__`` each. See https://github.com/numba/numba/issues/10486.
+
+    Raises:
+        ValueError: the name is not the kernel's own.
+    """
+    if "<locals>" in function.__qualname__:
+        raise ValueError(f"kernel {function.__qualname__}: allowed is a __qualname__ that no other kernel has")
+    return _compile(function)
 
 
 @intrinsic

@@ -361,9 +361,7 @@ class _Process:
         self.process.send_signal(signal.SIGTERM)
 
 
-def run_study(
-    name: str, out: Path, quick: bool = False, at_once: int = 0, hours: float = 0.0, only: Sequence[str] = ()
-) -> Study:
+def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours: float = 0.0, only: Sequence[str] = ()) -> Study:
     """Do all jobs that are not done, each in a process of its own, several at once; run again to go on.
 
     Args:
@@ -395,9 +393,7 @@ def run_study(
     done = {job.name: job.cost for job in jobs if is_done(study, out, job.name)}
     before, failed, running = sum(done.values()), dict[str, Path](), list[_Process]()
     end = time.time() + 3600 * hours if hours else float("inf")
-    bar = tqdm(
-        total=round(sum(job.cost for job in jobs)), initial=round(before), unit="answer", smoothing=0.02, file=sys.stderr
-    )
+    bar = tqdm(total=round(sum(job.cost for job in jobs)), initial=round(before), unit="answer", smoothing=0.02, file=sys.stderr)
     stopped = ""
     try:
         with bar:

@@ -84,8 +84,7 @@ def _room(rows, cols):
     return cells[0], *runs, cells[5], cells[6], cells[7], cells[8], np.zeros(2 * size, np.uint8), places
 
 
-def _runs_by(step):  # type: ignore[no-untyped-def]
-    @kernel
+def _runs_by(name, step):  # type: ignore[no-untyped-def]
     def runs(tiles, forth, back, equal, spare, line):
         """Lengths of the runs of equal tiles by steps of one or of a row, forth and back, right up to ``line``."""
         for k in range(len(tiles) - step):
@@ -103,11 +102,11 @@ def _runs_by(step):  # type: ignore[no-untyped-def]
                 run = spare[k]
                 back[k + step] = ONE + (run if equal[k] else Z)
 
-    return runs
+    runs.__qualname__ = name
+    return kernel(runs)
 
 
-def _find_by(step, side):  # type: ignore[no-untyped-def]
-    @kernel
+def _find_by(name, step, side):  # type: ignore[no-untyped-def]
     def find(tiles, forth, back, one, other, fits, count, line):
         """Which swaps of a cell and the one a step on bring a tile into a line, from the runs by steps and to the sides."""
         need = np.uint8(line - 1)
@@ -123,11 +122,12 @@ def _find_by(step, side):  # type: ignore[no-untyped-def]
             longest = max(max(ahead, np.uint8(a_sides)), max(behind, np.uint8(b_sides)))
             fits[k] = np.uint8(longest >= need) & np.uint8(a != b) & np.uint8(a != Z) & np.uint8(b != Z)
 
-    return find
+    find.__qualname__ = name
+    return kernel(find)
 
 
-_runs_across, _runs_along = _runs_by(1), _runs_by(ROW)
-_find_across, _find_along = _find_by(1, ROW), _find_by(ROW, 1)
+_runs_across, _runs_along = _runs_by("_runs_across", 1), _runs_by("_runs_along", ROW)
+_find_across, _find_along = _find_by("_find_across", 1, ROW), _find_by("_find_along", ROW, 1)
 
 
 @kernel
