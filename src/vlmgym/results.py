@@ -37,7 +37,7 @@ from vlmgym.findings import (
 from vlmgym.looks import get_look
 from vlmgym.reward import Fault
 from vlmgym.study import BASE, Study, is_done
-from vlmgym.trace import machine
+from vlmgym.trace import revision
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -175,17 +175,19 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _intro(found: Findings) -> str:
-    lines, about = _attempts(found), machine("torch", "transformers", "trl", "numpy")
-    versions = ", ".join(f"{package} {number}" for package, number in about["versions"].items())
+    lines = _attempts(found)
+    by_machine: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        by_machine.setdefault(line.get("machine", "a machine that was not written down"), []).append(line)
+    hours = "; ".join(f"{_hours(part):.1f} hours on {name}" for name, part in by_machine.items()) or "nothing was run yet"
     left = sum(not is_done(found.study, found.out, job.name) for job in found.study.jobs)
     more = f" **{left} of {len(found.study.jobs)} jobs are still to be done.**" if left else ""
-    made = ", ".join(dict.fromkeys(line["vlmgym"] for line in lines)) or about["vlmgym"]
+    made = ", ".join(dict.fromkeys(line["vlmgym"] for line in lines)) or revision()
     return (
         "# The paper's claims, measured\n\n"
         f"Model `{found.study.model}`, training seeds {', '.join(map(str, found.study.seeds))}. Means with 95 % intervals over "
         "training seeds and held-out episodes, both taken as samples; with one seed the intervals cover the episodes alone. "
-        f"{_hours(lines):.1f} hours on {about['cores']} cores of {about['cpu']} ({about['system']}), {versions}, "
-        f"vlmgym {vlmgym.__version__} ({made}).{more}\n"
+        f"{hours}; vlmgym {vlmgym.__version__} ({made}).{more}\n"
     )
 
 
@@ -382,7 +384,7 @@ def _jobs(found: Findings) -> str:
     hours = sum(line["seconds"] for line in lines) / 3600
     bad = [line for line in lines if not line["done"]]
     rows = [[line["job"], f"{line['seconds']:.0f}", str(line["status"])] for line in bad]
-    told = f"{len(lines)} processes, {hours:.2f} hours of one core each; {len(bad)} of them failed or were stopped.\n"
+    told = f"{len(lines)} processes, {hours:.2f} hours of one process each; {len(bad)} of them failed or were stopped.\n"
     return told + ("\n" + _markdown(["failed or stopped", "seconds", "exit status"], rows) if bad else "")
 
 
@@ -544,7 +546,7 @@ def _draw_bootstrapping(found: Findings, title: str) -> Figure | None:
         axes.set_xlabel("GRPO steps")
         _percent(axes)
     handles, labels = max((axes.get_legend_handles_labels() for axes in panels), key=lambda both: len(both[1]))
-    figure.legend(handles, labels, loc="outside upper right", ncols=4, frameon=False)
+    panels[1].legend(handles, labels, loc="lower right", frameon=False)
     rows = []
     for before, after in MEDIATED:
         parts = mediation(found, before, after)
@@ -609,8 +611,8 @@ def _draw_interventions(found: Findings, title: str) -> Figure | None:
     columns = (
         ("turned", "p_acc", "boards described,\ngreedy"),
         ("turned-sampled", "p_acc", "boards described,\nsampled"),
-        ("turned", "success", "success"),
-        ("turned-told", "success", "success where the true\ndescription is given"),
+        ("turned", "success", "a move that works,\ngreedy"),
+        ("turned-told", "success", "the same, the true\ndescription given"),
     )
     for axes, (evaluation, metric, label) in zip(figure.subplots(1, 4, sharey=True), columns, strict=True):
         for place, run in enumerate(reversed(runs)):
@@ -623,6 +625,7 @@ def _draw_interventions(found: Findings, title: str) -> Figure | None:
                 axes.axvline(one.mean, color="#8b93a1", lw=0.8, ls="--")
         axes.set_yticks(range(len(runs)), list(reversed(runs.values())))
         axes.set_ylim(-0.6, len(runs) - 0.4)
+        axes.set_xlim(0, 1)
         axes.set_title(label)
         _percent(axes, "x")
     return figure

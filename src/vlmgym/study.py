@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from vlmgym.players.base import Player
 from vlmgym.players.roster import make_player
 from vlmgym.protocol import Protocol, run_protocol, slug
 from vlmgym.tasks import Task
-from vlmgym.trace import revision
+from vlmgym.trace import machine, revision
 from vlmgym.train.model import TRAINING
 from vlmgym.train.recipe import Recipe, read_metrics, read_recipe, recipe_path, train
 from vlmgym.train.survive import Interrupted, write_atomically
@@ -447,10 +447,21 @@ def _at_once(study: Study, cores: int) -> int:
     return max(1, min(cores, memory // GPU_SHARE)) if study.model == "tiny" else 1
 
 
+@cache
+def this_machine() -> str:
+    """What jobs are run on here, and with which versions."""
+    import torch
+
+    about = machine("torch", "transformers", "trl", "numpy")
+    gpu = f"{torch.cuda.get_device_name()} and " if torch.cuda.is_available() else ""
+    versions = ", ".join(f"{package} {number}" for package, number in about["versions"].items())
+    return f"{gpu}{about['cores']} cores of {about['cpu']} ({about['system']}), {versions}"
+
+
 def _log(out: Path, one: _Process, well: bool) -> None:
     """One line for each attempt at a job, the failed and stopped ones included."""
     line = {"job": one.job.name, "begin": round(one.begin, 1), "seconds": round(time.time() - one.begin, 1), "done": well}
-    line |= {"vlmgym": revision()}
+    line |= {"vlmgym": revision(), "machine": this_machine()}
     with (out / "jobs.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line | {"status": one.process.returncode}) + "\n")
 
