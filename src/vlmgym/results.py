@@ -79,6 +79,7 @@ def write_results(study: Study, out: Path) -> Path:
         "One model for all games": _one_model,
         "What we would do otherwise": _changes,
         "Transfer": _transfer,
+        "Curves over difficulty": _difficulty,
         "Training in numbers": _training,
         "Every run": _jobs,
     }
@@ -353,6 +354,23 @@ def _transfer(found: Findings) -> str:
     names = [BASE, *(f"{kind}-{key}" for kind in ("g0", "g1") for key in GAMES.values())]
     rows = [[name, *(text(found.value("states", game, name, "success")) for game in GAMES)] for name in names]
     return "\n".join(filter(None, (others, _markdown(["trained on one game (success)", *TITLES.values()], rows))))
+
+
+def _difficulty(found: Findings) -> str:
+    """For each game the curves of all its models; whole numbers of percent, since they rest on 30 states a seed."""
+    tables = []
+    for game, key in GAMES.items():
+        evaluation = f"difficulty-{key}"
+        places = {dial: _places(found, evaluation, game, dial) for dial in (*_DIALS, "rows")}
+        rows = []
+        for player in _asked(found, evaluation):
+            for metric, name in (("success", player), ("p_acc", f"{player}, P_acc")):
+                means = [[found.value(evaluation, task, player, metric).mean for task in one.values()] for one in places.values()]
+                cells = [", ".join("-" if math.isnan(x) else f"{100 * x:.0f}" for x in line) for line in means]
+                rows.append([name, *("-" if set(cell) <= set("-, ") else cell for cell in cells)])
+        heads = [f"{dial} {', '.join(f'{value:g}' for value in one)}" for dial, one in places.items()]
+        tables.append(_markdown([f"{TITLES[game]} (%)", *heads], rows))
+    return "\n".join(filter(None, tables))
 
 
 def _training(found: Findings) -> str:
