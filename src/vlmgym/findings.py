@@ -440,6 +440,8 @@ def text(one: stats.Estimate, percent: bool = True) -> str:
     if math.isnan(one.mean):
         return "-"
     digits = 2 if percent or abs(one.mean) < 10 else 1 if abs(one.mean) < 100 else 0
+    if math.isnan(one.low):  # one value alone
+        return f"{one.mean:.{digits}f}"
     return f"{one.mean:.{digits}f} [{one.low:.{digits}f}, {one.high:.{digits}f}]"
 
 
