@@ -123,6 +123,10 @@ def test_jobs_are_listed_and_one_can_be_done_alone(small, tmp_path, capsys):
     listed = capsys.readouterr().out
     assert "train/g1-swap/0" in listed
     assert "train/cold-swap/0" in listed.split("train/g1-swap/0")[1]
+    assert main([*call, "--list", "--only", "train/g1-s*"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["train/cold-swap/0", "train/g1-swap/0"]
+    assert main([*call, "--only", "g1-swap"]) == 2
+    assert "only = 'g1-swap'" in capsys.readouterr().err
     assert main([*call, "--job", "train/g1-swap/0"]) == 2
     assert "first train/cold-swap/0" in capsys.readouterr().err
     assert main([*call, "--job", "train/g9/0"]) == 2
