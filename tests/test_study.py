@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -144,6 +145,25 @@ def test_time_that_is_over_stops_with_checkpoints_and_a_failed_job_is_named(smal
     with pytest.raises(JobError, match=r"train/cold-swap/0 .*log.*train/g1-swap/0"):
         run_study(str(small), tmp_path, quick=True)
     assert "a new folder" in (tmp_path / "logs" / "train-cold-swap-0.log").read_text()
+
+
+def test_sigterm_stops_the_jobs_and_writes_them_down(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study, "_POLL", 0.1)
+    progress, sent = study._progress, []
+
+    def ask_for_the_end(*args):
+        if not sent:
+            sent.append(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        return progress(*args)
+
+    monkeypatch.setattr(study, "_progress", ask_for_the_end)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["reproduce", "--study", str(small), "--quick", "--out", str(tmp_path), "--only", "train/cold-swap/0"]) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "SIGTERM; 0 of 1 jobs are done: run the same command to go on" in capsys.readouterr().err
+    [line] = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
+    assert (line["job"], line["done"]) == ("train/cold-swap/0", False)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from vlmgym.tasks import Task
 from vlmgym.trace import machine, revision
 from vlmgym.train.model import TRAINING
 from vlmgym.train.recipe import Recipe, read_metrics, read_recipe, recipe_path, train
-from vlmgym.train.survive import Interrupted, write_atomically
+from vlmgym.train.survive import Interrupted, Signals, write_atomically
 
 BASE = "base"
 """The player that is the model which every run starts from."""
@@ -375,7 +375,7 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
 
     Raises:
         ConfigError: the folder holds another study, or no job is called so.
-        Interrupted: the time is over, or Ctrl-C.
+        Interrupted: the time is over, Ctrl-C, or SIGTERM.
         JobError: jobs failed (the others were done all the same).
     """
     from tqdm import tqdm
@@ -396,8 +396,8 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
     bar = tqdm(total=round(sum(job.cost for job in jobs)), initial=round(before), unit="answer", smoothing=0.02, file=sys.stderr)
     stopped = ""
     try:
-        with bar:
-            while len(done) + len(failed) < len(jobs) and time.time() < end:
+        with Signals() as asked, bar:
+            while len(done) + len(failed) < len(jobs) and time.time() < end and not asked.caught:
                 for job in jobs:
                     busy = {one.job.name for one in running}
                     if len(running) < at_once and job.name not in {*done, *failed, *busy}:
@@ -420,8 +420,8 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
                 under_way = ", ".join(one.job.name + shown for one, (_, shown) in zip(running, at, strict=True))
                 bar.set_postfix_str(f"{len(done)}/{len(jobs)} jobs; {under_way}", False)
                 bar.update(round(sum(done.values()) + sum(cost for cost, _ in at)) - bar.n)
-        if time.time() >= end and len(done) + len(failed) < len(jobs):
-            stopped = f"{hours:g} hours are over"
+        if len(done) + len(failed) < len(jobs):
+            stopped = asked.caught or f"{hours:g} hours are over"
     except KeyboardInterrupt:
         stopped = "stopped"
     finally:
