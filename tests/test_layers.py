@@ -56,6 +56,7 @@ LAYERS = [
         "train.recipe",
         "study",
         "findings",
+        "pictures",
         "results",
         "train.sizes",
         "train.plan",

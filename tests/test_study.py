@@ -72,7 +72,7 @@ def test_every_job_is_done_in_its_order(small, finished):
 
 def test_the_report_holds_tables_verdicts_and_pictures(finished):
     text = (finished / "report.md").read_text()
-    assert "training seeds 0, 3" in text
+    assert "training seeds 0, 3, GRPO of 2 steps." in text
     assert f"hours on {study.this_machine()}; vlmgym" in text
     assert re.search(r"\| Swap: G1 beats its teacher \| 78 against 43 \| (confirmed|not seen|opposite) \|", text)
     assert "| Swap: the base sees and does not do |" in text

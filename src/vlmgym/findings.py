@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vlmgym import stats
 from vlmgym.analysis import Evaluated, load
 from vlmgym.core import NO_ACTION
-from vlmgym.reward import Weights
+from vlmgym.reward import Fault, Weights
 from vlmgym.study import BASE, Study
 from vlmgym.trace import Turn, load_trace
 from vlmgym.train.recipe import read_metrics
@@ -42,6 +42,17 @@ PAPER = {
 training reward of G1 from the first step to the last."""
 MARGIN = 0.05
 """Shares that differ by less are called equal where equality is the claim."""
+DIALS = ("noise", "blur", "contrast", "rotation", "occlusion", "similarity", "rows")
+"""The dials of the evaluations ``difficulty-...``: fields of the look, and the rows of the board."""
+FAULTS = {
+    Fault.NONE: "the move works",
+    Fault.PERCEPTION: "seen wrongly, right for what was seen",
+    Fault.BOTH: "seen wrongly, and wrong even so",
+    Fault.REASONING: "seen rightly, wrong move",
+    Fault.UNAVOIDABLE: "not to be known",
+    Fault.FORMAT: "no move to be read",
+}
+"""Faults in plain words."""
 Table = NDArray[np.float64]
 
 
@@ -168,6 +179,25 @@ class Findings:
             rows.append([line.get(key, NAN) for line in lines if line["stage"] == "grpo" and "reward" in line])
         shortest = min(map(len, rows), default=0)
         return np.array([row[:shortest] for row in rows])
+
+    def trained(self) -> list[tuple[str, str]]:
+        """G0 and G1 of each game, and those of turned tiles, as far as they were checked while training: run and game."""
+        runs = [(f"{kind}-{key}", game) for kind in ("g0", "g1") for game, key in GAMES.items()]
+        runs += [("g0-turned", TURNED), ("g1-turned", TURNED)]
+        return [(run, game) for run, game in runs if len(self.curve(run, game, "success")[0])]
+
+    def along(self, evaluation: str, game: str, dial: str) -> dict[float, str]:
+        """The tasks along a dial by its value, in order; the plain task stands at the value that was trained on."""
+        places = {}
+        for asked, task in self.evaluated:
+            runs = [one.run for ones in self.evaluated[asked, task].values() for one in ones] if asked == evaluation else []
+            if runs and runs[0].game == game:
+                match = re.search(rf"(?:^|[:,]){dial}=([0-9.]+)", runs[0].level if dial == "rows" else runs[0].look)
+                if (runs[0].level, runs[0].look) == ("tiny", "tiny"):
+                    places[4.0 if dial == "rows" else 1.0 if dial == "contrast" else 0.0] = task
+                elif match:
+                    places[float(match[1])] = task
+        return dict(sorted(places.items()))
 
 
 def estimate(values: Table, below: Table | None = None) -> stats.Estimate:

@@ -450,10 +450,8 @@ def _at_once(study: Study, cores: int) -> int:
 @cache
 def this_machine() -> str:
     """What jobs are run on here, and with which versions."""
-    import torch
-
     about = machine("torch", "transformers", "trl", "numpy")
-    gpu = f"{torch.cuda.get_device_name()} and " if torch.cuda.is_available() else ""
+    gpu = f"{about['gpu']} and " if about["gpu"] else ""
     versions = ", ".join(f"{package} {number}" for package, number in about["versions"].items())
     return f"{gpu}{about['cores']} cores of {about['cpu']} ({about['system']}), {versions}"
 

@@ -157,7 +157,7 @@ def machine(*packages: str) -> dict[str, Any]:
     """What something was run on, and with which versions of the packages.
 
     Args:
-        packages: their names; those that are not installed are left out.
+        packages: their names; those that are not installed are left out. With ``torch``, its GPU is named.
     """
     import platform
     from importlib.metadata import PackageNotFoundError, version
@@ -169,7 +169,13 @@ def machine(*packages: str) -> dict[str, Any]:
     for package in packages:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
+    gpu = ""
+    if "torch" in found:
+        import torch
+
+        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return {
+        "gpu": gpu,
         "cpu": model,
         "cores": usable_cores(),
         "system": f"{platform.system()}, Python {platform.python_version()}",
