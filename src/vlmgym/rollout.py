@@ -240,7 +240,7 @@ def play(lanes: Sequence[Lane], player: Player, after_turn: Callable[[Lane, list
         replies = player.answer([lane.query(rows) for lane, rows in asked])
         seconds = (time.perf_counter() - begin) / sum(len(rows) for _, rows in asked)
         for (lane, rows), texts in zip(asked, replies, strict=True):
-            records = lane.take(rows, [Answer(text, seconds=seconds) for text in texts])
+            records = lane.take(rows, [replace(Answer.of(text), seconds=seconds) for text in texts])
             if after_turn:
                 after_turn(lane, records)
 

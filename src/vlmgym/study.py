@@ -17,6 +17,7 @@ from typing import Any
 
 from vlmgym.config import find, merge, read_file
 from vlmgym.core import ConfigError, VlmGymError, need
+from vlmgym.files import write_atomically
 from vlmgym.players.base import Player
 from vlmgym.players.roster import make_player
 from vlmgym.protocol import Protocol, run_protocol, slug
@@ -24,7 +25,7 @@ from vlmgym.tasks import Task
 from vlmgym.trace import machine, revision
 from vlmgym.train.model import TRAINING
 from vlmgym.train.recipe import Recipe, read_metrics, read_recipe, recipe_path, train
-from vlmgym.train.survive import Interrupted, Signals, write_atomically
+from vlmgym.train.survive import Interrupted, Signals
 
 BASE = "base"
 """The player that is the model which every run starts from."""

@@ -16,12 +16,15 @@ from typing import Any
 
 import vlmgym
 from vlmgym.core import Game, State, VlmGymError
+from vlmgym.files import whole_text
 from vlmgym.games import read_state_text, state_text
 from vlmgym.kernels import usable_cores
 from vlmgym.prompt import patterns
 from vlmgym.reward import Judgement
 
 SCHEMA = 1
+CUT, REFUSED = "length", "refusal"
+"""Words of :attr:`Answer.finish` with a meaning: the reply was cut at its limit of tokens; the model or its provider refused."""
 USAGE = ("input_tokens", "output_tokens", "reasoning_tokens", "cost", "attempts", "finish")
 
 
@@ -58,8 +61,18 @@ class Answer:
     reasoning_tokens: int = 0  # among the output tokens
     cost: float | None = None  # US dollars
     attempts: int = 1
-    finish: str = ""  # why the model stopped, in the endpoint's words
+    finish: str = ""  # why the model stopped: CUT, REFUSED, or the endpoint's own word ("stop" ...); "" where it is not known
     failure: str = ""  # not empty: there is no reply, for this reason
+
+    def __post_init__(self) -> None:
+        """Texts are made such that they can be written down: halves of surrogate pairs become U+FFFD."""
+        for name in ("text", "reasoning", "finish", "failure"):
+            object.__setattr__(self, name, whole_text(getattr(self, name)))
+
+    @staticmethod
+    def of(reply: str | Answer) -> Answer:
+        """An answer from what a player gave: a text alone, or an Answer."""
+        return Answer(reply) if isinstance(reply, str) else reply
 
 
 @dataclass(frozen=True)

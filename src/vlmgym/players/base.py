@@ -76,8 +76,11 @@ class Player(ABC):
     def reply(self, game: Game, state: State) -> list[str]:
         """One reply text for each row of ``state`` (none of them ended)."""
 
-    def answer(self, queries: Sequence[Query]) -> list[list[str]]:
-        """Replies to several queries; players who gain from it answer them in common batches."""
+    def answer(self, queries: Sequence[Query]) -> Sequence[Sequence[str | Answer]]:
+        """Replies to several queries; players who gain from it answer them in common batches.
+
+        A reply is a text, or an :class:`vlmgym.trace.Answer` where more is known of it (that it was cut, say).
+        """
         return [self.reply(query.game, query.state) for query in queries]
 
     def describe(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from vlmgym.looks import Look, get_look
 from vlmgym.pixels import Pixels, quicken
 from vlmgym.players.base import Player, Query
 from vlmgym.render import frame_size, pictures
+from vlmgym.trace import Answer
 
 
 class LocalPlayer(Player):
@@ -185,9 +186,10 @@ class Relay(Player):
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         """See :class:`Player`."""
         end = "</perception>"
-        described = self.describer.answer(queries)
+        described = [[Answer.of(one).text for one in found] for found in self.describer.answer(queries)]
         begun = [[text[: text.find(end) + len(end)] if end in text else text for text in texts] for texts in described]
-        told = self.reasoner.answer([replace(query, begun=texts) for query, texts in zip(queries, begun, strict=True)])
+        asked = [replace(query, begun=texts) for query, texts in zip(queries, begun, strict=True)]
+        told = [[Answer.of(one).text for one in found] for found in self.reasoner.answer(asked)]
         return [
             [reply if end in text else text for text, reply in zip(*both, strict=True)]
             for both in zip(described, told, strict=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, need
+from vlmgym.files import write_atomically
 from vlmgym.train.grpo import GrpoSettings
 from vlmgym.train.model import LORA_LAYERS, VISION, model_path
 from vlmgym.train.recipe import Recipe
-from vlmgym.train.survive import write_atomically
 
 LOOP = "vlmgym"
 """The name of our agent loop."""

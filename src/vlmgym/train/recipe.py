@@ -16,6 +16,7 @@ from vlmgym.config import find, read_file
 from vlmgym.core import ConfigError, Settings, setting
 from vlmgym.curriculum import Curriculum
 from vlmgym.evaluate import Evaluation, evaluate_all
+from vlmgym.files import write_atomically
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
 from vlmgym.reward import Weights
@@ -24,7 +25,7 @@ from vlmgym.train.grpo import GrpoSettings, run_grpo
 from vlmgym.train.model import Compute, Lora, banned_tokens
 from vlmgym.train.sft import SftSettings, run_sft
 from vlmgym.train.states import Source, States
-from vlmgym.train.survive import DiskFullError, no_room, write_atomically
+from vlmgym.train.survive import DiskFullError, no_room
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from vlmgym.core import VlmGymError
+from vlmgym.files import write_atomically
 
 SEAL = "checksums.json"
 """The last file of a checkpoint: the BLAKE2 digest of every other one. Without it a checkpoint does not count."""
@@ -36,16 +37,6 @@ class Interrupted(VlmGymError):
 
 
 # ---------------------------------------------------------------------------------------------------- checkpoints
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file as a whole: whoever reads it, or dies here, finds the old text or the new one."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
 def _digests(folder: Path) -> dict[str, str]:
     """Digest of every file below a folder, by relative path; files are flushed to the disk on the way."""
 

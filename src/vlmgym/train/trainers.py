@@ -24,6 +24,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from vlmgym import prompt
 from vlmgym.core import ConfigError
+from vlmgym.files import write_atomically
 from vlmgym.games import state_text
 from vlmgym.reward import Judgement, Weights
 from vlmgym.train import survive
@@ -220,7 +221,7 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
 
     def save_more(self, folder: Path) -> None:
         """See :class:`Surviving`: pools, curricula, and which question comes next."""
-        survive.write_atomically(folder / STATES, json.dumps(self.states.state_dict()))
+        write_atomically(folder / STATES, json.dumps(self.states.state_dict()))
 
     def load_more(self, folder: Path) -> None:
         """See :class:`Surviving`."""

@@ -1,0 +1,139 @@
+"""Files that outlive a kill and a full disk: whole or not there, one sentence for what is wrong, one process a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vlmgym.core import ConfigError, VlmGymError
+
+
+class FileError(VlmGymError, ValueError):
+    """A file that cannot be read as what it should be; the message names it and says where it is wrong."""
+
+
+class BusyError(VlmGymError, RuntimeError):
+    """Another process works in a folder."""
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file as a whole: whoever reads it, or dies here, finds the old content or the new one.
+
+    Raises:
+        ConfigError: the path is there and is no regular file (a folder, a device).
+        OSError: the disk is full, or the folder cannot be written; nothing is left behind.
+    """
+    if path.exists() and not path.is_file():
+        raise ConfigError("file", str(path), "a new file, or a regular one to replace")
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically.
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot hold.
+    """
+    write_atomically(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """The value of a JSON file.
+
+    Args:
+        path: the file.
+        kind: the type that its outermost value must have.
+
+    Raises:
+        FileError: the file is not there, no text in UTF-8, no JSON, or holds another type.
+    """
+    try:
+        value = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError as error:
+        raise FileError(f"{path}: there is no such file") from error
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: no text in UTF-8 (byte {error.start})") from error
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: no JSON ({error})") from error
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
+    if not isinstance(value, kind):
+        raise FileError(f"{path}: holds a {type(value).__name__}, allowed is a {kind.__name__}")
+    return value
+
+
+@contextmanager
+def only_process(folder: Path, work: str) -> Iterator[None]:
+    """Hold a folder for this process while entered; it is made if it is not there.
+
+    Args:
+        folder: the folder.
+        work: what is done there, for the message: ``"evaluates"``.
+
+    Raises:
+        BusyError: another process holds it; the message says which, where that is known.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    who, lock = folder / ".lock.json", FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        try:
+            found = read_json(who)
+            holder = f"process {found.get('process')} on {found.get('host')}, since {found.get('since')}"
+        except FileError:
+            holder = "another process"
+        raise BusyError(f"{folder}: {holder} {work} there; wait for its end, or name another folder") from error
+    try:
+        import platform
+        from datetime import datetime
+
+        since = datetime.now().astimezone().isoformat(timespec="seconds")
+        write_json(who, {"process": os.getpid(), "host": platform.node(), "since": since})
+        yield
+    finally:
+        who.unlink(missing_ok=True)
+        lock.release()
+
+
+def digest_of(*paths: Path) -> str:
+    """The BLAKE2 digest (16 bytes, as hex) of files, and of all files below folders with their names, wherever they lie.
+
+    Raises:
+        FileError: there is no such file, or nothing in a folder.
+    """
+    whole = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+        if not files:
+            raise FileError(f"{path}: an empty folder")
+        for file in files:
+            try:
+                with file.open("rb") as data:
+                    content = hashlib.file_digest(data, "blake2b").digest()
+            except OSError as error:
+                raise FileError(f"{file}: cannot be read ({error.strerror})") from error
+            name = str(file.relative_to(path)) if path.is_dir() else ""
+            whole.update(name.encode("utf-8", "surrogateescape") + b"\0" + content)
+    return whole.hexdigest()
+
+
+def whole_text(text: str) -> str:
+    """A text with U+FFFD for halves of surrogate pairs, which no file in UTF-8 can hold (a reply cut inside a character)."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
