@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from vlmgym import stats
 from vlmgym.core import ConfigError, Game, State, concat, read_dial
 from vlmgym.evaluate import Evaluation
-from vlmgym.games import get_game
+from vlmgym.games import known_game
 from vlmgym.looks import get_look
 from vlmgym.tasks import Task
 from vlmgym.trace import Run, Turn, load_trace
@@ -411,7 +411,7 @@ def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]
     known = set[str]()
     for summary in map(read_summary, summaries):
         task = summary["task"]
-        dials = {"look": asdict(get_look(task["look"])), "level": asdict(get_game(task["game"]).level(task["level"]))}
+        dials = {"look": asdict(get_look(task["look"])), "level": asdict(known_game(task["game"]).level(task["level"]))}
         numbers = {key for key, value in dials.get(part, {}).items() if isinstance(value, (int, float))}
         known |= numbers
         if name not in numbers:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from vlmgym import baselines, stats
 from vlmgym.core import ConfigError, Settings, State, seeds_for, setting
+from vlmgym.games import known_game
 from vlmgym.players.base import AsyncPlayer, Player
 from vlmgym.reward import Fault
 from vlmgym.rollout import Lane, Telling, play
@@ -192,6 +193,7 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
     how = Evaluation(**{key: value for key, value in old.run.evaluation.items() if key in keys})
     how = how.override(mode=mode or how.mode, oracle=oracle)
     walk = {key: value for key, value in old.run.evaluation.items() if key not in keys}
+    known_game(old.run.game)
     task = Task(game=old.run.game, level=old.run.level, look=old.run.look, prompt=old.run.prompt, **walk)
     lane = lane_of(task, how, starts(task, how).repeat(how.repeats))
     left_out = lane.replay(old.finished(), strict=False)

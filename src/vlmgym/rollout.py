@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vlmgym import prompt
 from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Game, Level, State, draw_rows
-from vlmgym.games import state_text
+from vlmgym.games import is_state
 from vlmgym.looks import Look, get_look
 from vlmgym.players.base import AsyncPlayer, Player, Query, finish
 from vlmgym.reward import judge
@@ -181,7 +181,7 @@ class Lane:
         for number, group in groupby(sorted(turns, key=lambda one: (one.turn, one.episode)), key=lambda one: one.turn):
             part = list(group)
             live = set(self.live().tolist())
-            fits = [one.episode in live and one.state == state_text(self.game, self.state[one.episode]) for one in part]
+            fits = [one.episode in live and is_state(one.state, self.game, self.state[one.episode]) for one in part]
             if strict and not all(fits):
                 one = part[fits.index(False)]
                 raise TraceError(f"episode {one.episode}, turn {number}: recorded on another board than these rules lead to")
