@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from vlmgym import prompt
@@ -31,6 +33,12 @@ class Beginner(Player):
 
     def __init__(self, asked: bool = False, searches: float = SEARCHES, salt: int = 1) -> None:
         self.asked, self.searches, self.salt, self.name = asked, searches, salt, "beginner"
+
+    sees = "state"
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`vlmgym.players.base.Player`."""
+        return {"kind": "beginner", "asked": self.asked, "searches": self.searches, "salt": self.salt}
 
     def reply(self, game: Game, state: State) -> list[str]:
         """See :class:`vlmgym.players.base.Player`."""
