@@ -29,12 +29,13 @@ from vlmgym.tasks import Task
 from vlmgym.trace import Run, Turn, load_trace
 
 NAN = float("nan")
-METRICS = ("score", "reward", "success", "format", "p_acc", "cells", "r_acc", "regret")
+METRICS = ("score", "reward", "success", "format", "p_acc", "cells", "balanced", "r_acc", "regret")
 _PER_TURN: dict[str, Callable[[Turn], float]] = {
     "success": lambda turn: float(turn.terms["game"] > 0),
     "format": lambda turn: turn.terms["format"],
     "p_acc": lambda turn: NAN if turn.p_acc is None else float(turn.p_acc),
     "cells": lambda turn: NAN if turn.p_acc is None else turn.terms["cells"],
+    "balanced": lambda turn: NAN if turn.p_acc is None else turn.terms.get("balanced", NAN),
     "regret": lambda turn: -turn.terms["regret"],
 }
 PAIRED = ("score", "reward", *_PER_TURN)

@@ -56,7 +56,7 @@ def starts(task: Task, how: Evaluation) -> State:
 
 def lane_of(task: Task, how: Evaluation, state: State) -> Lane:
     """Episodes of a task that begin in these states, played and told as the settings say."""
-    telling = Telling(task.look, task.prompt, how.observation, how.history)
+    telling = Telling(task.look, task.prompt, how.observation, how.history, task.blocks)
     return Lane(task.rules()[0], state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
 
 
@@ -192,7 +192,7 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
     how = Evaluation(**{key: value for key, value in old.run.evaluation.items() if key in keys})
     how = how.override(mode=mode or how.mode, oracle=oracle)
     walk = {key: value for key, value in old.run.evaluation.items() if key not in keys}
-    task = Task(game=old.run.game, level=old.run.level, look=old.run.look, prompt=old.run.prompt, **walk)
+    task = Task(game=old.run.game, level=old.run.level, look=old.run.look, prompt=old.run.prompt, reply=old.run.reply, **walk)
     lane = lane_of(task, how, starts(task, how).repeat(how.repeats))
     left_out = lane.replay(old.finished(), strict=False)
     played = {turn.episode for turn in lane.turns}
@@ -217,7 +217,7 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
 def _run_of(player: str, task: Task, how: Evaluation, about: dict[str, Any]) -> Run:
     """The first line of a trace, with all settings that decide what is asked."""
     walk = {key: getattr(task, key) for key in ("walk_min", "walk_max", "walk_legal")} if how.start == "walk" else {}
-    return Run(player, task.game, task.level, task.look, task.prompt, how.mode, asdict(how) | walk, about)
+    return Run(player, task.game, task.level, task.look, task.prompt, how.mode, asdict(how) | walk, about, reply=task.reply)
 
 
 def summary_of(player: str, turns: Sequence[Turn], episodes: Sequence[Episode], task: Task, how: Evaluation) -> dict[str, Any]:
@@ -267,7 +267,8 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
 
     * ``score``: raw score of an episode; ``reward``: sum of its game terms (+1 / -1 a turn).
     * ``success``: turns whose move did something; ``game``: mean game term (2 * success - 1).
-    * ``format``: well-formed replies. ``p_acc``: descriptions equal to the board; ``cells``: cells described correctly.
+    * ``format``: well-formed replies. ``p_acc``: descriptions equal to the board; ``cells``: cells described correctly;
+      ``balanced``: the same, each symbol counting alike, and 0 what one tile for all cells gets.
     * ``r_acc``: success among the turns with an exact description, P(reward > 0 | P_acc = 1) of the paper.
     * ``regret``: normalised regret to the oracle, 0 to 1. ``localises``, ``enumerates``: replies that do.
     * ``fault_...``: share of turns by error attribution.
@@ -294,6 +295,9 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
         "format": rate([t.terms["format"] for t in turns]),
         "p_acc": rate(exact, told),
         "cells": rate([t.terms["cells"] for t in turns], told),
+        "balanced": rate(
+            [t.terms.get("balanced", 0.0) for t in turns], [t.p_acc is not None and "balanced" in t.terms for t in turns]
+        ),
         "r_acc": rate(good, exact),
         "regret": rate([-t.terms["regret"] for t in turns]),
         "localises": rate([t.localises for t in turns]),

@@ -314,6 +314,20 @@ class Perception:
         """Share of cells that are right, 0 to 1."""
         return float(self.cells(truth).mean())
 
+    def balanced(self, truth: NDArray[np.int16]) -> float:
+        """How well the board was seen, each symbol counting alike: 1 = all is right, 0 = as one tile in all cells.
+
+        The mean over the ``k`` symbols on the board of the share of their cells that are right, minus ``1 / k``, over
+        ``1 - 1 / k``; at least ``-1 / (k - 1)``, so -1. A board of one symbol shows nothing that could be seen: 0.
+        """
+        there = np.bincount(truth.ravel())
+        right = np.bincount(truth[self.cells(truth)], minlength=len(there))
+        kinds = np.count_nonzero(there)
+        if kinds < 2:
+            return 0.0
+        shares = float((right[there > 0] / there[there > 0]).sum())
+        return (shares - 1) / (kinds - 1)
+
     def exact(self, truth: NDArray[np.int16]) -> bool:
         """Every cell is right and nothing else is claimed."""
         return self.complete and bool(self.cells(truth).all())
