@@ -72,9 +72,9 @@ def written(folder, player, values, repeats=1, seeds=None, failed=()):
             seed = seeds[number] if seeds else number // repeats
             for place, hit in enumerate(hits):
                 terms = {**turn.terms, "game": 1.0 if hit else -1.0}
-                writer.write(replace(turn, episode=number, turn=place, seed=seed, terms=terms))
+                writer.write(replace(turn, episode=number, turn=place, seed=seed, terms=terms, gain=4 * hit))
             end = "failed" if number in failed else "stopped"
-            writer.write(Episode(number, seed, len(hits), 4 * sum(hits), float(sum(hits)), end, number % repeats))
+            writer.write(Episode(number, seed, len(hits), 4 * sum(hits), 2.0 * sum(hits) - len(hits), end, number % repeats))
     return folder
 
 
@@ -148,8 +148,10 @@ def test_only_what_was_asked_alike_is_compared(tmp_path):
     assert (regret.n, regret.left_out) == (0, 6), "without an oracle there is no regret, and none is not zero"
     again = run(Oracle(), tmp_path / "again", how)
     (twice,) = compare([base, again, base])
-    assert twice.players == ("oracle", "oracle #2")
+    assert twice.players == ("oracle (base)", "oracle (again)")
     assert (twice.mean, twice.p) == (0, 1)
+    (back,) = compare([again, base])
+    assert back.players == twice.players[::-1], "who is who does not depend on the order"
 
 
 @pytest.mark.parametrize("metric", PAIRED)
@@ -212,7 +214,7 @@ def test_no_name_breaks_the_tables(tmp_path):
     leaderboard(folders, tmp_path)
     text = (tmp_path / "leaderboard.md").read_text()
     ranking, pairs = tables(text)
-    assert [len(line) for line in ranking] == [16] * 4
+    assert [len(line) for line in ranking] == [18] * 4
     assert [len(line) for line in pairs] == [9] * 3
     assert {line[1] for line in ranking[2:]} == {"4"}
     assert all(re.fullmatch(r"-?\d\.\d{3} \[-?\d\.\d{3}, -?\d\.\d{3}\]", line[2]) for line in ranking[2:])

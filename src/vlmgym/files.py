@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # writing knows only of a descriptor
         raise
 
 
@@ -137,3 +139,23 @@ def digest_of(*paths: Path) -> str:
 def whole_text(text: str) -> str:
     """A text with U+FFFD for halves of surrogate pairs, which no file in UTF-8 can hold (a reply cut inside a character)."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def shown(text: str) -> str:
+    """A foreign text for a terminal or a message: whatever could steer a terminal or turn the line around, as an escape."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in whole_text(text))
+
+
+def shortest_ends(paths: Sequence[str]) -> dict[str, str]:
+    """For each of several different paths the shortest end, by whole parts, that no other has."""
+    parts = {path: path.strip("/").split("/") for path in paths}
+
+    def end(path: str, length: int) -> str:
+        return "/".join(parts[path][-length:])
+
+    found = {}
+    for path in paths:
+        lengths = range(1, len(parts[path]) + 1)
+        alone = (length for length in lengths if sum(end(other, length) == end(path, length) for other in paths) == 1)
+        found[path] = end(path, next(alone, len(parts[path])))
+    return found

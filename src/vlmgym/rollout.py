@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +169,7 @@ class Lane:
         """Go on from recorded turns of these episodes, without asking for them again.
 
         Args:
-            turns: in any order.
+            turns: in any order, each once.
             strict: refuse turns that do not fit. Else an episode is followed up to the first turn that was recorded on another
                 board than comes up now (a reply before it is read differently, or the rules are others).
 
@@ -177,13 +177,15 @@ class Lane:
             The number of turns that were left out.
 
         Raises:
-            TraceError: a turn does not fit: another start, or other rules.
+            TraceError: a turn does not fit: another start, or other rules; or it comes twice.
         """
         left_out = 0
         for number, group in groupby(sorted(turns, key=lambda one: (one.turn, one.episode)), key=lambda one: one.turn):
             part = list(group)
+            if twice := [one.episode for one, other in pairwise(part) if one.episode == other.episode]:
+                raise TraceError(f"turn {number} of episode {twice[0]} is there twice")
             live = set(self.live().tolist())
-            fits = [one.episode in live and one.state == state_text(self.game, self.state[one.episode]) for one in part]
+            fits = [one.episode in live and number == self._counts[one.episode] and self._is_at(one) for one in part]
             if strict and not all(fits):
                 one = part[fits.index(False)]
                 raise TraceError(f"episode {one.episode}, turn {number}: recorded on another board than these rules lead to")
@@ -193,6 +195,11 @@ class Lane:
                 answers = [Answer(one.reply, one.reasoning, one.seconds, **one.usage) for one in part]
                 self.take(np.array([one.episode for one in part]), answers)
         return left_out
+
+    def _is_at(self, turn: Turn) -> bool:
+        """Whether an episode is where a turn was recorded; the same state may have been written by an earlier version."""
+        now = state_text(self.game, self.state[turn.episode])
+        return turn.state == now or state_text(*turn.load()) == now
 
     def episode(self, row: int) -> Episode:
         """The record of an episode that is over."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,12 @@ class Beginner(Player):
 
     def __init__(self, asked: bool = False, searches: float = SEARCHES, salt: int = 1) -> None:
         self.asked, self.searches, self.salt, self.name = asked, searches, salt, "beginner"
+
+    sees = "state"
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`vlmgym.players.base.Player`."""
+        return {"kind": "beginner", "asked": self.asked, "searches": self.searches, "salt": self.salt}
 
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         """See :class:`vlmgym.players.base.Player`."""

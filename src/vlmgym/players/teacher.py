@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from vlmgym import prompt
 from vlmgym.core import NO_ACTION, ConfigError, Game, State
@@ -22,6 +23,12 @@ class Teacher(Player):
         if not 0 <= error <= 1:
             raise ConfigError("teacher.error", error, "0 to 1")
         self.error, self.salt, self.name = error, salt, "teacher"
+
+    sees = "state"
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`Player`."""
+        return {"kind": "teacher", "error": self.error, "salt": self.salt}
 
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         """See :class:`Player`."""
