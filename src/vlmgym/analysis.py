@@ -30,12 +30,13 @@ from vlmgym.looks import get_look
 from vlmgym.trace import Run, TraceError, Turn, load_trace
 
 NAN = float("nan")
-METRICS = ("score", "reward", "success", "format", "p_acc", "cells", "r_acc", "regret")
+METRICS = ("score", "reward", "success", "format", "p_acc", "cells", "balanced", "r_acc", "regret")
 _PER_TURN: dict[str, Callable[[Turn], float]] = {
     "success": lambda turn: float(turn.terms["game"] > 0),
     "format": lambda turn: turn.terms["format"],
     "p_acc": lambda turn: NAN if turn.p_acc is None else float(turn.p_acc),
     "cells": lambda turn: NAN if turn.p_acc is None else turn.terms["cells"],
+    "balanced": lambda turn: NAN if turn.p_acc is None else turn.terms.get("balanced", NAN),
     "regret": lambda turn: -turn.terms["regret"],
 }
 PAIRED = ("score", "reward", *_PER_TURN)
@@ -466,7 +467,7 @@ def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]
         texts = {key: _without(task[key], name if key == part else "") for key in dials}
         how = {key: value for key, value in summary["evaluation"].items() if key not in RECORDING}
         walk = ("walk_min", "walk_max", "walk_legal") if how.get("start") == "walk" else ()
-        how |= {"prompt": task["prompt"], **{key: task[key] for key in walk}}
+        how |= {"prompt": task["prompt"], "reply": task.get("reply", ""), **{key: task[key] for key in walk}}
         line = summary["player"], summary.get("identity", ""), task["game"], json.dumps([dials, how], sort_keys=True)
         old = points[line].get(value)
         if old is None or old["episodes"]["n"] < summary["episodes"]["n"]:

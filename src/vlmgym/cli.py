@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--level", default="normal", help="name, or name:field=value,...")
     what.add_argument("--look", default="clean", help="name, or name:field=value,...")
     what.add_argument("--prompt", default="full", help="full or brief")
+    what.add_argument("--reply", default="", help="other names of the blocks: perception=NAME,think=NAME,answer=NAME")
     what.add_argument("--episodes", type=int, default=20)
     what.add_argument("--turns", "--max-steps", type=int, default=0, help="most turns of an episode; 0 = the level's limit")
     what.add_argument("--start", default="reset", help="reset, or walk: states after random play")
@@ -208,6 +209,7 @@ def _eval(options: argparse.Namespace) -> None:
             level=options.level,
             look=options.look,
             prompt=options.prompt,
+            reply=options.reply,
             walk_min=options.walk[0],
             walk_max=options.walk[1],
             walk_legal=options.walk_legal,

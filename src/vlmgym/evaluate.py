@@ -82,7 +82,7 @@ def starts(task: Task, how: Evaluation) -> State:
 
 def lane_of(task: Task, how: Evaluation, state: State) -> Lane:
     """Episodes of a task that begin in these states, played and told as the settings say."""
-    telling = Telling(task.look, task.prompt, how.observation, how.history)
+    telling = Telling(task.look, task.prompt, how.observation, how.history, task.blocks)
     return Lane(task.rules()[0], state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
 
 
@@ -296,7 +296,8 @@ def asked(run: Run) -> tuple[Task, Evaluation]:
     walk = {key: value for key, value in run.evaluation.items() if key in _WALK}
     try:
         known_game(run.game)
-        return Task.parse({"game": run.game, "level": run.level, "look": run.look, "prompt": run.prompt, **walk}), how
+        what = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply")}
+        return Task.parse(what | walk), how
     except VlmGymError as error:
         raise TraceError(f"its run line cannot be ({error})") from error
 
@@ -364,7 +365,7 @@ def run_of(player: Player, task: Task, how: Evaluation) -> Run:
     """The first line of a trace, with all settings that decide what is asked, and who is asked."""
     about = player.describe()
     more = (asdict(how) | _walk_of(task, how), about, identity_of(about), player.sees)
-    return Run(player.name, task.game, task.level, task.look, task.prompt, how.mode, *more)
+    return Run(player.name, task.game, task.level, task.look, task.prompt, how.mode, *more, reply=task.reply)
 
 
 def summary_of(run: Run, turns: Sequence[Turn], episodes: Sequence[Episode], task: Task, how: Evaluation) -> dict[str, Any]:
@@ -450,7 +451,7 @@ def settings_text(how: Mapping[str, Any]) -> str:
 
 def asks(run: Run) -> tuple[str, str, str, str]:
     """Equal for evaluations that ask the same: game, level, look, and other settings."""
-    how = {"prompt": run.prompt, **asdict(Evaluation()), **run.evaluation, "mode": run.mode}
+    how = {"prompt": run.prompt, "reply": run.reply, **asdict(Evaluation()), **run.evaluation, "mode": run.mode}
     return run.game, run.level, run.look, settings_text(how)
 
 
@@ -501,7 +502,7 @@ def first_run(folder: Path) -> Run:
         task, names = Task.parse(summary["task"]), ("about", "identity", "sees")
         more = {key: summary[key] for key in names if key in summary}
         more["evaluation"] = summary["evaluation"]
-        return Run(str(summary["player"]), task.game, task.level, task.look, task.prompt, **more)
+        return Run(str(summary["player"]), task.game, task.level, task.look, task.prompt, reply=task.reply, **more)
     except (KeyError, TypeError, VlmGymError) as error:
         raise FileError(f"{folder / 'summary.json'}: no summary of an evaluation ({error})") from error
 
@@ -538,7 +539,8 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
 
     * ``score``: raw score of an episode; ``reward``: sum of its game terms (+1 / -1 a turn).
     * ``success``: turns whose move did something; ``game``: mean game term (2 * success - 1).
-    * ``format``: well-formed replies. ``p_acc``: descriptions equal to the board; ``cells``: cells described correctly.
+    * ``format``: well-formed replies. ``p_acc``: descriptions equal to the board; ``cells``: cells described correctly;
+      ``balanced``: the same, each symbol counting alike, and 0 what one tile for all cells gets.
     * ``r_acc``: success among the turns with an exact description, P(reward > 0 | P_acc = 1) of the paper.
     * ``regret``: normalised regret to the oracle, 0 to 1. ``localises``, ``enumerates``: replies that do.
     * ``fault_...``: share of turns by error attribution.
@@ -565,6 +567,9 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
         "format": rate([t.terms["format"] for t in turns]),
         "p_acc": rate(exact, told),
         "cells": rate([t.terms["cells"] for t in turns], told),
+        "balanced": rate(
+            [t.terms.get("balanced", 0.0) for t in turns], [t.p_acc is not None and "balanced" in t.terms for t in turns]
+        ),
         "r_acc": rate(good, exact),
         "regret": rate([-t.terms["regret"] for t in turns]),
         "localises": rate([t.localises for t in turns]),

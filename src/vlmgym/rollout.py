@@ -53,12 +53,14 @@ class Telling:
         observation: ``"image"``, ``"text"`` or ``"both"``, see :class:`vlmgym.players.base.Query`; or ``"prefill"``: the picture,
             and replies begin with the true description (of players that can go on from there: local models).
         history: earlier turns that are told again; -1 = all.
+        blocks: what the blocks of a reply are called.
     """
 
     look: str | Look = "clean"
     style: str = "full"
     observation: str = "image"
     history: int = 0
+    blocks: prompt.Blocks = prompt.BLOCKS
 
 
 class Lane:
@@ -125,8 +127,8 @@ class Lane:
         past = [self._past[row][-kept if kept > 0 else 0 :] for row in rows] if kept else ()
         state, shown, begun = self.state[rows], self.telling.observation, list[str]()
         if shown == "prefill":
-            shown, begun = "image", prompt.prefills(self.game, state, self.telling.style)
-        return Query(self.game, state, self.look, self.telling.style, shown, past, begun)
+            shown, begun = "image", prompt.prefills(self.game, state, self.telling.style, self.telling.blocks)
+        return Query(self.game, state, self.look, self.telling.style, shown, past, begun, self.telling.blocks)
 
     def seconds(self, row: int) -> float:
         """Time that the answers of an episode took together."""
@@ -140,7 +142,7 @@ class Lane:
         if not len(rows):
             return []
         part = self.state[rows]
-        after, judged = judge(self.game, part, [one.text for one in answers], self.mode, self.oracle)
+        after, judged = judge(self.game, part, [one.text for one in answers], self.mode, self.oracle, self.telling.blocks)
         records = [
             Turn.of(self.game, part, i, one, int(row), int(self._counts[row]), answers[i])
             for i, (row, one) in enumerate(zip(rows, judged, strict=True))

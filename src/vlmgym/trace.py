@@ -52,6 +52,7 @@ class Run:
     schema: int = SCHEMA
     version: str = field(default_factory=lambda: vlmgym.__version__)
     revision: str = field(default_factory=lambda: revision())
+    reply: str = ""  # names of the blocks, see vlmgym.prompt.Blocks; empty = the usual ones
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from vlmgym.core import ConfigError, Settings, setting
 from vlmgym.curriculum import Curriculum
 from vlmgym.evaluate import Evaluation, evaluate_all
 from vlmgym.files import write_atomically
+from vlmgym.players.base import Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
 from vlmgym.reward import Weights
@@ -199,8 +200,10 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart) -> list[dict[str, An
     for task in tasks:
         state = task.states("train", cold.states, 500_000_000, cold.hopeless)
         game = task.rules()[0]
-        replies = beginner.reply(game, state) if cold.player == "beginner" else teacher.reply(game, state, task.prompt)
-        lists.append(rows(task, state, replies if cold.think else [re.sub("<think>.*</think>", "", one) for one in replies]))
+        player: Beginner | Teacher = beginner if cold.player == "beginner" else teacher
+        (replies,) = player.answer([Query(game, state, task.rules()[2], task.prompt, blocks=task.blocks)])
+        think = f"<{task.blocks.think}>.*</{task.blocks.think}>"
+        lists.append(rows(task, state, replies if cold.think else [re.sub(think, "", one) for one in replies]))
     return [row for group in zip(*lists, strict=True) for row in group]
 
 

@@ -315,7 +315,7 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         size = self.num_generations
         questions, begun = ask_rows(mine), [""] * len(mine)
         if self.settings.prefill:
-            begun = [prompt.prefills(one.task.rules()[0], one.state, one.task.prompt)[0] for one in mine]
+            begun = [prompt.prefills(one.task.rules()[0], one.state, one.task.prompt, one.task.blocks)[0] for one in mine]
             for row, text in zip(questions, begun, strict=True):
                 row["prompt"] = [*row["prompt"], {"role": "assistant", "content": [{"type": "text", "text": text}]}]
         rows = [row for row in questions for _ in range(size)]
@@ -324,7 +324,8 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         generated = _joined([generate(asked[at : at + step]) for at in range(0, len(asked), step)])
         texts = [begun[i // size] + reply_text(completion) for i, completion in enumerate(generated[3])]
         states = [(question.task.rules()[0], question.state) for question in mine for _ in range(size)]
-        judged, after = judge_rows(states, texts, self.weights.regret != 0)
+        blocks = [question.task.blocks for question in mine for _ in range(size)]
+        judged, after = judge_rows(states, texts, self.weights.regret != 0, blocks)
         begin = len(mine) * self.accelerator.process_index
         real = max(min(len(mine), len(everyone) - begin), 0)  # without repetitions
         groups, answered = dict[int, Group](), []
