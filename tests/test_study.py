@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+import yaml
 
 from vlmgym import findings, study
 from vlmgym.cli import main
@@ -299,3 +300,54 @@ def test_halves_of_a_rise():
     steps = np.array([0, 10, 20, 30])
     assert findings.halfway(steps, np.array([[0.0, 0.1, 0.6, 1.0], [0.2, 0.7, 0.8, 0.8]])) == [20, 10]
     assert findings.halfway(steps, np.array([[0.0, 0.1, 0.6, 0.05]])) == [], "it did not rise"
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "../../../..", "/tmp/x", "a/b", ".", "..", "", "a.0", "a b", "-x", "é", "a\0", "x\n", "a+b", "*"]
+)
+@pytest.mark.parametrize("section", ["runs", "evaluations"])
+def test_no_name_of_a_study_leaves_its_folder(name, section, tmp_path, capsys):
+    values = yaml.safe_load(SMALL)
+    values[section][name] = {
+        "runs": {"recipe": "study/rl-swap"},
+        "evaluations": {"protocol": "study/told", "players": ["random"]},
+    }[section]
+    (tmp_path / "bad.yaml").write_text(json.dumps(values))
+    before = sorted(tmp_path.parent.iterdir())
+    assert main(["reproduce", "--study", str(tmp_path / "bad.yaml"), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
+    assert sorted(tmp_path.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seeds": [0, 0]},
+        {"seeds": [True]},
+        {"seeds": [-1]},
+        {"seeds": [[0]]},
+        {"train": [5]},
+        {"quick": [1]},
+        {"runs": {"a": {"recipe": 5}}},
+        {"runs": {"a": {"set": ["x=1"]}}},
+        {"runs": {"a": {"recipe": "study/rl-swap", "set": "x=1"}}},
+        {"runs": {"oracle": {"recipe": "study/rl-swap"}}},
+        {"evaluations": {"a": {"protocol": "study/told", "players": "base"}}},
+        {"evaluations": {"a": {"players": ["base"]}}},
+        {"evaluations": {"a": {"protocol": "study/told", "players": [5]}}},
+    ],
+)
+def test_a_study_of_other_types_is_refused(wrong):
+    with pytest.raises(ConfigError, match=r"^study"):
+        Study.parse(yaml.safe_load(SMALL) | wrong)
+
+
+def test_durations_are_not_of_the_time_of_day(small, tmp_path, monkeypatch):
+    """A clock that is set back by hours while jobs run."""
+    days = iter(range(10**6, 0, -3600))
+    monkeypatch.setattr(study, "_POLL", 0.05)
+    monkeypatch.setattr(study.time, "time", lambda: float(next(days)))
+    run_study(str(small), tmp_path, quick=True, only=["evaluate/oracle"], hours=1)
+    (line,) = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
+    assert 0 < line["seconds"] < 600

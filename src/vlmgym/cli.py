@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _eval(options: argparse.Namespace) -> None:
-    from vlmgym.config import find, read_file, read_yaml
+    from vlmgym.config import find, read_file, read_prices
     from vlmgym.protocol import Protocol, run_protocol
 
     if options.protocol:
@@ -231,9 +231,7 @@ def _eval(options: argparse.Namespace) -> None:
         import torch
 
         torch.set_num_threads(options.threads)
-    prices = read_yaml(options.prices.read_text(encoding="utf-8")) if options.prices else None
-    if prices is not None and not isinstance(prices, dict):
-        raise ConfigError("--prices", str(options.prices), "a mapping of models to input and output prices")
+    prices = read_prices(options.prices) if options.prices else None
     api = ApiSettings.parse(_fields("--api", options.api))
     models = (options.batch, options.device, options.dtype, options.base_url, api, prices)
     first = protocol.entries[0][0]
@@ -254,15 +252,9 @@ def _eval(options: argparse.Namespace) -> None:
 
 def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
     """``FIELD=VALUE`` words, values as in YAML."""
-    from vlmgym.config import read_yaml
+    from vlmgym.config import read_value
 
-    found = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise ConfigError(option, text, "FIELD=VALUE")
-        found[name] = read_yaml(value)
-    return found
+    return {text.partition("=")[0]: read_value(option, text) for text in texts}
 
 
 def _compare(out: Path) -> None:
