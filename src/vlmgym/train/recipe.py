@@ -25,7 +25,7 @@ from vlmgym.tasks import Task
 from vlmgym.train.grpo import GrpoSettings, run_grpo
 from vlmgym.train.model import Compute, Lora, banned_tokens
 from vlmgym.train.sft import SftSettings, run_sft
-from vlmgym.train.states import Source, States
+from vlmgym.train.states import Source, States, first_state
 from vlmgym.train.survive import DiskFullError, no_room
 
 
@@ -192,13 +192,16 @@ def _stages(recipe: Recipe, out: Path) -> Path:
     return Path(current)
 
 
-def cold_start_rows(tasks: Sequence[Task], cold: ColdStart) -> list[dict[str, Any]]:
-    """Rows of the cold start: each task's states answered by a scripted player, tasks interleaved."""
+def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows of the cold start: each task's states answered by a scripted player, tasks interleaved.
+
+    Another ``seed`` is another cold start: other states, and other errors of the teacher.
+    """
     from vlmgym.train.data import rows
 
-    teacher, beginner, lists = Teacher(cold.teacher_error), Beginner(searches=0), []
+    teacher, beginner, lists = Teacher(cold.teacher_error, salt=seed), Beginner(searches=0), []
     for task in tasks:
-        state = task.states("train", cold.states, 500_000_000, cold.hopeless)
+        state = task.states("train", cold.states, first_state("cold", seed), cold.hopeless)
         game = task.rules()[0]
         player: Beginner | Teacher = beginner if cold.player == "beginner" else teacher
         (replies,) = player.answer([Query(game, state, task.rules()[2], task.prompt, blocks=task.blocks)])
@@ -208,7 +211,7 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart) -> list[dict[str, An
 
 
 def _cold_start(recipe: Recipe, cold: ColdStart, model_name: str, out: Path, target: Path) -> None:
-    data = cold_start_rows(recipe.tasks, cold)
+    data = cold_start_rows(recipe.tasks, cold, recipe.sft.seed)
     model, processor = recipe.compute.load(model_name)
     steps = recipe.sft.total_steps(len(data), recipe.compute.processes().num_processes)
     log = metrics_callback(out, "sft", "loss", steps)
