@@ -75,8 +75,9 @@ def test_the_report_holds_tables_verdicts_and_pictures(finished):
     text = (finished / "report.md").read_text()
     assert "training seeds 0, 3, GRPO of 2 steps." in text
     assert f"hours on {study.this_machine()}; vlmgym" in text
-    assert re.search(r"\| Swap: G1 beats its teacher \| 78 against 43 \| (confirmed|not seen|opposite) \|", text)
-    assert "| Swap: the base sees and does not do |" in text
+    assert re.search(r"\| Swap: G1 - its teacher \| 78 against 43 \| .* \| (larger|smaller|not decided) \|", text)
+    assert "| Swap: the base knows more moves than it makes (as it was pretrained to) |" in text
+    assert "Exploratory: none of these was named as a primary claim" in text
     for name in re.findall(r"\]\((\w+\.png)\)", text):
         assert (finished / name).stat().st_size > 5000
     told = json.loads((finished / "evaluations" / "told" / "eval" / "base" / "Swap" / "summary.json").read_text())
@@ -90,10 +91,8 @@ def test_the_report_holds_tables_verdicts_and_pictures(finished):
     assert {turn["player"] for turn in turns} == {"base", "g0-swap", "cold-swap", "g1-swap", "cold-turned", "g1-turned"}
     explored = results["exploration"]["base"]["Swap"]
     assert explored["searches"]["n"] == 4, "four states, three answers to each"
-    gains = results["mediation"]["cold-turned to g1-turned"]
-    whole = gains["perception"]["mean"] + gains["reasoning"]["mean"]
-    assert whole == pytest.approx(gains["total"]["mean"], abs=1e-9), "the parts add up"
-    assert gains["total"]["mean"] == pytest.approx(gains["both"]["mean"] - gains["neither"]["mean"], abs=1e-9)
+    told = {one["claim"]: one for one in results["differences"]}
+    assert all(one["adjusted"] >= one["p"] - 1e-12 for one in told.values()), "adjusted for their number"
 
 
 def test_checks_keep_their_traces(finished):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from vlmgym import stats
 from vlmgym.core import ConfigError, Game, State, concat, read_dial
-from vlmgym.evaluate import RECORDING, asks, how_asked, places, settings_text, told_apart
+from vlmgym.evaluate import RECORDING, asks, how_asked, places, range_of, settings_text, told_apart
 from vlmgym.files import FileError, read_json, shown, write_atomically
 from vlmgym.games import known_game
 from vlmgym.looks import get_look
@@ -173,7 +173,7 @@ def _pair(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
     for episode, seed, repeat in used:
         starts[episode // int(first.how["repeats"]), seed].append((episode, seed, repeat))
     left, right = ([_mean([one.values[k][metric] for k in keys]) for keys in starts.values()] for one in (first, second))
-    gap = stats.paired(left, right)
+    gap = stats.paired(left, right, bounds=stats.GAP if range_of(metric) else None)
     everything = set(first.values) | set(second.values) | first.failed | second.failed
     p, counts = gap.p if starts else NAN, (len(starts), len(everything) - len(used))
     return Comparison((first.player, second.player), first.task, metric, gap.mean, gap.low, gap.high, p, NAN, *counts)

@@ -46,6 +46,11 @@ OFTEN = 0.05
 """The share of replies above which what happened to them is warned of."""
 
 
+def range_of(metric: str) -> stats.Bounds:
+    """The range of a metric of an episode: that of a share, but for scores and rewards, which have none."""
+    return None if metric in ("score", "reward") else stats.SHARE
+
+
 @dataclass(frozen=True)
 class Evaluation(Settings):
     """How a player is measured on a task."""
@@ -525,10 +530,10 @@ def _repeats(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int) -
         scores[one.episode // repeats].append(one.score)
     whole = [one for one in good.values() if len(one) == repeats]
     found = {
-        f"pass@{k}": stats.mean([stats.pass_at_k(len(one), sum(one), k) for one in whole]).to_dict()
+        f"pass@{k}": stats.mean([stats.pass_at_k(len(one), sum(one), k) for one in whole], bounds=stats.SHARE).to_dict()
         for k in range(1, repeats + 1)
     }
-    found["agreement"] = stats.mean([float(len(set(one)) == 1) for one in whole]).to_dict()
+    found["agreement"] = stats.mean([float(len(set(one)) == 1) for one in whole], bounds=stats.SHARE).to_dict()
     table = [one for one in scores.values() if len(one) == repeats]
     icc = stats.icc(table) if len(table) > 1 else float("nan")
     return {**found, "score_icc": None if np.isnan(icc) else icc}
@@ -555,7 +560,7 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
 
     def rate(values: Sequence[float], among: Sequence[bool] | None = None) -> stats.Estimate:
         weight = np.ones(len(turns)) if among is None else np.asarray(among, np.float64)
-        return stats.ratio(_sum(who, np.asarray(values, np.float64) * weight, size), _sum(who, weight, size))
+        return stats.ratio(_sum(who, np.asarray(values, np.float64) * weight, size), _sum(who, weight, size), bounds=stats.SHARE)
 
     good = [t.terms["game"] > 0 for t in turns]
     exact, told = [bool(t.p_acc) for t in turns], [t.p_acc is not None for t in turns]

@@ -362,9 +362,9 @@ class ApiPlayer(AsyncPlayer):
             self._alike = (alike, self._alike[1] + 1 if alike == self._alike[0] else 1)
         elif not self._answered:
             self._alike = ("", 0)
-        alike = not self._answered and self._alike[1] >= ALIKE
-        if fault.stop or alike:
-            more = f" ({ALIKE} requests in a row, and none was ever answered)" if alike else ""
+        often = not self._answered and self._alike[1] >= ALIKE
+        if fault.stop or often:
+            more = f" ({ALIKE} requests in a row, and none was ever answered)" if often else ""
             raise ApiError(f"{self.model} at {self.base_url}: {fault.reason}{more}")
 
     async def _attempt(self, messages: list[dict[str, Any]]) -> Answer:
