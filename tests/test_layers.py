@@ -9,7 +9,7 @@ import vlmgym
 
 ROOT = Path(vlmgym.__file__).parent
 LAYERS = [
-    ["kernels", "core", "files", "config"],
+    ["errors", "kernels", "core", "files", "config"],
     [
         "games.text",
         "games.tiles",
