@@ -88,7 +88,9 @@ class _Table:
             charset = "".join(map(chr, [9, 10, *range(32, 127)]))
             self.action_space = gym.spaces.Text(TEXT_LIMIT, min_length=0, charset=charset)
         else:
-            self.action_space = gym.spaces.Discrete(self.game.n_actions(self.level))
+            self.action_space = gym.spaces.Discrete(
+                _count(f"{type(self.game).__name__}.n_actions()", self.game.n_actions(self.level), 1)
+            )
         self.prompt = prompt.prompt_text(self.game, self.level)
 
     # ---------------------------------------------------------------------------------------------------- openings
