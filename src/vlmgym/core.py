@@ -692,6 +692,8 @@ class Game(ABC):
     """The symbol that stands for a cell which a description does not state, when a move is replayed on it."""
     sources: ClassVar[tuple[str, ...]] = ()
     """Where the rules come from: names and addresses, for the docs page."""
+    one_game: ClassVar[bool] = False
+    """There is one opening and no luck, so that every seed is the same game (chess against a program that draws nothing)."""
 
     def __init_subclass__(cls) -> None:
         """Methods that take a level take its name as well; those that take symbols or a state see that they are of this game."""
@@ -875,7 +877,13 @@ class Game(ABC):
         variants: NDArray[np.int32] | None = None,
         pixels: NDArray[np.uint8] | None = None,
     ) -> Scene:
-        """A Scene of these symbols (any integer type), with the score and the split of ``state``."""
+        """A Scene of these symbols (any integer type), with the score and the split of ``state``.
+
+        Raises:
+            ConfigError: there is no such kind.
+        """
+        if kind not in KINDS:
+            raise ConfigError(f"kind of the scene of {type(self).__name__}", kind, "one of " + ", ".join(KINDS))
         test = (state.seed >> np.uint64(62)) == np.uint64(SPLITS.index("test"))
         return Scene(symbols.astype(np.int16), names, kind, state.score, test, variants, pixels)
 
