@@ -83,8 +83,50 @@ class Evaluated:
 
     @property
     def headline(self) -> str:
-        """The metric by which the players of the task are ranked: the score of whole episodes, else the success of turns."""
-        return "score" if self.how["start"] == "reset" and not self.how["turns"] else "success"
+        """The metric by which the players of the task are ranked."""
+        return headline(self.how)
+
+
+def headline(how: Mapping[str, Any]) -> str:
+    """The main metric of an evaluation: the score of whole games, else the success of turns."""
+    return "score" if how["start"] == "reset" and not how["turns"] else "success"
+
+
+def overview(found: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str]) -> str:
+    """Players and tasks as one table of text: the main metric with its interval, and what happened to episodes and replies.
+
+    Args:
+        found: the summaries of each player, one a task.
+        names: of the tasks.
+    """
+    rows: list[tuple[str, ...]] = [
+        (
+            "task",
+            "player",
+            "metric",
+            "mean [95 % interval]",
+            "format",
+            "p_acc",
+            "episodes",
+            "failed",
+            "cut",
+            "refused",
+            "warnings",
+        )
+    ]
+    for number, name in enumerate(names):
+        for label, summaries in found.items():
+            one = summaries[number]
+            metric, metrics = headline(one["evaluation"]), one["metrics"]
+            main = _interval(*(metrics[metric][key] for key in ("mean", "low", "high")))
+            seen = "given" if one["sees"] == "state" else _interval(metrics["p_acc"]["mean"], None, None)
+            n, failed = (one["episodes"][key] for key in ("n", "failed"))
+            counts = (f"{n - failed} of {n}", failed, one["counts"]["cut"], one["counts"]["refused"], len(one["warnings"]))
+            form = _interval(metrics["format"]["mean"], None, None)
+            rows.append((shown(name), shown(label), metric, main, form, seen, *map(str, counts)))
+    wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def load(folders: Iterable[Path]) -> list[Evaluated]:
