@@ -275,19 +275,24 @@ def test_a_job_goes_on_by_itself(small, tmp_path):
     assert json.loads(path.with_name("summary.json").read_text())["episodes"]["turns"] == 4
 
 
-def test_verdicts_follow_the_intervals():
-    def gap(low, high):
-        return findings.stats.Estimate((low + high) / 2, low, high, 50)
+def test_verdicts_need_evidence_after_correction_for_their_number():
+    def claim(p, adjusted, holds="larger"):
+        return findings.Claim("a", "-", "", p, holds, adjusted)
 
-    assert [findings.sign(gap(*ends)) for ends in ((0.01, 0.1), (-0.1, 0.1), (-0.2, -0.1))] == [
-        "confirmed",
-        "not seen",
-        "opposite",
-    ]
-    assert findings.sign(gap(-0.04, 0.02), -0.05) == "confirmed", "as good, within the margin"
-    assert findings.sign(gap(-0.06, 0.02), -0.05) == "not seen"
-    ends = ((-0.04, 0.04), (-0.1, 0.04), (0.01, 0.1), (-0.2, -0.01))
-    assert [findings.same(gap(*one)) for one in ends] == ["confirmed", "not seen", "opposite", "opposite"]
+    assert claim(0.01, 0.03).verdict == "larger"
+    assert claim(0.01, 0.2).verdict == "not decided"
+    assert claim(0.9, float("nan")).verdict == "not decided"
+
+
+def test_no_evidence_is_no_equality_and_no_gap():
+    equal = findings._claim("a", "-", np.zeros((1, 20)), "success", "x", "equal")
+    assert equal.p > 0.05
+    assert "[-13.9, +13.9]" in equal.numbers
+    many = findings._claim("a", "-", np.zeros((1, 400)), "success", "x", "equal")
+    assert many.p < 0.01
+    assert many.holds == "within the margin"
+    noise = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], (1, 20))
+    assert findings._claim("a", "-", noise, "success", "x", "no worse").p > 0.05
 
 
 def test_halves_of_a_rise():

@@ -50,7 +50,7 @@ def test_traces_of_earlier_versions_are_read(tmp_path, name):
         assert len(leaderboard([GOLDEN / name], tmp_path)) == 1
         again = rescore(GOLDEN / name, tmp_path / "again")
         old = json.loads((GOLDEN / name / "summary.json").read_text())
-        assert again["metrics"]["success"] == old["metrics"]["success"]
+        assert again["metrics"]["success"]["mean"] == old["metrics"]["success"]["mean"]
         assert again["rescored"]["left_out"] == 0
 
 
@@ -316,7 +316,6 @@ def survived(folder, out):
         except VlmGymError as error:
             said = str(error)
         assert "\n" not in said
-        assert len(said) < 2000
     return good
 
 

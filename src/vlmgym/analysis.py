@@ -25,7 +25,7 @@ from vlmgym import stats
 from vlmgym.core import ConfigError, Game, State, concat, read_dial
 from vlmgym.evaluate import RECORDING, asks, how_asked, places, settings_text, told_apart
 from vlmgym.files import FileError, read_json, shown, write_atomically
-from vlmgym.games import get_game
+from vlmgym.games import known_game
 from vlmgym.looks import get_look
 from vlmgym.trace import Run, TraceError, Turn, load_trace
 
@@ -332,14 +332,15 @@ _SHAPE: dict[str, Any] = {
     "spent": {"input_tokens": int, "output_tokens": int, "cost": _NUMBER},
 }
 """What every summary of an evaluation holds, of which types."""
+_NEWER: dict[str, Any] = {"identity": str, "sees": str, "counts": {"cut": int, "refused": int}}
+"""What it holds as well, but for those of earlier versions."""
 
 
 def _lacks(value: Any, shape: Any, name: str = "") -> str:
     """The name of the first thing in a JSON value that is not there, or of another type; empty if there is none."""
     if not isinstance(shape, dict):
         kinds = shape if isinstance(shape, tuple) else (shape,)
-        fits = type(value) in kinds and (not isinstance(value, float) or math.isfinite(value))
-        return "" if fits else name
+        return "" if type(value) in kinds and (type(value) not in (int, float) or abs(value) <= 1e300) else name
     if not isinstance(value, dict):
         return name
     return next((lack for key, one in shape.items() if (lack := _lacks(value.get(key, _lacks), one, f"{name}.{key}"))), "")
@@ -354,7 +355,7 @@ def read_summary(source: Path | dict[str, Any]) -> dict[str, Any]:
     if not isinstance(source, dict):
         path = source / "summary.json" if source.is_dir() else source
         source = dict(read_json(path))
-        if lack := _lacks(source, _SHAPE):
+        if lack := _lacks(source, _SHAPE | {key: shape for key, shape in _NEWER.items() if key in source}):
             raise FileError(f"{path}: no summary of an evaluation ({lack.removeprefix('.')} is missing or of another type)")
     if source["evaluation"].get("oracle", True):
         return source
@@ -499,7 +500,7 @@ def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]
     known = set[str]()
     for summary in map(read_summary, summaries):
         task = summary["task"]
-        dials = {"look": asdict(get_look(task["look"])), "level": asdict(get_game(task["game"]).level(task["level"]))}
+        dials = {"look": asdict(get_look(task["look"])), "level": asdict(known_game(task["game"]).level(task["level"]))}
         numbers = {key for key, value in dials.get(part, {}).items() if isinstance(value, (int, float))}
         known |= numbers
         if name not in numbers:

@@ -1,6 +1,6 @@
 """The games as a task of Inspect AI (https://inspect.aisi.org.uk), with its providers and its log viewer; extra ``inspect``.
 
-``inspect eval vlmgym/vlmgym -T game=2048 -T episodes=20 --model openai/...``, or :func:`vlmgym_task` in Python.
+``inspect eval vlmgym/vlmgym -T game=2048 -T episodes=20 --model openai/...``, or :func:`vlmgym` in Python.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from vlmgym import tasks
 from vlmgym.core import State
 from vlmgym.evaluate import Evaluation, ask_from_the_start, lane_of, starts, summarise
-from vlmgym.games import read_state_text, state_text
+from vlmgym.games import known_game, read_state_text, state_text
 from vlmgym.players.api import image_url
 from vlmgym.players.base import Query
 from vlmgym.render import pictures
@@ -38,8 +38,8 @@ METRICS = ("score", "success", "format", "p_acc", "cells", "regret")
 
 @task
 def vlmgym(
-    game: str = "2048",
-    level: str = "normal",
+    game: str | int = "2048",
+    level: str | int = "normal",
     look: str = "clean",
     episodes: int = 20,
     turns: int = 0,
@@ -53,7 +53,7 @@ def vlmgym(
     """A game as an Inspect task: one sample an episode, from the frozen test seeds of ``vlmgym eval``.
 
     Args:
-        game: name of the game.
+        game: name of the game; ``-T game=2048`` arrives as a number, and is the name all the same.
         level: name or ``name:field=value,...``.
         look: name or ``name:field=value,...``.
         episodes: number of samples.
@@ -68,20 +68,20 @@ def vlmgym(
     Raises:
         ConfigError: a setting is out of range.
     """
-    what = tasks.Task(game=game, level=level, look=look)
+    what = tasks.Task(game=game, level=level, look=look)  # type: ignore[arg-type]
     told: dict[str, Any] = {"history": history, "observation": observation, "mode": mode, "patience": patience}
     how = Evaluation(episodes=episodes, turns=turns, start=start, first=first, **told)
     ask_from_the_start(how)
     state, the_game = starts(what, how), what.rules()[0]
     samples = [
         Sample(
-            id=f"{game}-{number}",
-            input=f"{game} {level} {look}, test seed number {first + number}",
+            id=f"{what.game}-{number}",
+            input=f"{what.game} {what.level} {what.look}, test seed number {first + number}",
             metadata={"state": state_text(the_game, state[number]), "task": asdict(what), "evaluation": asdict(how)},
         )
         for number in range(episodes)
     ]
-    return Task(dataset=samples, solver=play(), scorer=judged(), name=f"vlmgym_{game}")
+    return Task(dataset=samples, solver=play(), scorer=judged(), name=f"vlmgym_{what.game}")
 
 
 @solver
@@ -89,6 +89,7 @@ def play() -> Solver:
     """Plays a sample's episode to its end; the whole exchange stands in the log."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
+        known_game(state.metadata["task"]["game"])
         how, what = Evaluation(**state.metadata["evaluation"]), tasks.Task(**state.metadata["task"])
         _, start = read_state_text(state.metadata["state"])
         lane, only, model = lane_of(what, how, start), np.array([0]), get_model()

@@ -17,7 +17,7 @@ from vlmgym.baselines import METRICS
 from vlmgym.core import ConfigError, MissingExtra, VlmGymError
 from vlmgym.evaluate import Evaluation, evaluate, failed_of, places, rescore
 from vlmgym.files import shown
-from vlmgym.games import GAMES, game_names
+from vlmgym.games import GAMES, game_names, get_game
 from vlmgym.players.api import ApiSettings
 from vlmgym.players.roster import MAX_TOKENS, PLAYERS, make_player, named_players
 from vlmgym.tasks import Task
@@ -131,22 +131,26 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="one static page from evaluations and training runs")
     report.add_argument("folder", type=Path, nargs="+", help="runs; several are merged")
     report.add_argument("--out", type=Path, default=None, help="the page; by default report.html in the first folder")
+    _know_games(report)
 
     again = commands.add_parser("rescore", help="judge recorded replies anew, without a model")
     again.add_argument("folder", type=Path, help="a run, or the folder of one evaluation")
     again.add_argument("--mode", default=None, help="strict or lenient parsing; by default as before")
     again.add_argument("--out", type=Path, required=True, help="another folder, laid out alike")
+    _know_games(again)
 
     export = commands.add_parser("export", help="turns of runs as a table, or as a data set to train on")
     export.add_argument("kind", choices=("turns", "sft", "grpo"), help="Parquet of all turns; Hugging Face datasets for TRL")
     export.add_argument("folder", type=Path, nargs="+", help="runs")
     export.add_argument("--only", default="good", help="for sft: good moves, all, or exact (good, and the board seen right)")
     export.add_argument("--out", type=Path, required=True, help="turns: a file; else a folder")
+    _know_games(export)
 
     film = commands.add_parser("video", help="one episode as MP4 or GIF, the reply beside the board")
     film.add_argument("folder", type=Path, help="folder of a trace.jsonl")
     film.add_argument("--episode", type=_from(0), default=0, help="its number")
     film.add_argument("--out", type=Path, required=True, help="file.mp4 or file.gif")
+    _know_games(film)
 
     reproduce = commands.add_parser("reproduce", help="the paper's claims, measured with the embedded model; run again to go on")
     reproduce.add_argument("--out", type=Path, default=None, help="folder; runs/reproduce, or runs/reproduce-quick")
@@ -203,6 +207,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _know_games(command: argparse.ArgumentParser) -> None:
+    """The option by which a command that reads traces is told of games; what only a trace names is never imported."""
+    text = "module:GameClass of a game in the traces, if it is none of vlmgym and not installed (may be repeated)"
+    command.add_argument("--game", dest="known_games", action="append", default=[], metavar="GAME", help=text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status.
 
@@ -214,6 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
+        for name in getattr(options, "known_games", ()):
+            get_game(name)
         status = int(_COMMANDS[options.command](options) or 0)
         if "torch.distributed" in sys.modules:
             from vlmgym.train.model import end_processes

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from vlmgym import baselines, stats
 from vlmgym.core import ConfigError, Settings, State, StateError, VlmGymError, seeds_for, setting
 from vlmgym.files import FileError, only_process, read_json, shortest_ends, shown, write_json
+from vlmgym.games import known_game
 from vlmgym.players.base import PLACES, AsyncPlayer, Player, identity_of
 from vlmgym.render import pictures
 from vlmgym.reward import Fault
@@ -294,6 +295,7 @@ def asked(run: Run) -> tuple[Task, Evaluation]:
     how = how_asked(run)
     walk = {key: value for key, value in run.evaluation.items() if key in _WALK}
     try:
+        known_game(run.game)
         return Task.parse({"game": run.game, "level": run.level, "look": run.look, "prompt": run.prompt, **walk}), how
     except VlmGymError as error:
         raise TraceError(f"its run line cannot be ({error})") from error

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from vlmgym.core import NO_ACTION, ConfigError, need
 from vlmgym.drawing import typeface
+from vlmgym.games import known_game
 from vlmgym.looks import get_look
 from vlmgym.prompt import BLOCKS
 from vlmgym.render import pictures
@@ -143,6 +144,7 @@ def _dataset(traces: Sequence[Path], out: Path, keep: Callable[[Turn], bool], re
         for path in traces:
             trace = load_trace(path)
             run = trace.run
+            known_game(run.game)
             task = Task(game=run.game, level=run.level, look=run.look, prompt=run.prompt)
             for turn in trace.finished():
                 if keep(turn):

@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from vlmgym.core import NO_ACTION, Game, State, VlmGymError, concat
-from vlmgym.games import get_game
+from vlmgym.games import known_game
 from vlmgym.looks import get_look
 from vlmgym.render import frame_size, render, tile_boxes
 from vlmgym.trace import Trace, Turn, load_trace
@@ -59,7 +59,7 @@ def replay_data(evaluations: Sequence[tuple[str, str, Path]], progress: bool = T
 
 def _task(name: str, trace: Trace) -> dict[str, Any]:
     run = trace.run
-    game = get_game(run.game)
+    game = known_game(run.game)
     level, look = game.level(run.level), get_look(run.look)
     scene, (height, width) = game.sample(level), frame_size(game, level, look)
     boxes: list[list[float]] = []

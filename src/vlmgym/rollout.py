@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vlmgym import prompt
 from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Game, Level, State, draw_rows
-from vlmgym.games import state_text
+from vlmgym.games import is_state
 from vlmgym.looks import Look, get_look
 from vlmgym.players.base import AsyncPlayer, Player, Query, finish
 from vlmgym.reward import judge
@@ -183,7 +183,7 @@ class Lane:
             if twice := [one.episode for one, other in pairwise(part) if one.episode == other.episode]:
                 raise TraceError(f"turn {number} of episode {twice[0]} is there twice")
             live = set(self.live().tolist())
-            fits = [one.episode in live and number == self._counts[one.episode] and self._is_at(one) for one in part]
+            fits = [one.episode in live and self._is_at(one) for one in part]
             if strict and not all(fits):
                 one = part[fits.index(False)]
                 raise TraceError(f"episode {one.episode}, turn {number}: recorded on another board than these rules lead to")
@@ -195,9 +195,9 @@ class Lane:
         return left_out
 
     def _is_at(self, turn: Turn) -> bool:
-        """Whether an episode is where a turn was recorded; the same state may have been written by an earlier version."""
-        now = state_text(self.game, self.state[turn.episode])
-        return turn.state == now or state_text(*turn.load()) == now
+        """Whether an episode is where a turn was recorded."""
+        row = turn.episode
+        return turn.turn == self._counts[row] and is_state(turn.state, self.game, self.state[row])
 
     def episode(self, row: int) -> Episode:
         """The record of an episode that is over."""

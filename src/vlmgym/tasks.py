@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vlmgym import prompt
-from vlmgym.core import ConfigError, Game, Level, Settings, State, concat, seeds_for, setting
-from vlmgym.games import get_game
+from vlmgym.core import ConfigError, Game, Level, Settings, State, concat, name_of, seeds_for, setting
+from vlmgym.games import get_game, own_name
 from vlmgym.looks import Look, get_look
 from vlmgym.rollout import walk
 
@@ -30,9 +30,16 @@ class Task(Settings):
     prompt: str = setting("full", "prompt style", choices=prompt.STYLES)
 
     def __post_init__(self) -> None:
-        """Check the names and the order of the walk bounds as well."""
+        """Check the names and the order of the walk bounds as well; a Game or a number for the name of one is taken, too."""
+        for key in ("game", "level", "look"):
+            object.__setattr__(self, key, name_of(getattr(self, key)))
+        game: object = self.game
+        if isinstance(game, Game):
+            object.__setattr__(self, "game", own_name(game))
         super().__post_init__()
-        get_game(self.game).level(self.level)
+        found = get_game(self.game)
+        own_name(found)
+        found.level(self.level)
         get_look(self.look)
         if self.walk_max < self.walk_min:
             raise ConfigError("Task.walk_max", self.walk_max, f"at least walk_min = {self.walk_min}")
