@@ -23,19 +23,20 @@ from numpy.typing import NDArray
 
 from vlmgym import stats
 from vlmgym.core import ConfigError, Game, State, concat, read_dial
-from vlmgym.evaluate import RECORDING, asks, how_asked, places, settings_text, told_apart
+from vlmgym.evaluate import RECORDING, asks, how_asked, places, range_of, settings_text, told_apart
 from vlmgym.files import FileError, read_json, shown, write_atomically
 from vlmgym.games import known_game
 from vlmgym.looks import get_look
 from vlmgym.trace import Run, TraceError, Turn, load_trace
 
 NAN = float("nan")
-METRICS = ("score", "reward", "success", "format", "p_acc", "cells", "r_acc", "regret")
+METRICS = ("score", "reward", "success", "format", "p_acc", "cells", "balanced", "r_acc", "regret")
 _PER_TURN: dict[str, Callable[[Turn], float]] = {
     "success": lambda turn: float(turn.terms["game"] > 0),
     "format": lambda turn: turn.terms["format"],
     "p_acc": lambda turn: NAN if turn.p_acc is None else float(turn.p_acc),
     "cells": lambda turn: NAN if turn.p_acc is None else turn.terms["cells"],
+    "balanced": lambda turn: NAN if turn.p_acc is None else turn.terms.get("balanced", NAN),
     "regret": lambda turn: -turn.terms["regret"],
 }
 PAIRED = ("score", "reward", *_PER_TURN)
@@ -214,7 +215,7 @@ def _pair(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
     for episode, seed, repeat in used:
         starts[episode // int(first.how["repeats"]), seed].append((episode, seed, repeat))
     left, right = ([_mean([one.values[k][metric] for k in keys]) for keys in starts.values()] for one in (first, second))
-    gap = stats.paired(left, right)
+    gap = stats.paired(left, right, bounds=stats.GAP if range_of(metric) else None)
     everything = set(first.values) | set(second.values) | first.failed | second.failed
     p, counts = gap.p if starts else NAN, (len(starts), len(everything) - len(used))
     return Comparison((first.player, second.player), first.task, metric, gap.mean, gap.low, gap.high, p, NAN, *counts)
@@ -296,7 +297,7 @@ def _csv_cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
-GIVEN = ("p_acc", "cells", "r_acc")
+GIVEN = ("p_acc", "cells", "balanced", "r_acc")
 """Metrics of the description of the board, which say nothing of a player that is handed it."""
 _COUNTS = ("failed", "stuck", "turns", "cut", "refused", "input_tokens", "output_tokens")
 
@@ -323,16 +324,18 @@ def _row(one: Evaluated) -> dict[str, Any]:
 
 
 _NUMBER = (int, float, type(None))
+_ESTIMATE = dict.fromkeys(("mean", "low", "high"), _NUMBER) | {"n": int}
 _SHAPE: dict[str, Any] = {
     "player": str,
     "task": dict.fromkeys(("game", "level", "look", "prompt"), str) | {"walk_min": int, "walk_max": int, "walk_legal": bool},
     "evaluation": {"episodes": int},
-    "metrics": {name: dict.fromkeys(("mean", "low", "high"), _NUMBER) | {"n": int} for name in METRICS},
+    "metrics": {name: _ESTIMATE for name in METRICS if name != "balanced"},
     "episodes": dict.fromkeys(("n", "failed", "stuck", "turns"), int),
     "spent": {"input_tokens": int, "output_tokens": int, "cost": _NUMBER},
 }
 """What every summary of an evaluation holds, of which types."""
 _NEWER: dict[str, Any] = {"identity": str, "sees": str, "counts": {"cut": int, "refused": int}}
+_NEWER |= {"metrics": _SHAPE["metrics"] | {"balanced": _ESTIMATE}}
 """What it holds as well, but for those of earlier versions."""
 
 
@@ -355,7 +358,10 @@ def read_summary(source: Path | dict[str, Any]) -> dict[str, Any]:
     if not isinstance(source, dict):
         path = source / "summary.json" if source.is_dir() else source
         source = dict(read_json(path))
-        if lack := _lacks(source, _SHAPE | {key: shape for key, shape in _NEWER.items() if key in source}):
+        newer = {key: shape for key, shape in _NEWER.items() if key in source}
+        if "balanced" not in (source.get("metrics") or {}):
+            newer.pop("metrics", None)
+        if lack := _lacks(source, _SHAPE | newer):
             raise FileError(f"{path}: no summary of an evaluation ({lack.removeprefix('.')} is missing or of another type)")
     if source["evaluation"].get("oracle", True):
         return source
@@ -509,7 +515,7 @@ def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]
         texts = {key: _without(task[key], name if key == part else "") for key in dials}
         how = {key: value for key, value in summary["evaluation"].items() if key not in RECORDING}
         walk = ("walk_min", "walk_max", "walk_legal") if how.get("start") == "walk" else ()
-        how |= {"prompt": task["prompt"], **{key: task[key] for key in walk}}
+        how |= {"prompt": task["prompt"], "reply": task.get("reply", ""), **{key: task[key] for key in walk}}
         line = summary["player"], summary.get("identity", ""), task["game"], json.dumps([dials, how], sort_keys=True)
         old = points[line].get(value)
         if old is None or old["episodes"]["n"] < summary["episodes"]["n"]:

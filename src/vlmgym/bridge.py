@@ -33,7 +33,7 @@ from vlmgym.players.base import Query
 from vlmgym.render import pictures
 from vlmgym.trace import Answer, Episode, Turn
 
-METRICS = ("score", "success", "format", "p_acc", "cells", "regret")
+METRICS = ("score", "success", "format", "p_acc", "cells", "balanced", "regret")
 
 
 @task
@@ -49,6 +49,7 @@ def vlmgym(
     mode: str = "lenient",
     patience: int = 20,
     first: int = 0,
+    reply: str = "",
 ) -> Task:
     """A game as an Inspect task: one sample an episode, from the frozen test seeds of ``vlmgym eval``.
 
@@ -64,11 +65,12 @@ def vlmgym(
         mode: parse mode.
         patience: see :class:`vlmgym.evaluate.Evaluation`.
         first: number of the first test seed.
+        reply: names of the blocks, ``perception=NAME,think=NAME,answer=NAME``, see :class:`vlmgym.prompt.Blocks`.
 
     Raises:
         ConfigError: a setting is out of range.
     """
-    what = tasks.Task(game=game, level=level, look=look)  # type: ignore[arg-type]
+    what = tasks.Task(game=game, level=level, look=look, reply=reply)  # type: ignore[arg-type]
     told: dict[str, Any] = {"history": history, "observation": observation, "mode": mode, "patience": patience}
     how = Evaluation(episodes=episodes, turns=turns, start=start, first=first, **told)
     ask_from_the_start(how)

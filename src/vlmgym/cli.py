@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--level", default="normal", help="name, or name:field=value,...")
     what.add_argument("--look", default="clean", help="name, or name:field=value,...")
     what.add_argument("--prompt", default="full", help="full or brief")
+    what.add_argument("--reply", default="", help="other names of the blocks: perception=NAME,think=NAME,answer=NAME")
     what.add_argument("--episodes", type=int, default=20, help="episodes, or states of a walk; more may be added later")
     what.add_argument("--turns", "--max-steps", type=int, default=0, help="most turns of an episode; 0 = the level's limit")
     what.add_argument("--start", default="reset", help="reset, or walk: states after random play")
@@ -263,7 +264,7 @@ def _end(command: str, text: str, status: int) -> int:
 
 
 def _eval(options: argparse.Namespace) -> int:
-    from vlmgym.config import find, read_file, read_yaml
+    from vlmgym.config import find, read_file, read_prices
     from vlmgym.protocol import Protocol, run_protocol
 
     if options.protocol:
@@ -278,6 +279,7 @@ def _eval(options: argparse.Namespace) -> int:
             level=options.level,
             look=options.look,
             prompt=options.prompt,
+            reply=options.reply,
             walk_min=options.walk[0],
             walk_max=options.walk[1],
             walk_legal=options.walk_legal,
@@ -299,9 +301,7 @@ def _eval(options: argparse.Namespace) -> int:
         import torch
 
         torch.set_num_threads(options.threads)
-    prices = read_yaml(options.prices.read_text(encoding="utf-8")) if options.prices else None
-    if prices is not None and not isinstance(prices, dict):
-        raise ConfigError("--prices", str(options.prices), "a mapping of models to input and output prices")
+    prices = read_prices(options.prices) if options.prices else None
     api = ApiSettings.parse(_fields("--api", options.api))
     models = (options.batch, options.device, options.dtype, options.base_url, api, prices)
     first = protocol.entries[0][0]
@@ -336,15 +336,9 @@ def _conclude(found: Mapping[str, Sequence[dict[str, Any]]], names: Sequence[str
 
 def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
     """``FIELD=VALUE`` words, values as in YAML."""
-    from vlmgym.config import read_yaml
+    from vlmgym.config import read_value
 
-    found = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise ConfigError(option, text, "FIELD=VALUE")
-        found[name] = read_yaml(value)
-    return found
+    return {text.partition("=")[0]: read_value(option, text) for text in texts}
 
 
 def _compare(out: Path) -> None:

@@ -46,6 +46,11 @@ OFTEN = 0.05
 """The share of replies above which what happened to them is warned of."""
 
 
+def range_of(metric: str) -> stats.Bounds:
+    """The range of a metric of an episode: that of a share, but for scores and rewards, which have none."""
+    return None if metric in ("score", "reward") else stats.SHARE
+
+
 @dataclass(frozen=True)
 class Evaluation(Settings):
     """How a player is measured on a task."""
@@ -82,7 +87,7 @@ def starts(task: Task, how: Evaluation) -> State:
 
 def lane_of(task: Task, how: Evaluation, state: State) -> Lane:
     """Episodes of a task that begin in these states, played and told as the settings say."""
-    telling = Telling(task.look, task.prompt, how.observation, how.history)
+    telling = Telling(task.look, task.prompt, how.observation, how.history, task.blocks)
     return Lane(task.rules()[0], state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
 
 
@@ -178,7 +183,7 @@ def finished(folder: Path, run: Run) -> dict[str, Any] | None:
         summary = read_json(folder / "summary.json")
         same = summary["identity"] == run.identity and summary["evaluation"] == _how_of(run)
         same &= summary["episodes"]["failed"] == 0
-        same &= all(summary["task"][key] == getattr(run, key) for key in ("game", "level", "look", "prompt"))
+        same &= all(summary["task"][key] == getattr(run, key) for key in ("game", "level", "look", "prompt", "reply"))
         same &= all(summary["task"][key] == run.evaluation.get(key, summary["task"][key]) for key in _WALK)
         return {**summary, "player": run.player} if same else None
     except (FileError, KeyError, TypeError):
@@ -208,7 +213,7 @@ def _play(lanes: Sequence[Lane], writers: Sequence[TraceWriter | None], player: 
         kind = re.sub(r"\d+", "0", fault)
         if kind not in met and len(met) < 20:
             met.add(kind)
-            tqdm.write(f"{name}: {shown(fault)}", file=sys.stderr)
+            tqdm.write(shown(fault), file=sys.stderr)
 
     player.on_answers, player.on_fault = bar.update, say if progress else None
     try:
@@ -245,7 +250,7 @@ def _journal(lane: Lane, run: Run, folder: Path) -> tuple[TraceWriter, set[Episo
 
 def _settings_of(run: Run) -> dict[str, Any]:
     """All that decides whether an evaluation is the same one, by name; an endpoint may move."""
-    values = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "mode")}
+    values = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply", "mode")}
     return values | run.evaluation | {"player": run.identity} | flat({"player": run.about})
 
 
@@ -296,7 +301,8 @@ def asked(run: Run) -> tuple[Task, Evaluation]:
     walk = {key: value for key, value in run.evaluation.items() if key in _WALK}
     try:
         known_game(run.game)
-        return Task.parse({"game": run.game, "level": run.level, "look": run.look, "prompt": run.prompt, **walk}), how
+        what = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply")}
+        return Task.parse(what | walk), how
     except VlmGymError as error:
         raise TraceError(f"its run line cannot be ({error})") from error
 
@@ -338,7 +344,7 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
         for one in lane.episodes()
     ]
     run = replace(Run("", "", "", ""), **{key: getattr(old.run, key) for key in ("player", "about", "identity", "sees")})
-    run = replace(run, **{key: getattr(task, key) for key in ("game", "level", "look", "prompt")}, mode=how.mode)
+    run = replace(run, **{key: getattr(task, key) for key in ("game", "level", "look", "prompt", "reply")}, mode=how.mode)
     run = replace(run, evaluation=asdict(how) | _walk_of(task, how))
     summary = summary_of(run, lane.turns, episodes, task, how)
     summary["rescored"] = {"from": old.run.revision, "left_out": left_out}
@@ -364,7 +370,7 @@ def run_of(player: Player, task: Task, how: Evaluation) -> Run:
     """The first line of a trace, with all settings that decide what is asked, and who is asked."""
     about = player.describe()
     more = (asdict(how) | _walk_of(task, how), about, identity_of(about), player.sees)
-    return Run(player.name, task.game, task.level, task.look, task.prompt, how.mode, *more)
+    return Run(player.name, task.game, task.level, task.look, task.prompt, how.mode, *more, reply=task.reply)
 
 
 def summary_of(run: Run, turns: Sequence[Turn], episodes: Sequence[Episode], task: Task, how: Evaluation) -> dict[str, Any]:
@@ -450,7 +456,7 @@ def settings_text(how: Mapping[str, Any]) -> str:
 
 def asks(run: Run) -> tuple[str, str, str, str]:
     """Equal for evaluations that ask the same: game, level, look, and other settings."""
-    how = {"prompt": run.prompt, **asdict(Evaluation()), **run.evaluation, "mode": run.mode}
+    how = {"prompt": run.prompt, "reply": run.reply, **asdict(Evaluation()), **run.evaluation, "mode": run.mode}
     return run.game, run.level, run.look, settings_text(how)
 
 
@@ -501,7 +507,7 @@ def first_run(folder: Path) -> Run:
         task, names = Task.parse(summary["task"]), ("about", "identity", "sees")
         more = {key: summary[key] for key in names if key in summary}
         more["evaluation"] = summary["evaluation"]
-        return Run(str(summary["player"]), task.game, task.level, task.look, task.prompt, **more)
+        return Run(str(summary["player"]), task.game, task.level, task.look, task.prompt, reply=task.reply, **more)
     except (KeyError, TypeError, VlmGymError) as error:
         raise FileError(f"{folder / 'summary.json'}: no summary of an evaluation ({error})") from error
 
@@ -524,10 +530,10 @@ def _repeats(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int) -
         scores[one.episode // repeats].append(one.score)
     whole = [one for one in good.values() if len(one) == repeats]
     found = {
-        f"pass@{k}": stats.mean([stats.pass_at_k(len(one), sum(one), k) for one in whole]).to_dict()
+        f"pass@{k}": stats.mean([stats.pass_at_k(len(one), sum(one), k) for one in whole], bounds=stats.SHARE).to_dict()
         for k in range(1, repeats + 1)
     }
-    found["agreement"] = stats.mean([float(len(set(one)) == 1) for one in whole]).to_dict()
+    found["agreement"] = stats.mean([float(len(set(one)) == 1) for one in whole], bounds=stats.SHARE).to_dict()
     table = [one for one in scores.values() if len(one) == repeats]
     icc = stats.icc(table) if len(table) > 1 else float("nan")
     return {**found, "score_icc": None if np.isnan(icc) else icc}
@@ -538,7 +544,8 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
 
     * ``score``: raw score of an episode; ``reward``: sum of its game terms (+1 / -1 a turn).
     * ``success``: turns whose move did something; ``game``: mean game term (2 * success - 1).
-    * ``format``: well-formed replies. ``p_acc``: descriptions equal to the board; ``cells``: cells described correctly.
+    * ``format``: well-formed replies. ``p_acc``: descriptions equal to the board; ``cells``: cells described correctly;
+      ``balanced``: the same, each symbol counting alike, and 0 what one tile for all cells gets.
     * ``r_acc``: success among the turns with an exact description, P(reward > 0 | P_acc = 1) of the paper.
     * ``regret``: normalised regret to the oracle, 0 to 1. ``localises``, ``enumerates``: replies that do.
     * ``fault_...``: share of turns by error attribution.
@@ -553,7 +560,7 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
 
     def rate(values: Sequence[float], among: Sequence[bool] | None = None) -> stats.Estimate:
         weight = np.ones(len(turns)) if among is None else np.asarray(among, np.float64)
-        return stats.ratio(_sum(who, np.asarray(values, np.float64) * weight, size), _sum(who, weight, size))
+        return stats.ratio(_sum(who, np.asarray(values, np.float64) * weight, size), _sum(who, weight, size), bounds=stats.SHARE)
 
     good = [t.terms["game"] > 0 for t in turns]
     exact, told = [bool(t.p_acc) for t in turns], [t.p_acc is not None for t in turns]
@@ -565,6 +572,9 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
         "format": rate([t.terms["format"] for t in turns]),
         "p_acc": rate(exact, told),
         "cells": rate([t.terms["cells"] for t in turns], told),
+        "balanced": rate(
+            [t.terms.get("balanced", 0.0) for t in turns], [t.p_acc is not None and "balanced" in t.terms for t in turns]
+        ),
         "r_acc": rate(good, exact),
         "regret": rate([-t.terms["regret"] for t in turns]),
         "localises": rate([t.localises for t in turns]),

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vlmgym import stats
 from vlmgym.analysis import Evaluated, load
 from vlmgym.core import NO_ACTION
+from vlmgym.evaluate import range_of
 from vlmgym.reward import Fault, Weights
 from vlmgym.study import BASE, Study
 from vlmgym.trace import Turn, load_trace
@@ -195,11 +196,6 @@ class Findings:
 def estimate(values: Table, below: Table | None = None, bounds: stats.Bounds = None) -> stats.Estimate:
     """:func:`vlmgym.stats.crossed`; NaN where nothing was measured."""
     return stats.crossed(values, below, bounds=bounds) if values.size else stats.Estimate(NAN, NAN, NAN, 0)
-
-
-def range_of(metric: str) -> stats.Bounds:
-    """The range of a metric: that of a share, but for scores and rewards."""
-    return None if metric in ("score", "reward") else stats.SHARE
 
 
 def difference(first: Table, second: Table) -> Table:

@@ -100,7 +100,7 @@ class Protocol:
         for task, how in self.entries:
             same = [(t, h) for t, h in self.entries if t.game == task.game]
             parts = [task.game]
-            for key in ("level", "look", "prompt", "walk_min", "walk_max"):
+            for key in ("level", "look", "prompt", "reply", "walk_min", "walk_max"):
                 if len({getattr(t, key) for t, _ in same}) > 1:
                     parts.append(str(getattr(task, key)))
             if len({h for t, h in same if t == task}) > 1:

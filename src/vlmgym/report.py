@@ -236,7 +236,7 @@ def _pair(found: Mapping[str, _Measured], first: str, second: str) -> _Pair | No
     if not shared:
         return None
     reward = stats.paired([a[s][0] for s in shared], [b[s][0] for s in shared])
-    success = stats.paired([a[s][1] for s in shared], [b[s][1] for s in shared])
+    success = stats.paired([a[s][1] for s in shared], [b[s][1] for s in shared], bounds=stats.GAP)
     return _Pair(first, second, success, reward)
 
 

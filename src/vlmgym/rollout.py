@@ -53,12 +53,14 @@ class Telling:
         observation: ``"image"``, ``"text"`` or ``"both"``, see :class:`vlmgym.players.base.Query`; or ``"prefill"``: the picture,
             and replies begin with the true description (of players that can go on from there: local models).
         history: earlier turns that are told again; -1 = all.
+        blocks: what the blocks of a reply are called.
     """
 
     look: str | Look = "clean"
     style: str = "full"
     observation: str = "image"
     history: int = 0
+    blocks: prompt.Blocks = prompt.BLOCKS
 
 
 class Lane:
@@ -125,8 +127,8 @@ class Lane:
         past = [self._past[row][-kept if kept > 0 else 0 :] for row in rows] if kept else ()
         state, shown, begun = self.state[rows], self.telling.observation, list[str]()
         if shown == "prefill":
-            shown, begun = "image", prompt.prefills(self.game, state, self.telling.style)
-        return Query(self.game, state, self.look, self.telling.style, shown, past, begun)
+            shown, begun = "image", prompt.prefills(self.game, state, self.telling.style, self.telling.blocks)
+        return Query(self.game, state, self.look, self.telling.style, shown, past, begun, self.telling.blocks)
 
     def seconds(self, row: int) -> float:
         """Time that the answers of an episode took together."""
@@ -140,7 +142,7 @@ class Lane:
         if not len(rows):
             return []
         part = self.state[rows]
-        after, judged = judge(self.game, part, [one.text for one in answers], self.mode, self.oracle)
+        after, judged = judge(self.game, part, [one.text for one in answers], self.mode, self.oracle, self.telling.blocks)
         records = [
             Turn.of(self.game, part, i, one, int(row), int(self._counts[row]), answers[i])
             for i, (row, one) in enumerate(zip(rows, judged, strict=True))
@@ -183,7 +185,12 @@ class Lane:
             if twice := [one.episode for one, other in pairwise(part) if one.episode == other.episode]:
                 raise TraceError(f"turn {number} of episode {twice[0]} is there twice")
             live = set(self.live().tolist())
-            fits = [one.episode in live and self._is_at(one) for one in part]
+            fits = [
+                one.episode in live
+                and number == self._counts[one.episode]
+                and is_state(one.state, self.game, self.state[one.episode])
+                for one in part
+            ]
             if strict and not all(fits):
                 one = part[fits.index(False)]
                 raise TraceError(f"episode {one.episode}, turn {number}: recorded on another board than these rules lead to")
@@ -193,11 +200,6 @@ class Lane:
                 answers = [Answer(one.reply, one.reasoning, one.seconds, **one.usage) for one in part]
                 self.take(np.array([one.episode for one in part]), answers)
         return left_out
-
-    def _is_at(self, turn: Turn) -> bool:
-        """Whether an episode is where a turn was recorded."""
-        row = turn.episode
-        return turn.turn == self._counts[row] and is_state(turn.state, self.game, self.state[row])
 
     def episode(self, row: int) -> Episode:
         """The record of an episode that is over."""

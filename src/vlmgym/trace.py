@@ -52,6 +52,7 @@ class Run:
     schema: int = SCHEMA
     version: str = field(default_factory=lambda: vlmgym.__version__)
     revision: str = field(default_factory=lambda: revision())
+    reply: str = ""  # names of the blocks, see vlmgym.prompt.Blocks; empty = the usual ones
 
 
 @dataclass(frozen=True)
@@ -355,7 +356,9 @@ def _used(value: Any) -> bool:
 
 
 _FIELDS: dict[type, dict[str, Callable[[Any], bool]]] = {
-    Run: dict.fromkeys(("player", "game", "level", "look", "prompt", "mode", "identity", "sees", "version", "revision"), _text)
+    Run: dict.fromkeys(
+        ("player", "game", "level", "look", "prompt", "reply", "mode", "identity", "sees", "version", "revision"), _text
+    )
     | {"evaluation": _settings, "about": _settings, "schema": _COUNT},
     Turn: dict.fromkeys(("state", "reply", "reasoning"), _text)
     | {"episode": _COUNT, "turn": _COUNT, "seed": _SEED, "gain": _whole(-(10**15), 10**15), "seconds": _number(0, 1e12)}

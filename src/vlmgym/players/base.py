@@ -31,6 +31,7 @@ class Query:
         observation: what is shown of the boards: ``"image"``, ``"text"`` (the true board as text) or ``"both"``.
         past: for each game the earlier turns that are told again: the state (one row) and the reply to it, oldest first.
         begun: for each game the text that the reply begins with, which a local model goes on from; empty = none.
+        blocks: what the blocks of a reply are called.
     """
 
     game: Game
@@ -40,6 +41,7 @@ class Query:
     observation: str = "image"
     past: Sequence[Sequence[tuple[State, str]]] = ()
     begun: Sequence[str] = ()
+    blocks: prompt.Blocks = prompt.BLOCKS
 
     def __getitem__(self, rows: slice) -> Query:
         """The same question about some of the games."""
@@ -58,7 +60,7 @@ class Query:
         for number, (state, reply) in enumerate([*past, (self.state[row], None)]):
             board = prompt.board_lines(self.game, state) if self.observation != "image" else []
             if number == 0:
-                text = prompt.prompt_text(self.game, state.level, self.style, board, image)
+                text = prompt.prompt_text(self.game, state.level, self.style, board, image, self.blocks)
             else:
                 text = prompt.next_text(board)
             said.append(("user", [state, text] if image else [text]))

@@ -115,7 +115,7 @@ class LocalPlayer(Player):
     def _text(self, query: Query) -> str:
         key = query.game.name, query.state.level, query.style
         if key not in self._texts:
-            ask = prompt.messages(prompt.prompt_text(query.game, query.state.level, query.style))
+            ask = prompt.messages(prompt.prompt_text(query.game, query.state.level, query.style, blocks=query.blocks))
             self._texts[key] = self.processor.apply_chat_template(ask, add_generation_prompt=True, tokenize=False)
         return self._texts[key]
 
@@ -185,12 +185,14 @@ class Relay(Player):
 
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         """See :class:`Player`."""
-        end = "</perception>"
         described = [[Answer.of(one).text for one in found] for found in self.describer.answer(queries)]
-        begun = [[text[: text.find(end) + len(end)] if end in text else text for text in texts] for texts in described]
-        asked = [replace(query, begun=texts) for query, texts in zip(queries, begun, strict=True)]
+        ends = [f"</{query.blocks.perception}>" for query in queries]
+        asked = []
+        for query, texts, end in zip(queries, described, ends, strict=True):
+            begun = [text[: text.find(end) + len(end)] if end in text else text for text in texts]
+            asked.append(replace(query, begun=begun))
         told = [[Answer.of(one).text for one in found] for found in self.reasoner.answer(asked)]
         return [
-            [reply if end in text else text for text, reply in zip(*both, strict=True)]
-            for both in zip(described, told, strict=True)
+            [reply if end in text else text for text, reply in zip(texts, replies, strict=True)]
+            for texts, replies, end in zip(described, told, ends, strict=True)
         ]

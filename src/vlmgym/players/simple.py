@@ -16,7 +16,7 @@ import numpy as np
 
 from vlmgym import prompt
 from vlmgym.core import NO_ACTION, Game, State
-from vlmgym.players.base import Player, player_rng
+from vlmgym.players.base import Player, Query, player_rng
 
 
 class Chooser(Player):
@@ -35,12 +35,16 @@ class Chooser(Player):
     def choose(self, game: Game, state: State) -> Sequence[int]:
         """An action id (or NO_ACTION) for each row."""
 
-    def reply(self, game: Game, state: State) -> list[str]:
+    def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         """See :class:`Player`."""
+        return [self.reply(query.game, query.state, query.blocks) for query in queries]
+
+    def reply(self, game: Game, state: State, blocks: prompt.Blocks = prompt.BLOCKS) -> list[str]:
+        """See :class:`Player`; ``blocks``: what the blocks are called."""
         boards, out = prompt.truth(game, state), []
         for board, action in zip(boards, self.choose(game, state), strict=True):
             answer = game.encode(state.level, int(action)) if action != NO_ACTION else "none"
-            out.append(prompt.write_reply(board, type(self).name, answer))
+            out.append(prompt.write_reply(board, type(self).name, answer, blocks))
         return out
 
 

@@ -17,6 +17,7 @@ from vlmgym.core import ConfigError, Settings, setting
 from vlmgym.curriculum import Curriculum
 from vlmgym.evaluate import Evaluation, evaluate_all
 from vlmgym.files import write_atomically
+from vlmgym.players.base import Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
 from vlmgym.reward import Weights
@@ -24,7 +25,7 @@ from vlmgym.tasks import Task
 from vlmgym.train.grpo import GrpoSettings, run_grpo
 from vlmgym.train.model import Compute, Lora, banned_tokens
 from vlmgym.train.sft import SftSettings, run_sft
-from vlmgym.train.states import Source, States
+from vlmgym.train.states import Source, States, first_state
 from vlmgym.train.survive import DiskFullError, no_room
 
 
@@ -191,21 +192,26 @@ def _stages(recipe: Recipe, out: Path) -> Path:
     return Path(current)
 
 
-def cold_start_rows(tasks: Sequence[Task], cold: ColdStart) -> list[dict[str, Any]]:
-    """Rows of the cold start: each task's states answered by a scripted player, tasks interleaved."""
+def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows of the cold start: each task's states answered by a scripted player, tasks interleaved.
+
+    Another ``seed`` is another cold start: other states, and other errors of the teacher.
+    """
     from vlmgym.train.data import rows
 
-    teacher, beginner, lists = Teacher(cold.teacher_error), Beginner(searches=0), []
+    teacher, beginner, lists = Teacher(cold.teacher_error, salt=seed), Beginner(searches=0), []
     for task in tasks:
-        state = task.states("train", cold.states, 500_000_000, cold.hopeless)
+        state = task.states("train", cold.states, first_state("cold", seed), cold.hopeless)
         game = task.rules()[0]
-        replies = beginner.reply(game, state) if cold.player == "beginner" else teacher.reply(game, state, task.prompt)
-        lists.append(rows(task, state, replies if cold.think else [re.sub("<think>.*</think>", "", one) for one in replies]))
+        player: Beginner | Teacher = beginner if cold.player == "beginner" else teacher
+        (replies,) = player.answer([Query(game, state, task.rules()[2], task.prompt, blocks=task.blocks)])
+        think = f"<{task.blocks.think}>.*</{task.blocks.think}>"
+        lists.append(rows(task, state, replies if cold.think else [re.sub(think, "", one) for one in replies]))
     return [row for group in zip(*lists, strict=True) for row in group]
 
 
 def _cold_start(recipe: Recipe, cold: ColdStart, model_name: str, out: Path, target: Path) -> None:
-    data = cold_start_rows(recipe.tasks, cold)
+    data = cold_start_rows(recipe.tasks, cold, recipe.sft.seed)
     model, processor = recipe.compute.load(model_name)
     steps = recipe.sft.total_steps(len(data), recipe.compute.processes().num_processes)
     log = metrics_callback(out, "sft", "loss", steps)
