@@ -183,7 +183,7 @@ def finished(folder: Path, run: Run) -> dict[str, Any] | None:
         summary = read_json(folder / "summary.json")
         same = summary["identity"] == run.identity and summary["evaluation"] == _how_of(run)
         same &= summary["episodes"]["failed"] == 0
-        same &= all(summary["task"][key] == getattr(run, key) for key in ("game", "level", "look", "prompt"))
+        same &= all(summary["task"][key] == getattr(run, key) for key in ("game", "level", "look", "prompt", "reply"))
         same &= all(summary["task"][key] == run.evaluation.get(key, summary["task"][key]) for key in _WALK)
         return {**summary, "player": run.player} if same else None
     except (FileError, KeyError, TypeError):
@@ -213,7 +213,7 @@ def _play(lanes: Sequence[Lane], writers: Sequence[TraceWriter | None], player: 
         kind = re.sub(r"\d+", "0", fault)
         if kind not in met and len(met) < 20:
             met.add(kind)
-            tqdm.write(f"{name}: {shown(fault)}", file=sys.stderr)
+            tqdm.write(shown(fault), file=sys.stderr)
 
     player.on_answers, player.on_fault = bar.update, say if progress else None
     try:
@@ -250,7 +250,7 @@ def _journal(lane: Lane, run: Run, folder: Path) -> tuple[TraceWriter, set[Episo
 
 def _settings_of(run: Run) -> dict[str, Any]:
     """All that decides whether an evaluation is the same one, by name; an endpoint may move."""
-    values = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "mode")}
+    values = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply", "mode")}
     return values | run.evaluation | {"player": run.identity} | flat({"player": run.about})
 
 
@@ -344,7 +344,7 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
         for one in lane.episodes()
     ]
     run = replace(Run("", "", "", ""), **{key: getattr(old.run, key) for key in ("player", "about", "identity", "sees")})
-    run = replace(run, **{key: getattr(task, key) for key in ("game", "level", "look", "prompt")}, mode=how.mode)
+    run = replace(run, **{key: getattr(task, key) for key in ("game", "level", "look", "prompt", "reply")}, mode=how.mode)
     run = replace(run, evaluation=asdict(how) | _walk_of(task, how))
     summary = summary_of(run, lane.turns, episodes, task, how)
     summary["rescored"] = {"from": old.run.revision, "left_out": left_out}

@@ -295,12 +295,13 @@ _DEEPEST = 30
 """Levels of nesting that settings in a trace may have."""
 
 
-def _plain_json(value: Any, depth: int = _DEEPEST) -> bool:
-    """Whether a value is JSON that is neither deep nor holds a number that is not finite."""
-    if isinstance(value, dict | list):
-        inside = value.values() if isinstance(value, dict) else value
-        return depth > 0 and all(_plain_json(one, depth - 1) for one in inside)
-    return not isinstance(value, float) or math.isfinite(value)
+def is_plain(value: Any, depth: int = _DEEPEST) -> bool:
+    """Whether a value is JSON that is not nested deep, and holds no number that is not finite."""
+    if isinstance(value, dict):
+        return depth > 0 and all(isinstance(key, str) and is_plain(one, depth - 1) for key, one in value.items())
+    if isinstance(value, list):
+        return depth > 0 and all(is_plain(one, depth - 1) for one in value)
+    return value is None or type(value) in (str, bool, int) or (type(value) is float and math.isfinite(value))
 
 
 def _whole(low: int, high: int) -> Callable[[Any], bool]:
@@ -328,7 +329,7 @@ def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _settings(value: Any) -> bool:
-    return isinstance(value, dict) and _plain_json(value)
+    return isinstance(value, dict) and is_plain(value)
 
 
 def _board(value: Any) -> bool:
@@ -355,7 +356,9 @@ def _used(value: Any) -> bool:
 
 
 _FIELDS: dict[type, dict[str, Callable[[Any], bool]]] = {
-    Run: dict.fromkeys(("player", "game", "level", "look", "prompt", "mode", "identity", "sees", "version", "revision"), _text)
+    Run: dict.fromkeys(
+        ("player", "game", "level", "look", "prompt", "reply", "mode", "identity", "sees", "version", "revision"), _text
+    )
     | {"evaluation": _settings, "about": _settings, "schema": _COUNT},
     Turn: dict.fromkeys(("state", "reply", "reasoning"), _text)
     | {"episode": _COUNT, "turn": _COUNT, "seed": _SEED, "gain": _whole(-(10**15), 10**15), "seconds": _number(0, 1e12)}
@@ -369,13 +372,9 @@ _FIELDS: dict[type, dict[str, Callable[[Any], bool]]] = {
 """What each field of each kind of record may hold."""
 
 
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
-
-
 def _record(line: bytes) -> Run | Turn | Episode:
     """The record of a line; ValueError says what is wrong with it."""
-    values = json.loads(line.decode(), parse_constant=_no_number)
+    values = json.loads(line.decode())
     if not isinstance(values, dict):
         raise ValueError(f"a {type(values).__name__}, where a record was expected")
     values = _whole_texts(values) if b"\\ud" in line.lower() else values
