@@ -237,6 +237,8 @@ class ApiPlayer(AsyncPlayer):
         sent = [key, base64.b64encode(key.encode()).decode().rstrip("="), *custom.values(), *" ".join(custom.values()).split()]
         self._secrets = Secrets([*sent, *self.address.secrets])
         self._wire, self._gate = Wire(self.address, headers | custom, self._secrets), _Gate(self.settings.concurrency)
+        for note in self.notes:  # those of a check, which nobody may have listened to
+            self._tell(note)
         if self._server is None:
             if (key or self.address.login) and not self.address.local and self.base_url.startswith("http:"):
                 self._note(f"the key goes to {self.address.host} over plain http, readable on its way")
@@ -294,7 +296,7 @@ class ApiPlayer(AsyncPlayer):
         if fault and (fault.stop or fault.nobody):
             raise ApiError(f"{self.model} at {self.base_url}: {fault.reason}")
         self._server = ""
-        self._tell(
+        self._note(
             f"the list of its models cannot be had ({fault.reason if fault else f'status {reply.status}'}); going on without"
         )
 
@@ -362,9 +364,9 @@ class ApiPlayer(AsyncPlayer):
             self._alike = (alike, self._alike[1] + 1 if alike == self._alike[0] else 1)
         elif not self._answered:
             self._alike = ("", 0)
-        alike = not self._answered and self._alike[1] >= ALIKE
-        if fault.stop or alike:
-            more = f" ({ALIKE} requests in a row, and none was ever answered)" if alike else ""
+        never = not self._answered and self._alike[1] >= ALIKE
+        if fault.stop or never:
+            more = f" ({ALIKE} requests in a row, and none was ever answered)" if never else ""
             raise ApiError(f"{self.model} at {self.base_url}: {fault.reason}{more}")
 
     async def _attempt(self, messages: list[dict[str, Any]]) -> Answer:
