@@ -94,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="one static page from evaluations and training runs")
     report.add_argument("folder", type=Path, nargs="+", help="runs; several are merged")
     report.add_argument("--out", type=Path, default=None, help="the page; by default report.html in the first folder")
+    shown = "path of photographs that the boards showed; may be repeated (a path in a trace is not opened by itself)"
+    report.add_argument("--photos", type=Path, action="append", default=[], help=shown)
 
     again = commands.add_parser("rescore", help="judge recorded replies anew, without a model")
     again.add_argument("folder", type=Path, help="a run, or the folder of one evaluation")
@@ -105,11 +107,13 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path, nargs="+", help="runs")
     export.add_argument("--only", default="good", help="for sft: good moves, all, or exact (good, and the board seen right)")
     export.add_argument("--out", type=Path, required=True, help="turns: a file; else a folder")
+    export.add_argument("--photos", type=Path, action="append", default=[], help=shown)
 
     film = commands.add_parser("video", help="one episode as MP4 or GIF, the reply beside the board")
     film.add_argument("folder", type=Path, help="folder of a trace.jsonl")
     film.add_argument("--episode", type=int, default=0)
     film.add_argument("--out", type=Path, required=True, help="file.mp4 or file.gif")
+    film.add_argument("--photos", type=Path, action="append", default=[], help=shown)
 
     reproduce = commands.add_parser("reproduce", help="the paper's claims, measured with the embedded model; run again to go on")
     reproduce.add_argument("--out", type=Path, default=None, help="folder; runs/reproduce, or runs/reproduce-quick")
@@ -237,7 +241,7 @@ def _eval(options: argparse.Namespace) -> None:
     for summaries in found.values():
         for summary in summaries:
             sys.stdout.write(table(summary))
-    _compare(options.out)
+    _compare(options.out, [task.rules()[2].photos for task, _ in protocol.entries])
 
 
 def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
@@ -253,8 +257,8 @@ def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _compare(out: Path) -> None:
-    """Leaderboard, figures and report of a folder of evaluations."""
+def _compare(out: Path, photos: Sequence[str] = ()) -> None:
+    """Leaderboard, figures and report of a folder of evaluations, whose photographs come from these paths."""
     from vlmgym.analysis import leaderboard
     from vlmgym.figures import figures
     from vlmgym.report import write_report
@@ -265,7 +269,8 @@ def _compare(out: Path) -> None:
         drawn = f"{len(figures(folders, out / 'figures'))} pictures in figures/"
     except MissingExtra as error:
         drawn = f"no pictures ({error})"
-    sys.stdout.write(f"{out}: leaderboard.md, leaderboard.csv, {write_report(out).name}, {drawn}\n")
+    page = write_report(out, photos=photos)
+    sys.stdout.write(f"{out}: leaderboard.md, leaderboard.csv, {page.name}, {drawn}\n")
 
 
 def table(summary: dict[str, Any]) -> str:
@@ -389,7 +394,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> None:
     from vlmgym.report import write_report
 
-    sys.stdout.write(f"{write_report(options.folder, options.out)}\n")
+    sys.stdout.write(f"{write_report(options.folder, options.out, photos=options.photos)}\n")
 
 
 def _traces(folder: Path) -> list[Path]:
@@ -407,14 +412,23 @@ def _export(options: argparse.Namespace) -> None:
     if options.kind == "turns":
         done = turns_table(found, options.out)
     else:
-        done = export_sft(found, options.out, options.only) if options.kind == "sft" else export_grpo(found, options.out)
+        sft = options.kind == "sft"
+        done = (
+            export_sft(found, options.out, options.only, options.photos)
+            if sft
+            else export_grpo(found, options.out, options.photos)
+        )
     sys.stdout.write(f"{done}\n")
 
 
 def _video(options: argparse.Namespace) -> None:
     from vlmgym.export import video
 
-    sys.stdout.write(f"{video(_traces(options.folder)[0], options.episode, options.out)}\n")
+    first, *more = _traces(options.folder)
+    if more:
+        there = ", ".join(str(path.parent) for path in [first, *more][:12]) + (" ..." if len(more) > 11 else "")
+        raise ConfigError("folder", str(options.folder), f"the folder of one trace; there are {len(more) + 1}: {there}")
+    sys.stdout.write(f"{video(first, options.episode, options.out, photos=options.photos)}\n")
 
 
 def _rescore(options: argparse.Namespace) -> None:
