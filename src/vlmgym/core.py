@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache, wraps
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar, Self, SupportsInt, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -56,7 +57,15 @@ def need(extra: str, *modules: str) -> None:
     """
     missing = [m for m in modules if importlib.util.find_spec(m) is None]
     if missing:
-        raise MissingExtra(f"{', '.join(missing)} not installed: this needs  pip install 'vlmgym[{extra}]'")
+        raise MissingExtra(f"{', '.join(missing)} not installed: this needs  {install_line(extra)}")
+
+
+def install_line(extra: str) -> str:
+    """The command that installs an extra, as this package itself was installed: from a checkout, or as a release."""
+    checkout = Path(__file__).parents[2]
+    if (checkout / "pyproject.toml").is_file() and Path(__file__).parent.parent.name == "src":
+        return f"pip install --editable '{checkout}[{extra}]'"
+    return f"pip install 'vlmgym[{extra}]'"
 
 
 # --------------------------------------------------------------------------------------------------------- config
