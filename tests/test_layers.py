@@ -31,6 +31,7 @@ LAYERS = [
         "players.teacher",
         "players.beginner",
         "players.simple",
+        "players.sampling",
         "players.local",
         "players.api",
         "players.roster",
