@@ -5,22 +5,27 @@ import base64
 import io
 import json
 from collections import Counter
+from datetime import date
 
 import pytest
 from PIL import Image
 
-from endpoint import FAULTS, Endpoint, answer
+from endpoint import FAULTS, Endpoint, Sent, answer, said
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.games import get_game
-from vlmgym.players.api import AnthropicPlayer, ApiError, ApiSettings, OpenAIPlayer
+from vlmgym.photos import PhotoError
+from vlmgym.players.api import NO_REPLY, AnthropicPlayer, ApiError, ApiSettings, OpenAIPlayer
+from vlmgym.players.base import Query
 from vlmgym.render import frame_size
 from vlmgym.tasks import Task
 from vlmgym.trace import load_trace
 
 TASK = Task(game="2048", level="easy:max_steps=20", look="tiny", prompt="brief")
 KINDS = {"api": (OpenAIPlayer, "/v1"), "anthropic": (AnthropicPlayer, "")}
+GAME, LEVEL, LOOK = TASK.rules()
+QUERY = Query(GAME, GAME.reset(LEVEL, seeds_for("test", "2048", "easy", 1)), LOOK, "brief")
 FAST = {"backoff_seconds": 0.01, "most_backoff_seconds": 0.05}
 
 
@@ -33,6 +38,21 @@ def _keys(monkeypatch):
 def player_of(kind, endpoint, sampling=None, prices=None, **settings):
     make, path = KINDS[kind]
     return make("some/model", endpoint.url + path, sampling, ApiSettings(**{**FAST, **settings}), prices)
+
+
+def ask(player):
+    """The answer to one question."""
+
+    async def once():
+        async with player:
+            return await player.ask(QUERY)
+
+    return asyncio.run(once())
+
+
+def endpoint_answer(endpoint):
+    """What it answered to the last question."""
+    return answer(endpoint.requests[-1][2]["messages"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,9 +132,302 @@ def test_a_refused_key_stops_everything_and_is_not_told(tmp_path):
 
 def test_bad_requests_are_not_repeated():
     with Endpoint(share=1.0, faults=("400",)) as endpoint:
-        summary = evaluate(player_of("api", endpoint), TASK, Evaluation(episodes=3, turns=4), progress=False)
+        summary = evaluate(player_of("api", endpoint), TASK, Evaluation(episodes=2, turns=4), progress=False)
+        assert len(endpoint.requests) == 2
+    assert summary["episodes"]["failed"] == 2
+
+
+def test_requests_that_are_all_refused_alike_stop_the_run_unless_something_was_answered(tmp_path):
+    def refused(path, headers, body):
+        return Sent(400, {"error": {"message": f"no pictures, please (request {len(endpoint.requests):08x})"}})
+
+    with Endpoint(script=refused) as endpoint:
+        with pytest.raises(ApiError, match=r"no pictures, please.*3 requests in a row"):
+            evaluate(player_of("api", endpoint, concurrency=1), TASK, Evaluation(episodes=20), tmp_path, progress=False)
         assert len(endpoint.requests) == 3
-    assert summary["episodes"]["failed"] == 3
+    with Endpoint(script=lambda *_: None if len(endpoint.requests) == 1 else refused(*_)) as endpoint:
+        how = Evaluation(episodes=6, turns=1)
+        summary = evaluate(player_of("api", endpoint, concurrency=1), TASK, how, progress=False)
+    assert (summary["episodes"]["stopped"], summary["episodes"]["failed"]) == (1, 5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (
+            429,
+            {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "code": "insufficient_quota"}},
+        ),
+        (400, {"type": "error", "error": {"type": "invalid_request_error", "message": "Your credit balance is too low to ..."}}),
+        (402, {"error": {"message": "Insufficient credits", "code": 402}}),
+        (403, {"error": "no"}),
+        (404, {"detail": "Not Found"}),
+    ],
+)
+def test_what_every_request_would_get_stops_the_run_with_the_endpoints_words(kind, status, body):
+    with Endpoint(script=lambda *_: Sent(status, body)) as endpoint:
+        player = player_of(kind, endpoint, concurrency=1)
+        with pytest.raises(ApiError) as error:
+            evaluate(player, TASK, Evaluation(episodes=5), progress=False)
+        assert len(endpoint.requests) == 1
+    assert str(error.value).startswith(f"some/model at {player.base_url}: {status}: ")
+    assert json.dumps(body) in str(error.value)
+
+
+def test_a_quota_a_minute_is_waited_for():
+    """Gemini says "exceeded your current quota, check your billing" of those, too."""
+    busy = Sent(429, {"error": {"code": 429, "message": "You exceeded your current quota, check your billing details."}})
+    with Endpoint(script=lambda *_: busy if len(endpoint.requests) < 3 else None) as endpoint:
+        summary = evaluate(player_of("api", endpoint), TASK, Evaluation(episodes=1, turns=1), progress=False)
+    assert summary["episodes"]["stopped"] == 1
+
+
+def test_nothing_at_an_address_asks_whether_it_ends_in_v1():
+    with Endpoint(script=lambda *_: Sent(404, {"detail": "Not Found"}), models={"data": [{"id": "other"}]}) as endpoint:
+        with pytest.raises(ApiError, match=r'"detail": "Not Found".*does the address end in /v1\?'):
+            ask(OpenAIPlayer("m", endpoint.url))
+        with pytest.raises(ApiError, match=r"Not Found.*\(it serves other\)"):
+            ask(OpenAIPlayer("m", endpoint.url + "/v1"))
+        with pytest.raises(ApiError, match="Not Found"):
+            ask(AnthropicPlayer("m", endpoint.url + "/v1"))
+        assert [path for path, _, _ in endpoint.requests] == ["/chat/completions", "/v1/chat/completions", "/v1/messages"]
+
+
+# ------------------------------------------------------------------------------------------- before anything is asked
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_check_costs_no_question_and_passes_endpoints_without_a_list_of_models(kind):
+    lists = (None, {"data": []}, Sent(403, {"error": "Missing scopes: api.model.read"}), Sent(401, {"error": "Missing scopes"}))
+    for models in (
+        *lists,
+        Sent(405, b""),
+        Sent(501, b"", kind="text/html"),
+        Sent(302, b"", {"Location": "/login"}),
+        [1],
+        {"data": 5},
+    ):
+        with Endpoint(models=models) as endpoint:
+            player = player_of(kind, endpoint)
+            player.check()
+            assert len(endpoint.lists) == 1
+            assert ask(player).text == endpoint_answer(endpoint)
+            assert (len(endpoint.lists), len(endpoint.requests)) == (1, 1), "asked for once"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_check_says_what_is_wrong_before_anything_is_asked(kind, monkeypatch):
+    with Endpoint(models=Sent(401, {"error": "Incorrect API key provided: secret-key-1"})) as endpoint:
+        with pytest.raises(ApiError, match=r"401: .*Incorrect API key provided: \[key\]"):
+            player_of(kind, endpoint).check()
+        assert endpoint.requests == []
+    with Endpoint() as endpoint:
+        gone = player_of(kind, endpoint)
+    with pytest.raises(ApiError, match=rf"ConnectError: connection refused at 127.0.0.1:{endpoint.port}"):
+        gone.check()
+    with pytest.raises(ApiError, match=r"unknown host nowhere\.invalid"):
+        KINDS[kind][0]("m", "http://nowhere.invalid/v1", settings=ApiSettings(**FAST)).check()
+    monkeypatch.setenv(KINDS[kind][0].key_variable, "secret-\nkey-1")
+    with pytest.raises(ConfigError, match="without spaces, line breaks") as error:
+        gone.check()
+    assert "secret-" not in str(error.value)
+    monkeypatch.delenv(KINDS[kind][0].key_variable)
+    with pytest.raises(ConfigError, match=KINDS[kind][0].key_variable):
+        KINDS[kind][0]("m").check()
+
+
+def test_a_list_of_models_that_is_busy_is_asked_for_again_and_then_done_without():
+    told = []
+    with Endpoint(models=Sent(503, b"")) as endpoint:
+        player = player_of("api", endpoint)
+        player.on_fault = told.append
+        player.check()
+        assert len(endpoint.lists) == 3
+        assert ask(player).failure == ""
+    assert told == ["some/model: the list of its models cannot be had (status 503); going on without"]
+
+
+def test_every_fault_is_told_as_it_happens():
+    told = []
+    with Endpoint(share=1.0, faults=("500",)) as endpoint:
+        player = player_of("api", endpoint, retries=1)
+        player.on_fault = told.append
+        assert ask(player).failure.startswith("2 attempts; the last: 500: ")
+    assert told == ['some/model: 500: {"error": {"message": "not now, key [key]"}}'] * 2
+
+
+def test_the_cause_of_a_lost_line_is_told_and_a_server_that_is_gone_stops_the_run():
+    with Endpoint() as endpoint:
+        player = player_of("api", endpoint)
+        player.check()
+    with pytest.raises(ApiError, match=r"ConnectError: connection refused at 127.0.0.1:\d+ \(3 requests in a row"):
+        ask(player)
+    with Endpoint() as endpoint:
+        player = player_of("api", endpoint, retries=1)
+        assert ask(player).failure == ""
+    assert ask(player).failure.startswith("2 attempts; the last: ConnectError: connection refused at "), "it may come back"
+
+
+# --------------------------------------------------------------------------------------------- our own part of it
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_question_that_cannot_be_made_is_no_fault_of_the_endpoint(kind, monkeypatch):
+    def no_picture(*_):
+        raise PhotoError("no photographs there")
+
+    monkeypatch.setattr("vlmgym.players.api.pictures", no_picture)
+    with Endpoint() as endpoint, pytest.raises(PhotoError, match="no photographs there"):
+        evaluate(player_of(kind, endpoint), TASK, Evaluation(episodes=3), progress=False)
+    assert endpoint.requests == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("silence", ["", " \n", None])
+def test_a_silent_model_can_be_told_its_own_history(kind, silence):
+    """An empty text block would be refused for ever, and the silent model's episodes would go missing."""
+
+    def script(path, headers, body):
+        content = said(path, silence or "")
+        if silence is None:
+            content |= {"content": []}
+        for message in body["messages"]:
+            for part in message["content"] if isinstance(message["content"], list) else [{"text": message["content"]}]:
+                if "text" in part and not part["text"].strip():
+                    return Sent(400, {"error": "text content blocks must be non-empty"})
+        return Sent(body=content)
+
+    with Endpoint(script=script) as endpoint:
+        how = Evaluation(episodes=2, turns=3, history=-1, patience=0)
+        summary = evaluate(player_of(kind, endpoint), TASK, how, progress=False)
+        last = endpoint.requests[-1][2]["messages"]
+    assert (summary["episodes"]["stopped"], summary["episodes"]["turns"]) == (2, 6)
+    earlier = [message["content"] for message in last if message["role"] == "assistant"]
+    assert earlier == ([NO_REPLY] * 2 if kind == "api" else [[{"type": "text", "text": NO_REPLY}]] * 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_an_emoji_is_told_again_as_a_whole_character(kind):
+    with Endpoint(reply=lambda _: "so \ud83d") as endpoint:
+        how = Evaluation(episodes=1, turns=3, history=-1, patience=0)
+        assert evaluate(player_of(kind, endpoint), TASK, how, progress=False)["episodes"]["stopped"] == 1
+        assert "so \ufffd" in json.dumps(endpoint.requests[-1][2], ensure_ascii=False)
+
+
+# ------------------------------------------------------------------------------------------------- sampling
+TAKES_NO_MAX_TOKENS = {
+    "message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+    "type": "invalid_request_error",
+    "param": "max_tokens",
+    "code": "unsupported_parameter",
+}
+TAKES_NO_TEMPERATURE = {
+    "message": "Unsupported value: 'temperature' does not support 0.0 with this model. Only the default (1) value is supported.",
+    "type": "invalid_request_error",
+    "param": "temperature",
+    "code": "unsupported_value",
+}
+
+
+def reasoning_model(path, headers, body):
+    """Refuses what reasoning models refuse."""
+    if "max_tokens" in body:
+        return Sent(400, {"error": TAKES_NO_MAX_TOKENS})
+    return Sent(400, {"error": TAKES_NO_TEMPERATURE}) if "temperature" in body else None
+
+
+def test_reasoning_models_are_asked_again_with_what_they_name_and_this_is_remembered_and_told(tmp_path):
+    told = []
+    with Endpoint(script=reasoning_model) as endpoint:
+        player = player_of("api", endpoint, {"max_tokens": 77, "temperature": 0.0, "top_p": 0.9}, concurrency=1)
+        player.on_fault, before = told.append, player.describe()
+        summary = evaluate(player, TASK, Evaluation(episodes=4, turns=2), tmp_path, progress=False)
+        bodies = [body for _, _, body in endpoint.requests]
+    assert summary["episodes"]["stopped"] == 4
+    assert len(bodies) == 8 + 2, "each is learned once"
+    assert all(body["max_completion_tokens"] == 77 and body["top_p"] == 0.9 for body in bodies[2:])
+    assert all("max_tokens" not in body and "temperature" not in body for body in bodies[2:])
+    assert player.describe() == before, "who plays does not change in the middle of a run"
+    assert [one.partition(": ")[2] for one in told] == player.notes
+    assert len(player.notes) == 2
+    assert any("max_completion_tokens = 77" in one for one in player.notes)
+    assert any("temperature: 0.0 was asked for" in one for one in player.notes)
+    assert {turn.usage.get("attempts", 1) for turn in load_trace(tmp_path / "trace.jsonl").turns} == {1}
+
+
+def test_many_at_once_learn_it_together():
+    with Endpoint(script=reasoning_model, wait=0.02) as endpoint:
+        player = player_of("api", endpoint, {"max_tokens": 77, "temperature": 0.0})
+        summary = evaluate(player, TASK, Evaluation(episodes=20, turns=2), progress=False)
+    assert summary["episodes"]["stopped"] == 20
+    assert len(player.notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "sampling"),
+    [
+        ("temperature must be between 0 and 2", {"temperature": 3.0}),
+        ("Unsupported parameter: 'top_p' is not supported with this model.", {"top_p": 0.9, "temperature": 0.0}),
+        ("Unknown field: foo", {"foo": 1}),
+        ("max_tokens is too large: the model supports at most 8192", {"max_tokens": 100_000}),
+        ("unsupported image", {"temperature": 0.0, "max_tokens": 5}),
+    ],
+)
+def test_nothing_else_that_was_asked_for_is_left_out(message, sampling):
+    with Endpoint(script=lambda *_: Sent(400, {"error": {"message": message}})) as endpoint:
+        assert message in ask(player_of("api", endpoint, sampling)).failure
+        assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "message", ["`temperature` is deprecated for this model.", "temperature: Extra inputs are not permitted"]
+)
+def test_newer_models_of_anthropic_take_no_temperature(message):
+    refused = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+    with Endpoint(script=lambda path, headers, body: Sent(400, refused) if "temperature" in body else None) as endpoint:
+        player = player_of("anthropic", endpoint, {"temperature": 0.0})
+        assert ask(player).failure == ""
+        assert endpoint.requests[-1][2]["max_tokens"] == player.describe()["sampling"]["max_tokens"] == 4096
+
+
+@pytest.mark.parametrize("server", ["vllm", "sglang"])
+def test_servers_that_sample_as_the_model_likes_are_told_not_to(server):
+    """vLLM and SGLang fill in top_k, top_p, min_p, repetition_penalty from the model's generation_config unless they are sent."""
+    with Endpoint(models={"data": [{"id": "some/model", "owned_by": server}]}) as endpoint:
+        player = player_of("api", endpoint, {"temperature": 0.7, "top_p": 0.9, "min_p": None})
+        assert player.describe()["neutral"] == {"top_k": -1, "repetition_penalty": 1.0}
+        ask(player)
+        (_, _, body), before = endpoint.requests[0], player.describe()
+    assert {**body, **before["sampling"], **before["neutral"]} == body
+    assert "min_p" not in body, "null leaves it to the server"
+    with Endpoint(models={"data": [{"id": "some/model", "owned_by": "openai"}]}) as endpoint:
+        player = player_of("api", endpoint, {"temperature": 0.7, "top_p": 0.9, "min_p": None})
+        ask(player)
+        assert endpoint.requests[0][2].keys() == {"model", "messages", "temperature", "top_p"}
+    assert {**player.describe(), "base_url": ""} == {**before, "base_url": ""}, "the same player wherever it is asked"
+
+
+def test_a_server_that_takes_no_neutral_sampling_is_asked_without():
+    refuse = Sent(
+        400, {"detail": [{"type": "extra_forbidden", "loc": ["body", "min_p"], "msg": "Extra inputs are not permitted"}]}
+    )
+    models = {"data": [{"id": "m", "owned_by": "vllm"}]}
+    with Endpoint(models=models, script=lambda path, headers, body: refuse if "min_p" in body else None) as endpoint:
+        player = player_of("api", endpoint)
+        assert ask(player).failure == ""
+        assert endpoint.requests[-1][2]["top_k"] == -1
+    assert "takes no min_p" in player.notes[0]
+
+
+def test_a_player_is_its_kind_model_and_sampling(monkeypatch):
+    player = OpenAIPlayer("m", "http://h:1/v1/", {"temperature": 0.5, "seed": None}, ApiSettings(concurrency=3))
+    neutral = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+    about = {"kind": "api", "model": "m", "base_url": "http://h:1/v1", "sampling": {"temperature": 0.5}, "neutral": neutral}
+    assert player.describe() == about
+    about = {"kind": "anthropic", "model": "m", "base_url": "https://api.anthropic.com", "sampling": {"max_tokens": 4096}}
+    assert AnthropicPlayer("m", sampling={"max_tokens": None}).describe() == about
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://user:password@gateway/v1?key=123456789")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://other:8000")
+    assert OpenAIPlayer("m").describe()["base_url"] == "https://gateway/v1"
+    assert AnthropicPlayer("m").describe()["base_url"] == "http://other:8000"
+    assert OpenAIPlayer("m", "http://h/v1").describe()["base_url"] == "http://h/v1", "what is named goes first"
 
 
 def test_episodes_have_a_time_limit():
@@ -181,8 +494,18 @@ def test_it_works_within_a_running_loop():
 def test_wrong_settings_are_refused(monkeypatch):
     with pytest.raises(ConfigError, match="base_url"):
         OpenAIPlayer("m", "localhost:8000")
-    with pytest.raises(ConfigError, match="prices"):
-        OpenAIPlayer("m", prices={"inputs": 1})
+    for price in (5, [1], {"inputs": 1}, {"input": True}, {"input": -1}, {"output": "1"}, {"input": None}, {5: 1}):
+        with pytest.raises(ConfigError, match="prices"):
+            OpenAIPlayer("m", prices=price)
+    for number in (float("nan"), float("inf"), 1e400, 10**400):
+        with pytest.raises(ConfigError, match=r"prices\.input"):
+            OpenAIPlayer("m", prices={"input": number})
+    for name, value in (("temperature", float("nan")), ("stream", True), ("model", "x"), (5, 1), ("since", date.today())):
+        with pytest.raises(ConfigError, match="sampling"):
+            OpenAIPlayer("m", sampling={name: value})
+    for name in ("", " ", "a\x1b[31mb", "a\nb"):
+        with pytest.raises(ConfigError, match="model"):
+            OpenAIPlayer(name)
     monkeypatch.delenv("OPENAI_API_KEY")
     game = get_game("2048")
     with pytest.raises(ConfigError, match="OPENAI_API_KEY"):

@@ -17,7 +17,7 @@ def finished(tmp_path_factory):
 
 
 def test_all_stages_leave_their_results(finished):
-    for player in ("random", "oracle", "teacher", "base", "g0", "cold", "g1"):
+    for player in ("random", "oracle", "teacher", "search", "base", "g0", "cold", "g1"):
         for game in ("2048", "ShisenSho", "ShisenShoPhotos", "Swap"):
             summary = json.loads((finished / "eval" / player / game / "summary.json").read_text())
             assert summary["metrics"]["success"]["n"] == 8
@@ -27,6 +27,7 @@ def test_all_stages_leave_their_results(finished):
         assert [line["step"] for line in metrics if "reward" in line] == [1, 2]
         assert (finished / run / "final" / "model.safetensors").exists()
     assert (finished / "g1" / "cold" / "model.safetensors").exists()
+    assert "random moves put in" in (finished / "report.html").read_text()
     assert "<html" in (finished / "report.html").read_text()[:300].lower()
     meta = json.loads((finished / "demo.json").read_text())
     assert meta["command"] == "make demo"
@@ -36,7 +37,7 @@ def test_all_stages_leave_their_results(finished):
 def test_a_second_call_keeps_finished_stages(finished, capsys):
     watched = [*finished.rglob("summary.json"), *finished.rglob("model.safetensors"), *finished.rglob("metrics.jsonl")]
     checks = 2 * 2 * 4  # of two runs, before and after, on four games
-    assert len(watched) == 28 + checks + 3 + 2
+    assert len(watched) == 32 + checks + 3 + 2
     before = {path: path.stat().st_mtime_ns for path in watched}
     assert run_demo(finished, quick=True) == 0
     assert {path: path.stat().st_mtime_ns for path in watched} == before

@@ -33,6 +33,8 @@ LAYERS = [
         "players.simple",
         "players.sampling",
         "players.local",
+        "players.wire",
+        "players.bodies",
         "players.api",
         "players.roster",
     ],
@@ -71,7 +73,7 @@ LAYERS = [
 ]
 ORDER = {name: (rank, place) for rank, layer in enumerate(LAYERS) for place, name in enumerate(layer)}
 HEAVY = {"train.trainers", "train.verl"}  # imported where a run begins, and nowhere at the top of a module
-LAZY_ONLY = {"torch", "transformers", "trl", "matplotlib", "datasets", "peft", "openai", "anthropic", "jinja2"}
+LAZY_ONLY = {"torch", "transformers", "trl", "matplotlib", "datasets", "peft", "httpx2", "jinja2"}
 
 
 def modules():

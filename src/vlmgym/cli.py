@@ -15,7 +15,7 @@ from vlmgym import __version__
 from vlmgym.baselines import METRICS
 from vlmgym.core import ConfigError, MissingExtra, VlmGymError
 from vlmgym.evaluate import Evaluation, evaluate, rescore
-from vlmgym.games import GAMES, game_names
+from vlmgym.games import GAMES, game_names, get_game
 from vlmgym.players.api import ApiSettings
 from vlmgym.players.roster import PLAYERS, make_player
 from vlmgym.tasks import Task
@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--level", default="normal", help="name, or name:field=value,...")
     what.add_argument("--look", default="clean", help="name, or name:field=value,...")
     what.add_argument("--prompt", default="full", help="full or brief")
+    what.add_argument("--reply", default="", help="other names of the blocks: perception=NAME,think=NAME,answer=NAME")
     what.add_argument("--episodes", type=int, default=20)
     what.add_argument("--turns", "--max-steps", type=int, default=0, help="most turns of an episode; 0 = the level's limit")
     what.add_argument("--start", default="reset", help="reset, or walk: states after random play")
@@ -93,22 +94,26 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="one static page from evaluations and training runs")
     report.add_argument("folder", type=Path, nargs="+", help="runs; several are merged")
     report.add_argument("--out", type=Path, default=None, help="the page; by default report.html in the first folder")
+    _know_games(report)
 
     again = commands.add_parser("rescore", help="judge recorded replies anew, without a model")
     again.add_argument("folder", type=Path, help="a run, or the folder of one evaluation")
     again.add_argument("--mode", default=None, help="strict or lenient parsing; by default as before")
     again.add_argument("--out", type=Path, required=True, help="another folder, laid out alike")
+    _know_games(again)
 
     export = commands.add_parser("export", help="turns of runs as a table, or as a data set to train on")
     export.add_argument("kind", choices=("turns", "sft", "grpo"), help="Parquet of all turns; Hugging Face datasets for TRL")
     export.add_argument("folder", type=Path, nargs="+", help="runs")
     export.add_argument("--only", default="good", help="for sft: good moves, all, or exact (good, and the board seen right)")
     export.add_argument("--out", type=Path, required=True, help="turns: a file; else a folder")
+    _know_games(export)
 
     film = commands.add_parser("video", help="one episode as MP4 or GIF, the reply beside the board")
     film.add_argument("folder", type=Path, help="folder of a trace.jsonl")
     film.add_argument("--episode", type=int, default=0)
     film.add_argument("--out", type=Path, required=True, help="file.mp4 or file.gif")
+    _know_games(film)
 
     reproduce = commands.add_parser("reproduce", help="the paper's claims, measured with the embedded model; run again to go on")
     reproduce.add_argument("--out", type=Path, default=None, help="folder; runs/reproduce, or runs/reproduce-quick")
@@ -165,10 +170,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _know_games(command: argparse.ArgumentParser) -> None:
+    """The option by which a command that reads traces is told of games; what only a trace names is never imported."""
+    text = "module:GameClass of a game in the traces, if it is none of vlmgym and not installed (may be repeated)"
+    command.add_argument("--game", dest="known_games", action="append", default=[], metavar="GAME", help=text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status (2 for a bad setting, with a message that names it)."""
     options = _parser().parse_args(arguments)
     try:
+        for name in getattr(options, "known_games", ()):
+            get_game(name)
         status = int(_COMMANDS[options.command](options) or 0)
         if "torch.distributed" in sys.modules:
             from vlmgym.train.model import end_processes
@@ -181,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _eval(options: argparse.Namespace) -> None:
-    from vlmgym.config import find, read_file, read_yaml
+    from vlmgym.config import find, read_file, read_prices
     from vlmgym.protocol import Protocol, run_protocol
 
     if options.protocol:
@@ -196,6 +209,7 @@ def _eval(options: argparse.Namespace) -> None:
             level=options.level,
             look=options.look,
             prompt=options.prompt,
+            reply=options.reply,
             walk_min=options.walk[0],
             walk_max=options.walk[1],
             walk_legal=options.walk_legal,
@@ -217,9 +231,7 @@ def _eval(options: argparse.Namespace) -> None:
         import torch
 
         torch.set_num_threads(options.threads)
-    prices = read_yaml(options.prices.read_text(encoding="utf-8")) if options.prices else None
-    if prices is not None and not isinstance(prices, dict):
-        raise ConfigError("--prices", str(options.prices), "a mapping of models to input and output prices")
+    prices = read_prices(options.prices) if options.prices else None
     api = ApiSettings.parse(_fields("--api", options.api))
     models = (options.batch, options.device, options.dtype, options.base_url, api, prices)
     first = protocol.entries[0][0]
@@ -240,15 +252,9 @@ def _eval(options: argparse.Namespace) -> None:
 
 def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
     """``FIELD=VALUE`` words, values as in YAML."""
-    from vlmgym.config import read_yaml
+    from vlmgym.config import read_value
 
-    found = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise ConfigError(option, text, "FIELD=VALUE")
-        found[name] = read_yaml(value)
-    return found
+    return {text.partition("=")[0]: read_value(option, text) for text in texts}
 
 
 def _compare(out: Path) -> None:

@@ -12,16 +12,16 @@ from PIL import Image, ImageDraw
 
 from vlmgym.core import NO_ACTION, ConfigError, need
 from vlmgym.drawing import typeface
+from vlmgym.games import known_game
 from vlmgym.looks import get_look
-from vlmgym.prompt import BLOCKS
+from vlmgym.prompt import Blocks
 from vlmgym.render import pictures
-from vlmgym.reward import Fault
+from vlmgym.reward import TERMS, Fault
 from vlmgym.tasks import Task
 from vlmgym.trace import USAGE, Episode, Trace, Turn, load_trace
 from vlmgym.train.data import rows
 
 ONLY = ("good", "exact", "all")
-TERMS = ("game", "format", "perception", "cells", "regret")
 GROUP = 1000
 """Turns that are in memory at once."""
 
@@ -90,7 +90,7 @@ def export_sft(traces: Sequence[Path], out: Path, only: str = "good") -> Path:
     """Prompts with pictures and the recorded replies, as a Hugging Face data set on disk that TRL's SFTTrainer reads.
 
     Columns as in :func:`vlmgym.train.data.rows`: ``prompt`` and ``completion`` (conversations), ``image``, ``game``, ``level``,
-    ``look``, ``state``.
+    ``look``, ``state``, ``reply`` (names of the blocks).
 
     Args:
         traces: files of ``trace.jsonl``.
@@ -136,14 +136,15 @@ def _dataset(traces: Sequence[Path], out: Path, keep: Callable[[Turn], bool], re
         raise ConfigError("out", str(out), "a folder that is empty, or not there yet")
     part = {"type": Value("string"), "text": Value("string")}
     said = [{"role": Value("string"), "content": [part]}]
-    columns = {"prompt": said, "image": Image(), **dict.fromkeys(("game", "level", "look", "state"), Value("string"))}
+    columns = {"prompt": said, "image": Image(), **dict.fromkeys(("game", "level", "look", "state", "reply"), Value("string"))}
     columns |= {"completion": said} if replies else {}
 
     def each() -> Iterator[dict[str, Any]]:
         for path in traces:
             trace = load_trace(path)
             run = trace.run
-            task = Task(game=run.game, level=run.level, look=run.look, prompt=run.prompt)
+            known_game(run.game)
+            task = Task(game=run.game, level=run.level, look=run.look, prompt=run.prompt, reply=run.reply)
             for turn in trace.finished():
                 if keep(turn):
                     (row,) = rows(task, turn.load()[1], [turn.reply] if replies else None)
@@ -220,7 +221,7 @@ def _frame(trace: Trace, turn: Turn, number: int, count: int) -> Image.Image:
     move = game.encode(state.level, turn.action) if turn.action != NO_ACTION else f"none ({turn.problem.replace('_', ' ')})"
     parts = [(f"turn {number + 1} of {count}", f"score {int(state.score[0])}")]
     reply = turn.reply
-    for block in BLOCKS:
+    for block in Blocks.of(trace.run.reply).names:
         start, end = reply.find(f"<{block}>"), reply.find(f"</{block}>")
         if 0 <= start < end:
             parts.append((block, reply[start + len(block) + 2 : end].strip()))

@@ -99,6 +99,10 @@ class OutsideGame(core.Game):
         self._tips: dict[core.Level, tuple[int, bytes]] = {}
         self._first: dict[core.Level, tuple[bytes, NDArray[np.uint8]]] = {}
 
+    def identity(self) -> tuple[Any, ...]:
+        """See :class:`vlmgym.core.Game`."""
+        return *super().identity(), self.words, self.ids, self.text, self.points
+
     # ------------------------------------------------------------------------------------------------- environment
     def env(self, level: core.Level) -> gymnasium.Env[Any, Any]:
         """The environment of a level, made when first needed; scratch, in no particular state.

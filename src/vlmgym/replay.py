@@ -17,9 +17,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from vlmgym.core import NO_ACTION, Game, State, VlmGymError, concat
-from vlmgym.games import get_game
+from vlmgym.games import known_game
 from vlmgym.looks import get_look
 from vlmgym.render import frame_size, render, tile_boxes
+from vlmgym.reward import TERMS
 from vlmgym.trace import Trace, Turn, load_trace
 
 SIDE = 360
@@ -27,7 +28,6 @@ SIDE = 360
 MOST = 20_000
 """Turns on one page; of more, the first of each evaluation are shown, and the page says so."""
 HERE = Path(__file__).resolve().parent / "skins"
-TERMS = ("game", "format", "perception", "cells", "regret")
 _CELL = re.compile(r"\((\d+), (\d+)\)")
 
 
@@ -40,7 +40,8 @@ def replay_data(evaluations: Sequence[tuple[str, str, Path]], progress: bool = T
     """
     players = list(dict.fromkeys(player for player, _, _ in evaluations))
     share = max(1, MOST // max(1, len(evaluations)))
-    pages: dict[str, Any] = {"players": players, "tasks": [], "episodes": [], "turns": [], "pictures": [], "left_out": 0}
+    pages: dict[str, Any] = {"players": players, "terms": list(TERMS), "left_out": 0}
+    pages |= {key: [] for key in ("tasks", "episodes", "turns", "pictures")}
     pictures: dict[tuple[str, str], int] = {}
     tasks: dict[str, int] = {}
     with tqdm(total=len(evaluations), desc="report", unit="trace", file=sys.stderr, disable=None if progress else True) as bar:
@@ -59,7 +60,7 @@ def replay_data(evaluations: Sequence[tuple[str, str, Path]], progress: bool = T
 
 def _task(name: str, trace: Trace) -> dict[str, Any]:
     run = trace.run
-    game = get_game(run.game)
+    game = known_game(run.game)
     level, look = game.level(run.level), get_look(run.look)
     scene, (height, width) = game.sample(level), frame_size(game, level, look)
     boxes: list[list[float]] = []

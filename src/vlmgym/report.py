@@ -34,17 +34,23 @@ from vlmgym.stats import Difference, Estimate
 from vlmgym.trace import Run, Turn, load_trace, read_trace
 from vlmgym.train.recipe import read_metrics
 
-ORDER = ("random", "random-legal", "greedy", "base", "g0", "cold", "g1", "teacher", "oracle")
+ORDER = ("random", "random-legal", "greedy", "base", "g0", "cold", "g1", "teacher", "search", "oracle")
 """Players and runs in the order of the page; others follow by name."""
-PAIRS = (("g1", "teacher"), ("g1", "base"), ("g1", "cold"), ("g1", "g0"), ("g0", "base"), ("cold", "base"))
+PAIRS = (("g1", "teacher"), ("g1", "search"), ("g1", "base"), ("g1", "cold"), ("g1", "g0"), ("g0", "base"), ("cold", "base"))
 """Paired differences, first minus second; the first that was measured makes the headline. Without any of these: all pairs."""
 MOST_PAIRS = 15
 """Pairs on a page whose players have other names; the leaderboard has all."""
 CARDS = 12
 """Turns that are shown in full."""
 SIDE_BY_SIDE = ("base", "g0", "g1")
-LABELS = {"g0": "G0", "g1": "G1", "cold": "cold start"}
-TRUE_BOARD = ("random", "random-legal", "greedy", "teacher", "oracle")
+LABELS = {"g0": "G0", "g1": "G1", "cold": "cold start", "search": "teacher without errors"}
+NOISE = (
+    "The errors of this teacher are random moves put in. A student sheds such errors by decoding greedily, without RL: "
+    "compare with the cold start, and with the teacher without errors. The embedded model was pretrained on the teacher's "
+    "search, and to guess when it is asked for a move."
+)
+"""What a comparison with the demo's teacher does not show."""
+TRUE_BOARD = ("random", "random-legal", "greedy", "teacher", "search", "oracle")
 """Players that copy the true board into their description: their perception is perfect by construction."""
 COLOURS = {
     "random": "#98a0ad",
@@ -55,6 +61,7 @@ COLOURS = {
     "cold": "#0d9488",
     "g1": "#c2255c",
     "teacher": "#2f8f46",
+    "search": "#1f5f2f",
     "oracle": "#2b3240",
 }
 OTHER_COLOURS = ("#7c3aed", "#d9480f", "#0b7285", "#a61e4d", "#5c7a09", "#364fc7")
@@ -229,7 +236,7 @@ def _pair(found: Mapping[str, _Measured], first: str, second: str) -> _Pair | No
     if not shared:
         return None
     reward = stats.paired([a[s][0] for s in shared], [b[s][0] for s in shared])
-    success = stats.paired([a[s][1] for s in shared], [b[s][1] for s in shared])
+    success = stats.paired([a[s][1] for s in shared], [b[s][1] for s in shared], bounds=stats.GAP)
     return _Pair(first, second, success, reward)
 
 
@@ -239,7 +246,7 @@ def _label(player: str) -> str:
 
 
 def _the(player: str) -> str:
-    return f"the {_label(player)}" if player in ("teacher", "oracle", "cold", "base") else _label(player)
+    return f"the {_label(player)}" if player in ("teacher", "search", "oracle", "cold", "base") else _label(player)
 
 
 def _number(value: float, percent: bool = False, signed: bool = False) -> str:
@@ -315,9 +322,11 @@ def _headline(data: _Data) -> list[_Html]:
         f"{_label(first)} minus {_label(second)} on the same states, with the paired 95 % interval. "
         "“Above” and “below”: the interval excludes zero and p < 0.05 (paired sign-flip test)."
     )
+    caution = [_h("p", NOISE, class_="note")] if data.demo and second == "teacher" else []
     return [
         _h("p", sentence, class_="verdict"),
         _h("div", *tiles, class_="tiles"),
+        *caution,
         _h("p", note, class_="note"),
     ]
 
@@ -667,8 +676,9 @@ def _faults(data: _Data) -> list[_Html]:
     ]
     note = (
         "Share of turns, %, by whose fault a failure is. A failed move is replayed on the board that the reply described: "
-        "if it works there, the eyes were wrong (perception); if it fails there too, the choice was (reasoning, or both "
-        "where the description was wrong as well)."
+        "if it works there, it counts as perception; if it fails there too, as reasoning, or as both where the description "
+        "was wrong as well. Whether the think block reads the description is not tested: a tile described rightly and misread "
+        "while thinking counts as reasoning."
     )
     return [_h("div", *panels, class_="grid"), _h("div", *legend, class_="legend long"), _h("p", note, class_="note")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import cast
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, best_rows, draw_below, draw_unit, setting
+from vlmgym.core import PER_GAME, ConfigError, Decoded, Outcome, Scene, State, best_rows, draw_below, draw_unit, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, STEPS, read_number
 from vlmgym.kernels import kernel
 
@@ -55,7 +55,8 @@ class LevelFrozenLake(core.Level):
 class StateFrozenLake(State):
     """A state of FrozenLake; ``board`` holds indices into :data:`NAMES`, the player drawn over what it stands on."""
 
-    under: NDArray[np.uint8]  # (B,) what the player stands on: floor, or where the game has ended a hole or a goal
+    # (B,) what the player stands on: floor, or where the game has ended a hole or a goal
+    under: NDArray[np.uint8] = field(metadata=PER_GAME)
 
 
 # ------------------------------------------------------------------------------------------------------------ rules
@@ -355,6 +356,13 @@ class FrozenLake(core.Game):
         players = flat == PLAYER
         flat[players & (players.cumsum(axis=1) > 1)] = FLOOR
         return self.start(level, board, under=np.full(len(board), FLOOR, np.uint8))
+
+    def verify(self, state: State) -> None:
+        """See :class:`vlmgym.core.Game`; what lies under the player comes to be seen when it leaves."""
+        super().verify(state)
+        under = cast(StateFrozenLake, state).under
+        if len(state) and under.max() >= len(NAMES):
+            raise core.StateError(f"under = {under.max()}: allowed are 0 to {len(NAMES) - 1}")
 
     def oracle(self, state: State) -> NDArray[np.float64]:
         """``(B, 4)``; it is exact, whatever the turn limit.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import cast
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
+from vlmgym.core import PER_CELL, ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
 from vlmgym.games.text import read_cell, write_cell
 from vlmgym.kernels import kernel
 
@@ -50,7 +50,8 @@ class LevelMinesweeper(core.Level):
 class StateMinesweeper(State):
     """A state of Minesweeper; ``board`` holds what is seen: 0 .. 8 = a number, 9 = hidden, 10 = the mine that went off."""
 
-    mines: NDArray[np.bool_]  # (B, rows, cols) where the mines are; no picture, text or oracle value depends on it
+    # (B, rows, cols) where the mines are; no picture, text or oracle value depends on it
+    mines: NDArray[np.bool_] = field(metadata=PER_CELL)
 
 
 # ------------------------------------------------------------------------------------------------------------ rules

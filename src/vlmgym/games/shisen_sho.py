@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import ClassVar, cast
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw64, draw_below, mix64, setting, share
+from vlmgym.core import PER_CELL, ConfigError, Decoded, Outcome, Scene, State, draw64, draw_below, mix64, setting, share
 from vlmgym.games.text import read_pair, write_cell, write_pair
 from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, PICTURE_CLASSES, WIDE, picture_classes, tile_types
 from vlmgym.kernels import bit_length, kernel
@@ -92,7 +92,8 @@ class LevelShisenShoPhotos(LevelPairs):
 class StatePhotos(State):
     """A state of Shisen-Sho with photographs; ``board`` holds 0 = empty, 1 + class."""
 
-    photos: NDArray[np.int32]  # (B, rows, cols) which photograph: 16 * (number drawn for the class) + (copy 0 .. 15)
+    # (B, rows, cols) which photograph: 16 * (number drawn for the class) + (copy 0 .. 15)
+    photos: NDArray[np.int32] = field(metadata=PER_CELL)
 
 
 # The board holds uint8: 0 = empty, else a type. Actions: first cell * cells + second cell.

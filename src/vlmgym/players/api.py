@@ -8,27 +8,52 @@ import io
 import json
 import os
 import random
+import re
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, ClassVar
 
-from vlmgym.core import ConfigError, Settings, VlmGymError, need, setting
-from vlmgym.players.base import AsyncPlayer, Query
+from vlmgym import __version__
+from vlmgym.core import ConfigError, Settings, VlmGymError, setting
+from vlmgym.files import whole_text
+from vlmgym.players.base import AsyncPlayer, Query, finish
+from vlmgym.players.bodies import SERVERS, count, error_in, mapping, models_in, texts, wait_in, why_finished
+from vlmgym.players.wire import Reply, Secrets, Wire, WireError, read_address, shown_address
 from vlmgym.render import pictures
-from vlmgym.trace import Answer
+from vlmgym.trace import REFUSED, Answer
 
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """Status codes after which the same request is worth another try."""
 HOPELESS = frozenset({401, 402, 403, 404})
 """Status codes that every request would get: key, payment, rights, name of the model."""
+USED_UP = re.compile(
+    r'"(?:code|type)"\s*:\s*"(?:insufficient_quota|billing_hard_limit_reached|billing_not_active|billing_error)"'
+    r"|credit balance is too low",
+    re.IGNORECASE,
+)
+"""What endpoints say, under several status codes, when nothing is left to pay with."""
+ALIKE = 3
+"""So many requests that fail in one way, before anything was ever answered, stop a run."""
+PROBE_SECONDS, PROBE_TRIES = 9.0, 3
+SHOWN = 65_536
+"""Of a reply that cannot be read so many bytes are looked at for the message."""
+
+NEUTRAL = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Sampling that changes nothing, as vLLM and SGLang read it; what is not sent they take from the model's generation_config."""
+UNSUPPORTED = re.compile(
+    r"unsupported|not support|only the default|deprecated|not allowed|not permitted|unknown|unrecognized|unexpected"
+    r"|cannot both|may only be|only 1 is allowed"
+)
+"""What endpoints say of a field that they do not take, in small letters."""
+NO_REPLY = "(no reply)"
+"""Stands for an earlier reply without a visible character, which endpoints refuse to be told."""
 
 
 class ApiError(VlmGymError, RuntimeError):
-    """The endpoint refuses all requests (key, rights, name of the model); what was answered before is kept."""
+    """The endpoint cannot be asked at all (address, certificate, key, rights, quota, name of the model, form of the request)."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +70,22 @@ class ApiSettings(Settings):
 
 
 class _Fault(Exception):
-    """An attempt that gave no answer: the reason, whether to try again, and how long the endpoint asked to wait."""
+    """An attempt that gave no answer.
 
-    def __init__(self, reason: str, again: bool = True, wait: float = 0.0, busy: bool = False) -> None:
+    Attributes:
+        reason: why, already cleaned of secrets.
+        again: the same request is worth another try.
+        wait: how many seconds the endpoint asked to wait.
+        busy: the endpoint has too much to do.
+        stop: every request would get this.
+        nobody: there is nobody to answer.
+    """
+
+    def __init__(
+        self, reason: str, again: bool = True, wait: float = 0.0, busy: bool = False, stop: bool = False, nobody: bool = False
+    ) -> None:
         super().__init__(reason)
-        self.reason, self.again, self.wait, self.busy = reason, again, wait, busy
+        self.reason, self.again, self.wait, self.busy, self.stop, self.nobody = reason, again, wait, busy, stop, nobody
 
 
 class _Gate:
@@ -96,20 +132,31 @@ class ApiPlayer(AsyncPlayer):
 
     Args:
         model: name of the model at the endpoint.
-        base_url: address of the endpoint; empty = the client's own.
+        base_url: address of the endpoint; empty = that of the environment, or the official one.
         sampling: fields of the request, such as ``temperature`` or ``max_tokens``; those that are None are left out.
         settings: how the endpoint is used.
         prices: US dollars for a million tokens, ``{"input": ..., "output": ...}``; None = costs are not counted.
         salt: of the waits between attempts.
 
+    Attributes:
+        notes: what the endpoint wanted otherwise than it was asked (a field that it does not take), one sentence each.
+
     Raises:
-        ConfigError: an address that is none, or a price that is negative or of an unknown kind.
-        MissingExtra: the client is not installed (extra ``api``).
+        ConfigError: a name or an address that is none; sampling that JSON cannot hold, or that is not sampling; a price that is
+            no number, negative, infinite or of an unknown kind.
     """
 
-    client: Any
-    key_variable: str
+    kind: ClassVar[str]
+    """The word that stands for such players on the command line."""
+    key_variable: ClassVar[str]
     """Name of the environment variable that holds the key."""
+    url_variable: ClassVar[str]
+    """Name of the one that holds the address, where none is given."""
+    headers_variable: ClassVar[str]
+    """Name of the one that holds further headers, ``Name: value`` a line."""
+    official_url: ClassVar[str]
+    neutral: ClassVar[Mapping[str, Any]] = {}
+    """Sampling that is sent, unless given, to servers that would otherwise take it from the model's own settings."""
 
     def __init__(
         self,
@@ -120,72 +167,160 @@ class ApiPlayer(AsyncPlayer):
         prices: Mapping[str, float] | None = None,
         salt: int = 0,
     ) -> None:
-        if base_url and (urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname):
-            raise ConfigError("base_url", base_url, "http://... or https://...")
-        for kind, price in (prices or {}).items():
-            if kind not in ("input", "output") or not isinstance(price, int | float) or price < 0:
-                raise ConfigError(f"prices.{kind}", price, "input and output, US dollars for a million tokens")
-        self.model, self.base_url, self.prices = model, base_url, prices
-        self.sampling = {name: value for name, value in (sampling or {}).items() if value is not None}
+        if not model.strip() or not model.isprintable():
+            raise ConfigError("model", model, "the name of a model, in printable characters")
+        self.address = read_address(base_url or os.environ.get(self.url_variable) or self.official_url)
+        self.model, self.base_url, self.prices = model, self.address.base, _checked_prices(prices)
+        given = _checked_sampling(sampling or {})
+        self.sampling = {name: value for name, value in given.items() if value is not None}
+        self._neutral = {name: value for name, value in self.neutral.items() if name not in given}
         self.settings = settings or ApiSettings()
         self.name, self.episode_seconds = model, self.settings.episode_seconds
+        self.on_fault: Callable[[str], object] | None = None
+        self.notes: list[str] = []
         self._random = random.Random(salt)
+        self._secrets = Secrets(self.address.secrets)
+        self._server: str | None = None  # what the endpoint is, "" = it does not say; None = not yet asked
+        self._models: list[str] = []  # what it serves, as far as it says so
+        self._adapted: dict[str, str] = {}  # fields that it does not take, and the name that it wants instead ("" = none)
+        self._answered, self._alike = False, ("", 0)
 
     def describe(self) -> dict[str, Any]:
-        """See :class:`vlmgym.players.base.Player`; no key is ever among it, nor a password in the address."""
-        parts = urlsplit(self.base_url)
-        where = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
-        return {"model": self.model, "base_url": where, "sampling": dict(self.sampling)}
+        """See :class:`vlmgym.players.base.Player`; no key is ever among it, nor a password or query of the address.
+
+        ``sampling`` is what is sent with every request; ``neutral``, what is sent beside it to servers (vLLM, SGLang) that
+        would otherwise fill it in from the model's ``generation_config``.
+        """
+        found = {"kind": self.kind, "model": self.model, "base_url": self.base_url, "sampling": dict(self.sampling)}
+        return found | ({"neutral": dict(self._neutral)} if self._neutral else {})
 
     @abstractmethod
-    def _open(self) -> Any:
-        """The client, without attempts of its own."""
+    def _headers(self, key: str) -> dict[str, str]:
+        """What identifies the caller; ``key`` may be empty."""
 
     @abstractmethod
-    def _call(self, query: Query) -> Any:
-        """The request for one game, as a context of a streamed response."""
+    def _path(self, what: str) -> str:
+        """Path below the address of ``"ask"`` (a question) or ``"models"`` (the list of models)."""
 
     @abstractmethod
-    def _read(self, body: Mapping[str, Any]) -> Answer:
-        """What the body of a response says; KeyError, TypeError or IndexError if it is not of the form."""
+    def _messages(self, query: Query) -> list[dict[str, Any]]:
+        """What is said about one game, as the endpoint reads it."""
 
-    def _key(self) -> str:
-        key = os.environ.get(self.key_variable) or ("none" if self.base_url else None)
-        if key is None:
-            raise ConfigError(self.key_variable, None, "the key of the endpoint, in the environment (or --base-url)")
-        return key
+    @abstractmethod
+    def _answer(self, body: Mapping[str, Any]) -> Answer:
+        """What the body of a reply says; any exception if it is not of the form."""
 
-    def _messages(self, query: Query, picture: Callable[[str], dict[str, Any]]) -> list[dict[str, Any]]:
-        """What is said about the game; ``picture`` makes the part of a message from a data URL."""
-        messages = []
-        for role, parts in query.conversation(0):
-            content = []
-            for part in parts:
-                if isinstance(part, str):
-                    content.append({"type": "text", "text": part})
-                else:
-                    content.append(picture(image_url(pictures(query.game, part, query.look)[0])))
-            messages.append({"role": role, "content": content})
-        return messages
+    # ----------------------------------------------------------------------------------------------- before and after
+    def check(self) -> None:
+        """See that the endpoint can be asked, before anything is written: by the list of its models, which costs nothing.
+
+        Raises:
+            ApiError: nobody is there, its certificate or our key is not accepted.
+            ConfigError: no key in the environment, or one that cannot be sent; a proxy that cannot be used.
+            MissingExtra: the client is not installed (extra ``api``).
+        """
+
+        async def look() -> None:
+            async with self:
+                pass
+
+        self._server = None
+        finish(look())
 
     async def __aenter__(self) -> ApiPlayer:
-        """Open the client."""
-        self.client, self._gate = self._open(), _Gate(self.settings.concurrency)
+        """Open the line, and see who is there if that is not yet known."""
+        key = self._key()
+        headers = {"User-Agent": f"vlmgym/{__version__}", **self._headers(key)}
+        if self.address.login:
+            headers["Authorization"] = "Basic " + base64.b64encode(self.address.login.encode()).decode()
+        custom = _custom_headers(self.headers_variable)
+        sent = [key, base64.b64encode(key.encode()).decode().rstrip("="), *custom.values(), *" ".join(custom.values()).split()]
+        self._secrets = Secrets([*sent, *self.address.secrets])
+        self._wire, self._gate = Wire(self.address, headers | custom, self._secrets), _Gate(self.settings.concurrency)
+        if self._server is None:
+            if (key or self.address.login) and not self.address.local and self.base_url.startswith("http:"):
+                self._note(f"the key goes to {self.address.host} over plain http, readable on its way")
+            try:
+                await self._look_around()
+            except BaseException:
+                await self._wire.close()
+                raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close it."""
-        await self.client.close()
+        await self._wire.close()
 
+    def _key(self) -> str:
+        """The key, or nothing for an endpoint other than the official one.
+
+        Raises:
+            ConfigError: it is missing, or cannot be sent.
+        """
+        key = os.environ.get(self.key_variable, "")
+        if not key and self.base_url == self.official_url:
+            raise ConfigError(self.key_variable, None, "the key of the endpoint, in the environment (or --base-url)")
+        if not re.fullmatch(r"[\x21-\x7e]*", key):
+            raise ConfigError(self.key_variable, "[key]", "a key without spaces, line breaks and letters beyond ASCII")
+        return key
+
+    async def _look_around(self) -> None:
+        """Ask for the list of models. It says whether somebody is there and accepts the key, and which server it is.
+
+        An endpoint need not have such a list, nor allow it to this key: any other reply is no fault.
+        """
+        fault = None
+        for attempt in range(PROBE_TRIES):
+            if attempt:
+                await asyncio.sleep(min(self.settings.backoff_seconds, 1.0))
+            try:
+                async with asyncio.timeout(PROBE_SECONDS):
+                    reply = await self._wire.ask("GET", self._path("models"), None, 4_000_000)
+            except TimeoutError:
+                fault = _Fault(f"no answer in {PROBE_SECONDS:g} s")
+                continue
+            except WireError as error:
+                fault = self._unsent(error)
+                if fault.stop:
+                    break
+                continue
+            fault = None
+            if reply.status == 401 and not re.search("scope|permission", reply.text(), re.IGNORECASE):
+                fault = self._refusal(reply)
+                break
+            if reply.status not in AGAIN:
+                self._server, self._models = models_in(reply)
+                return
+        if fault and (fault.stop or fault.nobody):
+            raise ApiError(f"{self.model} at {self.base_url}: {fault.reason}")
+        self._server = ""
+        self._tell(
+            f"the list of its models cannot be had ({fault.reason if fault else f'status {reply.status}'}); going on without"
+        )
+
+    def _tell(self, text: str) -> None:
+        if self.on_fault:
+            self.on_fault(f"{self.model}: {self._secrets.excerpt(text, 1000)}")
+
+    def _note(self, text: str) -> None:
+        """Tell once what holds for the whole run."""
+        text = self._secrets.excerpt(text, 1000)
+        if text not in self.notes:
+            self.notes.append(text)
+            self._tell(text)
+
+    # --------------------------------------------------------------------------------------------------------- asking
     async def ask(self, query: Query, seconds: float = 0.0) -> Answer:
         """See :class:`vlmgym.players.base.AsyncPlayer`.
 
         Raises:
             ApiError: the endpoint refuses all requests.
+            VlmGymError: the question cannot be made (a photograph that cannot be had, say); no attempt is made then.
         """
         how, faults = self.settings, list[str]()
         async with self._gate.place():
             begin = time.monotonic()
+            messages = self._messages(query)
             for attempt in range(how.retries + 1):
                 left = seconds - (time.monotonic() - begin) if seconds else how.request_seconds
                 if left <= 0:
@@ -194,15 +329,17 @@ class ApiPlayer(AsyncPlayer):
                 begun = time.monotonic()
                 try:
                     async with asyncio.timeout(min(left, how.request_seconds)):
-                        answer = await self._attempt(query)
+                        answer = await self._attempt(messages)
                 except TimeoutError:
                     fault = _Fault("no answer in time")
                 except _Fault as one:
                     fault = one
                 else:
                     self._gate.answered()
+                    self._answered = True
                     return self._priced(answer, attempt + 1, time.monotonic() - begin)
-                faults.append(self._clean(fault.reason))
+                faults.append(fault.reason)
+                self._weigh(fault)
                 if fault.busy:
                     self._gate.busy(begun)
                 if not fault.again:
@@ -213,41 +350,139 @@ class ApiPlayer(AsyncPlayer):
                     await asyncio.sleep(min(wait, max(0.0, seconds - (time.monotonic() - begin))) if seconds else wait)
             return Answer(failure=_last(faults), attempts=len(faults), seconds=time.monotonic() - begin)
 
-    async def _attempt(self, query: Query) -> Answer:
+    def _weigh(self, fault: _Fault) -> None:
+        """Tell of a fault, and stop the run where it is hopeless: at once, or when nothing else was ever met.
+
+        Raises:
+            ApiError: then.
+        """
+        self._tell(fault.reason)
+        if not self._answered and (fault.nobody or not fault.again):
+            alike = re.sub(r"[0-9a-f-]*[0-9][0-9a-f-]*", "#", fault.reason)  # but for numbers, times, ids of requests
+            self._alike = (alike, self._alike[1] + 1 if alike == self._alike[0] else 1)
+        elif not self._answered:
+            self._alike = ("", 0)
+        often = not self._answered and self._alike[1] >= ALIKE
+        if fault.stop or often:
+            more = f" ({ALIKE} requests in a row, and none was ever answered)" if often else ""
+            raise ApiError(f"{self.model} at {self.base_url}: {fault.reason}{more}")
+
+    async def _attempt(self, messages: list[dict[str, Any]]) -> Answer:
+        """One attempt; a refusal that names a field which can be done without is followed by a request without it."""
+        while True:
+            fields = self._fields()
+            body = json.dumps({"model": self.model, "messages": messages, **fields}).encode()
+            try:
+                reply = await self._wire.ask("POST", self._path("ask"), body, self.settings.reply_bytes)
+            except WireError as error:
+                raise self._unsent(error) from error
+            if reply.status in (400, 422):
+                self._adapt(reply.text().lower(), fields)
+                if self._fields() != fields:
+                    continue
+            return self._read(reply)
+
+    def _fields(self) -> dict[str, Any]:
+        """The sampling of a request to this endpoint."""
+        fields = {**(self._neutral if self._server in SERVERS else {}), **self.sampling}
+        for name, wanted in self._adapted.items():
+            if name in fields:
+                value = fields.pop(name)
+                if wanted:
+                    fields.setdefault(wanted, value)
+        return fields
+
+    def _adapt(self, text: str, fields: Mapping[str, Any]) -> None:
+        """Remember for the run what an endpoint says of a field that it does not take: another name, or none.
+
+        Reasoning models want ``max_completion_tokens`` and their own temperature. Anything else that was asked for is never
+        left out: the refusal stands.
+        """
+        param = re.search(r'"param"\s*:\s*"(\w+)"', text)
+        for name in {"max_tokens", "temperature", *self._neutral} & fields.keys():
+            if param and param[1] != name:
+                continue
+            if not any(
+                UNSUPPORTED.search(text, max(0, one.start() - 120), one.end() + 120) for one in re.finditer(rf"\b{name}\b", text)
+            ):
+                continue
+            if name != "max_tokens":
+                self._adapted[name] = ""
+                self._note(f"the endpoint takes no {name}: {fields[name]} was asked for, its own is used")
+            elif "max_completion_tokens" in text:
+                self._adapted[name] = "max_completion_tokens"
+                self._note(f"the endpoint takes no max_tokens: max_completion_tokens = {fields[name]} is sent instead")
+
+    # -------------------------------------------------------------------------------------------------------- reading
+    def _read(self, reply: Reply) -> Answer:
+        """The answer in a reply, whatever it may be.
+
+        Raises:
+            _Fault: there is none.
+        """
+        if not 200 <= reply.status < 300:
+            raise self._refusal(reply)
+        if not reply.whole:
+            raise _Fault(f"a reply of more than {self.settings.reply_bytes} bytes, or one that breaks off")
+        kind = reply.headers.get("content-type", "")
+        if "json" not in kind.lower():
+            said = self._secrets.excerpt(kind, 100) or "none"
+            raise _Fault(f"a reply of type {said}, not JSON: {self._beginning(reply)}")
         try:
-            async with self._call(query) as response:
-                data = bytearray()
-                async for piece in response.iter_bytes():
-                    data += piece
-                    if len(data) > self.settings.reply_bytes:
-                        raise _Fault(f"a reply of more than {self.settings.reply_bytes} bytes")
-                kind = response.headers.get("content-type", "")
-        except (_Fault, TimeoutError, asyncio.CancelledError):
+            body = json.loads(reply.body)
+            if broken := error_in(body):
+                status, said = broken
+                text = self._secrets.excerpt(f"error within a reply: {said}", 500)
+                raise _Fault(text, again=status in AGAIN or status >= 500, busy=status in (429, 529))
+            answer = self._answer(body)
+            clean = self._secrets.clean
+            return replace(
+                answer,
+                text=clean(whole_text(answer.text)),
+                reasoning=clean(whole_text(answer.reasoning)),
+                finish=clean(whole_text(answer.finish))[:100],
+            )
+        except _Fault:
             raise
-        except Exception as error:
-            raise self._fault(error) from error
-        if "json" not in kind:
-            raise _Fault(f"a reply of type {kind or 'none'}, not JSON: {bytes(data[:80])!r}")
-        try:
-            body = json.loads(data)
-            return self._read(body)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise _Fault(f"a reply of another form ({type(error).__name__}: {error}): {bytes(data[:80])!r}") from error
+        except Exception as error:  # the body is the endpoint's: whatever is wrong with it is a fault of this request alone
+            said = self._secrets.excerpt(f"{type(error).__name__}: {error}", 200)
+            raise _Fault(f"a reply of another form ({said}): {self._beginning(reply)}") from error
 
-    def _fault(self, error: Exception) -> _Fault:
-        """What went wrong in a client's own words; both clients name things alike."""
-        status, text = getattr(error, "status_code", None), f"{type(error).__name__}: {error}"[:500]
-        if status is None:
-            return _Fault(text)
-        if status in HOPELESS:
-            raise ApiError(self._clean(f"{self.model} at {self.describe()['base_url'] or 'its endpoint'}: {text}")) from error
-        wait = _seconds(error.response.headers.get("retry-after")) if hasattr(error, "response") else 0.0
-        return _Fault(text, again=status in AGAIN or status >= 500, wait=wait, busy=status in (429, 529))
+    def _beginning(self, reply: Reply) -> str:
+        """The first words of a reply that cannot be read."""
+        return self._secrets.excerpt(reply.text()[:SHOWN], 80, len(reply.body) <= SHOWN)
 
-    def _clean(self, text: str) -> str:
-        """A text in which the key cannot be read."""
-        key = getattr(getattr(self, "client", None), "api_key", None)
-        return text.replace(key, "[key]") if key else text
+    def _refusal(self, reply: Reply) -> _Fault:
+        """What a reply with another status than 200 says."""
+        status, text = reply.status, reply.text()
+        if 300 <= status < 400:
+            target = self._secrets.excerpt(shown_address(reply.headers.get("location", "")), 200)
+            return _Fault(
+                f"{status}: redirected to {target or 'nowhere'}; nothing is sent there (if it is right: --base-url)", False
+            )
+        if "html" in reply.headers.get("content-type", ""):
+            text = re.sub(r"<[^<>]*>", " ", text)
+        said = f"{status}: {self._secrets.excerpt(text, 500, reply.whole) or 'without a word'}"
+        if status == 404:
+            said += self._hint()
+        used_up = bool(USED_UP.search(text))
+        stop = status in HOPELESS or used_up
+        wait, busy = wait_in(reply.headers), status in (429, 529)
+        return _Fault(said, again=not stop and (status in AGAIN or status >= 500), wait=wait, busy=busy, stop=stop)
+
+    def _hint(self) -> str:
+        """What may be wrong where there is nothing at an address."""
+        if self.kind == "api" and not self.base_url.endswith("/v1"):
+            return f" (does the address end in /v1? {self.base_url} does not)"
+        if self._models and self.model not in self._models:
+            return " " + self._secrets.excerpt(f"(it serves {', '.join(self._models[:8])})", 300)
+        return ""
+
+    def _unsent(self, error: WireError) -> _Fault:
+        """What a request without a reply means."""
+        return _Fault(
+            self._secrets.excerpt(error.reason, 300), again=not error.untrusted, stop=error.untrusted, nobody=error.unreachable
+        )
 
     def _priced(self, answer: Answer, attempts: int, seconds: float) -> Answer:
         cost = None
@@ -256,73 +491,103 @@ class ApiPlayer(AsyncPlayer):
             cost = (answer.input_tokens * price.get("input", 0) + answer.output_tokens * price.get("output", 0)) / 1e6
         return replace(answer, attempts=attempts, seconds=seconds, cost=cost)
 
+    def _said(self, query: Query, picture: Callable[[str], dict[str, Any]]) -> list[dict[str, Any]]:
+        """The conversation about a game; ``picture`` makes the part of a message from a data URL."""
+        messages = []
+        for role, parts in query.conversation(0):
+            content = []
+            for part in parts:
+                if isinstance(part, str):
+                    content.append({"type": "text", "text": whole_text(part) if part.strip() else NO_REPLY})
+                else:
+                    content.append(picture(image_url(pictures(query.game, part, query.look)[0])))
+            messages.append({"role": role, "content": content})
+        return messages
+
 
 class OpenAIPlayer(ApiPlayer):
     """A model behind the chat completions of an OpenAI-compatible endpoint (vLLM, SGLang, OpenAI, OpenRouter, Ollama ...).
 
-    The key is read from ``OPENAI_API_KEY``; endpoints on this machine need none.
+    The key is read from ``OPENAI_API_KEY`` and sent to whatever endpoint is named; endpoints other than OpenAI's may need none.
     """
 
-    key_variable = "OPENAI_API_KEY"
+    kind = "api"
+    key_variable, url_variable, headers_variable = "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_CUSTOM_HEADERS"
+    official_url = "https://api.openai.com/v1"
+    neutral = NEUTRAL
 
-    def _open(self) -> Any:
-        need("api", "openai")
-        import openai
+    def _headers(self, key: str) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        if key and self.address.host.endswith(".azure.com"):
+            headers["api-key"] = key
+        if self.base_url == self.official_url:
+            for name, variable in (("OpenAI-Organization", "OPENAI_ORG_ID"), ("OpenAI-Project", "OPENAI_PROJECT_ID")):
+                if value := os.environ.get(variable):
+                    headers[name] = value
+        return headers
 
-        return openai.AsyncOpenAI(api_key=self._key(), base_url=self.base_url or None, max_retries=0, timeout=None)
+    def _path(self, what: str) -> str:
+        return "/models" if what == "models" else "/chat/completions"
 
-    def _call(self, query: Query) -> Any:
-        messages = self._messages(query, lambda url: {"type": "image_url", "image_url": {"url": url}})
+    def _messages(self, query: Query) -> list[dict[str, Any]]:
+        messages = self._said(query, lambda url: {"type": "image_url", "image_url": {"url": url}})
         for message in messages[1::2]:  # earlier replies, as the plain texts that every server reads
             message["content"] = message["content"][0]["text"]
-        extra = {"extra_body": dict(self.sampling)} if self.sampling else {}
-        return self.client.chat.completions.with_streaming_response.create(model=self.model, messages=messages, **extra)
+        return messages
 
-    def _read(self, body: Mapping[str, Any]) -> Answer:
-        choice, usage = body["choices"][0], body.get("usage") or {}
+    def _answer(self, body: Mapping[str, Any]) -> Answer:
+        choice, usage = body["choices"][0], mapping(body.get("usage"))
         message = choice["message"]
-        text = message.get("content") or ""
-        if not isinstance(text, str):  # a list of parts
-            text = "".join(part.get("text", "") for part in text)
+        text, thought = texts(message.get("content"))
+        refusal = message.get("refusal")
+        if isinstance(refusal, str) and refusal:
+            text, choice = text or refusal, {"finish_reason": REFUSED}
         return Answer(
             text,
-            reasoning=str(message.get("reasoning_content") or message.get("reasoning") or ""),
-            input_tokens=int(usage.get("prompt_tokens") or 0),
-            output_tokens=int(usage.get("completion_tokens") or 0),
-            reasoning_tokens=int((usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0),
-            finish=str(choice.get("finish_reason") or ""),
+            reasoning=thought or texts(message.get("reasoning_content") or message.get("reasoning"))[0],
+            input_tokens=count(usage.get("prompt_tokens")),
+            output_tokens=count(usage.get("completion_tokens")),
+            reasoning_tokens=count(mapping(usage.get("completion_tokens_details")).get("reasoning_tokens")),
+            finish=why_finished(choice.get("finish_reason")),
         )
 
 
 class AnthropicPlayer(ApiPlayer):
     """A model behind Anthropic's messages; the key is read from ``ANTHROPIC_API_KEY``."""
 
-    key_variable = "ANTHROPIC_API_KEY"
+    kind = "anthropic"
+    key_variable, url_variable, headers_variable = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS"
+    official_url = "https://api.anthropic.com"
 
-    def _open(self) -> Any:
-        need("api", "anthropic")
-        import anthropic
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sampling.setdefault("max_tokens", 4096)  # without it a request is refused
 
-        return anthropic.AsyncAnthropic(api_key=self._key(), base_url=self.base_url or None, max_retries=0, timeout=None)
+    def _headers(self, key: str) -> dict[str, str]:
+        return {"anthropic-version": "2023-06-01"} | ({"x-api-key": key} if key else {})
 
-    def _call(self, query: Query) -> Any:
+    def _path(self, what: str) -> str:
+        path = "/models" if what == "models" else "/messages"
+        return path if self.base_url.endswith("/v1") else "/v1" + path
+
+    def _messages(self, query: Query) -> list[dict[str, Any]]:
         source = {"type": "base64", "media_type": "image/png"}
-        messages = self._messages(query, lambda url: {"type": "image", "source": {**source, "data": url.partition(",")[2]}})
-        sampling = dict(self.sampling)
-        most = sampling.pop("max_tokens", 4096)
-        extra = {"extra_body": sampling} if sampling else {}
-        return self.client.messages.with_streaming_response.create(model=self.model, max_tokens=most, messages=messages, **extra)
+        return self._said(query, lambda url: {"type": "image", "source": {**source, "data": url.partition(",")[2]}})
 
-    def _read(self, body: Mapping[str, Any]) -> Answer:
-        blocks, usage = body["content"], body.get("usage") or {}
+    def _answer(self, body: Mapping[str, Any]) -> Answer:
+        blocks, usage = body["content"], mapping(body.get("usage"))
         if not isinstance(blocks, list):
             raise TypeError("content is no list")
+        text, thought = texts(blocks)
+        why = why_finished(body.get("stop_reason"))
+        if why == REFUSED and not text:
+            text = texts(mapping(body.get("stop_details")).get("explanation"))[0]
         return Answer(
-            "".join(block["text"] for block in blocks if block["type"] == "text"),
-            reasoning="".join(block.get("thinking", "") for block in blocks if block["type"] == "thinking"),
-            input_tokens=int(usage.get("input_tokens") or 0),
-            output_tokens=int(usage.get("output_tokens") or 0),
-            finish=str(body.get("stop_reason") or ""),
+            text,
+            reasoning=thought,
+            input_tokens=count(usage.get("input_tokens")),
+            output_tokens=count(usage.get("output_tokens")),
+            finish=why,
         )
 
 
@@ -330,9 +595,45 @@ def _last(faults: list[str]) -> str:
     return f"{len(faults)} attempts; the last: {faults[-1]}" if faults else "no attempt"
 
 
-def _seconds(text: str | None) -> float:
-    """A Retry-After in seconds; 0 for none or a date."""
-    try:
-        return max(0.0, float(text or 0))
-    except ValueError:
-        return 0.0
+def _checked_prices(prices: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    allowed = "input and output, US dollars for a million tokens: numbers of 0 to 1,000,000"
+    if prices is None:
+        return None
+    if not isinstance(prices, Mapping):
+        raise ConfigError("prices", prices, allowed)
+    for kind, price in prices.items():
+        number = isinstance(price, int | float) and not isinstance(price, bool)
+        if kind not in ("input", "output") or not number or not 0 <= price <= 1e6:
+            raise ConfigError(f"prices.{kind}", price, allowed)
+    return prices
+
+
+def _checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    for name, value in sampling.items():
+        if not isinstance(name, str) or name in ("model", "messages", "stream"):
+            raise ConfigError(f"sampling.{name}", value, "a field of the request other than model, messages and stream")
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigError(f"sampling.{name}", value, "a value that JSON can hold (no NaN, no infinity, no date)") from error
+    return dict(sampling)
+
+
+def _custom_headers(variable: str) -> dict[str, str]:
+    """Headers from the environment, ``Name: value`` a line, as the makers of the APIs have it.
+
+    Raises:
+        ConfigError: a line is none.
+    """
+    headers = {}
+    for line in os.environ.get(variable, "").splitlines():
+        name, colon, value = line.partition(":")
+        if line.strip():
+            if (
+                not colon
+                or not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name.strip(), re.ASCII)
+                or not re.fullmatch(r"[\x20-\x7e\t]*", value)
+            ):
+                raise ConfigError(variable, "[not shown]", "a line 'Name: value' for each header")
+            headers[name.strip()] = value.strip()
+    return headers

@@ -131,7 +131,7 @@ class LocalPlayer(Player):
     def _text(self, query: Query) -> str:
         key = query.game.name, query.state.level, query.style
         if key not in self._texts:
-            ask = prompt.messages(prompt.prompt_text(query.game, query.state.level, query.style))
+            ask = prompt.messages(prompt.prompt_text(query.game, query.state.level, query.style, blocks=query.blocks))
             self._texts[key] = self.processor.apply_chat_template(ask, add_generation_prompt=True, tokenize=False)
         return self._texts[key]
 
@@ -201,14 +201,16 @@ class Relay(Player):
 
     def answer(self, queries: Sequence[Query]) -> list[list[Answer]]:
         """See :class:`Player`. Tokens are those of both; a reply was cut where the last of them was."""
-        end = "</perception>"
         described = [[Answer.of(one) for one in found] for found in self.describer.answer(queries)]
-        begun = [[one.text.partition(end)[0] + end if end in one.text else one.text for one in found] for found in described]
-        asked = [replace(query, begun=texts) for query, texts in zip(queries, begun, strict=True)]
+        ends = [f"</{query.blocks.perception}>" for query in queries]
+        asked = []
+        for query, answers, end in zip(queries, described, ends, strict=True):
+            begun = [one.text.partition(end)[0] + end if end in one.text else one.text for one in answers]
+            asked.append(replace(query, begun=begun))
         told = [[Answer.of(one) for one in found] for found in self.reasoner.answer(asked)]
         return [
-            [_relayed(one, other) if end in one.text else one for one, other in zip(*both, strict=True)]
-            for both in zip(described, told, strict=True)
+            [_relayed(one, other) if end in one.text else one for one, other in zip(before, after, strict=True)]
+            for before, after, end in zip(described, told, ends, strict=True)
         ]
 
 

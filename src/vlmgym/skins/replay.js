@@ -8,7 +8,7 @@
     reasoning: ["reasoning error", "#4a6fd0", "#fff"], unknown: ["unknown error", "#6b6470", "#fff"],
     unavoidable: ["unavoidable", "#d5d9e0", "#20242c"],
   };
-  const terms = ["game", "format", "perception", "cells", "regret"];
+  const terms = data.terms;
   const make = (tag, attributes = {}, ...children) => {
     const node = document.createElement(tag);
     for (const [key, value] of Object.entries(attributes)) {

@@ -16,16 +16,17 @@ from vlmgym.train.states import Question
 def rows(task: Task, state: State, replies: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Trainer rows of a batch of states.
 
-    Each row holds ``prompt`` (messages), ``image``, ``game``, ``level``, ``look`` and ``state`` (base64 of the state's
-    bytes); with ``replies`` also ``completion``, the answer that SFT trains on.
+    Each row holds ``prompt`` (messages), ``image``, ``game``, ``level``, ``look``, ``state`` (base64 of the state's bytes) and
+    ``reply`` (the names of its blocks, :class:`vlmgym.prompt.Blocks`); with ``replies`` also ``completion``, the answer that
+    SFT trains on.
     """
     game, level, look = task.rules()
-    ask = prompt.messages(prompt.prompt_text(game, level, task.prompt))
+    ask = prompt.messages(prompt.prompt_text(game, level, task.prompt, blocks=task.blocks))
     frames = pictures(game, state, look)
     out = []
     for i, frame in enumerate(frames):
         row: dict[str, Any] = {"prompt": ask, "image": frame, "game": task.game, "level": task.level, "look": task.look}
-        row["state"] = state_text(game, state[i])
+        row["state"], row["reply"] = state_text(game, state[i]), task.reply
         if replies is not None:
             row["completion"] = [{"role": "assistant", "content": [{"type": "text", "text": replies[i]}]}]
         out.append(row)

@@ -108,7 +108,7 @@ def _check_task(found: _Findings, recipe: Recipe, number: int, model: Architectu
     tile = int((boxes[..., 2] - boxes[..., 0]).min()) if boxes.size else 0
     if tile and tile < SMALL_TILE and look.tile >= SMALL_TILE:
         found.add("warning", what, f"tiles of {tile} pixels are small: a larger width and height, or a smaller board")
-    text = prompt.prompt_text(game, level, task.prompt)
+    text = prompt.prompt_text(game, level, task.prompt, blocks=task.blocks)
     resized: bool | None = model.resizes(height, width) if model else None
     tokens = model.tokens(height, width) + round(len(text) / LETTERS) if model else 0
     if processor is not None and model is not None:

@@ -207,7 +207,8 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> li
     for task in tasks:
         player: Player = beginner if cold.player == "beginner" else teacher
         state, replies = _answered(task, cold, player, first_state("cold", seed))
-        lists.append(rows(task, state, replies if cold.think else [re.sub("<think>.*</think>", "", one) for one in replies]))
+        think = f"<{task.blocks.think}>.*</{task.blocks.think}>"
+        lists.append(rows(task, state, replies if cold.think else [re.sub(think, "", one) for one in replies]))
     return [row for group in zip(*lists, strict=True) for row in group]
 
 
@@ -226,9 +227,9 @@ def _answered(task: Task, cold: ColdStart, player: Player, first: int) -> tuple[
         missing = cold.states - len(texts)
         state = task.states("train", missing, first, cold.hopeless)
         first += PATIENCE * missing  # more than the states that were looked at
-        replies = [Answer.of(one).text for one in player.answer([Query(game, state, look, task.prompt)])[0]]
+        replies = [Answer.of(one).text for one in player.answer([Query(game, state, look, task.prompt, blocks=task.blocks)])[0]]
         if cold.verified:
-            judged = judge(game, state, replies, oracle=False)[1]
+            judged = judge(game, state, replies, oracle=False, blocks=task.blocks)[1]
             works = [one.terms["game"] > 0 or (one.fault == Fault.UNAVOIDABLE and one.changed) for one in judged]
             state, replies = state[np.flatnonzero(works)], [text for text, good in zip(replies, works, strict=True) if good]
         found.append(state)

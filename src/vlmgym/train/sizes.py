@@ -120,7 +120,7 @@ class Architecture:
         for task in recipe.tasks:
             game, level, look = task.rules()
             height, width = frame_size(game, level, look)
-            text = len(prompt.prompt_text(game, level, task.prompt)) / LETTERS
+            text = len(prompt.prompt_text(game, level, task.prompt, blocks=task.blocks)) / LETTERS
             sizes.append((self.patches(height, width), self.tokens(height, width) + round(text) + 20))
         return max(patches for patches, _ in sizes), max(tokens for _, tokens in sizes)
 

@@ -340,7 +340,7 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         owner = [k for k, count in enumerate(times) for _ in range(count)]
         questions, begun = ask_rows(asked), [""] * len(asked)
         if self.settings.prefill:
-            begun = [prompt.prefills(one.task.rules()[0], one.state, one.task.prompt)[0] for one in asked]
+            begun = [prompt.prefills(one.task.rules()[0], one.state, one.task.prompt, one.task.blocks)[0] for one in asked]
             for row, text in zip(questions, begun, strict=True):
                 row["prompt"] = [*row["prompt"], {"role": "assistant", "content": [{"type": "text", "text": text}]}]
         rows = [questions[k] for k in owner]
@@ -349,7 +349,8 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         generated = _joined([generate(prompts[at : at + step]) for at in range(0, len(prompts), step)])
         texts = [begun[k] + reply_text(completion) for k, completion in zip(owner, generated[3], strict=True)]
         states = [(asked[k].task.rules()[0], asked[k].state) for k in owner]
-        judged, after = judge_rows(states, texts, self.weights.regret != 0)
+        blocks = [asked[k].task.blocks for k in owner]
+        judged, after = judge_rows(states, texts, self.weights.regret != 0, blocks)
 
         def moved(question: Question, row: int) -> str:
             """The board after an answer, where a game of a pool goes on from it."""
