@@ -34,6 +34,7 @@ LAYERS = [
         "players.teacher",
         "players.beginner",
         "players.simple",
+        "players.sampling",
         "players.local",
         "players.wire",
         "players.bodies",
