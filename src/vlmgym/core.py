@@ -110,8 +110,10 @@ class Settings:
         """Build from a mapping (a recipe, a header).
 
         Raises:
-            ConfigError: a key is not a field of this class.
+            ConfigError: it is no mapping, a key is not a field of this class, or a value is not allowed.
         """
+        if not isinstance(values, Mapping):
+            raise ConfigError(cls.__name__, values, "a mapping of settings")
         known = [f.name for f in fields(cls)]
         for key in values:
             if key not in known:
