@@ -31,8 +31,8 @@ def test_masked_ppo_learns_some_steps_and_never_plays_an_illegal_action():
 
     envs = DummyVecEnv([make, make])
     assert is_masking_supported(envs)
-    model = MaskablePPO("CnnPolicy", envs, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")
-    model.learn(32)
+    model = MaskablePPO("CnnPolicy", envs, n_steps=8, batch_size=8, n_epochs=1, seed=0, device="cpu")
+    model.learn(16)
     seen = envs.reset()
     for _ in range(10):
         masks = get_action_masks(envs)

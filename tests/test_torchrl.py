@@ -15,8 +15,8 @@ def test_torchrl_makes_an_environment_by_its_name(name):
     """It tries keywords that no environment of ours has, and takes them back when told so in Python's words."""
     env = GymEnv(f"vlmgym/{name}-v0", level="easy", look="tiny", max_steps=9)
     check_env_specs(env)
-    assert env.observation_spec["observation"].shape == torch.Size(
-        gym.make(f"vlmgym/{name}-v0", look="tiny", level="easy").reset()[0].shape
+    assert (
+        env.observation_spec["pixels"].shape == gym.make(f"vlmgym/{name}-v0", look="tiny", level="easy").observation_space.shape
     )
     env.set_seed(0)
     found = env.rollout(9, break_when_any_done=False)
