@@ -2,7 +2,6 @@
 
 import gymnasium as gym
 import pytest
-import torch
 from torchrl.envs.libs.gym import GymEnv, GymWrapper
 from torchrl.envs.utils import check_env_specs
 
