@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -187,7 +188,7 @@ def same_seed_same_run(case: _Case) -> str:
 def _content(game: Game, state: State) -> NDArray[np.uint8]:
     """Everything of each row that a player meets, as bytes ``(B, n)``: board, score, end, picture and legal actions."""
     scene = game.scene(state)
-    parts = [state.board, state.score, state.terminated, scene.symbols, game.legal(state)]
+    parts: list[NDArray[Any]] = [state.board, state.score, state.terminated, scene.symbols, game.legal(state)]
     parts += [] if scene.pixels is None else [scene.pixels]
     return np.concatenate([np.ascontiguousarray(p.reshape(len(state), -1)).view(np.uint8) for p in parts], axis=1)
 
@@ -395,7 +396,7 @@ def texts(case: _Case) -> str:
 
 
 def scene_and_text(case: _Case) -> str:
-    """scene(), from_symbols(), and the names of the symbols (each different when read without case)."""
+    """scene(), from_symbols(), unnamed, and the names of the symbols (each different when read without case)."""
     game, state = case.game, case.states
     scene = game.scene(state)
     if scene.pixels is not None:
@@ -407,6 +408,8 @@ def scene_and_text(case: _Case) -> str:
     _need(not any("|" in n or "\n" in n for n in scene.names), "a name holds | or a line break")
     _need(all(n and n == n.strip() for n in scene.names), "a name is empty or begins or ends with a blank")
     _need(scene.symbols.min() >= 0 and scene.symbols.max() < len(scene.names), "a symbol has no name")
+    stands = isinstance(game.unnamed, (int, np.integer)) and 0 <= game.unnamed < len(scene.names)
+    _need(stands, f"unnamed = {game.unnamed!r}: allowed is the number of a symbol, 0 to {len(scene.names) - 1}")
     texts = scene.texts()
     for row in range(len(state)):
         back = prompt.read_perception(texts[row], scene)
