@@ -112,7 +112,13 @@ class OutsideGame(core.Game):
         """
         plain = _key(level)
         if plain not in self._envs:
-            env = self._make(level)
+            try:
+                env = self._make(level)
+            except core.VlmGymError:
+                raise
+            except Exception as error:
+                allowed = f"one under which its environment can be made ({type(error).__name__}: {error})"
+                raise ConfigError(f"level of {self.name}", level, allowed) from error
             for word, action in zip(self.words, self.ids, strict=True):
                 if not env.action_space.contains(action) and not env.action_space.contains(np.int64(action)):
                     raise ConfigError(f"actions[{word!r}]", action, f"an element of {env.action_space}")
@@ -156,7 +162,10 @@ class OutsideGame(core.Game):
         if self.clones(level):
             from ale_py import ALEState
 
-            env.unwrapped.ale.restoreState(ALEState(snapshot))  # type: ignore[attr-defined]
+            try:
+                env.unwrapped.ale.restoreState(ALEState(snapshot))  # type: ignore[attr-defined]
+            except (RuntimeError, SystemError) as error:  # what the emulator throws at damaged snapshots
+                raise StateError(f"a snapshot that the emulator of {self.name} cannot restore") from error
             return
         tip = self._tips.get(key)
         if tip == (deal, snapshot):
@@ -226,6 +235,24 @@ class OutsideGame(core.Game):
             )
 
     # -------------------------------------------------------------------------------------------------------- game
+    def verify(self, state: State) -> None:
+        """See :class:`vlmgym.core.Game`; a snapshot must be one that can be restored."""
+        super().verify(state)
+        outside, actions = cast(StateOutside, state), len(self.words)
+        for name, values, low, high in (
+            ("used", outside.used, 0, outside.board.shape[2]),
+            ("last", outside.last, core.NO_ACTION, actions - 1),
+            ("deal", outside.deal, 0, (1 << 31) - 1),
+        ):
+            if len(values) and not low <= int(values.min()) <= int(values.max()) <= high:
+                raise StateError(f"{name} = {values.min()} to {values.max()}: allowed are {low} to {high}")
+        for row in range(len(state)):
+            _, _, snapshot = self._row(state, row)
+            if self.clones(state.level):
+                self._restore(*self._row(state, row))
+            elif snapshot and not 1 <= min(snapshot) <= max(snapshot) <= actions:
+                raise StateError(f"actions that {self.name} does not have: allowed are 1 to {actions} as they are kept")
+
     def n_actions(self, level: core.Level) -> int:
         """One for each named action."""
         return len(self.words)
