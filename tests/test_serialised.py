@@ -13,6 +13,7 @@ import pytest
 from mutate import deep_text, every_cut, every_flip, extremes, json_mutations, mutations
 from vlmgym.core import ConfigError, StateError, seeds_for
 from vlmgym.games import GAMES, get_game, is_state, load_state, read_state_text, state_text
+from vlmgym.render import show
 from vlmgym.rollout import walk
 
 FORMAT_1 = {  # written by version 0.1.0 before there was a checksum
@@ -302,3 +303,10 @@ def test_games_and_states_say_what_they_are():
     assert "empty" in repr(state[:0])
     _, mines = some("Minesweeper")
     assert repr(mines).startswith("StateMinesweeper(B = 1, turn 0, 0 ended, LevelMinesweeper(")
+
+
+def test_boards_are_shown_side_by_side_in_a_notebook():
+    game, state = some("Swap", "easy", 3, 0)
+    one, three = show(game, state[0]), show(game, state)
+    assert three._repr_png_().startswith(b"\x89PNG")
+    assert three.size == (3 * one.width, one.height)
