@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
 import pytest
 
+from mutate import every_cut, mutations
 from vlmgym import from_gymnasium
-from vlmgym.core import ConfigError, MissingExtra, VlmGymError, seeds_for
+from vlmgym.core import ConfigError, MissingExtra, StateError, VlmGymError, seeds_for
 from vlmgym.env import GameEnv
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.games import GAMES, get_game
@@ -363,3 +365,22 @@ def test_a_time_limit_of_the_environment_cuts_the_game_and_does_not_end_it(tmp_p
     evaluate(Scripted("<answer>none</answer>"), Task(game="Short", level="easy"), Evaluation(3, 9), tmp_path, progress=False)
     ends = [record.end for record in read_trace(tmp_path / "trace.jsonl") if isinstance(record, Episode)]
     assert set(ends) == {"truncated"}
+
+
+def test_states_of_an_environment_are_read_from_bytes_or_refused(counter: OutsideGame) -> None:
+    """Snapshots hold what others wrote: their actions, their sizes, and the size of the picture."""
+    state = counter.reset("easy", seeds_for("free", "Counter", "easy", 1))
+    state, _ = counter.step(state, np.array([1]))
+    data = state.to_bytes(counter)
+    assert counter.from_bytes(data) == state
+    for bad in [*every_cut(data), *mutations(data, 300, 3)]:
+        if bad != data:
+            with pytest.raises(StateError):
+                counter.from_bytes(bad)
+    for key, value in {"used": 5000, "last": 99, "deal": 1 << 40}.items():
+        with pytest.raises(StateError, match=key):
+            counter.from_bytes(replace(state, **{key: np.full_like(state.arrays()[key], value)}).to_bytes(counter))
+    with pytest.raises(StateError, match="actions that Counter does not have"):
+        counter.from_bytes(replace(state, board=np.full_like(state.board, 200)).to_bytes(counter))
+    with pytest.raises(StateError, match="damaged state: arrays"):
+        counter.from_bytes(replace(state, frame=state.frame[:, 1:]).to_bytes(counter))

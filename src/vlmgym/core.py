@@ -771,6 +771,7 @@ class Game(ABC):
             state: ``B`` games.
             number: number of the draw (see :func:`draw64`), whose seed and turn are those of the row.
         """
+        self.belongs(state)
         out = np.empty(len(state), np.int64)
         _pick_rows(self.legal(state), state.seed, state.steps, number, out)
         return out
@@ -911,7 +912,11 @@ class Game(ABC):
         level, n = self.level(level), len(board)
         counters = {"score": np.zeros(n, np.int64), "steps": np.zeros(n, np.int64), "terminated": np.zeros(n, bool)}
         seeds = np.zeros(n, np.uint64) if seeds is None else np.ascontiguousarray(seeds, np.uint64)
-        return self.state_type(level=level, board=board, seed=seeds, **{**counters, **arrays})
+        arrays = {"board": board, "seed": seeds, **counters, **arrays}
+        names = {f.name for f in fields(self.state_type)} - {"level"}
+        if arrays.keys() != names:
+            raise StateError(f"arrays {', '.join(sorted(arrays))}: {self.name} needs {', '.join(sorted(names))}")
+        return self.state_type(level=level, **arrays)
 
     @abstractmethod
     def from_symbols(self, level: Level, symbols: NDArray[np.int16]) -> State:
@@ -1041,6 +1046,8 @@ class Game(ABC):
         for name, kind, shape in form:
             count = rows * math.prod(shape)
             array = np.frombuffer(body, kind.newbyteorder("<"), count, offset).reshape(rows, *shape)
+            if kind.kind == "b" and np.frombuffer(body, np.uint8, count, offset).max(initial=0) > 1:
+                raise StateError(f"damaged state: {name} holds what is neither true nor false")
             arrays[name], offset = array.astype(kind), offset + count * kind.itemsize
         state = self.state_type(level=level, **arrays)
         self.verify(state)

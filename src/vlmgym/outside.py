@@ -207,7 +207,10 @@ class OutsideGame(core.Game):
         if self.clones(level):
             from ale_py import ALEState
 
-            env.unwrapped.ale.restoreState(ALEState(snapshot))  # type: ignore[attr-defined]
+            try:
+                env.unwrapped.ale.restoreState(ALEState(snapshot))  # type: ignore[attr-defined]
+            except (RuntimeError, SystemError) as error:  # what the emulator throws at damaged snapshots
+                raise StateError(f"a snapshot that the emulator of {self.name} cannot restore") from error
             return
         tip = self._tips.get(key)
         if tip == (deal, snapshot):
@@ -291,6 +294,24 @@ class OutsideGame(core.Game):
             )
 
     # -------------------------------------------------------------------------------------------------------- game
+    def verify(self, state: State) -> None:
+        """See :class:`vlmgym.core.Game`; a snapshot must be one that can be restored."""
+        super().verify(state)
+        outside, actions = cast(StateOutside, state), len(self.words)
+        for name, values, low, high in (
+            ("used", outside.used, 0, outside.board.shape[2]),
+            ("last", outside.last, core.NO_ACTION, actions - 1),
+            ("deal", outside.deal, 0, (1 << 31) - 1),
+        ):
+            if len(values) and not low <= int(values.min()) <= int(values.max()) <= high:
+                raise StateError(f"{name} = {values.min()} to {values.max()}: allowed are {low} to {high}")
+        for row in range(len(state)):
+            _, _, snapshot = self._row(state, row)
+            if self.clones(state.level):
+                self._restore(*self._row(state, row))
+            elif snapshot and not 1 <= min(snapshot) <= max(snapshot) <= actions:
+                raise StateError(f"actions that {self.name} does not have: allowed are 1 to {actions} as they are kept")
+
     def n_actions(self, level: core.Level) -> int:
         """One for each named action."""
         return len(self.words)

@@ -449,6 +449,12 @@ class Frames:
         spread(work, len(ids), flat.size // 16)
 
 
+def show(game: Game, state: State, look: str | Look = "clean") -> Image.Image:
+    """The boards of a batch side by side as one picture, which notebooks show and ``save`` writes to a file."""
+    frames = render(game, state, look)
+    return Image.fromarray(np.concatenate(list(frames), axis=1)) if len(frames) else Image.new("RGB", (1, 1))
+
+
 def pictures(game: Game, state: State, look: str | Look = "clean") -> list[Image.Image]:
     """The frames of a batch as PIL images; see :func:`render`."""
     return [Image.fromarray(frame) for frame in render(game, state, look)]
