@@ -249,13 +249,14 @@ def test_a_list_of_models_that_is_busy_is_asked_for_again_and_then_done_without(
 def test_a_list_of_models_that_never_comes_does_not_hold_up_a_run(monkeypatch):
     monkeypatch.setattr("vlmgym.players.api.PROBE_SECONDS", 0.1)
 
-    def never():
-        yield b"HTTP/1.1 200 OK\r\n"
-        while not endpoint.over.wait(0.02):
-            yield b"X-More: 1\r\n"
+    class Never:
+        def __iter__(self):
+            yield b"HTTP/1.1 200 OK\r\n"
+            while not endpoint.over.wait(0.02):
+                yield b"X-More: 1\r\n"
 
     with Endpoint() as endpoint:
-        endpoint.models = Sent(0, never())
+        endpoint.models = Sent(0, Never())
         player = player_of("api", endpoint)
         assert ask(player).failure == ""
     assert player.notes == ["the list of its models cannot be had (no answer in 0.1 s); going on without"]
