@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from vlmgym import demo
 from vlmgym.cli import main
 from vlmgym.demo import StageError, run_demo
 from vlmgym.train.recipe import read_metrics
@@ -17,7 +18,7 @@ def finished(tmp_path_factory):
 
 
 def test_all_stages_leave_their_results(finished):
-    for player in ("random", "oracle", "teacher", "base", "g0", "cold", "g1"):
+    for player in ("random", "oracle", "teacher", "search", "base", "g0", "cold", "g1"):
         for game in ("2048", "ShisenSho", "ShisenShoPhotos", "Swap"):
             summary = json.loads((finished / "eval" / player / game / "summary.json").read_text())
             assert summary["metrics"]["success"]["n"] == 8
@@ -27,6 +28,7 @@ def test_all_stages_leave_their_results(finished):
         assert [line["step"] for line in metrics if "reward" in line] == [1, 2]
         assert (finished / run / "final" / "model.safetensors").exists()
     assert (finished / "g1" / "cold" / "model.safetensors").exists()
+    assert "random moves put in" in (finished / "report.html").read_text()
     assert "<html" in (finished / "report.html").read_text()[:300].lower()
     meta = json.loads((finished / "demo.json").read_text())
     assert meta["command"] == "make demo"
@@ -36,7 +38,7 @@ def test_all_stages_leave_their_results(finished):
 def test_a_second_call_keeps_finished_stages(finished, capsys):
     watched = [*finished.rglob("summary.json"), *finished.rglob("model.safetensors"), *finished.rglob("metrics.jsonl")]
     checks = 2 * 2 * 4  # of two runs, before and after, on four games
-    assert len(watched) == 28 + checks + 3 + 2
+    assert len(watched) == 32 + checks + 3 + 2
     before = {path: path.stat().st_mtime_ns for path in watched}
     assert run_demo(finished, quick=True) == 0
     assert {path: path.stat().st_mtime_ns for path in watched} == before
@@ -52,3 +54,16 @@ def test_a_failing_training_names_its_log(finished, tmp_path):
     with pytest.raises(StageError, match=r"g0.*log"):
         run_demo(tmp_path, quick=True)
     assert "a new folder" in (tmp_path / "g0.log").read_text()
+
+
+def test_a_torn_clock_and_a_clock_that_is_set_back_do_no_harm(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "seconds.json"
+    path.write_text("")  # a full disk, or an end at the wrong moment
+    monkeypatch.setattr(demo.time, "time", lambda: -7200.0)
+    with demo._clock(path):
+        pass
+    assert "no JSON" in capsys.readouterr().err
+    first = json.loads(path.read_text())
+    with demo._clock(path):
+        pass
+    assert 0 <= first <= json.loads(path.read_text()) < 60

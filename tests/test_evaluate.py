@@ -257,7 +257,7 @@ def test_eval_command(tmp_path, capsys):
         (["--game", "chess"], "game = 'chess'"),
         (["--episodes", "0"], "Evaluation.episodes = 0"),
         (["--player", "local:/no/such/folder"], "model = '/no/such/folder'"),
-        (["--player", "scripted:/no/such/file"], "No such file"),
+        (["--player", "scripted:/no/such/file"], "there is no such file"),
         (["--look", "neon"], "neon"),
     ]:
         assert main([*call, *bad]) == 2

@@ -10,7 +10,22 @@ from hypothesis import strategies as st
 
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.games import GAMES, get_game
-from vlmgym.prompt import MODES, UNKNOWN, Problem, Reply, parse, patterns, prompt_text, read_perception, truth, write_reply
+from vlmgym.prompt import (
+    BLOCKS,
+    MODES,
+    UNKNOWN,
+    Blocks,
+    Problem,
+    Reply,
+    parse,
+    patterns,
+    prefills,
+    prompt_text,
+    read_perception,
+    taken_apart,
+    truth,
+    write_reply,
+)
 
 PARTS = [
     "<perception>", "</perception>", "<think>", "</think>", "<answer>", "</answer>", "<ANSWER>", "</Answer>", "<answer", "0",
@@ -223,3 +238,210 @@ def test_prompts_state_size_answer_and_blocks(name):
         prompt_text(game, level, "long")
     with pytest.raises(ConfigError, match="parse mode"):
         parse(game, level, "", "loose")
+
+
+# ------------------------------------------------------------------------------------------- what stands around a board
+def _numbered(lines, first, mark):
+    return [mark.format(number + first) + line for number, line in enumerate(lines)]
+
+
+def _table(lines, first=0, corner="", names=False):
+    heads = [str(c + first) for c in range(lines[0].count("|") + 1)]
+    rows = [f"| {' | '.join(line.split('|'))} |" for line in lines]
+    if names:
+        heads, rows = [corner, *heads], [f"| {r + first} {row}" for r, row in enumerate(rows)]
+    return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows])
+
+
+DRESSED = {
+    "fence": lambda lines: "\n".join(["```", *lines, "```"]),
+    "fence with a word": lambda lines: "\n".join(["```text", *lines, "```"]),
+    "fence of tildes": lambda lines: "\n".join(["~~~", *lines, "~~~"]),
+    "indented fence": lambda lines: "\n".join(["    ```markdown", *(f"    {line}" for line in lines), "    ```"]),
+    "fence that is not closed": lambda lines: "\n".join(["```", *lines]),
+    "blank lines around": lambda lines: "\n\n \n" + "\n".join(lines) + "\n\n",
+    "blank lines between": lambda lines: "\n\n".join(lines),
+    "heading": lambda lines: "\n".join(["Board:", *lines]),
+    "heading and fence": lambda lines: "\n".join(["## The board", "", "```", *lines, "```"]),
+    "heading with bars": lambda lines: "\n".join(["Board (cells joined by |):", *lines]),
+    "tabs": lambda lines: "\n".join("\t" + line.replace("|", "\t|\t") + "\t" for line in lines),
+    "carriage returns": lambda lines: "\r\n".join(lines) + "\r\n",
+    "carriage returns alone": lambda lines: "\r".join(lines),
+    "full-width bars": lambda lines: "\n".join(lines).replace("|", "\uff5c"),
+    "drawn bars": lambda lines: "\n".join(["┌───┐", *(f"│{line.replace('|', '│')}│" for line in lines), "└───┘"]),
+    "bullets": lambda lines: "\n".join(f"- {line}" for line in lines),
+    "stars": lambda lines: "\n".join(f"* | {line} |" for line in lines),
+    "a numbered list": lambda lines: "\n".join(_numbered(lines, 1, "{}. ")),
+    "rows with labels": lambda lines: "\n".join(_numbered(lines, 0, "Row {}: ")),
+    "rows with labels above": lambda lines: "\n".join(f"Row {r}:\n{line}" for r, line in enumerate(lines)),
+    "outer bars": lambda lines: "\n".join(f"|{line}|" for line in lines),
+    "bars at the end": lambda lines: "\n".join(f"{line}|" for line in lines),
+    "bars at the beginning": lambda lines: "\n".join(f"|{line}" for line in lines),
+    "a table": _table,
+    "a table that counts from 1": lambda lines: _table(lines, 1),
+    "a table with names of rows": lambda lines: _table(lines, names=True),
+    "a table with a corner": lambda lines: _table(lines, 1, "row", names=True),
+    "rules between the rows": lambda lines: "\n+---+---+\n".join(lines),
+    "capitals": lambda lines: "\n".join(lines).upper(),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=GAMES)
+def described(request):
+    """A board in the middle of a game, with symbols of several kinds: its scene and the lines of its truth."""
+    game = get_game(request.param)
+    state = game.reset(game.level("easy"), seeds_for("free", "described", "easy", 1))
+    for _ in range(3):
+        state, _ = game.step(state, game.draw_legal(state))
+    return game.scene(state), truth(game, state)[0].split("\n")
+
+
+@pytest.mark.parametrize("dress", DRESSED)
+def test_a_dressed_board_is_read_as_the_board(described, dress):
+    scene, lines = described
+    seen = read_perception(DRESSED[dress](lines), scene)
+    assert seen.exact(scene.symbols[0]), DRESSED[dress](lines)
+
+
+UNCLEAR = {
+    "words before": lambda lines: "\n".join(["I see this", *lines]),
+    "words after": lambda lines: "\n".join([*lines, "as far as I can see"]),
+    "a row in words instead of the first": lambda lines: "\n".join(["the first row is unclear", *lines[1:]]),
+    "a row in words instead of the second": lambda lines: "\n".join([lines[0], "unclear", *lines[2:]]),
+    "a word before and a row missing": lambda lines: "\n".join(["what I see", *lines[:-1]]),
+    "a rule instead of a row": lambda lines: "\n".join([lines[0], "---|---|---", *lines[2:]]),
+    "a table that is cut": lambda lines: "\n".join(_table(lines).split("\n")[:-1]),
+    "heads of letters": lambda lines: "\n".join(["|".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: lines[0].count("|") + 1]), *lines]),
+    "a row twice": lambda lines: "\n".join([lines[0], *lines]),
+    "labels in another order": lambda lines: "\n".join(reversed(_numbered(lines, 0, "Row {}: "))),
+    "a label missing": lambda lines: "\n".join([lines[0], *_numbered(lines[1:], 1, "Row {}: ")]),
+    "a label that jumps": lambda lines: "\n".join([*_numbered(lines[:1], 0, "Row {}: "), *_numbered(lines[1:], 2, "Row {}: ")]),
+    "cells missing at the beginning": lambda lines: "\n".join(line.partition("|")[2] for line in lines),
+    "one line": lambda lines: " / ".join(lines),
+    "two boards": lambda lines: "\n".join([*lines, "or:", *lines]),
+    "tabs instead of bars": lambda lines: "\n".join(lines).replace("|", "\t"),
+    "tiles before their cells": lambda lines: ", ".join(
+        f"{tile} ({r}, {c})" for r, line in enumerate(lines) for c, tile in enumerate(line.split("|"))
+    ),
+    "tiles before their cells, without commas": lambda lines: " ".join(
+        f"{tile} ({r}, {c})" for r, line in enumerate(lines) for c, tile in enumerate(line.split("|"))
+    ),
+    "cells that count from 1": lambda lines: " ".join(
+        f"({r}, {c}) {tile}" for r, line in enumerate(lines, 1) for c, tile in enumerate(line.split("|"), 1)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("unclear", UNCLEAR)
+def test_an_unclear_board_is_right_or_not_stated_and_never_shifted(described, unclear):
+    scene, lines = described
+    seen, board = read_perception(UNCLEAR[unclear](lines), scene), scene.symbols[0]
+    assert not seen.exact(board)
+    assert ((seen.symbols == board) | (seen.symbols == UNKNOWN)).all(), (UNCLEAR[unclear](lines), seen.symbols)
+    if unclear.startswith("words"):
+        assert (seen.symbols == board).all(), "the rows are clear; there is something besides"
+
+
+@pytest.mark.parametrize(
+    "hedge",
+    [
+        "{} or {other}",
+        "{}?",
+        "{} (or {other})",
+        "{}/{other}",
+        "{}, {other}",
+        "{} maybe",
+        "not {}",
+        "{}!",
+        "{} {}",
+        "about {}",
+        "?",
+        "~{}",
+    ],
+)
+@pytest.mark.parametrize("layout", ["rows", "coordinates"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_hedged_tile_is_not_stated(described, hedge, layout, mode):
+    scene, lines = described
+    board = scene.symbols[0]
+    cells = [line.split("|") for line in lines]
+    other = next(name for name in scene.names if name != cells[0][1])
+    cells[0][1] = hedge.format(cells[0][1], cells[0][1], other=other)
+    rows = "\n".join("|".join(line) for line in cells)
+    if layout == "coordinates":
+        rows = " ".join(f"({r}, {c}) {tile}" for r, line in enumerate(cells) for c, tile in enumerate(line))
+    seen = read_perception(rows, scene, mode)
+    assert seen.symbols[0, 1] == UNKNOWN, rows
+    assert not seen.exact(board)
+    assert (np.delete(seen.symbols.ravel(), 1) == np.delete(board.ravel(), 1)).all(), "the other cells are as clear as before"
+
+
+@pytest.mark.parametrize("form", ["({r}, {c}) {tile}", "({r}, {c}): {tile},", "({r},{c}) = {tile};", "- ({r}, {c}) is {tile}.\n"])
+def test_cells_by_coordinates_are_read_in_all_games(described, form):
+    scene, lines = described
+    cells = [(r, c, tile) for r, line in enumerate(lines) for c, tile in enumerate(line.split("|"))]
+    text = " ".join(form.format(r=r, c=c, tile=tile) for r, c, tile in cells)
+    for one in (text, f"```\n{text}\n```", f"Board:\n{text}", text.removesuffix(",").removesuffix(";")):
+        assert read_perception(one, scene).exact(scene.symbols[0]), one
+    assert not read_perception(text + " and more", scene).exact(scene.symbols[0])
+
+
+def test_marks_around_tiles_count_in_strict_only(described):
+    scene, lines = described
+    text = "\n".join("|".join(f"**`{tile}`**" for tile in line.split("|")) for line in lines)
+    assert (read_perception(text, scene).symbols == UNKNOWN).all()
+    assert read_perception(text, scene, "lenient").exact(scene.symbols[0])
+    with pytest.raises(ConfigError, match="parse mode"):
+        read_perception(text, scene, "loose")
+
+
+# ----------------------------------------------------------------------------------------------------- names of blocks
+OTHERS = Blocks("description", "reasoning", "final-answer")
+
+
+def test_the_names_of_the_blocks_can_be_chosen(described):
+    game = get_game("2048")
+    level = game.level("easy")
+    state = game.reset(level, seeds_for("free", "x", "easy", 1))
+    text = prompt_text(game, level, blocks=OTHERS)
+    assert [f"<{name}>" in text and f"</{name}>" in text for name in OTHERS.names] == [True] * 3
+    assert not any(f"<{name}>" in text for name in BLOCKS.names)
+    reply = write_reply("0|2", "so", "1", OTHERS)
+    assert reply == "<description>0|2</description><reasoning>so</reasoning><final-answer>1</final-answer>"
+    read = parse(game, level, reply, blocks=OTHERS)
+    assert (read.perception, read.think, read.answer, read.action, read.well_formed) == ("0|2", "so", "1", 1, True)
+    assert parse(game, level, reply.upper(), "lenient", OTHERS).action == 1
+    assert parse(game, level, reply).problem is Problem.MISSING_ANSWER, "these are not the usual names"
+    assert parse(game, level, CANONICAL, blocks=OTHERS).problem is Problem.MISSING_ANSWER
+    thinks = write_reply("0|2", "<think>2</think>", "1", OTHERS)
+    assert parse(game, level, thinks, blocks=OTHERS).well_formed, "what is no block is text"
+    assert prefills(game, state, blocks=OTHERS)[0] == f"<description>{truth(game, state)[0]}</description>"
+
+
+def test_names_of_blocks_are_read_from_a_mapping_or_a_text():
+    assert Blocks.of("") == Blocks.of({}) == BLOCKS
+    assert str(BLOCKS) == ""
+    assert Blocks.of("think=reasoning") == Blocks.of({"think": "reasoning"}) == Blocks(think="reasoning")
+    assert Blocks.of(str(OTHERS)) == OTHERS == Blocks.of(OTHERS)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"think": ""}, {"think": "answer"}, {"think": "ANSWER"}, {"think": "a b"}, {"think": "<b>"}, {"think": "script"},
+        {"think": "Style"}, {"think": "-"}, {"think": "a" * 33}, {"think": "é"}, {"think": 5}, {"thinks": "x"}, "think",
+        "think:x", "think=a,think=b", "a=b", 5, None, ["think"],
+    ],
+)  # fmt: skip
+def test_names_that_cannot_be_those_of_blocks_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        Blocks.of(wrong)
+
+
+def test_a_reply_that_a_server_took_apart_is_known():
+    assert taken_apart("\n<answer>1</answer>", "I see ...")
+    assert taken_apart("<Answer>1</Answer>", "I see ...")
+    assert not taken_apart("<answer>1</answer>", " \n"), "the model itself may have left it out"
+    assert not taken_apart(CANONICAL, "I see ...")
+    assert not taken_apart("<answer>1</answer>", "I see ...", OTHERS)
+    assert taken_apart("<final-answer>1</final-answer>", "I see ...", OTHERS)

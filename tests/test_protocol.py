@@ -70,7 +70,7 @@ def test_players_are_compared_from_an_empty_folder_by_one_command(tmp_path, caps
     assert main([*words, "--player", "oracle", "--out", str(out)]) == 0, "a player more, the others as they are"
     assert before.items() <= {path: path.stat().st_mtime_ns for path in out.glob("eval/*/*/trace.jsonl")}.items()
     assert main([*words, "--set", "tasks.0.level=hard", "--out", str(out)]) == 2
-    assert "tasks.0.level = hard" in capsys.readouterr().err
+    assert "tasks.0.level = 'hard': allowed is 'easy'" in capsys.readouterr().err
 
 
 def test_a_sweep_asks_every_task_at_every_value(tmp_path):

@@ -7,8 +7,9 @@ from vlmgym.core import ConfigError, seeds_for
 from vlmgym.games import GAMES, get_game, read_state_text
 from vlmgym.players.simple import Random
 from vlmgym.players.teacher import Teacher
-from vlmgym.prompt import write_reply
-from vlmgym.reward import Fault, Weights, judge
+from vlmgym.prompt import MODES, Blocks, truth, write_reply
+from vlmgym.reward import TERMS, Fault, Weights, constant_cells, judge
+from vlmgym.rollout import walk
 from vlmgym.train.rewards import judge_rows, reward_functions
 from vlmgym.train.tiny import TASKS
 
@@ -47,8 +48,8 @@ def test_unavoidable():
 
 def test_terms():
     judged = one(write_reply("2|2\n8|0", "x", "3"))
-    assert judged.terms == {"game": 1, "format": 1, "perception": 0, "cells": 0.75, "regret": 0}
-    assert one("<answer>3</answer>").terms == {"game": 1, "format": 0, "perception": 0, "cells": 0, "regret": 0}
+    assert judged.terms == {"game": 1, "format": 1, "perception": 0, "cells": 0.75, "balanced": 0.5, "regret": 0}
+    assert one("<answer>3</answer>").terms == {"game": 1, "format": 0, "perception": 0, "cells": 0, "balanced": -0.5, "regret": 0}
     assert one(write_reply(TRUE, "x", "none")).terms["regret"] == -1
     values = GAME.oracle(BOARD)[0]
     judged = one(write_reply(TRUE, "x", "0"))
@@ -59,7 +60,7 @@ def test_terms():
 
 
 def test_weights_are_the_papers_and_checked():
-    terms = {"game": -1.0, "format": 1.0, "perception": 1.0, "cells": 1.0, "regret": -0.5}
+    terms = {"game": -1.0, "format": 1.0, "perception": 1.0, "cells": 1.0, "balanced": 0.5, "regret": -0.5}
     assert Weights().total(terms) == 0
     assert Weights(perception=0.1, regret=2).total(terms) == pytest.approx(-0.9)
     with pytest.raises(ConfigError, match=r"Weights.speed"):
@@ -111,7 +112,9 @@ def test_defect_6_an_unreadable_answer_is_no_move_anywhere(name):
 
 
 def test_seeing_is_a_condition_of_the_game_term():
-    right, wrong = ({"game": 1.0, "format": 1.0, "perception": seen, "cells": 0.9, "regret": 0.0} for seen in (1.0, 0.0))
+    right, wrong = (
+        {"game": 1.0, "format": 1.0, "perception": seen, "cells": 0.9, "balanced": 0.8, "regret": 0.0} for seen in (1.0, 0.0)
+    )
     plain, strict = Weights(), Weights(seeing=True)
     assert plain.rewarded(wrong) is wrong
     assert strict.rewarded(right) == right
@@ -125,8 +128,8 @@ def test_training_rewards_are_the_evaluations_judgement():
     import base64
 
     functions, factors = reward_functions(Weights(perception=0.1))
-    assert [f.__name__ for f in functions] == ["game", "format", "perception", "cells", "regret"]
-    assert factors == [1, 1, 0.1, 0, 0]
+    assert [f.__name__ for f in functions] == ["game", "format", "perception", "cells", "balanced", "regret"]
+    assert factors == [1, 1, 0.1, 0, 0, 0]
     states, texts, games, expected = [], [], [], []
     for task in TASKS:
         game = task.rules()[0]
@@ -154,3 +157,85 @@ def test_training_rewards_are_the_evaluations_judgement():
         batch.score[row] == read_state_text(one)[1].score[0] + j.gain
         for (batch, row), one, j in zip(after, states, judged, strict=True)
     )
+
+
+def boards_of(name, count=40, level="easy"):
+    """States in the middle of games, and their scene."""
+    game = get_game(name)
+    seeds = seeds_for("free", name, "farm", count)
+    state = walk(game, game.level(level), seeds, 1 + np.arange(count) % 5, legal=True)
+    return game, state, game.scene(state)
+
+
+def one_tile(scene, name):
+    _, rows, cols = scene.symbols.shape
+    return "\n".join("|".join([name] * cols) for _ in range(rows))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", GAMES)
+def test_no_reward_term_but_cells_is_had_without_looking(name, mode):
+    """Silence, one tile for all cells, and hedges get nothing; what ``cells`` pays for one tile is its stated chance level."""
+    game, state, scene = boards_of(name)
+    least = {"game": -1, "format": 0, "perception": 0, "cells": 0, "regret": -1}
+    for reply in ("", "no idea", "<perception>", "<think>0</think>", write_reply("?", "?", "?"), write_reply("", "", "")):
+        for judged in judge(game, state, [reply] * len(state), mode)[1]:
+            assert {term: judged.terms[term] for term in least} == least | {"format": float(judged.reply.well_formed)}
+            assert -1 <= judged.terms["balanced"] <= 0
+    kinds = [len(np.unique(board)) for board in scene.symbols]
+    paid = []
+    for tile in np.unique(scene.symbols):
+        replies = [write_reply(one_tile(scene, scene.names[tile]), ".", "?")] * len(state)
+        terms = [one.terms for one in judge(game, state, replies, mode)[1]]
+        assert all(one["balanced"] <= 1e-9 for one in terms), scene.names[tile]
+        assert not any(one["perception"] for one, many in zip(terms, kinds, strict=True) if many > 1)
+        paid.append(np.mean([one["cells"] for one in terms]))
+    assert constant_cells(scene.symbols) == pytest.approx(max(paid))
+    hedged = []
+    for board in scene.symbols:
+        names = [scene.names[tile] for tile in np.unique(board)]
+        hedged.append(write_reply(one_tile(scene, " or ".join([*names, "something else"])), ".", "?"))
+    for judged in judge(game, state, hedged, mode)[1]:
+        assert judged.terms["cells"] == judged.terms["perception"] == 0
+        assert judged.terms["balanced"] <= 0
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_terms_stay_in_their_ranges_and_truth_gets_the_most(name):
+    game, state, scene = boards_of(name)
+    told, other = truth(game, state), truth(game, state[np.roll(np.arange(len(state)), 1)])
+    most = judge(game, state, [write_reply(one, "so", "?") for one in told])[1]
+    for judged, board in zip(most, scene.symbols, strict=True):
+        terms = judged.terms
+        assert tuple(terms) == TERMS
+        assert (terms["format"], terms["perception"], terms["cells"]) == (1, 1, 1)
+        assert terms["balanced"] == (1 if len(np.unique(board)) > 1 else 0)
+    for judged in judge(game, state, [write_reply(one, "so", "?") for one in other])[1]:
+        assert -1 <= judged.terms["balanced"] <= 1
+
+
+def test_a_description_that_knows_the_mixture_but_not_the_board_gains_nothing_on_average():
+    """Shuffled descriptions: the right number of each tile in the wrong places, so that every share is chance."""
+    rng, found = np.random.default_rng(0), []
+    game, state, scene = boards_of("ShisenSho", 200)
+    replies = []
+    for board in scene.symbols:
+        words = np.array(scene.names)[rng.permuted(board.ravel()).reshape(board.shape)]
+        replies.append(write_reply("\n".join("|".join(line) for line in words), ".", "?"))
+    found = [one.terms["balanced"] for one in judge(game, state, replies)[1]]
+    assert abs(np.mean(found)) < 4 * np.std(found) / len(found) ** 0.5
+
+
+def test_rewards_are_judged_by_the_names_of_the_blocks():
+    """The same reply under other names is worth the same, in the evaluation's judgement and in training's."""
+    from vlmgym.games import state_text
+
+    others = Blocks("seen", "reasoning", "move")
+    usual, named = write_reply(TRUE, "x", "3"), write_reply(TRUE, "x", "3", others)
+    assert one(named, blocks=others).terms == one(usual).terms
+    assert one(named).terms["format"] == 0
+    functions, _ = reward_functions(Weights())
+    for function in functions[:2]:
+        got = function([usual, named, named], state=[state_text(GAME, BOARD)] * 3, game=["2048"] * 3, reply=["", str(others), ""])
+        assert got[0] == got[1] == 1
+        assert got[2] < 1

@@ -1,4 +1,6 @@
-"""Statistics of studies: intervals over seeds and episodes, and what leads what."""
+"""Statistics of studies: intervals over seeds and episodes, and tests, on simulated data with known answers."""
+
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -29,11 +31,80 @@ def test_crossed_covers_the_truth_with_three_seeds(luck):
     assert 0.88 <= hits / 400 <= 0.995
 
 
-def test_crossed_of_shares_stays_within_0_and_1():
+@pytest.mark.parametrize(("share", "luck"), [(0.5, 0.0), (0.9, 0.0), (0.97, 0.0), (0.8, 0.05), (0.8, 0.15)])
+def test_crossed_of_shares_covers_the_truth(share, luck):
+    rng, hits, rounds = np.random.default_rng(3), 0, 400
+    for _ in range(rounds):
+        hard = rng.normal(0, 0.5, (1, 100))  # what seeds have in common on an episode
+        chance = np.clip(share + rng.normal(0, luck, (3, 1)), 0, 1)
+        table = (rng.normal(0, 0.8, (3, 100)) + hard) / 0.943 < np.vectorize(_quantile)(chance)
+        one = stats.crossed(table.astype(float), bounds=stats.SHARE)
+        hits += one.low <= share <= one.high
+    assert 0.86 <= hits / rounds <= 0.999
+
+
+def _quantile(share):
+    return NormalDist().inv_cdf(min(max(share, 1e-9), 1 - 1e-9))
+
+
+def test_intervals_are_cut_to_what_is_possible_and_never_to_what_was_seen():
     table = np.ones((3, 50))
-    assert (stats.crossed(table).low, stats.crossed(table).high) == (1, 1)
     table[0, 0] = 0
-    assert 0.9 < stats.crossed(table).low < stats.crossed(table).mean < stats.crossed(table).high <= 1
+    one = stats.crossed(table, bounds=stats.SHARE)
+    assert 0.9 < one.low < one.mean < one.high == 1
+    gains = np.zeros((3, 150))
+    gains[0, :5] = 1  # five gains in one of three seeds, and no loss
+    one = stats.crossed(gains, bounds=stats.GAP)
+    assert one.low < 0 < one.high
+    assert (one.low, one.high) == pytest.approx((-0.037, 0.059), abs=0.002)
+
+
+@pytest.mark.parametrize("n", [20, 59, 100])
+def test_equal_values_leave_an_interval_by_the_rule_of_three(n):
+    unseen = 1 - 0.05 ** (1 / n)
+    for found in (stats.mean(np.ones(n), bounds=stats.SHARE), stats.crossed(np.ones((3, n)), bounds=stats.SHARE)):
+        assert (found.low, found.high) == (pytest.approx(1 - unseen), 1)
+    gap = stats.paired(np.ones(n), np.ones(n), bounds=stats.GAP)
+    assert (gap.low, gap.high, gap.p) == (pytest.approx(-unseen), pytest.approx(unseen), 1)
+    assert np.isnan(stats.mean(np.full(n, 6.0)).low), "nothing can be said of a value whose range is not known"
+
+
+def test_tests_of_no_difference_reject_as_often_as_they_say():
+    rng, rounds = np.random.default_rng(4), 600
+    for luck in (0.0, 0.1):
+        p = [
+            stats.crossed_p(rng.normal(0, luck, (3, 1)) + rng.normal(0, 0.3, (1, 60)) + rng.normal(0, 0.4, (3, 60)))
+            for _ in range(rounds)
+        ]
+        assert np.mean(np.array(p) < 0.05) < 0.08
+    sure = [stats.crossed_p(0.3 + rng.normal(0, 0.4, (3, 60))) for _ in range(100)]
+    assert np.mean(np.array(sure) < 0.05) > 0.95
+    assert stats.crossed_p(np.zeros((3, 60))) == 1
+
+
+@pytest.mark.parametrize(("seeds", "n"), [(1, 20), (1, 60), (1, 150), (3, 60)])
+def test_equality_is_not_found_where_the_difference_is_as_large_as_the_margin(seeds, n):
+    rng, rounds, margin = np.random.default_rng(5), 400, 0.05
+    for lost, gained in ((0.05, 0.0), (0.15, 0.1)):
+        found = 0
+        for _ in range(rounds):
+            draw = rng.random((seeds, n))
+            table = (draw > 1 - gained).astype(float) - (draw < lost)
+            found += max(stats.crossed_p(table, -margin, 1), stats.crossed_p(table, margin, -1)) < 0.05
+        assert found / rounds <= 0.08
+    assert max(stats.crossed_p(np.zeros((1, 20)), -margin, 1), 0) > 0.05, "20 equal states are no evidence of equality"
+
+
+def test_independent_runs_give_the_sign_test_no_more_than_its_level():
+    rng, rounds = np.random.default_rng(6), 2000
+    hits = 0
+    for _ in range(rounds):
+        first, second = rng.integers(4, 12, (2, 24))  # half-rise times of 24 runs, each curve with its own jitter
+        hits += stats.sign_test(first - second) < 0.05
+    assert hits / rounds <= 0.06
+    assert stats.sign_test(np.ones(24)) < 1e-6
+    assert stats.sign_test([1, 1, 1]) == 0.25, "three seeds cannot decide it"
+    assert stats.sign_test([0, 0]) == 1
 
 
 def test_crossed_ratio_and_gaps():
@@ -42,19 +113,3 @@ def test_crossed_ratio_and_gaps():
     assert np.isnan(stats.crossed(np.zeros((1, 3)), np.zeros((1, 3))).mean)
     with pytest.raises(ValueError, match=r"shapes \(3,\)"):
         stats.crossed(np.zeros(3))
-
-
-def test_lead_lag_finds_what_leads():
-    rng = np.random.default_rng(2)
-    first, second = [], []
-    for _ in range(6):
-        steps = rng.normal(0, 1, 14)
-        first.append(np.cumsum(steps))
-        second.append(np.cumsum(np.concatenate([rng.normal(0, 0.3, 1), steps[:-1]]) + rng.normal(0, 0.3, 14)))
-    found = stats.lead_lag(first, second)
-    assert max(found, key=lambda lag: found[lag][0]) == 1
-    assert found[1][1] < 0.01
-    assert found[-2][1] > 0.01
-    backwards = stats.lead_lag(second, first)
-    assert backwards[-1][0] == pytest.approx(found[1][0])
-    assert all(np.isnan(value) for pair in stats.lead_lag([np.ones(9)], [np.arange(9)]).values() for value in pair)

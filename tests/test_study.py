@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+import yaml
 
 from vlmgym import findings, study
 from vlmgym.cli import main
@@ -74,8 +75,9 @@ def test_the_report_holds_tables_verdicts_and_pictures(finished):
     text = (finished / "report.md").read_text()
     assert "training seeds 0, 3, GRPO of 2 steps." in text
     assert f"hours on {study.this_machine()}; vlmgym" in text
-    assert re.search(r"\| Swap: G1 beats its teacher \| 78 against 43 \| (confirmed|not seen|opposite) \|", text)
-    assert "| Swap: the base sees and does not do |" in text
+    assert re.search(r"\| Swap: G1 - its teacher \| 78 against 43 \| .* \| (larger|smaller|not decided) \|", text)
+    assert "| Swap: the base knows more moves than it makes (as it was pretrained to) |" in text
+    assert "Exploratory: none of these was named as a primary claim" in text
     for name in re.findall(r"\]\((\w+\.png)\)", text):
         assert (finished / name).stat().st_size > 5000
     told = json.loads((finished / "evaluations" / "told" / "eval" / "base" / "Swap" / "summary.json").read_text())
@@ -89,10 +91,8 @@ def test_the_report_holds_tables_verdicts_and_pictures(finished):
     assert {turn["player"] for turn in turns} == {"base", "g0-swap", "cold-swap", "g1-swap", "cold-turned", "g1-turned"}
     explored = results["exploration"]["base"]["Swap"]
     assert explored["searches"]["n"] == 4, "four states, three answers to each"
-    gains = results["mediation"]["cold-turned to g1-turned"]
-    whole = gains["perception"]["mean"] + gains["reasoning"]["mean"]
-    assert whole == pytest.approx(gains["total"]["mean"], abs=1e-9), "the parts add up"
-    assert gains["total"]["mean"] == pytest.approx(gains["both"]["mean"] - gains["neither"]["mean"], abs=1e-9)
+    told = {one["claim"]: one for one in results["differences"]}
+    assert all(one["adjusted"] >= one["p"] - 1e-12 for one in told.values()), "adjusted for their number"
 
 
 def test_checks_keep_their_traces(finished):
@@ -275,22 +275,78 @@ def test_a_job_goes_on_by_itself(small, tmp_path):
     assert json.loads(path.with_name("summary.json").read_text())["episodes"]["turns"] == 4
 
 
-def test_verdicts_follow_the_intervals():
-    def gap(low, high):
-        return findings.stats.Estimate((low + high) / 2, low, high, 50)
+def test_verdicts_need_evidence_after_correction_for_their_number():
+    def claim(p, adjusted, holds="larger"):
+        return findings.Claim("a", "-", "", p, holds, adjusted)
 
-    assert [findings.sign(gap(*ends)) for ends in ((0.01, 0.1), (-0.1, 0.1), (-0.2, -0.1))] == [
-        "confirmed",
-        "not seen",
-        "opposite",
-    ]
-    assert findings.sign(gap(-0.04, 0.02), -0.05) == "confirmed", "as good, within the margin"
-    assert findings.sign(gap(-0.06, 0.02), -0.05) == "not seen"
-    ends = ((-0.04, 0.04), (-0.1, 0.04), (0.01, 0.1), (-0.2, -0.01))
-    assert [findings.same(gap(*one)) for one in ends] == ["confirmed", "not seen", "opposite", "opposite"]
+    assert claim(0.01, 0.03).verdict == "larger"
+    assert claim(0.01, 0.2).verdict == "not decided"
+    assert claim(0.9, float("nan")).verdict == "not decided"
+
+
+def test_no_evidence_is_no_equality_and_no_gap():
+    equal = findings._claim("a", "-", np.zeros((1, 20)), "success", "x", "equal")
+    assert equal.p > 0.05
+    assert "[-13.9, +13.9]" in equal.numbers
+    many = findings._claim("a", "-", np.zeros((1, 400)), "success", "x", "equal")
+    assert many.p < 0.01
+    assert many.holds == "within the margin"
+    noise = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], (1, 20))
+    assert findings._claim("a", "-", noise, "success", "x", "no worse").p > 0.05
 
 
 def test_halves_of_a_rise():
     steps = np.array([0, 10, 20, 30])
     assert findings.halfway(steps, np.array([[0.0, 0.1, 0.6, 1.0], [0.2, 0.7, 0.8, 0.8]])) == [20, 10]
     assert findings.halfway(steps, np.array([[0.0, 0.1, 0.6, 0.05]])) == [], "it did not rise"
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "../../../..", "/tmp/x", "a/b", ".", "..", "", "a.0", "a b", "-x", "é", "a\0", "x\n", "a+b", "*"]
+)
+@pytest.mark.parametrize("section", ["runs", "evaluations"])
+def test_no_name_of_a_study_leaves_its_folder(name, section, tmp_path, capsys):
+    values = yaml.safe_load(SMALL)
+    values[section][name] = {
+        "runs": {"recipe": "study/rl-swap"},
+        "evaluations": {"protocol": "study/told", "players": ["random"]},
+    }[section]
+    (tmp_path / "bad.yaml").write_text(json.dumps(values))
+    before = sorted(tmp_path.parent.iterdir())
+    assert main(["reproduce", "--study", str(tmp_path / "bad.yaml"), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
+    assert sorted(tmp_path.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seeds": [0, 0]},
+        {"seeds": [True]},
+        {"seeds": [-1]},
+        {"seeds": [[0]]},
+        {"train": [5]},
+        {"quick": [1]},
+        {"runs": {"a": {"recipe": 5}}},
+        {"runs": {"a": {"set": ["x=1"]}}},
+        {"runs": {"a": {"recipe": "study/rl-swap", "set": "x=1"}}},
+        {"runs": {"oracle": {"recipe": "study/rl-swap"}}},
+        {"evaluations": {"a": {"protocol": "study/told", "players": "base"}}},
+        {"evaluations": {"a": {"players": ["base"]}}},
+        {"evaluations": {"a": {"protocol": "study/told", "players": [5]}}},
+    ],
+)
+def test_a_study_of_other_types_is_refused(wrong):
+    with pytest.raises(ConfigError, match=r"^study"):
+        Study.parse(yaml.safe_load(SMALL) | wrong)
+
+
+def test_durations_are_not_of_the_time_of_day(small, tmp_path, monkeypatch):
+    """A clock that is set back by hours while jobs run."""
+    days = iter(range(10**6, 0, -3600))
+    monkeypatch.setattr(study, "_POLL", 0.05)
+    monkeypatch.setattr(study.time, "time", lambda: float(next(days)))
+    run_study(str(small), tmp_path, quick=True, only=["evaluate/oracle"], hours=1)
+    (line,) = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
+    assert 0 < line["seconds"] < 600

@@ -6,6 +6,7 @@ All of it reads folders that :func:`vlmgym.evaluate.evaluate` wrote. Episodes th
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import re
@@ -22,24 +23,24 @@ from numpy.typing import NDArray
 
 from vlmgym import stats
 from vlmgym.core import ConfigError, Game, State, concat, read_dial
-from vlmgym.evaluate import Evaluation
-from vlmgym.games import get_game
+from vlmgym.evaluate import RECORDING, asks, how_asked, places, range_of, settings_text, told_apart
+from vlmgym.files import FileError, read_json, shown, write_atomically
+from vlmgym.games import known_game
 from vlmgym.looks import get_look
-from vlmgym.tasks import Task
-from vlmgym.trace import Run, Turn, load_trace
+from vlmgym.trace import Run, TraceError, Turn, load_trace
 
 NAN = float("nan")
-METRICS = ("score", "reward", "success", "format", "p_acc", "cells", "r_acc", "regret")
+METRICS = ("score", "reward", "success", "format", "p_acc", "cells", "balanced", "r_acc", "regret")
 _PER_TURN: dict[str, Callable[[Turn], float]] = {
     "success": lambda turn: float(turn.terms["game"] > 0),
     "format": lambda turn: turn.terms["format"],
     "p_acc": lambda turn: NAN if turn.p_acc is None else float(turn.p_acc),
     "cells": lambda turn: NAN if turn.p_acc is None else turn.terms["cells"],
+    "balanced": lambda turn: NAN if turn.p_acc is None else turn.terms.get("balanced", NAN),
     "regret": lambda turn: -turn.terms["regret"],
 }
 PAIRED = ("score", "reward", *_PER_TURN)
 """The metrics that can be compared in pairs: all that have a value for an episode."""
-_RECORDING = ("episodes", "oracle")  # settings that say how much is recorded; they change nothing of what is asked
 
 
 # --------------------------------------------------------------------------------------------------- paired comparisons
@@ -65,7 +66,7 @@ class Evaluated:
 
     folder: Path
     run: Run
-    player: str  # with a number behind it where a name comes twice in a task
+    player: str  # the label, told apart from its namesakes: see vlmgym.evaluate.places
     how: dict[str, Any]  # all settings
     settings: str  # those of them that decide what is asked, where they are not the default
     values: dict[tuple[int, int, int], dict[str, float]]  # (episode, seed, repeat) -> metrics
@@ -83,13 +84,50 @@ class Evaluated:
 
     @property
     def headline(self) -> str:
-        """The metric by which the players of the task are ranked: the score of whole episodes, else the success of turns."""
-        return "score" if self.how["start"] == "reset" and not self.how["turns"] else "success"
+        """The metric by which the players of the task are ranked."""
+        return headline(self.how)
 
 
-def _settings(how: Mapping[str, Any]) -> str:
-    default = {**asdict(Task()), **asdict(Evaluation())}
-    return ", ".join(f"{key}={value}" for key, value in how.items() if key not in _RECORDING and value != default.get(key))
+def headline(how: Mapping[str, Any]) -> str:
+    """The main metric of an evaluation: the score of whole games, else the success of turns."""
+    return "score" if how["start"] == "reset" and not how["turns"] else "success"
+
+
+def overview(found: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str]) -> str:
+    """Players and tasks as one table of text: the main metric with its interval, and what happened to episodes and replies.
+
+    Args:
+        found: the summaries of each player, one a task.
+        names: of the tasks.
+    """
+    rows: list[tuple[str, ...]] = [
+        (
+            "task",
+            "player",
+            "metric",
+            "mean [95 % interval]",
+            "format",
+            "p_acc",
+            "episodes",
+            "failed",
+            "cut",
+            "refused",
+            "warnings",
+        )
+    ]
+    for number, name in enumerate(names):
+        for label, summaries in found.items():
+            one = summaries[number]
+            metric, metrics = headline(one["evaluation"]), one["metrics"]
+            main = _interval(*(metrics[metric][key] for key in ("mean", "low", "high")))
+            seen = "given" if one["sees"] == "state" else _interval(metrics["p_acc"]["mean"], None, None)
+            n, failed = (one["episodes"][key] for key in ("n", "failed"))
+            counts = (f"{n - failed} of {n}", failed, one["counts"]["cut"], one["counts"]["refused"], len(one["warnings"]))
+            form = _interval(metrics["format"]["mean"], None, None)
+            rows.append((shown(name), shown(label), metric, main, form, seen, *map(str, counts)))
+    wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def load(folders: Iterable[Path]) -> list[Evaluated]:
@@ -97,13 +135,18 @@ def load(folders: Iterable[Path]) -> list[Evaluated]:
 
     Raises:
         ConfigError: the trace of a folder is none of an evaluation.
+        TraceError: a trace that is damaged, or contradicts itself.
     """
-    found, names = list[Evaluated](), defaultdict[tuple[str, ...], int](int)
-    for folder in dict.fromkeys(Path(one).resolve() for one in folders):
-        trace = load_trace(folder / "trace.jsonl")
+    found = list[Evaluated]()
+    for place in places(folders):
+        folder, trace = place.folder, load_trace(place.folder / "trace.jsonl")
         if not trace.run.evaluation:
             raise ConfigError("folder", str(folder), "one that vlmgym eval wrote")
-        how = {"prompt": trace.run.prompt, **asdict(Evaluation()), **trace.run.evaluation, "mode": trace.run.mode}
+        try:
+            settings = how_asked(trace.run)
+        except TraceError as error:
+            raise TraceError(f"{folder / 'trace.jsonl'}: {error}") from error
+        how = {"prompt": trace.run.prompt, **trace.run.evaluation, **asdict(settings)}
         turns = defaultdict[int, list[Turn]](list)
         for turn in trace.finished():
             turns[turn.episode].append(turn)
@@ -116,10 +159,7 @@ def load(folders: Iterable[Path]) -> list[Evaluated]:
             row = {"score": float(one.score), "reward": one.reward}
             row |= {metric: _mean([of(turn) for turn in turns[one.episode]]) for metric, of in _PER_TURN.items()}
             values[start] = row if how["oracle"] else row | {"regret": NAN}
-        done = Evaluated(folder, trace.run, trace.run.player, how, _settings(how), values, failed)
-        names[(*done.key, done.player)] += 1
-        count = names[(*done.key, done.player)]
-        found.append(done if count == 1 else replace(done, player=f"{done.player} #{count}"))
+        found.append(Evaluated(folder, trace.run, place.player, how, asks(trace.run)[-1], values, failed))
     return found
 
 
@@ -139,7 +179,7 @@ def compare(folders: Sequence[Path], metric: str = "success") -> list[Comparison
     Interval and p-value are those of :func:`vlmgym.stats.paired`, the adjustment that of :func:`vlmgym.stats.holm`.
 
     Args:
-        folders: of evaluations. A player's name that comes twice in a task is numbered (``name #2``).
+        folders: of evaluations. Players of one label, and one player that was asked twice, are told apart by their folders.
         metric: one of :data:`PAIRED`.
 
     Raises:
@@ -175,7 +215,7 @@ def _pair(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
     for episode, seed, repeat in used:
         starts[episode // int(first.how["repeats"]), seed].append((episode, seed, repeat))
     left, right = ([_mean([one.values[k][metric] for k in keys]) for keys in starts.values()] for one in (first, second))
-    gap = stats.paired(left, right)
+    gap = stats.paired(left, right, bounds=stats.GAP if range_of(metric) else None)
     everything = set(first.values) | set(second.values) | first.failed | second.failed
     p, counts = gap.p if starts else NAN, (len(starts), len(everything) - len(used))
     return Comparison((first.player, second.player), first.task, metric, gap.mean, gap.low, gap.high, p, NAN, *counts)
@@ -185,7 +225,8 @@ def _pair(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
 def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     """Rank the players of each task; write ``leaderboard.csv`` and ``leaderboard.md``.
 
-    Whole episodes are ranked by score, all else by success. Means and intervals are those of ``summary.json``.
+    Whole episodes are ranked by score, all else by success. Means and intervals are those of ``summary.json``. What players say
+    of a board that they were handed is shown as ``given``.
 
     Args:
         folders: of evaluations, with ``trace.jsonl`` and ``summary.json``.
@@ -194,8 +235,10 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     Returns:
         The rows of the CSV file, tasks in the order in which they first come, best player first. Keys: ``player``, ``game``,
         ``level``, ``look``, ``observation``, ``history``, ``settings`` (all that are not the default), numbers of ``episodes``,
-        ``failed``, ``stuck`` and ``turns``; for each of :data:`METRICS` the mean, and with ``_low`` and ``_high`` its 95 %
-        interval (None where nothing was measured); ``input_tokens``, ``output_tokens``, ``cost`` (US dollars, None if unknown).
+        ``failed``, ``stuck`` and ``turns``, of replies that were ``cut`` at the limit of tokens or ``refused`` (None where that
+        was not counted), ``sees`` (``state``: the player is handed the truth); for each of :data:`METRICS` the mean, and with
+        ``_low`` and ``_high`` its 95 % interval (None where nothing was measured); ``input_tokens``, ``output_tokens``, ``cost``
+        (US dollars, None if unknown).
 
     Raises:
         ConfigError: a folder holds no evaluation.
@@ -205,7 +248,7 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     lines = ["# Leaderboard", ""]
     for group in _by_task(evaluations):
         best, repeats = group[0].headline, group[0].how["repeats"]
-        shown = [best, *(metric for metric in METRICS if metric != best)]
+        measured = [best, *(metric for metric in METRICS if metric != best)]
         ranked = sorted(map(_row, group), key=lambda row: -math.inf if row[best] is None else row[best], reverse=True)
         rows += ranked
         numbers = [row["episodes"] - row["failed"] for row in ranked]
@@ -214,10 +257,13 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         lines += [f"## {_cell(group[0].task)}", "", f"n = {count} finished episodes{again}. Best {best} first.", ""]
         body = []
         for row, n in zip(ranked, numbers, strict=True):
-            estimates = [_interval(row[m], row[f"{m}_low"], row[f"{m}_high"]) for m in shown]
-            counts = [f"{row[key]:,}" for key in ("failed", "stuck", "turns", "input_tokens", "output_tokens")]
+            estimates = [
+                "given" if row["sees"] == "state" and m in GIVEN else _interval(row[m], row[f"{m}_low"], row[f"{m}_high"])
+                for m in measured
+            ]
+            counts = ["-" if row[key] is None else f"{row[key]:,}" for key in _COUNTS]
             body.append([_cell(row["player"]), f"{n}", *estimates, *counts, "-" if row["cost"] is None else f"{row['cost']:.4g}"])
-        lines += _table(["player", "n", *shown, "failed", "stuck", "turns", "tokens in", "tokens out", "cost, $"], body)
+        lines += _table(["player", "n", *measured, *_COUNTS[:-2], "tokens in", "tokens out", "cost, $"], body)
     pairs = _compare(evaluations, lambda one: one.headline)
     lines += ["## Paired differences", ""]
     lines += ["n is the number of starts that both have finished; left out are episodes without a partner.", ""] if pairs else []
@@ -233,19 +279,32 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         f"Values are mean [low, high]: 95 % percentile bootstrap intervals, {stats.RESAMPLES:,} resamples of whole episodes "
         "(all repetitions of a start together). Turn metrics are rates over all turns in the tables of the tasks, and means "
         "over episodes in the paired differences. p: two-sided sign-flip permutation test; Holm: adjusted over the "
-        f"{sum(one.n > 0 for one in pairs)} comparisons of this page. Failed episodes are missing, not zero."
+        f"{sum(one.n > 0 for one in pairs)} comparisons of this page. Failed episodes are missing, not zero. "
+        "given: the player is handed the board, so what it says of it measures nothing."
     ]
     out.mkdir(parents=True, exist_ok=True)
-    (out / "leaderboard.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    with (out / "leaderboard.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, _COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_atomically(out / "leaderboard.md", "\n".join(lines) + "\n")
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, _COLUMNS)
+    writer.writeheader()
+    writer.writerows({key: _csv_cell(value) for key, value in row.items()} for row in rows)
+    write_atomically(out / "leaderboard.csv", file.getvalue())
     return rows
+
+
+def _csv_cell(value: Any) -> Any:
+    """A value of a CSV file; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+GIVEN = ("p_acc", "cells", "balanced", "r_acc")
+"""Metrics of the description of the board, which say nothing of a player that is handed it."""
+_COUNTS = ("failed", "stuck", "turns", "cut", "refused", "input_tokens", "output_tokens")
 
 
 _COLUMNS = (
     *("player", "game", "level", "look", "observation", "history", "settings", "episodes", "failed", "stuck", "turns"),
+    *("cut", "refused", "sees"),
     *(f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")),
     *("input_tokens", "output_tokens", "cost"),
 )
@@ -256,18 +315,54 @@ def _row(one: Evaluated) -> dict[str, Any]:
     row = {"player": one.player, "game": one.run.game, "level": one.run.level, "look": one.run.look, "settings": one.settings}
     row |= {key: one.how[key] for key in ("observation", "history")}
     row |= {"episodes": summary["episodes"]["n"], **{key: summary["episodes"][key] for key in ("failed", "stuck", "turns")}}
+    row |= {key: summary.get("counts", {}).get(key) for key in ("cut", "refused")} | {"sees": summary.get("sees", "")}
     for metric, value in summary["metrics"].items():
         if metric in METRICS:
             row |= {metric: value["mean"], f"{metric}_low": value["low"], f"{metric}_high": value["high"]}
     row |= {key: summary["spent"][key] for key in ("input_tokens", "output_tokens", "cost")}
-    return {key: row[key] for key in _COLUMNS}
+    return {key: row.get(key) for key in _COLUMNS}
+
+
+_NUMBER = (int, float, type(None))
+_ESTIMATE = dict.fromkeys(("mean", "low", "high"), _NUMBER) | {"n": int}
+_SHAPE: dict[str, Any] = {
+    "player": str,
+    "task": dict.fromkeys(("game", "level", "look", "prompt"), str) | {"walk_min": int, "walk_max": int, "walk_legal": bool},
+    "evaluation": {"episodes": int},
+    "metrics": {name: _ESTIMATE for name in METRICS if name != "balanced"},
+    "episodes": dict.fromkeys(("n", "failed", "stuck", "turns"), int),
+    "spent": {"input_tokens": int, "output_tokens": int, "cost": _NUMBER},
+}
+"""What every summary of an evaluation holds, of which types."""
+_NEWER: dict[str, Any] = {"identity": str, "sees": str, "counts": {"cut": int, "refused": int}}
+_NEWER |= {"metrics": _SHAPE["metrics"] | {"balanced": _ESTIMATE}}
+"""What it holds as well, but for those of earlier versions."""
+
+
+def _lacks(value: Any, shape: Any, name: str = "") -> str:
+    """The name of the first thing in a JSON value that is not there, or of another type; empty if there is none."""
+    if not isinstance(shape, dict):
+        kinds = shape if isinstance(shape, tuple) else (shape,)
+        return "" if type(value) in kinds and (type(value) not in (int, float) or abs(value) <= 1e300) else name
+    if not isinstance(value, dict):
+        return name
+    return next((lack for key, one in shape.items() if (lack := _lacks(value.get(key, _lacks), one, f"{name}.{key}"))), "")
 
 
 def read_summary(source: Path | dict[str, Any]) -> dict[str, Any]:
-    """A summary, with no regret where no oracle was asked (0 there means nothing)."""
+    """A summary, with no regret where no oracle was asked (0 there means nothing).
+
+    Raises:
+        FileError: the file is not there, no JSON, or no summary of an evaluation.
+    """
     if not isinstance(source, dict):
         path = source / "summary.json" if source.is_dir() else source
-        source = dict(json.loads(path.read_text(encoding="utf-8")))
+        source = dict(read_json(path))
+        newer = {key: shape for key, shape in _NEWER.items() if key in source}
+        if "balanced" not in (source.get("metrics") or {}):
+            newer.pop("metrics", None)
+        if lack := _lacks(source, _SHAPE | newer):
+            raise FileError(f"{path}: no summary of an evaluation ({lack.removeprefix('.')} is missing or of another type)")
     if source["evaluation"].get("oracle", True):
         return source
     return {**source, "metrics": {**source["metrics"], "regret": {"mean": None, "low": None, "high": None, "n": 0}}}
@@ -275,7 +370,7 @@ def read_summary(source: Path | dict[str, Any]) -> dict[str, Any]:
 
 def _cell(text: str) -> str:
     """Text that cannot leave its cell of a Markdown table, nor become a tag."""
-    return re.sub(r"([\\|`<*\[])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\|`<*\[])", r"\\\1", shown(" ".join(text.split())))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -411,26 +506,27 @@ def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]
     known = set[str]()
     for summary in map(read_summary, summaries):
         task = summary["task"]
-        dials = {"look": asdict(get_look(task["look"])), "level": asdict(get_game(task["game"]).level(task["level"]))}
+        dials = {"look": asdict(get_look(task["look"])), "level": asdict(known_game(task["game"]).level(task["level"]))}
         numbers = {key for key, value in dials.get(part, {}).items() if isinstance(value, (int, float))}
         known |= numbers
         if name not in numbers:
             continue
         value = float(dials[part].pop(name))
         texts = {key: _without(task[key], name if key == part else "") for key in dials}
-        how = {key: value for key, value in summary["evaluation"].items() if key not in _RECORDING}
+        how = {key: value for key, value in summary["evaluation"].items() if key not in RECORDING}
         walk = ("walk_min", "walk_max", "walk_legal") if how.get("start") == "walk" else ()
-        how |= {"prompt": task["prompt"], **{key: task[key] for key in walk}}
-        line = summary["player"], task["game"], json.dumps([dials, how], sort_keys=True)
+        how |= {"prompt": task["prompt"], "reply": task.get("reply", ""), **{key: task[key] for key in walk}}
+        line = summary["player"], summary.get("identity", ""), task["game"], json.dumps([dials, how], sort_keys=True)
         old = points[line].get(value)
         if old is None or old["episodes"]["n"] < summary["episodes"]["n"]:
-            said = [f"{key} {text}" for key, text in texts.items()] + [_settings(how)]
+            said = [f"{key} {text}" for key, text in texts.items()] + [settings_text(how)]
             points[line][value] = {**summary, "said": ", ".join(filter(None, said))}
     if name not in known:
         allowed = ", ".join(f"{part}.{one}" for one in sorted(known)) or "look.FIELD or level.FIELD, of evaluations"
         raise ConfigError("field", field, f"a dial of numbers: {allowed}")
     found = []
-    for (player, game, _), line_points in points.items():
+    names = told_apart([(player, who, who[:8] or "earlier version") for player, who, _, _ in points])
+    for (_, _, game, _), player, line_points in zip(points, names, points.values(), strict=True):
         values, all_metrics = sorted(line_points), [line_points[value]["metrics"] for value in sorted(line_points)]
         metrics = {key: tuple(_estimate(one[key]) for one in all_metrics) for key in all_metrics[0]}
         found.append(Curve(player, game, field, line_points[values[0]]["said"], tuple(values), metrics))
@@ -450,13 +546,17 @@ def _estimate(value: Mapping[str, Any]) -> stats.Estimate:
 
 
 def sweep(text: str) -> list[float]:
-    """The values of a dial: ``0:1:5`` (from, to, count; both ends included) or ``0,0.1,0.3``; whole numbers are ints.
+    """The values of a dial: ``0:1:5`` (from, to, count; both ends included), ``0,0.1,0.3`` or ``false,true``.
+
+    Whole numbers are ints.
 
     Raises:
         ConfigError: no numbers, a count that is not 2 to 1000, or a value that comes twice.
     """
-    allowed = "from:to:count, as 0:1:5, with a count of 2 to 1000; or numbers joined by commas, as 0,0.1,0.3; each once"
+    allowed = "from:to:count, as 0:1:5, with a count of 2 to 1000; or numbers joined by commas, as 0,0.1,0.3, each once"
     ends, colon, last = text.rpartition(":")
+    if text in ("true,false", "false,true"):
+        return [word == "true" for word in text.split(",")]
     try:
         found = [float(part) for part in (ends.split(":") if colon else text.split(","))]
         if colon:

@@ -1,6 +1,6 @@
 """The games as a task of Inspect AI (https://inspect.aisi.org.uk), with its providers and its log viewer; extra ``inspect``.
 
-``inspect eval vlmgym/vlmgym -T game=2048 -T episodes=20 --model openai/...``, or :func:`vlmgym_task` in Python.
+``inspect eval vlmgym/vlmgym -T game=2048 -T episodes=20 --model openai/...``, or :func:`vlmgym` in Python.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from vlmgym import tasks
 from vlmgym.core import State
 from vlmgym.evaluate import Evaluation, ask_from_the_start, lane_of, starts, summarise
-from vlmgym.games import read_state_text, state_text
+from vlmgym.games import known_game, read_state_text, state_text
 from vlmgym.players.api import image_url
 from vlmgym.players.base import Query
 from vlmgym.render import pictures
 from vlmgym.trace import Answer, Episode, Turn
 
-METRICS = ("score", "success", "format", "p_acc", "cells", "regret")
+METRICS = ("score", "success", "format", "p_acc", "cells", "balanced", "regret")
 
 
 @task
 def vlmgym(
-    game: str = "2048",
-    level: str = "normal",
+    game: str | int = "2048",
+    level: str | int = "normal",
     look: str = "clean",
     episodes: int = 20,
     turns: int = 0,
@@ -49,11 +49,12 @@ def vlmgym(
     mode: str = "lenient",
     patience: int = 20,
     first: int = 0,
+    reply: str = "",
 ) -> Task:
     """A game as an Inspect task: one sample an episode, from the frozen test seeds of ``vlmgym eval``.
 
     Args:
-        game: name of the game.
+        game: name of the game; ``-T game=2048`` arrives as a number, and is the name all the same.
         level: name or ``name:field=value,...``.
         look: name or ``name:field=value,...``.
         episodes: number of samples.
@@ -64,24 +65,25 @@ def vlmgym(
         mode: parse mode.
         patience: see :class:`vlmgym.evaluate.Evaluation`.
         first: number of the first test seed.
+        reply: names of the blocks, ``perception=NAME,think=NAME,answer=NAME``, see :class:`vlmgym.prompt.Blocks`.
 
     Raises:
         ConfigError: a setting is out of range.
     """
-    what = tasks.Task(game=game, level=level, look=look)
+    what = tasks.Task(game=game, level=level, look=look, reply=reply)  # type: ignore[arg-type]
     told: dict[str, Any] = {"history": history, "observation": observation, "mode": mode, "patience": patience}
     how = Evaluation(episodes=episodes, turns=turns, start=start, first=first, **told)
     ask_from_the_start(how)
     state, the_game = starts(what, how), what.rules()[0]
     samples = [
         Sample(
-            id=f"{game}-{number}",
-            input=f"{game} {level} {look}, test seed number {first + number}",
+            id=f"{what.game}-{number}",
+            input=f"{what.game} {what.level} {what.look}, test seed number {first + number}",
             metadata={"state": state_text(the_game, state[number]), "task": asdict(what), "evaluation": asdict(how)},
         )
         for number in range(episodes)
     ]
-    return Task(dataset=samples, solver=play(), scorer=judged(), name=f"vlmgym_{game}")
+    return Task(dataset=samples, solver=play(), scorer=judged(), name=f"vlmgym_{what.game}")
 
 
 @solver
@@ -89,6 +91,7 @@ def play() -> Solver:
     """Plays a sample's episode to its end; the whole exchange stands in the log."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
+        known_game(state.metadata["task"]["game"])
         how, what = Evaluation(**state.metadata["evaluation"]), tasks.Task(**state.metadata["task"])
         _, start = read_state_text(state.metadata["state"])
         lane, only, model = lane_of(what, how, start), np.array([0]), get_model()

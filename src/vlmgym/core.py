@@ -9,38 +9,34 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import math
+import operator
 import re
 import struct
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import lru_cache
+from functools import lru_cache, wraps
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self, SupportsInt, get_args, get_origin, get_type_hints
 
 import numpy as np
+from llvmlite import ir
+from numba import types
 from numpy.typing import NDArray
 
-from vlmgym.kernels import kernel
+from vlmgym.errors import ConfigError as ConfigError
+from vlmgym.errors import VlmGymError as VlmGymError
+from vlmgym.errors import one_line as one_line
+from vlmgym.kernels import instructions, kernel
 
 NO_ACTION = -1
 """The action id of a turn without an action: the board stays, the turn counts."""
 
 
 # --------------------------------------------------------------------------------------------------------- errors
-class VlmGymError(Exception):
-    """Base of every error that vlmgym raises on purpose."""
-
-
-class ConfigError(VlmGymError, ValueError):
-    """A setting is unknown or out of range; the message names the field, the value and what is allowed."""
-
-    def __init__(self, name: str, value: object, allowed: str) -> None:
-        super().__init__(f"{name} = {value!r}: allowed is {allowed}")
-        self.name, self.value, self.allowed = name, value, allowed
-
-
 class StateError(VlmGymError, ValueError):
     """Bytes or arrays that are not a state of this game."""
 
@@ -61,13 +57,25 @@ def need(extra: str, *modules: str) -> None:
     """
     missing = [m for m in modules if importlib.util.find_spec(m) is None]
     if missing:
-        raise MissingExtra(f"{', '.join(missing)} not installed: this needs  pip install 'vlmgym[{extra}]'")
+        raise MissingExtra(f"{', '.join(missing)} not installed: this needs  {install_line(extra)}")
+
+
+def install_line(extra: str) -> str:
+    """The command that installs an extra, as this package itself was installed: from a checkout, or as a release."""
+    checkout = Path(__file__).parents[2]
+    if (checkout / "pyproject.toml").is_file() and Path(__file__).parent.parent.name == "src":
+        return f"pip install --editable '{checkout}[{extra}]'"
+    return f"pip install 'vlmgym[{extra}]'"
 
 
 # --------------------------------------------------------------------------------------------------------- config
 def setting(default: Any, doc: str, low: float | None = None, high: float | None = None, choices: Sequence[Any] = ()) -> Any:
     """A dataclass field with its documentation and its allowed values (``low <= value <= high``, or ``choices``)."""
     return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": tuple(choices)})
+
+
+_WHOLE_FLOATS = 1 << 53
+"""Whole numbers up to here are floats without loss."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +92,17 @@ class Settings:
             low, high, choices = meta.get("low"), meta.get("high"), meta.get("choices")
             label = f"{type(self).__name__}.{f.name}"
             if choices:
-                if value not in choices:
+                if not any(type(value) is type(one) and value == one for one in choices):
                     raise ConfigError(label, value, "one of " + ", ".join(map(str, choices)))
                 continue
             kind = type(default)
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                object.__setattr__(self, f.name, float(value))
+            if kind is float and type(value) is int and abs(value) <= _WHOLE_FLOATS:
                 value = float(value)
+                object.__setattr__(self, f.name, value)
             if kind in (int, float, bool, str) and type(value) is not kind:
                 raise ConfigError(label, value, f"of type {kind.__name__}")
+            if kind is float and not math.isfinite(value):
+                raise ConfigError(label, value, "a finite number")
             if low is not None and high is not None and not low <= value <= high:
                 raise ConfigError(label, value, f"{low} to {high}")
 
@@ -101,8 +111,10 @@ class Settings:
         """Build from a mapping (a recipe, a header).
 
         Raises:
-            ConfigError: a key is not a field of this class.
+            ConfigError: it is no mapping, a key is not a field of this class, or a value is not allowed.
         """
+        if not isinstance(values, Mapping):
+            raise ConfigError(cls.__name__, values, "a mapping of settings")
         known = [f.name for f in fields(cls)]
         for key in values:
             if key not in known:
@@ -123,19 +135,28 @@ def read_dial(text: str) -> tuple[str, dict[str, Any]]:
     Values are read as JSON where they can be, else as strings; a comma belongs to the value unless a ``field=`` follows.
 
     Raises:
-        ConfigError: something after the colon has no ``=``.
+        ConfigError: it is no text, something after the colon has no ``=``, or a field is there twice.
     """
+    if not isinstance(text, str):
+        raise ConfigError("preset", text, "text: name, or name:field=value,field=value")
     name, colon, rest = text.partition(":")
     values: dict[str, Any] = {}
     for item in _FIELD.split(rest) if colon else ():
         key, equals, value = item.partition("=")
         if not equals:
             raise ConfigError("preset", text, "name:field=value,field=value")
+        if (key := key.strip()) in values:
+            raise ConfigError(f"preset {text!r}: {key}", value, "each field once")
         try:
-            values[key.strip()] = json.loads(value)
-        except ValueError:
-            values[key.strip()] = value
+            values[key] = json.loads(value)
+        except (ValueError, RecursionError):
+            values[key] = value
     return name, values
+
+
+def name_of(value: Any) -> Any:
+    """A name as it was meant: YAML and shells' front ends read ``2048`` as a number, which is the name of a game."""
+    return str(value) if type(value) is int and abs(value) < 1 << 64 else value
 
 
 @dataclass(frozen=True)
@@ -147,37 +168,72 @@ class Level(Settings):
 
 
 # ----------------------------------------------------------------------------------------------------- randomness
-@kernel
-def mix64(x: np.uint64) -> np.uint64:
+# Each function is there twice: in Python, and as the instructions that kernels take in.
+_GOLDEN = 0x9E3779B97F4A7C15
+_SCATTER = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+_WORD = (1 << 64) - 1
+_UNIT = 1.0 / (1 << 53)
+
+
+def _word(value: int) -> Any:
+    return ir.Constant(ir.IntType(64), value)
+
+
+def mix64(x: SupportsInt) -> int:
     """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64-bit words that scatters every bit."""
-    x = np.uint64(x) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    word = (int(x) + _GOLDEN) & _WORD
+    for shift, factor in _SCATTER:
+        word = ((word ^ (word >> shift)) * factor) & _WORD
+    return word ^ (word >> 31)
 
 
-@kernel
-def draw64(seed: np.uint64, step: int, number: int) -> np.uint64:
+@instructions(mix64, types.uint64, types.uint64)
+def _mix64(builder: Any, x: Any) -> Any:
+    word = builder.add(x, _word(_GOLDEN))
+    for shift, factor in _SCATTER:
+        word = builder.mul(builder.xor(word, builder.lshr(word, _word(shift))), _word(factor))
+    return builder.xor(word, builder.lshr(word, _word(31)))
+
+
+def draw64(seed: SupportsInt, step: SupportsInt, number: SupportsInt) -> int:
     """The ``number``-th 64-bit draw of turn ``step`` under ``seed``; a pure function, so any order gives the same luck."""
-    return mix64(mix64(mix64(np.uint64(seed)) ^ np.uint64(step)) ^ np.uint64(number))
+    return mix64(mix64(mix64(seed) ^ int(step) & _WORD) ^ int(number) & _WORD)
 
 
-@kernel
-def share(bits: np.uint64, bound: int) -> int:
+@instructions(draw64, types.uint64, types.uint64, types.uint64, types.uint64)
+def _draw64(builder: Any, seed: Any, step: Any, number: Any) -> Any:
+    return _mix64(builder, builder.xor(_mix64(builder, builder.xor(_mix64(builder, seed), step)), number))
+
+
+def share(bits: SupportsInt, bound: SupportsInt) -> int:
     """32 random bits as a number 0 .. ``bound`` - 1; bias below 2**-32 times ``bound`` by the multiply-shift of Lemire (2019)."""
-    return np.int64((bits * np.uint64(bound)) >> np.uint64(32))  # type: ignore[return-value]
+    return (int(bits) * int(bound) & _WORD) >> 32
 
 
-@kernel
-def draw_below(seed: np.uint64, step: int, number: int, bound: int) -> int:
+@instructions(share, types.int64, types.uint64, types.uint64)
+def _share(builder: Any, bits: Any, bound: Any) -> Any:
+    return builder.lshr(builder.mul(bits, bound), _word(32))
+
+
+def draw_below(seed: SupportsInt, step: SupportsInt, number: SupportsInt, bound: SupportsInt) -> int:
     """A draw from 0 .. ``bound`` - 1 (``bound`` < 2**31)."""
-    return share(draw64(seed, step, number) >> np.uint64(32), bound)
+    return share(draw64(seed, step, number) >> 32, bound)
 
 
-@kernel
-def draw_unit(seed: np.uint64, step: int, number: int) -> float:
+@instructions(draw_below, types.int64, types.uint64, types.uint64, types.uint64, types.uint64)
+def _draw_below(builder: Any, seed: Any, step: Any, number: Any, bound: Any) -> Any:
+    return _share(builder, builder.lshr(_draw64(builder, seed, step, number), _word(32)), bound)
+
+
+def draw_unit(seed: SupportsInt, step: SupportsInt, number: SupportsInt) -> float:
     """A draw from [0, 1) with 53 random bits."""
-    return np.float64(draw64(seed, step, number) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return (draw64(seed, step, number) >> 11) * _UNIT
+
+
+@instructions(draw_unit, types.float64, types.uint64, types.uint64, types.uint64)
+def _draw_unit(builder: Any, seed: Any, step: Any, number: Any) -> Any:
+    bits = builder.lshr(_draw64(builder, seed, step, number), _word(11))
+    return builder.fmul(builder.uitofp(bits, ir.DoubleType()), ir.Constant(ir.DoubleType(), _UNIT))
 
 
 @kernel
@@ -227,6 +283,9 @@ def _look_up(table, actions, out):
 LEGAL_STREAM = 1 << 40
 """Number of the first draw of :meth:`Game.draw_legal`: far from the numbers that the rules use."""
 
+MOST_SEEDS = 100_000_000
+"""Seeds that can be asked for at once (800 MB)."""
+
 SPLITS = ("train", "test", "pretrain", "free")
 """Names of the disjoint quarters of the seed space; the two top bits of a seed say which one it is in."""
 
@@ -237,10 +296,11 @@ def seeds_for(split: str, game: str, level: str, count: int, start: int = 0) -> 
     The split sits in the two top bits, so splits cannot overlap; the other 62 bits hash (game, level, index).
 
     Raises:
-        ConfigError: ``split`` is not one of :data:`SPLITS`.
+        ConfigError: ``split`` is not one of :data:`SPLITS`, or ``count`` or ``start`` is no whole number in its range.
     """
     if split not in SPLITS:
         raise ConfigError("split", split, "one of " + ", ".join(SPLITS))
+    count, start = _whole("count", count, MOST_SEEDS), _whole("start", start, 1 << 62)
     stem = hashlib.blake2b(f"{game}/{level}".encode(), digest_size=8).digest()
     base = np.uint64(int.from_bytes(stem, "little"))
     index = np.arange(start, start + count, dtype=np.uint64)
@@ -249,8 +309,27 @@ def seeds_for(split: str, game: str, level: str, count: int, start: int = 0) -> 
 
 
 def split_of(seed: int) -> str:
-    """The split that a seed belongs to."""
-    return SPLITS[int(seed) >> 62]
+    """The split that a seed belongs to.
+
+    Raises:
+        ConfigError: it is no whole number of 64 bits.
+    """
+    return SPLITS[_whole("seed", seed, (1 << 64) - 1) >> 62]
+
+
+def _whole(name: str, value: Any, high: int) -> int:
+    """A whole number 0 .. ``high`` of any integer type, truth values not counted.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if isinstance(value, bool) or not 0 <= number <= high:
+        raise ConfigError(name, value, f"a whole number 0 to {high}")
+    return number
 
 
 def _in_split_of(seeds: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -258,40 +337,102 @@ def _in_split_of(seeds: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArra
     return (words & np.uint64((1 << 62) - 1)) | (seeds & np.uint64(3 << 62))
 
 
-@kernel
-def _mix_rows(x, out):
-    for k in range(len(x)):
-        out[k] = mix64(x[k])
-
-
 def mix_array(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """:func:`mix64` of each word of an array."""
-    out = np.empty(x.shape, np.uint64)
-    _mix_rows(np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
-    return out
+    words = np.array(x, np.uint64).reshape(-1)  # a row at least: NumPy warns where single numbers wrap around
+    words += np.uint64(_GOLDEN)
+    for shift, factor in _SCATTER:
+        words ^= words >> np.uint64(shift)
+        words *= np.uint64(factor)
+    words ^= words >> np.uint64(31)
+    return words.reshape(np.shape(x))
 
 
 # ---------------------------------------------------------------------------------------------------------- values
 _MAGIC = b"VLMG"
-_FORMAT = 1
-PACK_FROM = 1 << 15
-"""Bytes of arrays from which on they are packed (zlib): outside games keep whole pictures in their states."""
+_FORMAT = 2
+"""Format of serialised states: 1 = magic, header, arrays; 2 = the same and a CRC-32 of all that."""
+HEADER_BYTES = 1 << 16
+"""Most bytes of the header of a serialised state."""
+PACK_FROM, PACK_TO = 1 << 15, 1 << 28
+"""Bytes of arrays from which on they are packed (zlib), as outside games keep whole pictures in their states, and up to which."""
 
 
-@dataclass(frozen=True)
+PER_CELL, PER_GAME = {"axes": ("rows", "cols")}, {"axes": ()}
+"""``field(metadata=...)`` of array fields of states: ``(B, rows, cols)`` as the level says, or ``(B,)``. Any field of a level may
+be named. Where a level has no such field, any length is allowed, as for array fields without metadata."""
+
+
+@lru_cache(1024)
+def _plan(state: Any, level: Any) -> tuple[tuple[str, np.dtype[Any] | None, tuple[str, ...] | None], ...]:
+    """What is known of the arrays of a class of states and one of levels: name, type, fields that say the lengths."""
+    kinds, known = get_type_hints(state), {f.name for f in fields(level)}
+    found = []
+    for f in fields(state):
+        if f.name != "level":
+            kind = get_args(get_args(kinds[f.name])[1])[0] if get_origin(kinds[f.name]) is np.ndarray else None
+            axes = f.metadata.get("axes")
+            kept = axes if axes is not None and known.issuperset(axes) else None
+            found.append((f.name, np.dtype(kind) if isinstance(kind, type) else None, kept))
+    return tuple(found)
+
+
+@dataclass(frozen=True, repr=False)
 class State:
     """A batch of ``B`` games under one level; a value, never changed in place.
 
     Games subclass it (``@dataclass(frozen=True, eq=False)``) to document the encoding of ``board`` and to add arrays. Every
     field but ``level`` is an array whose first axis is ``B``.
+
+    Raises:
+        StateError: an array is of another type than its field says, or of another size than the batch or the level have. (Rules
+            are compiled without looking at sizes, so this is what keeps them inside of the arrays.)
     """
 
     level: Level
-    board: NDArray[np.uint8]  # (B, rows, cols) uint8, encoding stated by the game
-    score: NDArray[np.int64]  # (B,) raw score so far (2048: sum of merges; Shisen-Sho: pairs; Swap: points)
-    steps: NDArray[np.int64]  # (B,) turns so far, turns without an action included
-    terminated: NDArray[np.bool_]  # (B,) the rules ended the game
-    seed: NDArray[np.uint64]  # (B,) key of all future luck
+    board: NDArray[np.uint8] = field(metadata=PER_CELL)  # (B, rows, cols) uint8, encoding stated by the game
+    score: NDArray[np.int64] = field(metadata=PER_GAME)  # (B,) raw score so far (2048: sum of merges; Swap: points)
+    steps: NDArray[np.int64] = field(metadata=PER_GAME)  # (B,) turns so far, turns without an action included
+    terminated: NDArray[np.bool_] = field(metadata=PER_GAME)  # (B,) the rules ended the game
+    seed: NDArray[np.uint64] = field(metadata=PER_GAME)  # (B,) key of all future luck
+
+    def __init_subclass__(cls) -> None:
+        """Subclasses are shown as this class is, not as dataclasses are by default."""
+        cls.__repr__ = cls.__repr__  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        """Hold the arrays to the batch, to the level, and to what the class says of them."""
+        level = self.level
+        try:
+            batch = self.steps.shape
+            for name, kind, axes in _plan(type(self), type(level)):  # type: ignore[arg-type]
+                array = getattr(self, name)
+                shape = array.shape
+                if array.dtype is not kind and kind is not None and array.dtype != kind:
+                    raise StateError(f"{name} of type {array.dtype}: allowed is {kind}")
+                if axes is not None:
+                    if shape != (batch + tuple([getattr(level, axis) for axis in axes]) if axes else batch):
+                        allowed = ("B", *(str(getattr(level, axis)) for axis in axes))
+                        raise StateError(f"{name} of shape {shape}, in a batch of {batch}: allowed is ({', '.join(allowed)})")
+                elif shape[:1] != batch:
+                    raise StateError(f"{name} of shape {shape}, in a batch of {batch}: allowed are arrays of one length")
+        except (AttributeError, TypeError) as error:
+            raise StateError(f"{type(self).__name__}: allowed are a Level and arrays of NumPy ({error})") from error
+
+    def __repr__(self) -> str:
+        """One line: how many games, of which level, how far they are."""
+        steps, n = self.steps, len(self)
+        span = f"turn {steps.min()} to {steps.max()}" if n > 1 else f"turn {steps[0]}" if n else "empty"
+        return f"{type(self).__name__}(B = {n}, {span}, {int(self.ended.sum())} ended, {self.level!r})"
+
+    def __str__(self) -> str:
+        """The line of ``repr``; of a few games on small boards also what ``board`` holds, as numbers."""
+        text = repr(self)
+        if self.board.ndim != 3 or self.board.size > 1024:
+            return text
+        width = len(str(self.board.max(initial=0)))
+        boards = ("\n".join(" ".join(f"{value:>{width}}" for value in row) for row in board.tolist()) for board in self.board)
+        return "\n\n".join([text, *boards])
 
     @property
     def truncated(self) -> NDArray[np.bool_]:
@@ -347,7 +488,10 @@ class State:
     __hash__ = None  # type: ignore[assignment]
 
     def to_bytes(self, game: Game) -> bytes:
-        """Serialise: magic, format number, JSON header (game, version, level, shapes), little-endian arrays (packed if large)."""
+        """Serialise: magic, format number, JSON header (game, version, level, shapes), little-endian arrays, CRC-32.
+
+        The arrays are packed where they are large.
+        """
         arrays = self.arrays()
         header = {
             "game": game.name,
@@ -356,10 +500,11 @@ class State:
             "arrays": [[k, v.dtype.newbyteorder("<").str, list(v.shape)] for k, v in arrays.items()],
         }
         body = b"".join(np.ascontiguousarray(v, v.dtype.newbyteorder("<")).tobytes() for v in arrays.values())
-        if len(body) >= PACK_FROM:
+        if PACK_FROM <= len(body) <= PACK_TO:
             header["packed"], body = len(body), zlib.compress(body, 1)
         head = json.dumps(header, separators=(",", ":")).encode()
-        return _MAGIC + struct.pack("<HI", _FORMAT, len(head)) + head + body
+        data = _MAGIC + struct.pack("<HI", _FORMAT, len(head)) + head + body
+        return data + struct.pack("<I", zlib.crc32(data))
 
 
 def concat(states: Sequence[State]) -> State:
@@ -377,22 +522,52 @@ def concat(states: Sequence[State]) -> State:
     return first.with_arrays({k: np.concatenate([getattr(s, k) for s in states]) for k in first.arrays()})
 
 
-def read_header(data: bytes) -> tuple[dict[str, Any], int]:
-    """The JSON header of serialised state bytes and the offset of the arrays.
+@dataclass(frozen=True)
+class Header:
+    """What serialised state bytes say of themselves, well formed but not held to any game yet."""
+
+    game: str
+    version: int
+    level: dict[str, Any]
+    arrays: str  # JSON text of [[name, type, shape], ...]
+    rows: int  # B
+    packed: int | None  # bytes of the arrays, where they are packed
+
+
+def read_header(data: bytes) -> tuple[Header, int, int]:
+    """The header of serialised state bytes, and where the arrays begin and end.
 
     Raises:
-        StateError: not such bytes, or written by a later format.
+        StateError: not such bytes, damaged ones, or written by a later format.
     """
     if len(data) < 10 or data[:4] != _MAGIC:
         raise StateError("not a serialised vlmgym state (wrong first bytes)")
     form, size = struct.unpack("<HI", data[4:10])
-    if form != _FORMAT:
-        raise StateError(f"state format {form}: this version reads format {_FORMAT}")
+    if form not in (1, _FORMAT):
+        raise StateError(f"state format {form}: this version reads formats 1 and {_FORMAT}")
+    if size > HEADER_BYTES:
+        raise StateError(f"damaged state: a header of {size} bytes, allowed are {HEADER_BYTES}")
+    end = len(data) if form == 1 else len(data) - 4
+    if 10 + size > end:
+        raise StateError("damaged state: the header is cut off")
+    header = _parse_header(bytes(data[10 : 10 + size]))
+    return header, 10 + size, end
+
+
+@lru_cache(256)
+def _parse_header(head: bytes) -> Header:
+    """The states of a trace have the same few headers."""
     try:
-        header = json.loads(data[10 : 10 + size])
-    except ValueError as error:
-        raise StateError(f"damaged state header: {error}") from error
-    return header, 10 + size
+        found = json.loads(head.decode("utf-8"))
+        game, version, level, arrays = (found.pop(key) for key in ("game", "version", "level", "arrays"))
+        packed = found.pop("packed", None)
+        rows = arrays[0][2][0]
+        well = type(game) is str and type(version) is int and type(level) is dict and type(rows) is int and 0 <= rows < 1 << 48
+        if not well or type(packed) not in (int, type(None)) or found:
+            raise StateError("damaged state header: allowed are game, version, level, arrays and packed, of their types")
+        return Header(game, version, level, json.dumps(arrays), rows, packed)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise StateError(f"damaged state header: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -448,10 +623,18 @@ class Scene:
     variants: NDArray[np.int32] | None = None  # (B, rows, cols) which photograph of its class a cell shows; see render
     pixels: NDArray[np.uint8] | None = None  # (B, H, W, 3), kind "picture" only
 
-    def texts(self) -> list[str]:
-        """The truth text of each row: board rows on lines, cells joined by ``|``; empty for a finished picture."""
+    def check(self) -> None:
+        """See that every symbol has a name.
+
+        Raises:
+            StateError: one has none.
+        """
         if self.symbols.size and not 0 <= self.symbols.min() <= self.symbols.max() < len(self.names):
             raise StateError(f"symbols {self.symbols.min()} to {self.symbols.max()}: allowed are 0 to {len(self.names) - 1}")
+
+    def texts(self) -> list[str]:
+        """The truth text of each row: board rows on lines, cells joined by ``|``; empty for a finished picture."""
+        self.check()
         letters, edges = _letters(self.names)
         ends = np.empty(len(self.symbols), np.int64)
         room = np.empty(self.symbols.size * (int(np.diff(edges).max(initial=0)) + 1), np.uint8)
@@ -469,6 +652,39 @@ class Decoded:
 
 
 # ------------------------------------------------------------------------------------------------------------ game
+_TAKE_LEVEL = {"n_actions", "reset", "encode", "decode", "rules", "answer_format"}
+_TAKE_SYMBOLS = {"from_symbols", "works"}
+_TAKE_STATE = {"legal", "successes", "draw_legal", "branch", "_step", "good", "scene", "oracle", "explain", "candidates"}
+_TAKE_STATE |= {"reasoning", "view"}
+
+
+def _takes_level(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def takes(self: Game, level: Any, *rest: Any, **named: Any) -> Any:
+        return method(self, level if type(level) is self.level_type else self.level(level), *rest, **named)
+
+    return takes
+
+
+def _takes_symbols(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def takes(self: Game, level: Any, symbols: Any, *rest: Any, **named: Any) -> Any:
+        level = self.level(level)
+        return method(self, level, self.described(level, symbols), *rest, **named)
+
+    return takes
+
+
+def _takes_state(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def takes(self: Game, state: Any, *rest: Any, **named: Any) -> Any:
+        if type(state) is not self.state_type or type(state.level) is not self.level_type:
+            self.belongs(state)
+        return method(self, state, *rest, **named)
+
+    return takes
+
+
 class Game(ABC):
     """The rules of one game: no pictures, no learning, no global state. All batched methods take a State of ``B`` rows."""
 
@@ -485,13 +701,27 @@ class Game(ABC):
     """The symbol that stands for a cell which a description does not state, when a move is replayed on it."""
     sources: ClassVar[tuple[str, ...]] = ()
     """Where the rules come from: names and addresses, for the docs page."""
+    one_game: ClassVar[bool] = False
+    """There is one opening and no luck, so that every seed is the same game (chess against a program that draws nothing)."""
+
+    def __init_subclass__(cls) -> None:
+        """Methods that take a level take its name as well; those that take symbols or a state see that they are of this game."""
+        for name in _TAKE_LEVEL & cls.__dict__.keys():
+            setattr(cls, name, _takes_level(cls.__dict__[name]))
+        for name in _TAKE_SYMBOLS & cls.__dict__.keys():
+            setattr(cls, name, _takes_symbols(cls.__dict__[name]))
+        for name in _TAKE_STATE & cls.__dict__.keys():
+            setattr(cls, name, _takes_state(cls.__dict__[name]))
 
     def level(self, name: str | Level = "normal", **overrides: Any) -> Level:
         """A named level (or a Level), with single fields overridden: by keywords, or in the name (``"hard:rows=8"``).
 
+        Every method that takes a level takes what this takes.
+
         Raises:
             ConfigError: unknown name, unknown field, or a value out of range.
         """
+        name = name_of(name)
         if isinstance(name, str):
             name, fields_ = read_dial(name)
             overrides = fields_ | overrides
@@ -501,6 +731,22 @@ class Game(ABC):
         if type(name) is not self.level_type:
             raise ConfigError(f"level of {self.name}", name, f"a {self.level_type.__name__}")
         return name.override(**overrides) if overrides else name
+
+    def identity(self) -> tuple[Any, ...]:
+        """What two games have in common that stand for each other, though they were made apart."""
+        kind = type(self)
+        return kind.__module__, kind.__qualname__, self.name, self.version, repr(dict(self.LEVELS))
+
+    def belongs(self, state: State) -> None:
+        """See that a state is one of this game.
+
+        Raises:
+            StateError: it is of another game, or no state.
+        """
+        if not isinstance(state, self.state_type) or not isinstance(state.level, self.level_type):
+            of = f" of {type(state.level).__name__}" if isinstance(state, State) else ""
+            wanted = f"a {self.state_type.__name__} of {self.level_type.__name__}"
+            raise StateError(f"a {type(state).__name__}{of}: {self.name} allows {wanted}")
 
     @abstractmethod
     def n_actions(self, level: Level) -> int:
@@ -542,6 +788,7 @@ class Game(ABC):
         Raises:
             ActionError: wrong shape, or an id outside the action space.
         """
+        self.belongs(state)
         actions = np.asarray(actions)
         if actions.ndim != 2 or len(actions) != len(state):
             raise ActionError(f"actions of shape {actions.shape}: allowed are ({len(state)}, n)")
@@ -572,6 +819,7 @@ class Game(ABC):
         Raises:
             ActionError: wrong shape, or an id outside ``-1 .. A - 1``.
         """
+        self.belongs(state)
         actions = np.asarray(actions)
         if actions.shape != (len(state),):
             raise ActionError(f"actions of shape {actions.shape}: allowed are ({len(state)},)")
@@ -605,6 +853,21 @@ class Game(ABC):
         """
         return outcome.gain > 0
 
+    def described(self, level: Level, symbols: NDArray[Any]) -> NDArray[Any]:
+        """The symbols of a description, held to the scenes of a level; :meth:`from_symbols` and :meth:`works` get these.
+
+        Raises:
+            StateError: they are no whole numbers, of another shape than the level's scenes, or without a name.
+        """
+        sample, symbols = self.sample(level), np.asarray(symbols)
+        if symbols.dtype.kind not in "iu":
+            raise StateError(f"symbols of type {symbols.dtype}: allowed are whole numbers")
+        if symbols.shape[1:] != sample.symbols.shape[1:] or symbols.ndim != 3:
+            allowed = ", ".join(map(str, ("B", *sample.symbols.shape[1:])))
+            raise StateError(f"symbols of shape {symbols.shape}: allowed is ({allowed})")
+        replace(sample, symbols=symbols).check()
+        return symbols
+
     def works(self, level: Level, symbols: NDArray[np.int16], actions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """``(B,)``: whether the actions would be good on boards that look like ``symbols`` (a player's description)."""
         state = self.from_symbols(level, symbols)
@@ -623,7 +886,13 @@ class Game(ABC):
         variants: NDArray[np.int32] | None = None,
         pixels: NDArray[np.uint8] | None = None,
     ) -> Scene:
-        """A Scene of these symbols (any integer type), with the score and the split of ``state``."""
+        """A Scene of these symbols (any integer type), with the score and the split of ``state``.
+
+        Raises:
+            ConfigError: there is no such kind.
+        """
+        if kind not in KINDS:
+            raise ConfigError(f"kind of the scene of {type(self).__name__}", kind, "one of " + ", ".join(KINDS))
         test = (state.seed >> np.uint64(62)) == np.uint64(SPLITS.index("test"))
         return Scene(symbols.astype(np.int16), names, kind, state.score, test, variants, pixels)
 
@@ -635,8 +904,11 @@ class Game(ABC):
             board: ``(B, rows, cols)``.
             seeds: ``(B,)`` uint64.
             arrays: the arrays that ``state_type`` adds, and ``terminated`` where games start ended.
+
+        Raises:
+            StateError: an array is not of the type or size that the level asks for.
         """
-        n = len(board)
+        level, n = self.level(level), len(board)
         counters = {"score": np.zeros(n, np.int64), "steps": np.zeros(n, np.int64), "terminated": np.zeros(n, bool)}
         seeds = np.zeros(n, np.uint64) if seeds is None else np.ascontiguousarray(seeds, np.uint64)
         return self.state_type(level=level, board=board, seed=seeds, **{**counters, **arrays})
@@ -651,6 +923,9 @@ class Game(ABC):
         Args:
             level: the level.
             symbols: ``(B, rows, cols)``, as in :class:`Scene`.
+
+        Raises:
+            StateError: symbols of another shape, or without a name; no game has to look at that itself.
         """
 
     @abstractmethod
@@ -704,39 +979,93 @@ class Game(ABC):
             weighed = [*weighed, best]
         return "; ".join(self.explain(state, row, action) for action in weighed), best
 
+    def blank(self, level: Level) -> State | None:
+        """One game whose board is there but not dealt: what is seen of it has the size, names and kind of every game.
+
+        None by default: then a game is dealt where these are asked for, which takes longer.
+        """
+        return None
+
     @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
     def sample(self, level: Level) -> Scene:
-        """The scene of some fresh game: for the size of the board, the names of the symbols and their kind."""
-        return self.scene(self.reset(level, np.zeros(1, np.uint64)))
+        """The scene of some board, dealt or :meth:`blank`: for its size, the names of the symbols and their kind."""
+        blank = self.blank(level)
+        return self.scene(self.reset(level, np.zeros(1, np.uint64)) if blank is None else blank)
+
+    @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
+    def form(self, level: Level) -> tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]:
+        """Name, type and shape behind the batch axis of each array of a state of this level, as :meth:`reset` makes them."""
+        fresh = self.reset(level, np.zeros(1, np.uint64))
+        return tuple((name, array.dtype, array.shape[1:]) for name, array in fresh.arrays().items())
+
+    def verify(self, state: State) -> None:
+        """See that the values of a state which came from outside are some that the rules, the skins and the texts can work on.
+
+        By default: turns are counted from 0, and what is to be seen has names. Games with further arrays add what these may hold.
+
+        Raises:
+            StateError: they are not.
+        """
+        if (state.steps < 0).any():
+            raise StateError(f"turn {state.steps.min()}: allowed are turns from 0")
+        try:
+            self.scene(state).check()
+        except IndexError as error:
+            raise StateError(f"values that stand for nothing in {self.name}: {error}") from error
 
     def from_bytes(self, data: bytes) -> State:
-        """Read back what :meth:`State.to_bytes` wrote.
+        """Read back what :meth:`State.to_bytes` wrote, by this version or an earlier one.
+
+        Everything is held to this game and to the level before it is used: names, types, shapes, the size of packed arrays before
+        they are unpacked, the checksum, and the values (:meth:`verify`). So bytes of any origin can be read.
 
         Raises:
             StateError: other game, other rules version, or damaged bytes.
         """
-        header, offset = read_header(data)
-        if header["game"] != self.name or header["version"] != self.version:
-            raise StateError(
-                f"a state of {header['game']} version {header['version']}: this is {self.name} version {self.version}"
-            )
-        level = self.level_type.parse(header["level"])
-        names = [f.name for f in fields(self.state_type) if f.name != "level"]
-        if [a[0] for a in header["arrays"]] != names:
-            raise StateError(f"arrays {[a[0] for a in header['arrays']]}: allowed are {names}")
-        if "packed" in header:
+        header, begin, end = read_header(data)
+        if header.game != self.name or header.version != self.version:
+            raise StateError(f"a state of {header.game} version {header.version}: this is {self.name} version {self.version}")
+        try:
+            level, rows = self.level(self.level_type.parse(header.level)), header.rows
+            form = self.form(level)
+        except (VlmGymError, TypeError) as error:
+            raise StateError(f"damaged state: {error}") from error
+        allowed = json.dumps([[name, kind.newbyteorder("<").str, [rows, *shape]] for name, kind, shape in form])
+        if header.arrays != allowed:
+            raise StateError(f"damaged state: arrays {one_line(header.arrays, 600)}, allowed are {allowed}")
+        size = sum(rows * kind.itemsize * math.prod(shape) for _, kind, shape in form)
+        body = self._unpack(data[begin:end], header.packed, size)
+        if data[4:6] != b"\x01\x00" and data[end:] != struct.pack("<I", zlib.crc32(data[:end])):
+            raise StateError("damaged state: its checksum is another one")
+        arrays, offset = dict[str, NDArray[Any]](), 0
+        for name, kind, shape in form:
+            count = rows * math.prod(shape)
+            array = np.frombuffer(body, kind.newbyteorder("<"), count, offset).reshape(rows, *shape)
+            arrays[name], offset = array.astype(kind), offset + count * kind.itemsize
+        state = self.state_type(level=level, **arrays)
+        self.verify(state)
+        return state
+
+    @staticmethod
+    def _unpack(body: bytes, packed: int | None, size: int) -> bytes:
+        """The bytes of the arrays, ``size`` in all; no more than that is ever unpacked."""
+        if packed is not None:
+            if packed != size or size > PACK_TO:
+                raise StateError(f"damaged state: {packed} bytes packed, allowed are {size}, and at most {PACK_TO}")
+            reader = zlib.decompressobj()
             try:
-                data, offset = zlib.decompress(data[offset:]), 0
+                whole = reader.decompress(body, size + 1)
             except zlib.error as error:
                 raise StateError(f"damaged state: {error}") from error
-        arrays: dict[str, NDArray[Any]] = {}
-        for key, kind, shape in header["arrays"]:
-            dtype = np.dtype(kind)
-            size = dtype.itemsize * int(np.prod(shape))
-            if offset + size > len(data):
-                raise StateError(f"damaged state: {key} is cut off")
-            arrays[key] = np.frombuffer(data, dtype, int(np.prod(shape)), offset).reshape(shape).astype(dtype.newbyteorder("="))
-            offset += size
-        if offset != len(data):
-            raise StateError(f"damaged state: {len(data) - offset} bytes too many")
-        return self.state_type(level=level, **arrays)
+            if len(whole) != size or not reader.eof or reader.unused_data:
+                raise StateError("damaged state: packed arrays of another size")
+            body = whole
+        if len(body) < size:
+            raise StateError(f"damaged state: {size - len(body)} bytes are cut off")
+        if len(body) > size:
+            raise StateError(f"damaged state: {len(body) - size} bytes too many")
+        return body
+
+    def __repr__(self) -> str:
+        """Such as ``Game 2048 (version 1)``."""
+        return f"Game {self.name} (version {self.version})"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,39 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vlmgym import baselines, stats
-from vlmgym.core import ConfigError, Settings, State, seeds_for, setting
-from vlmgym.players.base import AsyncPlayer, Player
+from vlmgym.core import ConfigError, Settings, State, StateError, VlmGymError, seeds_for, setting
+from vlmgym.files import FileError, only_process, read_json, shortest_ends, shown, write_json
+from vlmgym.games import known_game
+from vlmgym.players.base import PLACES, AsyncPlayer, Player, identity_of
+from vlmgym.render import pictures
 from vlmgym.reward import Fault
 from vlmgym.rollout import Lane, Telling, play
 from vlmgym.tasks import Task
-from vlmgym.trace import Episode, Run, TraceWriter, Turn, load_trace, repair
+from vlmgym.trace import (
+    CUT,
+    ENDS,
+    REFUSED,
+    Episode,
+    Run,
+    TraceError,
+    TraceWriter,
+    Turn,
+    begin_anew,
+    load_trace,
+    read_trace,
+    repair,
+)
 
 OBSERVATIONS = ("image", "text", "both", "prefill")
-ENDS = ("terminated", "truncated", "stopped", "stuck", "failed")
+MOST_EPISODES = 1_000_000
+"""Episodes of one evaluation, repetitions included: all of them are in memory side by side."""
+OFTEN = 0.05
+"""The share of replies above which what happened to them is warned of."""
+
+
+def range_of(metric: str) -> stats.Bounds:
+    """The range of a metric of an episode: that of a share, but for scores and rewards, which have none."""
+    return None if metric in ("score", "reward") else stats.SHARE
 
 
 @dataclass(frozen=True)
@@ -45,6 +70,12 @@ class Evaluation(Settings):
         20, "an episode is stuck after so many turns with one move (or none) and no effect; 0 = never", 0, 1_000_000
     )
 
+    def __post_init__(self) -> None:
+        """See that the whole of it can be held in memory."""
+        super().__post_init__()
+        if self.episodes * self.repeats > MOST_EPISODES:
+            raise ConfigError("episodes * repeats", self.episodes * self.repeats, f"at most {MOST_EPISODES:,} together")
+
 
 def starts(task: Task, how: Evaluation) -> State:
     """The start states of an evaluation: a pure function of task and settings, from the test split."""
@@ -56,7 +87,7 @@ def starts(task: Task, how: Evaluation) -> State:
 
 def lane_of(task: Task, how: Evaluation, state: State) -> Lane:
     """Episodes of a task that begin in these states, played and told as the settings say."""
-    telling = Telling(task.look, task.prompt, how.observation, how.history)
+    telling = Telling(task.look, task.prompt, how.observation, how.history, task.blocks)
     return Lane(task.rules()[0], state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
 
 
@@ -76,93 +107,204 @@ def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = Non
 
 
 def evaluate_all(
-    player: Player, tasks: Sequence[Task], how: Evaluation, out: Sequence[Path] | None = None, progress: bool = True
+    player: Player,
+    tasks: Sequence[Task],
+    how: Evaluation,
+    out: Sequence[Path] | None = None,
+    progress: bool = True,
+    checked: bool = False,
 ) -> list[dict[str, Any]]:
     """Measure a player on several tasks side by side, so that games share batches of a model, or the places at an endpoint.
 
-    Every turn is written down as soon as it is answered. Where a folder holds the beginning of the same evaluation, it goes on
-    from there, asking for no answer that it has; episodes that failed are tried again.
+    Every turn is written down as soon as it is answered. Where a folder holds the beginning of the same evaluation, or the same
+    with fewer episodes, it goes on from there, asking for no answer that it has; episodes that failed are tried again.
 
     Args:
         player: who plays.
         tasks: game, level, look, prompt style and random walk of each.
         how: number of episodes, turns and start states.
         out: folders for ``trace.jsonl`` and ``summary.json``, one a task.
-        progress: show a progress bar on standard error.
+        progress: show a progress bar on standard error, and the first fault of each kind.
+        checked: :func:`see_that_it_can_play` was called already.
 
     Returns:
         The summaries, as written to ``summary.json``: player, task, evaluation, metrics (see :func:`summarise`), counts of
-        episodes, ends and tokens, and for whole episodes of a named level the stored rows of random, random-legal, greedy
-        and oracle play (``baselines``).
+        episodes, ends, replies that were cut or refused, and tokens, warnings, and for whole episodes of a named level the
+        stored rows of random, random-legal, greedy and oracle play (``baselines``).
 
     Raises:
         ConfigError: a folder holds another evaluation, or a player at an endpoint cannot be asked so.
         TraceError: a trace that is damaged, or that other rules wrote.
+        BusyError: another process evaluates into one of the folders.
     """
-    if isinstance(player, AsyncPlayer):
-        ask_from_the_start(how)
-    lanes, writers, recorded = [], list[TraceWriter | None](), list[set[Episode]]()
-    for task, folder in zip(tasks, out or [None] * len(tasks), strict=True):  # type: ignore[list-item]
-        lane = lane_of(task, how, starts(task, how).repeat(how.repeats))
-        lanes.append(lane)
-        writer, before = _journal(lane, player, task, how, folder) if folder else (None, set())
-        writers.append(writer)
-        recorded.append(before)
+    lanes = [lane_of(task, how, starts(task, how).repeat(how.repeats)) for task in tasks]
+    runs = [run_of(player, task, how) for task in tasks]
+    if not checked and not (out and all(map(finished, out, runs))):
+        see_that_it_can_play(player, [(task, how) for task in tasks])
+    with ExitStack() as held:
+        writers, recorded = [], list[set[Episode]]()
+        for lane, run, folder in zip(lanes, runs, out or [None] * len(tasks), strict=True):  # type: ignore[list-item]
+            if folder:
+                held.enter_context(only_process(folder, "evaluates"))
+            writer, before = _journal(lane, run, folder) if folder else (None, set())
+            if writer:
+                held.callback(writer.close)
+            writers.append(writer)
+            recorded.append(before)
+        _play(lanes, writers, player, tasks[0].game if len(tasks) == 1 else f"{len(tasks)} tasks", progress)
+        for lane, writer, before in zip(lanes, writers, recorded, strict=True):
+            if writer:
+                writer.write(*(episode for episode in lane.episodes() if episode not in before))
+        done = zip(runs, lanes, tasks, strict=True)
+        summaries = [summary_of(run, lane.turns, lane.episodes(), task, how) for run, lane, task in done]
+        for summary, folder in zip(summaries, out or (), strict=False):
+            write_json(folder / "summary.json", summary)
+    return summaries
+
+
+def see_that_it_can_play(player: Player, entries: Iterable[tuple[Task, Evaluation]]) -> None:
+    """Ask a player whether it can be asked, and draw one picture of each task; nothing is written.
+
+    Raises:
+        VlmGymError: the player cannot be asked (so), or a picture cannot be drawn (a photograph that cannot be had).
+    """
+    for task, how in entries:
+        if isinstance(player, AsyncPlayer):
+            ask_from_the_start(how)
+        if player.sees == "picture" and how.observation != "text":
+            game, _, look = task.rules()
+            pictures(game, starts(task, how.override(episodes=1, repeats=1)), look)
+    player.check()
+
+
+def finished(folder: Path, run: Run) -> dict[str, Any] | None:
+    """The summary of just this evaluation, if it ended there without failed episodes (which are tried again); else None."""
+    try:
+        summary = read_json(folder / "summary.json")
+        same = summary["identity"] == run.identity and summary["evaluation"] == _how_of(run)
+        same &= summary["episodes"]["failed"] == 0
+        same &= all(summary["task"][key] == getattr(run, key) for key in ("game", "level", "look", "prompt", "reply"))
+        same &= all(summary["task"][key] == run.evaluation.get(key, summary["task"][key]) for key in _WALK)
+        return {**summary, "player": run.player} if same else None
+    except (FileError, KeyError, TypeError):
+        return None
+
+
+def _play(lanes: Sequence[Lane], writers: Sequence[TraceWriter | None], player: Player, what: str, progress: bool) -> None:
+    """Play all lanes to their ends; turns are written, the bar goes on, and the first fault of each kind is said."""
     journal = dict(zip(map(id, lanes), writers, strict=True))
-    what = tasks[0].game if len(tasks) == 1 else f"{len(tasks)} tasks"
     have = sum(len(lane.turns) for lane in lanes)
     total = sum(lane.most_turns() for lane in lanes)
-    bar = tqdm(total=total, initial=have, desc=f"{player.name} on {what}", unit="turn", file=sys.stderr, disable=not progress)
+    name = shown(player.name)
+    bar = tqdm(total=total, initial=have, desc=f"{name} on {what}", unit="turn", file=sys.stderr, disable=not progress)
     hits = [sum(r.terms["game"] > 0 for lane in lanes for r in lane.turns), have]
+    met = set[str]()
 
     def show(lane: Lane, records: list[Turn]) -> None:
         if writer := journal[id(lane)]:
-            for record in records:
-                writer.write(record)
+            writer.write(*records)
         hits[0] += sum(r.terms["game"] > 0 for r in records)
         hits[1] += len(records)
         if hits[1]:
             bar.set_postfix(success=f"{hits[0] / hits[1]:.2f}", refresh=False)
         bar.update(max(hits[1] - bar.n, 0))
 
-    player.on_answers = bar.update
+    def say(fault: str) -> None:
+        kind = re.sub(r"\d+", "0", fault)
+        if kind not in met and len(met) < 20:
+            met.add(kind)
+            tqdm.write(shown(fault), file=sys.stderr)
+
+    player.on_answers, player.on_fault = bar.update, say if progress else None
     try:
         with bar:
             play(lanes, player, show)
-        for lane, writer, before in zip(lanes, writers, recorded, strict=True):
-            for episode in lane.episodes():
-                if writer and episode not in before:
-                    writer.write(episode)
     finally:
-        player.on_answers = None
-        for writer in writers:
-            if writer:
-                writer.close()
-    summaries = [summary_of(player.name, lane.turns, lane.episodes(), task, how) for lane, task in zip(lanes, tasks, strict=True)]
-    for summary, folder in zip(summaries, out or (), strict=False):
-        (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return summaries
+        player.on_answers = player.on_fault = None
 
 
-def _journal(lane: Lane, player: Player, task: Task, how: Evaluation, folder: Path) -> tuple[TraceWriter, set[Episode]]:
+def _journal(lane: Lane, run: Run, folder: Path) -> tuple[TraceWriter, set[Episode]]:
     """The open trace of a task, after what it already holds has been played, and the episodes recorded there."""
-    run = _run_of(player.name, task, how, player.describe())
     path = folder / "trace.jsonl"
-    if path.exists() and path.stat().st_size:
+    if path.exists():
         repair(path)
     if path.exists() and path.stat().st_size:
         old = load_trace(path)
-        for field in fields(Run):
-            before, now = getattr(old.run, field.name), getattr(run, field.name)
-            if field.name == "about":  # an endpoint may move
-                before, now = ({k: v for k, v in one.items() if k != "base_url"} for one in (before, now))
-            if before != now and field.name not in ("version", "revision"):
-                raise ConfigError(f"{folder}: {field.name}", now, f"{before}, as in the evaluation there; or another folder")
-        lane.replay(old.turns)
+        if not old.run.identity:
+            allowed = "another folder: an earlier version, which did not record who played, began this evaluation"
+            raise ConfigError("out", str(folder), f"{allowed} (it can be read and rescored, not continued)")
+        differ = differences(_settings_of(run), _settings_of(old.run))
+        if set(differ) == {"episodes"} and differ["episodes"][0] > differ["episodes"][1]:  # frozen starts: the old come first
+            begin_anew(path, replace(old.run, evaluation=run.evaluation))
+        elif differ:
+            raise refusal(str(folder), differ)
+        try:
+            lane.replay(old.turns)
+        except TraceError as error:
+            raise TraceError(f"{path}: {error}") from error
         return TraceWriter(path), set(old.episodes)
     writer = TraceWriter(path)
     writer.write(run)
     return writer, set()
+
+
+def _settings_of(run: Run) -> dict[str, Any]:
+    """All that decides whether an evaluation is the same one, by name; an endpoint may move."""
+    values = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply", "mode")}
+    return values | run.evaluation | {"player": run.identity} | flat({"player": run.about})
+
+
+def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Settings within settings by their dotted names, without the places where a player is to be found."""
+    found = dict[str, Any]()
+    for key, value in values.items():
+        if key not in PLACES:
+            found |= flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {before + key: value}
+    return found
+
+
+def differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The names under which two mappings differ, each with its value now and before."""
+    names = dict.fromkeys([*now, *before])
+    return {name: (now.get(name), before.get(name)) for name in names if now.get(name) != before.get(name)}
+
+
+def refusal(folder: str, differ: Mapping[str, tuple[Any, Any]]) -> ConfigError:
+    """What to raise where a folder holds another evaluation: one sentence with the fields that differ and both values."""
+    known = {name: both for name, both in differ.items() if name != "player"} or dict(differ)
+    (name, (now, before)), *more = known.items()
+    also = "".join(f", {other} = {values[1]!r} (now {values[0]!r})" for other, values in more[:9])
+    return ConfigError(f"{folder}: {name}", now, f"{before!r}{also}, as in the evaluation there; or name another folder")
+
+
+def how_asked(run: Run) -> Evaluation:
+    """How the run line of a trace says that a player was measured.
+
+    Raises:
+        TraceError: it is none of an evaluation, or a setting of it cannot be.
+    """
+    if not run.evaluation:
+        raise TraceError("none that vlmgym eval wrote")
+    try:
+        return Evaluation.parse(_how_of(run) | {"mode": run.mode})
+    except VlmGymError as error:
+        raise TraceError(f"its run line cannot be ({error})") from error
+
+
+def asked(run: Run) -> tuple[Task, Evaluation]:
+    """What the run line of a trace says was asked, and how.
+
+    Raises:
+        TraceError: see :func:`how_asked`; or the task cannot be.
+    """
+    how = how_asked(run)
+    walk = {key: value for key, value in run.evaluation.items() if key in _WALK}
+    try:
+        known_game(run.game)
+        what = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply")}
+        return Task.parse(what | walk), how
+    except VlmGymError as error:
+        raise TraceError(f"its run line cannot be ({error})") from error
 
 
 def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = True) -> dict[str, Any]:
@@ -181,59 +323,73 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
         The new summary; ``rescored`` says what was left out.
 
     Raises:
-        ConfigError: ``out`` is not empty of traces, or the trace is none of an evaluation.
+        ConfigError: ``out`` is not empty of traces.
+        TraceError: the trace is none of an evaluation.
+        BusyError: another process writes into ``out``.
     """
     old = load_trace(folder / "trace.jsonl")
     if (out / "trace.jsonl").exists():
         raise ConfigError("out", str(out), "a folder without a trace")
-    if not old.run.evaluation:
-        raise ConfigError("folder", str(folder), "one that vlmgym eval wrote")
-    keys = {field.name for field in fields(Evaluation)}
-    how = Evaluation(**{key: value for key, value in old.run.evaluation.items() if key in keys})
-    how = how.override(mode=mode or how.mode, oracle=oracle)
-    walk = {key: value for key, value in old.run.evaluation.items() if key not in keys}
-    task = Task(game=old.run.game, level=old.run.level, look=old.run.look, prompt=old.run.prompt, **walk)
-    lane = lane_of(task, how, starts(task, how).repeat(how.repeats))
-    left_out = lane.replay(old.finished(), strict=False)
+    try:
+        task, how = asked(old.run)
+        how = how.override(mode=mode or how.mode, oracle=oracle)
+        lane = lane_of(task, how, starts(task, how).repeat(how.repeats))
+        left_out = lane.replay(old.finished(), strict=False)
+    except (TraceError, StateError) as error:
+        raise TraceError(f"{folder / 'trace.jsonl'}: {error}") from error
     played = {turn.episode for turn in lane.turns}
     reasons = {one.episode: one.reason for one in old.episodes if one.end == "failed"}
     episodes = [
         replace(one, end="failed", reason=reasons.get(one.episode, "not recorded")) if one.episode not in played else one
         for one in lane.episodes()
     ]
-    summary = summary_of(old.run.player, lane.turns, episodes, task, how)
+    run = replace(Run("", "", "", ""), **{key: getattr(old.run, key) for key in ("player", "about", "identity", "sees")})
+    run = replace(run, **{key: getattr(task, key) for key in ("game", "level", "look", "prompt", "reply")}, mode=how.mode)
+    run = replace(run, evaluation=asdict(how) | _walk_of(task, how))
+    summary = summary_of(run, lane.turns, episodes, task, how)
     summary["rescored"] = {"from": old.run.revision, "left_out": left_out}
-    out.mkdir(parents=True, exist_ok=True)
-    with TraceWriter(out / "trace.jsonl") as writer:
-        writer.write(_run_of(old.run.player, task, how, old.run.about))
-        for turn in lane.turns:
-            writer.write(turn)
-        for episode in episodes:
-            writer.write(episode)
-    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    with only_process(out, "evaluates"):
+        with TraceWriter(out / "trace.jsonl") as writer:
+            writer.write(run, *lane.turns, *episodes)
+        write_json(out / "summary.json", summary)
     return summary
 
 
-def _run_of(player: str, task: Task, how: Evaluation, about: dict[str, Any]) -> Run:
-    """The first line of a trace, with all settings that decide what is asked."""
-    walk = {key: getattr(task, key) for key in ("walk_min", "walk_max", "walk_legal")} if how.start == "walk" else {}
-    return Run(player, task.game, task.level, task.look, task.prompt, how.mode, asdict(how) | walk, about)
+_WALK = ("walk_min", "walk_max", "walk_legal")
 
 
-def summary_of(player: str, turns: Sequence[Turn], episodes: Sequence[Episode], task: Task, how: Evaluation) -> dict[str, Any]:
+def _walk_of(task: Task, how: Evaluation) -> dict[str, Any]:
+    return {key: getattr(task, key) for key in _WALK} if how.start == "walk" else {}
+
+
+def _how_of(run: Run) -> dict[str, Any]:
+    return {key: value for key, value in run.evaluation.items() if key not in _WALK}
+
+
+def run_of(player: Player, task: Task, how: Evaluation) -> Run:
+    """The first line of a trace, with all settings that decide what is asked, and who is asked."""
+    about = player.describe()
+    more = (asdict(how) | _walk_of(task, how), about, identity_of(about), player.sees)
+    return Run(player.name, task.game, task.level, task.look, task.prompt, how.mode, *more, reply=task.reply)
+
+
+def summary_of(run: Run, turns: Sequence[Turn], episodes: Sequence[Episode], task: Task, how: Evaluation) -> dict[str, Any]:
     """What ``summary.json`` holds; see :func:`evaluate_all`. Episodes that failed are counted, and missing in all metrics."""
     done = [one for one in episodes if one.end != "failed"]
     kept = {one.episode for one in done}
     counted = [turn for turn in turns if turn.episode in kept]
     spent = {key: sum(turn.usage.get(key, 0) for turn in turns) for key in ("input_tokens", "output_tokens", "reasoning_tokens")}
     costs = [turn.usage["cost"] for turn in turns if turn.usage.get("cost") is not None]
+    finish = Counter(turn.usage.get("finish") for turn in turns)
     summary = {
-        "player": player,
+        **{key: getattr(run, key) for key in ("player", "identity", "sees", "about")},
         "task": asdict(task),
         "evaluation": asdict(how),
         "metrics": {k: v.to_dict() for k, v in summarise(counted, done, how.repeats).items()},
         "episodes": {"n": len(episodes), "starts": len(episodes) // how.repeats, "turns": len(turns)}
         | {end: sum(one.end == end for one in episodes) for end in ENDS},
+        "counts": {"turns": len(turns), "cut": finish[CUT], "refused": finish[REFUSED]},
+        "warnings": warnings_of(run, turns),
         "failures": dict(Counter(one.reason for one in episodes if one.end == "failed").most_common(20)),
         "spent": spent | {"cost": sum(costs) if costs else None, "seconds": sum(turn.seconds for turn in turns)},
         "baselines": baselines.stored(task.rules()[0], task.level) if how.start == "reset" and not how.turns else {},
@@ -241,6 +397,127 @@ def summary_of(player: str, turns: Sequence[Turn], episodes: Sequence[Episode], 
     if how.repeats > 1:
         summary["repeats"] = _repeats(counted, done, how.repeats)
     return summary
+
+
+def warnings_of(run: Run, turns: Sequence[Turn]) -> list[str]:
+    """What makes the numbers of an evaluation doubtful, each with what to do about it."""
+    if not turns or run.sees == "nothing":
+        return []
+    found, n = list[str](), len(turns)
+    finish = Counter(turn.usage.get("finish") for turn in turns)
+    if finish[CUT] > OFTEN * n:
+        limit = run.about.get("sampling", {}).get("max_tokens") if isinstance(run.about.get("sampling"), dict) else None
+        now = f" (now {limit})" if limit else ""
+        found.append(f"{finish[CUT]} of {n} replies were cut at the limit of new tokens: raise --max-new-tokens{now}")
+    if finish[REFUSED] > OFTEN * n:
+        found.append(f"{finish[REFUSED]} of {n} replies were refused by the model or its provider: read them in trace.jsonl")
+    unformed = [turn for turn in turns if not turn.terms["format"]]
+    apart = sum(bool(turn.reasoning) and turn.reply.lstrip().startswith("<answer>") for turn in unformed)
+    if apart > n / 2:
+        found.append(
+            f"{apart} of {n} replies begin with <answer> while the reasoning came apart from them: the server takes <think> out "
+            "of replies; serve the model without a reasoning parser, or ask for other names of the blocks"
+        )
+    elif len(unformed) == n >= 5 and not finish[CUT] > OFTEN * n:
+        found.append(f"none of {n} replies has the blocks that were asked for (format 0): read some in trace.jsonl")
+    if n >= 10 and len({turn.reply for turn in turns}) == 1 and len({turn.state for turn in turns}) > 1:
+        found.append(f"all {n} replies are equal, though the boards are not: does the model see the picture?")
+    return found
+
+
+def failed_of(summary: Mapping[str, Any]) -> str:
+    """One sentence on the episodes that failed, with their reasons; empty if none did."""
+    failed, n = summary["episodes"]["failed"], summary["episodes"]["n"]
+    if not failed:
+        return ""
+    reasons = "; ".join(f"{reason} ({times}x)" for reason, times in list(summary["failures"].items())[:3])
+    return f"{failed} of {n} episodes failed: {reasons}. Run the same command to try them again."
+
+
+# ---------------------------------------------------------------------------------------------------- where they lie
+@dataclass(frozen=True)
+class Place:
+    """An evaluation in a folder."""
+
+    folder: Path
+    run: Run
+    player: str  # the label; where it stands for several players, or comes twice in a task, with what tells them apart
+    task: str  # a name, equal for those and only those that are asked the same
+
+
+RECORDING = ("episodes", "oracle")  # settings that say how much is recorded; they change nothing of what is asked
+
+
+def settings_text(how: Mapping[str, Any]) -> str:
+    """The settings that decide what is asked, where they are not the default."""
+    default = {**asdict(Task()), **asdict(Evaluation())}
+    return ", ".join(f"{key}={value}" for key, value in how.items() if key not in RECORDING and value != default.get(key))
+
+
+def asks(run: Run) -> tuple[str, str, str, str]:
+    """Equal for evaluations that ask the same: game, level, look, and other settings."""
+    how = {"prompt": run.prompt, "reply": run.reply, **asdict(Evaluation()), **run.evaluation, "mode": run.mode}
+    return run.game, run.level, run.look, settings_text(how)
+
+
+def places(folders: Iterable[Path]) -> list[Place]:
+    """The evaluations of these folders: each its own (``trace.jsonl``), and those of a run (``eval/PLAYER/TASK``).
+
+    A player is what its identity says. One player that was asked other things in other folders is one player; two players of
+    one label, or one that was asked the same twice, are told apart by the shortest ends of their folders that differ, in whatever
+    order the folders come.
+
+    Raises:
+        TraceError: a trace that does not begin with a run line.
+    """
+    found = list[tuple[Path, Path, Run, str]]()  # folder, folder of the player, run, name of the task
+    for folder in dict.fromkeys(Path(one).resolve() for one in folders):
+        if (folder / "trace.jsonl").exists():
+            run = first_run(folder)
+            found.append((folder, folder, run, run.game))
+        found += [(path, path.parent, first_run(path), path.name) for path in sorted(folder.glob("eval/*/*/")) if _is_one(path)]
+    tasks = told_apart([(name, asks(run), ", ".join(filter(None, asks(run)))) for _, _, run, name in found])
+    keys = [(run.identity or identity_of({"name": run.player, **run.about}), asks(run)) for _, _, run, _ in found]
+    players = list[str]()
+    for (_, home, run, _), (identity, _) in zip(found, keys, strict=True):
+        mine = [(key, other[1]) for key, other in zip(keys, found, strict=True) if other[2].player == run.player]
+        if len({who for (who, _), _ in mine}) == 1 and len({key for key, _ in mine}) == len(mine):
+            players.append(run.player)
+            continue
+        ends = shortest_ends([str(folder) for folder in dict.fromkeys(folder for _, folder in mine)])
+        several = len({who for (who, _), folder in mine if folder == home}) > 1
+        players.append(f"{run.player} ({ends[str(home)]}{f', {identity[:8]}' if several else ''})")
+    return [Place(folder, run, *names) for (folder, _, run, _), *names in zip(found, players, tasks, strict=True)]
+
+
+def _is_one(folder: Path) -> bool:
+    return (folder / "trace.jsonl").exists() or (folder / "summary.json").exists()
+
+
+def first_run(folder: Path) -> Run:
+    """The run line of a trace; without a trace, what the summary says."""
+    path = folder / "trace.jsonl"
+    if path.exists():
+        record = next(read_trace(path), None)
+        if not isinstance(record, Run):
+            raise TraceError(f"{path}: no run line")
+        return record
+    summary = read_json(folder / "summary.json")
+    try:
+        task, names = Task.parse(summary["task"]), ("about", "identity", "sees")
+        more = {key: summary[key] for key in names if key in summary}
+        more["evaluation"] = summary["evaluation"]
+        return Run(str(summary["player"]), task.game, task.level, task.look, task.prompt, reply=task.reply, **more)
+    except (KeyError, TypeError, VlmGymError) as error:
+        raise FileError(f"{folder / 'summary.json'}: no summary of an evaluation ({error})") from error
+
+
+def told_apart(named: Sequence[tuple[str, Any, str]]) -> list[str]:
+    """Names of things, with more where one name stands for several of them."""
+    kinds = defaultdict[str, set[Any]](set)
+    for name, key, _ in named:
+        kinds[name].add(key)
+    return [f"{name} ({more})" if len(kinds[name]) > 1 else name for name, _, more in named]
 
 
 def _repeats(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int) -> dict[str, Any]:
@@ -253,10 +530,10 @@ def _repeats(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int) -
         scores[one.episode // repeats].append(one.score)
     whole = [one for one in good.values() if len(one) == repeats]
     found = {
-        f"pass@{k}": stats.mean([stats.pass_at_k(len(one), sum(one), k) for one in whole]).to_dict()
+        f"pass@{k}": stats.mean([stats.pass_at_k(len(one), sum(one), k) for one in whole], bounds=stats.SHARE).to_dict()
         for k in range(1, repeats + 1)
     }
-    found["agreement"] = stats.mean([float(len(set(one)) == 1) for one in whole]).to_dict()
+    found["agreement"] = stats.mean([float(len(set(one)) == 1) for one in whole], bounds=stats.SHARE).to_dict()
     table = [one for one in scores.values() if len(one) == repeats]
     icc = stats.icc(table) if len(table) > 1 else float("nan")
     return {**found, "score_icc": None if np.isnan(icc) else icc}
@@ -267,7 +544,8 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
 
     * ``score``: raw score of an episode; ``reward``: sum of its game terms (+1 / -1 a turn).
     * ``success``: turns whose move did something; ``game``: mean game term (2 * success - 1).
-    * ``format``: well-formed replies. ``p_acc``: descriptions equal to the board; ``cells``: cells described correctly.
+    * ``format``: well-formed replies. ``p_acc``: descriptions equal to the board; ``cells``: cells described correctly;
+      ``balanced``: the same, each symbol counting alike, and 0 what one tile for all cells gets.
     * ``r_acc``: success among the turns with an exact description, P(reward > 0 | P_acc = 1) of the paper.
     * ``regret``: normalised regret to the oracle, 0 to 1. ``localises``, ``enumerates``: replies that do.
     * ``fault_...``: share of turns by error attribution.
@@ -282,7 +560,7 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
 
     def rate(values: Sequence[float], among: Sequence[bool] | None = None) -> stats.Estimate:
         weight = np.ones(len(turns)) if among is None else np.asarray(among, np.float64)
-        return stats.ratio(_sum(who, np.asarray(values, np.float64) * weight, size), _sum(who, weight, size))
+        return stats.ratio(_sum(who, np.asarray(values, np.float64) * weight, size), _sum(who, weight, size), bounds=stats.SHARE)
 
     good = [t.terms["game"] > 0 for t in turns]
     exact, told = [bool(t.p_acc) for t in turns], [t.p_acc is not None for t in turns]
@@ -294,6 +572,9 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
         "format": rate([t.terms["format"] for t in turns]),
         "p_acc": rate(exact, told),
         "cells": rate([t.terms["cells"] for t in turns], told),
+        "balanced": rate(
+            [t.terms.get("balanced", 0.0) for t in turns], [t.p_acc is not None and "balanced" in t.terms for t in turns]
+        ),
         "r_acc": rate(good, exact),
         "regret": rate([-t.terms["regret"] for t in turns]),
         "localises": rate([t.localises for t in turns]),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vlmgym.analysis import Confusion, Curve, Evaluated, confusion, curve, load, misread, read_summary
 from vlmgym.core import need
-from vlmgym.games import get_game
+from vlmgym.games import known_game
 from vlmgym.looks import Look
 from vlmgym.trace import load_trace
 
@@ -80,7 +80,7 @@ def figures(folders: Sequence[Path], out: Path) -> list[Path]:
 
 def _dials(summaries: Sequence[dict[str, Any]]) -> list[list[Curve]]:
     """The lines of each game and dial that have several points, those of all players together."""
-    kinds = [("look", Look), *(("level", get_game(name).level_type) for name in {one["task"]["game"]: 0 for one in summaries})]
+    kinds = [("look", Look), *(("level", known_game(name).level_type) for name in {one["task"]["game"]: 0 for one in summaries})]
     dials = {f"{part}.{one.name}": 0 for part, kind in kinds for one in fields(kind) if not isinstance(one.default, str)}
     groups = defaultdict[tuple[str, str, str], list[Curve]](list)
     for line in (line for dial in dials for line in curve(summaries, dial) if len(line.values) > 1):
@@ -170,7 +170,7 @@ def _draw_curves(lines: Sequence[Curve]) -> Figure:
     panels = [m for m in known if m != "score" or not parts]
     numbers = [e.n for line in lines for e in line.metrics["success"]]
     count = f"{min(numbers)}" + (f" to {max(numbers)}" if min(numbers) < max(numbers) else "")
-    kind = Look if first.field.startswith("look.") else get_game(first.game).level_type
+    kind = Look if first.field.startswith("look.") else known_game(first.game).level_type
     doc = next(one.metadata["doc"] for one in fields(kind) if one.name == first.field.partition(".")[2])
     notes = f"{first.task}. Means with 95% bootstrap intervals; n = {count} starts at each point."
     figure = canvas(2.3 * len(panels) + 2, 3.5, f"{first.game}: what changes with {first.field}", f"{first.field}: {doc}.", notes)

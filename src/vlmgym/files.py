@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +40,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # writing knows only of a descriptor
         raise
 
 
@@ -51,6 +56,51 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
+def read_text(path: Path, most: int | None = None) -> str:
+    """The text of a file in UTF-8, without a byte order mark.
+
+    Args:
+        path: the file.
+        most: bytes that are read of it; a larger file is refused. None = any number.
+
+    Raises:
+        FileError: the file is not there, no regular one (a folder, pipe or device), too large, or no text in UTF-8.
+    """
+    try:
+        with open_regular(path) as file:
+            data = file.read() if most is None else file.read(most + 1)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
+    if most is not None and len(data) > most:
+        raise FileError(f"{path}: larger than {most} bytes")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise FileError(f"{path}: a text in UTF-16, allowed is UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: no text in UTF-8 (byte {error.start})") from error
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file (or a link to one) for reading; a pipe is not waited for, a device not touched.
+
+    Raises:
+        FileError: there is no such file, or it is a folder, pipe, socket or device.
+        OSError: it may not be read.
+    """
+    try:
+        kind = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise FileError(f"{path}: there is no such file") from error
+    if not stat.S_ISREG(kind):
+        raise FileError(f"{path}: {'a folder' if stat.S_ISDIR(kind) else 'a pipe or device'}, allowed is a regular file")
+    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # another one lies there by now
+        file.close()
+        raise FileError(f"{path}: no regular file")
+    return file
+
+
 def read_json(path: Path, kind: type = dict) -> Any:
     """The value of a JSON file.
 
@@ -59,21 +109,24 @@ def read_json(path: Path, kind: type = dict) -> Any:
         kind: the type that its outermost value must have.
 
     Raises:
-        FileError: the file is not there, no text in UTF-8, no JSON, or holds another type.
+        FileError: the file cannot be read (see :func:`read_text`), is no JSON (``NaN`` and numbers beyond those of 64 bits are
+            none), or holds another type.
     """
+    text = read_text(path)
     try:
-        value = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except FileNotFoundError as error:
-        raise FileError(f"{path}: there is no such file") from error
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path}: no text in UTF-8 (byte {error.start})") from error
+        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: no JSON ({error})") from error
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
     if not isinstance(value, kind):
         raise FileError(f"{path}: holds a {type(value).__name__}, allowed is a {kind.__name__}")
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return number
 
 
 @contextmanager
@@ -137,3 +190,23 @@ def digest_of(*paths: Path) -> str:
 def whole_text(text: str) -> str:
     """A text with U+FFFD for halves of surrogate pairs, which no file in UTF-8 can hold (a reply cut inside a character)."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def shown(text: str) -> str:
+    """A foreign text for a terminal or a message: whatever could steer a terminal or turn the line around, as an escape."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in whole_text(text))
+
+
+def shortest_ends(paths: Sequence[str]) -> dict[str, str]:
+    """For each of several different paths the shortest end, by whole parts, that no other has."""
+    parts = {path: path.strip("/").split("/") for path in paths}
+
+    def end(path: str, length: int) -> str:
+        return "/".join(parts[path][-length:])
+
+    found = {}
+    for path in paths:
+        lengths = range(1, len(parts[path]) + 1)
+        alone = (length for length in lengths if sum(end(other, length) == end(path, length) for other in paths) == 1)
+        found[path] = end(path, next(alone, len(parts[path])))
+    return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vlmgym import stats
 from vlmgym.figures import COLOURS, STYLE, canvas
-from vlmgym.findings import DIALS, FAULTS, GAMES, INTERVENTIONS, MEDIATED, TITLES, TURNED, Findings, knowing, mediation, scores
+from vlmgym.findings import DIALS, FAULTS, GAMES, INTERVENTIONS, TITLES, TURNED, Findings, knowing, scores
 from vlmgym.looks import get_look
 from vlmgym.reward import Fault
 from vlmgym.study import BASE
@@ -38,12 +38,12 @@ def draw(found: Findings) -> list[tuple[str, str]]:
     import matplotlib
 
     pictures: dict[str, tuple[str, Callable[[Findings, str], Figure | None]]] = {
-        "gap": ("The base sees the boards, knows moves when asked, and plays little better than chance", _draw_gap),
+        "gap": ("The base sees the boards, names moves when asked, and guesses when it plays", _draw_gap),
         "scores": ("Scores of whole games, between random play and the oracle", _draw_scores),
         "training": ("Success on held-out states while G0 and G1 are trained", _draw_training),
-        "bootstrapping": ("Tiles that are hard to see: perception and reasoning under RL", _draw_bootstrapping),
-        "interventions": ("What changes when perception, the vision tower or the reward is held fixed", _draw_interventions),
-        "faults": ("What fails: perception, reasoning, or both, while G0 and G1 are trained", _draw_faults),
+        "bootstrapping": ("Tiles that are hard to see, while G0 and G1 are trained", _draw_bootstrapping),
+        "interventions": ("What changes when the vision tower or the reward is held fixed", _draw_interventions),
+        "faults": ("What fails while G0 and G1 are trained: the description, the move, or both", _draw_faults),
         "difficulty": ("Success and perception as the picture gets harder", _draw_difficulty),
     }
     out = []
@@ -165,10 +165,10 @@ def _draw_bootstrapping(found: Findings, title: str) -> Figure | None:
     look = get_look(found.study.recipe(run, found.study.seeds[0]).tasks[0].look)
     note = (
         f"Shisen-Sho, tiles turned by up to {look.rotation:g} degrees. Solid: held-out states, greedy answers; dotted: training "
-        "states, sampled answers (mean of ten steps). Thick: mean over seeds. Right: one model describes, the other goes on."
+        "states, sampled answers (mean of ten steps). Thick: mean over seeds."
     )
-    figure = canvas(10.5, 3.6, title, note)
-    panels = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
+    figure = canvas(7.5, 3.6, title, note)
+    panels = figure.subplots(1, 2)
     quantities = (
         ("cells", "cells described", COLOURS[4]),
         ("p_acc", "P_acc: boards described exactly", COLOURS[0]),
@@ -188,20 +188,6 @@ def _draw_bootstrapping(found: Findings, title: str) -> Figure | None:
         _percent(axes)
     handles, labels = max((axes.get_legend_handles_labels() for axes in panels), key=lambda both: len(both[1]))
     panels[1].legend(handles, labels, loc="lower right", frameon=False)
-    rows = []
-    for before, after in MEDIATED:
-        parts = mediation(found, before, after)
-        name = "G1 - cold start" if before != BASE else "G0 - base"
-        for key in ("total", "perception", "reasoning") if parts else ():
-            rows.append((f"{name}:\n{key}" if key == "total" else f"by {key}", parts[key]))
-    for place, (label, one) in enumerate(reversed(rows)):
-        colour = {"by perception": COLOURS[0], "by reasoning": COLOURS[1]}.get(label, COLOURS[2])
-        panels[2].errorbar(one.mean, place, xerr=_spread(one), fmt="o", color=colour, ms=6, lw=1.6)
-    panels[2].set_ylim(-0.6, len(rows) - 0.4)
-    panels[2].set_yticks(range(len(rows)), [label for label, _ in reversed(rows)])
-    panels[2].axvline(0, color="#c4cad4", lw=0.8)
-    panels[2].set_title("What RL adds to success, and by what")
-    _percent(panels[2], "x")
     return figure
 
 
@@ -212,7 +198,7 @@ def _running(line: NDArray[np.float64], size: int = 10) -> NDArray[np.float64]:
 
 
 def _draw_faults(found: Findings, title: str) -> Figure | None:
-    note = "Shares of held-out states, means over training seeds. Blame: the move is replayed on the board as it was described."
+    note = "Shares of held-out states, means over training seeds. Moves are replayed on the board as it was described."
     columns = [*((key, game, TITLES[game]) for game, key in GAMES.items()), ("turned", TURNED, "Shisen-Sho, turned tiles")]
     trained = {run for run, _ in found.trained()}
     columns = [one for one in columns if trained & {f"g0-{one[0]}", f"g1-{one[0]}"}]
@@ -252,7 +238,7 @@ def _draw_interventions(found: Findings, title: str) -> Figure | None:
         ("turned", "p_acc", "boards described,\ngreedy"),
         ("turned-sampled", "p_acc", "boards described,\nsampled"),
         ("turned", "success", "a move that works,\ngreedy"),
-        ("turned-told", "success", "the same, the true\ndescription given"),
+        ("turned-sampled", "success", "a move that works,\nsampled"),
     )
     for axes, (evaluation, metric, label) in zip(figure.subplots(1, 4, sharey=True), columns, strict=True):
         for place, run in enumerate(reversed(runs)):

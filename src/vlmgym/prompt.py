@@ -1,14 +1,15 @@
 """Text in, text out: the prompt of a state, and the reading of a reply.
 
-A reply is ``<perception>...</perception><think>...</think><answer>...</answer>``. Reading is linear-time on any text and
-never guesses: an unclear reply is *no action*, with the reason.
+A reply is ``<perception>...</perception><think>...</think><answer>...</answer>``; the names of the blocks can be chosen.
+Reading is linear-time on any text and never guesses: an unclear reply is *no action*, with the reason, and an unclear cell of
+a description is *not stated*.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
@@ -17,9 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import NO_ACTION, ConfigError, Game, Level, Scene, State
+from vlmgym.core import NO_ACTION, ConfigError, Game, Level, Scene, Settings, State, setting
 
-BLOCKS = ("perception", "think", "answer")
 STYLES = ("full", "brief", "moves")
 MODES = ("strict", "lenient")
 
@@ -37,8 +37,73 @@ class Problem(StrEnum):
     NOT_ADJACENT = "not_adjacent"
 
 
+# --------------------------------------------------------------------------------------------------------- blocks
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
+_MARKUP = ("base", "embed", "iframe", "link", "meta", "noscript", "object", "script", "style", "svg", "template", "title")
+
+
+@dataclass(frozen=True)
+class Blocks(Settings):
+    """What the three blocks of a reply are called.
+
+    Other names than the usual ones are for servers that take ``<think>`` out of a reply before it can be read.
+
+    Raises:
+        ConfigError: a name is empty, no name, one that pages would take for their own, or there twice.
+    """
+
+    perception: str = setting("perception", "name of the block that describes the board")
+    think: str = setting("think", "name of the block that says what the moves would do")
+    answer: str = setting("answer", "name of the block that holds the move")
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        super().__post_init__()
+        for field, name in asdict(self).items():
+            if not _NAME.fullmatch(name) or name.lower() in _MARKUP:
+                allowed = "1 to 32 letters, digits, _ and - (not - first) that are no tag of HTML"
+                raise ConfigError(f"reply.{field}", name, allowed)
+        if len({name.lower() for name in self.names}) < 3:
+            raise ConfigError("reply", ",".join(self.names), "three names that differ, also where case does not count")
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """The names in the order of a reply."""
+        return self.perception, self.think, self.answer
+
+    @classmethod
+    def of(cls, value: str | Mapping[str, Any] | Blocks) -> Blocks:
+        """From a mapping (what it leaves out keeps its usual name), or from the text that :meth:`__str__` gives.
+
+        Raises:
+            ConfigError: anything else.
+        """
+        if isinstance(value, Blocks):
+            return value
+        if isinstance(value, Mapping):
+            return cls.parse(value)
+        if not isinstance(value, str):
+            raise ConfigError("reply", value, _FORM)
+        pairs = [pair.partition("=") for pair in value.split(",")] if value.strip() else []
+        found = {key.strip(): name.strip() for key, _, name in pairs}
+        if len(found) < len(pairs) or not all(middle for _, middle, _ in pairs):
+            raise ConfigError("reply", value, _FORM)
+        return cls.parse(found)
+
+    def __str__(self) -> str:
+        """``"perception=...,think=...,answer=..."``; empty for the usual names."""
+        return "" if self == BLOCKS else ",".join(f"{field}={name}" for field, name in asdict(self).items())
+
+
+_FORM = "perception=NAME,think=NAME,answer=NAME (any of them), or a mapping of these"
+BLOCKS = Blocks()
+"""The usual names."""
+
+
 # --------------------------------------------------------------------------------------------------------- prompt
-def prompt_text(game: Game, level: Level, style: str = "full", board: Sequence[str] = (), image: bool = True) -> str:
+def prompt_text(
+    game: Game, level: Level, style: str = "full", board: Sequence[str] = (), image: bool = True, blocks: Blocks = BLOCKS
+) -> str:
     """The text that goes with the picture.
 
     Args:
@@ -48,6 +113,8 @@ def prompt_text(game: Game, level: Level, style: str = "full", board: Sequence[s
             (one line as well, which asks what the moves would do and not for a move).
         board: lines of a board that is told in words (see :func:`truth`); none by default.
         image: whether there is a picture.
+        blocks: what the blocks of the reply are to be called; the embedded tiny model, for which ``"brief"`` and ``"moves"``
+            are, is not told.
 
     Raises:
         ConfigError: unknown style.
@@ -66,9 +133,9 @@ def prompt_text(game: Game, level: Level, style: str = "full", board: Sequence[s
     return (
         f"{game.rules(level)}\n"
         f"{shown}Reply in three blocks, in this order and nothing else:\n"
-        f"<perception>{seen if rows else 'what you see'}</perception>\n"
-        "<think>what the moves would do and which one you choose</think>\n"
-        f"<answer>{game.answer_format(level)}</answer>"
+        f"<{blocks.perception}>{seen if rows else 'what you see'}</{blocks.perception}>\n"
+        f"<{blocks.think}>what the moves would do and which one you choose</{blocks.think}>\n"
+        f"<{blocks.answer}>{game.answer_format(level)}</{blocks.answer}>"
     )
 
 
@@ -95,14 +162,15 @@ def next_text(board: Sequence[str] = ()) -> str:
     return "\n".join([now, *board, "Reply in the same form."])
 
 
-def prefills(game: Game, state: State, style: str = "full") -> list[str]:
+def prefills(game: Game, state: State, style: str = "full", blocks: Blocks = BLOCKS) -> list[str]:
     """How replies begin whose description is given: the true one of every row of a batch, as a whole block."""
-    return [f"<perception>{text}</perception>" for text in truth(game, state, style)]
+    return [f"<{blocks.perception}>{text}</{blocks.perception}>" for text in truth(game, state, style)]
 
 
-def write_reply(perception: str, think: str, answer: str) -> str:
+def write_reply(perception: str, think: str, answer: str, blocks: Blocks = BLOCKS) -> str:
     """A reply in the canonical form."""
-    return f"<perception>{perception}</perception><think>{think}</think><answer>{answer}</answer>"
+    said = zip(blocks.names, (perception, think, answer), strict=True)
+    return "".join(f"<{name}>{text}</{name}>" for name, text in said)
 
 
 # ---------------------------------------------------------------------------------------------------------- reply
@@ -119,12 +187,15 @@ class Reply:
     problem: Problem
 
 
-_TAG = re.compile(r"<(/?)(perception|think|answer)>")
-_TAG_LENIENT = re.compile(r"<(/?)(perception|think|answer)>", re.IGNORECASE | re.ASCII)
 _DRESS = " \t\r\n*_`'\"$."
 
 
-def parse(game: Game, level: Level, text: str, mode: str = "strict") -> Reply:
+@lru_cache(64)
+def _tags(names: tuple[str, ...], lenient: bool) -> re.Pattern[str]:
+    return re.compile(rf"<(/?)({'|'.join(map(re.escape, names))})>", re.IGNORECASE | re.ASCII if lenient else 0)
+
+
+def parse(game: Game, level: Level, text: str, mode: str = "strict", blocks: Blocks = BLOCKS) -> Reply:
     """Read a reply.
 
     Args:
@@ -134,6 +205,7 @@ def parse(game: Game, level: Level, text: str, mode: str = "strict") -> Reply:
         mode: ``"strict"``: exactly one answer block, whose whole content is a move. ``"lenient"``: tags in any case, the last
             complete answer block counts, one cut off by the end of the text is accepted, and quotes, emphasis marks
             or a final full stop around the move are ignored.
+        blocks: what the blocks are called; others are text like any other.
 
     Raises:
         ConfigError: unknown mode. Never raises on a text.
@@ -141,34 +213,37 @@ def parse(game: Game, level: Level, text: str, mode: str = "strict") -> Reply:
     if mode not in MODES:
         raise ConfigError("parse mode", mode, "one of " + ", ".join(MODES))
     lenient = mode == "lenient"
-    tags = [(m[1] == "/", m[2].lower(), m.start(), m.end()) for m in (_TAG_LENIENT if lenient else _TAG).finditer(text)]
-    found: dict[str, list[str]] = {name: [] for name in BLOCKS}
+    names = tuple(name.lower() for name in blocks.names) if lenient else blocks.names
+    marks = _tags(blocks.names, lenient).finditer(text)
+    tags = [(m[1] == "/", m[2].lower() if lenient else m[2], m.start(), m.end()) for m in marks]
+    found: dict[str, list[str]] = {name: [] for name in names}
     for left, right in pairwise(tags):
         if not left[0] and right[0] and left[1] == right[1]:
             found[left[1]].append(text[left[3] : right[2]])
-    opened = {name: sum(not t[0] and t[1] == name for t in tags) for name in BLOCKS}
+    opened = {name: sum(not t[0] and t[1] == name for t in tags) for name in names}
 
-    shape = [(False, n) if k == 0 else (True, n) for n in BLOCKS for k in (0, 1)]
+    shape = [(closing, name) for name in names for closing in (False, True)]
     well_formed = [t[:2] for t in tags] == shape
     if well_formed:
         outside = text[: tags[0][2]] + text[tags[1][3] : tags[2][2]] + text[tags[3][3] : tags[4][2]] + text[tags[5][3] :]
-        well_formed = not outside.strip() and all(found[n][0].strip() for n in BLOCKS)
+        well_formed = not outside.strip() and all(found[name][0].strip() for name in names)
 
-    single = {n: found[n][0] if opened[n] == 1 and len(found[n]) == 1 else None for n in BLOCKS}
-    answer, problem = _pick_answer(text, tags, found["answer"], opened["answer"], lenient)
+    perception, think, _ = (found[n][0] if opened[n] == 1 and len(found[n]) == 1 else None for n in names)
+    last = names[2]
+    answer, problem = _pick_answer(text, tags, last, found[last], opened[last], lenient)
     action = NO_ACTION
     if answer is not None:
         decoded = game.decode(level, answer.strip(_DRESS) if lenient else answer)
         action, problem = decoded.action, Problem(decoded.problem or "none")
-    return Reply(text, single["perception"], single["think"], answer, well_formed, action, problem)
+    return Reply(text, perception, think, answer, well_formed, action, problem)
 
 
 def _pick_answer(
-    text: str, tags: list[tuple[bool, str, int, int]], blocks: list[str], opened: int, lenient: bool
+    text: str, tags: list[tuple[bool, str, int, int]], name: str, blocks: list[str], opened: int, lenient: bool
 ) -> tuple[str | None, Problem]:
     """The content of the answer block that counts, or the reason why there is none."""
     if lenient:
-        cut_off = bool(tags) and tags[-1][:2] == (False, "answer")
+        cut_off = bool(tags) and tags[-1][:2] == (False, name)
         if cut_off:
             blocks = [*blocks, text[tags[-1][3] :]]
         blocks = blocks[-1:]
@@ -179,6 +254,16 @@ def _pick_answer(
     if not blocks[0].strip():
         return None, Problem.EMPTY_ANSWER
     return blocks[0], Problem.NONE
+
+
+def taken_apart(reply: str, reasoning: str, blocks: Blocks = BLOCKS) -> bool:
+    """Whether a server seems to have cut the reply: it begins with the answer, and what stood before came as ``reasoning``.
+
+    Servers with a parser for the reasoning of models take ``<think>``, and all that stands before its end, out of a reply: the
+    description is lost with it. Blocks of other names (:class:`Blocks`) are left alone.
+    """
+    begun = reply.lstrip()[: len(blocks.answer) + 2].lower()
+    return bool(reasoning.strip()) and begun == f"<{blocks.answer.lower()}>"
 
 
 def patterns(reply: Reply, names: Sequence[str]) -> tuple[bool, bool]:
@@ -207,10 +292,6 @@ def _beside(names: tuple[str, ...]) -> re.Pattern[str]:
 UNKNOWN = -1
 """Symbol of a cell that a description does not state (or states twice, differently)."""
 _EMPTY_WORDS = ("", "empty", "0", ".", "-", "_", "blank", "none")
-_COORDINATE = re.compile(
-    r"\(\s{0,4}([0-9]{1,4})\s{0,4},\s{0,4}([0-9]{1,4})\s{0,4}\)\s{0,4}(?:[:=]|is|-)?\s{0,4}"
-    r"([A-Za-z0-9._]{1,20}(?: [A-Za-z0-9]{1,20})?)"
-)
 _ENUMERATION = re.compile(
     r"^[ \t]{0,8}(?:[0-9]{1,3}[.)]|[-*])[ \t]|\b[0-9]{1,3} (?:x )?[a-z]{1,12} [a-z]{1,12}s\b|\b[0-9]{1,3} x [a-z0-9]",
     re.MULTILINE,
@@ -233,57 +314,200 @@ class Perception:
         """Share of cells that are right, 0 to 1."""
         return float(self.cells(truth).mean())
 
+    def balanced(self, truth: NDArray[np.int16]) -> float:
+        """How well the board was seen, each symbol counting alike: 1 = all is right, 0 = as one tile in all cells.
+
+        The mean over the ``k`` symbols on the board of the share of their cells that are right, minus ``1 / k``, over
+        ``1 - 1 / k``; at least ``-1 / (k - 1)``, so -1. A board of one symbol shows nothing that could be seen: 0.
+        """
+        there = np.bincount(truth.ravel())
+        right = np.bincount(truth[self.cells(truth)], minlength=len(there))
+        kinds = np.count_nonzero(there)
+        if kinds < 2:
+            return 0.0
+        shares = float((right[there > 0] / there[there > 0]).sum())
+        return (shares - 1) / (kinds - 1)
+
     def exact(self, truth: NDArray[np.int16]) -> bool:
         """Every cell is right and nothing else is claimed."""
         return self.complete and bool(self.cells(truth).all())
 
 
-def read_perception(text: str | None, scene: Scene) -> Perception:
+def read_perception(text: str | None, scene: Scene, mode: str = "strict") -> Perception:
     """Read a description of a board: rows joined by ``|``, or ``(row, col): tile`` in any order.
 
-    Blanks around cells, letter case, and the outer bars of a table do not matter. A cell that is stated twice with
-    different tiles is unknown.
+    What is written around a board and says nothing about it does not matter: blanks, letter case, Markdown's code fences and
+    tables (with numbers as heads of the columns and rows), bullets, headings that end with a colon. A cell holds one tile and
+    nothing else: ``2?`` and ``red circle or blue star`` are no tile. Where it is unclear which row or cell is meant, that row
+    or cell is unknown, so a description is never read one place further.
 
     Args:
         text: content of the perception block, or None.
         scene: gives the names of the symbols and the size of the board.
+        mode: ``"lenient"``: quotes, emphasis marks and a full stop around a tile are ignored.
+
+    Raises:
+        ConfigError: unknown mode. Never raises on a text.
     """
+    if mode not in MODES:
+        raise ConfigError("parse mode", mode, "one of " + ", ".join(MODES))
     rows, cols = scene.symbols.shape[1:]
-    lookup = {name.lower(): i for i, name in enumerate(scene.names)}
+    grid = np.full((rows, cols), UNKNOWN, np.int16)
+    if text is None or not grid.size:
+        return Perception(grid, "none", False)
+    lookup = {" ".join(name.lower().split()): i for i, name in enumerate(scene.names)}
     for word in _EMPTY_WORDS:
         lookup.setdefault(word, 0)
-    grid = np.full((rows, cols), UNKNOWN, np.int16)
-    if text is None:
-        return Perception(grid, "none", False)
-    if "|" in text or (cols == 1 and "(" not in text):
-        lines = [line for line in text.strip("\r\n").split("\n") if line.strip() and not _is_rule(line)]
-        complete = len(lines) == rows
-        for r, line in enumerate(lines[:rows]):
-            cells = [" ".join(c.lower().split()) for c in line.split("|")]
-            if len(cells) == cols + 2 and not cells[0] and not cells[-1]:
-                cells = cells[1:-1]
-            complete &= len(cells) == cols
-            for c, cell in enumerate(cells[:cols]):
-                grid[r, c] = lookup.get(cell, UNKNOWN)
-        return Perception(grid, "rows", complete and bool((grid != UNKNOWN).all()))
-    stated: dict[tuple[int, int], int] = {}
-    complete = True
-    for match in _COORDINATE.finditer(text):
-        r, c, words = int(match[1]), int(match[2]), match[3].lower().rstrip(".")
-        symbol = lookup.get(words, lookup.get(words.split(" ")[0], UNKNOWN))
-        if r >= rows or c >= cols:
-            complete = False
-        elif stated.setdefault((r, c), symbol) != symbol:
-            stated[r, c] = UNKNOWN
-    for (r, c), symbol in stated.items():
-        grid[r, c] = symbol
-    complete &= bool((grid != UNKNOWN).all())
+
+    def symbol(said: str) -> int:
+        words = " ".join(said.lower().split())
+        if mode == "lenient" and words not in lookup:
+            words = words.strip(_DRESS) or "?"
+        return lookup.get(words, UNKNOWN)
+
+    lines = [line.strip() for line in text.translate(_BARS).splitlines()]
+    lines = [line for line in lines if line and not _FENCE.fullmatch(line)]
+    if any("|" in line for line in lines) or (cols == 1 and "(" not in text):
+        return Perception(grid, "rows", _read_rows(lines, grid, symbol))
+    stated, complete = _read_coordinates(lines, grid, symbol)
     return Perception(grid, "coordinates" if stated else "none", complete)
 
 
+_BARS = str.maketrans(dict.fromkeys("\uff5c\u2502\u2503", "|"))
+"""Other characters that are drawn as a bar: full-width, and those of boxes."""
+_FENCE = re.compile(r"(?:`{3,}|~{3,})[ \t]*[A-Za-z+-]{0,20}")
+_RULES = frozenset("-=|:+ \t") | frozenset(map(chr, range(0x2500, 0x2580)))
+_BULLET = re.compile(r"(?:[-*+\u2022]|[0-9]{1,3}[.)])\s+(?=\S)")
+_LABEL = re.compile(r"(?:(?:row\s{0,4})?([0-9]{1,3})\s{0,4}[:.)]|row\s{1,4}([0-9]{1,3})\s)\s*(?=\S)", re.IGNORECASE)
+_ROW_NAME = re.compile(r"(?:row\s{0,4})?([0-9]{1,3})[:.)]?", re.IGNORECASE)
+_COLUMN_NAME = re.compile(r"(?:c|col|column)?\s{0,4}([0-9]{1,3})", re.IGNORECASE)
+_COORDINATE = re.compile(r"\(\s{0,4}([0-9]{1,4})\s{0,4},\s{0,4}([0-9]{1,4})\s{0,4}\)")
+_LINK = re.compile(r"\s{0,4}(?:[:=-]|is\b)\s*")
+_EDGES = ("", "-", "*", "+", "\u2022")
+"""What may stand before the first bar of a row."""
+_HEADING, _TILE = 80, 200
+"""Characters of a heading, and of what is said of a cell, at most."""
+
+
+def _is_heading(line: str) -> bool:
+    """A line that only announces what follows: ``Board:``, ``## Board``."""
+    return len(line) <= _HEADING and (line.rstrip("*_ ").endswith(":") or line.startswith("#"))
+
+
 def _is_rule(line: str) -> bool:
-    """A line of a Markdown table that only separates (``|---|---|``)."""
-    return "---" in line and not line.strip("|-: \t\r")
+    """A line of a table that only separates (``|---|---|``)."""
+    return _RULES.issuperset(line) and any(bar * 3 in line for bar in "-=\u2500\u2501\u2550")
+
+
+def _count_up(numbers: Sequence[int]) -> bool:
+    """Whether these are 0, 1, 2 ... or 1, 2, 3 ..."""
+    return bool(numbers) and numbers[0] in (0, 1) and list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _read_rows(lines: Sequence[str], grid: NDArray[np.int16], symbol: Callable[[str], int]) -> bool:
+    """Fill a grid from lines with bars; returns whether all cells are stated and nothing besides.
+
+    The size of the board tells which lines are its rows. Of too few rows those are taken that come before the first line
+    which may be a row or not; of too many, none: which of them are meant is not said.
+    """
+    rows, cols = grid.shape
+    found, doubts, rules, besides = list[str](), list[int](), list[int](), False  # the numbers of rows before unclear lines
+    for line in lines:
+        rule, heading = _is_rule(line), _is_heading(line)
+        if not rule and not heading and ("|" in line or (cols == 1 and symbol(line) != UNKNOWN)):
+            found.append(line)
+        elif rule or "|" in line or not heading:
+            (rules if rule else doubts).append(len(found))
+            besides |= not rule and not heading
+    headed = bool(found) and _names_columns(found[0], cols)
+    if len(found) == rows + 1 and headed:
+        found = found[1:]
+    elif len(found) == rows and headed and rules == [1]:  # a table with a row too few, or a first row that looks like numbers
+        return False
+    elif len(found) < rows and (doubts or rules):
+        found = [] if rules else found[: doubts[0]]
+    if len(found) > rows:
+        return False
+    for r, cells in enumerate(_cells(found, cols, symbol)):
+        grid[r] = [symbol(cell) for cell in cells] if cells else UNKNOWN
+    return not besides and bool((grid != UNKNOWN).all())
+
+
+def _names_columns(line: str, cols: int) -> bool:
+    """Whether a line numbers the columns, with or without a word in the corner."""
+    cells = [cell.strip() for cell in line.split("|", cols + 4)]
+    while cells and not cells[-1]:
+        cells.pop()
+    names = [int(name[1]) for cell in cells[-cols:] if (name := _COLUMN_NAME.fullmatch(cell))]
+    corner = [cell for cell in cells[:-cols] if cell]
+    return len(names) == cols and _count_up(names) and len(corner) <= 1
+
+
+def _cells(found: Sequence[str], cols: int, symbol: Callable[[str], int]) -> list[list[str]]:
+    """The cells of each row, without what is around them: outer bars, bullets, numbers of the rows. Empty: it is unclear."""
+    plain, named, labels = list[list[str]](), list[tuple[int, list[str]]](), list[int]()
+    for line in found:
+        cells = [cell.strip() for cell in line.split("|", cols + 4)]
+        first, last = cells[0] in _EDGES, not cells[-1]
+        inside = [cells, cells[first : len(cells) - last]]  # as it stands, and without its outer bars
+        row = next((one for one in inside if len(one) == cols), [])
+        if row and symbol(row[0]) == UNKNOWN and (mark := _LABEL.match(row[0]) or _BULLET.match(row[0])):
+            row = [row[0][mark.end() :], *row[1:]]
+            labels += [int(number) for number in mark.groups() if number]
+        plain.append(row)
+        for one in inside:
+            if len(one) == cols + 1 and (name := _ROW_NAME.fullmatch(one[0])):
+                named.append((int(name[1]), one[1:]))
+                break
+    if labels and (len(labels) < len(found) or not _count_up(labels)):
+        return []
+    if len(named) == len(found) and _count_up([number for number, _ in named]):
+        return [] if all(plain) else [cells for _, cells in named]
+    return plain
+
+
+def _read_coordinates(lines: Sequence[str], grid: NDArray[np.int16], symbol: Callable[[str], int]) -> tuple[bool, bool]:
+    """Fill a grid from ``(row, col): tile``; returns whether anything is stated, and whether all is, and nothing besides."""
+    text = "\n".join(_without_marks(line) for line in lines if "(" in line or not _is_heading(line))
+    places = list(_COORDINATE.finditer(text))
+    before = text[: places[0].start()].strip() if places else ""
+    if not places or _ends_with_tile(before, symbol):  # tiles before their cells: what follows a cell belongs to the next one
+        return False, False
+    ends = [*(place.start() for place in places[1:]), len(text)]
+    stated: dict[tuple[int, int], int] = {}
+    for place, end in zip(places, ends, strict=True):
+        cell, tile = (int(place[1]), int(place[2])), _tile_of(text[place.end() : min(end, place.end() + _TILE)], symbol)
+        if stated.setdefault(cell, tile) != tile:
+            stated[cell] = UNKNOWN
+    rows, cols = grid.shape
+    outside = {(r, c) for r, c in stated if r >= rows or c >= cols}
+    if outside and all(r and c for r, c in stated):  # it counts from 1, it seems
+        return False, False
+    for cell in stated.keys() - outside:
+        grid[cell] = stated[cell]
+    return True, not outside and (not before or _is_heading(before)) and bool((grid != UNKNOWN).all())
+
+
+def _without_marks(line: str) -> str:
+    """A line of cells without its bullet or the number of its row."""
+    mark = _LABEL.match(line) or _BULLET.match(line)
+    return line[mark.end() :] if mark else line
+
+
+def _tile_of(said: str, symbol: Callable[[str], int]) -> int:
+    """The symbol of what stands between one cell and the next."""
+    said = said.strip(" \t\n,;")
+    if said and symbol(said) == UNKNOWN:
+        link = _LINK.match(said)
+        said = said[link.end() if link else 0 :].removesuffix(" and").rstrip(" \t\n,;.")
+    return symbol(said) if said else UNKNOWN
+
+
+def _ends_with_tile(text: str, symbol: Callable[[str], int]) -> bool:
+    words = text[-_TILE:].split()
+    while words and words[-1].lower().strip(":=-") in ("", "at", "in", "is"):
+        words.pop()
+    return any(symbol(" ".join(words[-n:]).strip(" ,;:=") or "?") != UNKNOWN for n in range(1, min(len(words), 4) + 1))
 
 
 NO_TRUTH = "the picture"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from vlmgym.core import ConfigError
-from vlmgym.evaluate import Evaluation, evaluate_all
+from vlmgym.core import ConfigError, VlmGymError
+from vlmgym.evaluate import Evaluation, evaluate_all, finished, first_run, flat, refusal, run_of, see_that_it_can_play
+from vlmgym.evaluate import differences as differences_of
+from vlmgym.files import FileError, read_json, write_json
 from vlmgym.players.base import Player
 from vlmgym.tasks import Task
+from vlmgym.trace import is_plain
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,12 @@ class Protocol:
 
     entries: tuple[tuple[Task, Evaluation], ...]
     sampling: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the sampling can be written down, and sent."""
+        for key, value in self.sampling.items():
+            if not isinstance(key, str) or not is_plain(value):
+                raise ConfigError(f"sampling.{key}", value, "a JSON value of finite numbers")
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Protocol:
@@ -79,22 +89,25 @@ class Protocol:
         for task, how in self.entries:
             text = getattr(task, part)
             for value in values:
-                changed = f"{text}{',' if ':' in text else ':'}{name}={value}"
+                said = value if isinstance(value, str) and not _is_json(value) else json.dumps(value)
+                changed = f"{text}{',' if ':' in text else ':'}{name}={said}"
                 entries.append((task.override(**{part: changed}), how))
         return Protocol(tuple(entries), self.sampling)
 
     def names(self) -> list[str]:
         """A folder name for each entry: the game, and what tells it apart from its namesakes."""
-        found = []
+        found = list[str]()
         for task, how in self.entries:
             same = [(t, h) for t, h in self.entries if t.game == task.game]
             parts = [task.game]
-            for key in ("level", "look", "prompt", "walk_min", "walk_max"):
+            for key in ("level", "look", "prompt", "reply", "walk_min", "walk_max"):
                 if len({getattr(t, key) for t, _ in same}) > 1:
                     parts.append(str(getattr(task, key)))
             if len({h for t, h in same if t == task}) > 1:
                 parts.append(str([h for t, h in same if t == task].index(how)))
-            found.append(slug("-".join(parts)))
+            name = slug("-".join(parts))
+            again = sum(one.partition("~")[0].casefold() == name.casefold() for one in found)
+            found.append(f"{name}~{again + 1}" if again else name)
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,9 +115,25 @@ class Protocol:
         return {"tasks": [{**asdict(task), "evaluation": asdict(how)} for task, how in self.entries], "sampling": self.sampling}
 
 
+def _is_json(text: str) -> bool:
+    """Whether a dial would read a text as another value."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+LONGEST = 100
+"""Letters of a folder's name; file systems end at 255 bytes."""
+
+
 def slug(text: str) -> str:
-    """A name as that of a folder; two names that become alike are told apart by the trace, which knows whose it is."""
-    return re.sub(r"[^\w.=,-]+", "-", text, flags=re.ASCII).strip("-.") or "player"
+    """A name as that of a folder: letters of any alphabet stay; what is longer than :data:`LONGEST` is cut, with a digest."""
+    name = re.sub(r"[^\w.=,-]+", "-", text).strip("-.") or "player"
+    if len(name.encode()) <= LONGEST:
+        return name
+    return name.encode()[: LONGEST - 9].decode(errors="ignore") + "-" + hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
 def run_protocol(
@@ -112,12 +141,15 @@ def run_protocol(
 ) -> dict[str, list[dict[str, Any]]]:
     """Measure players on all tasks; go on where an earlier run of the same protocol ended, whenever and however that was.
 
-    Writes ``protocol.json`` and, for each player and task, ``eval/PLAYER/TASK/`` with ``trace.jsonl`` and ``summary.json``.
+    Writes ``protocol.json`` and, for each player and task, ``eval/PLAYER/TASK/`` with ``trace.jsonl`` and ``summary.json``. A
+    player finds its folder by what it is, not by its name, and a finished evaluation is taken only if it is just the one that is
+    asked for. All players are made and checked before anything is written.
 
     Args:
         protocol: what is asked.
-        players: makers of players by the name of their folder; a player is made when it is first asked.
-        out: folder of the run; players may be added to it later.
+        players: makers of players, by the labels that they get in tables and as names of their folders. A player with a model
+            (:attr:`Player.heavy`) is made once more when its turn comes, so that there is never more than one in memory.
+        out: folder of the run; players, and episodes of the tasks, may be added to it later.
         progress: show progress bars.
 
     Returns:
@@ -125,46 +157,99 @@ def run_protocol(
 
     Raises:
         ConfigError: the folder holds a run of another protocol; the message names what differs.
+        VlmGymError: a player cannot be made, or asked.
     """
+    entries = list(zip(protocol.entries, protocol.names(), strict=True))
+    _continues(protocol, out)
+    homes, held, known = _homes(out), dict[str, Player](), dict[str, str]()
+    for label, make in players.items():
+        held = {name: player for name, player in held.items() if not player.heavy}
+        player = held[label] = _made(label, make)
+        if same := [name for name, other in known.items() if other == player.identity]:
+            raise ConfigError("players", f"{same[0]} and {label}", "each player once: these are one (repeats ask it again)")
+        known[label] = player.identity
+        home = homes.setdefault(player.identity, _free_home(out, label, player.identity, homes.values()))
+        see = [(task, how) for (task, how), name in entries if not finished(home / name, run_of(player, task, how))]
+        if see:
+            see_that_it_can_play(player, see)
+        del player
     out.mkdir(parents=True, exist_ok=True)
-    path, now = out / "protocol.json", json.loads(json.dumps(protocol.to_dict()))
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if before != now:
-            raise ConfigError(f"{out}: protocol", *_difference(now, before))
-    else:
-        path.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+    write_json(out / "protocol.json", protocol.to_dict())
     found: dict[str, list[dict[str, Any]]] = {}
-    for name, make in players.items():
-        player: Player | None = None
-        summaries: dict[int, dict[str, Any]] = {}
-        numbered = list(enumerate(zip(protocol.entries, protocol.names(), strict=True)))
+    for label, make in players.items():
+        if label not in held:
+            held = {name: player for name, player in held.items() if not player.heavy}
+        player = held.pop(label) if label in held else _made(label, make)
+        home, summaries = homes[player.identity], dict[int, dict[str, Any]]()
+        numbered = list(enumerate(entries))
         for how, group in groupby(sorted(numbered, key=lambda one: repr(one[1][0][1])), key=lambda one: one[1][0][1]):
-            part = list(group)
-            folders = [out / "eval" / slug(name) / folder for _, (_, folder) in part]
-            if all(_complete(folder) for folder in folders):
-                texts = [(folder / "summary.json").read_text(encoding="utf-8") for folder in folders]
-                done = [json.loads(text) for text in texts]
-            else:
-                player = player or make()
-                done = evaluate_all(player, [task for _, ((task, _), _) in part], how, folders, progress)
-            summaries |= {number: summary for (number, _), summary in zip(part, done, strict=True)}
-        found[name] = [summaries[number] for number in sorted(summaries)]
+            part = [(number, task, home / name) for number, ((task, _), name) in group]
+            done: Sequence[dict[str, Any] | None] = [finished(folder, run_of(player, task, how)) for _, task, folder in part]
+            if not all(done):
+                asked = [task for _, task, _ in part]
+                done = evaluate_all(player, asked, how, [folder for _, _, folder in part], progress, checked=True)
+            summaries |= {number: summary for (number, _, _), summary in zip(part, done, strict=True) if summary}
+        found[label] = [summaries[number] for number in sorted(summaries)]
     return found
 
 
-def _complete(folder: Path) -> bool:
-    """Whether an evaluation ended, without failed episodes (which are tried again)."""
-    path = folder / "summary.json"
-    return path.exists() and json.loads(path.read_text(encoding="utf-8"))["episodes"]["failed"] == 0
+def _made(label: str, make: Callable[[], Player]) -> Player:
+    player = make()
+    player.name = label
+    return player
 
 
-def _difference(now: dict[str, Any], before: dict[str, Any]) -> tuple[str, str]:
-    """The first thing in which two protocols differ, as (value, allowed)."""
+def _homes(out: Path) -> dict[str, Path]:
+    """The folders of the players in a run, by their identities.
+
+    Raises:
+        ConfigError: a version that did not record who played wrote there.
+    """
+    found = dict[str, Path]()
+    for folder in sorted(out.glob("eval/*/*/")):
+        try:
+            identity = first_run(folder).identity
+        except (VlmGymError, OSError):  # none yet, or a damaged one, which is said where it is read
+            continue
+        if not identity:
+            allowed = "another folder: an earlier version, which did not record who played, began this run"
+            raise ConfigError("out", str(out), f"{allowed} (report reads it, but it cannot be continued)")
+        found.setdefault(identity, folder.parent)
+    return found
+
+
+def _free_home(out: Path, label: str, identity: str, taken: Iterable[Path]) -> Path:
+    """A folder for a player who has none: called by its label; where that of another player is so, by its identity as well."""
+    home, others = out / "eval" / slug(label), {path.name.casefold() for path in taken}
+    return home.with_name(f"{home.name}-{identity[:8]}") if home.name.casefold() in others else home
+
+
+def _continues(protocol: Protocol, out: Path) -> None:
+    """See that a folder holds no run of another protocol; more episodes of the tasks make none.
+
+    Raises:
+        ConfigError: it does.
+        FileError: it holds evaluations, and its ``protocol.json`` cannot be read.
+    """
+    path = out / "protocol.json"
+    try:
+        before = Protocol.parse(read_json(path)).to_dict() if path.exists() else None
+    except VlmGymError as error:
+        if any(out.glob("eval/*/*/trace.jsonl")):
+            said = str(error) if isinstance(error, FileError) else f"{path}: no protocol ({error})"
+            raise FileError(f"{said}; it says what the evaluations beside it are: mend it, or name another folder") from error
+        return  # left over from a run that ended before anything was asked
+    if before is None:
+        return
+    now = json.loads(json.dumps(protocol.to_dict()))
     if len(now["tasks"]) != len(before["tasks"]):
-        return f"{len(now['tasks'])} tasks", f"the {len(before['tasks'])} tasks of the run there, or another folder"
-    for number, (one, other) in enumerate(zip(now["tasks"], before["tasks"], strict=True)):
-        for key in one:
-            if one[key] != other.get(key):
-                return f"tasks.{number}.{key} = {one[key]}", f"{other.get(key)}, as in the run there, or another folder"
-    return f"sampling = {now['sampling']}", f"{before['sampling']}, as in the run there, or another folder"
+        raise refusal(f"{out}: protocol", {"tasks": (f"{len(now['tasks'])} tasks", f"{len(before['tasks'])} tasks")})
+    differ = differences_of(_flat(now), _flat(json.loads(json.dumps(before))))
+    more = {name: both for name, both in differ.items() if name.endswith(".evaluation.episodes") and both[0] > both[1]}
+    if len(more) < len(differ):
+        raise refusal(f"{out}: protocol", {name: both for name, both in differ.items() if name not in more})
+
+
+def _flat(protocol: dict[str, Any]) -> dict[str, Any]:
+    tasks = {f"tasks.{number}": task for number, task in enumerate(protocol["tasks"])}
+    return flat({**tasks, "sampling": protocol["sampling"]})

@@ -20,7 +20,10 @@ class Weights(Settings):
     game: float = setting(1.0, "+1 if the move did something (2048: a merge), else -1", -100, 100)
     format: float = setting(1.0, "1 if the reply is well formed, else 0", -100, 100)
     perception: float = setting(0.0, "1 if the description equals the board, else 0", -100, 100)
-    cells: float = setting(0.0, "share of the cells described correctly, 0 to 1", -100, 100)
+    cells: float = setting(
+        0.0, "share of the cells described correctly, 0 to 1 (part of it can be had without looking)", -100, 100
+    )
+    balanced: float = setting(0.0, "the same, each symbol counting alike: -1 to 1; one tile for all cells gets 0", -100, 100)
     regret: float = setting(0.0, "minus the normalised regret to the oracle, -1 to 0; no or an illegal action: -1", -100, 100)
 
     seeing: bool = setting(False, "the game term is +1 only where the description equals the board as well")
@@ -38,16 +41,34 @@ class Weights(Settings):
         return sum(weight * terms[name] for name, weight in self.factors().items())
 
 
+TERMS = tuple(Weights().factors())
+"""The names of the reward terms, in the order in which they are shown."""
+
+
+def constant_cells(boards: NDArray[np.int16]) -> float:
+    """The chance level of ``cells``: the largest share of cells that one tile for all cells gets right on all boards together.
+
+    Args:
+        boards: ``(B, rows, cols)`` symbols; NaN for none.
+    """
+    return float(np.bincount(boards.ravel()).max() / boards.size) if boards.size else float("nan")
+
+
 class Fault(StrEnum):
-    """Whose fault a failed turn is."""
+    """Whose fault a failed turn is, as far as description and move can tell: it is not tested what the reasoning has read."""
 
     NONE = "none"  # the move did something
     FORMAT = "format"  # no action could be read
-    PERCEPTION = "perception"  # the move would have worked on the board as described
-    REASONING = "reasoning"  # the description is right, the move is not
+    PERCEPTION = "perception"  # the move would have worked on the board as described, which is wrong
+    REASONING = "reasoning"  # the description is right, the move is not (it may still rest on a tile that was misread)
     BOTH = "both"  # the description is wrong, and the move fails even there
     UNKNOWN = "unknown"  # the game has no truth text, so that a wrong move cannot be attributed
     UNAVOIDABLE = "unavoidable"  # no action of this board does anything, or the move was right on all that is to be seen
+
+    @classmethod
+    def of(cls, word: str) -> Fault:
+        """The fault that a record names; a word of another version is ``unknown``."""
+        return cls(word) if word in {fault.value for fault in cls} else cls.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -58,7 +79,7 @@ class Judgement:
     seen: prompt.Perception
     gain: int
     changed: bool
-    terms: dict[str, float]  # game, format, perception, cells, regret
+    terms: dict[str, float]  # of each of TERMS
     fault: Fault
     p_acc: bool | None  # the description equals the board; None: the game has no truth text
     oracle_value: float  # of the chosen action; NaN if illegal or none
@@ -67,7 +88,12 @@ class Judgement:
 
 
 def judge(
-    game: Game, state: State, replies: Sequence[str], mode: str = "strict", oracle: bool = True
+    game: Game,
+    state: State,
+    replies: Sequence[str],
+    mode: str = "strict",
+    oracle: bool = True,
+    blocks: prompt.Blocks = prompt.BLOCKS,
 ) -> tuple[State, list[Judgement]]:
     """Read the replies, play them, and say what each is worth.
 
@@ -77,13 +103,14 @@ def judge(
         replies: ``B`` texts.
         mode: see :func:`vlmgym.prompt.parse`.
         oracle: also compute oracle values; without, they are NaN and the regret term is 0.
+        blocks: what the blocks of the replies are called.
 
     Returns:
         The states after the turn, and ``B`` judgements.
     """
     scene, level = game.scene(state), state.level
-    read = [prompt.parse(game, level, text, mode) for text in replies]
-    seen = [prompt.read_perception(r.perception, scene) for r in read]
+    read = [prompt.parse(game, level, text, mode, blocks) for text in replies]
+    seen = [prompt.read_perception(r.perception, scene, mode) for r in read]
     actions = np.array([r.action for r in read], np.int64)
     after, outcome = game.step(state, actions)
     good = game.good(state, actions, outcome)
@@ -103,6 +130,7 @@ def judge(
             "format": float(reply.well_formed),
             "perception": float(bool(exact)),
             "cells": see.accuracy(truth) if truth.size else 0.0,
+            "balanced": see.balanced(truth) if truth.size else 0.0,
             "regret": -regret,
         }
         fault = _fault(bool(good[i]), reply.action, exact, bool(described[i]), bool(possible[i]))

@@ -6,14 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import prompt
 from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Game, Level, State, draw_rows
-from vlmgym.games import state_text
+from vlmgym.games import is_state
 from vlmgym.looks import Look, get_look
 from vlmgym.players.base import AsyncPlayer, Player, Query, finish
 from vlmgym.reward import judge
@@ -53,12 +53,14 @@ class Telling:
         observation: ``"image"``, ``"text"`` or ``"both"``, see :class:`vlmgym.players.base.Query`; or ``"prefill"``: the picture,
             and replies begin with the true description (of players that can go on from there: local models).
         history: earlier turns that are told again; -1 = all.
+        blocks: what the blocks of a reply are called.
     """
 
     look: str | Look = "clean"
     style: str = "full"
     observation: str = "image"
     history: int = 0
+    blocks: prompt.Blocks = prompt.BLOCKS
 
 
 class Lane:
@@ -125,8 +127,9 @@ class Lane:
         past = [self._past[row][-kept if kept > 0 else 0 :] for row in rows] if kept else ()
         state, shown, begun = self.state[rows], self.telling.observation, list[str]()
         if shown == "prefill":
-            shown, begun = "image", prompt.prefills(self.game, state, self.telling.style)
-        return Query(self.game, state, self.look, self.telling.style, shown, past, begun)
+            shown, begun = "image", prompt.prefills(self.game, state, self.telling.style, self.telling.blocks)
+        again = [int(row) % self.repeats for row in rows]
+        return Query(self.game, state, self.look, self.telling.style, shown, past, begun, self.telling.blocks, again)
 
     def seconds(self, row: int) -> float:
         """Time that the answers of an episode took together."""
@@ -140,7 +143,7 @@ class Lane:
         if not len(rows):
             return []
         part = self.state[rows]
-        after, judged = judge(self.game, part, [one.text for one in answers], self.mode, self.oracle)
+        after, judged = judge(self.game, part, [one.text for one in answers], self.mode, self.oracle, self.telling.blocks)
         records = [
             Turn.of(self.game, part, i, one, int(row), int(self._counts[row]), answers[i])
             for i, (row, one) in enumerate(zip(rows, judged, strict=True))
@@ -167,7 +170,7 @@ class Lane:
         """Go on from recorded turns of these episodes, without asking for them again.
 
         Args:
-            turns: in any order.
+            turns: in any order, each once.
             strict: refuse turns that do not fit. Else an episode is followed up to the first turn that was recorded on another
                 board than comes up now (a reply before it is read differently, or the rules are others).
 
@@ -175,13 +178,20 @@ class Lane:
             The number of turns that were left out.
 
         Raises:
-            TraceError: a turn does not fit: another start, or other rules.
+            TraceError: a turn does not fit: another start, or other rules; or it comes twice.
         """
         left_out = 0
         for number, group in groupby(sorted(turns, key=lambda one: (one.turn, one.episode)), key=lambda one: one.turn):
             part = list(group)
+            if twice := [one.episode for one, other in pairwise(part) if one.episode == other.episode]:
+                raise TraceError(f"turn {number} of episode {twice[0]} is there twice")
             live = set(self.live().tolist())
-            fits = [one.episode in live and one.state == state_text(self.game, self.state[one.episode]) for one in part]
+            fits = [
+                one.episode in live
+                and number == self._counts[one.episode]
+                and is_state(one.state, self.game, self.state[one.episode])
+                for one in part
+            ]
             if strict and not all(fits):
                 one = part[fits.index(False)]
                 raise TraceError(f"episode {one.episode}, turn {number}: recorded on another board than these rules lead to")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from math import comb
@@ -13,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from vlmgym.core import need
 
 RESAMPLES = 4000
+SHARE, GAP = (0.0, 1.0), (-1.0, 1.0)
+"""Ranges of a share, and of the difference of two shares: the ``bounds`` of the functions below."""
+Bounds = tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,37 @@ def _resample(n: int, seed: int) -> NDArray[np.float64]:
     return counts
 
 
-def mean(values: ArrayLike, seed: int = 0) -> Estimate:
+def mean(values: ArrayLike, seed: int = 0, bounds: Bounds = None) -> Estimate:
     """Mean of one value per episode, with the percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
 
     Args:
         values: ``(n,)``, one number for each episode.
         seed: of the resampling.
+        bounds: the range of a value, see :func:`unvaried`.
     """
     array = np.asarray(values, np.float64)
-    return ratio(array, np.ones_like(array), seed)
+    return ratio(array, np.ones_like(array), seed, bounds)
 
 
-def ratio(numerators: ArrayLike, denominators: ArrayLike, seed: int = 0) -> Estimate:
+def unvaried(centre: float, n: int, bounds: Bounds) -> Estimate:
+    """The interval where all ``n`` values are equal, of which resampling would say that it has no width.
+
+    With 95 % confidence a share of at most ``1 - 0.05 ** (1 / n)``, about ``3 / n``, was not seen (the rule of three; Hanley and
+    Lippman-Hand 1983, JAMA 249). Had that share lain at an end of the range, the mean would lie between the ends that are given.
+    Without a range nothing can be said: the ends are NaN.
+
+    Args:
+        centre: the value.
+        n: how often it was seen.
+        bounds: the range of a value, such as :data:`SHARE`.
+    """
+    if bounds is None:
+        return Estimate(centre, float("nan"), float("nan"), n)
+    unseen = 1 - 0.05 ** (1 / n)
+    return Estimate(centre, centre - unseen * (centre - bounds[0]), centre + unseen * (bounds[1] - centre), n)
+
+
+def ratio(numerators: ArrayLike, denominators: ArrayLike, seed: int = 0, bounds: Bounds = None) -> Estimate:
     """``sum(numerators) / sum(denominators)``, resampling whole episodes (cluster bootstrap; Field and Welsh 2007).
 
     For a rate over turns, give for each episode the number of hits and the number of turns. Episodes whose denominator is 0
@@ -62,6 +83,7 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, seed: int = 0) -> Esti
         numerators: ``(n,)``.
         denominators: ``(n,)``, none negative.
         seed: of the resampling.
+        bounds: the range of the ratio of an episode, see :func:`unvaried`.
     """
     num, den = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     num, den = num[den > 0], den[den > 0]
@@ -71,6 +93,8 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, seed: int = 0) -> Esti
     centre = num.sum() / den.sum()
     if n == 1:
         return Estimate(float(centre), float("nan"), float("nan"), 1)
+    if (num * den[0] == num[0] * den).all():
+        return unvaried(float(centre), n, bounds)
     counts = _resample(n, seed)
     below = counts @ den
     samples = (counts @ num)[below > 0] / below[below > 0]
@@ -89,11 +113,17 @@ class Difference:
     n: int
 
 
-def paired(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Difference:
+def paired(first: ArrayLike, second: ArrayLike, seed: int = 0, bounds: Bounds = None) -> Difference:
     """``first - second``, element by element on shared seeds.
 
     The interval is the percentile bootstrap of the differences; the p-value is that of the sign-flip permutation test
     (Pitman 1937), estimated from :data:`RESAMPLES` flips with the usual +1 correction (Phipson and Smyth 2010).
+
+    Args:
+        first: ``(n,)``.
+        second: ``(n,)``, on the same seeds.
+        seed: of the resampling.
+        bounds: the range of a difference, such as :data:`GAP`; see :func:`unvaried`.
 
     Raises:
         ValueError: the lengths differ.
@@ -102,7 +132,7 @@ def paired(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Difference:
     if a.shape != b.shape:
         raise ValueError(f"paired needs equal lengths, got {a.shape} and {b.shape}")
     gap = a - b
-    estimate = mean(gap, seed)
+    estimate = mean(gap, seed, bounds)
     rng, extreme = np.random.default_rng(seed + 1), 0
     for _ in range(RESAMPLES // 100):  # in pieces, for the memory's sake
         signs = rng.choice([-1.0, 1.0], size=(100, len(gap)))
@@ -176,19 +206,20 @@ def band(curves: ArrayLike, seed: int = 0) -> tuple[NDArray[np.float64], NDArray
     return tuple(np.array([getattr(one, key) for one in estimates]) for key in ("mean", "low", "high"))  # type: ignore[return-value]
 
 
-def crossed(numerators: ArrayLike, denominators: ArrayLike | None = None, seed: int = 0) -> Estimate:
+def crossed(numerators: ArrayLike, denominators: ArrayLike | None = None, seed: int = 0, bounds: Bounds = None) -> Estimate:
     """A mean (or a ratio of sums) over training seeds and episodes, both taken as samples: what other seeds would give as well.
 
     Both are crossed random effects. From the mean squares of seeds, episodes and rest, ``S``, ``E`` and ``R``, the variance of
     the mean is ``(S + E - R) / (seeds * episodes)``, its degrees of freedom are Satterthwaite's (1946), and the interval is that
-    of Student's t, within the range of what was measured; a ratio is linearised at its value. Few seeds that differ thus make a
-    wide interval, where resampling them would make one that is too narrow (3 seeds that differ much: simulated coverage 0.79
-    instead of 0.91; where they do not differ, 0.97). With one seed it is :func:`ratio`, over episodes alone.
+    of Student's t; a ratio is linearised at its value. Few seeds that differ thus make a wide interval, where resampling them
+    would make one that is too narrow (3 seeds that differ much: simulated coverage 0.79 instead of 0.91; where they do not
+    differ, 0.97). With one seed it is :func:`ratio`, over episodes alone.
 
     Args:
         numerators: ``(seeds, episodes)``, the same episodes in every row; NaN where nothing was measured.
         denominators: the same shape; None = ones.
         seed: of the resampling of episodes where there is one training seed.
+        bounds: the range of a value, to which the interval is cut; see also :func:`unvaried`. Never that of the values seen.
 
     Returns:
         The estimate; ``n`` is the number of episodes.
@@ -197,80 +228,112 @@ def crossed(numerators: ArrayLike, denominators: ArrayLike | None = None, seed: 
         ValueError: another shape.
         MissingExtra: SciPy is not installed.
     """
+    num, den = _seeds_and_episodes(numerators, denominators)
+    if len(num) == 1:
+        return ratio(num[0], den[0], seed, bounds)
+    n = num.shape[1]
+    if n == 0 or den.sum() <= 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), n)
+    centre, error, freedom = _spread(num, den)
+    if n == 1:
+        return Estimate(centre, float("nan"), float("nan"), 1)
+    if error == 0:
+        return unvaried(centre, n, bounds)
+    need("train", "scipy")
+    from scipy.special import stdtrit
+
+    low, high = bounds or (-np.inf, np.inf)
+    half = float(stdtrit(freedom, 0.975)) * error
+    return Estimate(centre, max(centre - half, low), min(centre + half, high), n)
+
+
+def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: int = 0) -> float:
+    """The p-value of a mean difference over training seeds and episodes, by the same model as :func:`crossed`.
+
+    Args:
+        differences: ``(seeds, episodes)``.
+        null: the mean under the hypothesis that is tested.
+        side: 0: the mean is another one; 1: it is larger; -1: it is smaller.
+        seed: of the sign-flip permutation test (Pitman 1937) over episodes, which stands in where there is one training seed and
+            ``null`` is 0. Against another ``null`` a share is tested by Student's t with half a discordant pair added each way,
+            as equal values would else be taken for certainty.
+
+    Returns:
+        The p-value; 1 where all values are equal (nothing tells how much they could vary), NaN without values.
+
+    Raises:
+        ValueError: another shape.
+        MissingExtra: SciPy is not installed.
+    """
+    num, den = _seeds_and_episodes(differences, None)
+    if num.size == 0:
+        return float("nan")
+    off = num - null
+    if len(num) == 1 and null:
+        need("train", "scipy")
+        from scipy.special import stdtr
+
+        n = num.shape[1] + 1
+        centre = float(num.sum()) / n
+        error = ((float((num**2).sum()) + 1) / n - centre**2) ** 0.5 / n**0.5
+        above = 1 - float(stdtr(n - 1, (centre - null) / error))
+        return min(1.0, 2 * min(above, 1 - above)) if side == 0 else above if side > 0 else 1 - above
+    if len(num) == 1:
+        rng = np.random.default_rng(seed + 1)
+        flips = rng.choice([-1.0, 1.0], size=(RESAMPLES, num.shape[1])) @ off[0]
+        seen = off[0].sum()
+        extreme = np.abs(flips) >= abs(seen) - 1e-12 if side == 0 else side * flips >= side * seen - 1e-12
+        return float((1 + extreme.sum()) / (RESAMPLES + 1))
+    centre, error, freedom = _spread(off, den)
+    if error == 0:
+        return 1.0
+    need("train", "scipy")
+    from scipy.special import stdtr
+
+    above = 1 - float(stdtr(freedom, centre / error))
+    return min(1.0, 2 * min(above, 1 - above)) if side == 0 else above if side > 0 else 1 - above
+
+
+def _seeds_and_episodes(numerators: ArrayLike, denominators: ArrayLike | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both tables ``(seeds, episodes)``, with 0 where nothing was measured."""
     num = np.asarray(numerators, np.float64)
     den = np.ones_like(num) if denominators is None else np.asarray(denominators, np.float64)
     if num.ndim != 2 or num.shape != den.shape:
         raise ValueError(f"crossed needs two arrays (seeds, episodes), got shapes {num.shape} and {den.shape}")
     known = ~np.isnan(num)
-    num, den = np.where(known, num, 0.0), np.where(known, den, 0.0)
+    return np.where(known, num, 0.0), np.where(known, den, 0.0)
+
+
+def _spread(num: NDArray[np.float64], den: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Centre, standard error and degrees of freedom of :func:`crossed`, for at least two seeds."""
     seeds, n = num.shape
-    if seeds == 1:
-        return ratio(num[0], den[0], seed)
-    if n == 0 or den.sum() <= 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), n)
     centre = float(num.sum() / den.sum())
     if n == 1:
-        return Estimate(centre, float("nan"), float("nan"), 1)
-    need("train", "scipy")
-    from scipy.special import stdtrit
-
+        return centre, float("nan"), float("nan")
     off = (num - centre * den) / den.mean()
     rows, columns = off.mean(axis=1, keepdims=True), off.mean(axis=0, keepdims=True)
     rest = float(((off - rows - columns) ** 2).sum() / ((seeds - 1) * (n - 1)))
     of_seeds, of_episodes = float(n * rows.var(ddof=1)), float(seeds * columns.var(ddof=1))
     spread = max(of_seeds + of_episodes - rest, of_seeds, of_episodes)
-    if spread == 0:
-        return Estimate(centre, centre, centre, n)
+    if spread < 1e-24:
+        return centre, 0.0, float("nan")
     parts = (of_seeds, seeds - 1), (of_episodes, n - 1), (rest, (seeds - 1) * (n - 1))
     freedom = max(spread**2 / sum(part**2 / count for part, count in parts), seeds - 1)
-    half = float(stdtrit(freedom, 0.975)) * (spread / (seeds * n)) ** 0.5
-    seen = num[den > 0] / den[den > 0]
-    return Estimate(centre, max(centre - half, float(seen.min())), min(centre + half, float(seen.max())), n)
+    return centre, (spread / (seeds * n)) ** 0.5, float(freedom)
 
 
-def lead_lag(
-    first: Sequence[ArrayLike], second: Sequence[ArrayLike], most: int = 2, seed: int = 0
-) -> dict[int, tuple[float, float]]:
-    """Cross-correlation of the increments of two quantities, measured along several runs at the same steps.
+def sign_test(differences: ArrayLike) -> float:
+    """The exact two-sided p-value of the sign test: are positive and negative differences equally likely?
 
-    For each lag the mean over runs of the correlation between an increment of the first and the one of the second ``lag``
-    measurements later: positive lags mean that the first leads. The p-value is two-sided and comes from shuffling the increments
-    of the second within each run (with the +1 correction of Phipson and Smyth 2010). Runs in which one of the two never changes
-    tell nothing and are left out, as are those with fewer than ``most + 3`` increments.
+    Ties are left out. Of independent runs only, such as training runs: points along one curve are not.
 
     Args:
-        first: for each run ``(measurements,)``, or ``(k, measurements)``: on ``k`` samples, which are shuffled alike.
-        second: the same shapes. If both are measured on the same sample, noise that they share is in the correlation at lag 0.
-        most: largest lag either way.
-        seed: of the shuffling.
+        differences: ``(n,)``, one of each run.
 
     Returns:
-        By lag: correlation and p-value; NaN where no run is long enough.
-
-    Raises:
-        ValueError: another number of runs, or shapes that differ.
+        The p-value, 1 where all are ties.
     """
-    pairs = []
-    for one, other in zip(first, second, strict=True):
-        a, b = (np.diff(np.atleast_2d(np.asarray(values, np.float64))) for values in (one, other))
-        if a.shape != b.shape:
-            raise ValueError(f"lead_lag needs equal shapes, got {a.shape} and {b.shape} of increments")
-        if a.shape[1] > most + 2 and not np.isnan(a + b).any() and (a.std(axis=1) > 0).all() and (b.std(axis=1) > 0).all():
-            pairs.append(tuple((x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True) for x in (a, b)))
-    if not pairs:
-        return dict.fromkeys(range(-most, most + 1), (float("nan"), float("nan")))
-
-    def correlations(lines: Sequence[tuple[NDArray[np.float64], ...]]) -> NDArray[np.float64]:
-        found = []
-        for lag in range(-most, most + 1):
-            each = [
-                (a[:, max(-lag, 0) : a.shape[1] - max(lag, 0)] * b[:, max(lag, 0) : b.shape[1] - max(-lag, 0)]) for a, b in lines
-            ]
-            found.append(np.mean([one.mean() for one in each]))
-        return np.array(found)
-
-    rng, seen, rounds = np.random.default_rng(seed), correlations(pairs), RESAMPLES // 4
-    extreme = np.zeros(len(seen))
-    for _ in range(rounds):
-        extreme += np.abs(correlations([(a, b[:, rng.permutation(b.shape[1])]) for a, b in pairs])) >= np.abs(seen) - 1e-12
-    return {lag: (float(seen[lag + most]), float((1 + extreme[lag + most]) / (rounds + 1))) for lag in range(-most, most + 1)}
+    values = np.asarray(differences, np.float64)
+    n, k = int((values != 0).sum()), int((values > 0).sum())
+    tail = sum(comb(n, i) for i in range(min(k, n - k) + 1)) / 2**n
+    return min(1.0, 2 * tail)

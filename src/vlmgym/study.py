@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from fnmatch import fnmatch
 from functools import cache, cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from vlmgym.config import find, merge, read_file
 from vlmgym.core import ConfigError, VlmGymError, need
-from vlmgym.files import write_atomically
+from vlmgym.files import read_json, write_json
 from vlmgym.players.base import Player
 from vlmgym.players.roster import make_player
 from vlmgym.protocol import Protocol, run_protocol, slug
@@ -35,6 +36,8 @@ GPU_SHARE = 6 * 2**30
 """Bytes of a GPU for each process that trains the embedded model."""
 BATCH = 100
 """States that a model is asked at once."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_=-]*")
+"""What runs and evaluations are called, and their folders; ``+`` joins runs to a relay, a dot precedes the seed."""
 _SFT, _ASK = 0.5, 0.4  # time of a row of SFT and of an answer of an evaluation, in answers of GRPO; for the bar alone
 _POLL = 2.0
 
@@ -102,29 +105,33 @@ class Study:
         """
         values = dict(values)
         shorter = values.pop("quick", None) or {}
+        if not isinstance(shorter, Mapping):
+            raise ConfigError("study.quick", shorter, "a mapping, as the study itself")
         if quick:
             values = merge(values, shorter)
-        keys = {
-            "model": str,
-            "seeds": list,
-            "runs": dict,
-            "evaluations": dict,
-            "train": list,
-            "evaluate": list,
-            "leave_out": list,
-        }
+        keys: dict[str, type] = {"model": str, "seeds": list, "runs": dict, "evaluations": dict}
+        keys |= {"train": list, "evaluate": list, "leave_out": list}
         for key in values:
             if key not in keys:
                 raise ConfigError(f"study.{key}", values[key], "one of " + ", ".join([*keys, "quick"]))
         for key, kind in keys.items():
             if not isinstance(values.setdefault(key, kind()), kind):
                 raise ConfigError(f"study.{key}", values[key], f"a {kind.__name__}")
-        if not values["seeds"] or not all(isinstance(seed, int) for seed in values["seeds"]):
-            raise ConfigError("study.seeds", values["seeds"], "a list of whole numbers")
+        for key in ("train", "evaluate", "leave_out"):
+            if not all(isinstance(one, str) for one in values[key]):
+                raise ConfigError(f"study.{key}", values[key], "a list of strings")
+        seeds = values["seeds"]
+        if not seeds or len(set(map(str, seeds))) < len(seeds) or not all(type(seed) is int and seed >= 0 for seed in seeds):
+            raise ConfigError("study.seeds", seeds, "a list of different whole numbers from 0 on")
         out = values["leave_out"]
+        for name in (*values["runs"], *values["evaluations"]):
+            if not isinstance(name, str) or not NAME.fullmatch(name):  # they are names of folders below the study's own
+                raise ConfigError("study", name, "names of letters, digits, _, = and -, for runs and evaluations")
         runs = {name: _part(Run, f"runs.{name}", one) for name, one in values["runs"].items() if not _hit(name, out)}
         known = [BASE]
         for name, run in runs.items():
+            if name in FIXED:
+                raise ConfigError("study.runs", name, "a name that no player has (" + ", ".join(FIXED) + ")")
             if run.start not in known:
                 raise ConfigError(f"study.runs.{name}.start", run.start, ", ".join(known))
             known.append(name)
@@ -243,13 +250,20 @@ class Study:
 
 def _part(kind: type[Any], name: str, values: Any) -> Any:
     """A run or an evaluation from its mapping."""
-    allowed = kind.__dataclass_fields__
-    if not isinstance(values, Mapping) or not values.keys() <= allowed.keys():
-        raise ConfigError(f"study.{name}", values, "a mapping with " + ", ".join(allowed))
-    try:
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-    except TypeError as error:
-        raise ConfigError(f"study.{name}", values, "a mapping with " + ", ".join(allowed)) from error
+    known = {one.name: one for one in fields(kind)}
+    allowed = "a mapping with " + ", ".join(known)
+    if not isinstance(values, Mapping) or not values.keys() <= known.keys():
+        raise ConfigError(f"study.{name}", values, allowed)
+    for key, one in known.items():
+        if key not in values and one.default is MISSING:
+            raise ConfigError(f"study.{name}", dict(values), f"{allowed}; {key} is missing")
+        if one.type == "str" and not isinstance(values.get(key, ""), str):
+            raise ConfigError(f"study.{name}.{key}", values[key], "a string")
+        if one.type != "str" and not (
+            isinstance(values.get(key, []), list) and all(isinstance(x, str) for x in values.get(key, []))
+        ):
+            raise ConfigError(f"study.{name}.{key}", values[key], "a list of strings")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def _hit(name: str, patterns: Sequence[str]) -> bool:
@@ -271,11 +285,7 @@ def read_study(name: str, quick: bool = False) -> Study:
     Raises:
         ConfigError: there is no such study, or something in it is wrong.
     """
-    path = find("study", name) if "/" in name or name.endswith(".yaml") else Path(__file__).parent / "studies" / f"{name}.yaml"
-    if not path.is_file():
-        names = sorted(p.stem for p in (Path(__file__).parent / "studies").glob("*.yaml"))
-        raise ConfigError("study", name, "a file, or one of " + ", ".join(names))
-    return Study.parse(read_file("study", path), quick)
+    return Study.parse(read_file("study", find("study", name)), quick)
 
 
 # ------------------------------------------------------------------------------------------------------------- a job
@@ -350,7 +360,7 @@ class _Process:
     """A job under way."""
 
     def __init__(self, job: Job, call: list[str], out: Path, threads: int) -> None:
-        self.job, self.begin = job, time.time()
+        self.job, self.begin, self.clock = job, time.time(), time.monotonic()  # when, and how long: the time of day may be set
         self.log = out / "logs" / f"{slug(job.name.replace('/', '-'))}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
@@ -393,12 +403,12 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
         run_protocol(study.protocol(evaluation), {}, out / "evaluations" / evaluation)
     done = {job.name: job.cost for job in jobs if is_done(study, out, job.name)}
     before, failed, running = sum(done.values()), dict[str, Path](), list[_Process]()
-    end = time.time() + 3600 * hours if hours else float("inf")
+    end = time.monotonic() + 3600 * hours if hours else float("inf")
     bar = tqdm(total=round(sum(job.cost for job in jobs)), initial=round(before), unit="answer", smoothing=0.02, file=sys.stderr)
     stopped = ""
     try:
         with Signals() as asked, bar:
-            while len(done) + len(failed) < len(jobs) and time.time() < end and not asked.caught:
+            while len(done) + len(failed) < len(jobs) and time.monotonic() < end and not asked.caught:
                 for job in jobs:
                     busy = {one.job.name for one in running}
                     if len(running) < at_once and job.name not in {*done, *failed, *busy}:
@@ -459,7 +469,7 @@ def this_machine() -> str:
 
 def _log(out: Path, one: _Process, well: bool) -> None:
     """One line for each attempt at a job, the failed and stopped ones included."""
-    line = {"job": one.job.name, "begin": round(one.begin, 1), "seconds": round(time.time() - one.begin, 1), "done": well}
+    line = {"job": one.job.name, "begin": round(one.begin, 1), "seconds": round(time.monotonic() - one.clock, 1), "done": well}
     line |= {"vlmgym": revision(), "machine": this_machine()}
     with (out / "jobs.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line | {"status": one.process.returncode}) + "\n")
@@ -474,12 +484,12 @@ def _freeze(study: Study, out: Path) -> None:
         "runs": {f"{run}/{seed}": study.recipe(run, seed).to_dict() for run in study.runs for seed in study.seeds},
         "evaluations": {name: study.protocol(name).to_dict() | {"players": study.players(name)} for name in study.evaluations},
     }
-    text, path = json.dumps(now, indent=1) + "\n", out / "study.json"
+    now, path = json.loads(json.dumps(now)), out / "study.json"
     if not path.exists():
-        write_atomically(path, text)
-    elif json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
-        old = json.loads(path.read_text(encoding="utf-8"))
-        parts = [f"{key}.{one}" for key in ("runs", "evaluations") for one in now[key] if now[key][one] != old[key].get(one)]
+        write_json(path, now)
+    elif (old := read_json(path)) != now:
+        were = {key: old[key] if isinstance(old.get(key), dict) else {} for key in ("runs", "evaluations")}
+        parts = [f"{key}.{one}" for key, there in were.items() for one in now[key] if now[key][one] != there.get(one)]
         raise ConfigError(
-            "out", str(out), f"a new folder, or one with the same study (other here: {', '.join(parts[:5]) or 'seeds'})"
+            "out", str(out), f"a new folder, or one with the same study (other here: {', '.join(parts[:5]) or 'model or seeds'})"
         )

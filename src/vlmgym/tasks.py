@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vlmgym import prompt
-from vlmgym.core import ConfigError, Game, Level, Settings, State, concat, seeds_for, setting
-from vlmgym.games import get_game
+from vlmgym.core import ConfigError, Game, Level, Settings, State, concat, name_of, seeds_for, setting
+from vlmgym.games import get_game, own_name
 from vlmgym.looks import Look, get_look
+from vlmgym.prompt import Blocks
 from vlmgym.rollout import walk
 
 PATIENCE = 500
@@ -28,11 +29,20 @@ class Task(Settings):
     walk_max: int = setting(100, "most moves of the random walk to a state", 0, 100_000)
     walk_legal: bool = setting(False, "walk by legal moves only (the paper: any moves)")
     prompt: str = setting("full", "prompt style", choices=prompt.STYLES)
+    reply: str = setting("", "names of the blocks, perception=NAME,think=NAME,answer=NAME (or a mapping); empty = these words")
 
     def __post_init__(self) -> None:
-        """Check the names and the order of the walk bounds as well."""
+        """Check the names and the order of the walk bounds as well; a Game or a number for the name of one is taken, too."""
+        for key in ("game", "level", "look"):
+            object.__setattr__(self, key, name_of(getattr(self, key)))
+        game: object = self.game
+        if isinstance(game, Game):
+            object.__setattr__(self, "game", own_name(game))
+        object.__setattr__(self, "reply", str(Blocks.of(self.reply)))
         super().__post_init__()
-        get_game(self.game).level(self.level)
+        found = get_game(self.game)
+        own_name(found)
+        found.level(self.level)
         get_look(self.look)
         if self.walk_max < self.walk_min:
             raise ConfigError("Task.walk_max", self.walk_max, f"at least walk_min = {self.walk_min}")
@@ -41,6 +51,11 @@ class Task(Settings):
         """The game, level and look that the names stand for."""
         game = get_game(self.game)
         return game, game.level(self.level), get_look(self.look)
+
+    @property
+    def blocks(self) -> Blocks:
+        """What the blocks of a reply are called."""
+        return Blocks.of(self.reply)
 
     def states(self, split: str, count: int, start: int = 0, hopeless: bool = False) -> State:
         """``count`` states in which some action succeeds, after a random walk; seeds ``start`` onwards of the split.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +31,8 @@ class Query:
         observation: what is shown of the boards: ``"image"``, ``"text"`` (the true board as text) or ``"both"``.
         past: for each game the earlier turns that are told again: the state (one row) and the reply to it, oldest first.
         begun: for each game the text that the reply begins with, which a local model goes on from; empty = none.
+        blocks: what the blocks of a reply are called.
+        repeats: for each game its number among the repetitions of one start, so that each has luck of its own; empty = 0.
     """
 
     game: Game
@@ -38,10 +42,13 @@ class Query:
     observation: str = "image"
     past: Sequence[Sequence[tuple[State, str]]] = ()
     begun: Sequence[str] = ()
+    blocks: prompt.Blocks = prompt.BLOCKS
+    repeats: Sequence[int] = ()
 
     def __getitem__(self, rows: slice) -> Query:
         """The same question about some of the games."""
-        return replace(self, state=self.state[rows], past=self.past[rows], begun=self.begun[rows])
+        kept = {name: getattr(self, name)[rows] for name in ("state", "past", "begun", "repeats")}
+        return replace(self, **kept)
 
     def conversation(self, row: int) -> list[tuple[str, list[State | str]]]:
         """What is said about one game: roles (``"user"``, ``"assistant"``) with their parts, a picture as its state (one row).
@@ -56,7 +63,7 @@ class Query:
         for number, (state, reply) in enumerate([*past, (self.state[row], None)]):
             board = prompt.board_lines(self.game, state) if self.observation != "image" else []
             if number == 0:
-                text = prompt.prompt_text(self.game, state.level, self.style, board, image)
+                text = prompt.prompt_text(self.game, state.level, self.style, board, image, self.blocks)
             else:
                 text = prompt.next_text(board)
             said.append(("user", [state, text] if image else [text]))
@@ -65,12 +72,23 @@ class Query:
         return said
 
 
+PLACES = ("base_url",)
+"""What is described of a player and may change while it stays the same: the address at which an endpoint is to be found."""
+
+
 class Player(ABC):
     """Answers states with texts; one reply a row, each independent of the batch it came in."""
 
     name: str
+    """A label for tables; who the player is, :attr:`identity` says."""
+    sees: str = "picture"
+    """``"picture"``; ``"state"``: it is handed the truth, so what it says of the board is given; ``"nothing"``."""
+    heavy: bool = False
+    """It holds a model: there should be one of the kind in memory at a time."""
     on_answers: Callable[[int], object] | None = None
     """Called by slow players with the number of states answered since the last call, for a progress bar."""
+    on_fault: Callable[[str], object] | None = None
+    """Called by players at endpoints with one sentence for each attempt that gave no answer."""
 
     @abstractmethod
     def reply(self, game: Game, state: State) -> list[str]:
@@ -83,9 +101,33 @@ class Player(ABC):
         """
         return [self.reply(query.game, query.state) for query in queries]
 
+    def check(self) -> None:
+        """See that the player can be asked; called once, before anything of an evaluation is written.
+
+        Raises:
+            VlmGymError: it cannot be, for a reason that every question would meet (a key, an address, a model that is not there).
+        """
+        return
+
     def describe(self) -> dict[str, Any]:
-        """What makes this player another one than its namesakes (settings of the sampling, say), as JSON values."""
-        return {}
+        """What makes this player another one than its namesakes, as JSON values: its kind and all its settings."""
+        return {"kind": type(self).__name__}
+
+    @property
+    def identity(self) -> str:
+        """16 hexadecimal digits that two players share if, and only if, they are described alike (but for :data:`PLACES`)."""
+        return identity_of(self.describe())
+
+
+def identity_of(about: Mapping[str, Any]) -> str:
+    """The :attr:`Player.identity` of a player that is described so."""
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): kept(one) for key, one in value.items() if key not in PLACES}
+        return [kept(one) for one in value] if isinstance(value, list | tuple) else value
+
+    return hashlib.blake2b(json.dumps(kept(about), sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 class AsyncPlayer(Player):

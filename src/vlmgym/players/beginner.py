@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from vlmgym import prompt
 from vlmgym.core import NO_ACTION, Game, State
 from vlmgym.games.text import write_cell
-from vlmgym.players.base import Player, player_rng
+from vlmgym.players.base import Player, Query, player_rng
 
 GUESSES = ("I will try this one", "it looks good", "let me try this move", "I guess")
 HABITS = (0.4, 0.45, 0.15)
@@ -32,17 +35,28 @@ class Beginner(Player):
     def __init__(self, asked: bool = False, searches: float = SEARCHES, salt: int = 1) -> None:
         self.asked, self.searches, self.salt, self.name = asked, searches, salt, "beginner"
 
-    def reply(self, game: Game, state: State) -> list[str]:
+    sees = "state"
+
+    def describe(self) -> dict[str, Any]:
         """See :class:`vlmgym.players.base.Player`."""
+        return {"kind": "beginner", "asked": self.asked, "searches": self.searches, "salt": self.salt}
+
+    def answer(self, queries: Sequence[Query]) -> list[list[str]]:
+        """See :class:`vlmgym.players.base.Player`."""
+        return [self.reply(query.game, query.state, query.blocks) for query in queries]
+
+    def reply(self, game: Game, state: State, blocks: prompt.Blocks = prompt.BLOCKS) -> list[str]:
+        """See :class:`vlmgym.players.base.Player`; ``blocks``: what the blocks are called."""
         out = []
-        for row, begun in enumerate(prompt.prefills(game, state, "brief")):
+        for row, perception in enumerate(prompt.truth(game, state, "brief")):
             rng = player_rng(self.salt, state, row)
             if self.asked or rng.random() < self.searches:
                 think, action = game.reasoning(state, row, game.oracle(state[row])[0])
             else:
                 think, action = self._guess(game, state[row], rng)
             move = game.encode(state.level, action)
-            out.append(f"{begun}<think>{think}; so {move}</think>" + ("" if self.asked else f"<answer>{move}</answer>"))
+            whole = prompt.write_reply(perception, f"{think}; so {move}", move, blocks)
+            out.append(whole[: whole.rindex(f"<{blocks.answer}>")] if self.asked else whole)
         return out
 
     def _guess(self, game: Game, state: State, rng: np.random.Generator) -> tuple[str, int]:

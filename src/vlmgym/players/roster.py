@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError
+from vlmgym.files import read_json, shortest_ends, shown
 from vlmgym.looks import Look
 from vlmgym.players.api import AnthropicPlayer, ApiSettings, OpenAIPlayer
 from vlmgym.players.base import Player
@@ -18,6 +19,64 @@ PLAYERS = (
     "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL, relay:MODEL+MODEL, api:MODEL, "
     "anthropic:MODEL"
 )
+MAX_TOKENS = 4096
+"""New tokens of a reply where nothing else is said: room for a model that thinks before its first visible word."""
+
+
+def named_players(texts: Sequence[str]) -> dict[str, str]:
+    """The words that stand for players, by the labels that they get in tables, folders and pages.
+
+    ``NAME=WORD`` gives a label. A word alone is called as briefly as it can be told from the others: ``local:runs/g0/final`` is
+    ``final``, and beside ``local:runs/g1/final`` it is ``g0/final``.
+
+    Raises:
+        ConfigError: a label that is empty or cannot be shown, or one for two players.
+    """
+    given, free = dict[str, str](), list[str]()
+    for text in texts:
+        label, sign, word = text.partition("=")
+        if sign and ":" not in label:
+            if not label.strip() or label != shown(label).strip() or len(label) > 200:
+                raise ConfigError("player", shown(text), "NAME=PLAYER with a name of 1 to 200 visible letters")
+            if given.setdefault(label, word) != word:
+                raise ConfigError("player", shown(text), f"another name: {label} is {shown(given[label])}")
+        elif text not in free:
+            free.append(text)
+    taken, found = set(given), dict[str, str]()
+    for text, label in _labels(free).items():
+        label = text if label in taken else label
+        if label in taken:
+            raise ConfigError("player", shown(text), f"another name: {shown(label)} is {shown(given[label])}")
+        found[text] = label
+    words = {text: found.get(text, "") or text.partition("=")[0] for text in texts}
+    return {label: given.get(label, text) for text, label in words.items()}
+
+
+def _labels(texts: Sequence[str]) -> dict[str, str]:
+    """A label for each of several different words: the shortest of its names that no other goes by."""
+    short = {text: _short(text) for text in texts}
+    found = dict[str, str]()
+    for text in texts:
+        same = [other for other in texts if short[other] == short[text]]
+        rests = {other: other.partition(":")[2] for other in same}
+        if len(same) == 1:
+            found[text] = short[text]
+        elif len(set(rests.values())) == len(same) and all(other.startswith("local:") for other in same):
+            found[text] = shortest_ends(list(rests.values()))[rests[text]]
+        else:
+            found[text] = text
+    twice = [text for text in texts if list(found.values()).count(found[text]) > 1]
+    return {text: text if text in twice else found[text] for text in texts}
+
+
+def _short(text: str) -> str:
+    """The name that a player has by itself."""
+    kind, _, rest = text.partition(":")
+    if kind == "local":
+        return Path(rest).name or rest
+    if kind == "relay":
+        return "+".join(Path(part).name or part for part in rest.split("+"))
+    return rest if kind in ("api", "anthropic") and rest else kind
 
 
 def make_player(
@@ -51,8 +110,11 @@ def make_player(
 
     Raises:
         ConfigError: no such player, or a field of the sampling that a local model does not know.
+        FileError: the file of a scripted player is not there, or is no JSON list of texts.
     """
-    sampling = {"max_tokens": 512, "temperature": 0.0, **(sampling or {})}
+    if isinstance(batch, bool) or not 1 <= batch <= 1_000_000:
+        raise ConfigError("batch", batch, "1 to 1000000 states asked at once")
+    sampling = {"max_tokens": MAX_TOKENS, "temperature": 0.0, **(sampling or {})}
     kind, _, rest = text.partition(":")
     simple: dict[str, type[Player]] = {p.name: p for p in (Random, RandomLegal, Greedy, Oracle)}
     if kind in simple and not rest:
@@ -63,9 +125,9 @@ def make_player(
         except ValueError as error:
             raise ConfigError("player", text, "teacher:ERROR with an error rate 0 to 1") from error
     if kind == "scripted" and rest:
-        replies = json.loads(Path(rest).read_text(encoding="utf-8"))
-        if not isinstance(replies, list) or not replies or not all(isinstance(r, str) for r in replies):
-            raise ConfigError("player", text, "scripted:FILE with a JSON list of texts")
+        replies = read_json(Path(rest), list)
+        if not replies or not all(isinstance(r, str) for r in replies):
+            raise ConfigError("player", shown(text), "scripted:FILE with a JSON list of texts")
         return Scripted(replies)
     if kind == "relay" and rest.partition("+")[2]:
         from vlmgym.players.local import Relay
@@ -79,6 +141,7 @@ def make_player(
 
         for key in sampling.keys() - {"max_tokens", "temperature", "seed"}:
             raise ConfigError(f"sampling.{key}", sampling[key], "max_tokens, temperature and seed, for a local model")
+        _check_local(sampling)
         model, processor = load(rest, dtype, device)
         return LocalPlayer(
             model,
@@ -98,3 +161,18 @@ def make_player(
             raise ConfigError("prices", rest, "one of " + ", ".join(map(str, prices)))
         return player(rest, base_url, sampling, api, None if prices is None else prices[rest])
     raise ConfigError("player", text, PLAYERS)
+
+
+def _check_local(sampling: Mapping[str, Any]) -> None:
+    """See that the sampling of a local model is one.
+
+    Raises:
+        ConfigError: a value of another type, or out of range.
+    """
+    most, temperature, seed = sampling["max_tokens"], sampling["temperature"], sampling.get("seed", 0)
+    if type(most) is not int or not 1 <= most <= 1_000_000:
+        raise ConfigError("sampling.max_tokens", most, "1 to 1000000, for a local model")
+    if type(temperature) not in (int, float) or not math.isfinite(temperature) or not 0 <= temperature <= 100:
+        raise ConfigError("sampling.temperature", temperature, "0 (greedy) to 100, for a local model")
+    if type(seed) is not int or not 0 <= seed < 2**31:
+        raise ConfigError("sampling.seed", seed, "0 to 2147483647, for a local model")

@@ -5,32 +5,46 @@ All but ``scripted`` describe the true board, so their perception is perfect by 
 
 from __future__ import annotations
 
+import hashlib
+import json
+import marshal
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from vlmgym import prompt
 from vlmgym.core import NO_ACTION, Game, State
-from vlmgym.players.base import Player, player_rng
+from vlmgym.players.base import Player, Query, player_rng
 
 
 class Chooser(Player):
     """A player that picks an action id and writes it into a well-formed reply."""
 
+    sees = "state"
+
     def __init__(self, salt: int = 0) -> None:
         self.salt = salt
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`Player`."""
+        return {"kind": type(self).name, "salt": self.salt}
 
     @abstractmethod
     def choose(self, game: Game, state: State) -> Sequence[int]:
         """An action id (or NO_ACTION) for each row."""
 
-    def reply(self, game: Game, state: State) -> list[str]:
+    def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         """See :class:`Player`."""
+        return [self.reply(query.game, query.state, query.blocks) for query in queries]
+
+    def reply(self, game: Game, state: State, blocks: prompt.Blocks = prompt.BLOCKS) -> list[str]:
+        """See :class:`Player`; ``blocks``: what the blocks are called."""
         boards, out = prompt.truth(game, state), []
         for board, action in zip(boards, self.choose(game, state), strict=True):
             answer = game.encode(state.level, int(action)) if action != NO_ACTION else "none"
-            out.append(prompt.write_reply(board, self.name, answer))
+            out.append(prompt.write_reply(board, type(self).name, answer, blocks))
         return out
 
 
@@ -89,9 +103,20 @@ class Scripted(Player):
     """Fixed replies: a text for every turn, texts in turn order, or a function of (game, one-row state)."""
 
     name = "scripted"
+    sees = "nothing"
 
     def __init__(self, replies: str | Sequence[str] | Callable[[Game, State], str]) -> None:
         self.replies = replies
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`Player`; of a function, its code and what it holds on to (in another process that may read differently)."""
+        if callable(self.replies):
+            code, cells = getattr(self.replies, "__code__", None), getattr(self.replies, "__closure__", None) or ()
+            parts = (marshal.dumps(code) if code else repr(self.replies), [cell.cell_contents for cell in cells])
+            return {"kind": "scripted", "function": hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()}
+        replies = [self.replies] if isinstance(self.replies, str) else list(self.replies)
+        content = hashlib.blake2b(json.dumps(replies).encode(), digest_size=16).hexdigest()
+        return {"kind": "scripted", "replies": len(replies), "content": content}
 
     def reply(self, game: Game, state: State) -> list[str]:
         """See :class:`Player`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from vlmgym import prompt
 from vlmgym.core import NO_ACTION, ConfigError, Game, State
@@ -23,12 +24,18 @@ class Teacher(Player):
             raise ConfigError("teacher.error", error, "0 to 1")
         self.error, self.salt, self.name = error, salt, "teacher"
 
+    sees = "state"
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`Player`."""
+        return {"kind": "teacher", "error": self.error, "salt": self.salt}
+
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         """See :class:`Player`."""
-        return [self.reply(query.game, query.state, query.style) for query in queries]
+        return [self.reply(query.game, query.state, query.style, query.blocks) for query in queries]
 
-    def reply(self, game: Game, state: State, style: str = "full") -> list[str]:
-        """See :class:`Player`; ``style`` of the prompt, see :func:`vlmgym.prompt.truth`."""
+    def reply(self, game: Game, state: State, style: str = "full", blocks: prompt.Blocks = prompt.BLOCKS) -> list[str]:
+        """See :class:`Player`; ``style`` of the prompt, see :func:`vlmgym.prompt.truth`, and what the blocks are called."""
         values, texts, out = game.oracle(state), prompt.truth(game, state, style), []
         for row in range(len(state)):
             rng = player_rng(self.salt, state, row)
@@ -36,5 +43,5 @@ class Teacher(Player):
             if rng.random() < self.error or action == NO_ACTION:
                 said, action = "", int(rng.integers(game.n_actions(state.level)))
             think = f"{said}; so {game.encode(state.level, action)}" if said else f"so {game.encode(state.level, action)}"
-            out.append(prompt.write_reply(texts[row], think, game.encode(state.level, action)))
+            out.append(prompt.write_reply(texts[row], think, game.encode(state.level, action), blocks))
         return out

@@ -18,13 +18,14 @@ import numpy as np
 from vlmgym import prompt
 from vlmgym.core import ConfigError
 from vlmgym.games import read_state_text
+from vlmgym.prompt import Blocks
 from vlmgym.render import pictures
 from vlmgym.reward import Weights
 from vlmgym.rollout import Lane, Telling
 from vlmgym.trace import Answer
 from vlmgym.train.rewards import batch_metrics, reply_text
 
-WORST = {"game": -1.0, "format": 0.0, "perception": 0.0, "cells": 0.0, "regret": -1.0}
+WORST = {"game": -1.0, "format": 0.0, "perception": 0.0, "cells": 0.0, "balanced": -1.0, "regret": -1.0}
 """The least that each reward term can be: what a turn that was not played is worth."""
 PATIENCE = 20
 """Turns in a row with the same useless reply, after which an episode is stuck; as in evaluation."""
@@ -52,9 +53,10 @@ class Play:
         return self._lane
 
     def reset(self, state: str, look: str, **row: Any) -> None:
-        """Begin in a state (base64); the other columns of the row are not needed."""
+        """Begin in a state (base64); of the other columns only the names of the blocks (``reply``) are needed."""
         game, start = read_state_text(state)
-        self._lane = Lane(game, start, Telling(look, history=-1), self._turns, patience=PATIENCE, oracle=self._oracle)
+        telling = Telling(look, history=-1, blocks=Blocks.of(row.get("reply") or ""))
+        self._lane = Lane(game, start, telling, self._turns, patience=PATIENCE, oracle=self._oracle)
         self._calls = 0
 
     def act(self, reply: str) -> list[dict[str, Any]]:

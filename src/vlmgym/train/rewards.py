@@ -7,6 +7,7 @@ from typing import Any
 
 from vlmgym.core import Game, State, concat
 from vlmgym.games import read_state_text
+from vlmgym.prompt import BLOCKS, Blocks
 from vlmgym.reward import Fault, Judgement, Weights, judge
 from vlmgym.trace import Turn
 
@@ -16,15 +17,16 @@ class _Judge:
 
     def __init__(self, oracle: bool) -> None:
         self.oracle = oracle
-        self.key: tuple[tuple[str, str], ...] = ()
+        self.key: tuple[tuple[str, str, str], ...] = ()
         self.judged: list[Judgement] = []
 
-    def __call__(self, completions: Sequence[Any], state: Sequence[str]) -> tuple[list[Judgement], bool]:
+    def __call__(self, completions: Sequence[Any], state: Sequence[str], reply: Sequence[str]) -> tuple[list[Judgement], bool]:
         texts = [reply_text(c) for c in completions]
-        key = tuple(zip(state, texts, strict=True))
+        key = tuple(zip(state, texts, reply, strict=True))
         fresh = key != self.key
         if fresh:
-            self.judged = judge_rows([read_state_text(one) for one in state], texts, self.oracle)[0]
+            blocks = [Blocks.of(one) for one in reply]
+            self.judged = judge_rows([read_state_text(one) for one in state], texts, self.oracle, blocks)[0]
             self.key = key
         return self.judged, fresh
 
@@ -36,20 +38,27 @@ def reply_text(completion: Any) -> str:
 
 
 def judge_rows(
-    states: Sequence[tuple[Game, State]], texts: Sequence[str], oracle: bool
+    states: Sequence[tuple[Game, State]], texts: Sequence[str], oracle: bool, blocks: Sequence[Blocks] = ()
 ) -> tuple[list[Judgement], list[tuple[State, int]]]:
     """Judge answers to states (one row each); those of one game and level are stepped as one batch.
+
+    Args:
+        states: game and state of each answer.
+        texts: the answers.
+        oracle: see :func:`vlmgym.reward.judge`.
+        blocks: what the blocks of each answer are called; none = the usual names.
 
     Returns:
         A judgement for each answer, and the state after it, as a batch and a row in it.
     """
     kinds: dict[Any, list[int]] = {}
+    called = blocks or [BLOCKS] * len(texts)
     for i, (game, state) in enumerate(states):
-        kinds.setdefault((game.name, state.level), []).append(i)
+        kinds.setdefault((game.name, state.level, called[i]), []).append(i)
     judged: dict[int, tuple[Judgement, tuple[State, int]]] = {}
     for members in kinds.values():
         batch = concat([states[i][1] for i in members])
-        after, found = judge(states[members[0]][0], batch, [texts[i] for i in members], oracle=oracle)
+        after, found = judge(states[members[0]][0], batch, [texts[i] for i in members], oracle=oracle, blocks=called[members[0]])
         judged |= {i: (one, (after, row)) for row, (i, one) in enumerate(zip(members, found, strict=True))}
     return [judged[i][0] for i in range(len(texts))], [judged[i][1] for i in range(len(texts))]
 
@@ -62,7 +71,7 @@ def reward_functions(weights: Weights) -> tuple[list[Any], list[float]]:
         def function(completions: Sequence[Any], state: Sequence[str], game: Sequence[str], **columns: Any) -> list[float]:
             if "terms" in columns:  # judged when the answers were generated
                 return [weights.rewarded(terms)[term] for terms in columns["terms"]]
-            judged, fresh = judge_once(completions, state)
+            judged, fresh = judge_once(completions, state, columns.get("reply") or [""] * len(state))
             log = columns.get("log_metric")
             if fresh and log is not None:
                 for name, value in batch_metrics(judged, game).items():

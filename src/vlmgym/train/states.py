@@ -22,8 +22,12 @@ from vlmgym.trace import load_trace
 
 CHUNK = 64
 """States walked to at once for each task."""
-POOL_START, POOL_DEALS = 900_000_000, 1_000_000_000
-"""Numbers of the training seeds that a policy pool begins with and goes on with: apart from those of walks and cold start."""
+USES = ("walk", "cold", "pool", "deal")
+"""What training states are for: random walks of GRPO, cold start, the beginnings of a policy pool, and its later deals."""
+ROOM = 2**27
+"""Training states that a use has for itself with each seed of a run, for each task."""
+_FIRST = {"walk": 0, "cold": 500_000_000, "pool": 900_000_000, "deal": 250_000_000}  # with seed 0
+_WALKS, _APART = 128, 1_000_003  # so many seeds have their walks in the first room, so far apart
 TRIES = 1000
 """Fresh deals after which looking for one in which something can succeed is given up."""
 _TASK, _SOURCE, _ANSWER = 0, 1, 2  # streams of the draws
@@ -48,18 +52,22 @@ class Source(Settings):
 
 @dataclass
 class Game:
-    """A game of a policy pool: where it stands, its level, and how many answers in a row changed nothing."""
+    """A game of a policy pool: where it stands, its level, how many answers in a row changed nothing, and whether it passes.
+
+    It passes where no action can succeed and some is legal (2048: nothing merges): the game goes on, but no group is asked.
+    """
 
     state: str
     level: str
     idle: int = 0
+    passing: bool = False
 
 
 @dataclass(frozen=True)
 class Question:
     """A state that a group of answers meets."""
 
-    serial: int  # number of the question in the run
+    serial: int  # number of the question in the run; -1 of those that are only played on
     task: Task  # at the difficulty of this state
     state: State  # one row
     text: str  # the state as base64
@@ -73,9 +81,22 @@ class Answered:
     """What is told about a question: of all its answers, and of the one that a game of the pool goes on with."""
 
     successes: int
-    answers: int
+    answers: int  # that count for a ladder; 0 where the game is only played on
     after: str  # the state as base64
     changed: bool
+
+
+def first_state(use: str, seed: int) -> int:
+    """Number of the first training state of a use (one of :data:`USES`) with a seed of the run.
+
+    No two uses and seeds share any, as long as none takes more than :data:`ROOM` of a task (random walks of seeds below 128:
+    a million). So another seed is another cold start, other questions and other games of a pool.
+    """
+    if seed == 0:
+        return _FIRST[use]
+    if use == "walk" and seed < _WALKS:
+        return seed * _APART // CHUNK * CHUNK
+    return 2**30 + (len(USES) * (seed - 1) + USES.index(use)) * ROOM
 
 
 class States:
@@ -106,7 +127,7 @@ class States:
                 raise ConfigError(f"recipe.curriculum.{game}", game, "a game of the run")
             ladder.check(game)
         self.served = 0
-        self.walked = [seed * 1_000_003 % 1_000_000_007 // CHUNK * CHUNK] * len(tasks)
+        self.walked = [first_state("walk", seed)] * len(tasks)
         self.replayed = [0] * len(tasks)
         self.dealt = [0] * len(tasks)
         self.turn = [0] * len(tasks)
@@ -187,11 +208,37 @@ class States:
         pool = self.pools[number]
         if not pool:  # random walks, so that the games are not all at their beginning
             game = get_game(task.game)
-            start = task.states("train", source.games, POOL_START)
+            start = task.states("train", source.games, first_state("pool", self.seed))
             pool += [Game(state_text(game, start[i]), task.level) for i in range(source.games)]
-        slot = self.turn[number] % len(pool)
+        slot = self._next_slot(number)
+        for _ in range(len(pool) - 1):
+            if not pool[slot].passing:
+                break
+            slot = self._next_slot(number)
+        for _ in range(TRIES):
+            if not pool[slot].passing:
+                return slot
+            pool[slot] = self._settled(number, self._legal_move(pool[slot]))  # all of them pass: one must be asked about
+        raise ConfigError("Task.level", task.level, f"a level in which something can succeed (not within {TRIES} moves here)")
+
+    def _next_slot(self, number: int) -> int:
+        slot = self.turn[number] % len(self.pools[number])
         self.turn[number] += 1
         return slot
+
+    def passing(self) -> list[Question]:
+        """The games of the pools that stand where nothing can succeed: the policy is asked once, and nothing is learned from it.
+
+        So games go on as the policy plays them, instead of ending where no question can be asked.
+        """
+        out = []
+        for number, pool in enumerate(self.pools):
+            for slot, one in enumerate(pool):
+                if one.passing:
+                    source = next(k for k, source in enumerate(self.sources) if source.kind == "policy_pool")
+                    task = replace(self._now(number), level=one.level)
+                    out.append(Question(-1, task, read_state_text(one.state)[1], one.state, number, source, slot))
+        return out
 
     # ------------------------------------------------------------------------------------------------ telling
     def chosen(self, question: Question, answers: int) -> int:
@@ -201,34 +248,56 @@ class States:
     def tell(self, questions: Sequence[Question], answered: Sequence[Answered]) -> None:
         """Advance pools and curricula by what was answered. No answer is lost: a game that it ended is followed by a fresh one.
 
+        Where nothing can succeed a useless answer is followed by a legal move, so that no game waits there.
+
         Raises:
-            ConfigError: a level in whose fresh deals nothing ever succeeds.
+            ConfigError: a level in whose fresh deals nothing can ever be done.
         """
         for question, one in zip(questions, answered, strict=True):
             name = question.task.game
-            if name in self.curricula and question.task == self._now(question.number):  # a game may be of a rung before
+            if one.answers and name in self.curricula and question.task == self._now(question.number):  # or of a rung before
                 self.curricula[name] = self.curricula[name].update(one.successes, one.answers)
             if question.slot < 0:
                 continue
             game = self.pools[question.number][question.slot]
             if game.state != question.text:
                 continue  # asked twice in one batch: the first answer counted
-            game.state, game.idle = one.after, 0 if one.changed else game.idle + 1
-            over = not _possible([one.after])[0]
-            if over or game.idle >= self.sources[question.source].patience:
-                self.counts["pool_ended" if over else "pool_stuck"] += 1
+            told = Game(one.after, game.level, 0 if one.changed else game.idle + 1, game.passing)
+            if told.idle >= self.sources[question.source].patience:
+                self.counts["pool_stuck"] += 1
                 self.pools[question.number][question.slot] = self._deal(question.number)
+            else:
+                after = told if one.changed or not told.passing else self._legal_move(told)
+                self.pools[question.number][question.slot] = self._settled(question.number, after)
+
+    def _settled(self, number: int, one: Game) -> Game:
+        """A game of a pool after a move: it goes on, passes, or has ended and is followed by a fresh one."""
+        game, state = read_state_text(one.state)
+        if not state.ended[0]:
+            if game.successes(state).any():
+                return replace(one, passing=False)
+            if game.legal(state).any():
+                return replace(one, passing=True)
+        self.counts["pool_ended"] += 1
+        return self._deal(number)
+
+    @staticmethod
+    def _legal_move(one: Game) -> Game:
+        """A game of a pool after a legal move, drawn by the luck of its turn."""
+        game, state = read_state_text(one.state)
+        after, _ = game.step(state, game.draw_legal(state))
+        return replace(one, state=state_text(game, after))
 
     def _deal(self, number: int) -> Game:
         task = self._now(number)
         game, level, _ = task.rules()
         for _ in range(TRIES):
-            seeds = seeds_for("train", task.game, task.level, 1, POOL_DEALS + self.dealt[number])
+            seeds = seeds_for("train", task.game, task.level, 1, 4 * first_state("deal", self.seed) + self.dealt[number])
             self.dealt[number] += 1
             state = game.reset(level, seeds)
-            if not state.ended[0] and game.successes(state).any():
-                return Game(state_text(game, state), task.level)
-        raise ConfigError("Task.level", task.level, f"a level in whose deals something can succeed (in none of {TRIES} here)")
+            if not state.ended[0] and game.legal(state).any():
+                return Game(state_text(game, state), task.level, passing=not game.successes(state).any())
+        raise ConfigError("Task.level", task.level, f"a level in whose deals something can be done (in none of {TRIES} here)")
 
     # ------------------------------------------------------------------------------------------------- saving
     def state_dict(self) -> dict[str, Any]:
@@ -239,7 +308,7 @@ class States:
             "replayed": self.replayed,
             "dealt": self.dealt,
             "turn": self.turn,
-            "pools": [[[game.state, game.level, game.idle] for game in pool] for pool in self.pools],
+            "pools": [[[game.state, game.level, game.idle, game.passing] for game in pool] for pool in self.pools],
             "counts": self.counts,
             "curricula": {name: asdict(ladder) for name, ladder in self.curricula.items()},
         }

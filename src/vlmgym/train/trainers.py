@@ -29,6 +29,7 @@ from vlmgym.games import state_text
 from vlmgym.reward import Judgement, Weights
 from vlmgym.train import survive
 from vlmgym.train.data import ask_rows
+from vlmgym.train.episodes import episode_terms
 from vlmgym.train.model import image_token, restore
 from vlmgym.train.rewards import batch_metrics, judge_rows, reply_text
 from vlmgym.train.states import Answered, Question, States
@@ -93,6 +94,9 @@ class Surviving(_Trainer):  # type: ignore[misc]
         try:
             if room and self.accelerator.is_main_process and survive.no_room(None, out, room):
                 raise OSError(f"{room / 1e6:.0f} MB are needed")
+            if self.accelerator.is_main_process:
+                survive.begin(folder)
+            self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
             if self.accelerator.is_main_process:
                 self.save_more(folder)
@@ -103,7 +107,8 @@ class Surviving(_Trainer):  # type: ignore[misc]
         except Exception as error:
             if not survive.no_room(error, out, room):
                 raise
-            shutil.rmtree(folder, ignore_errors=True)
+            if (folder / survive.BEGUN).exists():
+                shutil.rmtree(folder, ignore_errors=True)
             kept = survive.last_good_checkpoint(out, tidy=False)
             text = f"no room for a checkpoint at step {self.state.global_step} in {out} ({error}); "
             text += f"{kept.name} is whole" if kept else "there is none yet"
@@ -173,7 +178,12 @@ class Group:
     @property
     def equal(self) -> bool:
         """Whether all answers are worth the same: then no advantage tells them apart."""
-        return max(self.totals) - min(self.totals) < 1e-9
+        return worth_the_same(self.totals)
+
+
+def worth_the_same(totals: Sequence[float]) -> bool:
+    """Whether totals are equal, but for the rounding of their sums. A float32 mean of equal ones may miss them by a bit."""
+    return max(totals) - min(totals) < 1e-9
 
 
 class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
@@ -194,6 +204,7 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         self.states, self.weights, self.settings = states, weights, settings
         self.explode = settings.explode
         self._ready: tuple[Any, ...] | None = None
+        self._nothing = False  # whether all groups of the batch are left out
         count = settings.batch // settings.group
         groups = count * int(arguments["args"].world_size) * -(-settings.steps // settings.epochs_per_batch)
         data = Dataset.from_dict({"prompt": [[{"role": "user", "content": ""}]] * groups})
@@ -250,16 +261,16 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         count = len(inputs) // self.num_generations
         if self.settings.turns > 1:
-            return self._without_equal(self._play(count))
+            return self._without_equal(*self._play(count))
         groups = self._gather_groups(count)
         self._ready = _joined([group.generated for group in groups])
         output = super()._generate_and_score_completions([row for group in groups for row in group.rows])
         for name, value in self._first.items():  # of all questions, not only of those that were kept
             self._metrics["train"][name][-1] = value
-        return self._without_equal(output)
+        return self._without_equal(output, [group.equal for group in groups])
 
-    def _play(self, count: int) -> dict[str, Any]:
-        """Groups of whole episodes, one group for each question."""
+    def _play(self, count: int) -> tuple[dict[str, Any], list[bool]]:
+        """Groups of whole episodes, one group for each question, and whether all episodes of a group are worth the same."""
         mine, everyone = self._draw(count * self.accelerator.num_processes)
         size = self.num_generations
         output = super()._generate_and_score_completions([row for question in mine for row in self._begin(question)])
@@ -270,19 +281,29 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         turns = [list(chain.from_iterable(played[i : i + size])) for i in range(0, len(played), size)]
         answered = [Answered(sum(turn.terms["game"] > 0 for turn in one), len(one), "", True) for one in turns]
         self.states.tell(everyone, gather_object(answered))
-        return output
+        lanes = [play.lane for play in self.environments]
+        totals = [self.weights.total(episode_terms(lane, self.settings.episode, self.weights)) for lane in lanes]
+        return output, [worth_the_same(totals[i : i + size]) for i in range(0, len(totals), size)]
 
     def _draw(self, count: int) -> tuple[list[Question], list[Question]]:
-        """``count`` new questions for all processes together: this one's share, and all of them.
+        """``count`` new questions for all processes together: this one's share, and all of them."""
+        everyone = self.states.draw(count)
+        return self._share(everyone), everyone
+
+    def _share(self, everyone: list[Question]) -> list[Question]:
+        """This process's share of the questions of all.
 
         A share is as large as any other one, which generation over several processes wants; where there are too few questions,
         the last is repeated, and what is answered to it once more does not count.
         """
-        everyone = self.states.draw(count)
-        size = -(-count // self.accelerator.num_processes)
+        size = -(-len(everyone) // self.accelerator.num_processes)
         first = size * self.accelerator.process_index
         mine = everyone[first : first + size]
-        return mine + [everyone[-1]] * (size - len(mine)), everyone
+        return mine + everyone[-1:] * (size - len(mine))
+
+    def _real(self, mine: Sequence[Question], everyone: Sequence[Question]) -> int:
+        """How many of this process's questions are not repetitions."""
+        return max(min(len(mine), len(everyone) - len(mine) * self.accelerator.process_index), 0)
 
     def _gather_groups(self, count: int) -> list[Group]:
         """``count`` groups with unequal answers, filled up with equal ones where the rounds do not suffice.
@@ -311,37 +332,52 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         return kept[:count] + handed_on
 
     def _answer(self, mine: Sequence[Question], everyone: Sequence[Question], first: bool) -> dict[int, Group]:
-        """Generate and judge the answers to this process's questions, and tell all processes what became of them."""
+        """Generate and judge the answers to this process's questions, and tell all processes what became of them.
+
+        In the first round of a step the games of the pools that pass are asked along, once each, and no group comes of it.
+        """
         size = self.num_generations
-        questions, begun = ask_rows(mine), [""] * len(mine)
+        passing = self.states.passing() if first else []
+        asked = [*mine, *self._share(passing)]
+        # vLLM through TRL takes one prompt of each group, so there a game that passes is asked as often as the others.
+        times = [size] * len(mine) + [size if self.settings.use_vllm else 1] * (len(asked) - len(mine))
+        owner = [k for k, count in enumerate(times) for _ in range(count)]
+        questions, begun = ask_rows(asked), [""] * len(asked)
         if self.settings.prefill:
-            begun = [prompt.prefills(one.task.rules()[0], one.state, one.task.prompt)[0] for one in mine]
+            begun = [prompt.prefills(one.task.rules()[0], one.state, one.task.prompt, one.task.blocks)[0] for one in asked]
             for row, text in zip(questions, begun, strict=True):
                 row["prompt"] = [*row["prompt"], {"role": "assistant", "content": [{"type": "text", "text": text}]}]
-        rows = [row for row in questions for _ in range(size)]
-        asked = [prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows]
-        step, generate = self.settings.generate_batch or len(asked), super()._generate
-        generated = _joined([generate(asked[at : at + step]) for at in range(0, len(asked), step)])
-        texts = [begun[i // size] + reply_text(completion) for i, completion in enumerate(generated[3])]
-        states = [(question.task.rules()[0], question.state) for question in mine for _ in range(size)]
-        judged, after = judge_rows(states, texts, self.weights.regret != 0)
-        begin = len(mine) * self.accelerator.process_index
-        real = max(min(len(mine), len(everyone) - begin), 0)  # without repetitions
+        rows = [questions[k] for k in owner]
+        prompts = [prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows]
+        step, generate = self.settings.generate_batch or len(prompts), super()._generate
+        generated = _joined([generate(prompts[at : at + step]) for at in range(0, len(prompts), step)])
+        texts = [begun[k] + reply_text(completion) for k, completion in zip(owner, generated[3], strict=True)]
+        states = [(asked[k].task.rules()[0], asked[k].state) for k in owner]
+        blocks = [asked[k].task.blocks for k in owner]
+        judged, after = judge_rows(states, texts, self.weights.regret != 0, blocks)
+
+        def moved(question: Question, row: int) -> str:
+            """The board after an answer, where a game of a pool goes on from it."""
+            batch, place = after[row]
+            return state_text(states[row][0], batch[place]) if question.slot >= 0 else ""
+
         groups, answered = dict[int, Group](), []
-        for i, question in enumerate(mine[:real]):
+        for i, question in enumerate(mine[: self._real(mine, everyone)]):
             part = slice(i * size, (i + 1) * size)
             terms = [one.terms for one in judged[part]]
             group = [{**row, "terms": one} for row, one in zip(rows[part], terms, strict=True)]
             totals = [self.weights.total(self.weights.rewarded(one)) for one in terms]
             groups[question.serial] = Group(group, _part(generated, part), totals)
             chosen = i * size + self.states.chosen(question, size)
-            batch, row_after = after[chosen]
             successes = sum(one.terms["game"] > 0 for one in judged[part])
-            moved = state_text(states[chosen][0], batch[row_after]) if question.slot >= 0 else ""
-            answered.append(Answered(successes, size, moved, judged[chosen].changed))
+            answered.append(Answered(successes, size, moved(question, chosen), judged[chosen].changed))
         self.states.tell(everyone, gather_object(answered))
         if first:
-            self._log_first(list(groups.values()), judged, [question.task.game for question in mine for _ in range(size)])
+            count = len(mine) * size
+            played = [owner.index(k) for k in range(len(mine), len(mine) + self._real(asked[len(mine) :], passing))]
+            told = [Answered(0, 0, moved(asked[owner[row]], row), judged[row].changed) for row in played]
+            self.states.tell(passing, gather_object(told))
+            self._log_first(list(groups.values()), judged[:count], [asked[k].task.game for k in owner[:count]])
         return groups
 
     def _log_first(self, groups: Sequence[Group], judged: Sequence[Judgement], games: Sequence[str]) -> None:
@@ -371,20 +407,40 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         ask = prepare_multimodal_messages(row.pop("prompt"), images=[picture])
         return [{"prompt": ask, **row} for _ in range(self.num_generations)]
 
-    def _without_equal(self, output: dict[str, Any]) -> dict[str, Any]:
-        """Leave the groups that remain equal out of the loss, the KL term and its normaliser."""
-        advantages = output["advantages"].view(-1, self.num_generations)
-        equal = advantages.abs().amax(dim=1) < 1e-6
-        self._metrics["train"]["groups/left_out"].append(
-            float(self.accelerator.gather(equal.float()).mean()) if self.settings.drop_equal else 0.0
-        )
+    def _without_equal(self, output: dict[str, Any], equal: Sequence[bool]) -> dict[str, Any]:
+        """Groups that remain equal have no advantage; with ``drop_equal`` they are not in the loss, its KL term and its divisor.
+
+        The share of the rows that is left is kept with the batch, see :meth:`_compute_loss`.
+        """
+        device = output["advantages"].device
+        mine = torch.tensor(equal, device=device).repeat_interleave(self.num_generations)
+        output["advantages"] = output["advantages"].masked_fill(mine, 0.0)
+        left_out = self.accelerator.gather(mine.float()).mean() if self.settings.drop_equal else torch.zeros((), device=device)
+        self._metrics["train"]["groups/left_out"].append(float(left_out))
+        output["kept"] = 1 - left_out
         if self.settings.drop_equal:
             mask = "tool_mask" if "tool_mask" in output else "completion_mask"
-            keep = (~equal).repeat_interleave(self.num_generations).unsqueeze(1)
-            output[mask] = output[mask] * keep.to(output[mask].dtype)
+            output[mask] = output[mask] * (~mine).unsqueeze(1).to(output[mask].dtype)
             loss_mask = output["completion_mask"] * output.get("tool_mask", 1)
             output["num_items_in_batch"] = self.accelerator.gather(loss_mask.sum()).sum()
         return output
+
+    def _compute_loss(self, model: Any, inputs: Any) -> Any:
+        """As TRL's; where it divides by all rows of a batch, by those that are trained on."""
+        self._nothing = not float(inputs["kept"])
+        loss = super()._compute_loss(model, inputs)
+        return loss / inputs["kept"] if self.loss_type in MEANS_OF_ROWS and not self._nothing else loss
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """As :class:`Surviving`'s; without anything to learn from the optimiser leaves the weights alone, decay included."""
+        norm = super()._clip_grad_norm(model)
+        if self._nothing:
+            model.zero_grad(set_to_none=True)
+        return norm
+
+
+MEANS_OF_ROWS = ("grpo", "dr_grpo", "sapo")
+"""Losses that TRL divides by the number of rows; the others it divides by the number of tokens that count."""
 
 
 class _Trimming:

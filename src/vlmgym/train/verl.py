@@ -92,7 +92,7 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
         task, state = self._known[number]
         game, level, _ = task.rules()
         return {
-            "raw_prompt": [{"role": "user", "content": prompt.prompt_text(game, level, task.prompt)}],
+            "raw_prompt": [{"role": "user", "content": prompt.prompt_text(game, level, task.prompt, blocks=task.blocks)}],
             "dummy_tensor": torch.zeros(1, dtype=torch.uint8),  # verl wants one tensor a row
             "index": number,
             "data_source": task.game,
@@ -102,6 +102,7 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
             "state": state,
             "level": task.level,
             "look": task.look,
+            "reply": task.reply,
         }
 
     @classmethod
@@ -137,7 +138,7 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         try:
             self._assert_mm_supported(True)
         except ValueError as error:
-            found = self.processor or AutoProcessor.from_pretrained(self.tokenizer.name_or_path)
+            found = self.processor or AutoProcessor.from_pretrained(self.tokenizer.name_or_path, trust_remote_code=False)
             raise ConfigError("processor", type(found).__name__, "for verl, one of " + ", ".join(KNOWN)) from error
 
     async def run(self, sampling_params: dict[str, Any], *, state: str, look: str, raw_prompt: Any, **row: Any) -> Any:
@@ -148,7 +149,14 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         """
         game, start = read_state_text(state)
         oracle = self.weights.regret != 0
-        lane = Lane(game, start, Telling(get_look(look)), self.grpo.turns, patience=PATIENCE, oracle=oracle)
+        lane = Lane(
+            game,
+            start,
+            Telling(get_look(look), blocks=prompt.Blocks.of(row.get("reply") or "")),
+            self.grpo.turns,
+            patience=PATIENCE,
+            oracle=oracle,
+        )
         play = self._conversation if self.mode == "conversation" else self._turn_by_turn
         outputs = await play(lane, raw_prompt[0]["content"], sampling_params)
         terms = episode_terms(lane, self.grpo.episode, self.weights)

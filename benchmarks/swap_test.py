@@ -1,0 +1,118 @@
+"""Does the think block read the description or the picture? The swap test (docs/results.md, "What the description does").
+
+Every reply begins with a description of *another* board; the picture stays. Of the tiles that the think block then names
+in cells where the boards differ, those are counted that are as in the picture, and as in the description. With --success the
+moves are counted that work after the model's own description, the true one, that of another board and one tile in every cell, and
+after its own under the plain look: the same states, printed instead of turned.
+
+usage: swap_test.py MODEL [--prompt brief|moves] [--states 60] [--success] [--out result.json]    (MODEL: tiny, or a folder)
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from vlmgym import prompt, stats
+from vlmgym.core import Game, State
+from vlmgym.games import get_game
+from vlmgym.looks import get_look
+from vlmgym.players.base import Query
+from vlmgym.players.local import LocalPlayer
+from vlmgym.reward import judge
+from vlmgym.tasks import Task
+from vlmgym.trace import Answer
+from vlmgym.train.model import banned_tokens, load
+
+GAME, PLAIN, TURNED = "ShisenSho", "tiny", "tiny:rotation=8"
+TILE = r"\((\d), (\d)\) ((?:red|green|blue|yellow|magenta|cyan) (?:circle|square|triangle|diamond|cross|star))"
+
+
+def named(reply: str) -> list[tuple[int, int, str]]:
+    """The tiles beside their cells in the think block of a reply: row, column, tile."""
+    think = re.search(r"<think>(.*?)</think>", reply, re.DOTALL)
+    return [(int(row), int(col), tile) for row, col, tile in re.findall(TILE, think[1] if think else "")]
+
+
+def counts(game: Game, shown: State, told: State, replies: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each state, the tiles named in cells where the boards differ; of those, as in the picture, as in the description."""
+    scene, other = game.scene(shown), game.scene(told).symbols
+    total, picture, description = (np.zeros(len(shown)) for _ in range(3))
+    for i, reply in enumerate(replies):
+        for row, col, tile in named(reply):
+            seen, said = scene.names[scene.symbols[i, row, col]], scene.names[other[i, row, col]]
+            if seen != said:
+                total[i] += 1
+                picture[i] += tile == seen
+                description[i] += tile == said
+    return total, picture, description
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--prompt", default="brief", choices=("brief", "moves"))
+    parser.add_argument("--states", type=int, default=60)
+    parser.add_argument("--first", type=int, default=0, help="number of the first test state")
+    parser.add_argument("--success", action="store_true")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    model, processor = load(options.model)
+    player = LocalPlayer(
+        model,
+        processor,
+        name=options.model,
+        look=PLAIN,
+        style=options.prompt,
+        banned=banned_tokens(model, processor),
+        max_new_tokens=192,
+        batch=64,
+    )
+    game = get_game(GAME)
+
+    def ask(state: State, look: str, begun: list[str]) -> list[str]:
+        return [
+            Answer.of(one).text for one in player.answer([Query(game, state, get_look(look), options.prompt, begun=begun)])[0]
+        ]
+
+    task = {"game": GAME, "level": "tiny", "prompt": options.prompt, "walk_max": 5, "walk_legal": True}
+    found: dict[str, object] = {}
+    for look in (PLAIN, TURNED):
+        state = Task(look=look, **task).states("test", options.states, options.first)
+        other = state[np.roll(np.arange(len(state)), 1)]
+        begun = prompt.prefills(game, other, options.prompt)
+        total, picture, description = counts(game, state, other, ask(state, look, begun))
+        found[look] = {
+            "tiles": int(total.sum()),
+            "as in the picture": str(stats.ratio(picture, total)),
+            "as in the description": str(stats.ratio(description, total)),
+        }
+        if options.success and look == TURNED:
+            true = prompt.prefills(game, state, options.prompt)
+            names = "|".join(map(re.escape, sorted(game.scene(state).names, key=len, reverse=True)))
+            one = [re.sub(rf"\b(?:{names})\b", "red circle", text) for text in true]
+            asked = {
+                "its own": (look, []),
+                "the true one": (look, true),
+                "another board's": (look, begun),
+                "red circle": (look, one),
+            }
+            asked["its own, tiles printed"] = (PLAIN, [])
+            worked = {}
+            for name, (shown, given) in asked.items():
+                judged = judge(game, state, ask(state, shown, given))[1]
+                worked[name] = np.array([turn.terms["game"] > 0 for turn in judged], float)
+            found["success after"] = {name: str(stats.mean(values)) for name, values in worked.items()}
+            gap = stats.paired(worked["its own, tiles printed"], worked["its own"])
+            found["printed - turned"] = f"{gap.mean:.3f} [{gap.low:.3f}, {gap.high:.3f}], p = {gap.p:.3g}"
+    text = json.dumps(found, indent=1)
+    sys.stdout.write(text + "\n")
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
