@@ -353,9 +353,12 @@ def test_reasoning_models_are_asked_again_with_what_they_name_and_this_is_rememb
     told = []
     with Endpoint(script=reasoning_model) as endpoint:
         player = player_of("api", endpoint, {"max_tokens": 77, "temperature": 0.0, "top_p": 0.9}, concurrency=1)
-        player.on_fault, before = told.append, player.describe()
+        before = player.describe()
         summary = evaluate(player, TASK, Evaluation(episodes=4, turns=2), tmp_path, progress=False)
         bodies = [body for _, _, body in endpoint.requests]
+        player.on_fault = told.append
+        assert ask(player).failure == ""
+        ask(player)
     assert summary["episodes"]["stopped"] == 4
     assert len(bodies) == 8 + 2, "each is learned once"
     assert all(body["max_completion_tokens"] == 77 and body["top_p"] == 0.9 for body in bodies[2:])
