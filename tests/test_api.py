@@ -249,13 +249,14 @@ def test_a_list_of_models_that_is_busy_is_asked_for_again_and_then_done_without(
 def test_a_list_of_models_that_never_comes_does_not_hold_up_a_run(monkeypatch):
     monkeypatch.setattr("vlmgym.players.api.PROBE_SECONDS", 0.1)
 
-    def never():
-        yield b"HTTP/1.1 200 OK\r\n"
-        while not endpoint.over.wait(0.02):
-            yield b"X-More: 1\r\n"
+    class Never:
+        def __iter__(self):
+            yield b"HTTP/1.1 200 OK\r\n"
+            while not endpoint.over.wait(0.02):
+                yield b"X-More: 1\r\n"
 
     with Endpoint() as endpoint:
-        endpoint.models = Sent(0, never())
+        endpoint.models = Sent(0, Never())
         player = player_of("api", endpoint)
         assert ask(player).failure == ""
     assert player.notes == ["the list of its models cannot be had (no answer in 0.1 s); going on without"]
@@ -352,9 +353,12 @@ def test_reasoning_models_are_asked_again_with_what_they_name_and_this_is_rememb
     told = []
     with Endpoint(script=reasoning_model) as endpoint:
         player = player_of("api", endpoint, {"max_tokens": 77, "temperature": 0.0, "top_p": 0.9}, concurrency=1)
-        player.on_fault, before = told.append, player.describe()
+        before = player.describe()
         summary = evaluate(player, TASK, Evaluation(episodes=4, turns=2), tmp_path, progress=False)
         bodies = [body for _, _, body in endpoint.requests]
+        player.on_fault = told.append
+        assert ask(player).failure == ""
+        ask(player)
     assert summary["episodes"]["stopped"] == 4
     assert len(bodies) == 8 + 2, "each is learned once"
     assert all(body["max_completion_tokens"] == 77 and body["top_p"] == 0.9 for body in bodies[2:])
