@@ -18,9 +18,10 @@ from vlmgym.rollout import walk
 LEVELS = ("easy", "normal", "hard")
 NAMES = (BLOCKS, Blocks("seen", "reasoning", "move"))
 UNITS = (
-    "<answer>", "</answer>", "<answer>0</answer>", "<perception><think>", "<", "</", "(0, 1) ", "(0, 0) ", "((((", "(1,",
-    "(9999,9999)", "0|", "|", "|\n", "|---|\n", "---\n", "```\n", "`", "~~~ a\n", "- ", "* |\n", "1. a bs\n", "Row 1: ", "row 1 ", "9", " ",
-    "\t", "\r", "\u2502", "red circle ", "(0, 0): red circle, ", "3 x a ", ": ", "and ", "\u202e", "\ud83d", "\x00", "or\n", "#", "**",
+    "<answer>", "</answer>", "<answer>0</answer>", "<perception><think>", "<", "</", "(0, 1) ", "(0, 0) ", "((((",
+    "(1,", "(9999,9999)", "0|", "|", "|\n", "|---|\n", "---\n", "```\n", "`", "~~~ a\n", "- ", "* |\n", "1. a bs\n",
+    "Row 1: ", "row 1 ", "9", " ", "\t", "\r", "\u2502", "red circle ", "(0, 0): red circle, ", "3 x a ", ": ",
+    "and ", "\u202e", "\ud83d", "\x00", "or\n", "#", "**",
 )  # fmt: skip
 """Pieces of which hostile texts are made, repeated."""
 

@@ -220,7 +220,8 @@ def _load(folders: Sequence[Path], order: Sequence[str]) -> _Data:
     others = [n for n in dict.fromkeys(names) if n not in COLOURS]
     data.colours = COLOURS | {n: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, n in enumerate(others)}
     known_pairs = [pair for pair in PAIRS if set(pair) <= set(data.players)]
-    models = sorted(data.players, key=lambda p: (data.given(p), p in TRUE_BOARD))  # what is measured first, what it is measured by second
+    # what is measured first, what it is measured by second
+    models = sorted(data.players, key=lambda p: (data.given(p), p in TRUE_BOARD))
     data.order = known_pairs or list(combinations(models, 2))[:MOST_PAIRS]
     for game in data.games:
         pairs = [_pair(data.measured[game], a, b) for a, b in data.order]
