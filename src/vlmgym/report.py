@@ -29,7 +29,6 @@ from vlmgym.evaluate import places, summarise
 from vlmgym.export import look_of
 from vlmgym.files import FileError, read_json, whole_text, write_atomically
 from vlmgym.games import GAMES
-from vlmgym.looks import Look
 from vlmgym.render import tile_boxes
 from vlmgym.replay import drawn, explain_move, replay_data, replay_section
 from vlmgym.reward import Fault, constant_cells
@@ -763,8 +762,8 @@ def _picture(game: Game, state: State, run: Run, photos: Sequence[str | Path]) -
     except VlmGymError as error:
         missing = str(error)
     frames, problem = drawn(game, state, look)
-    frame, shown = frames[0], look if look is not None and not problem else Look()
-    boxes = tile_boxes(game, state.level, "clean" if shown == Look() else shown)
+    frame = frames[0]
+    boxes = tile_boxes(game, state.level, "clean" if look is None or problem else look)
     scale = max(1, 320 // max(frame.shape[:2]))
     frame = frame.repeat(scale, axis=0).repeat(scale, axis=1)
     buffer = io.BytesIO()
