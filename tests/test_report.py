@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -334,3 +335,57 @@ def test_players_of_any_name_are_compared(tmp_path):
     assert [label in part for label in ("model-a − model-b", "model-a − random", "model-b − random")] == [True] * 3
     verdict = re.search(r'class="verdict">([^<]*)<', page.source)[1]
     assert verdict == "Model-a is below model-b on 2048."
+
+
+def test_half_characters_of_earlier_traces_break_nothing(folder, tmp_path, capsys):
+    """Replies that were cut inside a character, as traces of earlier versions hold them: report, exports, film."""
+    copied(folder / "eval" / "base" / "2048", tmp_path / "run", "base \ud83d")
+    lines = (tmp_path / "run" / "trace.jsonl").read_text().splitlines()
+    for k in (1, 2):
+        turn = json.loads(lines[k])
+        lines[k] = json.dumps({**turn, "reply": turn["reply"] + "\ud83d", "reasoning": "\udc00"})
+    (tmp_path / "run" / "trace.jsonl").write_text("\n".join(lines) + "\n")
+    page = Page(write_report(tmp_path / "run"))
+    assert "base \ufffd" in page.text
+    run = str(tmp_path / "run")
+    for kind, out in (("turns", "turns.parquet"), ("sft", "sft"), ("grpo", "grpo")):
+        assert main(["export", kind, run, "--out", str(tmp_path / out), *(["--only", "all"] if kind == "sft" else [])]) == 0
+    assert main(["video", run, "--episode", str(json.loads(lines[1])["episode"]), "--out", str(tmp_path / "film.gif")]) == 0
+    capsys.readouterr()
+
+
+def test_an_out_that_is_no_regular_file_is_refused_and_nothing_is_left(folder, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    run = str(folder / "eval" / "base" / "2048")
+    for out in ("pipe", "folder"):
+        path = str(tmp_path / out)
+        assert main(["report", run, "--out", path]) == 2
+        assert main(["export", "turns", run, "--out", path]) == 2
+        assert main(["video", run, "--out", path]) == 2
+    assert main(["export", "sft", run, "--out", str(tmp_path / "pipe")]) == 2
+    assert (tmp_path / "pipe").is_fifo()
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "folder"}
+    capsys.readouterr()
+
+
+def test_a_film_of_a_run_with_several_traces_asks_which(folder, tmp_path, capsys):
+    assert main(["video", str(folder), "--out", str(tmp_path / "film.gif")]) == 2
+    error = capsys.readouterr().err
+    assert "there are 12: " in error
+    assert "eval/base/2048" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_cut_and_refused_replies_and_the_chance_of_cells_are_told(tmp_path):
+    evaluate(Scripted(blurred), TASKS[0], HOW, tmp_path, progress=False)
+    lines = (tmp_path / "trace.jsonl").read_text().splitlines()
+    for k, word in ((1, "length"), (2, "length"), (3, "refusal")):
+        turn = json.loads(lines[k])
+        lines[k] = json.dumps({**turn, "usage": {**turn["usage"], "finish": word}})
+    (tmp_path / "trace.jsonl").write_text("\n".join(lines) + "\n")
+    text = Page(write_report(tmp_path)).text
+    assert "replies that were cut at the limit of tokens: scripted 2 of 24." in text
+    assert "replies that are refusals: scripted 1 of 24." in text
+    assert re.search(r"; chance [0-9.]+", text)
+    assert "is not tested" in text, "what attribution does not tell"

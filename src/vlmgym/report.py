@@ -29,7 +29,6 @@ from vlmgym.evaluate import places, summarise
 from vlmgym.export import look_of
 from vlmgym.files import FileError, read_json, whole_text, write_atomically
 from vlmgym.games import GAMES
-from vlmgym.looks import Look
 from vlmgym.render import tile_boxes
 from vlmgym.replay import drawn, explain_move, replay_data, replay_section
 from vlmgym.reward import Fault, constant_cells
@@ -227,9 +226,8 @@ def _load(folders: Sequence[Path], order: Sequence[str]) -> _Data:
     others = [n for n in dict.fromkeys(names) if n not in COLOURS]
     data.colours = COLOURS | {n: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, n in enumerate(others)}
     known_pairs = [pair for pair in PAIRS if set(pair) <= set(data.players)]
-    models = sorted(
-        data.players, key=lambda p: (data.given(p), p in TRUE_BOARD)
-    )  # what is measured first, what it is measured by second
+    # what is measured first, what it is measured by second
+    models = sorted(data.players, key=lambda p: (data.given(p), p in TRUE_BOARD))
     data.order = known_pairs or list(combinations(models, 2))[:MOST_PAIRS]
     for game in data.games:
         pairs = [_pair(data.measured[game], a, b) for a, b in data.order]
@@ -773,8 +771,8 @@ def _picture(game: Game, state: State, run: Run, photos: Sequence[str | Path]) -
     except VlmGymError as error:
         missing = str(error)
     frames, problem = drawn(game, state, look)
-    frame, shown = frames[0], look if look is not None and not problem else Look()
-    boxes = tile_boxes(game, state.level, "clean" if shown == Look() else shown)
+    frame = frames[0]
+    boxes = tile_boxes(game, state.level, "clean" if look is None or problem else look)
     scale = max(1, 320 // max(frame.shape[:2]))
     frame = frame.repeat(scale, axis=0).repeat(scale, axis=1)
     buffer = io.BytesIO()
