@@ -34,6 +34,8 @@ class LocalPlayer(Player):
         seed: of the sampling.
     """
 
+    heavy = True
+
     def __init__(
         self,
         model: Any,
@@ -52,6 +54,7 @@ class LocalPlayer(Player):
         self.look, self.style, self.banned = get_look(look), style, list(banned)
         self.max_new_tokens, self.temperature, self.batch = max_new_tokens, temperature, batch
         self.seed = seed
+        self.about: dict[str, Any] = {}
         self.pixels: Pixels | None = getattr(getattr(quicken(processor), "image_processor", None), "pixels", None)
         self._texts: dict[Any, str] = {}
         self._rows: dict[Any, dict[str, Any]] = {}
@@ -59,7 +62,11 @@ class LocalPlayer(Player):
 
     def describe(self) -> dict[str, Any]:
         """See :class:`Player`."""
-        return {"sampling": {"max_tokens": self.max_new_tokens, "temperature": self.temperature, "seed": self.seed}}
+        return {
+            "kind": "local",
+            **self.about,
+            "sampling": {"max_tokens": self.max_new_tokens, "temperature": self.temperature, "seed": self.seed},
+        }
 
     def reply(self, game: Game, state: State) -> list[str]:
         """See :class:`Player`; with the player's own look and prompt style."""
@@ -172,12 +179,14 @@ class Relay(Player):
         reasoner: who thinks and answers.
     """
 
+    heavy = True
+
     def __init__(self, describer: Player, reasoner: Player) -> None:
         self.describer, self.reasoner, self.name = describer, reasoner, f"{describer.name}+{reasoner.name}"
 
     def describe(self) -> dict[str, Any]:
         """See :class:`Player`."""
-        return {"describer": self.describer.describe(), "reasoner": self.reasoner.describe()}
+        return {"kind": "relay", "describer": self.describer.describe(), "reasoner": self.reasoner.describe()}
 
     def reply(self, game: Game, state: State) -> list[str]:
         """See :class:`Player`; under the look ``clean``."""
