@@ -473,8 +473,8 @@ def places(folders: Iterable[Path]) -> list[Place]:
     found = list[tuple[Path, Path, Run, str]]()  # folder, folder of the player, run, name of the task
     for folder in dict.fromkeys(Path(one).resolve() for one in folders):
         if (folder / "trace.jsonl").exists():
-            run = first_run(folder)
-            found.append((folder, folder, run, run.game))
+            run, within = first_run(folder), folder.parent.parent.name == "eval"  # one of a run, by itself
+            found.append((folder, folder.parent if within else folder, run, folder.name if within else run.game))
         found += [(path, path.parent, first_run(path), path.name) for path in sorted(folder.glob("eval/*/*/")) if _is_one(path)]
     tasks = told_apart([(name, asks(run), ", ".join(filter(None, asks(run)))) for _, _, run, name in found])
     keys = [(run.identity or identity_of({"name": run.player, **run.about}), asks(run)) for _, _, run, _ in found]
@@ -484,9 +484,13 @@ def places(folders: Iterable[Path]) -> list[Place]:
         if len({who for (who, _), _ in mine}) == 1 and len({key for key, _ in mine}) == len(mine):
             players.append(run.player)
             continue
-        ends = shortest_ends([str(folder) for folder in dict.fromkeys(folder for _, folder in mine)])
+        homes = dict.fromkeys(folder for _, folder in mine)
+        shown_as = {one: one.parent.parent if one.parent.name == "eval" else one for one in homes}
+        if len(set(shown_as.values())) < len(homes):  # two of one run
+            shown_as = dict(zip(homes, homes, strict=True))
+        ends = shortest_ends([str(one) for one in shown_as.values()])
         several = len({who for (who, _), folder in mine if folder == home}) > 1
-        players.append(f"{run.player} ({ends[str(home)]}{f', {identity[:8]}' if several else ''})")
+        players.append(f"{run.player} ({ends[str(shown_as[home])]}{f', {identity[:8]}' if several else ''})")
     return [Place(folder, run, *names) for (folder, _, run, _), *names in zip(found, players, tasks, strict=True)]
 
 

@@ -137,13 +137,13 @@ def make_player(
         return Relay(describer, reasoner)
     if kind == "local" and rest:
         from vlmgym.players.local import LocalPlayer
-        from vlmgym.train.model import banned_tokens, load
+        from vlmgym.train.model import banned_tokens, load, model_digest
 
         for key in sampling.keys() - {"max_tokens", "temperature", "seed"}:
             raise ConfigError(f"sampling.{key}", sampling[key], "max_tokens, temperature and seed, for a local model")
         _check_local(sampling)
         model, processor = load(rest, dtype, device)
-        return LocalPlayer(
+        player = LocalPlayer(
             model,
             processor,
             name=Path(rest).name,
@@ -155,11 +155,13 @@ def make_player(
             seed=sampling.get("seed", 0),
             batch=batch,
         )
+        player.about = {"digest": model_digest(rest), "dtype": dtype}
+        return player
     if kind in ("api", "anthropic") and rest:
-        player = OpenAIPlayer if kind == "api" else AnthropicPlayer
+        endpoint = OpenAIPlayer if kind == "api" else AnthropicPlayer
         if prices is not None and rest not in prices:
             raise ConfigError("prices", rest, "one of " + ", ".join(map(str, prices)))
-        return player(rest, base_url, sampling, api, None if prices is None else prices[rest])
+        return endpoint(rest, base_url, sampling, api, None if prices is None else prices[rest])
     raise ConfigError("player", text, PLAYERS)
 
 
