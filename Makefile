@@ -5,17 +5,23 @@ BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
 
 # torchvision lies apart, for the tests of architectures whose processors need it: PyPI's wheel breaks imports beside a CPU torch.
-.PHONY: setup test test-inspect test-verl test-survival test-fuzz lint demo bench browser docs clean
+.PHONY: setup lock test test-inspect test-verl test-survival test-fuzz lint demo bench browser docs clean
 PIP := pip install --quiet --disable-pip-version-check
 
 setup: $(DONE)
 
-$(DONE): pyproject.toml constraints.txt
+# All but PyTorch comes with its hashes (requirements.lock, written from constraints.txt by `make lock`).
+$(DONE): pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/$(PIP) --constraint constraints.txt torch
-	$(BIN)/$(PIP) --constraint constraints.txt --editable '.[train,dev]'
+	$(BIN)/$(PIP) --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/$(PIP) --no-deps --constraint constraints.txt torch
+	$(BIN)/$(PIP) --no-deps --no-build-isolation --editable .
 	$(BIN)/$(PIP) --constraint constraints.txt --no-deps --target $(VENV)/torchvision torchvision
+	$(BIN)/pip check
 	touch $@
+
+lock:  # after a change of constraints.txt
+	$(BIN)/python tools/lock.py
 
 lint: setup
 	$(BIN)/ruff check .
