@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
 
+import vlmgym
+from vlmgym import kernels
 from vlmgym.core import ConfigError
-from vlmgym.games import GAMES, get_game
+from vlmgym.games import GAMES, game2048, get_game
 from vlmgym.kernels import threads
 from vlmgym.render import frame_size, render
 
@@ -23,9 +27,12 @@ class Count(events.Listener):
 events.register("numba:compile", Count())
 atexit.register(lambda: print("compiled", Count.names))
 """
-MAKE_ALL = (
-    "import gymnasium, vlmgym\nfor name in {names}:\n    gymnasium.make(name).close()\n    gymnasium.make_vec(name, 3).close()"
-)
+MAKE_ALL = """
+import gymnasium, vlmgym
+for name in {names}:
+    gymnasium.make(name).close()
+    gymnasium.make_vec(name, 3).close()
+"""
 RUNS = {
     "import": "import vlmgym, vlmgym.env, vlmgym.evaluate, vlmgym.testing",
     "make": MAKE_ALL.format(names=[f"vlmgym/{name}-v0" for name in GAMES]),
@@ -33,13 +40,12 @@ RUNS = {
     "help": "from vlmgym.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit: pass",
     "games": "from vlmgym.cli import main; main(['games'])",
     "plan": "from vlmgym.cli import main; main(['plan', 'tiny/g1'])",
-    "dry run": "from vlmgym.cli import main; main(['train', 'tiny/g1', '--dry-run'])",
 }
 
 
 @pytest.mark.parametrize("case", RUNS)
 def test_nothing_is_compiled_before_a_game_is_dealt(case, tmp_path):
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(Path(vlmgym.__file__).parents[1])}
     call = [sys.executable, "-c", COUNTED + RUNS[case]]
     done = subprocess.run(call, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -50,7 +56,7 @@ def test_nothing_is_compiled_before_a_game_is_dealt(case, tmp_path):
 def test_the_first_compiling_says_so_in_one_plain_line_where_there_is_no_terminal(tmp_path):
     code = "import numpy as np; from vlmgym.core import draw_rows; a = np.zeros(1, np.uint64); "
     code += "draw_rows(a, 0, 0, np.ones(1, np.int64)); draw_rows(a, 0, 0, np.ones(1, np.int32))"
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(vlmgym.__file__).parents[1])}
     first, second = (
         subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True) for _ in "12"
     )
@@ -92,5 +98,54 @@ def test_threads_can_be_asked_for(text, monkeypatch):
 @pytest.mark.parametrize("text", ["abc", "-1", "1.5", "99999", "1e3", "²", "4 threads"])
 def test_nonsense_threads_are_refused_in_a_sentence(text, monkeypatch):
     monkeypatch.setenv("VLMGYM_THREADS", text)
-    with pytest.raises(ConfigError, match="VLMGYM_THREADS = .*: allowed is a whole number from 1 to 1024"):
+    with pytest.raises(ConfigError, match=r"VLMGYM_THREADS = .*: allowed is a whole number from 1 to 1024"):
         threads()
+
+
+HOMELESS = """
+import os
+os.path.expanduser = lambda path: path
+access = os.access
+os.access = lambda path, mode: False if "vlmgym" in str(path) and mode == os.W_OK else access(path, mode)
+from numba import config
+import vlmgym.kernels
+print(config.CACHE_DIR)
+"""
+
+
+def test_without_a_home_kernels_go_into_no_folder_named_tilde(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME")}
+    environment |= {"TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(vlmgym.__file__).parents[1])}
+    call = [sys.executable, "-c", HOMELESS]
+    done = subprocess.run(call, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()).parent == tmp_path
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("prepared", ["open to others", "a link", "a file"])
+def test_a_cache_that_another_user_may_have_prepared_is_not_used(prepared, tmp_path, monkeypatch):
+    usual, elsewhere = tmp_path / f"vlmgym-kernels-{os.getuid()}", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if prepared == "a file":
+        usual.write_text("code")
+    elif prepared == "a link":
+        usual.symlink_to(elsewhere)
+    else:
+        usual.mkdir()
+        usual.chmod(0o777)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(kernels.config, "CACHE_DIR", "")
+    monkeypatch.setattr(kernels, "_has_usual_place", lambda: False)
+    kept = kernels._can_keep_code()
+    assert kept == (prepared != "a file")
+    assert not kept or Path(kernels.config.CACHE_DIR) not in (usual, elsewhere)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_an_inner_kernel_refuses_to_be_called_from_python():
+    assert get_game("2048").reset(get_game("2048").level("tiny"), np.zeros(1, np.uint64)).board.any()
+    for _ in range(2):
+        with pytest.raises(TypeError, match="_can_move is an inner kernel, which only kernels can call"):
+            game2048._can_move(np.zeros(16, np.uint8), 4)

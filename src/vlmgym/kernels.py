@@ -83,12 +83,14 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 def inner(function: Callable[..., Any]) -> Any:
     """A :func:`kernel` that only kernels call: it gets no door to Python, which saves a third of a small one's compiling."""
-    return _compiled(function, no_cpython_wrapper=True)
+    made = _compiled(function, no_cpython_wrapper=True)
 
+    def refuse(*arguments: Any, **named: Any) -> Any:
+        raise TypeError(f"{function.__qualname__} is an inner kernel, which only kernels can call")
 
-def pasted(function: Callable[..., Any]) -> Any:
-    """A part of one kernel that has a name of its own for its readers: compiled where it is called, and nowhere else."""
-    return _compiled(function, no_cpython_wrapper=True, inline="always")
+    made._insert = lambda *entry, **named: None  # so Python finds no door that is not there
+    made._compile_for_args = refuse
+    return made
 
 
 def _compiled(function: Callable[..., Any], **more: Any) -> Any:

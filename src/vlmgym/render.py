@@ -244,7 +244,7 @@ def _keys(ids):
     """One word for each row of ``ids``, ``(B, n)``."""
     keys = np.empty(len(ids), np.uint64)
     for b in range(len(ids)):
-        word = np.uint64(0)
+        word: Any = np.uint64(0)
         for k in range(ids.shape[1]):
             word = mix64(word ^ np.uint64(ids[b, k]))
         keys[b] = word
@@ -256,7 +256,8 @@ def _noise_field(size):
     """``size`` whole numbers of mean 0 and standard deviation 64: sums of four 64-bit draws' bytes, nearly Gaussian."""
     field = np.empty(size, np.int16)
     for k in range(size):
-        word, total = mix64(np.uint64(k) ^ np.uint64(0x6E6F697365)), np.int64(0)
+        word: Any = mix64(np.uint64(k) ^ np.uint64(0x6E6F697365))
+        total = np.int64(0)
         for _ in range(8):
             total += np.int64(word & np.uint64(255))
             word >>= np.uint64(8)

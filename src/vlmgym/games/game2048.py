@@ -9,10 +9,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym import core
+from vlmgym import core, kernels
 from vlmgym.core import Decoded, Outcome, Scene, State, draw64, draw_below, draw_unit, mix64, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, read_number, write_cell
-from vlmgym.kernels import inner, kernel, move
+from vlmgym.kernels import inner, kernel
 
 MAX_EXPONENT = 17
 _NAMES = ("0", *(str(2**e) for e in range(1, MAX_EXPONENT + 1)))
@@ -132,7 +132,7 @@ def _play(board, cols, actions, steps, seeds, ended, four_prob, out, gain, chang
     room = np.empty(board.shape[1], np.int64)
     for b in range(len(board)):
         if ended[b] or actions[b] < 0:
-            move(out, b * board.shape[1], board, b * board.shape[1], board.shape[1])
+            kernels.move(out, b * board.shape[1], board, b * board.shape[1], board.shape[1])
             continue
         gain[b], changed[b] = _slide(board[b], cols, actions[b], out[b])
         if changed[b]:

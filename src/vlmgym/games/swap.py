@@ -14,7 +14,7 @@ from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
 from vlmgym.games.text import STEPS, read_pair, write_cell, write_pair
 from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
-from vlmgym.kernels import apart, inner, kernel, move, pasted
+from vlmgym.kernels import apart, inner, kernel, move
 
 MAX_WAVES = 100
 """Waves of one cascade; a board that is not stable after them is dealt afresh."""
@@ -162,13 +162,13 @@ def _find(board, room, line):
     return number
 
 
-@inner
+@kernel
 def _exchange(board, action):
     r, c, i, j = _cells(action, *board.shape)
     board[r, c], board[i, j] = board[i, j], board[r, c]
 
 
-@inner
+@kernel
 def _mark(board, line, room):
     """Measure the board and mark the tiles that stand in lines; returns their number."""
     apart()
@@ -226,7 +226,7 @@ def _deal(board, seed, step, number, types, line, tries, room):
     return False, number
 
 
-@pasted
+@inner
 def _shuffle(board, seed, step, number, line, tries, room):
     """Shuffle the tiles until there is no line and a valid swap; returns (found, next draw number)."""
     rows, cols = board.shape
@@ -504,7 +504,7 @@ class Swap(core.Game):
         _exchange(board, action)
         room = _room(*board.shape)
         _mark(board, lv.line, room)
-        marks = room[8][ROW:][: lv.rows * ROW].reshape(lv.rows, ROW)[:, : lv.cols] > 0
+        marks = room.reshape(PARTS, -1, ROW)[8, 1 : 1 + lv.rows, : lv.cols] > 0
         kinds, first, counts = np.unique(board[marks], return_index=True, return_counts=True)
         return {int(kinds[k]): int(counts[k]) for k in np.argsort(first)}
 
