@@ -214,7 +214,7 @@ def test_no_name_breaks_the_tables(tmp_path):
     leaderboard(folders, tmp_path)
     text = (tmp_path / "leaderboard.md").read_text()
     ranking, pairs = tables(text)
-    assert [len(line) for line in ranking] == [18] * 4
+    assert [len(line) for line in ranking] == [19] * 4
     assert [len(line) for line in pairs] == [9] * 3
     assert {line[1] for line in ranking[2:]} == {"4"}
     assert all(re.fullmatch(r"-?\d\.\d{3} \[-?\d\.\d{3}, -?\d\.\d{3}\]", line[2]) for line in ranking[2:])

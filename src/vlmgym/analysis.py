@@ -255,7 +255,7 @@ def _csv_cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
-GIVEN = ("p_acc", "cells", "r_acc")
+GIVEN = ("p_acc", "cells", "balanced", "r_acc")
 """Metrics of the description of the board, which say nothing of a player that is handed it."""
 _COUNTS = ("failed", "stuck", "turns", "cut", "refused", "input_tokens", "output_tokens")
 
