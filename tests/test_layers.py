@@ -46,6 +46,7 @@ LAYERS = [
         "protocol",
         "train",
         "train.model",
+        "train.trained",
         "train.survive",
         "train.states",
         "train.data",
