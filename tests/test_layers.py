@@ -50,6 +50,7 @@ LAYERS = [
         "train",
         "train.survive",
         "train.model",
+        "train.trained",
         "train.states",
         "train.data",
         "train.rewards",

@@ -1,12 +1,18 @@
 """Local models as players: what their replies depend on, and what is known of each."""
 
+import copy
+import importlib.util
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from peft import get_peft_model
 
+from vlmgym.cli import main
+from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.looks import get_look
 from vlmgym.players.base import Query
@@ -14,10 +20,12 @@ from vlmgym.players.local import LocalPlayer, Relay
 from vlmgym.players.sampling import gumbel, keys_of, plain_generation
 from vlmgym.reward import Weights
 from vlmgym.rollout import Lane, Telling, play
+from vlmgym.tasks import Task
 from vlmgym.trace import CUT
-from vlmgym.train import tiny
+from vlmgym.train import recipe, tiny
 from vlmgym.train.grpo import GrpoSettings, run_grpo
-from vlmgym.train.model import Compute, banned_tokens, load
+from vlmgym.train.model import Compute, Lora, banned_tokens, load
+from vlmgym.train.trained import trained_for
 
 torch.set_num_threads(1)
 SWAP = tiny.TASKS[2]
@@ -189,3 +197,90 @@ def test_a_relay_counts_the_tokens_of_both(loaded):
         assert one.text == other.text
         assert one.output_tokens > other.output_tokens
         assert one.finish == "stop"
+
+
+# ------------------------------------------------------------------------------------------- what a model was made for
+def test_the_embedded_model_says_what_it_was_trained_for():
+    about = trained_for("tiny")
+    assert [(t.game, t.level, t.look, t.prompt) for t in about.tasks] == [(t.game, "tiny", "tiny", "brief") for t in tiny.TASKS]
+    assert about.warn(SWAP) == ""
+    assert "level = 'easy' (it knows 'tiny')" in about.warn(SWAP.override(level="easy"))
+    assert "never trained on Sokoban" in about.warn(Task(game="Sokoban"))
+
+
+def test_what_is_not_said_is_as_the_model_was_trained(tmp_path, capsys):
+    """The first example of the documentation scored 0 in all games: the model knows one look and one prompt style."""
+    call = ["eval", "--player", "local:tiny", "--game", "Swap", "--episodes", "4", "--turns", "1", "--start", "walk"]
+    assert main([*call, "--max-new-tokens", "192", "--walk", "0", "3", "--walk-legal", "--out", str(tmp_path / "a")]) == 0
+    run = json.loads((tmp_path / "a" / "trace.jsonl").read_text().splitlines()[0])
+    text = json.dumps(run)
+    assert all(f'"{name}": "{value}"' in text for name, value in (("level", "tiny"), ("look", "tiny"), ("prompt", "brief")))
+    assert json.loads((tmp_path / "a" / "summary.json").read_text())["metrics"]["cells"]["mean"] > 0.9
+    assert "never trained" not in capsys.readouterr().err
+    assert main([*call, "--look", "clean", "--max-new-tokens", "4", "--out", str(tmp_path / "b")]) == 0
+    assert "warning: local:tiny: the model was never trained on Swap with look = 'clean'" in capsys.readouterr().err
+
+
+def test_a_file_of_another_form_is_one_sentence(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert trained_for(str(tmp_path)) is None
+    for text in ("[]", "{", '{"tasks": []}', '{"tasks": [3]}', '{"tasks": [{"game": "Chess"}]}', '{"tasks": "Swap"}'):
+        (tmp_path / "vlmgym.json").write_text(text)
+        with pytest.raises(VlmGymError, match=r"vlmgym\.json"):
+            trained_for(str(tmp_path))
+
+
+def test_no_update_of_adapters_is_lost_in_rounding(tmp_path):
+    """Merged into bfloat16, a fifth to two fifths of a small update vanished below the last bit."""
+    folder = tmp_path / "small"
+    tiny.save(*tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1), folder)
+    model, processor = load(str(folder), "bfloat16")
+    adapted = get_peft_model(model, Lora(rank=4, alpha=8).config(model))
+    torch.manual_seed(0)
+    for name, weights in adapted.named_parameters():
+        if ".lora_" in name:
+            weights.data = weights.data.float()
+        if "lora_B" in name:
+            weights.data = 1e-5 * torch.randn_like(weights.data)
+    ids = processor.tokenizer("2048 up right", return_tensors="pt")
+    base = load(str(folder))[0](**ids).logits
+    exact = copy.deepcopy(adapted).float()(**ids).logits
+    trainer = SimpleNamespace(model=adapted, accelerator=Alone())
+    recipe._finish(trainer, processor, tmp_path / "checkpoints", tmp_path / "final", recipe.TrainedFor((SWAP,), 12, "small"))
+    saved = load(str(tmp_path / "final"))[0]
+    assert saved.dtype == torch.float32
+    moved = (exact - base).abs().max()
+    assert moved > 0
+    assert (saved(**ids).logits - exact).abs().max() < 0.05 * moved
+    about = trained_for(str(tmp_path / "final"))
+    assert (about.tasks[0].game, about.max_new_tokens, about.model) == ("Swap", 12, "small")
+
+
+class Alone:
+    """Accelerate's view of a single process."""
+
+    is_main_process = True
+
+    def wait_for_everyone(self):
+        return
+
+    def unwrap_model(self, model):
+        return model
+
+
+def test_dropout_of_adapters_is_refused_in_grpo(tmp_path, loaded):
+    settings = GrpoSettings(steps=1, batch=4, group=2)
+    with pytest.raises(ConfigError, match=r"lora.dropout = 0.1: allowed is 0 in GRPO"):
+        run_grpo(*loaded, [SWAP], tmp_path, settings, Weights(), Compute(device="cpu"), lora=Lora(dropout=0.1))
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_curves_go_where_they_are_wanted(name, tmp_path, monkeypatch):
+    compute = Compute(device="cpu", threads=1)
+    assert GrpoSettings().arguments(tmp_path, compute)["report_to"] == []
+    assert GrpoSettings(report_to="none").arguments(tmp_path, compute)["report_to"] == []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
+    with pytest.raises(ConfigError, match=rf"report_to = '{name}'.*pip install {name}"):
+        GrpoSettings(report_to=name).arguments(tmp_path, compute)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: module)
+    assert GrpoSettings(report_to=name).arguments(tmp_path, compute)["report_to"] == [name], "handed on to the Trainer"

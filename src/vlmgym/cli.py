@@ -72,9 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     eval_.add_argument("--sweep", default="", metavar="DIAL=FROM:TO:COUNT", help="e.g. look.noise=0:0.3:4, or level.rows=4,6,8")
     what = eval_.add_argument_group("without a protocol")
     what.add_argument("--game", default="", help=", ".join(GAMES) + ", or module:GameClass")
-    what.add_argument("--level", default="normal", help="name, or name:field=value,...")
-    what.add_argument("--look", default="clean", help="name, or name:field=value,...")
-    what.add_argument("--prompt", default="full", help="full or brief")
+    what.add_argument("--level", help="name, or name:field=value,... (as a local model was trained, else normal)")
+    what.add_argument("--look", help="name, or name:field=value,... (as a local model was trained, else clean)")
+    what.add_argument("--prompt", help="full or brief (as a local model was trained, else full)")
     what.add_argument("--reply", default="", help="other names of the blocks: perception=NAME,think=NAME,answer=NAME")
     what.add_argument("--episodes", type=int, default=20, help="episodes, or states of a walk; more may be added later")
     what.add_argument("--turns", "--max-steps", type=int, default=0, help="most turns of an episode; 0 = the level's limit")
@@ -278,11 +278,12 @@ def _eval(options: argparse.Namespace) -> int:
             raise ConfigError("--game", "", "the name of a game (or a --protocol)")
         if options.set:
             raise ConfigError("--set", options.set[0], "a field of a --protocol")
+        known = _as_trained(options.player, options.game)
         task = Task(
             game=options.game,
-            level=options.level,
-            look=options.look,
-            prompt=options.prompt,
+            level=options.level or known.level,
+            look=options.look or known.look,
+            prompt=options.prompt or known.prompt,
             reply=options.reply,
             walk_min=options.walk[0],
             walk_max=options.walk[1],
@@ -290,6 +291,7 @@ def _eval(options: argparse.Namespace) -> int:
         )
         keys = ("episodes", "turns", "start", "mode", "repeats", "history", "observation", "patience")
         protocol = Protocol(((task, Evaluation(**{key: getattr(options, key) for key in keys})),))
+    _warn_of_the_unknown(options.player, [task for task, _ in protocol.entries])
     given = _fields("--sampling", options.sampling)
     given |= {"max_tokens": options.max_new_tokens} if options.max_new_tokens is not None else {}
     given |= {"temperature": options.temperature} if options.temperature is not None else {}
@@ -336,6 +338,34 @@ def _conclude(found: Mapping[str, Sequence[dict[str, Any]]], names: Sequence[str
         _compare(out, photos)
         sys.stdout.write(f"next: open {out / 'report.html'}; vlmgym report RUN RUN ... puts runs together on one page\n")
     return 0 if all(measured) else 1
+
+
+def _local_models(players: Sequence[str]) -> dict[str, Any]:
+    """What the local models among these players were trained for, by the word of the player; None where it is not said."""
+    from vlmgym.train.trained import trained_for
+
+    found = {}
+    for text in players:
+        before, kind, name = text.partition("local:")
+        if kind and (not before or before.endswith("=")):
+            found[text] = trained_for(name)
+    return found
+
+
+def _as_trained(players: Sequence[str], game: str) -> Task:
+    """How a game is asked where nothing is said: as all players that are local models were trained, if they agree."""
+    known = [about.task(game) if about else None for about in _local_models(players).values()]
+    alike = {(task.level, task.look, task.prompt) if task else None for task in known}
+    first = known[0] if len(alike) == 1 and len(known) == len(players) else None
+    return first or Task(game=game)
+
+
+def _warn_of_the_unknown(players: Sequence[str], tasks: Sequence[Task]) -> None:
+    """Say what local models are asked that they were never trained on."""
+    for text, about in _local_models(players).items():
+        for warning in dict.fromkeys(about.warn(task) for task in tasks) if about else ():
+            if warning:
+                sys.stderr.write(f"warning: {text}: {warning}\n")
 
 
 def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:

@@ -133,6 +133,8 @@ def run_grpo(
         return Play(settings.turns, settings.max_new_tokens, weights.regret != 0)
 
     states = states or States(tasks, seed=settings.seed)
+    if lora and lora.dropout:
+        raise ConfigError("lora.dropout", lora.dropout, "0 in GRPO: answers would be scored under other masks than sampled")
     if settings.turns > 1 and any(source.kind == "policy_pool" for source in states.sources):
         raise ConfigError("recipe.states", "policy_pool", "random_walk or replay where grpo.turns > 1")
 

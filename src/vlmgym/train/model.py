@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import importlib.util
 import os
 import re
 import sys
@@ -308,6 +309,10 @@ def freeze_vision(model: Any) -> int:
     return sum(weights.numel() for weights in model.parameters() if not weights.requires_grad)
 
 
+REPORTS = ("tensorboard", "wandb", "trackio", "none")
+"""Where curves can go."""
+
+
 @dataclass(frozen=True)
 class Optimisation(Settings):
     """What SFT and GRPO share: schedule, optimiser (AdamW) and checkpoints."""
@@ -322,6 +327,19 @@ class Optimisation(Settings):
     save_every: int = setting(100, "steps between checkpoints", 1, 1_000_000)
     explode: float = setting(1e4, "a loss beyond this ends the run, as one that is not a number does", 0.0, 1e30)
     seed: int = setting(0, "of states, order and sampling", 0, 2**31 - 1)
+    report_to: str = setting("tensorboard", "where curves go besides metrics.jsonl, as in TRL", choices=REPORTS)
+
+    def reporters(self) -> list[str]:
+        """What the Trainer itself reports to; TensorBoard's events are written here.
+
+        Raises:
+            ConfigError: the package is not installed.
+        """
+        if self.report_to in ("tensorboard", "none"):
+            return []
+        if importlib.util.find_spec(self.report_to) is None:
+            raise ConfigError("report_to", self.report_to, f"an installed package: pip install {self.report_to}")
+        return [self.report_to]
 
     def arguments(self, out: Path, compute: Compute) -> dict[str, Any]:
         """The training arguments that these settings stand for; checkpoints go to ``out``."""
@@ -340,7 +358,7 @@ class Optimisation(Settings):
             "save_steps": self.save_every,
             "save_total_limit": 2,  # the one before is there until the next is whole
             "logging_nan_inf_filter": False,  # a loss that is not finite ends the run
-            "report_to": [],
+            "report_to": self.reporters(),
             "seed": self.seed,
             "remove_unused_columns": False,
             **compute.arguments(),

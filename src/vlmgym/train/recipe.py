@@ -30,6 +30,7 @@ from vlmgym.train.model import Compute, Lora, banned_tokens
 from vlmgym.train.sft import SftSettings, run_sft
 from vlmgym.train.states import Source, States, first_state
 from vlmgym.train.survive import DiskFullError, no_room
+from vlmgym.train.trained import TrainedFor
 
 
 @dataclass(frozen=True)
@@ -247,14 +248,14 @@ def _cold_start(recipe: Recipe, cold: ColdStart, model_name: str, out: Path, tar
     data = cold_start_rows(recipe.tasks, cold, recipe.sft.seed)
     model, processor = recipe.compute.load(model_name)
     steps = recipe.sft.total_steps(len(data), recipe.compute.processes().num_processes)
-    log = metrics_callback(out, "sft", "loss", steps)
+    log = metrics_callback(out, "sft", "loss", steps, recipe.sft.report_to)
     trainer = run_sft(model, processor, data, out / "sft", recipe.sft, recipe.compute, [log], recipe.lora)
-    _finish(trainer, processor, out / "sft", target)
+    _finish(trainer, processor, out / "sft", target, TrainedFor(recipe.tasks, 0, recipe.model))
 
 
 def _grpo(recipe: Recipe, grpo: GrpoSettings, model_name: str, out: Path, target: Path) -> None:
     model, processor = recipe.compute.load(model_name)
-    log = metrics_callback(out, "grpo", "reward", grpo.steps)
+    log = metrics_callback(out, "grpo", "reward", grpo.steps, grpo.report_to)
     callbacks = [log]
     if recipe.checks.every:
         callbacks.append(_checks_callback(recipe, grpo, processor, log, out))
@@ -262,11 +263,14 @@ def _grpo(recipe: Recipe, grpo: GrpoSettings, model_name: str, out: Path, target
     trainer = run_grpo(
         model, processor, recipe.tasks, out / "grpo", grpo, recipe.reward, recipe.compute, callbacks, states, recipe.lora
     )
-    _finish(trainer, processor, out / "grpo", target)
+    _finish(trainer, processor, out / "grpo", target, TrainedFor(recipe.tasks, grpo.max_new_tokens, recipe.model))
 
 
-def _finish(trainer: Any, processor: Any, checkpoints: Path, target: Path) -> None:
-    """Save the model whole (folder renamed into place last), adapters merged into it, then drop the checkpoints."""
+def _finish(trainer: Any, processor: Any, checkpoints: Path, target: Path, about: TrainedFor) -> None:
+    """Save the model whole (folder renamed into place last), adapters merged into it, then drop the checkpoints.
+
+    What adapters have learned is merged and saved in float32: most of a small update lies below the last bit of bfloat16.
+    """
     part = target.with_name(target.name + ".part")
     main = trainer.accelerator.is_main_process
     if main:
@@ -277,11 +281,12 @@ def _finish(trainer: Any, processor: Any, checkpoints: Path, target: Path) -> No
             if main:
                 adapted = trainer.accelerator.unwrap_model(trainer.model)
                 adapted.save_pretrained(str(part / "adapter"))
-                adapted.merge_and_unload().save_pretrained(str(part))
+                adapted.to("cpu").float().merge_and_unload().save_pretrained(str(part))
         else:
             trainer.save_model(str(part))
         if main:
             processor.save_pretrained(str(part))
+            about.write(part)
     except Exception as error:
         if not no_room(error, target.parent, 0):
             raise
@@ -294,8 +299,8 @@ def _finish(trainer: Any, processor: Any, checkpoints: Path, target: Path) -> No
     trainer.accelerator.wait_for_everyone()
 
 
-def metrics_callback(out: Path, stage: str, headline: str, total: int) -> Any:
-    """A callback that logs every step to ``metrics.jsonl`` and TensorBoard, and shows the progress bar."""
+def metrics_callback(out: Path, stage: str, headline: str, total: int, report_to: str = "tensorboard") -> Any:
+    """A callback that logs every step to ``metrics.jsonl`` and, by choice, TensorBoard, and shows the progress bar."""
     from torch.utils.tensorboard import SummaryWriter
     from tqdm import tqdm
     from transformers import TrainerCallback
@@ -312,14 +317,16 @@ def metrics_callback(out: Path, stage: str, headline: str, total: int) -> Any:
             # What comes after the checkpoint is done again; without one, so is the evaluation before the first step.
             kept = [line for line in read_metrics(path) if line["stage"] != stage or line["step"] <= state.global_step > 0]
             write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
-            self.board = SummaryWriter(str(out / "tensorboard" / stage), purge_step=state.global_step + 1)
+            if report_to == "tensorboard":
+                self.board = SummaryWriter(str(out / "tensorboard" / stage), purge_step=state.global_step + 1)
+                sys.stderr.write(f"curves: tensorboard --logdir {out / 'tensorboard'}\n")
             self.bar = tqdm(total=total, initial=state.global_step, desc=f"{out.name} {stage}", unit="step", file=sys.stderr)
 
         def write(self, step: int, values: Mapping[str, float]) -> None:
             line = {"stage": stage, "step": step, "time": round(time.time(), 2), **values}
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-            for key, value in values.items():
+            for key, value in values.items() if self.board is not None else ():
                 self.board.add_scalar(key, value, step)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -333,6 +340,7 @@ def metrics_callback(out: Path, stage: str, headline: str, total: int) -> Any:
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if self.bar is not None:
                 self.bar.close()
+            if self.board is not None:
                 self.board.close()
 
     return Log()

@@ -393,4 +393,5 @@ def disk(recipe: Recipe, model: Architecture) -> dict[str, float]:
     states = 2.0 * (static["learning"] if "8bit" in recipe.compute.optimizer else static["gradients"])
     checkpoint = (static["adapters"] or static["weights"]) + states
     finals = (recipe.cold_start is not None) + (recipe.grpo is not None)
-    return {"checkpoints": 3 * checkpoint, "models": finals * (static["weights"] + static["adapters"])}
+    whole = 4.0 * model.parameters if recipe.lora else static["weights"]  # merged in float32
+    return {"checkpoints": 3 * checkpoint, "models": finals * (whole + static["adapters"])}

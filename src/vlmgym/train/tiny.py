@@ -24,6 +24,7 @@ from vlmgym.tasks import Task
 from vlmgym.train.data import rows
 from vlmgym.train.model import TRAINING, Compute
 from vlmgym.train.sft import SftSettings, run_sft
+from vlmgym.train.trained import TrainedFor
 
 PATCH = 28
 SIDE = 4 * PATCH
@@ -238,5 +239,6 @@ def pretrain_command(out: Path, steps: int = 0) -> Path:
         trainer = run_sft(model, processor, pretraining_rows, out / "tiny-checkpoints", settings, compute, callbacks)
         if trainer.is_world_process_zero():
             save(trainer.accelerator.unwrap_model(trainer.model), processor, out / "tiny")
+            TrainedFor(TASKS).write(out / "tiny")
         trainer.accelerator.wait_for_everyone()
     return out / "tiny"

@@ -1,0 +1,79 @@
+"""What a model was trained for: a small file beside its weights, which evaluations read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vlmgym.core import ConfigError
+from vlmgym.files import FileError, read_json, write_json
+from vlmgym.tasks import Task
+from vlmgym.train.model import model_path
+
+FILE = "vlmgym.json"
+ASKED = ("game", "level", "look", "prompt", "reply")
+"""Fields of a task that a model knows or does not know."""
+
+
+@dataclass(frozen=True)
+class TrainedFor:
+    """What a model was trained for.
+
+    Attributes:
+        tasks: games with their levels, looks and prompts.
+        max_new_tokens: most tokens of an answer in GRPO; 0 = there was none.
+        model: what the training began with.
+    """
+
+    tasks: tuple[Task, ...]
+    max_new_tokens: int = 0
+    model: str = ""
+
+    def task(self, game: str) -> Task | None:
+        """The first task of a game, or None."""
+        return next((task for task in self.tasks if task.game == game), None)
+
+    def warn(self, task: Task) -> str:
+        """What of a task the model was never trained on, in one sentence; empty where it knows all of it."""
+        known = [one for one in self.tasks if one.game == task.game]
+        if not known:
+            return f"the model was never trained on {task.game} (it knows {', '.join(sorted({t.game for t in self.tasks}))})"
+        strange = []
+        for name in ASKED[1:]:
+            values = list(dict.fromkeys(getattr(one, name) for one in known))
+            if getattr(task, name) not in values:
+                strange.append(f"{name} = {getattr(task, name)!r} (it knows {', '.join(map(repr, values))})")
+        return f"the model was never trained on {task.game} with {'; '.join(strange)}" if strange else ""
+
+    def write(self, folder: Path) -> None:
+        """Write the file into a model's folder."""
+        tasks = [{name: value for name, value in asdict(task).items() if name in ASKED} for task in self.tasks]
+        write_json(folder / FILE, {"model": self.model, "max_new_tokens": self.max_new_tokens, "tasks": tasks})
+
+
+def trained_for(name: str) -> TrainedFor | None:
+    """What the model of a name (``tiny`` or a folder) was trained for; None where its folder does not say.
+
+    Raises:
+        FileError: the file is no JSON of this form.
+    """
+    path = Path(model_path(name)) / FILE
+    if not path.is_file():
+        return None
+    values = read_json(path)
+    tasks, limit, model = values.get("tasks"), values.get("max_new_tokens", 0), values.get("model", "")
+    if not isinstance(tasks, list) or not tasks or not isinstance(limit, int) or not isinstance(model, str):
+        raise FileError(f"{path}: no list of tasks, or other fields than vlmgym writes")
+    try:
+        return TrainedFor(_tasks(tasks), limit, model)
+    except ConfigError as error:
+        raise FileError(f"{path}: {error}") from error
+
+
+def _tasks(values: Sequence[Any]) -> tuple[Task, ...]:
+    for one in values:
+        if not isinstance(one, dict):
+            raise ConfigError("tasks", one, "a mapping of a task's fields")
+    return tuple(Task.parse(one) for one in values)
