@@ -5,15 +5,18 @@ BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
 
 # torchvision lies apart, for the tests of architectures whose processors need it: PyPI's wheel breaks imports beside a CPU torch.
-.PHONY: setup test test-inspect test-verl test-survival lint demo bench browser docs clean
+.PHONY: setup test test-inspect test-verl test-survival test-fuzz lint demo bench browser docs lock clean
+PIP := pip install --quiet --disable-pip-version-check
 
 setup: $(DONE)
 
-$(DONE): pyproject.toml constraints.txt
+# torch and torchvision are not in the lock: their builds, and so their hashes, differ with the machine (CPU, CUDA) and the index.
+$(DONE): pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps --target $(VENV)/torchvision torchvision
+	$(BIN)/$(PIP) --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/$(PIP) --constraint constraints.txt torch
+	$(BIN)/$(PIP) --constraint constraints.txt --editable '.[train,dev]'
+	$(BIN)/$(PIP) --constraint constraints.txt --no-deps --target $(VENV)/torchvision torchvision
 	touch $@
 
 lint: setup
@@ -32,18 +35,29 @@ test: lint browser
 
 test-inspect:  # the bridge to Inspect AI, whose packages do not go with those of training
 	$(PYTHON) -m venv $(VENV)-inspect
-	$(VENV)-inspect/bin/pip install --quiet --disable-pip-version-check --editable '.[inspect]' pytest
+	$(VENV)-inspect/bin/$(PIP) --constraint constraints-inspect.txt --editable '.[inspect]' pytest
 	$(VENV)-inspect/bin/python -m pytest --noconftest -o addopts= tests/inspect
 
 test-verl:  # the adapter to verl, whose packages do not go with those of training
 	$(PYTHON) -m venv $(VENV)-verl
-	$(VENV)-verl/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(VENV)-verl/bin/pip install --quiet --disable-pip-version-check --editable '.[verl]' torch==$$($(VENV)-verl/bin/python -c "import torch; print(torch.__version__.split('+')[0])") pytest
-	$(VENV)-verl/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps --target $(VENV)-verl/torchvision torchvision
+	$(VENV)-verl/bin/$(PIP) --constraint constraints-verl.txt torch
+	$(VENV)-verl/bin/$(PIP) --constraint constraints-verl.txt --editable '.[verl]' pytest
+	$(VENV)-verl/bin/$(PIP) --constraint constraints-verl.txt --no-deps --target $(VENV)-verl/torchvision torchvision
 	$(VENV)-verl/bin/python -m pytest -o addopts= --confcutdir tests/verl tests/verl
 
 test-survival: setup  # runs killed at random moments, with one process and with two; some minutes
 	$(BIN)/pytest -o addopts= -s -p no:cacheprovider tests/survival
+
+test-fuzz: setup  # readers of what others wrote, with many damaged inputs; some minutes
+	$(BIN)/python -m pytest -o addopts= -s tests/fuzz
+
+# The hashes of what constraints.txt pins, from the package index; after a change of a pin.
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/$(PIP) pip-tools==7.6.2
+	grep -v '^#\|^torch==\|^torchvision==' constraints.txt > $(VENV)-lock/pins.in
+	$(VENV)-lock/bin/pip-compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --strip-extras \
+	  --unsafe-package torch --unsafe-package torchvision --output-file requirements.lock $(VENV)-lock/pins.in
 
 docs: setup
 	$(BIN)/vlmgym gallery --out docs/games

@@ -239,11 +239,26 @@ def test_a_list_of_models_that_is_busy_is_asked_for_again_and_then_done_without(
     told = []
     with Endpoint(models=Sent(503, b"")) as endpoint:
         player = player_of("api", endpoint)
-        player.on_fault = told.append
         player.check()
         assert len(endpoint.lists) == 3
+        player.on_fault = told.append
         assert ask(player).failure == ""
     assert told == ["some/model: the list of its models cannot be had (status 503); going on without"]
+
+
+def test_a_list_of_models_that_never_comes_does_not_hold_up_a_run(monkeypatch):
+    monkeypatch.setattr("vlmgym.players.api.PROBE_SECONDS", 0.1)
+
+    def never():
+        yield b"HTTP/1.1 200 OK\r\n"
+        while not endpoint.over.wait(0.02):
+            yield b"X-More: 1\r\n"
+
+    with Endpoint() as endpoint:
+        endpoint.models = Sent(0, never())
+        player = player_of("api", endpoint)
+        assert ask(player).failure == ""
+    assert player.notes == ["the list of its models cannot be had (no answer in 0.1 s); going on without"]
 
 
 def test_every_fault_is_told_as_it_happens():
@@ -412,7 +427,8 @@ def test_a_server_that_takes_no_neutral_sampling_is_asked_without():
     with Endpoint(models=models, script=lambda path, headers, body: refuse if "min_p" in body else None) as endpoint:
         player = player_of("api", endpoint)
         assert ask(player).failure == ""
-        assert endpoint.requests[-1][2]["top_k"] == -1
+        body = endpoint.requests[-1][2]
+        assert (body["top_k"], body["temperature"]) == (-1, 1.0)
     assert "takes no min_p" in player.notes[0]
 
 

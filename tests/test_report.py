@@ -55,6 +55,7 @@ def fill(folder: Path) -> Path:
         BAD_PLAYER: Scripted(ATTACK),
     }
     for name, player in players.items():
+        player.name = name
         for task in TASKS:
             evaluate(player, task, HOW, folder / "eval" / name / task.game, progress=False)
     for run in ("g0", "g1"):
@@ -185,7 +186,8 @@ def test_results_are_those_of_the_summaries(folder, page):
             assert cells[5] == percent(one["format"]["mean"])
             assert cells[7] == percent(one["p_acc"]["mean"])
             assert (cells[8] == "given") == (player != "g0")
-            assert cells[13] == f"{one['regret']['mean']:.2f}"
+            assert cells[15] == f"{one['regret']['mean']:.2f}"
+            assert (cells[12] == "given") == (player != "g0")
     assert "R_acc, %" in page.text
     assert "–" in ["".join(c) for c in row(section(page, "results"), "2048", "G0")]  # R_acc: it never described a board right
 
@@ -219,10 +221,18 @@ def _decided(folder, first, second, game):
     return (int(gap.low > 0) - int(gap.high < 0)) * int(gap.p < 0.05)
 
 
+def copied(source, target, player):
+    """An evaluation under the name of another player."""
+    shutil.copytree(source, target)
+    run, *rest = (target / "trace.jsonl").read_text().splitlines()
+    lines = [json.dumps({**json.loads(run), "player": player, "identity": player}), *rest]
+    (target / "trace.jsonl").write_text("\n".join(lines) + "\n")
+
+
 def test_a_worse_or_equal_student_is_not_praised(folder, tmp_path):
     for name, source in (("g1", "random"), ("teacher", "g1")):
-        shutil.copytree(folder / "eval" / source / "ShisenSho", tmp_path / "worse" / "eval" / name / "ShisenSho")
-        shutil.copytree(folder / "eval" / "random" / "ShisenSho", tmp_path / "same" / "eval" / name / "ShisenSho")
+        copied(folder / "eval" / source / "ShisenSho", tmp_path / "worse" / "eval" / name / "ShisenSho", name)
+        copied(folder / "eval" / "random" / "ShisenSho", tmp_path / "same" / "eval" / name / "ShisenSho", name)
     assert "G1 is below the teacher on ShisenSho." in write_report(tmp_path / "worse").read_text(encoding="utf-8")
     assert "G1 cannot be told apart from the teacher on ShisenSho." in write_report(tmp_path / "same").read_text(encoding="utf-8")
 
@@ -239,7 +249,7 @@ def test_marks_stand_on_the_wrong_cells(page):
         assert "oracle" in card
         pictures = [base64.b64decode(x) for x in re.findall(r"base64,([^\"]+)", card)]
         assert len(set(pictures)) == 1
-        assert Image.open(BytesIO(pictures[0])).size == (336, 336)
+        assert Image.open(BytesIO(pictures[0])).size == (224, 224), "the look that was played, enlarged"
     assert "14 of 16 cells right" in page.text
 
 
@@ -271,6 +281,7 @@ def test_missing_parts_are_left_out(folder, tmp_path):
 def test_longer_episodes_are_reported(tmp_path):
     how = Evaluation(episodes=3, turns=4)
     for name, player in (("base", Random()), ("g0", Oracle())):
+        player.name = name
         evaluate(player, TASKS[0], how, tmp_path / "eval" / name / "2048", progress=False)
     page = Page(write_report(tmp_path))
     assert page.sections() == ["results", "differences", "faults", "turns", "episodes"]
@@ -316,6 +327,7 @@ def test_page_opens_in_a_browser(folder, page, tmp_path):
 def test_players_of_any_name_are_compared(tmp_path):
     how = Evaluation(episodes=60, turns=4)
     for name, player in (("model-a", Random()), ("model-b", Oracle()), ("random", Random(3))):
+        player.name = name
         evaluate(player, TASKS[0], how, tmp_path / "eval" / name / "2048", progress=False)
     page = Page(write_report(tmp_path))
     part = section(page, "differences")

@@ -132,6 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="one static page from evaluations and training runs")
     report.add_argument("folder", type=Path, nargs="+", help="runs; several are merged")
     report.add_argument("--out", type=Path, default=None, help="the page; by default report.html in the first folder")
+    shown = "path of photographs that the boards showed; may be repeated (a path in a trace is not opened by itself)"
+    report.add_argument("--photos", type=Path, action="append", default=[], help=shown)
     _know_games(report)
 
     again = commands.add_parser("rescore", help="judge recorded replies anew, without a model")
@@ -145,12 +147,14 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path, nargs="+", help="runs")
     export.add_argument("--only", default="good", help="for sft: good moves, all, or exact (good, and the board seen right)")
     export.add_argument("--out", type=Path, required=True, help="turns: a file; else a folder")
+    export.add_argument("--photos", type=Path, action="append", default=[], help=shown)
     _know_games(export)
 
     film = commands.add_parser("video", help="one episode as MP4 or GIF, the reply beside the board")
     film.add_argument("folder", type=Path, help="folder of a trace.jsonl")
     film.add_argument("--episode", type=_from(0), default=0, help="its number")
     film.add_argument("--out", type=Path, required=True, help="file.mp4 or file.gif")
+    film.add_argument("--photos", type=Path, action="append", default=[], help=shown)
     _know_games(film)
 
     reproduce = commands.add_parser("reproduce", help="the paper's claims, measured with the embedded model; run again to go on")
@@ -315,10 +319,10 @@ def _eval(options: argparse.Namespace) -> int:
         sys.stdout.write(table(found[label][0]))
     else:
         found = run_protocol(protocol, makers, options.out)
-    return _conclude(found, protocol.names(), options.out)
+    return _conclude(found, protocol.names(), options.out, [task.rules()[2].photos for task, _ in protocol.entries])
 
 
-def _conclude(found: Mapping[str, Sequence[dict[str, Any]]], names: Sequence[str], out: Path) -> int:
+def _conclude(found: Mapping[str, Sequence[dict[str, Any]]], names: Sequence[str], out: Path, photos: Sequence[str] = ()) -> int:
     """Say what was measured, what is doubtful about it, where it lies and what comes next; the exit status."""
     from vlmgym.analysis import overview
 
@@ -329,7 +333,7 @@ def _conclude(found: Mapping[str, Sequence[dict[str, Any]]], names: Sequence[str
                 sys.stderr.write(f"warning: {shown(f'{label} on {name}: {text}')}\n")
     measured = [any(one["episodes"]["failed"] < one["episodes"]["n"] for one in summaries) for summaries in found.values()]
     if any(measured):
-        _compare(out)
+        _compare(out, photos)
         sys.stdout.write(f"next: open {out / 'report.html'}; vlmgym report RUN RUN ... puts runs together on one page\n")
     return 0 if all(measured) else 1
 
@@ -341,8 +345,8 @@ def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
     return {text.partition("=")[0]: read_value(option, text) for text in texts}
 
 
-def _compare(out: Path) -> None:
-    """Leaderboard, figures and report of a folder of evaluations."""
+def _compare(out: Path, photos: Sequence[str] = ()) -> None:
+    """Leaderboard, figures and report of a folder of evaluations, whose photographs come from these paths."""
     from vlmgym.analysis import leaderboard
     from vlmgym.figures import figures
     from vlmgym.report import write_report
@@ -354,7 +358,7 @@ def _compare(out: Path) -> None:
             drawn = f"{len(figures(folders, out / 'figures'))} pictures in figures/"
         except MissingExtra as error:
             drawn = f"no pictures ({error})"
-        page = write_report(out).name
+        page = write_report(out, photos=photos).name
     except VlmGymError as error:  # the evaluation is whole; what stands beside it in the folder may not be
         sys.stderr.write(f"warning: no pages about {out}: {shown(str(error))}\n")
         return
@@ -374,7 +378,7 @@ def table(summary: dict[str, Any]) -> str:
         elif value["mean"] is None:
             lines.append(f"  {name:<20} -")
         elif value["low"] is None:
-            lines.append(f"  {name:<20} {value['mean']:9.3f}   (one episode)")
+            lines.append(f"  {name:<20} {value['mean']:9.3f}   (no interval)   n={value['n']}")
         else:
             lines.append(f"  {name:<20} {value['mean']:9.3f}   [{value['low']:.3f}, {value['high']:.3f}]   n={value['n']}")
     if summary["baselines"]:
@@ -487,7 +491,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> None:
     from vlmgym.report import write_report
 
-    sys.stdout.write(f"{write_report(options.folder, options.out)}\n")
+    sys.stdout.write(f"{write_report(options.folder, options.out, photos=options.photos)}\n")
 
 
 def _traces(folder: Path) -> list[Path]:
@@ -505,18 +509,23 @@ def _export(options: argparse.Namespace) -> None:
     if options.kind == "turns":
         done = turns_table(found, options.out)
     else:
-        done = export_sft(found, options.out, options.only) if options.kind == "sft" else export_grpo(found, options.out)
+        sft = options.kind == "sft"
+        done = (
+            export_sft(found, options.out, options.only, options.photos)
+            if sft
+            else export_grpo(found, options.out, options.photos)
+        )
     sys.stdout.write(f"{done}\n")
 
 
 def _video(options: argparse.Namespace) -> None:
     from vlmgym.export import video
 
-    found = _traces(options.folder)
-    if len(found) > 1:
-        some = ", ".join(str(path.parent) for path in found[:3])
-        raise ConfigError("folder", str(options.folder), f"the folder of one evaluation; there are {len(found)}: {some} ...")
-    sys.stdout.write(f"{video(found[0], options.episode, options.out)}\n")
+    first, *more = _traces(options.folder)
+    if more:
+        there = ", ".join(str(path.parent) for path in [first, *more][:12]) + (" ..." if len(more) > 11 else "")
+        raise ConfigError("folder", str(options.folder), f"the folder of one trace; there are {len(more) + 1}: {there}")
+    sys.stdout.write(f"{video(first, options.episode, options.out, photos=options.photos)}\n")
 
 
 def _rescore(options: argparse.Namespace) -> None:

@@ -65,6 +65,11 @@ class Fault(StrEnum):
     UNKNOWN = "unknown"  # the game has no truth text, so that a wrong move cannot be attributed
     UNAVOIDABLE = "unavoidable"  # no action of this board does anything, or the move was right on all that is to be seen
 
+    @classmethod
+    def of(cls, word: str) -> Fault:
+        """The fault that a record names; a word of another version is ``unknown``."""
+        return cls(word) if word in {fault.value for fault in cls} else cls.UNKNOWN
+
 
 @dataclass(frozen=True)
 class Judgement:

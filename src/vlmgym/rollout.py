@@ -128,7 +128,8 @@ class Lane:
         state, shown, begun = self.state[rows], self.telling.observation, list[str]()
         if shown == "prefill":
             shown, begun = "image", prompt.prefills(self.game, state, self.telling.style, self.telling.blocks)
-        return Query(self.game, state, self.look, self.telling.style, shown, past, begun, self.telling.blocks)
+        again = [int(row) % self.repeats for row in rows]
+        return Query(self.game, state, self.look, self.telling.style, shown, past, begun, self.telling.blocks, again)
 
     def seconds(self, row: int) -> float:
         """Time that the answers of an episode took together."""

@@ -20,7 +20,7 @@ from vlmgym.core import Game, State, VlmGymError
 from vlmgym.files import shown, whole_text, write_atomically
 from vlmgym.games import read_state_text, state_text
 from vlmgym.kernels import usable_cores
-from vlmgym.prompt import Problem, patterns
+from vlmgym.prompt import Blocks, Problem, patterns
 from vlmgym.reward import Fault, Judgement
 
 SCHEMA = 1
@@ -344,11 +344,21 @@ def _board(value: Any) -> bool:
 _COUNT, _SEED, _FINITE = _whole(0, 10**15), _whole(0, 2**64 - 1), _number(-1e300, 1e300)
 _TERMS = {"game": _number(-1, 1), "format": _number(0, 1), "perception": _number(0, 1), "cells": _number(0, 1)}
 _TERMS |= {"regret": _number(-1, 0)}
+_LATER_TERMS = {"balanced": _number(-1, 1)}
+"""Terms that traces of earlier versions do not have."""
 _USAGE = dict.fromkeys(USAGE, _COUNT) | {"cost": _or_none(_number(0, 1e12)), "finish": _text}
 
 
 def _terms(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() >= _TERMS.keys() and all(_TERMS.get(k, _FINITE)(v) for k, v in value.items())
+    return (
+        isinstance(value, dict)
+        and value.keys() >= _TERMS.keys()
+        and all((_TERMS | _LATER_TERMS).get(k, _FINITE)(v) for k, v in value.items())
+    )
+
+
+def _blocks(value: Any) -> bool:
+    return isinstance(value, str) and str(Blocks.of(value)) == value
 
 
 def _used(value: Any) -> bool:
@@ -356,10 +366,8 @@ def _used(value: Any) -> bool:
 
 
 _FIELDS: dict[type, dict[str, Callable[[Any], bool]]] = {
-    Run: dict.fromkeys(
-        ("player", "game", "level", "look", "prompt", "reply", "mode", "identity", "sees", "version", "revision"), _text
-    )
-    | {"evaluation": _settings, "about": _settings, "schema": _COUNT},
+    Run: dict.fromkeys(("player", "game", "level", "look", "prompt", "mode", "identity", "sees", "version", "revision"), _text)
+    | {"evaluation": _settings, "about": _settings, "schema": _COUNT, "reply": _blocks},
     Turn: dict.fromkeys(("state", "reply", "reasoning"), _text)
     | {"episode": _COUNT, "turn": _COUNT, "seed": _SEED, "gain": _whole(-(10**15), 10**15), "seconds": _number(0, 1e12)}
     | {"action": _whole(-1, 2**31), "oracle_action": _whole(-1, 2**31)}

@@ -32,6 +32,7 @@ class Query:
         past: for each game the earlier turns that are told again: the state (one row) and the reply to it, oldest first.
         begun: for each game the text that the reply begins with, which a local model goes on from; empty = none.
         blocks: what the blocks of a reply are called.
+        repeats: for each game its number among the repetitions of one start, so that each has luck of its own; empty = 0.
     """
 
     game: Game
@@ -42,10 +43,12 @@ class Query:
     past: Sequence[Sequence[tuple[State, str]]] = ()
     begun: Sequence[str] = ()
     blocks: prompt.Blocks = prompt.BLOCKS
+    repeats: Sequence[int] = ()
 
     def __getitem__(self, rows: slice) -> Query:
         """The same question about some of the games."""
-        return replace(self, state=self.state[rows], past=self.past[rows], begun=self.begun[rows])
+        kept = {name: getattr(self, name)[rows] for name in ("state", "past", "begun", "repeats")}
+        return replace(self, **kept)
 
     def conversation(self, row: int) -> list[tuple[str, list[State | str]]]:
         """What is said about one game: roles (``"user"``, ``"assistant"``) with their parts, a picture as its state (one row).

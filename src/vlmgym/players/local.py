@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from vlmgym import prompt
@@ -14,8 +15,9 @@ from vlmgym.core import Game, State
 from vlmgym.looks import Look, get_look
 from vlmgym.pixels import Pixels, quicken
 from vlmgym.players.base import Player, Query
+from vlmgym.players.sampling import PLAIN, KeyedNoise, keys_of, plain_generation
 from vlmgym.render import frame_size, pictures
-from vlmgym.trace import Answer
+from vlmgym.trace import CUT, Answer
 
 
 class LocalPlayer(Player):
@@ -29,9 +31,10 @@ class LocalPlayer(Player):
         style: prompt style there, see :func:`vlmgym.prompt.prompt_text`.
         banned: token ids that are never generated.
         max_new_tokens: length limit of a reply.
-        temperature: 0 = greedy; else sampled at this temperature, seeded by ``seed``.
-        batch: states asked at once.
-        seed: of the sampling.
+        temperature: 0 = greedy; else sampled at this temperature, from the whole distribution.
+        batch: states asked at once; does not change replies, but for the rounding of sums of other shapes.
+        seed: of the sampling: a reply is a function of it, of the game's seed, repeat and turn, and of what is asked.
+        about: what else makes this player another one (where the model comes from, say), as JSON values.
     """
 
     heavy = True
@@ -49,56 +52,64 @@ class LocalPlayer(Player):
         temperature: float = 0.0,
         batch: int = 32,
         seed: int = 0,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.processor, self.name = model, processor, name
         self.look, self.style, self.banned = get_look(look), style, list(banned)
         self.max_new_tokens, self.temperature, self.batch = max_new_tokens, temperature, batch
-        self.seed = seed
-        self.about: dict[str, Any] = {}
+        self.seed, self.about = seed, dict(about or {})
         self.pixels: Pixels | None = getattr(getattr(quicken(processor), "image_processor", None), "pixels", None)
         self._texts: dict[Any, str] = {}
         self._rows: dict[Any, dict[str, Any]] = {}
-        self._calls = 0
 
     def describe(self) -> dict[str, Any]:
         """See :class:`Player`."""
-        return {
-            "kind": "local",
-            **self.about,
-            "sampling": {"max_tokens": self.max_new_tokens, "temperature": self.temperature, "seed": self.seed},
-        }
+        sampling = {"max_tokens": self.max_new_tokens, "temperature": self.temperature, "seed": self.seed, **PLAIN}
+        return {"kind": "local", **self.about, "sampling": sampling, "banned": self.banned}
 
     def reply(self, game: Game, state: State) -> list[str]:
         """See :class:`Player`; with the player's own look and prompt style."""
-        return self.answer([Query(game, state, self.look, self.style)])[0]
+        return [one.text for one in self.answer([Query(game, state, self.look, self.style)])[0]]
 
-    def answer(self, queries: Sequence[Query]) -> list[list[str]]:
+    def answer(self, queries: Sequence[Query]) -> list[list[Answer]]:
         """See :class:`Player`: pictures of one size share a batch, whatever their game; the order is by length of the prompt."""
         import torch
 
         was_training = self.model.training
         self.model.eval()
-        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "do_sample": self.temperature > 0}
-        if self.temperature > 0:
-            options |= {"temperature": self.temperature, "top_k": 0, "top_p": 1.0}
-        if self.banned:
-            options["suppress_tokens"] = self.banned
-        replies = [[""] * len(query.state) for query in queries]
-        with torch.random.fork_rng(), torch.no_grad():
-            torch.manual_seed(self.seed * 1_000_003 + self._calls)
+        replies = [[Answer()] * len(query.state) for query in queries]
+        with torch.no_grad(), plain_generation(self.model):
             for parts in self._batches(queries):
-                inputs = self._inputs([queries[k][rows] for k, rows in parts])
-                inputs = inputs.to(self.model.device)
-                tokens = self.model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
-                texts = iter(self.processor.batch_decode(tokens, skip_special_tokens=True))
+                answers = iter(self._generate([queries[k][rows] for k, rows in parts]))
                 for k, rows in parts:
                     begun = queries[k].begun[rows] or [""] * len(replies[k][rows])
-                    replies[k][rows] = [begin + next(texts) for begin in begun]
+                    told = [(begin, next(answers)) for begin in begun]
+                    replies[k][rows] = [replace(one, text=begin + one.text) for begin, one in told]
                 if self.on_answers:
-                    self.on_answers(len(tokens))
-        self._calls += 1
+                    self.on_answers(sum(rows.stop - rows.start for _, rows in parts))
         self.model.train(was_training)
         return replies
+
+    def _generate(self, parts: Sequence[Query]) -> list[Answer]:
+        """Replies to one batch, without what they were begun with."""
+        inputs = self._inputs(parts).to(self.model.device)
+        start = inputs["input_ids"].shape[1]
+        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "do_sample": False, **PLAIN}
+        if self.temperature > 0:
+            keys = [keys_of(self.seed, one.state.seed, one.state.steps, one.repeats) for one in parts]
+            options["logits_processor"] = [KeyedNoise(np.concatenate(keys), self.temperature, start)]
+        if self.banned:
+            options["suppress_tokens"] = self.banned
+        tokens = self.model.generate(**inputs, **options)[:, start:].tolist()
+        told = inputs["attention_mask"].sum(dim=1).tolist()
+        ends = self.model.generation_config.eos_token_id
+        ends = set(ends) if isinstance(ends, list) else {ends}
+        out = []
+        for text, ids, asked in zip(self.processor.batch_decode(tokens, skip_special_tokens=True), tokens, told, strict=True):
+            last = next((k for k, token in enumerate(ids) if token in ends), None)
+            finish, length = (CUT, len(ids)) if last is None else ("stop", last + 1)
+            out.append(Answer(text, input_tokens=asked, output_tokens=length, finish=finish))
+        return out
 
     def _batches(self, queries: Sequence[Query]) -> Iterator[list[tuple[int, slice]]]:
         """Rows of queries, as (number of the query, rows) by batch."""
@@ -190,18 +201,24 @@ class Relay(Player):
 
     def reply(self, game: Game, state: State) -> list[str]:
         """See :class:`Player`; under the look ``clean``."""
-        return self.answer([Query(game, state, get_look("clean"))])[0]
+        return [one.text for one in self.answer([Query(game, state, get_look("clean"))])[0]]
 
-    def answer(self, queries: Sequence[Query]) -> list[list[str]]:
-        """See :class:`Player`."""
-        described = [[Answer.of(one).text for one in found] for found in self.describer.answer(queries)]
+    def answer(self, queries: Sequence[Query]) -> list[list[Answer]]:
+        """See :class:`Player`. Tokens are those of both; a reply was cut where the last of them was."""
+        described = [[Answer.of(one) for one in found] for found in self.describer.answer(queries)]
         ends = [f"</{query.blocks.perception}>" for query in queries]
         asked = []
-        for query, texts, end in zip(queries, described, ends, strict=True):
-            begun = [text[: text.find(end) + len(end)] if end in text else text for text in texts]
+        for query, answers, end in zip(queries, described, ends, strict=True):
+            begun = [one.text.partition(end)[0] + end if end in one.text else one.text for one in answers]
             asked.append(replace(query, begun=begun))
-        told = [[Answer.of(one).text for one in found] for found in self.reasoner.answer(asked)]
+        told = [[Answer.of(one) for one in found] for found in self.reasoner.answer(asked)]
         return [
-            [reply if end in text else text for text, reply in zip(texts, replies, strict=True)]
-            for texts, replies, end in zip(described, told, ends, strict=True)
+            [_relayed(one, other) if end in one.text else one for one, other in zip(before, after, strict=True)]
+            for before, after, end in zip(described, told, ends, strict=True)
         ]
+
+
+def _relayed(before: Answer, after: Answer) -> Answer:
+    """The second answer, with the tokens of both."""
+    tokens = ("input_tokens", "output_tokens")
+    return replace(after, **{name: getattr(before, name) + getattr(after, name) for name in tokens})

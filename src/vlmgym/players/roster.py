@@ -143,7 +143,7 @@ def make_player(
             raise ConfigError(f"sampling.{key}", sampling[key], "max_tokens, temperature and seed, for a local model")
         _check_local(sampling)
         model, processor = load(rest, dtype, device)
-        player = LocalPlayer(
+        return LocalPlayer(
             model,
             processor,
             name=Path(rest).name,
@@ -154,9 +154,8 @@ def make_player(
             temperature=sampling["temperature"],
             seed=sampling.get("seed", 0),
             batch=batch,
+            about={"digest": model_digest(rest), "dtype": dtype},
         )
-        player.about = {"digest": model_digest(rest), "dtype": dtype}
-        return player
     if kind in ("api", "anthropic") and rest:
         endpoint = OpenAIPlayer if kind == "api" else AnthropicPlayer
         if prices is not None and rest not in prices:

@@ -140,7 +140,7 @@ def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: in
         "actor_rollout_ref.actor": {
             "optim.lr": grpo.lr,
             "optim.lr_scheduler_type": SCHEDULES[grpo.scheduler],
-            "optim.lr_warmup_steps": 0 if grpo.scheduler == "constant" else _batches(grpo.warmup, grpo),
+            "optim.lr_warmup_steps": _batches(grpo.warmup, grpo),
             "optim.weight_decay": grpo.weight_decay,
             "optim.clip_grad": grpo.max_grad_norm,  # actor.grad_clip is read by nobody
             "ppo_mini_batch_size": groups * samples,  # one update a batch, of all its samples

@@ -13,6 +13,7 @@ from typing import Any
 
 from vlmgym.core import ConfigError, need, setting
 from vlmgym.pixels import quicken
+from vlmgym.players.sampling import plain_generation
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train.episodes import Play, episode_rewards, playable
@@ -135,7 +136,7 @@ def run_grpo(
     if settings.turns > 1 and any(source.kind == "policy_pool" for source in states.sources):
         raise ConfigError("recipe.states", "policy_pool", "random_walk or replay where grpo.turns > 1")
 
-    with playable(model, processor, settings.turns) as ready:
+    with plain_generation(model), playable(model, processor, settings.turns) as ready:
         trainer = Grpo(
             model=model,
             processing_class=quicken(ready),

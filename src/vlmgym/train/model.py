@@ -316,7 +316,7 @@ class Optimisation(Settings):
     accumulate: int = setting(1, "micro-batches a step", 1, 4096)
     lr: float = setting(1e-6, "learning rate", 0.0, 1.0)
     scheduler: str = setting("constant", "of the learning rate", choices=("cosine", "constant", "linear", "constant_with_warmup"))
-    warmup: int = setting(0, "steps of linear warm-up", 0, 1_000_000)
+    warmup: int = setting(0, "steps of linear warm-up, with every scheduler; the first has rate 0", 0, 1_000_000)
     weight_decay: float = setting(0.01, "of AdamW", 0.0, 1.0)
     max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 0.0, 1e6)
     save_every: int = setting(100, "steps between checkpoints", 1, 1_000_000)
@@ -330,7 +330,8 @@ class Optimisation(Settings):
             "max_steps": self.steps or -1,
             "gradient_accumulation_steps": self.accumulate,
             "learning_rate": self.lr,
-            "lr_scheduler_type": self.scheduler,
+            # Transformers' "constant" passes over a warm-up without a word.
+            "lr_scheduler_type": "constant_with_warmup" if self.warmup and self.scheduler == "constant" else self.scheduler,
             "warmup_steps": self.warmup,
             "weight_decay": self.weight_decay,
             "max_grad_norm": self.max_grad_norm,

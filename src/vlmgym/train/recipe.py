@@ -12,16 +12,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vlmgym.config import find, read_file
-from vlmgym.core import ConfigError, Settings, setting
+from vlmgym.core import ConfigError, Settings, State, concat, setting
 from vlmgym.curriculum import Curriculum
 from vlmgym.evaluate import Evaluation, evaluate_all
 from vlmgym.files import write_atomically
-from vlmgym.players.base import Query
+from vlmgym.players.base import Player, Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
-from vlmgym.reward import Weights
-from vlmgym.tasks import Task
+from vlmgym.reward import Fault, Weights, judge
+from vlmgym.tasks import PATIENCE, Task
+from vlmgym.trace import Answer
 from vlmgym.train.grpo import GrpoSettings, run_grpo
 from vlmgym.train.model import Compute, Lora, banned_tokens
 from vlmgym.train.sft import SftSettings, run_sft
@@ -34,7 +37,8 @@ class ColdStart(Settings):
     """The perception-enhanced cold start: the teacher's answers with the true board in the perception block."""
 
     states: int = setting(1000, "states of each task, scaled by nothing: every task gets as many", 1, 10_000_000)
-    teacher_error: float = setting(0.3, "probability that the scripted teacher jumps to a random answer", 0.0, 1.0)
+    teacher_error: float = setting(0.0, "probability that the scripted teacher jumps to a random answer", 0.0, 1.0)
+    verified: bool = setting(True, "only answers that work are taught; false: those that fail as well, if the teacher errs")
     hopeless: bool = setting(True, "states in which no action succeeds (2048: nothing merges) belong to it, as to whole games")
     player: str = setting(
         "teacher", "who answers; beginner: guesses, see vlmgym.players.beginner", choices=("teacher", "beginner")
@@ -201,13 +205,42 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> li
 
     teacher, beginner, lists = Teacher(cold.teacher_error, salt=seed), Beginner(searches=0), []
     for task in tasks:
-        state = task.states("train", cold.states, first_state("cold", seed), cold.hopeless)
-        game = task.rules()[0]
-        player: Beginner | Teacher = beginner if cold.player == "beginner" else teacher
-        (replies,) = player.answer([Query(game, state, task.rules()[2], task.prompt, blocks=task.blocks)])
+        player: Player = beginner if cold.player == "beginner" else teacher
+        state, replies = _answered(task, cold, player, first_state("cold", seed))
         think = f"<{task.blocks.think}>.*</{task.blocks.think}>"
         lists.append(rows(task, state, replies if cold.think else [re.sub(think, "", one) for one in replies]))
     return [row for group in zip(*lists, strict=True) for row in group]
+
+
+def _answered(task: Task, cold: ColdStart, player: Player, first: int) -> tuple[State, list[str]]:
+    """``cold.states`` states from the training state ``first`` on, and the answers to them.
+
+    With ``cold.verified`` states whose answer fails are passed over: one that does nothing where another would have done
+    something, or that is not legal.
+
+    Raises:
+        ConfigError: a player whose answers hardly ever work.
+    """
+    game, _, look = task.rules()
+    found, texts = list[State](), list[str]()
+    for _ in range(ROUNDS):
+        missing = cold.states - len(texts)
+        state = task.states("train", missing, first, cold.hopeless)
+        first += PATIENCE * missing  # more than the states that were looked at
+        replies = [Answer.of(one).text for one in player.answer([Query(game, state, look, task.prompt, blocks=task.blocks)])[0]]
+        if cold.verified:
+            judged = judge(game, state, replies, oracle=False, blocks=task.blocks)[1]
+            works = [one.terms["game"] > 0 or (one.fault == Fault.UNAVOIDABLE and one.changed) for one in judged]
+            state, replies = state[np.flatnonzero(works)], [text for text, good in zip(replies, works, strict=True) if good]
+        found.append(state)
+        texts += replies
+        if len(texts) == cold.states:
+            return concat(found), texts
+    raise ConfigError("cold_start.verified", True, f"false for {task.game}, where {len(texts)} answers of {player.name} work")
+
+
+ROUNDS = 50
+"""Times that states are drawn for those of a cold start whose answers fail."""
 
 
 def _cold_start(recipe: Recipe, cold: ColdStart, model_name: str, out: Path, target: Path) -> None:

@@ -1,0 +1,91 @@
+"""How local models are asked: by settings that are all said here, and with luck that is a function of the question alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmgym.core import mix_array
+
+PLAIN = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Settings of a sampling from the model's own distribution, but for its temperature."""
+IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+"""What is kept of the settings that a model brings: which tokens begin, end and fill."""
+
+
+@contextmanager
+def plain_generation(model: Any) -> Iterator[None]:
+    """While entered, a model generates by nothing but what it is told.
+
+    Models of the hub bring settings (``generation_config.json``: Qwen2.5-VL a repetition penalty and a ``top_k``), with which
+    Transformers fills in whatever a call leaves open.
+    """
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    model.generation_config = GenerationConfig(**{name: getattr(own, name, None) for name in IDS})
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+def keys_of(seed: int, seeds: NDArray[np.uint64], turns: NDArray[np.int64], repeats: Sequence[int] = ()) -> NDArray[np.uint64]:
+    """What the luck of replies hangs on, ``(B,)`` uint64: seed of the player, seed and turn of the game, repeat of the game."""
+    again = np.asarray(repeats if len(repeats) else np.zeros(len(seeds)), np.int64).astype(np.uint64)
+    key = mix_array(np.full(len(seeds), seed & (2**64 - 1), np.uint64)) ^ seeds
+    for number in (turns.astype(np.uint64), again):
+        key = mix_array(mix_array(key) + number)
+    return key
+
+
+class KeyedNoise:
+    """Samples by adding noise to the logits and taking the largest (the Gumbel-max trick), as a logits processor.
+
+    The noise is a hash of the row's key, the position in the reply and the token, so a reply is the same whatever else is in
+    the batch, in whatever order, and after a stop; and two models that are asked the same question have the same luck.
+
+    Args:
+        keys: ``(B,)`` uint64, see :func:`keys_of`.
+        temperature: of the sampling, > 0.
+        start: length of the prompts in tokens, padding included.
+    """
+
+    def __init__(self, keys: NDArray[np.uint64], temperature: float, start: int) -> None:
+        self.keys, self.temperature, self.start = keys, temperature, start
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Noisy scores, ``(B, vocabulary)`` float64."""
+        position = np.uint64(input_ids.shape[1] - self.start)
+        return scores.double() / self.temperature + gumbel(mix_array(self.keys + position), scores.shape[1], scores.device)
+
+
+def gumbel(keys: NDArray[np.uint64], count: int, device: Any = "cpu") -> Any:
+    """Independent standard Gumbel numbers, ``(B, count)`` float64, each a function of its row's key and its column."""
+    import torch
+
+    columns = torch.arange(1, count + 1, dtype=torch.int64, device=device) * _GOLDEN
+    bits = _mixed(torch.from_numpy(keys.view(np.int64)).to(device)[:, None] + columns[None])
+    unit = ((_shifted(bits, 11)).double() + 0.5) / 2.0**53
+    return -torch.log(-torch.log(unit))
+
+
+_GOLDEN, _FIRST, _SECOND = (
+    n - 2**64 for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)  # of SplitMix64, as torch's signed numbers
+
+
+def _shifted(x: Any, by: int) -> Any:
+    """Bits moved to the right as those of an unsigned number."""
+    return (x >> by) & ((1 << (64 - by)) - 1)
+
+
+def _mixed(x: Any) -> Any:
+    """SplitMix64's last step, whose products wrap around."""
+    x = (x ^ _shifted(x, 30)) * _FIRST
+    x = (x ^ _shifted(x, 27)) * _SECOND
+    return x ^ _shifted(x, 31)

@@ -1,0 +1,191 @@
+"""Local models as players: what their replies depend on, and what is known of each."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.looks import get_look
+from vlmgym.players.base import Query
+from vlmgym.players.local import LocalPlayer, Relay
+from vlmgym.players.sampling import gumbel, keys_of, plain_generation
+from vlmgym.reward import Weights
+from vlmgym.rollout import Lane, Telling, play
+from vlmgym.trace import CUT
+from vlmgym.train import tiny
+from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.model import Compute, banned_tokens, load
+
+torch.set_num_threads(1)
+SWAP = tiny.TASKS[2]
+LOOK = get_look("tiny")
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return load("tiny")
+
+
+def player_of(loaded, **options):
+    options = {"name": "t", "look": "tiny", "style": "brief", "max_new_tokens": 40, "temperature": 1.0} | options
+    return LocalPlayer(*loaded, banned=banned_tokens(*loaded), **options)
+
+
+def asked(count=8, task=SWAP):
+    return Query(task.rules()[0], task.states("test", count), LOOK, "brief")
+
+
+def texts(player, query):
+    return [one.text for one in player.answer([query])[0]]
+
+
+# ------------------------------------------------------------------------------------------------------------- luck
+@pytest.mark.parametrize("straight", [True, False])
+def test_a_sampled_reply_is_the_same_alone_in_a_batch_and_in_another_order(loaded, straight):
+    """Once the luck was that of the call: the first four rows alone or within eight had no text in common."""
+    player, query = player_of(loaded), asked()
+    if not straight:
+        player.pixels = None
+    together = texts(player, query)
+    assert len(set(together)) > 4
+    assert [texts(player, query[i : i + 1])[0] for i in range(8)] == together, "alone"
+    assert texts(player, query[0:4]) == together[:4], "in half of the batch"
+    assert texts(player, replace(query, state=query.state[::-1])) == together[::-1], "in another order"
+    assert texts(player_of(loaded, batch=3), query) == together, "in batches of three"
+    other = asked(5, tiny.TASKS[1])
+    assert [[one.text for one in found] for found in player.answer([other, query])] == [texts(player, other), together]
+
+
+def test_another_seed_game_repeat_or_turn_is_other_luck(loaded):
+    query = asked(6)
+    plain = texts(player_of(loaded), query)
+    assert texts(player_of(loaded, seed=1), query) != plain
+    assert texts(player_of(loaded), replace(query, repeats=[0] * 6)) == plain
+    again = texts(player_of(loaded), replace(query, repeats=[1] * 6))
+    later = texts(player_of(loaded), replace(query, state=replace(query.state, steps=query.state.steps + 1)))
+    assert sum(a != b for a, b in zip(plain, again, strict=True)) > 3
+    assert sum(a != b for a, b in zip(plain, later, strict=True)) > 3
+    keys = keys_of(0, query.state.seed.repeat(4), np.tile([0, 0, 1, 1], 6), np.tile([0, 1, 0, 1], 6))
+    assert len(set(keys.tolist())) == 24
+
+
+def test_a_run_that_was_stopped_is_the_same_run(loaded):
+    game, state = SWAP.rules()[0], SWAP.states("test", 3)
+
+    def lane():
+        return Lane(game, state.repeat(2), Telling("tiny", "brief"), turns=3, oracle=False, repeats=2)
+
+    whole, cut, again = lane(), lane(), lane()
+    play([whole], player_of(loaded))
+    rows = cut.live()
+    cut.take(rows, player_of(loaded).answer([cut.query(rows)])[0])  # one turn, and the machine is gone
+    again.replay(cut.turns)
+    play([again], player_of(loaded))
+    assert [(t.episode, t.turn, t.reply) for t in again.turns] == [(t.episode, t.turn, t.reply) for t in whole.turns]
+    first = [t.reply for t in whole.turns if t.turn == 0]
+    assert any(a != b for a, b in zip(first[::2], first[1::2], strict=True)), "repetitions of one start have their own luck"
+
+
+def test_samples_follow_the_distribution():
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0, -3.0, -torch.inf], dtype=torch.float64)
+    keys = keys_of(0, np.arange(20_000, dtype=np.uint64), np.zeros(20_000, np.int64))
+    counts = np.bincount((logits + gumbel(keys, 6)).argmax(dim=1).numpy(), minlength=6)
+    wanted = 20_000 * torch.softmax(logits, 0).numpy()
+    assert counts[5] == 0
+    chi2 = ((counts[:5] - wanted[:5]) ** 2 / wanted[:5]).sum()
+    assert chi2 < 18.5, "0.1 % of four degrees of freedom"
+    noise = gumbel(keys[:2000], 50).numpy()
+    assert abs(noise.mean() - 0.5772) < 0.02
+    assert np.abs(np.corrcoef(noise.T) - np.eye(50)).max() < 0.12, "columns have nothing to do with each other"
+
+
+# ---------------------------------------------------------------------------------------- settings that a model brings
+LEAKS = [
+    {"repetition_penalty": 3.0},
+    {"do_sample": True, "top_k": 1},
+    {"do_sample": True, "temperature": 0.1, "top_p": 0.2, "min_p": 0.5, "typical_p": 0.3},
+    {"forced_bos_token_id": 5, "forced_eos_token_id": 5},
+    {"no_repeat_ngram_size": 2, "min_new_tokens": 30},
+    {"bad_words_ids": [[n] for n in range(60, 300)], "begin_suppress_tokens": list(range(300, 600))},
+    {"num_beams": 3, "length_penalty": 2.0},
+    {"max_time": 0.0, "max_length": 30, "stop_strings": ["("]},
+]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("leak", LEAKS, ids=lambda one: next(iter(one)))
+def test_generation_settings_of_a_model_change_nothing(loaded, leak, temperature):
+    query, player = asked(3), player_of(loaded, temperature=temperature)
+    plain, own = player.answer([query]), loaded[0].generation_config
+    with plain_generation(loaded[0]):
+        changed = loaded[0].generation_config
+        for name, value in leak.items():
+            setattr(changed, name, value)
+        assert player.answer([query]) == plain
+        assert loaded[0].generation_config is changed, "and they are put back"
+    assert loaded[0].generation_config is own
+
+
+def test_nor_in_training(tmp_path, loaded):
+    """TRL says some of them and leaves the others to the model."""
+    found = []
+    for leak in ({}, {"no_repeat_ngram_size": 2, "min_new_tokens": 20, "typical_p": 0.3, "repetition_penalty": 3.0}):
+        model, processor = load("tiny")
+        for name, value in leak.items():
+            setattr(model.generation_config, name, value)
+        settings = GrpoSettings(steps=1, batch=4, group=2, lr=1e-3, max_new_tokens=24, refill=0)
+        folder = tmp_path / str(len(leak))
+        trainer = run_grpo(model, processor, [SWAP], folder, settings, Weights(), Compute(device="cpu", threads=1))
+        assert all(getattr(trainer.model.generation_config, name) == value for name, value in leak.items()), "saved as it came"
+        found.append(torch.cat([weights.detach().flatten() for weights in model.parameters()]))
+    assert torch.equal(*found)
+
+
+def test_a_description_holds_all_settings_of_the_sampling(loaded):
+    about = player_of(loaded, about={"model": "tiny"}, seed=4).describe()
+    assert json.loads(json.dumps(about)) == about
+    assert about["model"] == "tiny"
+    sampling = {
+        "max_tokens": 40,
+        "temperature": 1.0,
+        "seed": 4,
+        "top_k": 0,
+        "top_p": 1.0,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+    }
+    assert about["sampling"] == sampling
+
+
+# ------------------------------------------------------------------------------------------------------- cut replies
+def test_a_reply_without_an_end_was_cut(loaded):
+    query = asked(4)
+    ended = player_of(loaded, temperature=0.0, max_new_tokens=192).answer([query])[0]
+    cut = player_of(loaded, temperature=0.0, max_new_tokens=10).answer([query])[0]
+    assert {one.finish for one in ended} == {"stop"}
+    assert {(one.finish, one.output_tokens) for one in cut} == {(CUT, 10)}
+    tokenizer = loaded[1].tokenizer
+    for one, short in zip(ended, cut, strict=True):
+        assert one.text.startswith(short.text)
+        assert one.output_tokens == len(tokenizer(one.text)["input_ids"]) + 1, "its end is a token as well"
+        assert one.input_tokens == short.input_tokens > 16
+    exact = player_of(loaded, temperature=0.0, max_new_tokens=ended[0].output_tokens).answer([query[0:1]])[0][0]
+    assert exact == ended[0], "an end in the last place is an end"
+
+
+def test_cut_replies_are_in_the_trace(loaded, tmp_path):
+    evaluate(player_of(loaded, max_new_tokens=7), SWAP, Evaluation(episodes=2, turns=1), tmp_path, progress=False)
+    turns = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines() if '"reply"' in line]
+    assert [one["usage"]["finish"] for one in turns] == [CUT, CUT]
+
+
+def test_a_relay_counts_the_tokens_of_both(loaded):
+    query, alone = asked(3), player_of(loaded, temperature=0.0, max_new_tokens=192)
+    both, single = Relay(alone, alone).answer([query])[0], alone.answer([query])[0]
+    for one, other in zip(both, single, strict=True):
+        assert one.text == other.text
+        assert one.output_tokens > other.output_tokens
+        assert one.finish == "stop"
