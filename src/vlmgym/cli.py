@@ -408,7 +408,7 @@ def table(summary: dict[str, Any]) -> str:
         elif value["mean"] is None:
             lines.append(f"  {name:<20} -")
         elif value["low"] is None:
-            lines.append(f"  {name:<20} {value['mean']:9.3f}   (one episode)")
+            lines.append(f"  {name:<20} {value['mean']:9.3f}   (no interval)   n={value['n']}")
         else:
             lines.append(f"  {name:<20} {value['mean']:9.3f}   [{value['low']:.3f}, {value['high']:.3f}]   n={value['n']}")
     if summary["baselines"]:

@@ -143,7 +143,7 @@ def make_player(
             raise ConfigError(f"sampling.{key}", sampling[key], "max_tokens, temperature and seed, for a local model")
         _check_local(sampling)
         model, processor = load(rest, dtype, device)
-        player = LocalPlayer(
+        return LocalPlayer(
             model,
             processor,
             name=Path(rest).name,
@@ -156,8 +156,6 @@ def make_player(
             batch=batch,
             about=_about_model(rest, dtype),
         )
-        player.about = {"digest": model_digest(rest), "dtype": dtype}
-        return player
     if kind in ("api", "anthropic") and rest:
         endpoint = OpenAIPlayer if kind == "api" else AnthropicPlayer
         if prices is not None and rest not in prices:
