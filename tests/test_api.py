@@ -475,7 +475,7 @@ def test_failed_episodes_are_tried_again_and_answers_kept(tmp_path):
     assert 0 < first["episodes"]["failed"] < 6
     kept = load_trace(tmp_path / "trace.jsonl").turns
     with Endpoint() as endpoint:  # the endpoint has moved, the player is the same
-        with pytest.raises(ConfigError, match="about"):
+        with pytest.raises(ConfigError, match="temperature"):
             evaluate(player_of("api", endpoint, {"temperature": 1}), TASK, how, tmp_path, progress=False)
         second = evaluate(player_of("api", endpoint), TASK, how, tmp_path, progress=False)
         assert len(endpoint.requests) == second["episodes"]["turns"] - len(kept)
