@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError
-from vlmgym.files import digest_of, read_json, shortest_ends, shown
+from vlmgym.files import read_json, shortest_ends, shown
 from vlmgym.looks import Look
 from vlmgym.players.api import AnthropicPlayer, ApiSettings, OpenAIPlayer
 from vlmgym.players.base import Player
@@ -154,7 +154,7 @@ def make_player(
             temperature=sampling["temperature"],
             seed=sampling.get("seed", 0),
             batch=batch,
-            about=_about_model(rest, dtype),
+            about={"digest": model_digest(rest), "dtype": dtype},
         )
     if kind in ("api", "anthropic") and rest:
         endpoint = OpenAIPlayer if kind == "api" else AnthropicPlayer
@@ -162,14 +162,6 @@ def make_player(
             raise ConfigError("prices", rest, "one of " + ", ".join(map(str, prices)))
         return endpoint(rest, base_url, sampling, api, None if prices is None else prices[rest])
     raise ConfigError("player", text, PLAYERS)
-
-
-def _about_model(name: str, dtype: str) -> dict[str, Any]:
-    """What tells a local model from others: of a folder, its content."""
-    from vlmgym.train.model import model_path
-
-    folder = Path(model_path(name))
-    return {"model": name, "dtype": dtype, "digest": digest_of(folder) if folder.is_dir() else ""}
 
 
 def _check_local(sampling: Mapping[str, Any]) -> None:
