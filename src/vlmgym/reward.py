@@ -130,7 +130,7 @@ def judge(
             "format": float(reply.well_formed),
             "perception": float(bool(exact)),
             "cells": see.accuracy(truth) if truth.size else 0.0,
-            "balanced": see.balanced(truth) if truth.size else 0.0,
+            "balanced": float(see.balanced(truth)) if truth.size else 0.0,
             "regret": -regret,
         }
         fault = _fault(bool(good[i]), reply.action, exact, bool(described[i]), bool(possible[i]))
