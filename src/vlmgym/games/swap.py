@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from types import MappingProxyType
 from typing import cast
 
@@ -14,7 +13,7 @@ from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
 from vlmgym.games.text import STEPS, read_pair, write_cell, write_pair
 from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
-from vlmgym.kernels import apart, inner, kernel, move
+from vlmgym.kernels import inner, kernel, move
 
 MAX_WAVES = 100
 """Waves of one cascade; a board that is not stable after them is dealt afresh."""
@@ -50,7 +49,7 @@ class LevelSwap(core.Level):
 
 # The board holds uint8: 0 = empty, 1 + 12 * colour + shape = a tile. Actions: all horizontal neighbours (by their left
 # cell, in reading order), then all vertical ones (by their upper cell).
-@inner
+@kernel
 def _cells(action, rows, cols):
     """The two cells of a swap: row, column, row, column."""
     across = rows * (cols - 1)
@@ -67,24 +66,22 @@ ROW = 17  # the most columns, and an empty cell that ends the row before and beg
 Z, ONE = np.uint8(0), np.uint8(1)
 
 
-PARTS = 11
-"""Boards of ``(rows + 4) * ROW`` cells in the room that :func:`_measure`, :func:`_find` and :func:`_mark` work in, flat.
+@kernel
+def _room(rows, cols):
+    """Room for :func:`_measure` and :func:`_find`, flat, of ``(rows + 4) * ROW`` cells.
 
-Tiles; lengths of the runs of equal tiles that begin or end in each cell, to the right, left, down and up; whether the next
-cell and the one below are equal; spare; marks; what swaps with the next cell, then with the one below, are allowed.
-"""
-
-
-def _room(rows: int, cols: int) -> NDArray[np.uint8]:
-    return np.zeros(PARTS * (rows + 4) * ROW, np.uint8)
-
-
-@lru_cache(256)
-def _places(rows: int, cols: int) -> NDArray[np.int64]:
-    """The place of each action in the room."""
-    size = (rows + 4) * ROW
-    cells = np.arange(1, rows + 1)[:, None] * ROW + np.arange(cols)
-    return np.concatenate([(9 * size + cells[:, :-1]).ravel(), (10 * size + cells[:-1]).ravel()])
+    Tiles; lengths of the runs of equal tiles that begin or end in each cell, to the right, left, down and up; whether the next
+    cell and the one below are equal; spare; marks; what swaps with the next cell, then with the one below, are allowed
+    (two boards); and the place of each action in the latter.
+    """
+    size, across = (rows + 4) * ROW, rows * (cols - 1)
+    places = np.empty(across + (rows - 1) * cols, np.int64)
+    for action in range(len(places)):
+        r, c, _, _ = _cells(action, rows, cols)
+        places[action] = (r + 1) * ROW + c + size * (action >= across)
+    cells = np.zeros((9, size), np.uint8)
+    runs = (cells[1], cells[2], cells[3], cells[4])
+    return cells[0], *runs, cells[5], cells[6], cells[7], cells[8], np.zeros(2 * size, np.uint8), places
 
 
 def _runs_by(name, step):  # type: ignore[no-untyped-def]
@@ -136,26 +133,22 @@ _find_across, _find_along = _find_by("_find_across", 1, ROW), _find_by("_find_al
 @inner
 def _measure(board, room, line):
     """Copy the tiles and measure their runs, up to a length of ``line``."""
-    apart()
+    tiles, right, left, down, up, beside, below, spare = room[:8]
     rows, cols = board.shape
-    size = (rows + 4) * ROW
-    tiles, spare = room[:size], room[7 * size : 8 * size]
     for r in range(rows):
         for c in range(cols):
             tiles[(r + 1) * ROW + c] = board[r, c]
-    _runs_across(tiles, room[size : 2 * size], room[2 * size : 3 * size], room[5 * size : 6 * size], spare, line)
-    _runs_along(tiles, room[3 * size : 4 * size], room[4 * size : 5 * size], room[6 * size : 7 * size], spare, line)
+    _runs_across(tiles, right, left, beside, spare, line)
+    _runs_along(tiles, down, up, below, spare, line)
 
 
 @inner
 def _find(board, room, line):
     """Find the swaps that are allowed on a measured board, those that bring a tile into a line; returns their number."""
-    apart()
-    size, count = (len(board) + 4) * ROW, len(board) * ROW
-    tiles, right, left = room[:size], room[size : 2 * size], room[2 * size : 3 * size]
-    down, up, fits = room[3 * size : 4 * size], room[4 * size : 5 * size], room[9 * size :]
+    tiles, right, left, down, up = room[:5]
+    fits, count = room[9], len(board) * ROW
     _find_across(tiles, right, left, up, down, fits[ROW:], count, line)
-    _find_along(tiles, down, up, left, right, fits[size + ROW :], count, line)
+    _find_along(tiles, down, up, left, right, fits[len(tiles) + ROW :], count, line)
     number = 0
     for k in range(len(fits)):
         number += fits[k]
@@ -171,38 +164,33 @@ def _exchange(board, action):
 @kernel
 def _mark(board, line, room):
     """Measure the board and mark the tiles that stand in lines; returns their number."""
-    apart()
     _measure(board, room, line)
-    size, count = (len(board) + 4) * ROW, 0
-    tiles, right, left = room[:size], room[size : 2 * size], room[2 * size : 3 * size]
-    down, up, marks = room[3 * size : 4 * size], room[4 * size : 5 * size], room[8 * size : 9 * size]
-    for k in range(size):
+    tiles, right, left, down, up = room[:5]
+    marks, count = room[8], 0
+    for k in range(len(marks)):
         longest = max(np.uint8(right[k] + left[k]), np.uint8(down[k] + up[k]))
         marks[k] = np.uint8(tiles[k] != Z) & np.uint8(longest > np.uint8(line))
-    for k in range(size):
+    for k in range(len(marks)):
         count += marks[k]
     return count
 
 
 @inner
-def _fall(board, room):
+def _fall(board, marks):
     """Take the marked tiles away and let the columns fall."""
     rows, cols = board.shape
-    marks = room[8 * (rows + 4) * ROW :]
     for c in range(cols):
         put = rows - 1
         for r in range(rows - 1, -1, -1):
             if board[r, c] != 0 and not marks[(r + 1) * ROW + c]:
                 board[put, c] = board[r, c]
                 put -= 1
-        for r in range(put + 1):
-            board[r, c] = 0
+        board[: put + 1, c] = 0
 
 
 @inner
 def _deal(board, seed, step, number, types, line, tries, room):
     """Draw boards without lines, cell by cell, until one has a valid swap; returns (found, next draw number)."""
-    apart()
     rows, cols = board.shape
     free = np.empty(len(types), np.uint8)
     for _ in range(tries):
@@ -230,34 +218,35 @@ def _deal(board, seed, step, number, types, line, tries, room):
 def _shuffle(board, seed, step, number, line, tries, room):
     """Shuffle the tiles until there is no line and a valid swap; returns (found, next draw number)."""
     rows, cols = board.shape
-    found = False
     for _ in range(tries):
         for k in range(rows * cols - 1, 0, -1):
             other = draw_below(seed, step, number, k + 1)
             r, c, i, j = k // cols, k % cols, other // cols, other % cols
             board[r, c], board[i, j] = board[i, j], board[r, c]
             number += 1
-        found = _mark(board, line, room) == 0 and _find(board, room, line) > 0
-        if found:
-            break
-    return found, number
+        if _mark(board, line, room) == 0 and _find(board, room, line):
+            return True, number
+    return False, number
 
 
 @kernel
-def _reset(board, terminated, seeds, types, line, tries, room):
+def _reset(board, terminated, seeds, types, line, tries):
+    room = _room(board.shape[1], board.shape[2])
     for b in range(len(board)):
         terminated[b] = not _deal(board[b], seeds[b], 0, 0, types, line, tries, room)[0]
 
 
 @kernel
-def _play(board, actions, steps, seeds, ended, types, line, waves, tries, room, places, gain, changed, terminated):
+def _play(board, actions, steps, seeds, ended, types, line, waves, tries, gain, changed, terminated):
     rows, cols = board.shape[1:]
+    room = _room(rows, cols)
+    marks, fits, places = room[8:]
     for b in range(len(board)):
         if ended[b] or actions[b] < 0:
             continue
         _measure(board[b], room, line)
         _find(board[b], room, line)
-        if not room[places[actions[b]]]:
+        if not fits[places[actions[b]]]:
             continue
         _exchange(board[b], actions[b])
         changed[b] = True
@@ -267,7 +256,7 @@ def _play(board, actions, steps, seeds, ended, types, line, waves, tries, room, 
             if count == 0:
                 break
             gain[b] += count * (1 + (count - 2))
-            _fall(board[b], room)
+            _fall(board[b], marks)
             for c in range(cols):
                 for r in range(rows):
                     if board[b, r, c] == 0:
@@ -283,16 +272,20 @@ def _play(board, actions, steps, seeds, ended, types, line, waves, tries, room, 
 
 
 @kernel
-def _legal(board, ended, line, room, places, legal):
+def _legal(board, ended, line, legal):
+    room = _room(board.shape[1], board.shape[2])
+    fits, places = room[9:]
     for b in range(len(board)):
         _measure(board[b], room, line)
         _find(board[b], room, line)
         for action in range(legal.shape[1]):
-            legal[b, action] = not ended[b] and room[places[action]]
+            legal[b, action] = not ended[b] and fits[places[action]]
 
 
 @kernel
-def _draw_legal(board, ended, seeds, steps, number, line, room, places, out):
+def _draw_legal(board, ended, seeds, steps, number, line, out):
+    room = _room(board.shape[1], board.shape[2])
+    fits, places = room[9:]
     for b in range(len(board)):
         out[b] = -1
         _measure(board[b], room, line)
@@ -301,36 +294,41 @@ def _draw_legal(board, ended, seeds, steps, number, line, room, places, out):
             continue
         k = draw_below(seeds[b], steps[b], number, count)
         for action in range(len(places)):
-            k -= room[places[action]]
+            k -= fits[places[action]]
             if k < 0:
                 out[b] = action
                 break
 
 
 @kernel
-def _try(board, ended, actions, line, room, places, good):
+def _try(board, ended, actions, line, good):
+    room = _room(board.shape[1], board.shape[2])
+    fits, places = room[9:]
     for b in range(len(board)):
         _measure(board[b], room, line)
         _find(board[b], room, line)
         for k in range(actions.shape[1]):
-            good[b, k] = not ended[b] and actions[b, k] >= 0 and room[places[actions[b, k]]]
+            good[b, k] = not ended[b] and actions[b, k] >= 0 and fits[places[actions[b, k]]]
 
 
 @kernel
-def _oracle(board, ended, line, room, places, trial, after, value):
+def _oracle(board, ended, line, value):
+    trial, room = np.empty(board.shape[1:], np.uint8), _room(board.shape[1], board.shape[2])
+    after = _room(board.shape[1], board.shape[2])
+    fits, places = room[9:]
     for b in range(len(board)):
         _measure(board[b], room, line)
         _find(board[b], room, line)
         for action in range(value.shape[1]):
             value[b, action] = np.nan
-            if not ended[b] and room[places[action]]:
+            if not ended[b] and fits[places[action]]:
                 move(trial, 0, board, b * trial.size, trial.size)
                 _exchange(trial, action)
                 value[b, action] = 0
                 count = _mark(trial, line, after)
                 while count:
                     value[b, action] += count * (1 + (count - 2))
-                    _fall(trial, after)
+                    _fall(trial, after[8])
                     count = _mark(trial, line, after)
 
 
@@ -367,39 +365,32 @@ class Swap(core.Game):
         seeds = np.ascontiguousarray(seeds, np.uint64)
         n = len(seeds)
         board, terminated = np.zeros((n, lv.rows, lv.cols), np.uint8), np.zeros(n, bool)
-        _reset(board, terminated, seeds, tile_types(lv.colours, lv.shapes), lv.line, MAX_TRIES, _room(lv.rows, lv.cols))
+        _reset(board, terminated, seeds, tile_types(lv.colours, lv.shapes), lv.line, MAX_TRIES)
         return self.start(lv, board, seeds, terminated=terminated)
-
-    @staticmethod
-    def _measuring(state: State) -> tuple[int, NDArray[np.uint8], NDArray[np.int64]]:
-        """What the search for swaps needs: how many tiles make a line, room, and the places of actions in it."""
-        shape = state.board.shape[1:]
-        return cast(LevelSwap, state.level).line, _room(*shape), _places(*shape)
 
     def legal(self, state: State) -> NDArray[np.bool_]:
         """See :class:`vlmgym.core.Game`."""
         legal = np.zeros((len(state), self.n_actions(state.level)), bool)
-        _legal(state.board, state.ended, *self._measuring(state), legal)
+        _legal(state.board, state.ended, cast(LevelSwap, state.level).line, legal)
         return legal
 
     def draw_legal(self, state: State, number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
         """See :class:`vlmgym.core.Game`."""
         out = np.empty(len(state), np.int64)
-        _draw_legal(state.board, state.ended, state.seed, state.steps, number, *self._measuring(state), out)
+        _draw_legal(state.board, state.ended, state.seed, state.steps, number, cast(LevelSwap, state.level).line, out)
         return out
 
     def _try(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
         good = np.empty(actions.shape, bool)
-        _try(state.board, state.ended, actions, *self._measuring(state), good)
+        _try(state.board, state.ended, actions, cast(LevelSwap, state.level).line, good)
         return good
 
     def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
         lv, ended, n = cast(LevelSwap, state.level), state.ended, len(state)
         board, gain, changed = state.board.copy(), np.zeros(n, np.int64), np.zeros(n, bool)
         terminated = state.terminated.copy()
-        line, *room = self._measuring(state)
-        rules = (tile_types(lv.colours, lv.shapes), line, MAX_WAVES, MAX_TRIES)
-        _play(board, actions, state.steps, state.seed, ended, *rules, *room, gain, changed, terminated)
+        rules = (tile_types(lv.colours, lv.shapes), lv.line, MAX_WAVES, MAX_TRIES)
+        _play(board, actions, state.steps, state.seed, ended, *rules, gain, changed, terminated)
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
 
@@ -421,14 +412,13 @@ class Swap(core.Game):
     def oracle(self, state: State) -> NDArray[np.float64]:
         """Score of the move with its cascades among the tiles on the board; the tiles that refill it match nothing."""
         value = np.empty((len(state), self.n_actions(state.level)))
-        shape = state.board.shape[1:]
-        _oracle(state.board, state.ended, *self._measuring(state), np.empty(shape, np.uint8), _room(*shape), value)
+        _oracle(state.board, state.ended, cast(LevelSwap, state.level).line, value)
         return value
 
     def encode(self, level: core.Level, action: int) -> str:
         """Such as ``"(0, 1) (0, 2)"``, the left or upper cell first."""
         lv = cast(LevelSwap, level)
-        return write_pair(*_cells.py_func(action, lv.rows, lv.cols))
+        return write_pair(*_cells(action, lv.rows, lv.cols))
 
     def decode(self, level: core.Level, text: str) -> Decoded:
         """Two neighbouring cells ``(row, column)`` in either order, counted from 0 at the top left."""
@@ -504,7 +494,7 @@ class Swap(core.Game):
         _exchange(board, action)
         room = _room(*board.shape)
         _mark(board, lv.line, room)
-        marks = room.reshape(PARTS, -1, ROW)[8, 1 : 1 + lv.rows, : lv.cols] > 0
+        marks = room[8][ROW:][: lv.rows * ROW].reshape(lv.rows, ROW)[:, : lv.cols] > 0
         kinds, first, counts = np.unique(board[marks], return_index=True, return_counts=True)
         return {int(kinds[k]): int(counts[k]) for k in np.argsort(first)}
 
