@@ -390,7 +390,8 @@ def errors(recipe, out):
 
 def test_a_check_that_finds_nothing(tmp_path, qwen):
     for model in ("tiny", qwen):
-        found = check(small(model), tmp_path / "not" / "yet" / "there")
+        grpo = {"batch": 4, "group": 2, "max_new_tokens": 2000}
+        found = check(small(model, grpo=grpo), tmp_path / "not" / "yet" / "there")
         assert {f.level for f in found} == {"ok"}, found
         assert any("112 x 112 pixels, tiles of 26" in f.message and "not resized" in f.message for f in found)
     assert not (tmp_path / "not").exists(), "a check writes nothing"
@@ -449,9 +450,20 @@ def test_frames_that_are_resized_or_small_are_warned_of(tmp_path, qwen, sized):
     assert "300 x 300" in warnings["tasks.0"]
     assert "resizes" in warnings["tasks.0"]
     assert "small" in warnings["tasks.1"]
-    tiny = [f.message for f in check(small("tiny", tasks=tasks[:1]), tmp_path) if f.level == "warning"]
+    found = check(small("tiny", tasks=tasks[:1]), tmp_path)
+    tiny = [f.message for f in found if f.level == "warning" and f.what == "tasks.0"]
     assert len(tiny) == 1
     assert "resizes" in tiny[0]
+
+
+def test_answers_of_the_teacher_that_do_not_fit_are_counted(tmp_path):
+    """A cold start on Swap once taught answers of up to 3,000 tokens, and GRPO allowed 1,024."""
+    for limit, level in ((20, "warning"), (2000, "ok")):
+        recipe = small("tiny", cold_start={"states": 5}, grpo={"batch": 4, "group": 2, "max_new_tokens": limit})
+        (found,) = (f for f in check(recipe, tmp_path) if f.what.startswith("cold_start"))
+        assert found.level == level
+        assert "5 of the teacher's answers have" in found.message
+        assert ("5 do not fit into grpo.max_new_tokens = 20" in found.message) == (level == "warning")
 
 
 def test_rates_of_adapters_and_processes_are_looked_at(tmp_path, monkeypatch):

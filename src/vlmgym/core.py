@@ -994,6 +994,7 @@ class Game(ABC):
     @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
     def sample(self, level: Level) -> Scene:
         """The scene of some board, dealt or :meth:`blank`: for its size, the names of the symbols and their kind."""
+        level = self.level(level)
         blank = self.blank(level)
         return self.scene(self.reset(level, np.zeros(1, np.uint64)) if blank is None else blank)
 

@@ -17,11 +17,13 @@ from vlmgym.core import ConfigError, VlmGymError, need
 from vlmgym.render import pictures, tile_boxes
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import OPTIMIZERS, TINY, TRAINING, load_processor, one_line
-from vlmgym.train.recipe import Recipe, cold_start_rows
+from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows
 from vlmgym.train.sft import run_sft
 from vlmgym.train.sizes import GIB, LETTERS, Architecture, architecture, disk, memory
 from vlmgym.train.states import States
 
+COUNTED = 40
+"""Answers of the teacher that are counted for each task."""
 SMALL_TILE = 24
 """Pixels of a tile below which a model of ordinary size (28-pixel units) can hardly tell shapes apart."""
 
@@ -80,6 +82,9 @@ def check(recipe: Recipe, out: Path) -> list[Finding]:
     with found.catch("states"):
         States(recipe.tasks, recipe.states, recipe.curriculum).draw(len(recipe.tasks))
     _check_settings(found, recipe)
+    if processor is not None and recipe.cold_start is not None:
+        with found.catch("cold_start"):
+            _check_answers(found, recipe, recipe.cold_start, processor)
     if model is not None:
         _check_disk(found, recipe, model, out)
         if not any(f.level == "error" and f.what.startswith("tasks.") for f in found):  # their prompts are counted
@@ -117,6 +122,21 @@ def _check_task(found: _Findings, recipe: Recipe, number: int, model: Architectu
     if recipe.grpo and model and tokens + recipe.grpo.max_new_tokens > model.positions:
         most = f"{tokens} + grpo.max_new_tokens = {recipe.grpo.max_new_tokens} tokens: the model has {model.positions} positions"
         found.add("error", what, most)
+
+
+def _check_answers(found: _Findings, recipe: Recipe, cold: ColdStart, processor: Any) -> None:
+    """The teacher's answers, counted with the tokenizer: those that are taught should fit into those that GRPO allows."""
+    limit = recipe.grpo.max_new_tokens if recipe.grpo else 0
+    for number, task in enumerate(recipe.tasks):
+        rows = cold_start_rows([task], replace(cold, states=min(cold.states, COUNTED)), recipe.sft.seed)
+        texts = [row["completion"][0]["content"][0]["text"] for row in rows]
+        counts = [len(ids) + 1 for ids in processor.tokenizer(texts, add_special_tokens=False)["input_ids"]]
+        size = f"{task.game} {task.level}: {len(counts)} of the teacher's answers have {sum(counts) / len(counts):.0f} tokens, "
+        size += f"the longest {max(counts)}"
+        long = sum(count > limit for count in counts) if limit else 0
+        if long:
+            size += f"; {long} do not fit into grpo.max_new_tokens = {limit}, so GRPO would cut off what was taught"
+        found.add("warning" if long else "ok", f"cold_start.{number}", size)
 
 
 def _check_settings(found: _Findings, recipe: Recipe) -> None:
@@ -214,7 +234,7 @@ def launch_lines(name: str, on: str = "", shared: str = "", gpus: int = 8, nodes
         (
             f"{half} GPUs train, {gpus - half} generate: first the server",
             f"CUDA_VISIBLE_DEVICES={served} VLLM_SERVER_DEV_MODE=1 vllm serve {recipe.model} "
-            f"--tensor-parallel-size {gpus - half} "
+            f"--tensor-parallel-size {gpus - half} --generation-config vllm "
             """--weight-transfer-config '{"backend": "nccl"}' --logprobs-mode processed_logprobs""",
         ),
         (
@@ -354,7 +374,7 @@ def measure(recipe: Recipe, out: Path) -> dict[str, dict[str, int]]:
         rows = cold_start_rows(recipe.tasks, replace(cold, states=few))
         found["sft"] = count(run_sft(*load(), rows, out / "sft", sft, recipe.compute, [Look()], recipe.lora))
     if grpo is not None:
-        grpo = replace(grpo, steps=1, save_every=2 * grpo.epochs_per_batch)
+        grpo = replace(grpo, steps=1, save_every=2 * grpo.epochs_per_batch, drop_equal=False)  # so that there is a step
         model, processor = load()
         trainer = run_grpo(
             model, processor, recipe.tasks, out / "grpo", grpo, recipe.reward, recipe.compute, [Look()], lora=recipe.lora

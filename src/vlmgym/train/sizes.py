@@ -263,8 +263,9 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
             phases.append(Phase("grpo", "generation", _with_slack(held, moving | _gathered(recipe, model, shares))))
         micro = grpo.batch // grpo.accumulate
         phases += _training(recipe, model, "grpo", static, shares, devices, micro, grpo.batch * turns, length, patches * turns)
+    merged = 4.0 * model.parameters if recipe.lora else 0.0  # with adapters, when a stage is saved
     paged = 2.0 * static["learning"] if recipe.compute.optimizer == "paged_adamw_8bit" else 0.0
-    return Memory(tuple(phases), disk(recipe, model), max(devices * (static["weights"] + static["reference"]), paged))
+    return Memory(tuple(phases), disk(recipe, model), max(devices * (static["weights"] + static["reference"]), paged, merged))
 
 
 def _sizes(recipe: Recipe, shares: int = 1) -> tuple[int, int, int]:
@@ -379,9 +380,13 @@ def _activations(recipe: Recipe, stack: Stack, tokens: int, compute: int, residu
 
 
 def _longest_board(recipe: Recipe) -> int:
-    """Tokens of the longest answer of the teacher: the board in words, and as much again."""
-    cells = max(task.rules()[0].sample(task.rules()[1]).symbols[0].size for task in recipe.tasks)
-    return 64 + 8 * cells
+    """Tokens of the longest answer of the teacher, about; ``--dry-run`` counts real ones with the tokenizer."""
+    sizes = [(task.game, task.rules()[0].sample(task.rules()[1]).symbols[0].size) for task in recipe.tasks]
+    return max(64 + TEACHER.get(game, 75) * cells for game, cells in sizes)
+
+
+TEACHER = {"2048": 30, "ShisenSho": 75, "ShisenShoPhotos": 150, "Swap": 55}
+"""Tokens of the teacher's longest answer to a cell: the longest of 60, of more for photographs, on the paper's boards."""
 
 
 def disk(recipe: Recipe, model: Architecture) -> dict[str, float]:
