@@ -405,7 +405,7 @@ def test_figures_need_matplotlib_and_analysis_does_not(tmp_path, monkeypatch):
     code = "import sys, vlmgym.analysis as a; a.compare([]); print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"vlmgym\[train\]"):
+    with pytest.raises(MissingExtra, match=r"pip install .*\[train\]"):
         figures([], tmp_path)
 
 

@@ -115,7 +115,7 @@ def test_help_shows_defaults_and_examples_that_are_valid(capsys):
     with pytest.raises(SystemExit):
         main(["eval", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "(default: normal)" in text
+    assert "(default: strict)" in text
     assert "(default: 20)" in text
     assert "look.noise=0:0.3:4" in text
 

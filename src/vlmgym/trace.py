@@ -309,7 +309,8 @@ def _whole(low: int, high: int) -> Callable[[Any], bool]:
 
 
 def _number(low: float, high: float) -> Callable[[Any], bool]:
-    return lambda value: type(value) in (int, float) and low <= value <= high
+    """Whole ones only as far as a float holds them exactly, since that is what tables make of them."""
+    return lambda value: (type(value) is float or (type(value) is int and abs(value) <= 2**53)) and low <= value <= high
 
 
 def _text(value: Any) -> bool:
