@@ -127,8 +127,26 @@ LINES = (
     "reproduce --list --out study",
     "check LightsOut --level easy",
 )
-WORDS = ("", "-1", "0", "1e999", "nan", "a=[", "x" * 300, "nowhere", "run", "run/trace.jsonl", ".", "..x", "2048", "os:abort", ".x:y",
-         "look.noise=0:1:5", "level.rows=a", "--set", "--out", "evaluation.episodes=true", "hard:", "tiny:rotation=", "{}", "[]")  # fmt: skip
+WORDS = (
+    *(
+        "",
+        "-1",
+        "0",
+        "1e999",
+        "nan",
+        "a=[",
+        "x" * 300,
+        "nowhere",
+        "run",
+        "run/trace.jsonl",
+        ".",
+        "..x",
+        "2048",
+        "os:abort",
+        ".x:y",
+    ),
+    *("look.noise=0:1:5", "level.rows=a", "--set", "--out", "evaluation.episodes=true", "hard:", "tiny:rotation=", "{}", "[]"),
+)
 
 
 def commands(found, seed, folder):
