@@ -14,7 +14,7 @@ import vlmgym
 from vlmgym import kernels
 from vlmgym.core import ConfigError
 from vlmgym.games import GAMES, game2048, get_game
-from vlmgym.kernels import threads
+from vlmgym.kernels import number_in_environment, threads
 from vlmgym.render import frame_size, render
 
 COUNTED = """
@@ -98,7 +98,7 @@ def test_threads_can_be_asked_for(text, monkeypatch):
 @pytest.mark.parametrize("text", ["abc", "-1", "1.5", "99999", "1e3", "²", "4 threads"])
 def test_nonsense_threads_are_refused_in_a_sentence(text, monkeypatch):
     monkeypatch.setenv("VLMGYM_THREADS", text)
-    with pytest.raises(ConfigError, match=r"VLMGYM_THREADS = .*: allowed is a whole number from 1 to 1024"):
+    with pytest.raises(ConfigError, match=r"VLMGYM_THREADS = .*: allowed is a whole number from 0 to 1024"):
         threads()
 
 
@@ -111,6 +111,17 @@ from numba import config
 import vlmgym.kernels
 print(config.CACHE_DIR)
 """
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS"])
+def test_numbers_of_the_environment_are_read_or_named(name, monkeypatch):
+    for text in ("eight", "-1", "1.5", "9" * 30, "\x1b[31m"):
+        monkeypatch.setenv(name, text)
+        with pytest.raises(ConfigError, match=rf"{name} = .*: allowed is a whole number from 0 to 4096, or nothing for 1"):
+            number_in_environment(name, 1, 4096)
+    for text in ("", " "):
+        monkeypatch.setenv(name, text)
+        assert number_in_environment(name, 1, 4096) == 1
 
 
 def test_without_a_home_kernels_go_into_no_folder_named_tilde(tmp_path):

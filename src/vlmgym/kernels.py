@@ -187,17 +187,22 @@ def threads() -> int:
     """Threads that large batches are drawn with: as set, else ``VLMGYM_THREADS``, else the usable cores, at most 8.
 
     Raises:
-        ConfigError: ``VLMGYM_THREADS`` is no whole number from 0 (the default, as is an empty one) to 1,024.
+        ConfigError: ``VLMGYM_THREADS`` is no whole number from 0 (the usable cores, as is an empty one) to 1,024.
     """
-    return _threads or _asked() or min(usable_cores(), 8)
+    return _threads or number_in_environment("VLMGYM_THREADS", 0, MAX_THREADS) or min(usable_cores(), 8)
 
 
-def _asked() -> int:
-    text = os.environ.get("VLMGYM_THREADS", "").strip()
+def number_in_environment(name: str, default: int, most: int) -> int:
+    """A whole number from 0 on that a variable of the environment holds; the default where it is empty or not there.
+
+    Raises:
+        ConfigError: it holds something else, or more than ``most``.
+    """
+    text = os.environ.get(name, "").strip()
     if not text:
-        return 0
-    if not text.isdecimal() or len(text) > 4 or int(text) > MAX_THREADS:
-        raise ConfigError("VLMGYM_THREADS", text, f"a whole number from 1 to {MAX_THREADS}, or 0 for the usable cores, at most 8")
+        return default
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) > most:
+        raise ConfigError(name, text, f"a whole number from 0 to {most}, or nothing for {default}")
     return int(text)
 
 

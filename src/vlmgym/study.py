@@ -19,6 +19,7 @@ from typing import Any
 from vlmgym.config import find, merge, read_file
 from vlmgym.core import ConfigError, VlmGymError, need
 from vlmgym.files import read_json, write_json
+from vlmgym.kernels import number_in_environment
 from vlmgym.players.base import Player
 from vlmgym.players.roster import make_player
 from vlmgym.protocol import Protocol, run_protocol, slug
@@ -307,7 +308,7 @@ def run_job(study: Study, out: Path, name: str) -> None:
         return
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_num_threads(max(number_in_environment("OMP_NUM_THREADS", 1, 4096), 1))
     word = f"local:{study.model}" if what == BASE else what
     if made := study.makers(what):
         models = {run: str(study.model_of(run, seed, out)) for run, seed in made} | {BASE: study.model}

@@ -14,6 +14,7 @@ from typing import Any
 from vlmgym import prompt
 from vlmgym.config import find, overlays, read_file
 from vlmgym.core import ConfigError, VlmGymError, need
+from vlmgym.kernels import number_in_environment
 from vlmgym.render import pictures, tile_boxes
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import OPTIMIZERS, TINY, TRAINING, load_processor, one_line
@@ -141,7 +142,7 @@ def _check_answers(found: _Findings, recipe: Recipe, cold: ColdStart, processor:
 
 def _check_settings(found: _Findings, recipe: Recipe) -> None:
     """What each setting allows and a run as a whole may not mean."""
-    grpo, world = recipe.grpo, int(os.environ.get("WORLD_SIZE", "1"))
+    grpo, world = recipe.grpo, max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
     if grpo is not None:
         answers = f"{grpo.batch} x {world} = {grpo.batch * world} answers to {grpo.batch * world // grpo.group} states a step"
         found.add("ok", "batch", f"{answers}, in micro-batches of {grpo.batch // grpo.accumulate} a process")
@@ -164,8 +165,8 @@ def _check_memory(found: _Findings, recipe: Recipe, model: Architecture) -> None
     """The memory of this machine and of its GPU against what is needed of them."""
     import torch
 
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    world = max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
+    local = max(number_in_environment("LOCAL_WORLD_SIZE", world, 100_000), 1)
     sharded = os.environ.get("ACCELERATE_USE_FSDP") == "true" or os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
     needed = memory(recipe, model, world, sharded)
     there_is = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -6,7 +6,6 @@ loaded, trained and saved by the same code as any other image-text model of Tran
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from vlmgym import prompt
 from vlmgym.core import Game, State, need
 from vlmgym.games.text import write_cell
 from vlmgym.games.tiles import COLOURS, FORMS
+from vlmgym.kernels import number_in_environment
 from vlmgym.players.base import player_rng
 from vlmgym.players.beginner import Beginner
 from vlmgym.tasks import Task
@@ -229,7 +229,7 @@ def pretrain_command(out: Path, steps: int = 0) -> Path:
     from vlmgym.train.recipe import metrics_callback
 
     need("train", *TRAINING)
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
     out.mkdir(parents=True, exist_ok=True)
     compute = Compute(device="cpu", threads=1 if world > 1 else 0)
     settings = PRETRAINING.override(steps=steps or PRETRAINING.steps, batch=PRETRAINING.batch // world)
