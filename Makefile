@@ -5,16 +5,23 @@ BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
 
 # torchvision lies apart, for the tests of architectures whose processors need it: PyPI's wheel breaks imports beside a CPU torch.
-.PHONY: setup test test-inspect test-verl test-survival lint demo bench browser docs clean
+.PHONY: setup lock test test-inspect test-verl test-survival test-fuzz lint demo bench browser docs clean
+PIP := pip install --quiet --disable-pip-version-check
 
 setup: $(DONE)
 
-$(DONE): pyproject.toml constraints.txt
+# All but PyTorch comes with its hashes (requirements.lock, written from constraints.txt by `make lock`).
+$(DONE): pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps --target $(VENV)/torchvision torchvision
+	$(BIN)/$(PIP) --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/$(PIP) --no-deps --constraint constraints.txt torch
+	$(BIN)/$(PIP) --no-deps --no-build-isolation --editable .
+	$(BIN)/$(PIP) --constraint constraints.txt --no-deps --target $(VENV)/torchvision torchvision
+	$(BIN)/pip check
 	touch $@
+
+lock:  # after a change of constraints.txt
+	$(BIN)/python tools/lock.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -32,18 +39,21 @@ test: lint browser
 
 test-inspect:  # the bridge to Inspect AI, whose packages do not go with those of training
 	$(PYTHON) -m venv $(VENV)-inspect
-	$(VENV)-inspect/bin/pip install --quiet --disable-pip-version-check --editable '.[inspect]' pytest
+	$(VENV)-inspect/bin/$(PIP) --constraint constraints-inspect.txt --editable '.[inspect]' pytest
 	$(VENV)-inspect/bin/python -m pytest --noconftest -o addopts= tests/inspect
 
 test-verl:  # the adapter to verl, whose packages do not go with those of training
 	$(PYTHON) -m venv $(VENV)-verl
-	$(VENV)-verl/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(VENV)-verl/bin/pip install --quiet --disable-pip-version-check --editable '.[verl]' torch==$$($(VENV)-verl/bin/python -c "import torch; print(torch.__version__.split('+')[0])") pytest
-	$(VENV)-verl/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps --target $(VENV)-verl/torchvision torchvision
+	$(VENV)-verl/bin/$(PIP) --constraint constraints.txt torch
+	$(VENV)-verl/bin/$(PIP) --editable '.[verl]' torch==$$($(VENV)-verl/bin/python -c "import torch; print(torch.__version__.split('+')[0])") pytest
+	$(VENV)-verl/bin/$(PIP) --constraint constraints.txt --no-deps --target $(VENV)-verl/torchvision torchvision
 	$(VENV)-verl/bin/python -m pytest -o addopts= --confcutdir tests/verl tests/verl
 
 test-survival: setup  # runs killed at random moments, with one process and with two; some minutes
 	$(BIN)/pytest -o addopts= -s -p no:cacheprovider tests/survival
+
+test-fuzz: setup  # readers of what others wrote, with many damaged inputs; some minutes
+	$(BIN)/python -m pytest -o addopts= -s tests/fuzz
 
 docs: setup
 	$(BIN)/vlmgym gallery --out docs/games

@@ -20,9 +20,9 @@ CERTIFICATE = Path(__file__).with_name("self_signed.pem")
 
 @dataclass
 class Sent:
-    """What to send instead of an answer: pieces of a body, as they are; without a length it goes on until the line is closed."""
+    """What to send instead of an answer: pieces of a body, as they are; those of an iterator until the line is closed."""
 
-    status: int = 200
+    status: int = 200  # 0: no head is sent, the pieces are all
     body: object = b""  # bytes, text, a JSON value, or an iterator of pieces
     headers: dict = field(default_factory=dict)
     kind: str = "application/json"
@@ -168,13 +168,14 @@ class Endpoint:
 
     def _write(self, handler, sent):
         pieces = sent.pieces()
-        handler.send_response(sent.status)
         headers = {"Content-Type": sent.kind, **sent.headers}
         if "Content-Length" not in headers:
             headers |= {"Content-Length": str(sum(map(len, pieces)))} if isinstance(pieces, list) else {"Connection": "close"}
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.end_headers()
+        if sent.status:
+            handler.send_response(sent.status)
+            for name, value in headers.items():
+                handler.send_header(name, value)
+            handler.end_headers()
         for piece in pieces:
             if self.over.is_set():
                 break

@@ -218,7 +218,7 @@ def test_no_name_breaks_the_tables(tmp_path):
     leaderboard(folders, tmp_path)
     text = (tmp_path / "leaderboard.md").read_text()
     ranking, pairs = tables(text)
-    assert [len(line) for line in ranking] == [18] * 4
+    assert [len(line) for line in ranking] == [19] * 4
     assert [len(line) for line in pairs] == [9] * 3
     assert {line[1] for line in ranking[2:]} == {"4"}
     assert all(re.fullmatch(r"-?\d\.\d{3}( \[-?\d\.\d{3}, -?\d\.\d{3}\])?", line[2]) for line in ranking[2:])
@@ -293,7 +293,8 @@ def test_symbols_of_several_levels_meet_by_name(tmp_path):
 
 
 def test_worst_symbols_are_those_of_the_most_frequent_confusions(tmp_path):
-    a, b, c, d = np.unique(get_game("ShisenSho").sample(get_game("ShisenSho").level("easy")).symbols)[-4:].tolist()
+    game = get_game("ShisenSho")
+    a, b, c, d = np.unique(game.reset(game.level("easy"), np.zeros(1, np.uint64)).board)[-4:].tolist()
 
     def change(symbols, count):
         odd = np.arange(symbols.size).reshape(symbols.shape) % 2 == 1
@@ -404,7 +405,7 @@ def test_figures_need_matplotlib_and_analysis_does_not(tmp_path, monkeypatch):
     code = "import sys, vlmgym.analysis as a; a.compare([]); print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"vlmgym\[train\]"):
+    with pytest.raises(MissingExtra, match=r"pip install .*\[train\]"):
         figures([], tmp_path)
 
 

@@ -239,11 +239,27 @@ def test_a_list_of_models_that_is_busy_is_asked_for_again_and_then_done_without(
     told = []
     with Endpoint(models=Sent(503, b"")) as endpoint:
         player = player_of("api", endpoint)
-        player.on_fault = told.append
         player.check()
         assert len(endpoint.lists) == 3
+        player.on_fault = told.append
         assert ask(player).failure == ""
     assert told == ["some/model: the list of its models cannot be had (status 503); going on without"]
+
+
+def test_a_list_of_models_that_never_comes_does_not_hold_up_a_run(monkeypatch):
+    monkeypatch.setattr("vlmgym.players.api.PROBE_SECONDS", 0.1)
+
+    class Never:
+        def __iter__(self):
+            yield b"HTTP/1.1 200 OK\r\n"
+            while not endpoint.over.wait(0.02):
+                yield b"X-More: 1\r\n"
+
+    with Endpoint() as endpoint:
+        endpoint.models = Sent(0, Never())
+        player = player_of("api", endpoint)
+        assert ask(player).failure == ""
+    assert player.notes == ["the list of its models cannot be had (no answer in 0.1 s); going on without"]
 
 
 def test_every_fault_is_told_as_it_happens():
@@ -337,9 +353,12 @@ def test_reasoning_models_are_asked_again_with_what_they_name_and_this_is_rememb
     told = []
     with Endpoint(script=reasoning_model) as endpoint:
         player = player_of("api", endpoint, {"max_tokens": 77, "temperature": 0.0, "top_p": 0.9}, concurrency=1)
-        player.on_fault, before = told.append, player.describe()
+        before = player.describe()
         summary = evaluate(player, TASK, Evaluation(episodes=4, turns=2), tmp_path, progress=False)
         bodies = [body for _, _, body in endpoint.requests]
+        player.on_fault = told.append
+        assert ask(player).failure == ""
+        ask(player)
     assert summary["episodes"]["stopped"] == 4
     assert len(bodies) == 8 + 2, "each is learned once"
     assert all(body["max_completion_tokens"] == 77 and body["top_p"] == 0.9 for body in bodies[2:])
@@ -412,7 +431,8 @@ def test_a_server_that_takes_no_neutral_sampling_is_asked_without():
     with Endpoint(models=models, script=lambda path, headers, body: refuse if "min_p" in body else None) as endpoint:
         player = player_of("api", endpoint)
         assert ask(player).failure == ""
-        assert endpoint.requests[-1][2]["top_k"] == -1
+        body = endpoint.requests[-1][2]
+        assert (body["top_k"], body["temperature"]) == (-1, 1.0)
     assert "takes no min_p" in player.notes[0]
 
 
@@ -455,7 +475,7 @@ def test_failed_episodes_are_tried_again_and_answers_kept(tmp_path):
     assert 0 < first["episodes"]["failed"] < 6
     kept = load_trace(tmp_path / "trace.jsonl").turns
     with Endpoint() as endpoint:  # the endpoint has moved, the player is the same
-        with pytest.raises(ConfigError, match="about"):
+        with pytest.raises(ConfigError, match="temperature"):
             evaluate(player_of("api", endpoint, {"temperature": 1}), TASK, how, tmp_path, progress=False)
         second = evaluate(player_of("api", endpoint), TASK, how, tmp_path, progress=False)
         assert len(endpoint.requests) == second["episodes"]["turns"] - len(kept)

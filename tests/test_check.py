@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmgym import cli
+from vlmgym import cli, testing
 from vlmgym.core import NO_ACTION, ConfigError, Decoded, Outcome, mix_array, seeds_for
 from vlmgym.games.game2048 import Game2048
 from vlmgym.testing import check_game
@@ -184,6 +184,17 @@ def step_with_counter(self, state, actions):
     self.calls = getattr(self, "calls", 0) + 1
     new, outcome = Game2048._step(self, replace(state, seed=state.seed ^ np.uint64(self.calls)), actions)
     return replace(new, seed=state.seed), outcome
+
+
+class OneBuffer(LightsOut):
+    """Writes every board into one array, which all states share."""
+
+    def _step(self, state, actions):
+        new, outcome = super()._step(state, actions)
+        if getattr(self, "buffer", np.empty(0)).shape != new.board.shape:
+            self.buffer = new.board.copy()
+        self.buffer[:] = new.board
+        return replace(new, board=self.buffer), outcome
 
 
 class Remembers(LightsOut):
@@ -391,6 +402,7 @@ FAULTS = {
     "a turn changes the seed": (LightsOut, {"_step": step_changes_seed}, "outcome and state agree"),
     "luck by a counter on the game": (Game2048, {"_step": step_with_counter}, "forks"),
     "restored games differ by a counter on the game": (Game2048, {"_step": step_with_counter}, "snapshots"),
+    "states share an array": (OneBuffer, {}, "snapshots"),
     "the board is kept on the game": (Remembers, {}, "batch equals alone"),
     "everything is legal": (Game2048, {"legal": legal_always}, "ended rows absorb"),
     "everything is legal before the end": (Game2048, {"legal": legal_while_playing}, "legal is what step accepts"),
@@ -459,6 +471,98 @@ def test_the_games_that_the_faults_are_put_into_have_none(game):
     assert [f"{f.check}: {f.detail}" for f in found if not f.ok] == []
     assert len({f.check for f in found}) == len(found) >= 17
     assert all(f.look_at.strip() for f in found)
+
+
+# ------------------------------------------------------------------------------------------------- one opening
+class OneOpening(Game2048):
+    """2048 that always begins with the same board: seeds differ in what comes after."""
+
+    name = "OneOpening"
+
+    def reset(self, level, seeds):
+        return replace(super().reset(level, np.zeros_like(seeds)), seed=seeds)
+
+
+class LuckWithoutSeed(OneOpening):
+    """Its new tiles are the same under every seed."""
+
+    def _step(self, state, actions):
+        new, outcome = super()._step(replace(state, seed=np.zeros_like(state.seed)), actions)
+        return replace(new, seed=state.seed), outcome
+
+
+class NoLuck(LightsOut):
+    """One puzzle, and no luck."""
+
+    reset = deal_without_seed
+
+
+class SaysNoLuck(NoLuck):
+    one_game = True
+
+
+@pytest.mark.parametrize("game", [OneOpening(), SaysNoLuck()], ids=lambda game: type(game).__name__)
+def test_a_game_with_one_opening_passes(game):
+    assert [f"{f.check}: {f.detail}" for f in check_game(game, ("easy",)) if not f.ok] == []
+
+
+@pytest.mark.parametrize(
+    ("game", "said"), [(LuckWithoutSeed(), "though it has luck: the draws do not use the seed"), (NoLuck(), "one_game = True")]
+)
+def test_a_game_whose_seed_changes_nothing_fails(game, said):
+    failed = {f.check: f.detail for f in check_game(game, ("easy",)) if not f.ok}
+    assert said in failed["same seed same run"]
+
+
+# ------------------------------------------------------------------------------------------------- broken anyhow
+METHODS = (
+    *("reset", "_step", "legal", "scene", "oracle", "encode", "decode", "rules", "answer_format", "explain", "candidates"),
+    *("from_symbols", "successes", "good", "n_actions", "works", "level"),
+)
+GIVEN = (None, "words", -1, 1.5, (), np.zeros(3), np.zeros((2, 2), np.float32), object(), np.array(["a"]), {"a": 1})
+ATTRIBUTES = {
+    "LEVELS": (None, 3, {}, {"normal": None}, {"normal": "easy"}, {3: EASY}, ["normal"]),
+    "state_type": (None, int, LevelLightsOut),
+    "level_type": (int, LevelLightsOut),
+    "unnamed": (None, "x", 99),
+}
+
+
+def raising(error):
+    def method(self, *given, **named):
+        raise error
+
+    return method
+
+
+def giving(value):
+    return lambda self, *given, **named: value
+
+
+ERRORS = (ValueError("two\nlines"), SystemExit(3), MemoryError(), RecursionError(), StopIteration())
+BROKEN = {  # each method with one of the errors and one of the values, in turns
+    **{f"{name} raises": {name: raising(ERRORS[k % len(ERRORS)])} for k, name in enumerate(METHODS)},
+    **{f"{name} gives {GIVEN[k % len(GIVEN)]!r}": {name: giving(GIVEN[k % len(GIVEN)])} for k, name in enumerate(METHODS)},
+    **{f"{name} is {value!r}": {name: value} for name, values in ATTRIBUTES.items() for value in values},
+}
+
+
+def test_the_check_survives_whatever_a_game_does(monkeypatch):
+    """Every method raises or returns a wrong thing: findings, one line each, no traceback."""
+    for name, few in {"EPISODES": 3, "ACTIONS_TRIED": 4, "LUCKS_TRIED": 2, "LONGEST": 8, "GAMES_A_CHECK": 4, "TURNS": 4}.items():
+        monkeypatch.setattr(testing, name, few)
+    monkeypatch.setattr(testing, "LOOKS", {"clean": testing.LOOKS["clean"]})
+    passed = []
+    for how, parts in BROKEN.items():
+        found = check_game(faulty(LightsOut, **parts), ("easy",) if "LEVELS" not in parts else ())
+        failed = [f for f in found if not f.ok]
+        assert all(f.detail.strip() and "\n" not in f.detail for f in failed), how
+        if not failed:
+            passed.append(how)
+    assert passed == SAME_THING, "these changes are none"
+
+
+SAME_THING = ["level_type is <class 'lights_out.LevelLightsOut'>"]
 
 
 def test_an_unknown_level_is_a_finding_and_the_other_levels_are_checked():

@@ -1,20 +1,26 @@
 """States, configs, randomness: the contracts that hold for every game."""
 
+import pickle
+from dataclasses import dataclass, fields
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mutate import deep_text, extremes
 from vlmgym.core import (
     SPLITS,
     ActionError,
     ConfigError,
+    Settings,
     StateError,
     concat,
     draw_below,
     draw_rows,
     draw_unit,
     seeds_for,
+    setting,
     split_of,
 )
 from vlmgym.games import GAMES, get_game, load_state
@@ -201,3 +207,79 @@ def test_restart_goes_on_with_a_fresh_deal_and_keeps_the_score():
         assert (state.score >= scores).all()
         scores = state.score
     assert scores.mean() > 60, "many games of 2x2 end within 80 moves; their scores add up"
+
+
+# ----------------------------------------------------------------------------------------- settings and messages of any kind
+@dataclass(frozen=True)
+class Some(Settings):
+    """One setting of each kind."""
+
+    whole: int = setting(1, "", 0, 10)
+    real: float = setting(0.5, "", 0.0, 1.0)
+    free: float = setting(0.5, "")
+    text: str = setting("a", "")
+    flag: bool = setting(False, "")
+    one: str = setting("a", "", choices=("a", "b"))
+    few: int = setting(1, "", choices=(1, 2))
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(Some)])
+def test_a_setting_of_any_other_kind_is_one_sentence(name):
+    kind = type(getattr(Some(), name))
+    for bad in extremes():
+        whole = type(bad) is int and kind is float and (bad in (0, 1) or (name == "free" and abs(bad) <= 2**53))
+        if type(bad) is not kind and not whole:
+            with pytest.raises(ConfigError, match=rf"Some.{name} = ") as caught:
+                Some(**{name: bad})
+            assert len(str(caught.value).splitlines()) == 1
+            assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e999])
+def test_numbers_that_are_not_finite_are_no_settings(bad):
+    for name in ("real", "free"):
+        with pytest.raises(ConfigError):
+            Some(**{name: bad})
+
+
+def test_settings_are_a_mapping_of_known_fields():
+    for bad in (None, 5, [], [["whole", 1]], "whole", {"x": 1}, {1: 1}, {None: 1}):
+        with pytest.raises(ConfigError, match="Some"):
+            Some.parse(bad)
+
+
+def test_messages_are_one_short_line_that_no_terminal_obeys():
+    bomb = ["lol"] * 9
+    for _ in range(9):
+        bomb = [bomb] * 9
+    for value in (bomb, "x" * 2_000_000, "\x1b[31m\nred\x9b\u202e\u2028", 10**5000, {"\ud83d": bomb}, b"x" * 10**6):
+        text = str(ConfigError("field", value, "less"))
+        assert len(text) < 600
+        assert text.isprintable()
+        assert text.startswith("field = ")
+    assert str(ConfigError("field", 1, "less \x1b[31m\n")) == "field = 1: allowed is less \\x1b[31m\\n"
+    assert "\x1b" not in str(StateError("\x1b[31m"))
+    assert pickle.loads(pickle.dumps(ConfigError("a", 1, "b"))).allowed == "b"
+
+
+@pytest.mark.parametrize("bad", [None, 5, "hard:", "hard:rows", "hard:rows=4,rows=5", "hard:=", ":", "x" * 100, "hard:rows=NaN"])
+def test_dials_that_cannot_be_read_are_sentences(bad):
+    with pytest.raises(ConfigError):
+        get_game("2048").level(bad)
+
+
+def test_deep_values_of_dials_are_text():
+    with pytest.raises(ConfigError, match="of type int"):
+        get_game("2048").level("hard:rows=" + deep_text(100_000))
+
+
+@pytest.mark.parametrize("bad", [-1, 1.0, "3", None, True, 10**30, [], float("nan")])
+def test_counts_of_seeds_are_whole_numbers_in_range(bad):
+    with pytest.raises(ConfigError, match="count = "):
+        seeds_for("test", "2048", "easy", bad)
+    with pytest.raises(ConfigError, match="start = "):
+        seeds_for("test", "2048", "easy", 3, bad)
+    with pytest.raises(ConfigError, match="seed = "):
+        split_of(bad)
+    assert len(seeds_for("test", "2048", "easy", 0)) == 0
+    assert np.array_equal(seeds_for("test", "2048", "easy", np.int64(3), np.uint8(1)), seeds_for("test", "2048", "easy", 4)[1:])

@@ -85,3 +85,31 @@ def test_bad_settings() -> None:
         Curriculum(dial="level", rungs=("normal", "heavy")).check("2048")
     with pytest.raises(ConfigError, match="look"):
         Curriculum(rungs=("clean", "dirty")).check("2048")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Curriculum(rungs=None), r"Curriculum.rungs = None"),
+        (lambda: Curriculum(rungs="abc"), r"Curriculum.rungs = 'abc': allowed is two or more names"),
+        (lambda: Curriculum(rungs=("clean", 3)), r"Curriculum.rungs"),
+        (lambda: Curriculum(place=float("nan")), r"Curriculum.place = nan"),
+        (lambda: Curriculum().update(1.5, 2), r"successes = 1.5: allowed is a whole number"),
+        (lambda: Curriculum().update(True, 2), r"successes = True: allowed is a whole number"),
+        (lambda: Curriculum().update(0, "2"), r"answers = '2': allowed is a whole number"),
+        (lambda: Curriculum().update(-1, 2), r"successes = -1"),
+        (lambda: Curriculum.sweep("look", "clean", "noise", 5), r"values = 5: allowed is two or more values"),
+        (lambda: Curriculum.sweep("look", 3, "noise", [0, 1]), r"preset = 3: allowed is a name"),
+        (lambda: Curriculum.from_dict([1]), r"Curriculum = \[1\]: allowed is a table"),
+        (lambda: Curriculum.from_dict({"rungs": 3}), r"Curriculum.rungs = 3"),
+    ],
+)
+def test_what_makes_no_ladder_is_refused_in_a_sentence(make, said):
+    with pytest.raises(ConfigError, match=said):
+        make()
+
+
+def test_numbers_of_numpy_count_as_answers():
+    found = Curriculum().update(np.int64(1), np.int64(2))
+    assert type(found.answers) is int
+    assert found == Curriculum().update(1, 2)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from vlmgym import demo
 from vlmgym.cli import main
 from vlmgym.demo import StageError, run_demo
 from vlmgym.train.recipe import read_metrics
@@ -53,3 +54,16 @@ def test_a_failing_training_names_its_log(finished, tmp_path):
     with pytest.raises(StageError, match=r"g0.*log"):
         run_demo(tmp_path, quick=True)
     assert "a new folder" in (tmp_path / "g0.log").read_text()
+
+
+def test_a_torn_clock_and_a_clock_that_is_set_back_do_no_harm(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "seconds.json"
+    path.write_text("")  # a full disk, or an end at the wrong moment
+    monkeypatch.setattr(demo.time, "time", lambda: -7200.0)
+    with demo._clock(path):
+        pass
+    assert "no JSON" in capsys.readouterr().err
+    first = json.loads(path.read_text())
+    with demo._clock(path):
+        pass
+    assert 0 <= first <= json.loads(path.read_text()) < 60

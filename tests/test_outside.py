@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
 import pytest
 
+from mutate import every_cut, mutations
 from vlmgym import from_gymnasium
-from vlmgym.core import ConfigError, MissingExtra, seeds_for
+from vlmgym.core import ConfigError, MissingExtra, StateError, VlmGymError, seeds_for
 from vlmgym.env import GameEnv
 from vlmgym.evaluate import Evaluation, evaluate
-from vlmgym.games import get_game
-from vlmgym.outside import LevelAtari, LevelOutside, OutsideGame, SnapshotError
+from vlmgym.games import GAMES, get_game
+from vlmgym.outside import LevelAtari, LevelOutside, OutsideError, OutsideGame, SnapshotError
 from vlmgym.players.simple import Oracle, Random, Scripted
 from vlmgym.render import frame_size, render
 from vlmgym.reward import Fault, judge
 from vlmgym.tasks import Task
 from vlmgym.testing import check_game
-from vlmgym.trace import Turn, read_trace
+from vlmgym.trace import Episode, Turn, read_trace
 
 BREAKOUT = "Breakout"
 
@@ -124,7 +126,7 @@ def test_what_cannot_be_kept_is_refused() -> None:
 
 def test_arcade_games_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
-    with pytest.raises(MissingExtra, match=r"ale_py not installed: this needs  pip install 'vlmgym\[atari\]'"):
+    with pytest.raises(MissingExtra, match=r"ale_py not installed: this needs  pip install .*\[atari\]'"):
         from_gymnasium("ALE/Pong-v5", {"stay": 0}, RULES)
 
 
@@ -200,3 +202,185 @@ def test_scripted_replies_and_levels(breakout: OutsideGame) -> None:
     reply = "<perception>x</perception><think>y</think><answer>stay</answer>"
     found = evaluate(Scripted(reply), Task(game=BREAKOUT, level="easy"), Evaluation(episodes=2, turns=3), progress=False)
     assert found["metrics"]["format"]["mean"] == 1
+
+
+# ---------------------------------------------------------------------------------------------- odd environments
+class Odd(Counter):
+    """A counter with one oddity, named by ``odd``."""
+
+    def __init__(self, odd: str = "", render_mode: str | None = None) -> None:
+        super().__init__(render_mode)
+        self.odd, self.turns, self.buffer = odd, 0, np.zeros((20, 30, 3), np.uint8)
+        if odd == "counts from five":
+            self.action_space = gymnasium.spaces.Discrete(3, start=5)
+        if odd == "many actions":
+            self.action_space = gymnasium.spaces.MultiDiscrete([2, 2])
+        if odd == "a force":
+            self.action_space = gymnasium.spaces.Box(-1, 1, (2,))
+
+    def reset(self, *, seed=None, options=None):  # type: ignore[no-untyped-def]
+        if self.odd == "reset raises":
+            raise OSError("no such device")
+        self.turns = 0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):  # type: ignore[no-untyped-def]
+        self.turns += 1
+        if self.odd == "step raises" and self.turns == 2:
+            raise ZeroDivisionError("division by zero")
+        seen, reward, over, cut, info = super().step(int(action) % 5)
+        reward = {"nan": np.nan, "inf": np.inf, "none": None, "a word": "much"}.get(self.odd, reward)
+        if self.odd == "numpy ends":
+            return seen, np.float32(reward), np.bool_(over), int(cut), info
+        return seen, reward, over, cut, info
+
+    def render(self):  # type: ignore[no-untyped-def]
+        if self.odd == "render raises":
+            raise RuntimeError("no display")
+        picture = super().render()
+        if self.odd == "own buffer":
+            self.buffer[:] = picture
+            return self.buffer
+        if self.odd == "own buffer, upside down":
+            self.buffer[::-1] = picture
+            return self.buffer[::-1]
+        shapes = {"grows": picture[: 10 + self.turns], "grey": picture[..., :1], "alpha": np.dstack([picture, picture[..., :1]])}
+        kinds = {"floats": picture / 255.0, "a list": [picture, picture], "nothing": None}
+        return {**shapes, **kinds}.get(self.odd, picture)
+
+
+gymnasium.register("Odd-v0", Odd, order_enforce=False, disable_env_checker=True)
+
+
+@pytest.mark.parametrize("odd", ["own buffer", "own buffer, upside down", "numpy ends", "counts from five"])
+def test_odd_environments_that_are_right_play_like_the_plain_one(odd: str) -> None:
+    """One that draws all pictures into one buffer gives each game its own picture, for instance."""
+    actions = {"none": 5, "little": 6, "much": 7} if odd == "counts from five" else ACTIONS
+    plain, game = from_gymnasium("Odd-v0", ACTIONS, RULES), from_gymnasium("Odd-v0", actions, RULES, odd=odd)
+    seeds, moves = seeds_for("test", "Odd", "easy", 4), np.array([0, 1, 2, 2])
+    states = []
+    for one in (plain, game):
+        fresh = one.reset(one.level("easy"), seeds)
+        kept = fresh.to_bytes(one)
+        after, outcome = one.step(fresh, moves)
+        assert fresh.to_bytes(one) == kept
+        states.append((fresh, after, outcome.gain.tolist()))
+    assert states[0] == states[1]
+    assert len({frame.tobytes() for frame in states[1][0].frame}) == 4  # type: ignore[attr-defined]
+
+
+def test_games_that_share_a_buffer_are_refused_when_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the copy at the edge, the trial of snapshots says that games side by side are not what they are alone."""
+    monkeypatch.setattr(OutsideGame, "_copied", staticmethod(lambda frame: frame))
+    with pytest.raises(SnapshotError, match="games side by side differ from the same games played alone"):
+        from_gymnasium("Odd-v0", ACTIONS, RULES, odd="own buffer")
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ("reset raises", r"Odd: reset\(\) raised OSError: no such device"),
+        ("step raises", r"Odd: step\(\d\) raised ZeroDivisionError: division by zero"),
+        ("render raises", r"Odd: render\(\) raised RuntimeError: no display"),
+        ("nan", r"Odd: step\(0\) gave the reward nan: allowed are finite numbers"),
+        ("inf", r"Odd: step\(0\) gave the reward inf: allowed are finite numbers"),
+        ("none", r"Odd: step\(0\) raised TypeError"),
+        ("a word", r"Odd: step\(0\) raised ValueError"),
+        ("grows", r"render\(\) = 'array \(11, 30, 3\)': allowed is one size .* the first one was \(10, 30, 3\)"),
+        ("grey", r"render\(\) = 'array \(20, 30, 1\) of uint8': allowed is an array \(H, W, 3\) of uint8"),
+        ("alpha", r"render\(\) = 'array \(20, 30, 4\) of uint8'"),
+        ("floats", r"render\(\) = 'array \(20, 30, 3\) of float64'"),
+        ("a list", r"render\(\) = 'list'"),
+        ("nothing", r"render\(\) = 'NoneType'"),
+        ("counts from five", r"actions\['none'\] = 0: allowed is an element of Discrete\(3, start=5\)"),
+        ("many actions", r"actions\['none'\] = 0: allowed is an element of MultiDiscrete"),
+        ("a force", r"actions\['none'\] = 0: allowed is an element of Box"),
+    ],
+)
+def test_odd_environments_that_cannot_be_used_are_refused_in_a_sentence(odd: str, said: str) -> None:
+    with pytest.raises(VlmGymError, match=said):
+        from_gymnasium("Odd-v0", ACTIONS, RULES, odd=odd)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"env": "NoSuchEnv-v0"}, r"NoSuchEnv: making the environment raised NameNotFound"),
+        ({"env": 7}, r"env = 7: allowed is the id of an environment"),
+        ({"env": "Counter-v0", "speed": 3}, r"Counter: making the environment raised TypeError.*speed"),
+        ({"actions": {"a": 0, "b": 0}}, r"actions\['b'\] = 0: allowed is each name .* once"),
+        ({"actions": {"up": 0, "UP": 1}}, r"actions\['UP'\] = 1: allowed is each name"),
+        ({"actions": {"": 0}}, r"actions = ''"),
+        ({"actions": {"a|b": 0}}, r"actions = 'a\|b'"),
+        ({"actions": {3: 0}}, r"actions = 3"),
+        ({"actions": {"a": (0, 1)}}, r"actions\['a'\] = \(0, 1\): allowed is a whole number"),
+        ({"actions": {"a": 0.5}}, r"actions\['a'\] = 0.5: allowed is a whole number"),
+        ({"actions": {"a": True}}, r"actions\['a'\] = True: allowed is a whole number"),
+        ({"actions": ["a"]}, r"actions = \['a'\]: allowed is 1 to 255 names"),
+        ({"actions": {f"a{n}": n for n in range(256)}}, r"allowed is 1 to 255 names"),
+        ({"rules": ""}, r"rules = '': allowed is a text"),
+        ({"rules": None}, r"rules = None: allowed is a text"),
+        ({"points": float("nan")}, r"points = nan: allowed is a finite number"),
+        ({"points": 0}, r"points = 0: allowed is a finite number"),
+        ({"value": 3}, r"value = 3: allowed is a function"),
+        ({"levels": {}}, r"levels = \{\}: allowed is names with"),
+        ({"levels": {"normal": 5}}, r"levels = .*: allowed is names with"),
+    ],
+)
+def test_arguments_that_make_no_game_are_refused(given: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError if "making" not in said else OutsideError, match=said):
+        from_gymnasium(**{"env": "Counter-v0", "actions": ACTIONS, "rules": RULES, **given})  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------------ time limits
+gymnasium.register("Short-v0", Counter, max_episode_steps=3)
+
+
+def test_a_time_limit_of_the_environment_cuts_the_game_and_does_not_end_it(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """In states, bytes, environments, traces and the rewards that go on from there; the rules still end games."""
+    game = from_gymnasium("Short-v0", ACTIONS, RULES, value=lambda env: 2.0)
+    state = game.reset(game.level("easy"), np.arange(6, dtype=np.uint64))
+    rules = np.zeros(6, bool)
+    for turn in range(3):
+        assert not state.truncated.any()
+        if turn == 2:
+            going = ~state.ended
+            assert (game.oracle(state)[going, 0] >= 2.0).any(), "what was cut is worth what it stands at"
+        state, outcome = game.step(state, np.full(6, 0))
+        rules |= state.terminated
+        assert (outcome.terminated == state.terminated).all()
+    assert state.ended.all()
+    assert (state.truncated == ~rules).all()
+    assert state.truncated.any()
+    assert (state.steps < state.level.max_steps).all()
+    again = game.from_bytes(state.to_bytes(game))
+    assert again == state
+    assert (again.truncated == state.truncated).all()
+    assert (state[state.truncated].repeat(2)).truncated.all()
+    assert game.step(state, np.full(6, 0))[0] == state, "nothing is played after it"
+    env = GameEnv(game, "easy")
+    env.reset(options={"state": game.reset(game.level("easy"), np.flatnonzero(~rules)[:1].astype(np.uint64))})
+    assert [env.step(0)[2:4] for _ in range(3)] == [(False, False), (False, False), (False, True)]
+    monkeypatch.setitem(GAMES, "Short", game)
+    evaluate(Scripted("<answer>none</answer>"), Task(game="Short", level="easy"), Evaluation(3, 9), tmp_path, progress=False)
+    ends = [record.end for record in read_trace(tmp_path / "trace.jsonl") if isinstance(record, Episode)]
+    assert set(ends) == {"truncated"}
+
+
+def test_states_of_an_environment_are_read_from_bytes_or_refused(counter: OutsideGame) -> None:
+    """Snapshots hold what others wrote: their actions, their sizes, and the size of the picture."""
+    state = counter.reset("easy", seeds_for("free", "Counter", "easy", 1))
+    state, _ = counter.step(state, np.array([1]))
+    data = state.to_bytes(counter)
+    assert counter.from_bytes(data) == state
+    for bad in [*every_cut(data), *mutations(data, 300, 3)]:
+        if bad != data:
+            with pytest.raises(StateError):
+                counter.from_bytes(bad)
+    for key, value in {"used": 5000, "last": 99, "deal": 1 << 40}.items():
+        with pytest.raises(StateError, match=key):
+            counter.from_bytes(replace(state, **{key: np.full_like(state.arrays()[key], value)}).to_bytes(counter))
+    with pytest.raises(StateError, match="actions that Counter does not have"):
+        counter.from_bytes(replace(state, board=np.full_like(state.board, 200)).to_bytes(counter))
+    with pytest.raises(StateError, match="damaged state: arrays"):
+        counter.from_bytes(replace(state, frame=state.frame[:, 1:]).to_bytes(counter))

@@ -34,7 +34,9 @@ def run(tmp_path_factory):
     how = Evaluation(episodes=5, turns=4)
     for game in ("2048", "Swap"):
         evaluate(Random(), Task(game=game, level="easy"), how, out / "eval" / "random" / game, progress=False)
-    evaluate(Scripted(clumsy), Task(game="2048", level="easy"), how, out / "eval" / "clumsy" / "2048", progress=False)
+    player = Scripted(clumsy)
+    player.name = "clumsy"
+    evaluate(player, Task(game="2048", level="easy"), how, out / "eval" / "clumsy" / "2048", progress=False)
     return out
 
 
@@ -96,10 +98,11 @@ def test_filters_keys_and_marks_in_a_browser_with_script_tags_in_replies(run):
 
 
 def test_runs_are_merged_and_namesakes_told_apart(run, tmp_path):
-    evaluate(Random(), Task(game="2048", level="easy"), Evaluation(episodes=3, turns=2), tmp_path / "other", progress=False)
+    how = Evaluation(episodes=5, turns=4)
+    evaluate(Random(salt=7), Task(game="2048", level="easy"), how, tmp_path / "other", progress=False)
     page = tmp_path / "page.html"
     assert main(["report", str(run), str(tmp_path / "other"), "--out", str(page)]) == 0
     block = page.read_text().partition('id="replay-data">')[2].partition("</script>")[0]
     data = json.loads(block)
-    assert set(data["players"]) == {"random (run)", "random (other)", "random", "clumsy"}
-    assert len(data["turns"]) == 60 + 6
+    assert set(data["players"]) == {"random (random)", "random (other)", "clumsy"}
+    assert len(data["turns"]) == 60 + 20

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -55,6 +56,7 @@ def fill(folder: Path) -> Path:
         BAD_PLAYER: Scripted(ATTACK),
     }
     for name, player in players.items():
+        player.name = name
         for task in TASKS:
             evaluate(player, task, HOW, folder / "eval" / name / task.game, progress=False)
     for run in ("g0", "g1"):
@@ -185,7 +187,8 @@ def test_results_are_those_of_the_summaries(folder, page):
             assert cells[5] == percent(one["format"]["mean"])
             assert cells[7] == percent(one["p_acc"]["mean"])
             assert (cells[8] == "given") == (player != "g0")
-            assert cells[13] == f"{one['regret']['mean']:.2f}"
+            assert cells[15] == f"{one['regret']['mean']:.2f}"
+            assert (cells[12] == "given") == (player != "g0")
     assert "R_acc, %" in page.text
     assert "–" in ["".join(c) for c in row(section(page, "results"), "2048", "G0")]  # R_acc: it never described a board right
 
@@ -219,10 +222,18 @@ def _decided(folder, first, second, game):
     return (int(gap.low > 0) - int(gap.high < 0)) * int(gap.p < 0.05)
 
 
+def copied(source, target, player):
+    """An evaluation under the name of another player."""
+    shutil.copytree(source, target)
+    run, *rest = (target / "trace.jsonl").read_text().splitlines()
+    lines = [json.dumps({**json.loads(run), "player": player, "identity": player}), *rest]
+    (target / "trace.jsonl").write_text("\n".join(lines) + "\n")
+
+
 def test_a_worse_or_equal_student_is_not_praised(folder, tmp_path):
     for name, source in (("g1", "random"), ("teacher", "g1")):
-        shutil.copytree(folder / "eval" / source / "ShisenSho", tmp_path / "worse" / "eval" / name / "ShisenSho")
-        shutil.copytree(folder / "eval" / "random" / "ShisenSho", tmp_path / "same" / "eval" / name / "ShisenSho")
+        copied(folder / "eval" / source / "ShisenSho", tmp_path / "worse" / "eval" / name / "ShisenSho", name)
+        copied(folder / "eval" / "random" / "ShisenSho", tmp_path / "same" / "eval" / name / "ShisenSho", name)
     assert "G1 is below the teacher on ShisenSho." in write_report(tmp_path / "worse").read_text(encoding="utf-8")
     assert "G1 cannot be told apart from the teacher on ShisenSho." in write_report(tmp_path / "same").read_text(encoding="utf-8")
 
@@ -239,7 +250,7 @@ def test_marks_stand_on_the_wrong_cells(page):
         assert "oracle" in card
         pictures = [base64.b64decode(x) for x in re.findall(r"base64,([^\"]+)", card)]
         assert len(set(pictures)) == 1
-        assert Image.open(BytesIO(pictures[0])).size == (336, 336)
+        assert Image.open(BytesIO(pictures[0])).size == (224, 224), "the look that was played, enlarged"
     assert "14 of 16 cells right" in page.text
 
 
@@ -271,6 +282,7 @@ def test_missing_parts_are_left_out(folder, tmp_path):
 def test_longer_episodes_are_reported(tmp_path):
     how = Evaluation(episodes=3, turns=4)
     for name, player in (("base", Random()), ("g0", Oracle())):
+        player.name = name
         evaluate(player, TASKS[0], how, tmp_path / "eval" / name / "2048", progress=False)
     page = Page(write_report(tmp_path))
     assert page.sections() == ["results", "differences", "faults", "turns", "episodes"]
@@ -316,9 +328,64 @@ def test_page_opens_in_a_browser(folder, page, tmp_path):
 def test_players_of_any_name_are_compared(tmp_path):
     how = Evaluation(episodes=60, turns=4)
     for name, player in (("model-a", Random()), ("model-b", Oracle()), ("random", Random(3))):
+        player.name = name
         evaluate(player, TASKS[0], how, tmp_path / "eval" / name / "2048", progress=False)
     page = Page(write_report(tmp_path))
     part = section(page, "differences")
     assert [label in part for label in ("model-a − model-b", "model-a − random", "model-b − random")] == [True] * 3
     verdict = re.search(r'class="verdict">([^<]*)<', page.source)[1]
     assert verdict == "Model-a is below model-b on 2048."
+
+
+def test_half_characters_of_earlier_traces_break_nothing(folder, tmp_path, capsys):
+    """Replies that were cut inside a character, as traces of earlier versions hold them: report, exports, film."""
+    copied(folder / "eval" / "base" / "2048", tmp_path / "run", "base \ud83d")
+    lines = (tmp_path / "run" / "trace.jsonl").read_text().splitlines()
+    for k in (1, 2):
+        turn = json.loads(lines[k])
+        lines[k] = json.dumps({**turn, "reply": turn["reply"] + "\ud83d", "reasoning": "\udc00"})
+    (tmp_path / "run" / "trace.jsonl").write_text("\n".join(lines) + "\n")
+    page = Page(write_report(tmp_path / "run"))
+    assert "base \ufffd" in page.text
+    run = str(tmp_path / "run")
+    for kind, out in (("turns", "turns.parquet"), ("sft", "sft"), ("grpo", "grpo")):
+        assert main(["export", kind, run, "--out", str(tmp_path / out), *(["--only", "all"] if kind == "sft" else [])]) == 0
+    assert main(["video", run, "--episode", str(json.loads(lines[1])["episode"]), "--out", str(tmp_path / "film.gif")]) == 0
+    capsys.readouterr()
+
+
+def test_an_out_that_is_no_regular_file_is_refused_and_nothing_is_left(folder, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    run = str(folder / "eval" / "base" / "2048")
+    for out in ("pipe", "folder"):
+        path = str(tmp_path / out)
+        assert main(["report", run, "--out", path]) == 2
+        assert main(["export", "turns", run, "--out", path]) == 2
+        assert main(["video", run, "--out", path]) == 2
+    assert main(["export", "sft", run, "--out", str(tmp_path / "pipe")]) == 2
+    assert (tmp_path / "pipe").is_fifo()
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "folder"}
+    capsys.readouterr()
+
+
+def test_a_film_of_a_run_with_several_traces_asks_which(folder, tmp_path, capsys):
+    assert main(["video", str(folder), "--out", str(tmp_path / "film.gif")]) == 2
+    error = capsys.readouterr().err
+    assert "there are 12: " in error
+    assert "eval/base/2048" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_cut_and_refused_replies_and_the_chance_of_cells_are_told(tmp_path):
+    evaluate(Scripted(blurred), TASKS[0], HOW, tmp_path, progress=False)
+    lines = (tmp_path / "trace.jsonl").read_text().splitlines()
+    for k, word in ((1, "length"), (2, "length"), (3, "refusal")):
+        turn = json.loads(lines[k])
+        lines[k] = json.dumps({**turn, "usage": {**turn["usage"], "finish": word}})
+    (tmp_path / "trace.jsonl").write_text("\n".join(lines) + "\n")
+    text = Page(write_report(tmp_path)).text
+    assert "replies that were cut at the limit of tokens: scripted 2 of 24." in text
+    assert "replies that are refusals: scripted 1 of 24." in text
+    assert re.search(r"; chance [0-9.]+", text)
+    assert "is not tested" in text, "what attribution does not tell"

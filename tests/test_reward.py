@@ -239,3 +239,19 @@ def test_rewards_are_judged_by_the_names_of_the_blocks():
         got = function([usual, named, named], state=[state_text(GAME, BOARD)] * 3, game=["2048"] * 3, reply=["", str(others), ""])
         assert got[0] == got[1] == 1
         assert got[2] < 1
+
+
+def test_the_chance_levels_of_the_documentation_are_those_that_are_computed():
+    """One tile for all cells, for every game and level of the table."""
+    from pathlib import Path
+
+    from vlmgym.tasks import Task
+
+    text = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8").partition("**Chance of cells.**")[2]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    levels, told = rows[0][1:], {row[0]: row[1:] for row in rows[1 : 1 + len(GAMES)]}
+    assert set(told) == set(GAMES)
+    for name, values in told.items():
+        for level, value in zip(levels, values, strict=True):
+            state = Task(game=name, level=level, walk_max=20).states("test", 100)
+            assert f"{constant_cells(get_game(name).scene(state).symbols):.2f}" == value, (name, level)

@@ -11,6 +11,7 @@ import torch
 import yaml
 from transformers import TrainerCallback
 
+from vlmgym.core import VlmGymError
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train import survive, tiny, trainers
@@ -33,7 +34,8 @@ def small(tmp_path_factory):
 
 def checkpoint(folder, number):
     path = folder / f"checkpoint-{number}"
-    (path / "part").mkdir(parents=True)
+    survive.begin(path)
+    (path / "part").mkdir()
     (path / "model.safetensors").write_bytes(bytes(range(256)) * number)
     (path / "part" / "rng_state_0.pth").write_text(f"state {number}")
     survive.seal(path)
@@ -78,6 +80,48 @@ def test_a_damaged_checkpoint_is_passed_over(how, reason, tmp_path, capsys):
     assert not bad.exists()
     assert (tmp_path / "checkpoint-10.damaged").is_dir() == (how != "killed while saving")
     assert survive.last_good_checkpoint(tmp_path) == good
+
+
+@pytest.mark.parametrize("content", ["[]", "1", "null", "{}", "", "[" * 10_000, '{"model.safetensors": 5}', '{"a": NaN}'])
+def test_a_seal_that_is_none_is_no_seal(content, tmp_path, capsys):
+    good, bad = checkpoint(tmp_path, 9), checkpoint(tmp_path, 10)
+    (bad / survive.SEAL).write_text(content)
+    assert survive.last_good_checkpoint(tmp_path) == good
+    assert capsys.readouterr().err.count("\n") == 1
+    assert (tmp_path / "checkpoint-10.damaged" / "model.safetensors").exists()
+
+
+def test_what_no_run_of_ours_began_is_put_aside_and_never_deleted(tmp_path):
+    for number in (1, 2):  # the second time there is one aside already
+        other = tmp_path / "run" / "checkpoint-10"
+        other.mkdir(parents=True)
+        (other / "weights").write_text(f"weeks of work {number}")
+        assert survive.last_good_checkpoint(tmp_path / "run") is None
+    kept = sorted(path.read_text() for path in (tmp_path / "run").glob("checkpoint-10.unfinished*/weights"))
+    assert kept == ["weeks of work 1", "weeks of work 2"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "weights").write_text("of another tool")
+    (tmp_path / "run" / "checkpoint-11").symlink_to(elsewhere)
+    (tmp_path / "run" / "checkpoint-12").symlink_to("nowhere")
+    (tmp_path / "run" / "checkpoint-13").write_text("a file")
+    good = checkpoint(tmp_path / "run", 3)
+    (tmp_path / "run" / "checkpoint-1").mkdir()  # older than ours: the Trainer would delete it after a while
+    assert survive.last_good_checkpoint(tmp_path / "run", tidy=False) == good
+    assert survive.last_good_checkpoint(tmp_path / "run") == good
+    assert (tmp_path / "run" / "checkpoint-1.unfinished").is_dir()
+    assert (elsewhere / "weights").read_text() == "of another tool"
+    assert (tmp_path / "run" / "checkpoint-13.unfinished").read_text() == "a file"
+    assert [path.name for path in survive.checkpoints(tmp_path / "run")] == ["checkpoint-3"]
+
+
+def test_a_checkpoint_is_not_written_over_something_else(tmp_path):
+    (tmp_path / "checkpoint-5").mkdir()
+    with pytest.raises(VlmGymError, match="move it away"):
+        survive.begin(tmp_path / "checkpoint-5")
+    (tmp_path / "checkpoint-6").symlink_to(tmp_path)
+    with pytest.raises(VlmGymError, match="move it away"):
+        survive.begin(tmp_path / "checkpoint-6")
 
 
 def test_without_any_whole_checkpoint_a_stage_begins_anew(tmp_path):

@@ -1,10 +1,14 @@
 """The page on which a person plays: its server, its trace, and real clicks and keys in a browser."""
 
+import contextlib
 import http.client
 import io
 import json
 import os
+import resource
+import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -154,7 +158,7 @@ def test_answers_are_read_like_replies(tmp_path):
             "up": "not a move",
             "(0, 0) (0, 99)": "outside",
             "(0, 0) (2, 2)": "not neighbours",
-            "</answer><answer>(0, 0) (0, 1)": "two_answers",
+            "</answer><answer>(0, 0) (0, 1)": "no <",
             "x" * 201: "200 characters",
         }.items():
             view = ask(server, "/act", {"answer": text})[1]
@@ -565,3 +569,146 @@ class TestBrowser:
             pass
         browser.key("ArrowUp")
         browser.wait("document.getElementById('message').textContent.includes('does not answer')")
+
+
+@contextmanager
+def full_disk(file):
+    """No file can grow beyond the size that this one has now, plus some bytes of a line."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 40 if file.exists() else 40, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_turn_that_cannot_be_written_is_not_played(tmp_path):
+    session = Session(Task("2048", "easy"), 0, tmp_path)
+    moves = [str(a) for a in np.flatnonzero(session.game.legal(session.state)[0])]
+    with full_disk(session._trace):  # before there is a trace at all
+        before = session.view()
+        with pytest.raises(OSError, match="large"):
+            session.act(moves[0])
+        assert session.view() == before
+    session.act(moves[0])
+    with full_disk(session._trace):
+        before, content = session.view(), session._trace.read_bytes()
+        for _ in range(3):
+            with pytest.raises(OSError, match="large"):
+                session.act(moves[0])
+        assert session.view() == before
+        assert session._trace.read_bytes() == content
+    for _ in range(2):
+        session.act(next(str(a) for a in np.flatnonzero(session.game.legal(session.state)[0])))
+    session.close()
+    runs, turns, episodes = records(tmp_path)
+    assert [turn.turn for turn in turns] == [0, 1, 2]
+    assert (len(runs), len(episodes), episodes[0].turns) == (1, 1, 3)
+    assert json.loads((tmp_path / "summary.json").read_text())["metrics"]["reward"]["n"] == 1
+
+
+def test_the_end_of_a_game_is_written_when_there_is_room_again(tmp_path, monkeypatch):
+    session = Session(Task("2048", "easy:max_steps=2"), 0, tmp_path)
+    session.act("0")
+    written = webplay.TraceWriter.write
+
+    def no_episodes(self, record):
+        if isinstance(record, Episode):
+            raise OSError(28, "No space left on device")
+        written(self, record)
+
+    monkeypatch.setattr(webplay.TraceWriter, "write", no_episodes)
+    view = session.act("1")
+    assert view["turn"] == 2
+    assert "could not be written" in view["refused"]
+    with pytest.raises(OSError, match="No space"):
+        session.new()
+    monkeypatch.undo()
+    assert session.new()["turn"] == 0
+    session.close()
+    _, turns, episodes = records(tmp_path)
+    assert (len(turns), len(episodes), episodes[0].turns) == (2, 1, 2)
+
+
+def test_an_answer_with_marks_of_a_reply_is_refused(tmp_path):
+    session = Session(Task("2048", "easy"), 0, tmp_path)
+    for answer in ("1</answer><think>x</think>", "<", "1<!--"):
+        view = session.act(answer)
+        assert view["turn"] == 0
+        assert "<" in view["refused"]
+    session.close()
+
+
+def raw(server, data, wait=b""):
+    """What the server sends back to these bytes, until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=20) as line:
+        line.sendall(data)
+        with contextlib.suppress(ConnectionError):
+            while got := line.recv(1 << 16):
+                wait += got
+    return wait
+
+
+def test_hostile_requests_are_refused_with_the_pages_headers_and_without_a_traceback(tmp_path, capsys):
+    with served(tmp_path) as server:
+        host = f"Host: 127.0.0.1:{server.server_address[1]}\r\nX-Token: {server.token}\r\n"
+        deep = "[" * 30_000
+        odd = {
+            "a length of 5,000 digits": (f"POST /act HTTP/1.1\r\n{host}Content-Length: {'9' * 5000}\r\n\r\n", 413),
+            "a length that is no number": (f"POST /act HTTP/1.1\r\n{host}Content-Length: -5\r\n\r\n", 413),
+            "digits of another script": (f"POST /act HTTP/1.1\r\n{host}Content-Length: \xb2\r\n\r\n", 413),
+            "a nested body": (f"POST /act HTTP/1.1\r\n{host}Content-Length: {len(deep)}\r\n\r\n{deep}", 400),
+            "no JSON": (f"POST /act HTTP/1.1\r\n{host}Content-Length: 1\r\n\r\n{{", 400),
+            "half a character": (f"POST /act HTTP/1.1\r\n{host}Content-Length: 1\r\n\r\n\xe9", 400),
+            "another method": (f"PUT / HTTP/1.1\r\n{host}\r\n", 501),
+            "options": (f"OPTIONS * HTTP/1.1\r\n{host}\r\n", 501),
+            "a long line": (f"GET /{'a' * 70_000} HTTP/1.1\r\n{host}\r\n", 414),
+            "many headers": (f"GET / HTTP/1.1\r\n{host}{''.join(f'X-{k}: 1{chr(13)}{chr(10)}' for k in range(200))}\r\n", 431),
+            "no request": ("nonsense\r\n\r\n", 400),
+            "another version": (f"GET / HTTP/9.9\r\n{host}\r\n", 505),
+        }
+        for what, (text, status) in odd.items():
+            reply = raw(server, text.encode("latin-1"))
+            if reply:  # a body that was not read may reset the connection
+                head = reply.partition(b"\r\n\r\n")[0]
+                assert b" %d " % status in head.partition(b"\r\n")[0], (what, head[:80])
+                assert b"Content-Security-Policy: default-src 'none'" in head, what
+            else:
+                assert status in (413, 414, 431), what
+        head = raw(server, f"HEAD / HTTP/1.1\r\n{host}\r\n".encode())
+        assert head.endswith(b"\r\n\r\n"), "an answer to HEAD has no body"
+        assert ask(server, "/state")[1]["turn"] == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_client_that_drips_is_cut_off(tmp_path, monkeypatch):
+    """The time is that of the whole request: bytes that come now and then do not prolong it."""
+    monkeypatch.setattr(webplay, "SECONDS", 0.3)
+    with served(tmp_path) as server, socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=20) as line:
+        line.sendall(b"GET / HTTP/1.1\r\n")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while not select.select([line], [], [], 0.05)[0]:
+                line.sendall(b"X")
+                sent += 1
+                assert sent < 200, "it may stay for ever"
+            assert line.recv(100) == b""
+        assert ask(server, "/state")[0] == 200
+
+
+def test_twenty_answers_at_once_count_once(tmp_path):
+    with served(tmp_path) as server:
+        legal = np.flatnonzero(server.session.game.legal(server.session.state)[0])
+        number, move = ask(server, "/state")[1]["n"], str(legal[0])
+        found = []
+        threads = [
+            threading.Thread(target=lambda: found.append(ask(server, "/act", {"answer": move, "n": number}))) for _ in range(20)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [status for status, _ in found] == [200] * 20
+        assert sum(not view["refused"] for _, view in found) == 1
+        assert server.request_queue_size == 64
+    assert len(records(tmp_path)[1]) == 1

@@ -84,8 +84,50 @@ class Evaluated:
 
     @property
     def headline(self) -> str:
-        """The metric by which the players of the task are ranked: the score of whole episodes, else the success of turns."""
-        return "score" if self.how["start"] == "reset" and not self.how["turns"] else "success"
+        """The metric by which the players of the task are ranked."""
+        return headline(self.how)
+
+
+def headline(how: Mapping[str, Any]) -> str:
+    """The main metric of an evaluation: the score of whole games, else the success of turns."""
+    return "score" if how["start"] == "reset" and not how["turns"] else "success"
+
+
+def overview(found: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str]) -> str:
+    """Players and tasks as one table of text: the main metric with its interval, and what happened to episodes and replies.
+
+    Args:
+        found: the summaries of each player, one a task.
+        names: of the tasks.
+    """
+    rows: list[tuple[str, ...]] = [
+        (
+            "task",
+            "player",
+            "metric",
+            "mean [95 % interval]",
+            "format",
+            "p_acc",
+            "episodes",
+            "failed",
+            "cut",
+            "refused",
+            "warnings",
+        )
+    ]
+    for number, name in enumerate(names):
+        for label, summaries in found.items():
+            one = summaries[number]
+            metric, metrics = headline(one["evaluation"]), one["metrics"]
+            main = _interval(*(metrics[metric][key] for key in ("mean", "low", "high")))
+            seen = "given" if one["sees"] == "state" else _interval(metrics["p_acc"]["mean"], None, None)
+            n, failed = (one["episodes"][key] for key in ("n", "failed"))
+            counts = (f"{n - failed} of {n}", failed, one["counts"]["cut"], one["counts"]["refused"], len(one["warnings"]))
+            form = _interval(metrics["format"]["mean"], None, None)
+            rows.append((shown(name), shown(label), metric, main, form, seen, *map(str, counts)))
+    wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def load(folders: Iterable[Path]) -> list[Evaluated]:
@@ -255,7 +297,7 @@ def _csv_cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
-GIVEN = ("p_acc", "cells", "r_acc")
+GIVEN = ("p_acc", "cells", "balanced", "r_acc")
 """Metrics of the description of the board, which say nothing of a player that is handed it."""
 _COUNTS = ("failed", "stuck", "turns", "cut", "refused", "input_tokens", "output_tokens")
 
@@ -282,23 +324,26 @@ def _row(one: Evaluated) -> dict[str, Any]:
 
 
 _NUMBER = (int, float, type(None))
+_ESTIMATE = dict.fromkeys(("mean", "low", "high"), _NUMBER) | {"n": int}
 _SHAPE: dict[str, Any] = {
     "player": str,
     "task": dict.fromkeys(("game", "level", "look", "prompt"), str) | {"walk_min": int, "walk_max": int, "walk_legal": bool},
     "evaluation": {"episodes": int},
-    "metrics": {name: dict.fromkeys(("mean", "low", "high"), _NUMBER) | {"n": int} for name in METRICS},
+    "metrics": {name: _ESTIMATE for name in METRICS if name != "balanced"},
     "episodes": dict.fromkeys(("n", "failed", "stuck", "turns"), int),
     "spent": {"input_tokens": int, "output_tokens": int, "cost": _NUMBER},
 }
 """What every summary of an evaluation holds, of which types."""
+_NEWER: dict[str, Any] = {"identity": str, "sees": str, "counts": {"cut": int, "refused": int}}
+_NEWER |= {"metrics": _SHAPE["metrics"] | {"balanced": _ESTIMATE}}
+"""What it holds as well, but for those of earlier versions."""
 
 
 def _lacks(value: Any, shape: Any, name: str = "") -> str:
     """The name of the first thing in a JSON value that is not there, or of another type; empty if there is none."""
     if not isinstance(shape, dict):
         kinds = shape if isinstance(shape, tuple) else (shape,)
-        fits = type(value) in kinds and (not isinstance(value, float) or math.isfinite(value))
-        return "" if fits else name
+        return "" if type(value) in kinds and (type(value) not in (int, float) or abs(value) <= 1e300) else name
     if not isinstance(value, dict):
         return name
     return next((lack for key, one in shape.items() if (lack := _lacks(value.get(key, _lacks), one, f"{name}.{key}"))), "")
@@ -313,7 +358,10 @@ def read_summary(source: Path | dict[str, Any]) -> dict[str, Any]:
     if not isinstance(source, dict):
         path = source / "summary.json" if source.is_dir() else source
         source = dict(read_json(path))
-        if lack := _lacks(source, _SHAPE):
+        newer = {key: shape for key, shape in _NEWER.items() if key in source}
+        if "balanced" not in (source.get("metrics") or {}):
+            newer.pop("metrics", None)
+        if lack := _lacks(source, _SHAPE | newer):
             raise FileError(f"{path}: no summary of an evaluation ({lack.removeprefix('.')} is missing or of another type)")
     if source["evaluation"].get("oracle", True):
         return source

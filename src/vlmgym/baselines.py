@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from vlmgym import stats
 from vlmgym.core import Game, Level, seeds_for
+from vlmgym.files import write_json
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.simple import Chooser, Greedy, Oracle, Random, RandomLegal
 
@@ -146,7 +147,7 @@ def rebuild(target: Path, scratch: Path, processes: int = 0) -> None:
             games[name][level] = {"version": game.version, "level": asdict(game.level(level)), "players": players}
     head = {"seeds": f"test split, numbers 0 to {SEEDS - 1} of each level", "command": "vlmgym baselines", "games": games}
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(head, indent=1) + "\n", encoding="utf-8")
+    write_json(target, head)
 
 
 def _rounded(estimate: stats.Estimate) -> dict[str, float | int | None]:

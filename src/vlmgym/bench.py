@@ -7,7 +7,6 @@ as many bytes as the row writes; and what else its goal asks for. A ratio is the
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -30,6 +29,7 @@ from tqdm import tqdm
 from vlmgym import plain
 from vlmgym.core import LEGAL_STREAM, ConfigError, Game, MissingExtra, State, VlmGymError, need, seeds_for
 from vlmgym.env import GameEnv, GameVectorEnv
+from vlmgym.files import write_atomically, write_json
 from vlmgym.games import GAMES, get_game
 from vlmgym.kernels import set_threads, spread
 from vlmgym.pixels import Pixels
@@ -483,9 +483,8 @@ def run(out: Path, only: Sequence[str] = (), repetitions: int = 5, quick: bool =
             if results[-1].rates and not quick:
                 results[-1].note = row.note(results[-1].medians())
     about = {**machine("numpy", "numba", "pillow", "gymnasium"), "repetitions": repetitions}
-    text = json.dumps({"machine": about, "rows": [asdict(one) for one in results]}, indent=1)
-    (out / "bench.json").write_text(text + "\n", encoding="utf-8")
-    (out / "bench.txt").write_text(table(results, about), encoding="utf-8")
+    write_json(out / "bench.json", {"machine": about, "rows": [asdict(one) for one in results]})
+    write_atomically(out / "bench.txt", table(results, about))
     plot(results, out / "bench.png")
     return results
 

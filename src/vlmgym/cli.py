@@ -3,44 +3,80 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vlmgym import __version__
 from vlmgym.baselines import METRICS
 from vlmgym.core import ConfigError, MissingExtra, VlmGymError
-from vlmgym.evaluate import Evaluation, evaluate, rescore
+from vlmgym.evaluate import Evaluation, evaluate, failed_of, places, rescore
+from vlmgym.files import shown
 from vlmgym.games import GAMES, game_names, get_game
 from vlmgym.players.api import ApiSettings
-from vlmgym.players.roster import PLAYERS, make_player
+from vlmgym.players.roster import MAX_TOKENS, PLAYERS, make_player, named_players
 from vlmgym.tasks import Task
 
 if TYPE_CHECKING:
     from vlmgym.train.recipe import Recipe
 
 
+class _Help(argparse.HelpFormatter):
+    """Shows the default of each option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if not action.help or not action.option_strings or isinstance(action.default, bool) or "default" in action.help:
+            return action.help
+        return action.help if action.default in (None, "", [], argparse.SUPPRESS) else f"{action.help} (default: %(default)s)"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in letters that do not steer the terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=_Help, **options)
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message))
+
+
+def _from(low: int, high: int = 1_000_000_000) -> Callable[[str], int]:
+    """The type of an option that is a whole number of this range."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{shown(text)[:40]!r}: allowed is {low} to {high}")
+        return value
+
+    return read
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vlmgym", description="Visual games for training and testing vision-language models.")
+    parser = _Parser(prog="vlmgym", description="Visual games for training and testing vision-language models.")
     parser.add_argument("--version", action="version", version=f"vlmgym {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
     eval_ = commands.add_parser("eval", help="play frozen seeds and write traces and summaries; run again to go on")
-    eval_.add_argument("--player", action="append", required=True, help=PLAYERS + "; may be repeated, to compare")
+    eval_.add_argument("--player", action="append", required=True, help=PLAYERS + "; or NAME=PLAYER; may be repeated, to compare")
     eval_.add_argument("--protocol", default="", help="a YAML file, or the name of a bundled one: quick, paper, full")
     eval_.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override of the protocol")
-    eval_.add_argument("--sweep", default="", metavar="DIAL=FROM:TO:COUNT", help="e.g. look.noise=0:1:5, or level.rows=4,6,8")
+    eval_.add_argument("--sweep", default="", metavar="DIAL=FROM:TO:COUNT", help="e.g. look.noise=0:0.3:4, or level.rows=4,6,8")
     what = eval_.add_argument_group("without a protocol")
     what.add_argument("--game", default="", help=", ".join(GAMES) + ", or module:GameClass")
     what.add_argument("--level", help="name, or name:field=value,... (as a local model was trained, else normal)")
     what.add_argument("--look", help="name, or name:field=value,... (as a local model was trained, else clean)")
     what.add_argument("--prompt", help="full or brief (as a local model was trained, else full)")
     what.add_argument("--reply", default="", help="other names of the blocks: perception=NAME,think=NAME,answer=NAME")
-    what.add_argument("--episodes", type=int, default=20)
+    what.add_argument("--episodes", type=int, default=20, help="episodes, or states of a walk; more may be added later")
     what.add_argument("--turns", "--max-steps", type=int, default=0, help="most turns of an episode; 0 = the level's limit")
     what.add_argument("--start", default="reset", help="reset, or walk: states after random play")
     what.add_argument("--walk", type=int, nargs=2, default=(0, 100), metavar=("MIN", "MAX"), help="moves of the random walk")
@@ -52,13 +88,15 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--truth", dest="observation", action="store_const", const="both", help="the true board beside the picture")
     what.add_argument("--patience", type=int, default=20, help="turns with one move and no effect that end an episode; 0 = none")
     model = eval_.add_argument_group("models")
-    model.add_argument("--max-new-tokens", type=int, default=None, help="most tokens of a reply: 512, or the protocol's")
+    model.add_argument(
+        "--max-new-tokens", type=int, default=None, help=f"most tokens of a reply: {MAX_TOKENS}, or the protocol's"
+    )
     model.add_argument("--temperature", type=float, default=None, help="0 = greedy, the default, or the protocol's")
     model.add_argument("--sampling", action="append", default=[], metavar="FIELD=VALUE", help="of requests, e.g. top_p=0.9")
-    model.add_argument("--batch", type=int, default=32, help="states that a local model is asked at once")
+    model.add_argument("--batch", type=_from(1), default=32, help="states that a local model is asked at once")
     model.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
     model.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
-    model.add_argument("--threads", type=int, default=0, help="torch threads; 0 = leave")
+    model.add_argument("--threads", type=_from(0, 4096), default=0, help="torch threads; 0 = leave")
     ends = eval_.add_argument_group("endpoints (keys: OPENAI_API_KEY, ANTHROPIC_API_KEY)")
     ends.add_argument("--base-url", default="", help="address of the endpoint")
     ends.add_argument(
@@ -73,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--on", action="append", default=[], metavar="HARDWARE", help="adapt to a machine: 1x24gb, 1x80gb, ...")
     train.add_argument("--out", type=Path, required=True, help="folder of the run; run again to continue")
     train.add_argument("--engine", choices=("trl", "verl"), default="trl", help="verl: GRPO on a Ray cluster")
-    train.add_argument("--nodes", type=int, default=1, help="machines of the Ray cluster")
-    train.add_argument("--gpus", type=int, default=8, help="GPUs of each of them")
+    train.add_argument("--nodes", type=_from(1), default=1, help="machines of the Ray cluster")
+    train.add_argument("--gpus", type=_from(1), default=8, help="GPUs of each of them")
     train.add_argument("--samples", default="conversation", metavar="MODE", help="verl, grpo.turns > 1: conversation, per_turn")
     train.add_argument("--dry-run", action="store_true", help="check everything in seconds, and print what would run")
 
@@ -94,6 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="one static page from evaluations and training runs")
     report.add_argument("folder", type=Path, nargs="+", help="runs; several are merged")
     report.add_argument("--out", type=Path, default=None, help="the page; by default report.html in the first folder")
+    shown = "path of photographs that the boards showed; may be repeated (a path in a trace is not opened by itself)"
+    report.add_argument("--photos", type=Path, action="append", default=[], help=shown)
     _know_games(report)
 
     again = commands.add_parser("rescore", help="judge recorded replies anew, without a model")
@@ -107,12 +147,14 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path, nargs="+", help="runs")
     export.add_argument("--only", default="good", help="for sft: good moves, all, or exact (good, and the board seen right)")
     export.add_argument("--out", type=Path, required=True, help="turns: a file; else a folder")
+    export.add_argument("--photos", type=Path, action="append", default=[], help=shown)
     _know_games(export)
 
     film = commands.add_parser("video", help="one episode as MP4 or GIF, the reply beside the board")
     film.add_argument("folder", type=Path, help="folder of a trace.jsonl")
-    film.add_argument("--episode", type=int, default=0)
+    film.add_argument("--episode", type=_from(0), default=0, help="its number")
     film.add_argument("--out", type=Path, required=True, help="file.mp4 or file.gif")
+    film.add_argument("--photos", type=Path, action="append", default=[], help=shown)
     _know_games(film)
 
     reproduce = commands.add_parser("reproduce", help="the paper's claims, measured with the embedded model; run again to go on")
@@ -120,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--quick", action="store_true", help="one seed, fewer steps, wider intervals")
     reproduce.add_argument("--study", default="g1", help="a YAML file, or the name of a bundled study")
     reproduce.add_argument(
-        "--jobs", type=int, default=0, help="processes side by side; 0 = one a core, or as many as a GPU holds"
+        "--jobs", type=_from(0, 4096), default=0, help="processes side by side; 0 = one a core, or as many as a GPU holds"
     )
     reproduce.add_argument("--hours", type=float, default=0.0, help="stop in order after so long; 0 = go on to the end")
     reproduce.add_argument("--list", action="store_true", help="the jobs, what each costs (in answers) and needs")
@@ -130,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
 
     pretrain = commands.add_parser("pretrain-tiny", help="rebuild the embedded tiny model from its seed")
     pretrain.add_argument("--out", type=Path, required=True)
-    pretrain.add_argument("--steps", type=int, default=0, help="0 = as for the committed checkpoint")
+    pretrain.add_argument("--steps", type=_from(0), default=0, help="0 = as for the committed checkpoint")
 
     check = commands.add_parser("check", help="try a game for everything that the library relies on")
     check.add_argument("game", help="name, module:GameClass, or all")
@@ -146,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("game", help=", ".join(GAMES) + ", or module:GameClass")
     play.add_argument("--level", default="normal", help="name, or name:field=value,...")
     play.add_argument("--look", default="clean", help="name, or name:field=value,...")
-    play.add_argument("--seed", type=int, default=0, help="number of the first game")
+    play.add_argument("--seed", type=_from(0), default=0, help="number of the first game")
     play.add_argument("--out", type=Path, default=Path("runs/human"), help="folder of trace.jsonl and summary.json")
     play.add_argument("--port", type=int, default=0, help="0 = any free one")
     play.add_argument("--no-browser", action="store_true", help="only print the address")
@@ -157,15 +199,15 @@ def _parser() -> argparse.ArgumentParser:
     baselines = commands.add_parser("baselines", help="recompute the stored baselines of every game and level")
     baselines.add_argument("--out", type=Path, default=None, help="file to write; by default the one in the package")
     baselines.add_argument("--scratch", type=Path, default=Path("runs/baselines.jsonl"), help="finished pieces, to go on from")
-    baselines.add_argument("--processes", type=int, default=0, help="0 = one a core")
+    baselines.add_argument("--processes", type=_from(0, 4096), default=0, help="0 = one a core")
 
     compile_ = commands.add_parser("compile", help="compile all kernels now; else each is at its first use, once on a machine")
-    compile_.add_argument("--processes", type=int, default=0, help="0 = one a core")
+    compile_.add_argument("--processes", type=_from(0, 4096), default=0, help="0 = one a core")
 
     bench = commands.add_parser("bench", help="speed as ratios: against plain Python objects, and against memory copies")
     bench.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of bench.json, bench.txt and bench.png")
     bench.add_argument("--only", action="append", default=[], metavar="ROW", help="rows whose name begins so (may be repeated)")
-    bench.add_argument("--repetitions", type=int, default=5)
+    bench.add_argument("--repetitions", type=_from(1), default=5, help="of each measurement")
     bench.add_argument("--quick", action="store_true", help="tries the path, measures nothing")
     return parser
 
@@ -177,7 +219,14 @@ def _know_games(command: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit status (2 for a bad setting, with a message that names it)."""
+    """Entry point; returns the exit status.
+
+    0: done. 1: measured, and it failed (or nothing could be measured). 2: something that the user can mend, said in a line.
+    130: Ctrl-C. 141: whoever read the output has gone. What is none of these is a defect, and keeps its traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that knows few letters shows the others as escapes
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         for name in getattr(options, "known_games", ()):
@@ -187,13 +236,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from vlmgym.train.model import end_processes
 
             end_processes()
+        sys.stdout.flush()
         return status
-    except (VlmGymError, FileNotFoundError) as error:
-        sys.stderr.write(f"vlmgym {options.command}: {error}\n")
-        return 2
+    except VlmGymError as error:
+        return _end(options.command, str(error), 2)
+    except KeyboardInterrupt:
+        return _end(options.command, _STOPPED.get(options.command, "stopped"), 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)  # for the flush at the exit
+        return 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _end(options.command, f"{where}{error.strerror or error}", 2)
+    except MemoryError:
+        return _end(options.command, "not enough memory", 2)
+    except RecursionError:
+        return _end(options.command, "something that it read is nested too deep", 2)
 
 
-def _eval(options: argparse.Namespace) -> None:
+_STOPPED = {
+    "eval": "stopped; what was answered is kept, and the same command goes on from there",
+    "demo": "stopped; what is done is kept, and the same command goes on from there",
+    "baselines": "stopped; finished pieces are kept, and the same command goes on from there",
+}
+"""What Ctrl-C leaves behind, by command."""
+
+
+def _end(command: str, text: str, status: int) -> int:
+    sys.stderr.write("\n".join(shown(line) for line in f"vlmgym {command}: {text}".splitlines()) + "\n")
+    return status
+
+
+def _eval(options: argparse.Namespace) -> int:
     from vlmgym.config import find, read_file, read_prices
     from vlmgym.protocol import Protocol, run_protocol
 
@@ -221,7 +295,7 @@ def _eval(options: argparse.Namespace) -> None:
     given = _fields("--sampling", options.sampling)
     given |= {"max_tokens": options.max_new_tokens} if options.max_new_tokens is not None else {}
     given |= {"temperature": options.temperature} if options.temperature is not None else {}
-    protocol = replace(protocol, sampling={"max_tokens": 512, "temperature": 0.0, **protocol.sampling, **given})
+    protocol = replace(protocol, sampling={"max_tokens": MAX_TOKENS, "temperature": 0.0, **protocol.sampling, **given})
     if options.sweep:
         from vlmgym.analysis import sweep
 
@@ -238,18 +312,32 @@ def _eval(options: argparse.Namespace) -> None:
     models = (options.batch, options.device, options.dtype, options.base_url, api, prices)
     first = protocol.entries[0][0]
     made = (first.look, first.prompt, protocol.sampling, *models)
-    makers = {text: partial(make_player, text, *made) for text in options.player}
+    makers = {label: partial(make_player, word, *made) for label, word in named_players(options.player).items()}
     if len(makers) == len(protocol.entries) == 1:
-        task, how = protocol.entries[0]
-        summary = evaluate(makers[options.player[0]](), task, how, options.out)
-        sys.stdout.write(table(summary))
-        sys.stdout.write(f"trace and summary in {options.out}\n")
-        return
-    found = run_protocol(protocol, makers, options.out)
-    for summaries in found.values():
-        for summary in summaries:
-            sys.stdout.write(table(summary))
-    _compare(options.out)
+        ((label, make),), (task, how) = makers.items(), protocol.entries[0]
+        player = make()
+        player.name = label
+        found = {label: [evaluate(player, task, how, options.out)]}
+        sys.stdout.write(table(found[label][0]))
+    else:
+        found = run_protocol(protocol, makers, options.out)
+    return _conclude(found, protocol.names(), options.out, [task.rules()[2].photos for task, _ in protocol.entries])
+
+
+def _conclude(found: Mapping[str, Sequence[dict[str, Any]]], names: Sequence[str], out: Path, photos: Sequence[str] = ()) -> int:
+    """Say what was measured, what is doubtful about it, where it lies and what comes next; the exit status."""
+    from vlmgym.analysis import overview
+
+    sys.stdout.write(overview(found, names))
+    for label, summaries in found.items():
+        for name, summary in zip(names, summaries, strict=True):
+            for text in filter(None, [failed_of(summary), *summary["warnings"]]):
+                sys.stderr.write(f"warning: {shown(f'{label} on {name}: {text}')}\n")
+    measured = [any(one["episodes"]["failed"] < one["episodes"]["n"] for one in summaries) for summaries in found.values()]
+    if any(measured):
+        _compare(out, photos)
+        sys.stdout.write(f"next: open {out / 'report.html'}; vlmgym report RUN RUN ... puts runs together on one page\n")
+    return 0 if all(measured) else 1
 
 
 def _local_models(players: Sequence[str]) -> dict[str, Any]:
@@ -287,30 +375,40 @@ def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
     return {text.partition("=")[0]: read_value(option, text) for text in texts}
 
 
-def _compare(out: Path) -> None:
-    """Leaderboard, figures and report of a folder of evaluations."""
+def _compare(out: Path, photos: Sequence[str] = ()) -> None:
+    """Leaderboard, figures and report of a folder of evaluations, whose photographs come from these paths."""
     from vlmgym.analysis import leaderboard
     from vlmgym.figures import figures
     from vlmgym.report import write_report
 
-    folders = sorted(path.parent for path in out.glob("eval/*/*/summary.json"))
-    leaderboard(folders, out)
     try:
-        drawn = f"{len(figures(folders, out / 'figures'))} pictures in figures/"
-    except MissingExtra as error:
-        drawn = f"no pictures ({error})"
-    sys.stdout.write(f"{out}: leaderboard.md, leaderboard.csv, {write_report(out).name}, {drawn}\n")
+        folders = [place.folder for place in places([out]) if (place.folder / "summary.json").exists()]
+        leaderboard(folders, out)
+        try:
+            drawn = f"{len(figures(folders, out / 'figures'))} pictures in figures/"
+        except MissingExtra as error:
+            drawn = f"no pictures ({error})"
+        page = write_report(out, photos=photos).name
+    except VlmGymError as error:  # the evaluation is whole; what stands beside it in the folder may not be
+        sys.stderr.write(f"warning: no pages about {out}: {shown(str(error))}\n")
+        return
+    sys.stdout.write(f"{out}: traces and summaries, leaderboard.md, leaderboard.csv, {page}, {drawn}\n")
 
 
 def table(summary: dict[str, Any]) -> str:
     """The metrics of a summary as text lines: name, mean, 95 % interval, n."""
+    from vlmgym.analysis import GIVEN
+
     task, lines = summary["task"], []
-    lines.append(f"{summary['player']} on {task['game']} {task['level']}, {summary['evaluation']['episodes']} episodes")
+    who = shown(f"{summary['player']} on {task['game']} {task['level']}")
+    lines.append(f"{who}, {summary['evaluation']['episodes']} episodes")
     for name, value in summary["metrics"].items():
-        if value["mean"] is None:
+        if summary["sees"] == "state" and name in GIVEN:
+            lines.append(f"  {name:<20}     given   (the player is handed the board)")
+        elif value["mean"] is None:
             lines.append(f"  {name:<20} -")
         elif value["low"] is None:
-            lines.append(f"  {name:<20} {value['mean']:9.3f}   (one episode)")
+            lines.append(f"  {name:<20} {value['mean']:9.3f}   (no interval)   n={value['n']}")
         else:
             lines.append(f"  {name:<20} {value['mean']:9.3f}   [{value['low']:.3f}, {value['high']:.3f}]   n={value['n']}")
     if summary["baselines"]:
@@ -423,7 +521,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> None:
     from vlmgym.report import write_report
 
-    sys.stdout.write(f"{write_report(options.folder, options.out)}\n")
+    sys.stdout.write(f"{write_report(options.folder, options.out, photos=options.photos)}\n")
 
 
 def _traces(folder: Path) -> list[Path]:
@@ -441,20 +539,31 @@ def _export(options: argparse.Namespace) -> None:
     if options.kind == "turns":
         done = turns_table(found, options.out)
     else:
-        done = export_sft(found, options.out, options.only) if options.kind == "sft" else export_grpo(found, options.out)
+        sft = options.kind == "sft"
+        done = (
+            export_sft(found, options.out, options.only, options.photos)
+            if sft
+            else export_grpo(found, options.out, options.photos)
+        )
     sys.stdout.write(f"{done}\n")
 
 
 def _video(options: argparse.Namespace) -> None:
     from vlmgym.export import video
 
-    sys.stdout.write(f"{video(_traces(options.folder)[0], options.episode, options.out)}\n")
+    first, *more = _traces(options.folder)
+    if more:
+        there = ", ".join(str(path.parent) for path in [first, *more][:12]) + (" ..." if len(more) > 11 else "")
+        raise ConfigError("folder", str(options.folder), f"the folder of one trace; there are {len(more) + 1}: {there}")
+    sys.stdout.write(f"{video(first, options.episode, options.out, photos=options.photos)}\n")
 
 
 def _rescore(options: argparse.Namespace) -> None:
+    from vlmgym.analysis import overview
+
     for folder in [path.parent for path in _traces(options.folder)]:
         summary = rescore(folder, options.out / folder.relative_to(options.folder), options.mode)
-        sys.stdout.write(table(summary))
+        sys.stdout.write(overview({summary["player"]: [summary]}, [folder.name]))
         if left_out := summary["rescored"]["left_out"]:
             sys.stdout.write(f"  {left_out} turns left out, after a reply that is read as another move\n")
 

@@ -12,7 +12,6 @@ import json
 import math
 import operator
 import re
-import reprlib
 import struct
 import zlib
 from abc import ABC, abstractmethod
@@ -20,71 +19,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache, wraps
 from itertools import pairwise
-from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Any, ClassVar, Self, SupportsInt, get_args, get_origin, get_type_hints
 
 import numpy as np
+from llvmlite import ir
+from numba import types
 from numpy.typing import NDArray
 
-from vlmgym.kernels import kernel
+from vlmgym.errors import ConfigError as ConfigError
+from vlmgym.errors import VlmGymError as VlmGymError
+from vlmgym.errors import one_line as one_line
+from vlmgym.kernels import instructions, kernel
 
 NO_ACTION = -1
 """The action id of a turn without an action: the board stays, the turn counts."""
 
 
 # --------------------------------------------------------------------------------------------------------- errors
-SHOWN = 300
-"""Most letters of a value in a message; of a longer one the beginning and the end are told."""
-_HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def one_line(text: str, most: int = 4000) -> str:
-    """A text that can be printed anywhere: what controls a terminal, or turns a line round, is spelled out; its length is bound.
-
-    For messages, and for names that came from data.
-    """
-    if len(text) > most:
-        text = f"{text[: most * 2 // 3]} ... {text[-most // 4 :]}"
-    return _HIDDEN.sub(lambda found: ascii(found[0])[1:-1], text)
-
-
-class _Brief(reprlib.Repr):
-    """Values of any size and depth in a few hundred letters, without looking at the rest of them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxstring = self.maxother = self.maxlong = SHOWN
-        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 8
-        self.maxlevel = 4
-
-    def repr_int(self, x: int, level: int) -> str:
-        """Python itself refuses to write numbers of more than some thousand digits."""
-        return repr(x) if x.bit_length() < 3 * SHOWN else f"<a number of {x.bit_length()} bits>"
-
-    def repr_str(self, x: str, level: int) -> str:
-        """As Python writes it, or its two ends."""
-        return repr(x) if len(x) <= SHOWN else f"{x[: SHOWN * 2 // 3]!r}...{x[-SHOWN // 4 :]!r}"
-
-
-class VlmGymError(Exception):
-    """Base of every error that vlmgym raises on purpose; its message is one line."""
-
-    def __str__(self) -> str:
-        """The message, fit to be printed."""
-        return one_line(super().__str__())
-
-
-class ConfigError(VlmGymError, ValueError):
-    """A setting is unknown or out of range; the message names the field, the value and what is allowed."""
-
-    def __init__(self, name: str, value: object, allowed: str) -> None:
-        super().__init__(f"{name} = {one_line(_Brief().repr(value), SHOWN + 100)}: allowed is {allowed}")
-        self.name, self.value, self.allowed = name, value, allowed
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Comes out of another process as it is."""
-        return type(self), (self.name, self.value, self.allowed)
-
-
 class StateError(VlmGymError, ValueError):
     """Bytes or arrays that are not a state of this game."""
 
@@ -105,7 +57,15 @@ def need(extra: str, *modules: str) -> None:
     """
     missing = [m for m in modules if importlib.util.find_spec(m) is None]
     if missing:
-        raise MissingExtra(f"{', '.join(missing)} not installed: this needs  pip install 'vlmgym[{extra}]'")
+        raise MissingExtra(f"{', '.join(missing)} not installed: this needs  {install_line(extra)}")
+
+
+def install_line(extra: str) -> str:
+    """The command that installs an extra, as this package itself was installed: from a checkout, or as a release."""
+    checkout = Path(__file__).parents[2]
+    if (checkout / "pyproject.toml").is_file() and Path(__file__).parent.parent.name == "src":
+        return f"pip install --editable '{checkout}[{extra}]'"
+    return f"pip install 'vlmgym[{extra}]'"
 
 
 # --------------------------------------------------------------------------------------------------------- config
@@ -208,37 +168,72 @@ class Level(Settings):
 
 
 # ----------------------------------------------------------------------------------------------------- randomness
-@kernel
-def mix64(x: np.uint64) -> np.uint64:
+# Each function is there twice: in Python, and as the instructions that kernels take in.
+_GOLDEN = 0x9E3779B97F4A7C15
+_SCATTER = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+_WORD = (1 << 64) - 1
+_UNIT = 1.0 / (1 << 53)
+
+
+def _word(value: int) -> Any:
+    return ir.Constant(ir.IntType(64), value)
+
+
+def mix64(x: SupportsInt) -> int:
     """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64-bit words that scatters every bit."""
-    x = np.uint64(x) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    word = (int(x) + _GOLDEN) & _WORD
+    for shift, factor in _SCATTER:
+        word = ((word ^ (word >> shift)) * factor) & _WORD
+    return word ^ (word >> 31)
 
 
-@kernel
-def draw64(seed: np.uint64, step: int, number: int) -> np.uint64:
+@instructions(mix64, types.uint64, types.uint64)
+def _mix64(builder: Any, x: Any) -> Any:
+    word = builder.add(x, _word(_GOLDEN))
+    for shift, factor in _SCATTER:
+        word = builder.mul(builder.xor(word, builder.lshr(word, _word(shift))), _word(factor))
+    return builder.xor(word, builder.lshr(word, _word(31)))
+
+
+def draw64(seed: SupportsInt, step: SupportsInt, number: SupportsInt) -> int:
     """The ``number``-th 64-bit draw of turn ``step`` under ``seed``; a pure function, so any order gives the same luck."""
-    return mix64(mix64(mix64(np.uint64(seed)) ^ np.uint64(step)) ^ np.uint64(number))
+    return mix64(mix64(mix64(seed) ^ int(step) & _WORD) ^ int(number) & _WORD)
 
 
-@kernel
-def share(bits: np.uint64, bound: int) -> int:
+@instructions(draw64, types.uint64, types.uint64, types.uint64, types.uint64)
+def _draw64(builder: Any, seed: Any, step: Any, number: Any) -> Any:
+    return _mix64(builder, builder.xor(_mix64(builder, builder.xor(_mix64(builder, seed), step)), number))
+
+
+def share(bits: SupportsInt, bound: SupportsInt) -> int:
     """32 random bits as a number 0 .. ``bound`` - 1; bias below 2**-32 times ``bound`` by the multiply-shift of Lemire (2019)."""
-    return np.int64((bits * np.uint64(bound)) >> np.uint64(32))  # type: ignore[return-value]
+    return (int(bits) * int(bound) & _WORD) >> 32
 
 
-@kernel
-def draw_below(seed: np.uint64, step: int, number: int, bound: int) -> int:
+@instructions(share, types.int64, types.uint64, types.uint64)
+def _share(builder: Any, bits: Any, bound: Any) -> Any:
+    return builder.lshr(builder.mul(bits, bound), _word(32))
+
+
+def draw_below(seed: SupportsInt, step: SupportsInt, number: SupportsInt, bound: SupportsInt) -> int:
     """A draw from 0 .. ``bound`` - 1 (``bound`` < 2**31)."""
-    return share(draw64(seed, step, number) >> np.uint64(32), bound)
+    return share(draw64(seed, step, number) >> 32, bound)
 
 
-@kernel
-def draw_unit(seed: np.uint64, step: int, number: int) -> float:
+@instructions(draw_below, types.int64, types.uint64, types.uint64, types.uint64, types.uint64)
+def _draw_below(builder: Any, seed: Any, step: Any, number: Any, bound: Any) -> Any:
+    return _share(builder, builder.lshr(_draw64(builder, seed, step, number), _word(32)), bound)
+
+
+def draw_unit(seed: SupportsInt, step: SupportsInt, number: SupportsInt) -> float:
     """A draw from [0, 1) with 53 random bits."""
-    return np.float64(draw64(seed, step, number) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return (draw64(seed, step, number) >> 11) * _UNIT
+
+
+@instructions(draw_unit, types.float64, types.uint64, types.uint64, types.uint64)
+def _draw_unit(builder: Any, seed: Any, step: Any, number: Any) -> Any:
+    bits = builder.lshr(_draw64(builder, seed, step, number), _word(11))
+    return builder.fmul(builder.uitofp(bits, ir.DoubleType()), ir.Constant(ir.DoubleType(), _UNIT))
 
 
 @kernel
@@ -342,17 +337,15 @@ def _in_split_of(seeds: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArra
     return (words & np.uint64((1 << 62) - 1)) | (seeds & np.uint64(3 << 62))
 
 
-@kernel
-def _mix_rows(x, out):
-    for k in range(len(x)):
-        out[k] = mix64(x[k])
-
-
 def mix_array(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """:func:`mix64` of each word of an array."""
-    out = np.empty(x.shape, np.uint64)
-    _mix_rows(np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
-    return out
+    words = np.array(x, np.uint64).reshape(-1)  # a row at least: NumPy warns where single numbers wrap around
+    words += np.uint64(_GOLDEN)
+    for shift, factor in _SCATTER:
+        words ^= words >> np.uint64(shift)
+        words *= np.uint64(factor)
+    words ^= words >> np.uint64(31)
+    return words.reshape(np.shape(x))
 
 
 # ---------------------------------------------------------------------------------------------------------- values
@@ -708,6 +701,8 @@ class Game(ABC):
     """The symbol that stands for a cell which a description does not state, when a move is replayed on it."""
     sources: ClassVar[tuple[str, ...]] = ()
     """Where the rules come from: names and addresses, for the docs page."""
+    one_game: ClassVar[bool] = False
+    """There is one opening and no luck, so that every seed is the same game (chess against a program that draws nothing)."""
 
     def __init_subclass__(cls) -> None:
         """Methods that take a level take its name as well; those that take symbols or a state see that they are of this game."""
@@ -776,6 +771,7 @@ class Game(ABC):
             state: ``B`` games.
             number: number of the draw (see :func:`draw64`), whose seed and turn are those of the row.
         """
+        self.belongs(state)
         out = np.empty(len(state), np.int64)
         _pick_rows(self.legal(state), state.seed, state.steps, number, out)
         return out
@@ -891,7 +887,13 @@ class Game(ABC):
         variants: NDArray[np.int32] | None = None,
         pixels: NDArray[np.uint8] | None = None,
     ) -> Scene:
-        """A Scene of these symbols (any integer type), with the score and the split of ``state``."""
+        """A Scene of these symbols (any integer type), with the score and the split of ``state``.
+
+        Raises:
+            ConfigError: there is no such kind.
+        """
+        if kind not in KINDS:
+            raise ConfigError(f"kind of the scene of {type(self).__name__}", kind, "one of " + ", ".join(KINDS))
         test = (state.seed >> np.uint64(62)) == np.uint64(SPLITS.index("test"))
         return Scene(symbols.astype(np.int16), names, kind, state.score, test, variants, pixels)
 
@@ -910,7 +912,11 @@ class Game(ABC):
         level, n = self.level(level), len(board)
         counters = {"score": np.zeros(n, np.int64), "steps": np.zeros(n, np.int64), "terminated": np.zeros(n, bool)}
         seeds = np.zeros(n, np.uint64) if seeds is None else np.ascontiguousarray(seeds, np.uint64)
-        return self.state_type(level=level, board=board, seed=seeds, **{**counters, **arrays})
+        arrays = {"board": board, "seed": seeds, **counters, **arrays}
+        names = {f.name for f in fields(self.state_type)} - {"level"}
+        if arrays.keys() != names:
+            raise StateError(f"arrays {', '.join(sorted(arrays))}: {self.name} needs {', '.join(sorted(names))}")
+        return self.state_type(level=level, **arrays)
 
     @abstractmethod
     def from_symbols(self, level: Level, symbols: NDArray[np.int16]) -> State:
@@ -978,10 +984,19 @@ class Game(ABC):
             weighed = [*weighed, best]
         return "; ".join(self.explain(state, row, action) for action in weighed), best
 
+    def blank(self, level: Level) -> State | None:
+        """One game whose board is there but not dealt: what is seen of it has the size, names and kind of every game.
+
+        None by default: then a game is dealt where these are asked for, which takes longer.
+        """
+        return None
+
     @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
     def sample(self, level: Level) -> Scene:
-        """The scene of some fresh game: for the size of the board, the names of the symbols and their kind."""
-        return self.scene(self.reset(level, np.zeros(1, np.uint64)))
+        """The scene of some board, dealt or :meth:`blank`: for its size, the names of the symbols and their kind."""
+        level = self.level(level)
+        blank = self.blank(level)
+        return self.scene(self.reset(level, np.zeros(1, np.uint64)) if blank is None else blank)
 
     @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
     def form(self, level: Level) -> tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]:
@@ -1032,6 +1047,8 @@ class Game(ABC):
         for name, kind, shape in form:
             count = rows * math.prod(shape)
             array = np.frombuffer(body, kind.newbyteorder("<"), count, offset).reshape(rows, *shape)
+            if kind.kind == "b" and np.frombuffer(body, np.uint8, count, offset).max(initial=0) > 1:
+                raise StateError(f"damaged state: {name} holds what is neither true nor false")
             arrays[name], offset = array.astype(kind), offset + count * kind.itemsize
         state = self.state_type(level=level, **arrays)
         self.verify(state)

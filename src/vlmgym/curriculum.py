@@ -38,16 +38,26 @@ class Curriculum(Settings):
         Raises:
             ConfigError: a field is out of range, there are fewer than two rungs, or the place is above the last one.
         """
-        object.__setattr__(self, "rungs", tuple(self.rungs))
+        if isinstance(self.rungs, list):  # as JSON and YAML give them
+            object.__setattr__(self, "rungs", tuple(self.rungs))
         super().__post_init__()
-        if len(self.rungs) < 2 or not all(isinstance(r, str) for r in self.rungs):
+        if not isinstance(self.rungs, tuple) or len(self.rungs) < 2 or not all(isinstance(r, str) for r in self.rungs):
             raise ConfigError("Curriculum.rungs", self.rungs, "two or more names of presets")
         if self.place > len(self.rungs) - 1:
             raise ConfigError("Curriculum.place", self.place, f"0 to {len(self.rungs) - 1}")
 
     @classmethod
     def sweep(cls, dial: str, preset: str, name: str, values: Sequence[Any], **settings: Any) -> Self:
-        """A ladder on one field of a preset, such as ``sweep("look", "clean", "noise", np.linspace(0, 0.3, 7))``."""
+        """A ladder on one field of a preset, such as ``sweep("look", "clean", "noise", np.linspace(0, 0.3, 7))``.
+
+        Raises:
+            ConfigError: the preset or the field is no name, or the values are none.
+        """
+        for label, given in (("preset", preset), ("name", name)):
+            if not isinstance(given, str):
+                raise ConfigError(label, given, "a name")
+        if isinstance(values, str) or not np.iterable(values):
+            raise ConfigError("values", values, "two or more values of the field")
         joint = "," if ":" in preset else ":"
         rungs = tuple(f"{preset}{joint}{name}={_plain(value)}" for value in values)
         return cls(dial=dial, rungs=rungs, **settings)
@@ -81,17 +91,22 @@ class Curriculum(Settings):
         """The curriculum after ``answers`` answers, of which ``successes`` were right.
 
         Raises:
-            ConfigError: fewer answers than successes.
+            ConfigError: fewer answers than successes, or no whole numbers.
         """
+        for label, number in (("successes", successes), ("answers", answers)):
+            if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, np.integer)):
+                raise ConfigError(label, number, "a whole number")
         if not 0 <= successes <= answers:
             raise ConfigError("successes", successes, f"0 to the number of answers, {answers}")
         place = self.place + self.step * (successes - self.target * answers)
         place = float(np.clip(place, 0.0, len(self.rungs) - 1))
-        return replace(self, place=place, answers=self.answers + answers)
+        return replace(self, place=place, answers=self.answers + int(answers))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read back what ``dataclasses.asdict`` gave (through JSON or YAML), to go on where a run stopped."""
+        if not isinstance(values, Mapping):
+            raise ConfigError(cls.__name__, values, "a table of its fields")
         return cls.parse(values)
 
 

@@ -7,7 +7,6 @@ times as fast as one after the other with two threads. What can be evaluated whi
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 from vlmgym.core import VlmGymError, need
 from vlmgym.evaluate import Evaluation, evaluate_all
+from vlmgym.files import FileError, read_json, write_json
 from vlmgym.kernels import usable_cores
 from vlmgym.players.base import Player
 from vlmgym.players.simple import Oracle, Random
@@ -61,19 +61,23 @@ def run_demo(out: Path, quick: bool = False) -> int:
 @contextmanager
 def _clock(path: Path) -> Iterator[None]:
     """Adds the seconds spent inside to the number in ``path``, also when the run is stopped."""
-    begin, before = time.time(), _seconds(path)
+    begin, before = time.monotonic(), _seconds(path)
     try:
         yield
     finally:
-        path.write_text(json.dumps(before + time.time() - begin), encoding="utf-8")
+        write_json(path, before + time.monotonic() - begin)
 
 
 def _seconds(path: Path) -> float:
-    return float(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else 0.0
+    try:
+        return float(read_json(path, float)) if path.exists() else 0.0
+    except FileError as error:  # left by an end that nothing could be done about
+        sys.stderr.write(f"{error}; the time is counted from now on\n")
+        return 0.0
 
 
 def _run_stages(out: Path, quick: bool) -> int:
-    begin = time.time()
+    begin = time.monotonic()
     small = ["grpo.steps=2", "grpo.batch=16", "checks.states=4"]
     g0 = read_recipe(recipe_path("tiny/g0"), small if quick else [])
     g1 = read_recipe(recipe_path("tiny/g1"), [*small, "cold_start.states=32"] if quick else [])
@@ -109,8 +113,8 @@ def _run_stages(out: Path, quick: bool) -> int:
         evaluate_model(name, (out / folder).resolve(), usable_cores())
 
     _say(5, 5, "write the report")
-    meta = _meta(g0, g1, how, _seconds(out / "seconds.json") + time.time() - begin)
-    (out / "demo.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+    meta = _meta(g0, g1, how, _seconds(out / "seconds.json") + time.monotonic() - begin)
+    write_json(out / "demo.json", meta)
     page = write_report(out)
     sys.stdout.write(results_table(out, tasks) + f"\nreport: {page.resolve()}\n")
     return 0
@@ -150,7 +154,7 @@ class _Training:
             if (out / name / "final" / "config.json").exists():
                 continue
             spec = out / f"{name}.yaml"
-            spec.write_text(json.dumps(recipe.to_dict(), indent=1), encoding="utf-8")  # JSON is YAML
+            write_json(spec, recipe.to_dict())  # JSON is YAML
             call = [sys.executable, "-m", "vlmgym.cli", "train", str(spec), "--out", str(out / name)]
             with (out / f"{name}.log").open("ab") as log:
                 self.running[name] = subprocess.Popen(call, stdout=log, stderr=log, env=environment)
@@ -231,7 +235,7 @@ def results_table(out: Path, tasks: tuple[Task, ...]) -> str:
     for name in names:
         cells = []
         for task in tasks:
-            metrics = json.loads((out / "eval" / name / task.game / "summary.json").read_text(encoding="utf-8"))["metrics"]
+            metrics = read_json(out / "eval" / name / task.game / "summary.json")["metrics"]
             one = metrics["success"]
             cells.append(f"{one['mean']:>12.3f} [{one['low']:.3f}, {one['high']:.3f}]"[-26:].rjust(26))
         lines.append(f"{name:<10}" + "".join(cells))

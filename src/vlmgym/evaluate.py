@@ -183,7 +183,7 @@ def finished(folder: Path, run: Run) -> dict[str, Any] | None:
         summary = read_json(folder / "summary.json")
         same = summary["identity"] == run.identity and summary["evaluation"] == _how_of(run)
         same &= summary["episodes"]["failed"] == 0
-        same &= all(summary["task"][key] == getattr(run, key) for key in ("game", "level", "look", "prompt"))
+        same &= all(summary["task"][key] == getattr(run, key) for key in ("game", "level", "look", "prompt", "reply"))
         same &= all(summary["task"][key] == run.evaluation.get(key, summary["task"][key]) for key in _WALK)
         return {**summary, "player": run.player} if same else None
     except (FileError, KeyError, TypeError):
@@ -213,7 +213,7 @@ def _play(lanes: Sequence[Lane], writers: Sequence[TraceWriter | None], player: 
         kind = re.sub(r"\d+", "0", fault)
         if kind not in met and len(met) < 20:
             met.add(kind)
-            tqdm.write(f"{name}: {shown(fault)}", file=sys.stderr)
+            tqdm.write(shown(fault), file=sys.stderr)
 
     player.on_answers, player.on_fault = bar.update, say if progress else None
     try:
@@ -250,7 +250,7 @@ def _journal(lane: Lane, run: Run, folder: Path) -> tuple[TraceWriter, set[Episo
 
 def _settings_of(run: Run) -> dict[str, Any]:
     """All that decides whether an evaluation is the same one, by name; an endpoint may move."""
-    values = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "mode")}
+    values = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply", "mode")}
     return values | run.evaluation | {"player": run.identity} | flat({"player": run.about})
 
 
@@ -344,7 +344,7 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
         for one in lane.episodes()
     ]
     run = replace(Run("", "", "", ""), **{key: getattr(old.run, key) for key in ("player", "about", "identity", "sees")})
-    run = replace(run, **{key: getattr(task, key) for key in ("game", "level", "look", "prompt")}, mode=how.mode)
+    run = replace(run, **{key: getattr(task, key) for key in ("game", "level", "look", "prompt", "reply")}, mode=how.mode)
     run = replace(run, evaluation=asdict(how) | _walk_of(task, how))
     summary = summary_of(run, lane.turns, episodes, task, how)
     summary["rescored"] = {"from": old.run.revision, "left_out": left_out}
@@ -473,8 +473,8 @@ def places(folders: Iterable[Path]) -> list[Place]:
     found = list[tuple[Path, Path, Run, str]]()  # folder, folder of the player, run, name of the task
     for folder in dict.fromkeys(Path(one).resolve() for one in folders):
         if (folder / "trace.jsonl").exists():
-            run = first_run(folder)
-            found.append((folder, folder, run, run.game))
+            run, within = first_run(folder), folder.parent.parent.name == "eval"  # one of a run, by itself
+            found.append((folder, folder.parent if within else folder, run, folder.name if within else run.game))
         found += [(path, path.parent, first_run(path), path.name) for path in sorted(folder.glob("eval/*/*/")) if _is_one(path)]
     tasks = told_apart([(name, asks(run), ", ".join(filter(None, asks(run)))) for _, _, run, name in found])
     keys = [(run.identity or identity_of({"name": run.player, **run.about}), asks(run)) for _, _, run, _ in found]
@@ -484,9 +484,13 @@ def places(folders: Iterable[Path]) -> list[Place]:
         if len({who for (who, _), _ in mine}) == 1 and len({key for key, _ in mine}) == len(mine):
             players.append(run.player)
             continue
-        ends = shortest_ends([str(folder) for folder in dict.fromkeys(folder for _, folder in mine)])
+        homes = dict.fromkeys(folder for _, folder in mine)
+        shown_as = {one: one.parent.parent if one.parent.name == "eval" else one for one in homes}
+        if len(set(shown_as.values())) < len(homes):  # two of one run
+            shown_as = dict(zip(homes, homes, strict=True))
+        ends = shortest_ends([str(one) for one in shown_as.values()])
         several = len({who for (who, _), folder in mine if folder == home}) > 1
-        players.append(f"{run.player} ({ends[str(home)]}{f', {identity[:8]}' if several else ''})")
+        players.append(f"{run.player} ({ends[str(shown_as[home])]}{f', {identity[:8]}' if several else ''})")
     return [Place(folder, run, *names) for (folder, _, run, _), *names in zip(found, players, tasks, strict=True)]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +16,47 @@ from PIL import Image, ImageDraw
 from vlmgym.core import NO_ACTION, ConfigError, need
 from vlmgym.drawing import typeface
 from vlmgym.games import known_game
-from vlmgym.looks import get_look
+from vlmgym.games.tiles import PICTURE_CLASSES
+from vlmgym.looks import Look, get_look
 from vlmgym.prompt import Blocks
 from vlmgym.render import pictures
 from vlmgym.reward import TERMS, Fault
 from vlmgym.tasks import Task
-from vlmgym.trace import USAGE, Episode, Trace, Turn, load_trace
+from vlmgym.trace import USAGE, Episode, Run, Trace, Turn, load_trace
 from vlmgym.train.data import rows
 
 ONLY = ("good", "exact", "all")
 GROUP = 1000
 """Turns that are in memory at once."""
+
+
+# ------------------------------------------------------------------------------------------------------------- pictures
+def look_of(run: Run, photos: Sequence[str | Path] = ()) -> Look:
+    """The look under which the boards of a trace are drawn again: the player's.
+
+    A trace may come from anybody, so the path of photographs that it names is opened only if it was given here. Where another
+    path was given, and no second one, the photographs are taken to have moved there.
+
+    Args:
+        run: the first line of the trace.
+        photos: paths of photographs that may be opened.
+
+    Raises:
+        ConfigError: the boards show photographs from a path that was not given.
+    """
+    look, game = get_look(run.look), known_game(run.game)
+    scene = game.sample(game.level(run.level))
+    if scene.kind != "photo":
+        return replace(look, photos="auto")
+    if look.photos == "auto" and scene.names[1:] in PICTURE_CLASSES.values():
+        return look
+    given = [str(path) for path in photos]
+    if look.photos in given:
+        return look
+    if len(given) == 1:
+        return replace(look, photos=given[0])
+    classes = f"classes {', '.join(scene.names[1:4])} ..." if look.photos == "auto" else repr(look.photos)
+    raise ConfigError("--photos", given, f"the path of the photographs that were shown ({classes})")
 
 
 # ----------------------------------------------------------------------------------------------------------------- a table
@@ -58,9 +91,7 @@ def turns_table(traces: Sequence[Path], out: Path) -> Path:
     kinds |= dict.fromkeys(("input_tokens", "output_tokens", "reasoning_tokens", "attempts"), whole)
     kinds |= {"cost": real, "finish": text}
     schema, count = pa.schema(list(kinds.items())), 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
+    with _whole_file(out) as part, parquet.ParquetWriter(part, schema, compression="zstd") as writer:
         for path in traces:
             trace = load_trace(path)
             ends = {one.episode: one for one in trace.episodes}
@@ -68,11 +99,27 @@ def turns_table(traces: Sequence[Path], out: Path) -> Path:
                 found = [_record(trace, ends, turn) for turn in trace.turns[start : start + GROUP]]
                 writer.write_table(pa.Table.from_pylist(found, schema))
                 count += len(found)
-    if not count:
-        part.unlink()
-        raise ConfigError("traces", [str(path) for path in traces], "at least one trace with turns")
-    part.replace(out)
+        if not count:
+            raise ConfigError("traces", [str(path) for path in traces], "at least one trace with turns")
     return out
+
+
+@contextmanager
+def _whole_file(out: Path) -> Iterator[Path]:
+    """A place to write a file to, which becomes ``out`` if nothing fails; else nothing is left.
+
+    Raises:
+        ConfigError: ``out`` is there and is no regular file (a folder, a device).
+    """
+    if out.exists() and not out.is_file():
+        raise ConfigError("out", str(out), "a new file, or a regular one to replace")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f"{out.stem}.part{out.suffix}")
+    try:
+        yield part
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _record(trace: Trace, ends: Mapping[int, Episode], turn: Turn) -> dict[str, Any]:
@@ -86,7 +133,7 @@ def _record(trace: Trace, ends: Mapping[int, Episode], turn: Turn) -> dict[str, 
 
 
 # --------------------------------------------------------------------------------------------------------------- data sets
-def export_sft(traces: Sequence[Path], out: Path, only: str = "good") -> Path:
+def export_sft(traces: Sequence[Path], out: Path, only: str = "good", photos: Sequence[str | Path] = ()) -> Path:
     """Prompts with pictures and the recorded replies, as a Hugging Face data set on disk that TRL's SFTTrainer reads.
 
     Columns as in :func:`vlmgym.train.data.rows`: ``prompt`` and ``completion`` (conversations), ``image``, ``game``, ``level``,
@@ -96,9 +143,10 @@ def export_sft(traces: Sequence[Path], out: Path, only: str = "good") -> Path:
         traces: files of ``trace.jsonl``.
         out: folder of the data set.
         only: ``"good"``: the move was good and the reply well formed; ``"exact"``: the description was right too; ``"all"``.
+        photos: see :func:`look_of`.
 
     Raises:
-        ConfigError: unknown ``only``, or nothing is left.
+        ConfigError: unknown ``only``, nothing is left, or photographs are needed.
         MissingExtra: datasets is not installed (extra ``train``).
     """
     if only not in ONLY:
@@ -108,14 +156,19 @@ def export_sft(traces: Sequence[Path], out: Path, only: str = "good") -> Path:
         good = only == "all" or (turn.fault == Fault.NONE and turn.terms["format"] > 0)
         return good and (only != "exact" or bool(turn.p_acc))
 
-    return _dataset(traces, out, keep, replies=True)
+    return _dataset(traces, out, keep, photos, replies=True)
 
 
-def export_grpo(traces: Sequence[Path], out: Path) -> Path:
+def export_grpo(traces: Sequence[Path], out: Path, photos: Sequence[str | Path] = ()) -> Path:
     """Prompts with pictures of every state that was met, each once, with the state that the reward functions need.
 
+    Args:
+        traces: files of ``trace.jsonl``.
+        out: folder of the data set.
+        photos: see :func:`look_of`.
+
     Raises:
-        ConfigError: the traces have no turn.
+        ConfigError: the traces have no turn, or photographs are needed.
         MissingExtra: datasets is not installed (extra ``train``).
     """
     met: set[str] = set()
@@ -125,14 +178,16 @@ def export_grpo(traces: Sequence[Path], out: Path) -> Path:
         met.add(turn.state)
         return new
 
-    return _dataset(traces, out, keep, replies=False)
+    return _dataset(traces, out, keep, photos, replies=False)
 
 
-def _dataset(traces: Sequence[Path], out: Path, keep: Callable[[Turn], bool], replies: bool) -> Path:
+def _dataset(
+    traces: Sequence[Path], out: Path, keep: Callable[[Turn], bool], photos: Sequence[str | Path], replies: bool
+) -> Path:
     need("train", "datasets")
     from datasets import Dataset, Features, Image, Value
 
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError("out", str(out), "a folder that is empty, or not there yet")
     part = {"type": Value("string"), "text": Value("string")}
     said = [{"role": Value("string"), "content": [part]}]
@@ -145,15 +200,22 @@ def _dataset(traces: Sequence[Path], out: Path, keep: Callable[[Turn], bool], re
             run = trace.run
             known_game(run.game)
             task = Task(game=run.game, level=run.level, look=run.look, prompt=run.prompt, reply=run.reply)
+            look = look_of(run, photos)
             for turn in trace.finished():
                 if keep(turn):
-                    (row,) = rows(task, turn.load()[1], [turn.reply] if replies else None)
+                    (row,) = rows(task, turn.load()[1], [turn.reply] if replies else None, look)
                     yield _with_nones(row)
 
     found = list(each())
     if not found:
         raise ConfigError("traces", [str(path) for path in traces], "traces with turns that are to be exported")
-    Dataset.from_list(found, features=Features(columns)).save_to_disk(str(out))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    begun = out.with_name(out.name + ".part")
+    try:
+        Dataset.from_list(found, features=Features(columns)).save_to_disk(str(begun))
+        begun.replace(out)
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
     return out
 
 
@@ -170,7 +232,7 @@ HEIGHT, TEXT, EDGE = 540, 620, 24
 INK, SOFT, PAPER, LINE = "#1d2330", "#5d6677", "#ffffff", "#e1e5ec"
 
 
-def video(trace: Path, episode: int, out: Path, seconds_a_turn: float = 2.0) -> Path:
+def video(trace: Path, episode: int, out: Path, seconds_a_turn: float = 2.0, photos: Sequence[str | Path] = ()) -> Path:
     """One episode as MP4 (H.264, plays in browsers) or GIF: the board at the left, the reply and what came of it at the right.
 
     Args:
@@ -178,9 +240,10 @@ def video(trace: Path, episode: int, out: Path, seconds_a_turn: float = 2.0) -> 
         episode: its number.
         out: ``...mp4`` or ``...gif``.
         seconds_a_turn: how long each turn stands.
+        photos: see :func:`look_of`.
 
     Raises:
-        ConfigError: another suffix, or no such episode.
+        ConfigError: another suffix, no such episode, or photographs are needed.
         MissingExtra: imageio-ffmpeg is not installed (extra ``video``; not needed for GIF).
     """
     if out.suffix not in (".mp4", ".gif"):
@@ -190,17 +253,23 @@ def video(trace: Path, episode: int, out: Path, seconds_a_turn: float = 2.0) -> 
     if not turns:
         there = sorted({turn.episode for turn in whole.turns})
         raise ConfigError("episode", episode, "one of " + ", ".join(map(str, there[:20])) + (" ..." if len(there) > 20 else ""))
-    frames = [_frame(whole, turn, k, len(turns)) for k, turn in enumerate(turns)]
+    look = look_of(whole.run, photos)
+    frames = [_frame(whole, look, turn, k, len(turns)) for k, turn in enumerate(turns)]
     game, state = turns[-1].load()
     after, _ = game.step(state, np.array([turns[-1].action]))
     end = next((one for one in whole.episodes if one.episode == episode), None)
     how = f"The episode has ended: {end.end}, score {end.score}." if end else "The episode is not finished."
-    frames.append(_page(whole, after, [("", how)]))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".gif":
-        small = [frame.quantize(64, dither=Image.Dither.NONE) for frame in frames]
-        small[0].save(out, save_all=True, append_images=small[1:], duration=int(1000 * seconds_a_turn), loop=0)
-        return out
+    frames.append(_page(whole, look, after, [("", how)]))
+    with _whole_file(out) as part:
+        if out.suffix == ".gif":
+            small = [frame.quantize(64, dither=Image.Dither.NONE) for frame in frames]
+            small[0].save(part, save_all=True, append_images=small[1:], duration=int(1000 * seconds_a_turn), loop=0)
+        else:
+            _film(part, frames, seconds_a_turn)
+    return out
+
+
+def _film(out: Path, frames: Sequence[Image.Image], seconds_a_turn: float) -> None:
     need("video", "imageio_ffmpeg")
     import imageio_ffmpeg
 
@@ -213,10 +282,9 @@ def video(trace: Path, episode: int, out: Path, seconds_a_turn: float = 2.0) -> 
         for _ in range(max(1, round(rate * seconds_a_turn))):
             writer.send(np.ascontiguousarray(frame))
     writer.close()
-    return out
 
 
-def _frame(trace: Trace, turn: Turn, number: int, count: int) -> Image.Image:
+def _frame(trace: Trace, look: Look, turn: Turn, number: int, count: int) -> Image.Image:
     game, state = turn.load()
     move = game.encode(state.level, turn.action) if turn.action != NO_ACTION else f"none ({turn.problem.replace('_', ' ')})"
     parts = [(f"turn {number + 1} of {count}", f"score {int(state.score[0])}")]
@@ -227,15 +295,15 @@ def _frame(trace: Trace, turn: Turn, number: int, count: int) -> Image.Image:
             parts.append((block, reply[start + len(block) + 2 : end].strip()))
     if len(parts) == 1:
         parts.append(("reply", reply.strip() or "(empty)"))
-    good = {Fault.NONE: "good", Fault.BOTH: "perception and reasoning error"}.get(Fault(turn.fault), f"{turn.fault} error")
+    good = {Fault.NONE: "good", Fault.BOTH: "perception and reasoning error"}.get(Fault.of(turn.fault), f"{turn.fault} error")
     terms = ", ".join(f"{key} {value:.3g}" for key, value in turn.terms.items())
-    return _page(trace, state, [*parts, ("move", f"{move}: {good}, gain {turn.gain}"), ("terms", terms)])
+    return _page(trace, look, state, [*parts, ("move", f"{move}: {good}, gain {turn.gain}"), ("terms", terms)])
 
 
-def _page(trace: Trace, state: Any, parts: Sequence[tuple[str, str]]) -> Image.Image:
+def _page(trace: Trace, look: Look, state: Any, parts: Sequence[tuple[str, str]]) -> Image.Image:
     """A board with a column of titled texts; a text that is too long for its place is cut, with an ellipsis."""
     game = trace.turns[0].load()[0]
-    board = pictures(game, state, get_look(trace.run.look))[0]
+    board = pictures(game, state, look)[0]
     scale = (HEIGHT - 2 * EDGE) / max(board.height, board.width)
     way = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
     board = board.resize((round(board.width * scale), round(board.height * scale)), way)

@@ -9,8 +9,9 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from vlmgym.core import ConfigError, VlmGymError
 
@@ -80,7 +81,7 @@ def read_text(path: Path, most: int | None = None) -> str:
         raise FileError(f"{path}: no text in UTF-8 (byte {error.start})") from error
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file (or a link to one) for reading; a pipe is not waited for, a device not touched.
 
     Raises:
@@ -90,9 +91,7 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         kind = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise FileError(
-            f"{str(path)!r}: there is no such file" if "\0" in str(path) else f"{path}: there is no such file"
-        ) from error
+        raise FileError(f"{path}: there is no such file") from error
     if not stat.S_ISREG(kind):
         raise FileError(f"{path}: {'a folder' if stat.S_ISDIR(kind) else 'a pipe or device'}, allowed is a regular file")
     file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from vlmgym import baselines
 from vlmgym.core import Game, Settings, State, VlmGymError, draw_rows, seeds_for
 from vlmgym.drawing import DARK, LABEL, PAGE, text_ink, write
+from vlmgym.files import write_atomically
 from vlmgym.games import game_names, get_game
 from vlmgym.looks import LOOKS, Look
 from vlmgym.render import frame_size, pictures
@@ -257,15 +258,15 @@ def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
         game = get_game(name)
         file = game.name.replace("/", "-")
         game_sheet(game).save(out / f"{file}.jpg", quality=88)
-        (out / f"{file}.md").write_text(game_page(game, f"{file}.jpg"), encoding="utf-8")
+        write_atomically(out / f"{file}.md", game_page(game, f"{file}.jpg"))
     games_sheet(names).save(out / "games.jpg", quality=88)
     dial_sheet(get_game("2048"), get_game("ShisenSho")).save(out / "looks.jpg", quality=88)
-    (out / "looks.md").write_text(looks_page(), encoding="utf-8")
+    write_atomically(out / "looks.md", looks_page())
     titles = [*(get_game(n).name.replace("/", "-") for n in names), "looks"]
     lines = [f"* [{t}]({t}.md)" for t in titles]
     head = "# Games\n\nWritten by `vlmgym gallery --out docs/games` from the classes; do not edit.\n\n"
     contents = head + "![all games](games.jpg)\n\n" + "\n".join(lines) + "\n"
-    (out / "README.md").write_text(contents, encoding="utf-8")
+    write_atomically(out / "README.md", contents)
     figures = "".join(
         f'<section><h2>{html.escape(t)}</h2><a href="{t}.jpg"><img src="{t}.jpg" alt="{html.escape(t)}"></a></section>'
         for t in titles
@@ -276,7 +277,7 @@ def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
         "margin:2rem auto;max-width:1500px;padding:0 1rem;background:#f4f2ed;color:#222}img{max-width:100%;border:1px solid #ccc}"
         f"</style><h1>vlmgym gallery</h1><p>Rows: levels. Columns: looks.</p>{figures}</html>"
     )
-    (out / "index.html").write_text(page, encoding="utf-8")
+    write_atomically(out / "index.html", page)
     return out / "index.html"
 
 

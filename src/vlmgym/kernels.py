@@ -25,7 +25,10 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.core import event as events
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin
+
+from vlmgym.errors import ConfigError
 
 
 def _can_keep_code() -> bool:
@@ -34,11 +37,12 @@ def _can_keep_code() -> bool:
     Without the usual places (beside the code, in the user's cache folder) it is one under the folder for temporary files:
     kept for the next time, unless somebody else could have written code there.
     """
-    try:
-        njit(cache=True)(lambda: None)
-        return True
-    except RuntimeError:
-        pass
+    if _has_usual_place():
+        try:
+            njit(cache=True)(lambda: None)
+            return True
+        except RuntimeError:
+            pass
     try:
         folder = Path(tempfile.gettempdir()) / f"vlmgym-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -52,7 +56,15 @@ def _can_keep_code() -> bool:
     return True
 
 
-_compile = njit(cache=_can_keep_code(), nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+def _has_usual_place() -> bool:
+    """Whether Numba may look for one itself: without a home it would make a folder ``~`` wherever the process stands."""
+    if config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME") or os.path.isabs(os.path.expanduser("~")):
+        return True
+    beside = Path(__file__).with_name("__pycache__")
+    return os.access(beside if beside.exists() else beside.parent, os.W_OK)
+
+
+_options = {"cache": _can_keep_code(), "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -66,14 +78,72 @@ def kernel(function: Callable[..., Any]) -> Any:
     Raises:
         ValueError: the name is not the kernel's own.
     """
+    return _compiled(function)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """A :func:`kernel` that only kernels call: it gets no door to Python, which saves a third of a small one's compiling."""
+    made = _compiled(function, no_cpython_wrapper=True)
+
+    def refuse(*arguments: Any, **named: Any) -> Any:
+        raise TypeError(f"{function.__qualname__} is an inner kernel, which only kernels can call")
+
+    made._insert = lambda *entry, **named: None  # so Python finds no door that is not there
+    made._compile_for_args = refuse
+    return made
+
+
+def _compiled(function: Callable[..., Any], **more: Any) -> Any:
     if "<locals>" in function.__qualname__:
         raise ValueError(f"kernel {function.__qualname__}: allowed is a __qualname__ that no other kernel has")
-    return _compile(function)
+    made = njit(**_options, **more)(function)
+    typed = made.get_call_template
+
+    def template(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """One version for all values: Numba would compile a version for each number that is written at a call."""
+        return typed(tuple(types.unliteral(one) for one in arguments), {k: types.unliteral(v) for k, v in named.items()})
+
+    made.get_call_template = template
+    return made
+
+
+def instructions(plain: Callable[..., Any], result: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Decorator of ``build(builder, *values)``, which writes what kernels do where they call the Python function ``plain``.
+
+    So a few instructions that all kernels use are one function for Python and for kernels, and never compiled by themselves.
+
+    Args:
+        plain: what Python calls.
+        result: Numba type of the value.
+        arguments: Numba types that the arguments are turned into.
+    """
+
+    def join(build: Callable[..., Any]) -> Callable[..., Any]:
+        cases = [signature(result, *arguments)]
+        infer_global(plain, types.Function(type(plain.__name__, (ConcreteTemplate,), {"key": plain, "cases": cases})))
+        lower_builtin(plain, *arguments)(lambda context, builder, signature, values: build(builder, *values))
+        return build
+
+    return join
+
+
+@intrinsic
+def apart(context):  # type: ignore[no-untyped-def]
+    """Said first in an inner kernel of many instructions: callers call it, and none takes in a copy to be compiled again."""
+
+    def build(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @intrinsic
 def move(context, target, at, source, start, count):  # type: ignore[no-untyped-def]
-    """``target[at : at + count] = source[start : start + count]`` for flat arrays of one type, without a check of the bounds."""
+    """``target[at : at + count] = source[start : start + count]`` for arrays of one type, read flat, with no check of bounds.
+
+    (``target[k] = source[k]`` of arrays of rows would compile the text of an error about shapes, for three seconds.)
+    """
     if target.dtype != source.dtype:
         raise TypingError(f"move from {source.dtype} to {target.dtype}")
 
@@ -107,14 +177,28 @@ def usable_cores() -> int:
 
 MIN_SHARE = 1 << 20
 """Bytes below which another thread is not worth its start."""
+MAX_THREADS = 1024
 _threads = 0
 _pool: ThreadPoolExecutor | None = None
 _lock = threading.Lock()
 
 
 def threads() -> int:
-    """Threads that large batches are drawn with: as set, else ``VLMGYM_THREADS``, else the usable cores, at most 8."""
-    return _threads or int(os.environ.get("VLMGYM_THREADS", 0)) or min(usable_cores(), 8)
+    """Threads that large batches are drawn with: as set, else ``VLMGYM_THREADS``, else the usable cores, at most 8.
+
+    Raises:
+        ConfigError: ``VLMGYM_THREADS`` is no whole number from 0 (the default, as is an empty one) to 1,024.
+    """
+    return _threads or _asked() or min(usable_cores(), 8)
+
+
+def _asked() -> int:
+    text = os.environ.get("VLMGYM_THREADS", "").strip()
+    if not text:
+        return 0
+    if not text.isdecimal() or len(text) > 4 or int(text) > MAX_THREADS:
+        raise ConfigError("VLMGYM_THREADS", text, f"a whole number from 1 to {MAX_THREADS}, or 0 for the usable cores, at most 8")
+    return int(text)
 
 
 def set_threads(count: int) -> None:
@@ -153,14 +237,21 @@ def spread(work: Callable[[slice], None], rows: int, size: int) -> None:
 
 # ------------------------------------------------------------------------------------------------ the first compiling
 class _Progress(events.Listener):  # type: ignore[misc]
-    """A line on a terminal while kernels are compiled, which happens once on a machine."""
+    """What is said while kernels are compiled, which happens once on a machine.
+
+    On a terminal a line that is written over and over; else, in pipes and notebooks, one plain line at the first.
+    """
 
     def __init__(self) -> None:
         self.depth, self.count, self.begin, self.seconds = 0, 0, 0.0, 0.0
 
     def on_start(self, event: Any) -> None:
+        ours = event.data["dispatcher"].py_func.__module__.startswith("vlmgym")
         if self.depth == 0:
             self.begin = time.perf_counter()
+            if ours and not self.seconds and sys.stderr is not None and not sys.stderr.isatty():
+                sys.stderr.write("compiling vlmgym (once on a machine; vlmgym compile does all of it): some seconds a game\n")
+                sys.stderr.flush()
         self.depth += 1
 
     def on_end(self, event: Any) -> None:
@@ -169,7 +260,7 @@ class _Progress(events.Listener):  # type: ignore[misc]
         if self.depth or not function.__module__.startswith("vlmgym"):
             return
         self.count, self.seconds = self.count + 1, self.seconds + time.perf_counter() - self.begin
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             text = f"compiling vlmgym (once on a machine): {self.count} kernels, {self.seconds:.1f} s"
             sys.stderr.write(f"\r{text}")
             sys.stderr.flush()

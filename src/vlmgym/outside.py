@@ -7,10 +7,12 @@ gets tested when the game is made, and an environment that is not is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import gymnasium
 import numpy as np
@@ -23,12 +25,20 @@ SNAPSHOT_BYTES = 24_576
 """Room for a serialised emulator."""
 HISTORY = 4096
 """Most turns that a replayed environment can be taken back over."""
+MOST_ACTIONS = 255
+"""A turn of a replayed environment is kept as one byte."""
 TRIAL = 24
 """Turns of the test whether an environment is a function of seed and actions."""
+TRIED = 3
+"""Games of the test whether they are dealt side by side as they are alone."""
 
 
 class SnapshotError(core.VlmGymError, ValueError):
     """An environment whose state cannot be kept and restored; the message says why."""
+
+
+class OutsideError(core.VlmGymError, RuntimeError):
+    """The environment raised, or gave what cannot be used; the message says what, the cause is chained."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,12 @@ class StateOutside(State):
     deal: NDArray[np.uint64]  # (B,) the seed that the environment was reset with
     last: NDArray[np.int64]  # (B,) the action that was played last, or -1
     frame: NDArray[np.uint8]  # (B, H, W, 3) what it rendered
+    cut: NDArray[np.bool_]  # (B,) a time limit of the environment itself was reached
+
+    @property
+    def truncated(self) -> NDArray[np.bool_]:
+        """``(B,)`` bool: the turn limit of the level or a time limit of the environment was reached, not an end by the rules."""
+        return ~self.terminated & (self.cut | super().truncated)
 
 
 def _key(level: core.Level) -> core.Level:
@@ -68,6 +84,25 @@ Make = Callable[[core.Level], "gymnasium.Env[Any, Any]"]
 Value = Callable[["gymnasium.Env[Any, Any]"], float]
 
 
+@contextmanager
+def _asked(name: str, what: str) -> Iterator[None]:
+    """What an environment raises, as one sentence that says where it came from."""
+    try:
+        yield
+    except core.VlmGymError:
+        raise
+    except Exception as error:
+        raise OutsideError(f"{name}: {what} raised {type(error).__name__}: {error}") from error
+
+
+class _Played(NamedTuple):
+    """What a turn of the environment did."""
+
+    reward: float  # the sum over the steps of the turn
+    ended: bool  # by the rules
+    cut: bool  # by a time limit of the environment
+
+
 class OutsideGame(core.Game):
     """A Gymnasium environment as a game. Made by :func:`from_gymnasium`.
 
@@ -76,7 +111,7 @@ class OutsideGame(core.Game):
     It has no symbols, so descriptions of its pictures are not scored and failures are not attributed to perception.
     """
 
-    version = 1
+    version = 2
     state_type = StateOutside
 
     def __init__(
@@ -97,6 +132,7 @@ class OutsideGame(core.Game):
         self._make = make
         self._envs: dict[core.Level, gymnasium.Env[Any, Any]] = {}
         self._tips: dict[core.Level, tuple[int, bytes]] = {}
+        self._shapes: dict[core.Level, tuple[int, ...]] = {}
         self._first: dict[core.Level, tuple[bytes, NDArray[np.uint8]]] = {}
 
     def identity(self) -> tuple[Any, ...]:
@@ -112,7 +148,8 @@ class OutsideGame(core.Game):
         """
         plain = _key(level)
         if plain not in self._envs:
-            env = self._make(level)
+            with _asked(self.name, "making the environment"):
+                env = self._make(level)
             for word, action in zip(self.words, self.ids, strict=True):
                 if not env.action_space.contains(action) and not env.action_space.contains(np.int64(action)):
                     raise ConfigError(f"actions[{word!r}]", action, f"an element of {env.action_space}")
@@ -125,14 +162,27 @@ class OutsideGame(core.Game):
         """Whether the environment is an emulator that can be cloned (else it is replayed)."""
         return hasattr(self.env(level).unwrapped, "ale")
 
-    def _frame(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.uint8]:
-        frame = env.render()
+    def _frame(self, level: core.Level) -> NDArray[np.uint8]:
+        """A copy of the picture: many environments return a buffer of their own, which they draw into again."""
+        with _asked(self.name, "render()"):
+            frame = self.env(level).render()
         if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise ConfigError("render()", type(frame).__name__, "an array (H, W, 3) of uint8")
-        return frame
+            is_ = f"array {frame.shape} of {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
+            raise ConfigError("render()", is_, "an array (H, W, 3) of uint8")
+        first = self._shapes.setdefault(_key(level), frame.shape)
+        if frame.shape != first:
+            raise ConfigError(
+                "render()", f"array {frame.shape}", f"one size for all pictures of a level; the first one was {first}"
+            )
+        return self._copied(frame)
+
+    @staticmethod
+    def _copied(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.array(frame, order="C")
 
     def _begin(self, level: core.Level, deal: int) -> None:
-        self.env(level).reset(seed=deal)
+        with _asked(self.name, "reset()"):
+            self.env(level).reset(seed=deal)
         self._tips[_key(level)] = (deal, b"")
 
     def _fresh_clone(self, level: core.Level, deal: int) -> tuple[bytes, NDArray[np.uint8]]:
@@ -140,15 +190,16 @@ class OutsideGame(core.Game):
         key = _key(level)
         if key not in self._first:
             self._begin(level, 0)
-            self._first[key] = self._snapshot(level), self._frame(self.env(level))
+            self._first[key] = self._snapshot(level), self._frame(level)
         snapshot, frame = self._first[key]
         waits = draw_below(np.uint64(deal), 0, 0, level.noop_max + 1) if isinstance(level, LevelAtari) else 0
         if not waits:
             return snapshot, frame
         self._restore(level, deal, snapshot)
-        for _ in range(waits):
-            self.env(level).unwrapped.step(0)
-        return self._snapshot(level), self._frame(self.env(level))
+        with _asked(self.name, "step(0)"):
+            for _ in range(waits):
+                self.env(level).unwrapped.step(0)
+        return self._snapshot(level), self._frame(level)
 
     def _restore(self, level: core.Level, deal: int, snapshot: bytes) -> None:
         """Bring the environment of a level into a state."""
@@ -156,7 +207,10 @@ class OutsideGame(core.Game):
         if self.clones(level):
             from ale_py import ALEState
 
-            env.unwrapped.ale.restoreState(ALEState(snapshot))  # type: ignore[attr-defined]
+            try:
+                env.unwrapped.ale.restoreState(ALEState(snapshot))  # type: ignore[attr-defined]
+            except (RuntimeError, SystemError) as error:  # what the emulator throws at damaged snapshots
+                raise StateError(f"a snapshot that the emulator of {self.name} cannot restore") from error
             return
         tip = self._tips.get(key)
         if tip == (deal, snapshot):
@@ -165,21 +219,24 @@ class OutsideGame(core.Game):
         for code in snapshot:
             self._turn(level, code - 1)
 
-    def _turn(self, level: core.Level, action: int) -> tuple[float, bool]:
-        """Play a turn on the environment as it stands; returns (sum of rewards, ended)."""
+    def _turn(self, level: core.Level, action: int) -> _Played:
+        """Play a turn on the environment as it stands."""
         env, key = self.env(level), _key(level)
         target = env.unwrapped if self.clones(level) else env
-        total, over = 0.0, False
+        total, ended, cut = 0.0, False, False
         for _ in range(cast(LevelOutside, level).hold):
-            _, reward, ended, cut, _ = target.step(self.ids[action])
-            total += float(reward)
-            over = bool(ended or cut)
-            if over:
+            with _asked(self.name, f"step({self.ids[action]})"):
+                _, given, ended, cut, _ = target.step(self.ids[action])
+                reward, ended, cut = float(given), bool(ended), bool(cut)
+            if not math.isfinite(reward):
+                raise OutsideError(f"{self.name}: step({self.ids[action]}) gave the reward {reward}: allowed are finite numbers")
+            total += reward
+            if ended or cut:
                 break
         if not self.clones(level):
             deal, snapshot = self._tips[key]
             self._tips[key] = (deal, snapshot + bytes([action + 1]))
-        return total, over
+        return _Played(total, ended, cut and not ended)
 
     def _snapshot(self, level: core.Level) -> bytes:
         env = self.env(level)
@@ -199,23 +256,24 @@ class OutsideGame(core.Game):
         return state.level, int(kept.deal[row]), kept.board[row, 0, : kept.used[row]].tobytes()
 
     def check_snapshots(self, level: core.Level) -> None:
-        """Try whether snapshots are exact.
+        """Try whether snapshots are exact, and whether games that are played side by side leave each other alone.
 
         Raises:
-            SnapshotError: equal seeds and actions gave different pictures or rewards.
+            SnapshotError: equal seeds and actions gave different pictures, rewards or ends.
+            OutsideError: the environment raised.
         """
 
-        def run(again: bool) -> list[tuple[bytes, float, bool]]:
+        def run(again: bool) -> list[tuple[bytes, _Played | None]]:
             self._begin(level, 12345)
-            seen = [(self._frame(self.env(level)).tobytes(), 0.0, False)]
+            seen: list[tuple[bytes, _Played | None]] = [(self._frame(level).tobytes(), None)]
             for turn in range(TRIAL):
                 if again and self.clones(level):
                     kept = self._snapshot(level)
                     self._turn(level, (turn + 1) % len(self.ids))
                     self._restore(level, 12345, kept)
-                reward, over = self._turn(level, (7 * turn + turn // 3) % len(self.ids))
-                seen.append((self._frame(self.env(level)).tobytes(), reward, over))
-                if over:
+                played = self._turn(level, (7 * turn + turn // 3) % len(self.ids))
+                seen.append((self._frame(level).tobytes(), played))
+                if played.ended or played.cut:
                     break
             return seen
 
@@ -224,8 +282,36 @@ class OutsideGame(core.Game):
                 f"{self.name}: no snapshot is possible: the environment is no emulator that can be cloned, and equal seeds and "
                 "actions gave it different pictures or rewards, so that it cannot be replayed either"
             )
+        seeds = np.arange(TRIED, dtype=np.uint64)
+        fresh = self.reset(level, seeds)
+        kept = fresh.to_bytes(self)
+        after, _ = self.step(fresh, np.arange(TRIED) % len(self.ids))
+        alone = [self.reset(level, seeds[row : row + 1]) for row in range(TRIED)]
+        stepped = [self.step(one, np.array([row % len(self.ids)]))[0] for row, one in enumerate(alone)]
+        if fresh.to_bytes(self) != kept or core.concat(alone) != fresh or core.concat(stepped) != after:
+            raise SnapshotError(
+                f"{self.name}: no snapshot is possible: games side by side differ from the same games played alone"
+            )
 
     # -------------------------------------------------------------------------------------------------------- game
+    def verify(self, state: State) -> None:
+        """See :class:`vlmgym.core.Game`; a snapshot must be one that can be restored."""
+        super().verify(state)
+        outside, actions = cast(StateOutside, state), len(self.words)
+        for name, values, low, high in (
+            ("used", outside.used, 0, outside.board.shape[2]),
+            ("last", outside.last, core.NO_ACTION, actions - 1),
+            ("deal", outside.deal, 0, (1 << 31) - 1),
+        ):
+            if len(values) and not low <= int(values.min()) <= int(values.max()) <= high:
+                raise StateError(f"{name} = {values.min()} to {values.max()}: allowed are {low} to {high}")
+        for row in range(len(state)):
+            _, _, snapshot = self._row(state, row)
+            if self.clones(state.level):
+                self._restore(*self._row(state, row))
+            elif snapshot and not 1 <= min(snapshot) <= max(snapshot) <= actions:
+                raise StateError(f"actions that {self.name} does not have: allowed are 1 to {actions} as they are kept")
+
     def n_actions(self, level: core.Level) -> int:
         """One for each named action."""
         return len(self.words)
@@ -240,7 +326,7 @@ class OutsideGame(core.Game):
                 snapshot, frame = self._fresh_clone(level, deal)
             else:
                 self._begin(level, deal)
-                snapshot, frame = self._snapshot(level), self._frame(self.env(level))
+                snapshot, frame = self._snapshot(level), self._frame(level)
             boards.append(self._pack(level, snapshot))
             used.append(len(snapshot))
             frames.append(frame)
@@ -248,8 +334,8 @@ class OutsideGame(core.Game):
             one = self.reset(level, np.zeros(1, np.uint64))
             return one[:0]
         board = np.stack(boards)[:, None, :]
-        last = np.full(len(seeds), core.NO_ACTION)
-        return self.start(level, board, seeds, used=np.array(used, np.int64), deal=deals, last=last, frame=np.stack(frames))
+        arrays = {"used": np.array(used, np.int64), "deal": deals, "last": np.full(len(seeds), core.NO_ACTION)}
+        return self.start(level, board, seeds, **arrays, frame=np.stack(frames), cut=np.zeros(len(seeds), bool))
 
     def legal(self, state: State) -> NDArray[np.bool_]:
         """All actions, until the game has ended."""
@@ -270,7 +356,7 @@ class OutsideGame(core.Game):
         for row in np.flatnonzero(~state.ended).tolist():
             for action in range(len(self.words)):
                 self._restore(*self._row(state, row))
-                gain[row, action] = self._points(self._turn(state.level, action)[0])
+                gain[row, action] = self._points(self._turn(state.level, action).reward)
         return gain > 0
 
     def _points(self, reward: float) -> int:
@@ -283,17 +369,18 @@ class OutsideGame(core.Game):
         old, n = cast(StateOutside, state), len(state)
         board, used, frame, last = old.board.copy(), old.used.copy(), old.frame.copy(), old.last.copy()
         sticky = cast(LevelOutside, state.level).sticky
-        gain, changed, terminated = np.zeros(n, np.int64), np.zeros(n, bool), state.terminated.copy()
+        gain, changed = np.zeros(n, np.int64), np.zeros(n, bool)
+        terminated, cut = state.terminated.copy(), old.cut.copy()
         for row in np.flatnonzero(~state.ended & (actions >= 0)).tolist():
             self._restore(*self._row(state, row))
             stuck = last[row] >= 0 and draw_unit(state.seed[row], state.steps[row] + 1, 0) < sticky
             last[row] = last[row] if stuck else actions[row]
-            reward, terminated[row] = self._turn(state.level, int(last[row]))
+            reward, terminated[row], cut[row] = self._turn(state.level, int(last[row]))
             gain[row], changed[row] = self._points(reward), True
             snapshot = self._snapshot(state.level)
             board[row, 0], used[row] = self._pack(state.level, snapshot), len(snapshot)
-            frame[row] = self._frame(self.env(state.level))
-        arrays = {"board": board, "used": used, "frame": frame, "last": last, "terminated": terminated}
+            frame[row] = self._frame(state.level)
+        arrays = {"board": board, "used": used, "frame": frame, "last": last, "terminated": terminated, "cut": cut}
         arrays |= {"score": state.score + gain, "steps": state.steps + ~state.ended}
         return state.with_arrays(arrays), Outcome(gain, changed, terminated)
 
@@ -318,8 +405,10 @@ class OutsideGame(core.Game):
         for row in np.flatnonzero(~state.ended).tolist():
             for action in range(len(self.words)):
                 self._restore(*self._row(state, row))
-                reward, over = self._turn(state.level, action)
-                out[row, action] = reward * self.points + (0.0 if over else self.value(self.env(state.level)))
+                played = self._turn(state.level, action)
+                with _asked(self.name, "value()"):
+                    rest = 0.0 if played.ended else float(self.value(self.env(state.level)))
+                out[row, action] = played.reward * self.points + rest
         return out
 
     def encode(self, level: core.Level, action: int) -> str:
@@ -345,7 +434,7 @@ class OutsideGame(core.Game):
     def explain(self, state: State, row: int, action: int) -> str:
         """Such as ``"right 4"``: the action and its gain in this turn."""
         self._restore(*self._row(state, row))
-        return f"{self.words[action]} {self._points(self._turn(state.level, action)[0])}"
+        return f"{self.words[action]} {self._points(self._turn(state.level, action).reward)}"
 
     def candidates(self, state: State, row: int) -> list[int]:
         """All actions."""
@@ -381,18 +470,34 @@ def from_gymnasium(
         options: keyword arguments of ``gymnasium.make``.
 
     Raises:
-        ConfigError: an action is not of the environment's space, or it does not render RGB arrays.
+        ConfigError: an argument is not what is allowed, an action is not of the environment's space, or it does not render RGB
+            arrays of one size.
+        OutsideError: the environment raised, or gave rewards that are no finite numbers; it can also come from later turns.
         SnapshotError: it can be neither cloned nor replayed exactly.
         MissingExtra: it is an arcade game and ale-py is not installed.
     """
+    if not isinstance(env, str):
+        raise ConfigError("env", env, "the id of an environment, such as 'ALE/Breakout-v5'")
     arcade = env.startswith("ALE/")
     if arcade:
         _register_arcade()
-    if not actions:
-        raise ConfigError("actions", dict(actions), "at least one name with an action")
+    _check_actions(actions)
+    if not isinstance(rules, str) or not rules.strip():
+        raise ConfigError("rules", rules, "a text for the prompt")
+    if isinstance(points, bool) or not isinstance(points, (int, float)) or not math.isfinite(points) or not points:
+        raise ConfigError("points", points, "a finite number other than 0")
+    if value is not None and not callable(value):
+        raise ConfigError("value", value, "a function of the environment that returns a number")
     if levels is None:
         kind = LevelAtari if arcade else LevelOutside
         levels = {"easy": kind(max_steps=50), "normal": kind(max_steps=200), "hard": kind(max_steps=500)}
+
+    if (
+        not levels
+        or len({type(level) for level in levels.values()}) > 1
+        or not isinstance(next(iter(levels.values())), LevelOutside)
+    ):
+        raise ConfigError("levels", levels, "names with LevelOutside or LevelAtari values, all of one class")
 
     def make(level: core.Level) -> gymnasium.Env[Any, Any]:
         given = dict(options)
@@ -406,6 +511,22 @@ def from_gymnasium(
     )
     game.check_snapshots(next(iter(levels.values())))
     return game
+
+
+def _check_actions(actions: Mapping[str, int]) -> None:
+    """Answers must be told apart, and each mean something of its own."""
+    if not isinstance(actions, Mapping) or not 0 < len(actions) <= MOST_ACTIONS:
+        raise ConfigError("actions", actions, f"1 to {MOST_ACTIONS} names with an action each")
+    seen: set[object] = set()
+    for word, action in actions.items():
+        plain = isinstance(word, str) and word and word == " ".join(word.split()) and not set(word) & set("<>;|")
+        if not plain:
+            raise ConfigError("actions", word, "names without line breaks, double blanks and the signs < > ; |")
+        if isinstance(action, bool) or not isinstance(action, (int, np.integer)):
+            raise ConfigError(f"actions[{word!r}]", action, "a whole number, an action of a Discrete space")
+        if word.lower() in seen or int(action) in seen:
+            raise ConfigError(f"actions[{word!r}]", action, "each name (in any case) and each action once")
+        seen |= {word.lower(), int(action)}
 
 
 def _register_arcade() -> None:

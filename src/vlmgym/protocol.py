@@ -17,6 +17,7 @@ from vlmgym.evaluate import differences as differences_of
 from vlmgym.files import FileError, read_json, write_json
 from vlmgym.players.base import Player
 from vlmgym.tasks import Task
+from vlmgym.trace import is_plain
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,12 @@ class Protocol:
 
     entries: tuple[tuple[Task, Evaluation], ...]
     sampling: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the sampling can be written down, and sent."""
+        for key, value in self.sampling.items():
+            if not isinstance(key, str) or not is_plain(value):
+                raise ConfigError(f"sampling.{key}", value, "a JSON value of finite numbers")
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Protocol:

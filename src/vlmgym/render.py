@@ -104,10 +104,16 @@ class _Atlas:
 
     def ids(self, scene: Scene) -> NDArray[np.int32]:
         """``(B, rows, cols)``: the cells of a scene, all of them drawn."""
-        symbols, ids = scene.symbols, np.empty(scene.symbols.shape, np.int32)
+        symbols, looks = scene.symbols, self.look.appearances
         if symbols.size and (symbols.min() < 0 or symbols.max() >= len(self.names)):
             raise StateError(f"symbols {symbols.min()} to {symbols.max()}: the scene names 0 to {len(self.names) - 1}")
-        _ids(symbols, scene.test, self.look.appearances, self.ways > self.look.appearances, ids)
+        ids = symbols.astype(np.int32)
+        if self.ways > 1:  # each symbol has that many cells; which one depends on its place, and on the split
+            rows, cols = np.indices(symbols.shape[1:], np.int32)
+            way = (5 * rows + 3 * cols + ids) % looks
+            if self.ways > looks:
+                way += looks * scene.test[:, None, None].astype(np.int32)
+            ids = ids * np.int32(self.ways) + way
         if self.source is not None:
             if scene.variants is None:
                 raise StateError("a scene of kind photo needs variants")
@@ -115,9 +121,10 @@ class _Atlas:
             kinds = np.maximum(symbols - 1, 0)
             numbers = self.source.choose(test, kinds, scene.variants, self.look.variety)
             ids = np.where(symbols > 0, self.first[test.astype(np.intp), kinds] + numbers, ids).astype(np.int32)
-        while (k := _first_not(ids.reshape(-1), self.drawn)) >= 0:
-            self.cells[k] = self._draw(int(k)).reshape(self.cells.shape[1:])
-            self.drawn[k] = True
+        if not self.drawn[ids].all():
+            for k in np.unique(ids[~self.drawn[ids]]).tolist():
+                self.cells[k] = self._draw(k).reshape(self.cells.shape[1:])
+                self.drawn[k] = True
         return ids
 
     def _draw(self, k: int) -> NDArray[np.uint8]:
@@ -199,28 +206,6 @@ def _screen(pixels: NDArray[np.uint8], look: Look, height: int, width: int) -> N
 
 # --------------------------------------------------------------------------------------------------------- frames
 @kernel
-def _ids(symbols, test, looks, split, out):
-    """Cells of symbols: ``looks`` appearances each, and as many again for games of the test split where ``split``."""
-    ways = looks * (2 if split else 1)
-    for b in range(symbols.shape[0]):
-        shift = looks if split and test[b] else 0
-        for r in range(symbols.shape[1]):
-            for c in range(symbols.shape[2]):
-                symbol = np.int64(symbols[b, r, c])
-                way = (5 * r + 3 * c + symbol) % looks if looks > 1 else 0
-                out[b, r, c] = symbol * ways + way + shift
-
-
-@kernel
-def _first_not(ids, drawn):
-    """The first of the flat ``ids`` that is not drawn yet, or -1."""
-    for i in range(len(ids)):
-        if not drawn[ids[i]]:
-            return ids[i]
-    return -1
-
-
-@kernel
 def _gather(ids, rows, cells, pitch, canvas, wide, top, left, out):
     """Write the frames ``rows``, line by line, each byte once; ``cells``, ``canvas`` and ``out`` are flat, widths in bytes."""
     high, across = ids.shape[1:]
@@ -259,7 +244,7 @@ def _keys(ids):
     """One word for each row of ``ids``, ``(B, n)``."""
     keys = np.empty(len(ids), np.uint64)
     for b in range(len(ids)):
-        word = np.uint64(0)
+        word: Any = np.uint64(0)
         for k in range(ids.shape[1]):
             word = mix64(word ^ np.uint64(ids[b, k]))
         keys[b] = word
@@ -271,7 +256,8 @@ def _noise_field(size):
     """``size`` whole numbers of mean 0 and standard deviation 64: sums of four 64-bit draws' bytes, nearly Gaussian."""
     field = np.empty(size, np.int16)
     for k in range(size):
-        word, total = mix64(np.uint64(k) ^ np.uint64(0x6E6F697365)), np.int64(0)
+        word: Any = mix64(np.uint64(k) ^ np.uint64(0x6E6F697365))
+        total = np.int64(0)
         for _ in range(8):
             total += np.int64(word & np.uint64(255))
             word >>= np.uint64(8)
@@ -462,6 +448,12 @@ class Frames:
             _patch(ids, before, part.start, part.stop, cells.reshape(-1), cells.shape[1], *place, flat)
 
         spread(work, len(ids), flat.size // 16)
+
+
+def show(game: Game, state: State, look: str | Look = "clean") -> Image.Image:
+    """The boards of a batch side by side as one picture, which notebooks show and ``save`` writes to a file."""
+    frames = render(game, state, look)
+    return Image.fromarray(np.concatenate(list(frames), axis=1)) if len(frames) else Image.new("RGB", (1, 1))
 
 
 def pictures(game: Game, state: State, look: str | Look = "clean") -> list[Image.Image]:

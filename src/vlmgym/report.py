@@ -24,14 +24,16 @@ from PIL import Image
 
 import vlmgym
 from vlmgym import stats
-from vlmgym.core import NO_ACTION, Game, State, VlmGymError
-from vlmgym.evaluate import summarise
+from vlmgym.core import NO_ACTION, ConfigError, Game, State, VlmGymError
+from vlmgym.evaluate import places, summarise
+from vlmgym.export import look_of
+from vlmgym.files import FileError, read_json, whole_text, write_atomically
 from vlmgym.games import GAMES
-from vlmgym.render import render, tile_boxes
-from vlmgym.replay import explain_move, replay_data, replay_section
-from vlmgym.reward import Fault
+from vlmgym.render import tile_boxes
+from vlmgym.replay import drawn, explain_move, replay_data, replay_section
+from vlmgym.reward import Fault, constant_cells
 from vlmgym.stats import Difference, Estimate
-from vlmgym.trace import Run, Turn, load_trace, read_trace
+from vlmgym.trace import CUT, REFUSED, Run, Turn, load_trace
 from vlmgym.train.recipe import read_metrics
 
 ORDER = ("random", "random-legal", "greedy", "base", "g0", "cold", "g1", "teacher", "search", "oracle")
@@ -51,7 +53,9 @@ NOISE = (
 )
 """What a comparison with the demo's teacher does not show."""
 TRUE_BOARD = ("random", "random-legal", "greedy", "teacher", "search", "oracle")
-"""Players that copy the true board into their description: their perception is perfect by construction."""
+"""Players of traces that do not say what they saw, who copy the true board into their description."""
+SAMPLE = 200
+"""Boards, at most, from which the chance level of a player's cells is computed."""
 COLOURS = {
     "random": "#98a0ad",
     "random-legal": "#7d8696",
@@ -68,7 +72,7 @@ OTHER_COLOURS = ("#7c3aed", "#d9480f", "#0b7285", "#a61e4d", "#5c7a09", "#364fc7
 FAULTS = {
     Fault.NONE: ("success", "#4caf6d", "the move did something"),
     Fault.FORMAT: ("format", "#8b93a1", "no action could be read from the reply"),
-    Fault.PERCEPTION: ("perception", "#f0a330", "the move would have worked on the board as described"),
+    Fault.PERCEPTION: ("perception", "#f0a330", "the description is wrong; the move would have worked on the board as described"),
     Fault.BOTH: ("both", "#b4407a", "the description is wrong, and the move fails even on it"),
     Fault.REASONING: ("reasoning", "#4a6fd0", "the description is right, the move is not"),
     Fault.UNKNOWN: ("unknown", "#6b6470", "the move failed, and the game has no truth text to tell why"),
@@ -103,6 +107,15 @@ class _Measured:
     settings: Mapping[str, Any]  # task and evaluation, as in summary.json
     episodes: Mapping[str, tuple[float, float]]  # by start state: reward, share of turns with success
     turns: Mapping[str, Turn]  # by state; the first answer to it
+    run: Run
+    finish: Mapping[str, int]  # replies that were cut or refused, of so many "turns"
+    chance: float  # share of the cells that one tile for all of them gets right
+
+    @property
+    def given(self) -> bool:
+        """Whether the player was handed the true board, so that its description says nothing of its eyes."""
+        told = self.run.evaluation.get("observation", "image") != "image"
+        return told or self.run.sees == "state" or (not self.run.identity and self.run.player in TRUE_BOARD)
 
 
 @dataclass(frozen=True)
@@ -127,16 +140,11 @@ class _Data:
     colours: dict[str, str] = field(default_factory=dict)
     order: list[tuple[str, str]] = field(default_factory=list)  # pairs of players that are compared
     evaluations: list[tuple[str, str, Path]] = field(default_factory=list)  # player, task, folder
+    photos: Sequence[str | Path] = ()  # that may be opened, see vlmgym.export.look_of
 
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise VlmGymError(f"{path}: not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise VlmGymError(f"{path}: not a JSON object")
-    return values
+    def given(self, player: str) -> bool:
+        """Whether a player was handed the true board, in some game."""
+        return any(found[player].given for found in self.measured.values() if player in found)
 
 
 def _estimate(value: Mapping[str, Any]) -> Estimate:
@@ -144,14 +152,17 @@ def _estimate(value: Mapping[str, Any]) -> Estimate:
     return Estimate(mean, low, high, int(value.get("n") or 0))
 
 
-def _read_measured(folder: Path) -> _Measured | None:
+def _read_measured(folder: Path, run: Run) -> _Measured | None:
     """The evaluation in a folder, or None if there is none, or nothing in it was finished."""
     trace, summary = folder / "trace.jsonl", folder / "summary.json"
     whole = load_trace(trace) if trace.exists() else None
     episodes = [one for one in whole.episodes if one.end != "failed"] if whole else []
     turns = whole.finished() if whole else []
-    values = _read_json(summary) if summary.exists() else {}
-    metrics = {k: _estimate(v) for k, v in values.get("metrics", {}).items()}
+    values = read_json(summary) if summary.exists() else {}
+    try:
+        metrics = {k: _estimate(v) for k, v in values.get("metrics", {}).items()}
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise FileError(f"{summary}: no summary of an evaluation ({error})") from error
     if not metrics and turns:
         metrics = summarise(turns, episodes)
     if not metrics:
@@ -165,31 +176,26 @@ def _read_measured(folder: Path) -> _Measured | None:
         by_state.setdefault(turn.state, turn)
     results = {start[e.episode]: (e.reward, float(np.mean(hits[e.episode]))) for e in episodes if e.episode in start}
     settings: dict[str, Any] = {k: values[k] for k in ("task", "evaluation") if k in values}
-    return _Measured(metrics, settings, results, by_state)
+    words = Counter(turn.usage.get("finish") for turn in whole.turns) if whole else Counter[Any]()
+    finish = {"turns": words.total(), "cut": words[CUT], "refused": words[REFUSED]} if whole else values.get("counts", {})
+    return _Measured(metrics, settings, results, by_state, run, finish, _chance(list(by_state.values())))
 
 
-def _evaluations(folders: Sequence[Path]) -> list[tuple[str, str, Path]]:
-    """Player, name of the task, and folder of every evaluation; namesakes of several runs are told apart by the run."""
-    found: list[tuple[str, str, Path, str]] = []
-    for folder in folders:
-        run = folder.resolve().name
-        if (folder / "trace.jsonl").exists():
-            about = next(iter(read_trace(folder / "trace.jsonl")))
-            if isinstance(about, Run):
-                found.append((about.player, about.game, folder, run))
-        found += [(path.parent.name, path.name, path, run) for path in sorted((folder / "eval").glob("*/*/"))]
-    often = Counter((player, task) for player, task, _, _ in found)
-    return [(f"{p} ({run})" if often[p, task] > 1 else p, task, path) for p, task, path, run in found]
+def _chance(turns: Sequence[Turn]) -> float:
+    """The chance level of ``cells`` on the boards of some turns, evenly chosen."""
+    kept = turns[:: max(1, len(turns) // SAMPLE)]
+    boards = [game.scene(state).symbols for game, state in (turn.load() for turn in kept)]
+    return constant_cells(np.concatenate(boards)) if boards else float("nan")
 
 
 def _load(folders: Sequence[Path], order: Sequence[str]) -> _Data:
     data = _Data()
-    for player, task, path in _evaluations(folders):
-        one = _read_measured(path)
+    for found in places(folders):
+        one = _read_measured(found.folder, found.run)
         if one is not None:
-            data.measured.setdefault(task, {})[player] = one
-            if (path / "trace.jsonl").exists():
-                data.evaluations.append((player, task, path))
+            data.measured.setdefault(found.task, {})[found.player] = one
+            if (found.folder / "trace.jsonl").exists():
+                data.evaluations.append((found.player, found.task, found.folder))
     for path in sorted(path for folder in folders for path in folder.glob("*/metrics.jsonl")):
         try:
             lines = read_metrics(path)
@@ -207,7 +213,7 @@ def _load(folders: Sequence[Path], order: Sequence[str]) -> _Data:
         )
     for folder in folders:
         if (folder / "demo.json").exists():
-            data.demo = _read_json(folder / "demo.json")
+            data.demo = read_json(folder / "demo.json")
 
     def place(name: str) -> tuple[int, str]:
         return (order.index(name) if name in order else len(order), name)
@@ -220,7 +226,8 @@ def _load(folders: Sequence[Path], order: Sequence[str]) -> _Data:
     others = [n for n in dict.fromkeys(names) if n not in COLOURS]
     data.colours = COLOURS | {n: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, n in enumerate(others)}
     known_pairs = [pair for pair in PAIRS if set(pair) <= set(data.players)]
-    models = sorted(data.players, key=lambda p: p in TRUE_BOARD)  # what is measured first, what it is measured by second
+    # what is measured first, what it is measured by second
+    models = sorted(data.players, key=lambda p: (data.given(p), p in TRUE_BOARD))
     data.order = known_pairs or list(combinations(models, 2))[:MOST_PAIRS]
     for game in data.games:
         pairs = [_pair(data.measured[game], a, b) for a, b in data.order]
@@ -391,6 +398,7 @@ _COLUMNS: tuple[tuple[str, str, bool, bool], ...] = (
     ("format", "format, %", True, False),
     ("p_acc", "P_acc, %", True, False),
     ("cells", "cells right, %", True, False),
+    ("balanced", "cells, balanced", False, True),
     ("r_acc", "R_acc, %", True, False),
     ("regret", "regret", False, False),
 )
@@ -410,8 +418,10 @@ def _results_table(data: _Data, game: str) -> _Html:
         cells = [_h("td", metrics["success"].n)]
         for key, _, percent, signed in _COLUMNS:
             one = metrics.get(key, _estimate({}))
-            given = key in ("p_acc", "cells") and player in TRUE_BOARD
+            given = key in ("p_acc", "cells", "balanced") and found[player].given
             extra = f", n {one.n}" if key == "r_acc" and one.n != metrics["success"].n and one.n else ""
+            if key == "cells" and math.isfinite(found[player].chance):
+                extra = f"; chance {_number(found[player].chance, True)}"
             under = "given" if given else _interval(one, percent, signed) + extra if one.n else "not measured"
             value = _h("b", _number(one.mean, percent, signed))
             cells.append(_h("td", value, _h("small", under), **({"class_": "given"} if given else {})))
@@ -423,8 +433,20 @@ def _results_table(data: _Data, game: str) -> _Html:
             _h("h3", game),
             _h("p", _setting_line(found), class_="note"),
             _h("div", table, class_="scroll", tabindex="0"),
+            *_endings(found),
         ]
     )
+
+
+def _endings(found: Mapping[str, _Measured]) -> list[_Html]:
+    """Whose replies were cut or refused, and how often."""
+    out = []
+    for key, words in (("cut", "were cut at the limit of tokens"), ("refused", "are refusals")):
+        hit = [(p, one.finish[key], one.finish["turns"]) for p, one in found.items() if one.finish.get(key)]
+        if hit:
+            told = ", ".join(f"{_label(player)} {count} of {turns}" for player, count, turns in hit)
+            out.append(_h("p", _h("b", "Note: "), f"replies that {words}: {told}.", class_="note warn"))
+    return out
 
 
 def _results(data: _Data) -> list[_Html]:
@@ -437,13 +459,16 @@ def _results(data: _Data) -> list[_Html]:
         "Small: 95 % interval (bootstrap over episodes; it has no width where all or no episodes succeed). n: episodes. "
         "Game reward: mean over turns of +1 (the move did something) and −1 (it did not). Format: replies with the three "
         "blocks, once each, in order. P_acc: descriptions equal to the board, every cell. Cells right: share of cells "
-        "described correctly. R_acc: success among turns with an exact description (its own n where smaller). Regret: "
+        "described correctly; chance: what one tile for all cells would get on the same boards. Balanced: the same, each "
+        "symbol on the board counting alike, rescaled so that one tile for all cells gets 0 and a right description 1. "
+        "R_acc: success among turns with an exact description (its own n where smaller). Regret: "
         "oracle value of the best move minus that of the chosen one, over best minus worst; 0 is best, 1 is the worst "
         "legal move, an illegal one, or none."
     )
-    given = [_label(p) for p in data.players if p in TRUE_BOARD]
+    given = [_label(p) for p in data.players if data.given(p)]
     if given:
-        definitions += f" Given: {_listing(given)} copy the true board into the description, so it is right by construction."
+        definitions += f" Given: {_listing(given)} {'was' if len(given) == 1 else 'were'} handed the true board, so that the "
+        definitions += "description says nothing of what was seen."
     return [
         _h("div", *(_dot_rows(data, g) for g in data.games), class_="grid"),
         _h("p", caption, class_="note"),
@@ -675,10 +700,10 @@ def _faults(data: _Data) -> list[_Html]:
         for name, colour, meaning in FAULTS.values()
     ]
     note = (
-        "Share of turns, %, by whose fault a failure is. A failed move is replayed on the board that the reply described: "
-        "if it works there, it counts as perception; if it fails there too, as reasoning, or as both where the description "
-        "was wrong as well. Whether the think block reads the description is not tested: a tile described rightly and misread "
-        "while thinking counts as reasoning."
+        "Share of turns, %, by what description and move tell of a failure. A failed move is replayed on the board that the "
+        "reply described: if it works there, the failure counts as perception; if it fails there too, as reasoning, or both "
+        "where the description was wrong as well. Whether the reasoning has read the description, or looked at the picture "
+        "again, is not tested: a move after a right description may still rest on a tile that was misread."
     )
     return [_h("div", *panels, class_="grid"), _h("div", *legend, class_="legend long"), _h("p", note, class_="note")]
 
@@ -701,7 +726,7 @@ def _cards(data: _Data) -> list[_Card]:
     queues: list[list[_Card]] = []
     for game in data.games:
         found = {p: m for p, m in data.measured[game].items() if m.turns}
-        able = [p for p in data.players if p in found and p not in TRUE_BOARD] or [p for p in data.players if p in found]
+        able = [p for p in data.players if p in found and not found[p].given] or [p for p in data.players if p in found]
         chosen = tuple(p for p in SIDE_BY_SIDE if p in found) or tuple(able[:3])
         if not chosen:
             continue
@@ -728,22 +753,42 @@ def _cards(data: _Data) -> list[_Card]:
 _CELL = re.compile(r"\((\d+), (\d+)\)")
 
 
-def _png(game: Game, state: State) -> tuple[str, int, int]:
-    frame = render(game, state, "clean")[0]
+@dataclass(frozen=True)
+class _Picture:
+    """A board as the player saw it, enlarged where it is small; ``missing`` says why there is only a grey one."""
+
+    data: str
+    height: int
+    width: int
+    boxes: np.ndarray[Any, Any]
+    missing: str
+
+
+def _picture(game: Game, state: State, run: Run, photos: Sequence[str | Path]) -> _Picture:
+    look, missing = None, ""
+    try:
+        look = look_of(run, photos)
+    except VlmGymError as error:
+        missing = str(error)
+    frames, problem = drawn(game, state, look)
+    frame = frames[0]
+    boxes = tile_boxes(game, state.level, "clean" if look is None or problem else look)
+    scale = max(1, 320 // max(frame.shape[:2]))
+    frame = frame.repeat(scale, axis=0).repeat(scale, axis=1)
     buffer = io.BytesIO()
     Image.fromarray(frame).quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode(), frame.shape[0], frame.shape[1]
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    return _Picture(picture, frame.shape[0], frame.shape[1], boxes * scale, missing or problem)
 
 
-def _board(game: Game, state: State, turn: Turn, picture: tuple[str, int, int]) -> tuple[_Html, str]:
+def _board(game: Game, state: State, turn: Turn, picture: _Picture) -> tuple[_Html, str]:
     """The picture with what the description got wrong drawn on it, and the count of right cells in words."""
-    data, height, width = picture
+    data, height, width, boxes = picture.data, picture.height, picture.width, picture.boxes
     scene = game.scene(state)
     truth, seen = scene.symbols[0], np.array(turn.seen, np.int16)
     if seen.shape != truth.shape:
         seen = np.full(truth.shape, -1, np.int16)
     marks: list[_Html] = [_h("image", href=f"data:image/png;base64,{data}", width=width, height=height)]
-    boxes = tile_boxes(game, state.level, "clean")
     answer = game.encode(state.level, turn.action) if turn.action != NO_ACTION else ""
     for match in _CELL.finditer(answer):
         row, col = int(match[1]), int(match[2])
@@ -775,11 +820,12 @@ def _board(game: Game, state: State, turn: Turn, picture: tuple[str, int, int]) 
     return svg, f"{right} of {truth.size} cells right"
 
 
-def _answer(data: _Data, player: str, turn: Turn, game: Game, state: State, picture: tuple[str, int, int]) -> _Html:
+def _answer(data: _Data, player: str, turn: Turn, game: Game, state: State, picture: _Picture) -> _Html:
     board, cells = _board(game, state, turn, picture)
-    name, colour, _ = FAULTS[Fault(turn.fault)]
-    text = name if turn.fault == Fault.NONE else f"{name} error" if turn.fault != Fault.UNAVOIDABLE else name
-    ink = "#fff" if turn.fault not in (Fault.PERCEPTION, Fault.UNAVOIDABLE, Fault.NONE) else "#20242c"
+    fault = Fault.of(turn.fault)
+    name, colour, _ = FAULTS[fault]
+    text = name if fault in (Fault.NONE, Fault.UNAVOIDABLE) else f"{name} error"
+    ink = "#fff" if fault not in (Fault.PERCEPTION, Fault.UNAVOIDABLE, Fault.NONE) else "#20242c"
     badge = _h("span", text, class_="badge", style=f"background:{colour};color:{ink}")
     move = explain_move(game, state, 0, turn.action, " – ")
     if turn.action == NO_ACTION:
@@ -809,7 +855,7 @@ def _turns(data: _Data) -> list[_Html]:
             game, state = first.load()
         except VlmGymError as error:
             return [_h("p", f"The turns cannot be drawn: {error}", class_="note")]
-        picture = _png(game, state)
+        picture = _picture(game, state, found[card.players[0]].run, data.photos)
         answers = [_answer(data, p, found[p].turns[card.key], game, state, picture) for p in card.players]
         best = explain_move(game, state, 0, first.oracle_action, " – ")
         others = f"{card.alike} of {card.shared} shared states have these faults" if len(card.players) > 1 else ""
@@ -819,13 +865,15 @@ def _turns(data: _Data) -> list[_Html]:
             _h("span", others, class_="soft"),
             _h("span", f"seed {first.seed}", class_="soft"),
         ]
+        if picture.missing:
+            head.append(_h("span", f"The picture cannot be drawn: {picture.missing}", class_="warn"))
         articles.append(_h("article", _h("header", *head), _h("div", *answers, class_="answers"), class_="card"))
     note = (
         "The same state, answered by each player. Red: described wrongly, as the tile named on the band. Hatched: not "
         "stated, or not readable. Blue: the two cells of the chosen move. After a move stands what it does, in the game's "
         "words (2048: the score of each line). Terms are unweighted. The cards are chosen by rule, not by hand and not at "
         "random: states where the players' faults differ, the most frequent combinations of each game first. So they "
-        "show kinds of errors, not their rates. Pictures are drawn again from the recorded states under the look “clean”."
+        "show kinds of errors, not their rates. Pictures are drawn again from the states, as the (first) player saw them."
     )
     pattern = (
         '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><pattern id="hatch" width="10" '
@@ -849,6 +897,7 @@ h3{font-size:17px;margin:26px 0 4px}
 h4{font-size:15px;margin:0 0 10px}
 p{margin:0 0 10px}
 small,.note,.soft{color:var(--soft)}
+.warn{color:#9a3412}
 .note{font-size:13.5px;max-width:96ch}
 .verdict{font-size:30px;line-height:1.22;font-weight:650;letter-spacing:-.02em;max-width:46ch;margin:0 0 20px}
 nav{display:flex;flex-wrap:wrap;gap:6px 18px;margin:22px 0 0;font-size:14px}
@@ -939,7 +988,13 @@ footer{margin-top:48px;color:var(--soft);font-size:13px}
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def write_report(folder: Path | Sequence[Path], out: Path | None = None, order: Sequence[str] = ORDER) -> Path:
+def write_report(
+    folder: Path | Sequence[Path],
+    out: Path | None = None,
+    order: Sequence[str] = ORDER,
+    photos: Sequence[str | Path] = (),
+    progress: bool = True,
+) -> Path:
     """Write one self-contained HTML page about all evaluations and training runs in a folder, or in several.
 
     Args:
@@ -948,16 +1003,26 @@ def write_report(folder: Path | Sequence[Path], out: Path | None = None, order: 
             and ``demo.json`` (any mapping, shown as a table). What is missing is left out of the page.
         out: the file to write; by default ``report.html`` in the (first) folder.
         order: names of players and runs, in the order of the page; others follow by name.
+        photos: paths of photographs that the boards showed; a path that a trace names is not opened by itself, see
+            :func:`vlmgym.export.look_of`. Without them the page says in place of the pictures what is missing.
+        progress: tell on standard error how far it is, where there are many turns.
 
     Returns:
         The path of the page.
 
     Raises:
+        ConfigError: ``out`` is there and is no regular file.
         VlmGymError: the folder holds neither evaluations nor training runs, or a file in it is damaged.
     """
     folders = [Path(folder)] if isinstance(folder, str | Path) else [Path(one) for one in folder]
+    out = folders[0] / "report.html" if out is None else Path(out)
+    if out.exists() and not out.is_file():
+        raise ConfigError("out", str(out), "a new file, or a regular one to replace")
     data = _load(folders, order)
-    replay, style, script = replay_section(replay_data(data.evaluations)) if data.evaluations else ("", "", "'none'")
+    data.photos = photos
+    replay, style, script = "", "", "'none'"
+    if data.evaluations:
+        replay, style, script = replay_section(replay_data(data.evaluations, progress, photos))
     sections = [
         ("results", "Results on held-out states", _results(data) if data.games else []),
         ("differences", "Paired differences on shared states", _differences(data)),
@@ -985,9 +1050,6 @@ def write_report(folder: Path | Sequence[Path], out: Path | None = None, order: 
         _h("style", _Html(_STYLE + style)),
     ]
     page = _h("html", _h("head", *head), _h("body", _h("main", *body)), lang="en")
-    out = folders[0] / "report.html" if out is None else Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    part.write_text("<!doctype html>\n" + page + "\n", encoding="utf-8")
-    part.replace(out)
+    write_atomically(out, whole_text("<!doctype html>\n" + page + "\n"))
     return out

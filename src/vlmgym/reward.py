@@ -65,6 +65,11 @@ class Fault(StrEnum):
     UNKNOWN = "unknown"  # the game has no truth text, so that a wrong move cannot be attributed
     UNAVOIDABLE = "unavoidable"  # no action of this board does anything, or the move was right on all that is to be seen
 
+    @classmethod
+    def of(cls, word: str) -> Fault:
+        """The fault that a record names; a word of another version is ``unknown``."""
+        return cls(word) if word in {fault.value for fault in cls} else cls.UNKNOWN
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -125,7 +130,7 @@ def judge(
             "format": float(reply.well_formed),
             "perception": float(bool(exact)),
             "cells": see.accuracy(truth) if truth.size else 0.0,
-            "balanced": see.balanced(truth) if truth.size else 0.0,
+            "balanced": float(see.balanced(truth)) if truth.size else 0.0,
             "regret": -regret,
         }
         fault = _fault(bool(good[i]), reply.action, exact, bool(described[i]), bool(possible[i]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -27,6 +28,9 @@ TURNS = 12
 ACTIONS_TRIED = 64
 LUCKS_TRIED = 40
 SYMBOLS_DRAWN = 32
+RUNS = 64
+RUNS_TRIED = 4
+"""Runs of actions that are played from as many seeds as ``RUNS``, to see whether the seed is used."""
 EPISODES = 40
 ENDING = 40
 """Turns of the oracle's play to ends of the game."""
@@ -172,13 +176,48 @@ def same_seed_same_run(case: _Case) -> str:
     """Global randomness (random, np.random), time, or a cache that changes results."""
     again = _case(case.game, case.name)
     _need(again.states == case.states, "equal seeds and actions gave other games")
-    others = case.game.reset(case.level, seeds_for("free", case.game.name, case.name, 64, 1000))
-    scene = case.game.scene(others)
-    content = np.concatenate(
-        [others.board.reshape(64, -1)] + ([] if scene.pixels is None else [scene.pixels.reshape(64, -1)]), axis=1
+    if case.game.one_game or _seeds_tell_games_apart(case):
+        return ""
+    _need(not _luck_by_turn(case), f"{RUNS} seeds all gave one game, though it has luck: the draws do not use the seed")
+    raise _Failed(
+        f"{RUNS} seeds and equal actions all gave one game: the seed is not used; a game that has one opening and no luck says "
+        "one_game = True"
     )
-    _need(len(np.unique(content, axis=0)) > 1, "64 seeds all gave one board: the seed is not used")
-    return ""
+
+
+def _content(game: Game, state: State) -> NDArray[np.uint8]:
+    """Everything of each row that a player meets, as bytes ``(B, n)``: board, score, end, picture and legal actions."""
+    scene = game.scene(state)
+    parts: list[NDArray[Any]] = [state.board, state.score, state.terminated, scene.symbols, game.legal(state)]
+    parts += [] if scene.pixels is None else [scene.pixels]
+    return np.concatenate([np.ascontiguousarray(p.reshape(len(state), -1)).view(np.uint8) for p in parts], axis=1)
+
+
+def _seeds_tell_games_apart(case: _Case) -> bool:
+    """Whether some of many seeds give other games, in their openings or, under equal actions, in their runs."""
+    game = case.game
+    fresh = game.reset(case.level, seeds_for("free", game.name, case.name, RUNS, 1000))
+    for run in range(RUNS_TRIED):
+        state = fresh
+        for turn in range(TURNS):
+            content = _content(game, state)
+            if (content != content[0]).any():
+                return True
+            state, _ = game.step(state, np.repeat(case.actions(state[0], run * TURNS + turn), RUNS))
+    return False
+
+
+def _luck_by_turn(case: _Case) -> bool:
+    """Whether the same move on the same board does another thing at another turn, as draws of the turn's number do."""
+    game, first = case.game, case.fresh[0]
+    for turn in range(TURNS):
+        state = first.repeat(TURNS)
+        state = State.with_arrays(state, {"steps": state.steps + np.arange(TURNS) % max(1, case.level.max_steps - 1)})
+        after, _ = game.step(state, np.repeat(case.actions(first, turn), TURNS))
+        content = _content(game, after[~after.ended])
+        if len(content) and (content != content[0]).any():
+            return True
+    return False
 
 
 def snapshots(case: _Case) -> str:
@@ -186,9 +225,15 @@ def snapshots(case: _Case) -> str:
     state, game = case.live(), case.game
     kept = state.to_bytes(game)
     actions = [case.actions(state)]
-    first, _ = game.step(state, actions[0])
+    first, outcome = game.step(state, actions[0])
+    before = first.to_bytes(game), outcome.gain.tobytes(), outcome.changed.tobytes()
     actions.append(case.actions(first, 1))
     second, _ = game.step(first, actions[1])
+    fresh = game.reset(case.level, case.fresh.seed)
+    game.step(game.reset(case.level, case.fresh.seed[::-1]), case.actions(case.fresh))
+    after = first.to_bytes(game), outcome.gain.tobytes(), outcome.changed.tobytes()
+    _need(before == after, "a state or outcome that was returned is written to by later turns: two share an array")
+    _need(fresh == case.fresh, "fresh games are written to by later deals and turns: two share an array")
     back = game.from_bytes(kept)
     _need(back == state, "from_bytes(to_bytes(state)) differs from the state")
     replay, _ = game.step(game.step(back, actions[0])[0], actions[1])
@@ -351,7 +396,7 @@ def texts(case: _Case) -> str:
 
 
 def scene_and_text(case: _Case) -> str:
-    """scene(), from_symbols(), and the names of the symbols (each different when read without case)."""
+    """scene(), from_symbols(), unnamed, and the names of the symbols (each different when read without case)."""
     game, state = case.game, case.states
     scene = game.scene(state)
     if scene.pixels is not None:
@@ -363,6 +408,8 @@ def scene_and_text(case: _Case) -> str:
     _need(not any("|" in n or "\n" in n for n in scene.names), "a name holds | or a line break")
     _need(all(n and n == n.strip() for n in scene.names), "a name is empty or begins or ends with a blank")
     _need(scene.symbols.min() >= 0 and scene.symbols.max() < len(scene.names), "a symbol has no name")
+    stands = isinstance(game.unnamed, (int, np.integer)) and 0 <= game.unnamed < len(scene.names)
+    _need(stands, f"unnamed = {game.unnamed!r}: allowed is the number of a symbol, 0 to {len(scene.names) - 1}")
     texts = scene.texts()
     for row in range(len(state)):
         back = prompt.read_perception(texts[row], scene)
@@ -494,6 +541,15 @@ CHECKS: tuple[Callable[[_Case], str], ...] = (
 )  # fmt: skip
 
 
+_ANY = (Exception, SystemExit)
+"""Whatever a faulty game raises is the finding; Ctrl-C is not the game's."""
+
+
+def _said(error: BaseException) -> str:
+    """An exception in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def check_game(game: str | Game, levels_of: tuple[str, ...] = ()) -> list[Finding]:
     """Check a game on its named levels.
 
@@ -510,13 +566,18 @@ def check_game(game: str | Game, levels_of: tuple[str, ...] = ()) -> list[Findin
 def iter_checks(game: str | Game, levels_of: tuple[str, ...] = ()) -> Iterator[Finding]:
     """:func:`check_game`, one finding at a time."""
     game = get_game(game)
-    if "normal" not in game.LEVELS:
+    try:
+        names = tuple(game.LEVELS)
+    except _ANY as error:
+        yield Finding("levels", "normal", False, f"LEVELS is no table of levels ({_said(error)})", "LEVELS")
+        return
+    if "normal" not in names:
         yield Finding("levels", "normal", False, "LEVELS has no level normal, the default everywhere", "LEVELS")
-    for name in levels_of or tuple(game.LEVELS):
+    for name in levels_of or names:
         try:
             case = _case(game, name)
-        except Exception as error:  # noqa: BLE001 - whatever a faulty game raises is the finding
-            yield Finding("random play", name, False, f"{type(error).__name__}: {error}", "reset(), legal() and step()")
+        except _ANY as error:
+            yield Finding("random play", str(name), False, _said(error), "reset(), legal() and step()")
             continue
         for check in CHECKS:
             title = check.__name__.replace("_", " ")
@@ -525,5 +586,5 @@ def iter_checks(game: str | Game, levels_of: tuple[str, ...] = ()) -> Iterator[F
                 yield Finding(title, name, True, check(case), look_at)
             except _Failed as failed:
                 yield Finding(title, name, False, str(failed), look_at)
-            except Exception as error:  # noqa: BLE001 - as above
-                yield Finding(title, name, False, f"{type(error).__name__}: {error}", look_at)
+            except _ANY as error:
+                yield Finding(title, name, False, _said(error), look_at)

@@ -20,7 +20,7 @@ from vlmgym.core import Game, State, VlmGymError
 from vlmgym.files import shown, whole_text, write_atomically
 from vlmgym.games import read_state_text, state_text
 from vlmgym.kernels import usable_cores
-from vlmgym.prompt import Problem, patterns
+from vlmgym.prompt import Blocks, Problem, patterns
 from vlmgym.reward import Fault, Judgement
 
 SCHEMA = 1
@@ -295,12 +295,13 @@ _DEEPEST = 30
 """Levels of nesting that settings in a trace may have."""
 
 
-def _plain_json(value: Any, depth: int = _DEEPEST) -> bool:
-    """Whether a value is JSON that is neither deep nor holds a number that is not finite."""
-    if isinstance(value, dict | list):
-        inside = value.values() if isinstance(value, dict) else value
-        return depth > 0 and all(_plain_json(one, depth - 1) for one in inside)
-    return not isinstance(value, float) or math.isfinite(value)
+def is_plain(value: Any, depth: int = _DEEPEST) -> bool:
+    """Whether a value is JSON that is not nested deep, and holds no number that is not finite."""
+    if isinstance(value, dict):
+        return depth > 0 and all(isinstance(key, str) and is_plain(one, depth - 1) for key, one in value.items())
+    if isinstance(value, list):
+        return depth > 0 and all(is_plain(one, depth - 1) for one in value)
+    return value is None or type(value) in (str, bool, int) or (type(value) is float and math.isfinite(value))
 
 
 def _whole(low: int, high: int) -> Callable[[Any], bool]:
@@ -308,7 +309,8 @@ def _whole(low: int, high: int) -> Callable[[Any], bool]:
 
 
 def _number(low: float, high: float) -> Callable[[Any], bool]:
-    return lambda value: type(value) in (int, float) and low <= value <= high
+    """Whole ones only as far as a float holds them exactly, since that is what tables make of them."""
+    return lambda value: (type(value) is float or (type(value) is int and abs(value) <= 2**53)) and low <= value <= high
 
 
 def _text(value: Any) -> bool:
@@ -328,7 +330,7 @@ def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _settings(value: Any) -> bool:
-    return isinstance(value, dict) and _plain_json(value)
+    return isinstance(value, dict) and is_plain(value)
 
 
 def _board(value: Any) -> bool:
@@ -343,11 +345,21 @@ def _board(value: Any) -> bool:
 _COUNT, _SEED, _FINITE = _whole(0, 10**15), _whole(0, 2**64 - 1), _number(-1e300, 1e300)
 _TERMS = {"game": _number(-1, 1), "format": _number(0, 1), "perception": _number(0, 1), "cells": _number(0, 1)}
 _TERMS |= {"regret": _number(-1, 0)}
+_LATER_TERMS = {"balanced": _number(-1, 1)}
+"""Terms that traces of earlier versions do not have."""
 _USAGE = dict.fromkeys(USAGE, _COUNT) | {"cost": _or_none(_number(0, 1e12)), "finish": _text}
 
 
 def _terms(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() >= _TERMS.keys() and all(_TERMS.get(k, _FINITE)(v) for k, v in value.items())
+    return (
+        isinstance(value, dict)
+        and value.keys() >= _TERMS.keys()
+        and all((_TERMS | _LATER_TERMS).get(k, _FINITE)(v) for k, v in value.items())
+    )
+
+
+def _blocks(value: Any) -> bool:
+    return isinstance(value, str) and str(Blocks.of(value)) == value
 
 
 def _used(value: Any) -> bool:
@@ -356,7 +368,7 @@ def _used(value: Any) -> bool:
 
 _FIELDS: dict[type, dict[str, Callable[[Any], bool]]] = {
     Run: dict.fromkeys(("player", "game", "level", "look", "prompt", "mode", "identity", "sees", "version", "revision"), _text)
-    | {"evaluation": _settings, "about": _settings, "schema": _COUNT},
+    | {"evaluation": _settings, "about": _settings, "schema": _COUNT, "reply": _blocks},
     Turn: dict.fromkeys(("state", "reply", "reasoning"), _text)
     | {"episode": _COUNT, "turn": _COUNT, "seed": _SEED, "gain": _whole(-(10**15), 10**15), "seconds": _number(0, 1e12)}
     | {"action": _whole(-1, 2**31), "oracle_action": _whole(-1, 2**31)}
@@ -369,13 +381,9 @@ _FIELDS: dict[type, dict[str, Callable[[Any], bool]]] = {
 """What each field of each kind of record may hold."""
 
 
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
-
-
 def _record(line: bytes) -> Run | Turn | Episode:
     """The record of a line; ValueError says what is wrong with it."""
-    values = json.loads(line.decode(), parse_constant=_no_number)
+    values = json.loads(line.decode())
     if not isinstance(values, dict):
         raise ValueError(f"a {type(values).__name__}, where a record was expected")
     values = _whole_texts(values) if b"\\ud" in line.lower() else values

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ from PIL import Image
 from vlmgym import baselines, prompt
 from vlmgym.core import NO_ACTION, ConfigError, Game, Level, State, VlmGymError, seeds_for
 from vlmgym.evaluate import Evaluation, summarise
+from vlmgym.files import write_json
 from vlmgym.games.text import MOVE_FORMAT, MOVES, read_cell, read_pair
 from vlmgym.prompt import Problem
 from vlmgym.render import frame_size, render, tile_boxes
@@ -41,6 +43,8 @@ LONGEST = 200
 """Characters of an answer, at most."""
 BODY = 1 << 16
 """Bytes of a request's body, at most."""
+SECONDS = 30.0
+"""For a whole request, from the connection to its last byte."""
 BUTTONS = 64
 """Most actions that get a button each; with more, answers are typed."""
 REASONS = {
@@ -107,7 +111,7 @@ class Session:
     def _deal(self) -> None:
         seeds = seeds_for("free", self.game.name, PLAYER, 1, self.index)
         self.state = self.game.reset(self.level, seeds)
-        self._turns, self._reward, self._finished, self._helped = 0, 0.0, False, False
+        self._turns, self._reward, self._finished, self._saved, self._helped = 0, 0.0, False, False, False
         self._last: dict[str, Any] | None = None
         self._number += 1
         self._since = time.perf_counter()
@@ -184,6 +188,9 @@ class Session:
         Args:
             answer: what a model would put into its answer block.
             number: the ``n`` of the view that is answered; an answer to an earlier one does not count.
+
+        Raises:
+            OSError: the turn could not be written down, so it was not played.
         """
         with self._lock:
             if number not in (None, self._number):
@@ -192,6 +199,8 @@ class Session:
                 return self.view("the session has ended" if self._closed else "this game has ended: start a new one")
             if len(answer) > LONGEST:
                 return self.view(f"an answer has at most {LONGEST} characters")
+            if "<" in answer:
+                return self.view("an answer holds no <: it could not be told from the marks of the reply")
             perception = prompt.truth(self.game, self.state)[0]
             think = f"{PLAYER}, shown the oracle's move" if self._helped else PLAYER
             text = prompt.write_reply(perception, think, answer)
@@ -208,9 +217,12 @@ class Session:
             self._turns += 1
             self.state, self._last, self._helped = after, self._outcome(judged), False
             self._number += 1
-            if after.ended[0]:
-                self._finish()
             self._since = time.perf_counter()
+            try:
+                if after.ended[0]:
+                    self._finish()
+            except OSError as error:
+                return self.view(f"the turn counts, but the end of the game could not be written: {error}")
             return self.view()
 
     def _outcome(self, judged: Judgement) -> dict[str, Any]:
@@ -223,7 +235,11 @@ class Session:
         }
 
     def new(self) -> dict[str, Any]:
-        """Leave the game, if it has not ended, and start the next one."""
+        """Leave the game, if it has not ended, and start the next one.
+
+        Raises:
+            OSError: the end of the game could not be written down; it stays.
+        """
         with self._lock:
             if not self._closed:
                 self._finish()
@@ -236,28 +252,32 @@ class Session:
         with self._lock:
             if self._closed:
                 return
-            self._finish()
             self._closed = True
-            if self._writer is not None:
-                self._writer.close()
-            if self._claim is not None:
-                os.close(self._claim)
+            try:
+                self._finish()
+                if self._writer is not None:
+                    self._writer.close()
+            finally:
+                if self._claim is not None:
+                    os.close(self._claim)
 
     # ------------------------------------------------------------------------------------------------------- saving
     def _write(self, record: Turn | Episode) -> None:
         if self._writer is None:
             self._writer = TraceWriter(self._trace)
-            if self._run is not None:
-                self._writer.write(self._run)
+        if self._run is not None:
+            self._writer.write(self._run)
+            self._run = None
         self._writer.write(record)
 
     def _finish(self) -> None:
-        """Write the episode, once, if it has turns; and the summary of the whole trace."""
-        if self._finished or not self._turns:
+        """Write the episode, once, if it has turns; and the summary of the whole trace. What failed is tried again."""
+        if self._saved or not self._turns:
             return
-        self._finished = True
-        self._write(_episode(self._episode, self._turns, self._reward, self.state))
-        self._episode += 1
+        if not self._finished:
+            self._write(_episode(self._episode, self._turns, self._reward, self.state))
+            self._finished = True
+            self._episode += 1
         records = list(read_trace(self._trace))
         turns, episodes = [r for r in records if isinstance(r, Turn)], [r for r in records if isinstance(r, Episode)]
         whole = all(e.end != "stopped" for e in episodes)
@@ -268,7 +288,8 @@ class Session:
             "metrics": {k: v.to_dict() for k, v in summarise(turns, episodes).items()},
             "baselines": baselines.stored(self.game, self.task.level) if whole else {},
         }
-        (self.folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        write_json(self.folder / "summary.json", summary)
+        self._saved = True
 
 
 def _episode(number: int, turns: int, reward: float, state: State) -> Episode:
@@ -340,6 +361,7 @@ class Server(ThreadingHTTPServer):
     """Serves one session on 127.0.0.1. ``token`` is what the page sends with each POST; ``url`` is the page's address."""
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, session: Session, port: int = 0) -> None:
         if not 0 <= port <= 65535:
@@ -364,11 +386,30 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+class _Before(io.RawIOBase):
+    """Reads a socket up to a point in time, so that a client which sends a byte now and then cannot stay."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        super().__init__()
+        self._connection, self._end = connection, time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._connection.settimeout(max(self._end - time.monotonic(), 1e-3))
+        return self._connection.recv_into(buffer)
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: Server
-    timeout = 30
     server_version = "vlmgym"
     sys_version = ""
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.settimeout(SECONDS)
+        self.rfile = io.BufferedReader(_Before(self.connection, SECONDS))
 
     def do_GET(self) -> None:
         if not self._from_here():
@@ -387,7 +428,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         size = self.headers.get("Content-Length", "")
-        if not size.isdecimal() or int(size) > BODY:
+        if not size.isdecimal() or len(size) > 9 or int(size) > BODY:
             self._json({"error": f"a body of at most {BODY} bytes is needed"}, 413)
             return
         body = self.rfile.read(int(size))
@@ -398,7 +439,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             values = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):
             self._json({"error": "the body is no JSON object"}, 400)
@@ -431,6 +472,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"error": f"only requests to {self.server.url} are answered"}, 403)
         return False
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """The base class' errors, with the headers of every other answer."""
+        if self.request_version == "HTTP/0.9":  # no line of a request was read; its answer has headers all the same
+            self.request_version = "HTTP/1.0"
+        self._json({"error": message or "this request is not answered"}, code)
+
     def _json(self, value: dict[str, Any], status: int = 200) -> None:
         self._send(status, "application/json; charset=utf-8", json.dumps(value).encode())
 
@@ -452,7 +499,8 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep silent."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vlmgym import core
 from vlmgym.core import PER_GAME, ConfigError, Decoded, Outcome, Scene, State, best_rows, draw_below, draw_unit, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, STEPS, read_number
-from vlmgym.kernels import kernel
+from vlmgym.kernels import apart, inner, kernel
 
 NAMES = ("floor", "wall", "hole", "goal", "player")
 FLOOR, WALL, HOLE, GOAL, PLAYER = range(5)
@@ -111,9 +111,10 @@ def _legal(board, ended, slip, legal):
 
 
 # ----------------------------------------------------------------------------------------------------------- oracle
-@kernel
+@inner
 def _distances(board, source):
     """Moves between each cell and the nearest cell that holds ``source``, over floor; -1 where there is no way."""
+    apart()
     rows, cols = board.shape
     wide = cols + 2  # with a wall around, no step leaves the field
     far, queue, tail = np.full((rows + 2) * wide, -2, np.int64), np.empty(rows * cols, np.int64), 0
@@ -140,14 +141,14 @@ def _distances(board, source):
     return distance
 
 
-@kernel
+@inner
 def _worth(worth, to, cell, move, slip):
     """Value of a move, from what it is worth to be where its three outcomes lead."""
     sides = worth[to[cell, (move + 1) % 4]] + worth[to[cell, (move + 3) % 4]]
     return (1.0 - slip) * worth[to[cell, move]] + slip / 2.0 * sides
 
 
-@kernel
+@inner
 def _iterate(board, slip):
     """What it is worth to be on a cell after a move: 1 on a goal, 0 in a hole, else the discounted best next value.
 
@@ -206,7 +207,7 @@ def _oracle(board, legal, slip, value):
 
 
 # ------------------------------------------------------------------------------------------------------------ deals
-@kernel
+@inner
 def _lake(board, seed, holes):
     """Draw a lake with the player in the top left corner; returns the number of the next draw and the moves to each cell."""
     rows, cols = board.shape
@@ -233,7 +234,7 @@ def _lake(board, seed, holes):
     return number, _distances(board, PLAYER)
 
 
-@kernel
+@inner
 def _maze(board, seed, loops):
     """Draw a maze by depth-first search from the drawn cell of the player; returns what :func:`_lake` returns."""
     rows, cols = board.shape
@@ -344,6 +345,12 @@ class FrozenLake(core.Game):
         score, steps = state.score + gain, state.steps + ~ended
         new = cast(StateFrozenLake, replace(state, board=board, score=score, steps=steps, terminated=terminated))
         return replace(new, under=under), Outcome(gain, changed, terminated)
+
+    def blank(self, level: core.Level) -> State:
+        """See :class:`vlmgym.core.Game`."""
+        lv = cast(LevelFrozenLake, level)
+        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
+        return self.start(lv, board, under=np.zeros(1, np.uint8))
 
     def scene(self, state: State) -> Scene:
         """The board as it is; the player hides what it stands on."""

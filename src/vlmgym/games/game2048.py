@@ -9,10 +9,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym import core
+from vlmgym import core, kernels
 from vlmgym.core import Decoded, Outcome, Scene, State, draw64, draw_below, draw_unit, mix64, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, read_number, write_cell
-from vlmgym.kernels import kernel
+from vlmgym.kernels import inner, kernel
 
 MAX_EXPONENT = 17
 _NAMES = ("0", *(str(2**e) for e in range(1, MAX_EXPONENT + 1)))
@@ -78,7 +78,7 @@ def _gain(board, cols, move):
     return gain
 
 
-@kernel
+@inner
 def _changes(board, cols, move):
     """Whether a move changes the board."""
     rows = len(board) // cols
@@ -98,12 +98,12 @@ def _changes(board, cols, move):
     return False
 
 
-@kernel
+@inner
 def _can_move(board, cols):
     return _changes(board, cols, 0) or _changes(board, cols, 3) or _changes(board, cols, 1) or _changes(board, cols, 2)
 
 
-@kernel
+@inner
 def _spawn(board, exponent, seed, step, number, room):
     """Put a tile on a uniformly drawn empty cell; returns the number of empty cells left. ``room`` is room for a board."""
     empty = 0
@@ -132,7 +132,7 @@ def _play(board, cols, actions, steps, seeds, ended, four_prob, out, gain, chang
     room = np.empty(board.shape[1], np.int64)
     for b in range(len(board)):
         if ended[b] or actions[b] < 0:
-            out[b] = board[b]
+            kernels.move(out, b * board.shape[1], board, b * board.shape[1], board.shape[1])
             continue
         gain[b], changed[b] = _slide(board[b], cols, actions[b], out[b])
         if changed[b]:
@@ -142,7 +142,7 @@ def _play(board, cols, actions, steps, seeds, ended, four_prob, out, gain, chang
             terminated[b] = left == 0 and not _can_move(out[b], cols)
 
 
-@kernel
+@inner
 def _after(board, cols, four_prob):
     """Expected gain of the best next move, over the place and value of the tile that appears before it."""
     total, empty = 0.0, 0
@@ -264,6 +264,12 @@ class Game2048(core.Game):
         _play(_flat(state.board), lv.cols, actions, *luck, _flat(board), gain, changed, terminated)
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
+
+    def blank(self, level: core.Level) -> State:
+        """See :class:`vlmgym.core.Game`."""
+        lv = cast(Level2048, level)
+        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
+        return self.start(lv, board)
 
     def scene(self, state: State) -> Scene:
         """Symbol ``e`` is the tile ``2**e``; 0 is the empty cell."""

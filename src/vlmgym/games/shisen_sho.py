@@ -13,7 +13,7 @@ from vlmgym import core
 from vlmgym.core import PER_CELL, ConfigError, Decoded, Outcome, Scene, State, draw64, draw_below, mix64, setting, share
 from vlmgym.games.text import read_pair, write_cell, write_pair
 from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, PICTURE_CLASSES, WIDE, picture_classes, tile_types
-from vlmgym.kernels import bit_length, kernel
+from vlmgym.kernels import apart, bit_length, inner, kernel, move
 
 MAX_DEALS = 64
 """Deals that are tried for one with a joinable pair; if none has, the game starts ended."""
@@ -108,7 +108,7 @@ def _sight(board, margin):
     return np.empty(rows + 2 * margin, np.int64), np.empty(cols + 2 * margin, np.int64), after, np.empty(256, np.int64), row, col
 
 
-@kernel
+@inner
 def _look(board, margin, sight):
     across, down, after, first = sight[:4]
     rows, cols = board.shape
@@ -126,7 +126,7 @@ def _look(board, margin, sight):
                 after[cell], first[kind] = first[kind], cell
 
 
-@kernel
+@inner
 def _arms(line, place):
     """The places that straight paths from ``place`` reach on a line of empty places, and ``place`` itself."""
     bit = np.int64(1) << place
@@ -134,7 +134,7 @@ def _arms(line, place):
     return above & ~(above + (bit << 1)) | bit | (bit - 1) >> wall << wall
 
 
-@kernel
+@inner
 def _trunk(lines, one, other, at_one, at_other, bends):
     """Whether a straight trunk from line to line joins two tiles, each by an arm along its own line.
 
@@ -151,7 +151,7 @@ def _trunk(lines, one, other, at_one, at_other, bends):
     return ways != 0
 
 
-@kernel
+@inner
 def _far(across, r1, c1, r2, c2, bends):
     """Whether a path of up to ``bends`` bends joins two places: line after line from the first, along both axes."""
     high = len(across)
@@ -179,9 +179,10 @@ def _far(across, r1, c1, r2, c2, bends):
     return beside != 0 or over >> c2 & 1 != 0
 
 
-@kernel
+@inner
 def _linked(sight, a, b, bends):
     """Whether a path joins two tiles; whether they are of one type is not asked."""
+    apart()
     across, down, row, col = sight[0], sight[1], sight[4], sight[5]
     r1, c1, r2, c2 = row[a], col[a], row[b], col[b]
     if abs(r1 - r2) + abs(c1 - c2) == 1:
@@ -206,6 +207,7 @@ def _joined(board, a, b, bends, margin, sight):
 @kernel
 def _pairs(board, margin, bends, sight, most, found):
     """The first ``most`` joinable pairs in reading order as rows of ``found``; returns their number."""
+    apart()
     _look(board, margin, sight)
     after, cols, count = sight[2], board.shape[1], 0
     for a in range(board.size):
@@ -222,7 +224,7 @@ def _pairs(board, margin, bends, sight, most, found):
     return count
 
 
-@kernel
+@inner
 def _any_pair(board, margin, bends, sight, none):
     """Whether a pair is left; most boards have two equal neighbours, which are joined at once."""
     rows, cols = board.shape
@@ -242,7 +244,7 @@ def _reset(board, terminated, seeds, copies, kinds, max_bends, margin, tries):
     for b in range(len(board)):
         number, terminated[b] = 0, True
         for _ in range(tries):
-            types[:] = kinds
+            move(types, 0, kinds, 0, count)
             for k in range(cells // copies):  # a random choice of types, so that deals differ in what they show
                 other = k + draw_below(seeds[b], 0, number, count - k)
                 types[k], types[other] = types[other], types[k]
@@ -453,6 +455,12 @@ class ShisenSho(core.Game):
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, gain > 0, terminated)
 
+    def blank(self, level: core.Level) -> State:
+        """See :class:`vlmgym.core.Game`."""
+        lv = cast(LevelPairs, level)
+        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
+        return self.start(lv, board)
+
     def scene(self, state: State) -> Scene:
         """Symbol 0 is the empty cell, ``1 + 12 * colour + shape`` a tile (:data:`vlmgym.games.tiles.NAMES`)."""
         return self.view(state, state.board, self._names(state.level), KIND_OF[cast(LevelShisenSho, state.level).tiles])
@@ -605,6 +613,12 @@ class ShisenShoPhotos(ShisenSho):
         photos = np.zeros(board.shape, np.int32)
         _photos(board, seeds, photos)
         return self.start(level, board, seeds, terminated=terminated, photos=photos)
+
+    def blank(self, level: core.Level) -> State:
+        """See :class:`vlmgym.core.Game`."""
+        lv = cast(LevelPairs, level)
+        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
+        return self.start(lv, board, photos=np.zeros(board.shape, np.int32))
 
     def scene(self, state: State) -> Scene:
         """Symbol 0 is the empty cell, ``1 + class`` a photograph of that class; the variant says which one."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vlmgym import core
 from vlmgym.core import Decoded, Outcome, Scene, State, best_rows, draw_below, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, STEPS, read_number
-from vlmgym.kernels import kernel
+from vlmgym.kernels import apart, inner, kernel
 
 TABLE_CELLS = 10
 """Boards of up to this many cells are solved by a table of all positions, larger ones by a search."""
@@ -48,7 +48,7 @@ def _gap(board):
     return -1, -1
 
 
-@kernel
+@inner
 def _source(board, r, c, move):
     """Where the tile that slides into the gap on (r, c) comes from; (-1, -1) if there is none."""
     i, j = r - _STEPS[move, 0], c - _STEPS[move, 1]
@@ -57,7 +57,7 @@ def _source(board, r, c, move):
     return -1, -1
 
 
-@kernel
+@inner
 def _solved(board):
     rows, cols = board.shape
     for r in range(rows):
@@ -124,7 +124,7 @@ def _rank(flat):
     return rank
 
 
-@kernel
+@inner
 def _unrank(rank, flat):
     count = len(flat)
     for i in range(count - 1, -1, -1):
@@ -206,9 +206,10 @@ def _conflict_costs() -> NDArray[np.int64]:
 _COSTS = _conflict_costs()
 
 
-@kernel
+@inner
 def _conflict(board, line, across):
     """The cost of the order in one row (or column); see :func:`_conflict_costs`."""
+    apart()
     rows, cols = board.shape
     code = 0
     for k in range(cols if across else rows):
@@ -249,13 +250,14 @@ def _slide(board, r, c, move):
     return abs(home - new) - abs(home - old) + after - before
 
 
-@kernel
+@inner
 def _within(board, r, c, last, bound, limit, budget):
     """Whether the board (gap on (r, c), last move, lower bound) is solved by at most ``limit`` moves, depth first.
 
     Returns:
         1 yes, 0 no, -1 unknown, as ``budget`` positions were visited; and what is left of it.
     """
+    apart()
     if bound == 0:
         return 1, budget
     if bound > limit:
@@ -291,13 +293,14 @@ def _within(board, r, c, last, bound, limit, budget):
     return 0, budget
 
 
-@kernel
+@inner
 def _deepen(board, value):
     """Values of the legal moves (not NaN) by iterative deepening: all moves of a board at once, from its lower bound.
 
     Each move changes the moves left by exactly one, up or down (the parity of the board), so as soon as some moves are
     found to solve it in ``limit``, all others that were searched need ``limit + 2``.
     """
+    apart()
     r, c = _gap(board)
     limit = _bound(board)
     budget, bounds, found = np.full(4, NODES, np.int64), np.zeros(4, np.int64), np.zeros(4, np.bool_)
@@ -405,6 +408,12 @@ class SlidingPuzzle(core.Game):
         _play(board, actions, ended, gain, changed, terminated)
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
+
+    def blank(self, level: core.Level) -> State:
+        """See :class:`vlmgym.core.Game`."""
+        lv = cast(LevelSliding, level)
+        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
+        return self.start(lv, board)
 
     def scene(self, state: State) -> Scene:
         """The board as it is; 0 is the gap."""

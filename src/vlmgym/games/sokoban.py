@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, best_rows, draw_below, setting
 from vlmgym.games.text import MOVE_FORMAT, MOVES, STEPS, read_number, write_cell
-from vlmgym.kernels import kernel
+from vlmgym.kernels import apart, inner, kernel
 
 NAMES = ("floor", "wall", "target", "box", "box on target", "player", "player on target")
 """Text of each board value."""
@@ -87,6 +87,15 @@ def _effect(board, r, c, move):
     return 3 if beyond in (FLOOR, TARGET) else 1
 
 
+@inner
+def _has_box(board):
+    for r in range(board.shape[0]):
+        for c in range(board.shape[1]):
+            if board[r, c] == BOX:
+                return True
+    return False
+
+
 @kernel
 def _play(board, actions, ended, gain, changed, terminated):
     for b in range(len(board)):
@@ -104,7 +113,7 @@ def _play(board, actions, ended, gain, changed, terminated):
             gain[b] = np.int64(onto) - np.int64(ahead == BOX_ON_TARGET)
         board[b, r, c] = TARGET if board[b, r, c] == PLAYER_ON_TARGET else FLOOR
         board[b, r + dr, c + dc] = PLAYER_ON_TARGET if ahead in (TARGET, BOX_ON_TARGET) else PLAYER
-        terminated[b] = not (board[b] == BOX).any()
+        terminated[b] = not _has_box(board[b])
 
 
 @kernel
@@ -118,7 +127,7 @@ def _legal(board, ended, legal):
 
 # A position is the number of the player's cell among the cells without walls, and the numbers of the boxes' cells in
 # ascending order; a key packs them in bytes (player lowest), and ``_place`` numbers them without holes.
-@kernel
+@inner
 def _place(player, boxes, choose, cells):
     rank = np.int64(0)
     for i in range(len(boxes)):
@@ -126,7 +135,7 @@ def _place(player, boxes, choose, cells):
     return rank * cells + player
 
 
-@kernel
+@inner
 def _key(player, boxes):
     key = np.int64(player)
     for i in range(len(boxes)):
@@ -134,9 +143,10 @@ def _key(player, boxes):
     return key
 
 
-@kernel
+@inner
 def _moved(boxes, i, to, out):
     """``boxes`` with the i-th on cell ``to``, in ascending order, in ``out``."""
+    apart()
     for k in range(len(boxes)):
         out[k] = boxes[k]
     while i > 0 and out[i - 1] > to:
@@ -148,7 +158,7 @@ def _moved(boxes, i, to, out):
     out[i] = to
 
 
-@kernel
+@inner
 def _index(boxes, cell):
     for i in range(len(boxes)):
         if boxes[i] == cell:
@@ -156,7 +166,7 @@ def _index(boxes, cell):
     return -1
 
 
-@kernel
+@inner
 def _search(board, count, player):
     """Moves to the nearest solved position from each position of ``count`` boxes, breadth first and backwards.
 
@@ -168,6 +178,7 @@ def _search(board, count, player):
         be brought onto targets, of length 0 where there are too few targets or too many positions; and the keys of all
         other positions in the order of their distance.
     """
+    apart()
     rows, cols = board.shape
     number, cells, targets = np.full(rows * cols, -1, np.int64), 0, np.empty(rows * cols, np.int64)
     goals = 0
@@ -269,9 +280,10 @@ def _oracle(board, ended, best, value):
                 value[b, move] = -1.0 - left
 
 
-@kernel
+@inner
 def _connected(board, free, stack):
     """Whether the cells without walls, ``free`` in number, hang together; walls surround them."""
+    apart()
     rows, cols = board.shape
     seen, tail, found = np.zeros(rows * cols, np.bool_), 0, 0
     for k in range(rows * cols):
@@ -290,9 +302,10 @@ def _connected(board, free, stack):
     return found == free
 
 
-@kernel
+@inner
 def _room(board, seed, draws, walls, targets):
     """Draw a connected room with its targets; returns the number of the next draw."""
+    apart()
     rows, cols = board.shape
     free, inner, stack = (rows - 2) * (cols - 2), np.empty((rows - 2) * (cols - 2), np.int64), np.empty(rows * cols, np.int64)
     for r in range(rows):
@@ -320,13 +333,14 @@ def _room(board, seed, draws, walls, targets):
     return draws
 
 
-@kernel
+@inner
 def _start(room, count, seed, draws, low, high):
     """Draw a start in a room: a solution of ``low`` .. ``high`` moves and no box on a target, else the longest there is.
 
     Returns:
         Its key (-1 if none), a rating that is best where it fits, and the number of each cell.
     """
+    apart()
     number, choose, distance, queue = _search(room, count, -1)
     goal, boxes = (room.ravel() == TARGET)[number >= 0], np.empty(count, np.int64)
     fits, fit, rating, pick = np.empty(len(queue), np.int64), 0, 0, np.int64(-1)
@@ -368,7 +382,7 @@ def _reset(board, terminated, seeds, walls, count, low, high):
                 for i in range(count + 1 if key >= 0 else 0):
                     if number[k] >= 0 and number[k] == (key >> (8 * i)) & 255:
                         board[b, r, c] = (BOX if i else PLAYER) + (room[r, c] == TARGET)
-        terminated[b] = not (board[b] == BOX).any()
+        terminated[b] = not _has_box(board[b])
 
 
 class Sokoban(core.Game):
@@ -430,6 +444,12 @@ class Sokoban(core.Game):
         _play(board, actions, ended, gain, changed, terminated)
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
+
+    def blank(self, level: core.Level) -> State:
+        """See :class:`vlmgym.core.Game`."""
+        lv = cast(LevelSokoban, level)
+        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
+        return self.start(lv, board)
 
     def scene(self, state: State) -> Scene:
         """The board as it is."""

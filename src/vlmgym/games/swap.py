@@ -13,7 +13,7 @@ from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
 from vlmgym.games.text import STEPS, read_pair, write_cell, write_pair
 from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
-from vlmgym.kernels import kernel
+from vlmgym.kernels import inner, kernel, move
 
 MAX_WAVES = 100
 """Waves of one cascade; a board that is not stable after them is dealt afresh."""
@@ -103,7 +103,7 @@ def _runs_by(name, step):  # type: ignore[no-untyped-def]
                 back[k + step] = ONE + (run if equal[k] else Z)
 
     runs.__qualname__ = name
-    return kernel(runs)
+    return inner(runs)
 
 
 def _find_by(name, step, side):  # type: ignore[no-untyped-def]
@@ -123,14 +123,14 @@ def _find_by(name, step, side):  # type: ignore[no-untyped-def]
             fits[k] = np.uint8(longest >= need) & np.uint8(a != b) & np.uint8(a != Z) & np.uint8(b != Z)
 
     find.__qualname__ = name
-    return kernel(find)
+    return inner(find)
 
 
 _runs_across, _runs_along = _runs_by("_runs_across", 1), _runs_by("_runs_along", ROW)
 _find_across, _find_along = _find_by("_find_across", 1, ROW), _find_by("_find_along", ROW, 1)
 
 
-@kernel
+@inner
 def _measure(board, room, line):
     """Copy the tiles and measure their runs, up to a length of ``line``."""
     tiles, right, left, down, up, beside, below, spare = room[:8]
@@ -142,7 +142,7 @@ def _measure(board, room, line):
     _runs_along(tiles, down, up, below, spare, line)
 
 
-@kernel
+@inner
 def _find(board, room, line):
     """Find the swaps that are allowed on a measured board, those that bring a tile into a line; returns their number."""
     tiles, right, left, down, up = room[:5]
@@ -175,7 +175,7 @@ def _mark(board, line, room):
     return count
 
 
-@kernel
+@inner
 def _fall(board, marks):
     """Take the marked tiles away and let the columns fall."""
     rows, cols = board.shape
@@ -188,7 +188,7 @@ def _fall(board, marks):
         board[: put + 1, c] = 0
 
 
-@kernel
+@inner
 def _deal(board, seed, step, number, types, line, tries, room):
     """Draw boards without lines, cell by cell, until one has a valid swap; returns (found, next draw number)."""
     rows, cols = board.shape
@@ -214,7 +214,7 @@ def _deal(board, seed, step, number, types, line, tries, room):
     return False, number
 
 
-@kernel
+@inner
 def _shuffle(board, seed, step, number, line, tries, room):
     """Shuffle the tiles until there is no line and a valid swap; returns (found, next draw number)."""
     rows, cols = board.shape
@@ -322,7 +322,7 @@ def _oracle(board, ended, line, value):
         for action in range(value.shape[1]):
             value[b, action] = np.nan
             if not ended[b] and fits[places[action]]:
-                trial[:] = board[b]
+                move(trial, 0, board, b * trial.size, trial.size)
                 _exchange(trial, action)
                 value[b, action] = 0
                 count = _mark(trial, line, after)
@@ -393,6 +393,12 @@ class Swap(core.Game):
         _play(board, actions, state.steps, state.seed, ended, *rules, gain, changed, terminated)
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
+
+    def blank(self, level: core.Level) -> State:
+        """See :class:`vlmgym.core.Game`."""
+        lv = cast(LevelSwap, level)
+        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
+        return self.start(lv, board)
 
     def scene(self, state: State) -> Scene:
         """Symbol 0 is the empty cell, ``1 + 12 * colour + shape`` a tile (:data:`vlmgym.games.tiles.NAMES`)."""

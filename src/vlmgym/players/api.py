@@ -41,7 +41,7 @@ PROBE_SECONDS, PROBE_TRIES = 9.0, 3
 SHOWN = 65_536
 """Of a reply that cannot be read so many bytes are looked at for the message."""
 
-NEUTRAL = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+NEUTRAL = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """Sampling that changes nothing, as vLLM and SGLang read it; what is not sent they take from the model's generation_config."""
 UNSUPPORTED = re.compile(
     r"unsupported|not support|only the default|deprecated|not allowed|not permitted|unknown|unrecognized|unexpected"
@@ -178,6 +178,7 @@ class ApiPlayer(AsyncPlayer):
         self.name, self.episode_seconds = model, self.settings.episode_seconds
         self.on_fault: Callable[[str], object] | None = None
         self.notes: list[str] = []
+        self._heard = 0  # notes that were told
         self._random = random.Random(salt)
         self._secrets = Secrets(self.address.secrets)
         self._server: str | None = None  # what the endpoint is, "" = it does not say; None = not yet asked
@@ -234,9 +235,11 @@ class ApiPlayer(AsyncPlayer):
         if self.address.login:
             headers["Authorization"] = "Basic " + base64.b64encode(self.address.login.encode()).decode()
         custom = _custom_headers(self.headers_variable)
-        sent = [key, base64.b64encode(key.encode()).decode().rstrip("="), *custom.values(), *" ".join(custom.values()).split()]
+        sent = [value for name, value in headers.items() if name.startswith("OpenAI-")]
+        sent += [key, base64.b64encode(key.encode()).decode().rstrip("="), *custom.values(), *" ".join(custom.values()).split()]
         self._secrets = Secrets([*sent, *self.address.secrets])
         self._wire, self._gate = Wire(self.address, headers | custom, self._secrets), _Gate(self.settings.concurrency)
+        self._tell_notes()
         if self._server is None:
             if (key or self.address.login) and not self.address.local and self.base_url.startswith("http:"):
                 self._note(f"the key goes to {self.address.host} over plain http, readable on its way")
@@ -294,7 +297,7 @@ class ApiPlayer(AsyncPlayer):
         if fault and (fault.stop or fault.nobody):
             raise ApiError(f"{self.model} at {self.base_url}: {fault.reason}")
         self._server = ""
-        self._tell(
+        self._note(
             f"the list of its models cannot be had ({fault.reason if fault else f'status {reply.status}'}); going on without"
         )
 
@@ -307,7 +310,14 @@ class ApiPlayer(AsyncPlayer):
         text = self._secrets.excerpt(text, 1000)
         if text not in self.notes:
             self.notes.append(text)
-            self._tell(text)
+            self._tell_notes()
+
+    def _tell_notes(self) -> None:
+        """Tell what nobody has heard yet: a check may come before anybody listens."""
+        if self.on_fault:
+            for text in self.notes[self._heard :]:
+                self._tell(text)
+            self._heard = len(self.notes)
 
     # --------------------------------------------------------------------------------------------------------- asking
     async def ask(self, query: Query, seconds: float = 0.0) -> Answer:
@@ -362,9 +372,9 @@ class ApiPlayer(AsyncPlayer):
             self._alike = (alike, self._alike[1] + 1 if alike == self._alike[0] else 1)
         elif not self._answered:
             self._alike = ("", 0)
-        often = not self._answered and self._alike[1] >= ALIKE
-        if fault.stop or often:
-            more = f" ({ALIKE} requests in a row, and none was ever answered)" if often else ""
+        never = not self._answered and self._alike[1] >= ALIKE
+        if fault.stop or never:
+            more = f" ({ALIKE} requests in a row, and none was ever answered)" if never else ""
             raise ApiError(f"{self.model} at {self.base_url}: {fault.reason}{more}")
 
     async def _attempt(self, messages: list[dict[str, Any]]) -> Answer:

@@ -37,6 +37,8 @@ class LocalPlayer(Player):
         about: what else makes this player another one (where the model comes from, say), as JSON values.
     """
 
+    heavy = True
+
     def __init__(
         self,
         model: Any,
@@ -188,12 +190,14 @@ class Relay(Player):
         reasoner: who thinks and answers.
     """
 
+    heavy = True
+
     def __init__(self, describer: Player, reasoner: Player) -> None:
         self.describer, self.reasoner, self.name = describer, reasoner, f"{describer.name}+{reasoner.name}"
 
     def describe(self) -> dict[str, Any]:
         """See :class:`Player`."""
-        return {"describer": self.describer.describe(), "reasoner": self.reasoner.describe()}
+        return {"kind": "relay", "describer": self.describer.describe(), "reasoner": self.reasoner.describe()}
 
     def reply(self, game: Game, state: State) -> list[str]:
         """See :class:`Player`; under the look ``clean``."""

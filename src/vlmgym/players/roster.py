@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError
-from vlmgym.files import digest_of, read_json, shortest_ends, shown
+from vlmgym.files import read_json, shortest_ends, shown
 from vlmgym.looks import Look
 from vlmgym.players.api import AnthropicPlayer, ApiSettings, OpenAIPlayer
 from vlmgym.players.base import Player
@@ -137,7 +137,7 @@ def make_player(
         return Relay(describer, reasoner)
     if kind == "local" and rest:
         from vlmgym.players.local import LocalPlayer
-        from vlmgym.train.model import banned_tokens, load
+        from vlmgym.train.model import banned_tokens, load, model_digest
 
         for key in sampling.keys() - {"max_tokens", "temperature", "seed"}:
             raise ConfigError(f"sampling.{key}", sampling[key], "max_tokens, temperature and seed, for a local model")
@@ -154,22 +154,14 @@ def make_player(
             temperature=sampling["temperature"],
             seed=sampling.get("seed", 0),
             batch=batch,
-            about=_about_model(rest, dtype),
+            about={"digest": model_digest(rest), "dtype": dtype},
         )
     if kind in ("api", "anthropic") and rest:
-        player = OpenAIPlayer if kind == "api" else AnthropicPlayer
+        endpoint = OpenAIPlayer if kind == "api" else AnthropicPlayer
         if prices is not None and rest not in prices:
             raise ConfigError("prices", rest, "one of " + ", ".join(map(str, prices)))
-        return player(rest, base_url, sampling, api, None if prices is None else prices[rest])
+        return endpoint(rest, base_url, sampling, api, None if prices is None else prices[rest])
     raise ConfigError("player", text, PLAYERS)
-
-
-def _about_model(name: str, dtype: str) -> dict[str, Any]:
-    """What tells a local model from others: of a folder, its content."""
-    from vlmgym.train.model import model_path
-
-    folder = Path(model_path(name))
-    return {"model": name, "dtype": dtype, "digest": digest_of(folder) if folder.is_dir() else ""}
 
 
 def _check_local(sampling: Mapping[str, Any]) -> None:

@@ -115,8 +115,8 @@
     }
     return draw;
   };
-  const parts = (reply) => {
-    const found = [], pattern = /<(perception|think|answer)>([\s\S]*?)<\/\1>/g;
+  const parts = (reply, names) => {
+    const found = [], pattern = new RegExp(`<(${names.join("|")})>([\\s\\S]*?)</\\1>`, "g");
     let end = 0, one;
     while ((one = pattern.exec(reply))) {
       const gap = reply.slice(end, one.index).trim();
@@ -151,13 +151,14 @@
     fact("outcome", make("span", { class: "badge", vars: { "--c": colour, "--i": ink } }, name), turn.gain ? ` gain ${turn.gain}` : "");
     fact("move", turn.problem !== "none" ? `none (${turn.problem.replace(/_/g, " ")})` : turn.move);
     fact("oracle", turn.best);
-    fact("terms", terms.map((term, k) => (turn.terms[k] === null ? "" : `${term} ${number(turn.terms[k])}`)).filter(Boolean).join("  ·  "));
+    fact("terms", terms.map((term, k) => (turn.terms[k] === null || turn.terms[k] === undefined ? "" : `${term} ${number(turn.terms[k])}`)).filter(Boolean).join("  ·  "));
     fact("episode", `seed ${whole.seed}${whole.repeat ? `, repetition ${whole.repeat}` : ""}, ${whole.end}${whole.score === undefined ? "" : `, score ${whole.score}`}${whole.reason ? `: ${whole.reason}` : ""}`);
     fact("task", `level ${task.level}, look ${task.look}, ${task.mode} parsing`);
     const spent = Object.entries(turn.usage).map(([key, value]) => `${key.replace(/_/g, " ")} ${typeof value === "number" ? number(value) : value}`);
-    fact("time", `${turn.seconds.toFixed(2)} s${spent.length ? "  ·  " + spent.join("  ·  ") : ""}`);
+    fact("time", `${(turn.seconds ?? 0).toFixed(2)} s${spent.length ? "  ·  " + spent.join("  ·  ") : ""}`);
     const seen = turn.of ? `${turn.of - turn.wrong.length} of ${turn.of} cells described correctly` : "the game has no truth text";
     const side = make("div", { class: "picture" }, picture(turn, task), make("p", {}, seen));
+    if (task.missing) side.append(make("p", { class: "missing" }, `The pictures cannot be drawn: ${task.missing}`));
     if (turn.wrong.length) {
       const list = make("ul", { class: "wrong" }), cols = task.shape[1];
       turn.wrong.forEach(([cell, said], k) => list.append(make("li", {}, `(${Math.floor(cell / cols)}, ${cell % cols}) `,
@@ -166,7 +167,7 @@
     }
     const text = make("div", {}, facts);
     if (turn.reasoning) text.append(make("h5", {}, "reasoning (told apart)"), make("pre", {}, turn.reasoning));
-    for (const [title, content] of parts(turn.reply)) text.append(make("h5", {}, title), make("pre", {}, content));
+    for (const [title, content] of parts(turn.reply, task.blocks)) text.append(make("h5", {}, title), make("pre", {}, content));
     body.append(make("div", { class: "turn" }, side, text));
   }
 

@@ -8,21 +8,22 @@ from typing import Any
 from vlmgym import prompt
 from vlmgym.core import State, concat
 from vlmgym.games import state_text
+from vlmgym.looks import Look
 from vlmgym.render import pictures
 from vlmgym.tasks import Task
 from vlmgym.train.states import Question
 
 
-def rows(task: Task, state: State, replies: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def rows(task: Task, state: State, replies: Sequence[str] | None = None, look: Look | None = None) -> list[dict[str, Any]]:
     """Trainer rows of a batch of states.
 
     Each row holds ``prompt`` (messages), ``image``, ``game``, ``level``, ``look``, ``state`` (base64 of the state's bytes) and
     ``reply`` (the names of its blocks, :class:`vlmgym.prompt.Blocks`); with ``replies`` also ``completion``, the answer that
-    SFT trains on.
+    SFT trains on. The pictures are drawn under the task's look, or under ``look``.
     """
-    game, level, look = task.rules()
+    game, level, told = task.rules()
     ask = prompt.messages(prompt.prompt_text(game, level, task.prompt, blocks=task.blocks))
-    frames = pictures(game, state, look)
+    frames = pictures(game, state, look or told)
     out = []
     for i, frame in enumerate(frames):
         row: dict[str, Any] = {"prompt": ask, "image": frame, "game": task.game, "level": task.level, "look": task.look}

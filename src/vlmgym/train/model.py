@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.resources
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, Settings, need, setting
+from vlmgym.files import digest_of
 from vlmgym.kernels import set_threads, usable_cores
+from vlmgym.train.survive import SEAL
 
 TRAINING = ("torch", "transformers", "trl", "accelerate", "datasets", "tensorboard", "filelock")
 """The packages of the extra ``train``."""
@@ -21,23 +26,116 @@ TINY = "tiny"
 
 
 def model_path(name: str) -> str:
-    """The path of a model: the embedded one for ``"tiny"``, else the name itself (a folder or a hub name).
+    """The path of a model: the embedded one for ``"tiny"``, a folder, or the name of one of the hub (``OWNER/NAME@REVISION``).
 
     Raises:
-        ConfigError: the name looks like a folder that does not exist.
+        ConfigError: the name is, or looks like, a folder without a saved model.
     """
     if name == TINY:
         return str(importlib.resources.files("vlmgym") / "models" / "tiny")
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+    try:
         path = Path(name).expanduser()
-        if not (path / "config.json").is_file():
-            raise ConfigError("model", name, "'tiny', a hub name, or a folder with a saved model (config.json)")
+    except RuntimeError:  # this user has no home
+        path = Path(name)
+    if os.path.isdir(path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        if not os.path.isfile(path / "config.json"):
+            raise ConfigError("model", name, MODELS)
         return str(path)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name, re.ASCII):
+        raise ConfigError("model", name, MODELS)
     return name
 
 
+MODELS = "'tiny', a folder with a saved model (config.json), or the name of one of the hub: NAME or NAME@REVISION"
+
+
+def model_digest(name: str) -> str:
+    """What tells a model from another one whatever it is called: the content of its files, or the commit of the hub.
+
+    Args:
+        name: see :func:`model_path`; one of the hub has been loaded before.
+
+    Returns:
+        For a folder, a BLAKE2 digest of all files that are loaded from it; else ``commit:`` and the commit of the hub.
+
+    Raises:
+        ConfigError: there is no such model, or it was never loaded from the hub.
+    """
+    path = model_path(name)
+    if os.path.isdir(path):
+        files = sorted(one for one in Path(path).iterdir() if one.suffix in LOADED and one.name not in NOT_LOADED)
+        return _digest(tuple((one, one.stat().st_size, one.stat().st_mtime_ns) for one in files))
+    from huggingface_hub import try_to_load_from_cache
+
+    hub, _, revision = path.partition("@")
+    found = try_to_load_from_cache(hub, "config.json", revision=revision or None)
+    if not isinstance(found, str):
+        raise ConfigError("model", name, "a model of the hub that was loaded before")
+    return f"commit:{Path(found).parent.name}"
+
+
+LOADED = (".json", ".safetensors", ".bin", ".jinja", ".model", ".txt", ".tiktoken")
+"""What the files end in that Transformers reads from the folder of a model."""
+NOT_LOADED = ("training_args.bin", "vlmgym.json", SEAL)
+
+
+@lru_cache(64)
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    whole = hashlib.blake2b(digest_size=16)
+    for path, _, _ in files:
+        whole.update(f"{path.name}\0{digest_of(path)}\n".encode())
+    return whole.hexdigest()
+
+
+def load_config(name: str) -> Any:
+    """The configuration of a model.
+
+    Raises:
+        ConfigError: there is no such model, or it cannot be read; code that lies beside it is never run.
+    """
+    need("train", "transformers")
+    from transformers import AutoConfig
+
+    return _loaded(AutoConfig, name)
+
+
+def load_processor(name: str) -> Any:
+    """The processor of a model: its tokenizer and what it does with pictures.
+
+    Raises:
+        ConfigError: as :func:`load_config`, or the model takes no pictures.
+    """
+    need("train", "transformers")
+    from transformers import AutoProcessor
+
+    processor = _loaded(AutoProcessor, name, padding_side="left")
+    for part in ("tokenizer", "image_processor"):
+        if getattr(processor, part, None) is None:
+            raise ConfigError("model", name, f"a model that reads texts and pictures (its processor has no {part})")
+    return processor
+
+
+def _loaded(kind: Any, name: str, **settings: Any) -> Any:
+    """One of the AutoClasses' ``from_pretrained``, with one sentence for whatever is wrong."""
+    path = model_path(name)
+    hub, _, revision = (path, "", "") if os.path.isdir(path) else path.partition("@")
+    try:
+        return kind.from_pretrained(hub, revision=revision or "main", trust_remote_code=False, **settings)
+    except Exception as error:  # Transformers, the hub's client, safetensors and tokenizers have their own classes
+        text = one_line(error)
+        if "trust_remote_code" in text:
+            text = "it needs code that lies beside it, which is never run"
+        raise ConfigError("model", name, f"{MODELS}; this one cannot be loaded: {text}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """The first words of a foreign error, on one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"{type(error).__name__}: {text[:300]}" if isinstance(error, LookupError | AttributeError) else text[:300]
+
+
 def load(name: str, dtype: str = "float32", device: str = "cpu", attention: str = "auto") -> tuple[Any, Any]:
-    """Model and processor, through the AutoClasses.
+    """Model and processor, through the AutoClasses; code that lies beside a model is never run.
 
     Args:
         name: see :func:`model_path`.
@@ -46,24 +144,28 @@ def load(name: str, dtype: str = "float32", device: str = "cpu", attention: str 
         attention: Transformers' ``attn_implementation``; ``"auto"``: its own choice.
 
     Raises:
-        ConfigError: another dtype.
+        ConfigError: another dtype, or the model cannot be loaded whole; the message says why.
         MissingExtra: torch or transformers are not installed.
     """
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError("dtype", dtype, "float32, bfloat16 or float16")
     need("train", "torch", "transformers")
     import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText
     from transformers.utils import logging as hf_logging
 
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
-    path = model_path(name)
-    if os.path.isdir(path):
+    if os.path.isdir(model_path(name)):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    processor = AutoProcessor.from_pretrained(path, padding_side="left")
+    load_config(name)  # first, as its errors say what is wrong with the folder
+    processor = load_processor(name)
     choice = {} if attention == "auto" else {"attn_implementation": attention}
-    model = AutoModelForImageTextToText.from_pretrained(path, dtype=getattr(torch, dtype), **choice)
+    model, about = _loaded(AutoModelForImageTextToText, name, dtype=getattr(torch, dtype), output_loading_info=True, **choice)
+    if lost := sorted(about["missing_keys"]):  # Transformers fills them with random numbers
+        raise ConfigError(
+            "model", name, f"a folder with all weights of a {type(model).__name__} ({len(lost)} lack, as {lost[0]})"
+        )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device), processor
@@ -269,7 +371,7 @@ def restore(model: Any, checkpoint: str) -> None:
     The Trainer's own loading looks for the names in memory among those on disk. Architectures that are renamed on saving
     (LLaVA, Qwen2.5-VL) match next to nothing there; it warns and trains on from the start model.
     """
-    model.load_state_dict(type(model).from_pretrained(checkpoint, dtype=model.dtype).state_dict())
+    model.load_state_dict(type(model).from_pretrained(checkpoint, dtype=model.dtype, trust_remote_code=False).state_dict())
 
 
 def end_processes() -> None:

@@ -16,10 +16,10 @@ from vlmgym.config import find, overlays, read_file
 from vlmgym.core import ConfigError, VlmGymError, need
 from vlmgym.render import pictures, tile_boxes
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.model import OPTIMIZERS, TINY, TRAINING, model_path
+from vlmgym.train.model import OPTIMIZERS, TINY, TRAINING, load_processor, one_line
 from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows
 from vlmgym.train.sft import run_sft
-from vlmgym.train.sizes import GIB, LETTERS, Architecture, architecture, disk, memory, one_line
+from vlmgym.train.sizes import GIB, LETTERS, Architecture, architecture, disk, memory
 from vlmgym.train.states import States
 
 COUNTED = 40
@@ -74,7 +74,7 @@ def check(recipe: Recipe, out: Path) -> list[Finding]:
         found.add("ok", "architecture", f"{model.family}, {_count(model.parameters)} parameters")
     processor = None
     with found.catch("model"):
-        processor = _processor(recipe.model)
+        processor = load_processor(recipe.model)
         found.add("ok", "model", f"{recipe.model}: configuration and processor are there")
     for number, _ in enumerate(recipe.tasks):
         with found.catch(f"tasks.{number}"):
@@ -90,17 +90,6 @@ def check(recipe: Recipe, out: Path) -> list[Finding]:
         if not any(f.level == "error" and f.what.startswith("tasks.") for f in found):  # their prompts are counted
             _check_memory(found, recipe, model)
     return found
-
-
-def _processor(name: str) -> Any:
-    from transformers import AutoConfig, AutoProcessor
-
-    path = model_path(name)
-    try:
-        AutoConfig.from_pretrained(path)
-        return AutoProcessor.from_pretrained(path, padding_side="left")
-    except OSError as error:
-        raise ConfigError("model", name, f"tiny, a folder, or a hub name that can be reached ({one_line(error)})") from error
 
 
 def _check_task(found: _Findings, recipe: Recipe, number: int, model: Architecture | None, processor: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from vlmgym import prompt
 from vlmgym.core import ConfigError, need
 from vlmgym.render import frame_size
-from vlmgym.train.model import VISION, Lora, freeze_vision, model_path
+from vlmgym.train.model import VISION, Lora, freeze_vision, load_config, one_line
 from vlmgym.train.recipe import Recipe
 
 GIB = 2**30
@@ -149,7 +149,7 @@ def architecture(name: str) -> Architecture:
             values = dict(known["config"])
             config = AutoConfig.for_model(values.pop("model_type"), **values)
         else:
-            config = AutoConfig.from_pretrained(model_path(name))
+            config = load_config(name)
         with torch.device("meta"):
             model = AutoModelForImageTextToText.from_config(config)
     except (OSError, ValueError) as error:
@@ -400,8 +400,3 @@ def disk(recipe: Recipe, model: Architecture) -> dict[str, float]:
     finals = (recipe.cold_start is not None) + (recipe.grpo is not None)
     whole = 4.0 * model.parameters if recipe.lora else static["weights"]  # merged in float32
     return {"checkpoints": 3 * checkpoint, "models": finals * (whole + static["adapters"])}
-
-
-def one_line(error: BaseException) -> str:
-    """An error in one line, also where a library writes several."""
-    return " ".join(str(error).split()) or type(error).__name__

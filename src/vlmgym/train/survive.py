@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -13,15 +12,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from vlmgym.core import VlmGymError
-from vlmgym.files import write_atomically
+from vlmgym.files import FileError, read_json, write_atomically, write_json
 
 SEAL = "checksums.json"
 """The last file of a checkpoint: the BLAKE2 digest of every other one. Without it a checkpoint does not count."""
+BEGUN = ".begun"
+"""The first file of a checkpoint: what a run of ours began, and may delete if it was never finished."""
 
 
 class DivergedError(VlmGymError, ArithmeticError):
@@ -45,24 +47,42 @@ def _digests(folder: Path) -> dict[str, str]:
             os.fsync(file.fileno())
             return hashlib.file_digest(file, "blake2b").hexdigest()
 
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SEAL, SEAL + ".part"))
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SEAL, SEAL + ".part", BEGUN))
     with ThreadPoolExecutor(8) as pool:  # hashing lets other threads run
         return {str(path.relative_to(folder)): digest for path, digest in zip(paths, pool.map(one, paths), strict=True)}
 
 
+def begin(folder: Path) -> None:
+    """Say that a checkpoint is about to be written, before anything of it is.
+
+    Raises:
+        VlmGymError: something lies there that no run of ours began.
+    """
+    if folder.is_symlink() or (folder.exists() and not (folder / BEGUN).exists()):
+        raise VlmGymError(f"{folder}: is there, and was not begun by this run: move it away and run the same command to go on")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / BEGUN, "")
+
+
 def seal(folder: Path) -> None:
     """Say that a checkpoint is whole."""
-    write_atomically(folder / SEAL, json.dumps(_digests(folder), indent=1))
+    write_json(folder / SEAL, _digests(folder))
 
 
 def flaw(folder: Path) -> str:
     """Why a checkpoint cannot be used; empty if it can."""
+    if folder.is_symlink() or not folder.is_dir():
+        return "it is no folder of this run"
+    if not os.path.lexists(folder / SEAL):
+        return (
+            "the run ended while it was written" if (folder / BEGUN).is_file() else "it has no seal, and no run of ours began it"
+        )
     try:
-        wanted = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return "the run ended while it was written"
-    except ValueError:
+        wanted = read_json(folder / SEAL)
+    except FileError:
         return f"{SEAL} is damaged"
+    if not wanted:
+        return f"{SEAL} names no file"
     found = _digests(folder)
     for name, digest in wanted.items():
         if name not in found:
@@ -83,21 +103,39 @@ def last_good_checkpoint(out: Path, tidy: bool = True) -> Path | None:
 
     Args:
         out: folder of the stage.
-        tidy: say what is passed over, delete what was never finished, and put what is damaged aside as ``*.damaged``.
+        tidy: say what is passed over, delete what a run of ours began and never finished, and put everything else aside, as
+            ``*.damaged`` or ``*.unfinished``.
     """
-    for folder in checkpoints(out):
+    found = checkpoints(out)
+    for folder in found if tidy else ():  # all of them: the Trainer deletes the oldest one after a while
+        if not _ours(folder):
+            sys.stderr.write(f"{folder}: put aside: {flaw(folder)}\n")
+            _put_aside(folder, "unfinished")
+    for folder in [one for one in found if _ours(one)]:
         reason = flaw(folder)
         if not reason:
             return folder
         if tidy:
             sys.stderr.write(f"{folder}: passed over: {reason}\n")
-            if (folder / SEAL).exists():
-                aside = folder.with_name(folder.name + ".damaged")
-                shutil.rmtree(aside, ignore_errors=True)
-                folder.rename(aside)
+            if os.path.lexists(folder / SEAL):
+                _put_aside(folder, "damaged")
             else:
                 shutil.rmtree(folder)
     return None
+
+
+def _ours(folder: Path) -> bool:
+    """Whether a run of ours began a folder."""
+    return folder.is_dir() and not folder.is_symlink() and any(os.path.lexists(folder / name) for name in (SEAL, BEGUN))
+
+
+def _put_aside(path: Path, why: str) -> None:
+    """Rename, to a name that nothing has: nothing is lost, and nothing in the way."""
+    for number in count():
+        aside = path.with_name(f"{path.name}.{why}{f'-{number + 1}' if number else ''}")
+        if not os.path.lexists(aside):
+            path.rename(aside)
+            return
 
 
 def size_of(folder: Path) -> int:

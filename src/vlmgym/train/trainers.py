@@ -94,6 +94,9 @@ class Surviving(_Trainer):  # type: ignore[misc]
         try:
             if room and self.accelerator.is_main_process and survive.no_room(None, out, room):
                 raise OSError(f"{room / 1e6:.0f} MB are needed")
+            if self.accelerator.is_main_process:
+                survive.begin(folder)
+            self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
             if self.accelerator.is_main_process:
                 self.save_more(folder)
@@ -104,7 +107,8 @@ class Surviving(_Trainer):  # type: ignore[misc]
         except Exception as error:
             if not survive.no_room(error, out, room):
                 raise
-            shutil.rmtree(folder, ignore_errors=True)
+            if (folder / survive.BEGUN).exists():
+                shutil.rmtree(folder, ignore_errors=True)
             kept = survive.last_good_checkpoint(out, tidy=False)
             text = f"no room for a checkpoint at step {self.state.global_step} in {out} ({error}); "
             text += f"{kept.name} is whole" if kept else "there is none yet"

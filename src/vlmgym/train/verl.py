@@ -138,7 +138,7 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         try:
             self._assert_mm_supported(True)
         except ValueError as error:
-            found = self.processor or AutoProcessor.from_pretrained(self.tokenizer.name_or_path)
+            found = self.processor or AutoProcessor.from_pretrained(self.tokenizer.name_or_path, trust_remote_code=False)
             raise ConfigError("processor", type(found).__name__, "for verl, one of " + ", ".join(KNOWN)) from error
 
     async def run(self, sampling_params: dict[str, Any], *, state: str, look: str, raw_prompt: Any, **row: Any) -> Any:

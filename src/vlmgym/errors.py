@@ -1,0 +1,59 @@
+"""The errors that every layer raises."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from typing import Any
+
+SHOWN = 300
+"""Most letters of a value in a message; of a longer one the beginning and the end are told."""
+_HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def one_line(text: str, most: int = 4000) -> str:
+    """A text that can be printed anywhere: what controls a terminal, or turns a line round, is spelled out; its length is bound.
+
+    For messages, and for names that came from data.
+    """
+    if len(text) > most:
+        text = f"{text[: most * 2 // 3]} ... {text[-most // 4 :]}"
+    return _HIDDEN.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+class _Brief(reprlib.Repr):
+    """Values of any size and depth in a few hundred letters, without looking at the rest of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = SHOWN
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 8
+        self.maxlevel = 4
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Python itself refuses to write numbers of more than some thousand digits."""
+        return repr(x) if x.bit_length() < 3 * SHOWN else f"<a number of {x.bit_length()} bits>"
+
+    def repr_str(self, x: str, level: int) -> str:
+        """As Python writes it, or its two ends."""
+        return repr(x) if len(x) <= SHOWN else f"{x[: SHOWN * 2 // 3]!r}...{x[-SHOWN // 4 :]!r}"
+
+
+class VlmGymError(Exception):
+    """Base of every error that vlmgym raises on purpose; its message is one line."""
+
+    def __str__(self) -> str:
+        """The message, fit to be printed."""
+        return one_line(super().__str__())
+
+
+class ConfigError(VlmGymError, ValueError):
+    """A setting is unknown or out of range; the message names the field, the value and what is allowed."""
+
+    def __init__(self, name: str, value: object, allowed: str) -> None:
+        super().__init__(f"{name} = {one_line(_Brief().repr(value), SHOWN + 100)}: allowed is {allowed}")
+        self.name, self.value, self.allowed = name, value, allowed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Comes out of another process as it is."""
+        return type(self), (self.name, self.value, self.allowed)

@@ -1,0 +1,179 @@
+"""The command line ends in a status and a sentence, whatever it is given; a traceback is a defect."""
+
+import json
+import random
+import shutil
+
+import pytest
+
+from vlmgym import cli
+from vlmgym.cli import main
+from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.players.simple import Random
+from vlmgym.tasks import Task
+
+EVAL = ["eval", "--player", "random", "--game", "2048", "--level", "tiny", "--look", "tiny", "--episodes", "2", "--turns", "2"]
+
+
+def ended(words, capsys):
+    """Status and last line on standard error of a command; anything else is raised."""
+    try:
+        status = main(words)
+    except SystemExit as error:  # argparse, for words that it does not know
+        status = error.code
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "\x1b" not in said
+    return status, (said.splitlines() or [""])[-1]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--sampling", "a=["], "sampling"), (["--sampling", "a"], "--sampling = 'a'"), (["--batch", "0"], "--batch"),
+        (["--player", "scripted:{folder}"], "{folder}"), (["--player", "scripted:" + "x" * 300], "xxx"),
+        (["--episodes", "1000000", "--repeats", "10000"], "10000000000: allowed is at most 1,000,000 together"),
+        (["--sampling", "temperature=.nan"], "temperature"), (["--temperature", "nan"], "sampling.temperature"),
+        (["--temperature", "nan", "--player", "local:tiny"], "sampling.temperature"),
+        (["--sampling", "temperature=null", "--player", "local:tiny"], "sampling.temperature = None"),
+        (["--max-new-tokens", "-3", "--player", "local:tiny"], "sampling.max_tokens = -3"), (["--threads", "-1"], "--threads"),
+        (["--patience", "-1"], "patience = -1"), (["--history", "-2"], "history = -2"), (["--level", "tiny:rows=-1"], "rows"),
+        (["--player", "a\x1b[31mb"], "x1b"), (["--player", "x=a\x1b[31mb"], "x1b"), (["--game", ".x:y"], "game = '.x:y'"),
+        (["--walk", "5", "1", "--start", "walk"], "walk_max"), (["--sweep", "look.noise=0:9:3"], "noise"),
+        (["--level", "x" * 400], "level"), (["--player", ""], "player"), (["--reply", "a"], "reply"),
+    ],
+)  # fmt: skip
+def test_what_is_given_wrong_is_said_in_a_line_and_nothing_is_written(tmp_path, capsys, more, said):
+    status, line = ended(
+        [*EVAL, *(word.format(folder=tmp_path) if "{" in word else word for word in more), "--out", str(tmp_path / "o")], capsys
+    )
+    assert status == 2
+    assert said.format(folder=tmp_path) in line
+    assert not (tmp_path / "o").exists()
+
+
+def test_folders_that_are_none_are_named(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("x")
+    for out in (file, file / "below", tmp_path / ("x" * 300)):
+        status, line = ended([*EVAL, "--out", str(out)], capsys)
+        assert status == 2
+        assert str(out)[:60] in line
+    assert file.read_text() == "x"
+    for command in (
+        ["report"],
+        ["rescore", "--out", "o"],
+        ["video", "--out", "f.gif"],
+        ["export", "turns", "--out", "t.parquet"],
+    ):
+        for folder in (file, tmp_path / "none", tmp_path):
+            assert (
+                ended([*command[:2], *command[2:], str(folder)] if command[0] != "export" else [*command, str(folder)], capsys)[0]
+                == 2
+            )
+
+
+def test_stops_full_disks_and_defects_are_told_apart(tmp_path, monkeypatch, capsys):
+    for error, status, said in (
+        (KeyboardInterrupt(), 130, "vlmgym games: stopped"),
+        (OSError(28, "No space left on device", "/x/y"), 2, "vlmgym games: /x/y: No space left on device"),
+        (PermissionError(13, "Permission denied", "/x"), 2, "vlmgym games: /x: Permission denied"),
+        (MemoryError(), 2, "not enough memory"),
+        (RecursionError(), 2, "nested too deep"),
+    ):
+
+        def fail(_, error=error):
+            raise error
+
+        monkeypatch.setitem(cli._COMMANDS, "games", fail)
+        found = ended(["games"], capsys)
+        assert found[0] == status
+        assert said in found[1]
+
+    def defect(_):
+        raise AssertionError("a defect")
+
+    monkeypatch.setitem(cli._COMMANDS, "games", defect)
+    with pytest.raises(AssertionError, match="a defect"):
+        main(["games"])
+
+
+def test_a_stopped_evaluation_says_that_it_goes_on(tmp_path, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Random, "choose", stop)
+        assert ended([*EVAL, "--out", str(tmp_path)], capsys) == (
+            130,
+            "vlmgym eval: stopped; what was answered is kept, and the same command goes on from there",
+        )
+    assert main([*EVAL, "--out", str(tmp_path)]) == 0
+
+
+def test_help_shows_defaults_and_examples_that_are_valid(capsys):
+    with pytest.raises(SystemExit):
+        main(["eval", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: strict)" in text
+    assert "(default: 20)" in text
+    assert "look.noise=0:0.3:4" in text
+
+
+WORDS = (
+    "-1",
+    "0",
+    "nan",
+    "1e999",
+    "9" * 40,
+    "",
+    " ",
+    "..",
+    "/",
+    "x" * 300,
+    "a=b",
+    "a=[",
+    "a:b",
+    "é\u202e",
+    "\x1b[31m",
+    "null",
+    "--",
+    "{out}",
+    "{run}",
+)
+
+
+def test_no_command_line_ends_in_a_traceback(tmp_path, capsys, monkeypatch):
+    """Words of right command lines are changed, doubled, left out and replaced."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vlmgym.cli._compare", lambda *_: None)  # pages have tests of their own
+    how = Evaluation(episodes=2, turns=2)
+    evaluate(Random(), Task(game="2048", level="tiny", look="tiny"), how, tmp_path / "run", progress=False)
+    (tmp_path / "s.json").write_text(json.dumps(["<answer>1</answer>"]))
+    commands = [
+        [*EVAL, "--out", "{out}"],
+        [*EVAL, "--player", "scripted:s.json", "--patience", "3", "--mode", "lenient", "--repeats", "2", "--out", "{out}"],
+        [*EVAL, "--sweep", "look.noise=0:0.2:2", "--start", "walk", "--walk", "0", "3", "--prompt", "brief", "--out", "{out}"],
+        ["rescore", "{run}", "--mode", "strict", "--out", "{out}"],
+        ["export", "turns", "{run}", "--out", "{out}.parquet"],
+        ["video", "{run}", "--episode", "0", "--out", "{out}.txt"],
+    ]
+    luck, statuses = random.Random(4), []
+    for number in range(120):
+        words = list(luck.choice(commands))
+        for _ in range(luck.choice((1, 1, 2))):
+            at, how_ = luck.randrange(1, len(words)), luck.randrange(4)
+            if how_ == 0:
+                del words[at]
+            elif how_ == 1:
+                words.insert(at, luck.choice((*WORDS, *words)))
+            else:
+                words[at] = luck.choice(WORDS)
+        words = [word.replace("{out}", f"out{number}").replace("{run}", "run") for word in words]
+        if "/" in words or ".." in words:  # a test writes into its own folder only
+            continue
+        statuses.append(ended(words, capsys)[0])
+        for path in tmp_path.iterdir():
+            if path.name not in ("run", "s.json"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert set(statuses) == {0, 2}
