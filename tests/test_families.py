@@ -42,7 +42,7 @@ def test_every_family_is_trained_saved_reloaded_and_evaluated(family, models, tm
         "cold_start": {"states": 6},
         "sft": {"steps": 2, "batch": 2, "lr": 1e-3},
     }
-    values["grpo"] = {"steps": 2, "batch": 4, "group": 2, "max_new_tokens": 8, "lr": 1e-3}
+    values["grpo"] = {"steps": 2, "batch": 4, "group": 2, "max_new_tokens": 8, "lr": 1e-3, "drop_equal": False}
     (tmp_path / "r.yaml").write_text(yaml.safe_dump({**values, "checks": {"every": 2, "states": 2}, "compute": compute}))
     assert main(["train", str(tmp_path / "r.yaml"), "--out", str(tmp_path / "run")]) == 0
     lines = read_metrics(tmp_path / "run" / "metrics.jsonl")

@@ -21,7 +21,7 @@ from vlmgym.players.sampling import gumbel, keys_of, plain_generation
 from vlmgym.reward import Weights
 from vlmgym.rollout import Lane, Telling, play
 from vlmgym.tasks import Task
-from vlmgym.trace import CUT
+from vlmgym.trace import CUT, load_trace
 from vlmgym.train import recipe, tiny
 from vlmgym.train.grpo import GrpoSettings, run_grpo
 from vlmgym.train.model import Compute, Lora, banned_tokens, load
@@ -186,8 +186,7 @@ def test_a_reply_without_an_end_was_cut(loaded):
 
 def test_cut_replies_are_in_the_trace(loaded, tmp_path):
     evaluate(player_of(loaded, max_new_tokens=7), SWAP, Evaluation(episodes=2, turns=1), tmp_path, progress=False)
-    turns = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines() if '"reply"' in line]
-    assert [one["usage"]["finish"] for one in turns] == [CUT, CUT]
+    assert [turn.usage["finish"] for turn in load_trace(tmp_path / "trace.jsonl").turns] == [CUT, CUT]
 
 
 def test_a_relay_counts_the_tokens_of_both(loaded):

@@ -14,6 +14,7 @@ from vlmgym.curriculum import Curriculum
 from vlmgym.games import get_game, read_state_text, state_text
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
+from vlmgym.trace import load_trace
 from vlmgym.train import tiny, trainers
 from vlmgym.train.grpo import GrpoSettings, run_grpo
 from vlmgym.train.model import Compute, load
@@ -130,7 +131,7 @@ def trace_of(tmp_path, game="Swap", level="tiny"):
 def test_a_trace_is_asked_again(tmp_path, capsys):
     out = trace_of(tmp_path)
     states = States((SWAP,), (Source("replay", trace=str(out)),), seed=2)
-    recorded = {json.loads(line)["state"] for line in (out / "trace.jsonl").read_text().splitlines() if '"state"' in line}
+    recorded = {turn.state for turn in load_trace(out / "trace.jsonl").turns}
     questions = states.draw(30)
     assert {q.text for q in questions} <= recorded
     game = get_game("Swap")
@@ -332,7 +333,7 @@ def test_equal_totals_are_recognised_whatever_their_sum():
     rng = np.random.default_rng(0)
     weights = Weights(regret=0.3, perception=0.1, cells=0.7)
     for _ in range(200):
-        terms = {"game": 1.0, "format": 1.0, "perception": 1.0, "cells": rng.random(), "regret": -rng.random()}
+        terms = dict.fromkeys(weights.factors(), 1.0) | {"cells": rng.random(), "regret": -rng.random()}
         assert trainers.worth_the_same([weights.total(terms)] * 5)
         assert not trainers.worth_the_same(
             [weights.total(terms)] * 4 + [weights.total({**terms, "cells": terms["cells"] + 1e-6})]

@@ -232,9 +232,9 @@ def test_defect_11_rows_carry_their_state_and_only_their_frames_are_drawn(monkey
 def watch_states(monkeypatch):
     seen, real = [], trainers.judge_rows
 
-    def watched(states, texts, oracle):
+    def watched(states, texts, oracle, *rest):
         seen.append([state_text(*one) for one in states])
-        return real(states, texts, oracle)
+        return real(states, texts, oracle, *rest)
 
     monkeypatch.setattr(trainers, "judge_rows", watched)
     return seen
@@ -251,10 +251,10 @@ def test_killed_run_goes_on_where_it_was(small, tmp_path, monkeypatch):
     seen.clear()
     real = trainers.judge_rows
 
-    def die(states, texts, oracle):
+    def die(states, texts, oracle, *rest):
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return real(states, texts, oracle)
+        return real(states, texts, oracle, *rest)
 
     monkeypatch.setattr(trainers, "judge_rows", die)
     with pytest.raises(KeyboardInterrupt):
@@ -332,7 +332,7 @@ def test_a_resumed_run_starts_from_the_weights_of_its_checkpoint(family, stage, 
         if stage == "sft":
             settings = SftSettings(steps=steps, batch=2, lr=1e-2, save_every=2)
             return run_sft(*load(name), rows, tmp_path, settings, compute, [Look()])
-        settings = grpo.GrpoSettings(steps=steps, batch=4, group=2, lr=1e-2, max_new_tokens=4, save_every=2)
+        settings = grpo.GrpoSettings(steps=steps, batch=4, group=2, lr=1e-2, max_new_tokens=4, save_every=2, drop_equal=False)
         return grpo.run_grpo(*load(name), tasks, tmp_path, settings, Weights(), compute, [Look()])
 
     trained = dict(run(2).model.named_parameters())
