@@ -44,8 +44,8 @@ test-inspect:  # the bridge to Inspect AI, whose packages do not go with those o
 
 test-verl:  # the adapter to verl, whose packages do not go with those of training
 	$(PYTHON) -m venv $(VENV)-verl
-	$(VENV)-verl/bin/$(PIP) --constraint constraints.txt torch
-	$(VENV)-verl/bin/$(PIP) --editable '.[verl]' torch==$$($(VENV)-verl/bin/python -c "import torch; print(torch.__version__.split('+')[0])") pytest
+	$(VENV)-verl/bin/$(PIP) --constraint constraints-verl.txt torch
+	$(VENV)-verl/bin/$(PIP) --constraint constraints-verl.txt --editable '.[verl]' pytest
 	$(VENV)-verl/bin/$(PIP) --constraint constraints.txt --no-deps --target $(VENV)-verl/torchvision torchvision
 	$(VENV)-verl/bin/python -m pytest -o addopts= --confcutdir tests/verl tests/verl
 
