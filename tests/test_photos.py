@@ -17,12 +17,13 @@ from PIL import Image
 
 from conftest import cifar_file, cifar_folder
 from mutate import mutations
-from vlmgym import core, photos, render
+from vlmgym import core, photos
 from vlmgym.evaluate import Evaluation, starts
 from vlmgym.games import GAMES
 from vlmgym.games.tiles import PICTURE_CLASSES
 from vlmgym.looks import Look, get_look
 from vlmgym.photos import PARTS, PhotoError, photographs
+from vlmgym.render import render, tile_boxes
 from vlmgym.tasks import Task
 
 GAME = GAMES["ShisenShoPhotos"]
@@ -116,8 +117,8 @@ def shown(split: str, look: Look, classes: str, count: int = 40) -> set[bytes]:
     """The tiles of many fresh games of a split, as they are drawn."""
     level = GAME.level("normal", classes=classes)
     state = GAME.reset(level, core.seeds_for(split, GAME.name, "normal", count))
-    frames = render.render(GAME, state, look)
-    boxes = render.tile_boxes(GAME, level, look).reshape(-1, 4)
+    frames = render(GAME, state, look)
+    boxes = tile_boxes(GAME, level, look).reshape(-1, 4)
     return {frame[y0:y1, x0:x1].tobytes() for frame in frames for x0, y0, x1, y1 in boxes}
 
 
@@ -153,7 +154,7 @@ def test_a_fresh_deal_within_an_episode_stays_in_its_part() -> None:
 def test_four_tiles_of_a_class_show_four_photographs() -> None:
     level = GAME.level("normal")
     state = GAME.reset(level, core.seeds_for("train", GAME.name, "normal", 5))
-    frames, boxes = render.render(GAME, state, Look(tile=32)), render.tile_boxes(GAME, level, Look(tile=32)).reshape(-1, 4)
+    frames, boxes = render(GAME, state, Look(tile=32)), tile_boxes(GAME, level, Look(tile=32)).reshape(-1, 4)
     for row in range(5):
         for kind in np.unique(state.board[row]):
             places = np.flatnonzero(state.board[row].ravel() == kind)
@@ -169,8 +170,8 @@ def test_a_photograph_stays_where_it_is_until_it_is_matched() -> None:
     stays = after.board > 0
     assert (after.board == state.board)[stays].all()
     look = get_look("photo")
-    a, b = render.render(GAME, state, get_look(look, noise=0)), render.render(GAME, after, get_look(look, noise=0))
-    boxes = render.tile_boxes(GAME, level, look)
+    a, b = render(GAME, state, get_look(look, noise=0)), render(GAME, after, get_look(look, noise=0))
+    boxes = tile_boxes(GAME, level, look)
     for row, r, c in zip(*np.nonzero(stays), strict=True):
         x0, y0, x1, y1 = boxes[r, c]
         assert (a[row, y0:y1, x0:x1] == b[row, y0:y1, x0:x1]).all()
@@ -227,7 +228,7 @@ def test_a_folder_of_class_folders_plays(tmp_path: Path) -> None:
     level = GAME.level("easy", classes=",".join(names))
     state = GAME.reset(level, core.seeds_for("test", GAME.name, "easy", 2))
     assert GAME.scene(state).names == ("empty", *names)
-    frames = render.render(GAME, state, Look(photos=str(root), tile=24, gap=0))
+    frames = render(GAME, state, Look(photos=str(root), tile=24, gap=0))
     assert frames.shape == (2, 96, 96, 3)
     for bad in ("cat", "cat,cat,dog,bee", "cat,empty,dog,bee", "cat,,dog,bee", "a|b,c,d,e"):
         with pytest.raises(core.ConfigError, match=r"LevelShisenShoPhotos\.classes"):
