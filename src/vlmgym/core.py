@@ -735,7 +735,8 @@ class Game(ABC):
     def identity(self) -> tuple[Any, ...]:
         """What two games have in common that stand for each other, though they were made apart."""
         kind = type(self)
-        return kind.__module__, kind.__qualname__, self.name, self.version, repr(dict(self.LEVELS))
+        told = (repr(getattr(self, key, None)) for key in ("name", "version", "LEVELS"))  # a game may lack any of them
+        return kind.__module__, kind.__qualname__, *told
 
     def belongs(self, state: State) -> None:
         """See that a state is one of this game.
