@@ -372,7 +372,7 @@ def screen_game():
 
     if "VlmgymTestLamp-v0" not in gymnasium.registry:
         gymnasium.register("VlmgymTestLamp-v0", Lamp, disable_env_checker=True)
-    return from_gymnasium("VlmgymTestLamp-v0", {"wait <b>": 0, "brighter": 1}, "This is Lamp.")
+    return from_gymnasium("VlmgymTestLamp-v0", {"wait & see": 0, "brighter": 1}, "This is Lamp.")
 
 
 @pytest.fixture(scope="module")
@@ -388,7 +388,7 @@ def test_games_without_a_grid_have_buttons(tmp_path, lamp):
         assert view["input"] == "buttons"
         assert view["grid"] == [0, 0]
         assert view["size"] == [40, 60]
-        assert view["actions"] == [["wait <b>", "wait <b>"], ["brighter", "brighter"]]
+        assert view["actions"] == [["wait & see", "wait & see"], ["brighter", "brighter"]]
         assert ask(server, "/truth")[1]["text"] == prompt.NO_TRUTH
         assert ask(server, "/oracle", {})[1]["answer"] is None
         assert ask(server, "/act", {"answer": "Brighter"})[1]["score"] == 1
@@ -557,7 +557,7 @@ class TestBrowser:
     def test_buttons_of_games_without_a_grid(self, browser, tmp_path, lamp):
         with self.opened(browser, tmp_path, lamp, "easy"):
             assert browser.run("[...document.querySelectorAll('#pad button')].map(b => b.textContent)") == [
-                "wait <b>",
+                "wait & see",
                 "brighter",
             ]
             browser.click_on("#pad button:nth-child(2)")
