@@ -440,7 +440,7 @@ def _dry_run(options: argparse.Namespace, recipe: Recipe) -> int:
     for line in found:
         sys.stdout.write(f"{line}\n")
     model = architecture(recipe.model) if any(one.what == "architecture" and one.level == "ok" for one in found) else None
-    for title, text in launch_lines(options.recipe, *options.on[:1], model=model):
+    for title, text in launch_lines(options.recipe, options.on[0] if options.on else "", model=model):
         sys.stdout.write(f"# {title}\n{text}\n")
     return 2 if any(line.level == "error" for line in found) else 0
 

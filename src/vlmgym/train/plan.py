@@ -217,7 +217,7 @@ def launch_lines(
     half = gpus // 2
     trained, served = ",".join(map(str, range(half))), ",".join(map(str, range(half, gpus)))
     rendezvous = f"--nnodes {nodes} --nproc_per_node {gpus} --rdzv_backend c10d --rdzv_id vlmgym --rdzv_endpoint $HEAD:29500"
-    alone, apart = (_told(name, overlay, model) for overlay in (on, shared))
+    alone, apart = _told(name, on, model, "colocate"), _told(name, shared, model, "server")
     beside = " --set grpo.use_vllm=true --set grpo.vllm_mode=colocate" if alone else ""
     lines = [
         (f"one process{alone}", f"vlmgym {whole}{beside}"),
@@ -260,15 +260,15 @@ def launch_lines(
     ]
 
 
-def _told(name: str, on: str, model: Architecture | None) -> str:
-    """Why vLLM is to generate for a recipe on a kind of hardware, as part of a title; empty where it is not."""
+def _told(name: str, on: str, model: Architecture | None, mode: str) -> str:
+    """Why vLLM is to generate in this mode for a recipe on a kind of hardware, as part of a title; empty where it is not."""
     if model is None or not _card(on):
         return ""
     try:
         one = _speed(Recipe.parse(read_file("recipe", find("recipe", name), (), [on])), model, on)
     except ConfigError:  # the overlay does not suit the recipe: said where its column is
         return ""
-    if not one or not one.wants_vllm:
+    if not one or not one.wants_vllm or one.mode != mode:
         return ""
     slow, fast = _hours(one.hours), _hours(one.vllm_hours)
     return f", vLLM generates (without it {one.generating:.0%} of the time, {slow} hours instead of {fast}; estimated)"
@@ -315,10 +315,12 @@ def report(name: str, overrides: Sequence[str] = ()) -> str:
         overrides: ``field=value``.
 
     Raises:
-        ConfigError: as for the recipe, or a model of unknown size.
+        ConfigError: as for the recipe and its sources of states, or a model of unknown size.
+        TraceError, FileError: a replay's trace that cannot be read.
     """
     path = find("recipe", name)
     plain = Recipe.parse(read_file("recipe", path, overrides))
+    States(plain.tasks, plain.states, plain.curriculum)  # traces and ladders that it names are there
     model = architecture(plain.model)
     columns, refused = {"as it is": _column(plain, model, "")}, []
     for on in overlays("recipe"):
@@ -388,32 +390,36 @@ def _times(one: Speed | None) -> dict[str, str]:
     """Hours and tokens a second, estimated."""
     if one is None:
         return {}
-    lines = {"hours (estimate)": _hours(one.hours)}
-    if one.cold:
-        lines["  cold start"] = _hours(one.cold / 3600)
+    run = {"hours (estimate)": _hours(one.hours), "  cold start": _hours(one.cold / 3600) if one.cold else ""}
     if not one.steps:
-        return lines
-    lines |= {"  generation": _hours(one.steps * one.generation / 3600), "  update": _hours(one.steps * one.update / 3600)}
-    lines["hours with vLLM (estimate)"] = f"{_hours(one.vllm_hours)} {one.mode}" if one.mode else "does not fit"
-    if one.mode:
-        lines["  generation by vLLM"] = _hours(one.steps * one.vllm_generation / 3600)
-        lines["  update beside it"] = _hours(one.steps * one.vllm_update / 3600)
-    lines["tokens/s, generation"] = f"{one.answered / one.generation:.0f}"
-    lines["tokens/s, with vLLM"] = f"{one.answered / one.vllm_generation:.0f}" if one.mode else ""
-    lines["tokens/s, training"] = f"{one.trained / one.update:.0f}"
-    return lines
+        return run
+    hours, fits = one.steps / 3600, bool(one.mode)
+    return {
+        **run,
+        "  generation": _hours(hours * one.generation),
+        "  update": _hours(hours * one.update),
+        "hours with vLLM (estimate)": f"{_hours(one.vllm_hours)} {one.mode}" if fits else "does not fit",
+        "  generation by vLLM": _hours(hours * one.vllm_generation) if fits else "",
+        "  update beside it": _hours(hours * one.vllm_update) if fits else "",
+        "tokens/s, generation": f"{one.answered / one.generation:.0f}",
+        "tokens/s, by vLLM": f"{one.answered / one.vllm_generation:.0f}" if fits else "",
+        "tokens/s, update": f"{one.trained / one.update:.0f}",
+    }
 
 
 def _about(columns: Iterable[str]) -> list[str]:
     """What the hours rest on."""
     cards = {card.name: card for on in columns if (card := _card(on))}
-    lines = ["Hours are arithmetic (vlmgym.train.speed), confirmed by no GPU run; evaluation and padding are left out. From data"]
-    lines.append("sheets: " + "; ".join(f"{c.name} {c.bandwidth / 1e12:g} TB/s, {c.operations / 1e12:g} TFLOP/s" for c in cards.values()))
-    lines.append(
-        f"Assumed: {LAUNCH * 1e3:g} ms a layer and token without vLLM, {READ:.0%} of the bandwidth, {USE:.0%} of the operations, answers of"
-    )
-    lines.append(f"{MEAN:.0%} of the limit on average, while without vLLM every batch waits for one that reaches it.")
-    return [*lines, ""] if cards else []
+    sheets = "; ".join(f"{one.name} {one.bandwidth / 1e12:g} TB/s, {one.operations / 1e12:g} TFLOP/s" for one in cards.values())
+    launch = f"{LAUNCH * 1e3:g} ms a layer and token without vLLM"
+    lines = [
+        "hours: arithmetic, confirmed by no GPU run; evaluation and padding are left out (formulas: vlmgym/train/speed.py)",
+        f"from data sheets: {sheets}",
+        f"assumed: {launch}, {READ:.0%} of the bandwidth, {USE:.0%} of the operations, answers of {MEAN:.0%} of their limit on",
+        "average; without vLLM every batch waits for an answer that reaches the limit",
+        "",
+    ]
+    return lines if cards else []
 
 
 def _gib(size: float) -> str:

@@ -1,8 +1,8 @@
-"""How long a run takes, by arithmetic: an estimate from data sheets and three assumptions, which no GPU has confirmed.
+"""How long a run takes, by arithmetic: an estimate from data sheets and assumptions, which no GPU has confirmed.
 
-A step of GRPO is generation and update, one after the other (TRL does not overlap them). With ``limit`` = ``grpo.max_new_tokens``,
-answers of ``mean`` = :data:`MEAN` x ``limit`` tokens, prompts of ``asked`` tokens, ``weights`` = parameters of the language
-model and its head, all for one device::
+A step of GRPO is generation and update, one after the other. With ``limit`` = ``grpo.max_new_tokens``, answers of
+``mean`` = :data:`MEAN` x ``limit`` tokens, prompts of ``asked`` tokens, ``weights`` = parameters of the language model and its
+head, all for one device::
 
     generation             = batch / generate_batch x limit x token            every batch waits for its longest answer
       token                = max(LAUNCH x layers, (bytes of weights + cache) / (READ x bandwidth), bytes gathered / link)
