@@ -66,6 +66,7 @@ LAYERS = [
         "pictures",
         "results",
         "train.sizes",
+        "train.speed",
         "train.plan",
         "train.tiny",
         "train.cluster",

@@ -6,12 +6,14 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 import vlmgym
 from miniature import save_qwen2_5_vl
+from vlmgym.cli import main
 from vlmgym.config import find, merge, overlays, read_file
 from vlmgym.core import ConfigError
 from vlmgym.render import frame_size
@@ -19,7 +21,9 @@ from vlmgym.train import plan, sizes
 from vlmgym.train.model import load
 from vlmgym.train.plan import check, hardware, launch_lines, measure, report
 from vlmgym.train.recipe import Recipe
-from vlmgym.train.sizes import GIB, architecture, known_models, memory
+from vlmgym.train.sizes import GIB, architecture, known_models, longest_answer, memory
+from vlmgym.train.speed import CARDS, LAUNCH, MEAN, READ, SCHEDULE, USE, VLLM_SHARE, speed
+from vlmgym.train.states import States
 
 torch.set_num_threads(1)
 RECIPES = Path(vlmgym.__file__).parent / "recipes"
@@ -154,16 +158,54 @@ def test_every_bundled_recipe_on_all_hardware_passes_its_check(name, sized, monk
     real = sizes.architecture
     monkeypatch.setattr(plan, "architecture", lambda model: sized.get(model) or real(model))
     machine = {"model", "packages", "disk", "host", "memory"}  # a hub that is not reached, bitsandbytes, how large this one is
-    for on in ([], *([one] for one in OURS)) if name.startswith("qwen") else ([],):
+    paper = name.startswith("paper/")
+    for on in ([], *([one] for one in OURS)) if paper or name.startswith("qwen") else ([],):
         recipe = bundled(name, on)
         found = check(recipe, tmp_path)
         assert {f.what for f in found if f.level == "error"} <= machine, (on, found)
-        assert [f for f in found if f.level == "warning"] == []
-        frames = [f.message for f in found if f.what.startswith("tasks.")]
+        frames = [f for f in found if f.what.startswith("tasks.")]
+        assert [f for f in found if f.level == "warning"] == (frames if paper else [])
         assert len(frames) == len(recipe.tasks)
-        assert all(text.endswith("not resized") for text in frames)
+        ends = "resizes these frames: what is drawn is not what is seen" if paper else "not resized"  # 640 is no multiple of 28
+        assert all(f.message.endswith(ends) for f in frames)
         told = {"disk", "memory", "architecture"} | ({"batch"} if recipe.grpo else set())
         assert told <= {f.what for f in found}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("paper/")])
+def test_paper_recipes_show_the_papers_pictures_and_ask_from_all_walks(name):
+    recipe = bundled(name)
+    assert {task.look for task in recipe.tasks} == {"paper"}
+    game, level, look = recipe.tasks[0].rules()
+    assert frame_size(game, level, look) == (840, 640)
+    assert not look.coordinates
+    assert [(source.kind, source.hopeless) for source in recipe.states] == [("random_walk", True)]
+    assert (recipe.grpo.max_new_tokens, recipe.grpo.drop_equal, recipe.grpo.batch, recipe.grpo.group) == (8192, False, 640, 5)
+    asked = yaml.safe_load(find("protocol", "paper").read_text())["tasks"]
+    assert {(task.game, task.level, task.look) for task in recipe.tasks} <= {
+        tuple(t[k] for k in ("game", "level", "look")) for t in asked
+    }
+    drawn = replace(recipe.tasks[0], look="clean:width=448,height=448")
+    assert drawn == bundled(f"qwen2.5-vl-7b/{name.split('/')[1]}").tasks[0], "nothing else about the games differs"
+
+
+def test_all_walks_keep_the_boards_on_which_nothing_succeeds():
+    recipe = bundled("paper/g0-2048")
+    hopeless = []
+    for sources in (recipe.states, bundled("qwen2.5-vl-7b/g0-2048").states):
+        states = [one.state for one in States(recipe.tasks, sources).draw(64)]
+        game = recipe.tasks[0].rules()[0]
+        hopeless.append(np.mean([not game.successes(state).any() for state in states]))
+    assert 0.05 < hopeless[0] < 0.4
+    assert hopeless[1] == 0
+
+
+def test_paper_recipes_fit_where_their_comment_says(sized):
+    model = sized["Qwen/Qwen2.5-VL-7B-Instruct"]
+    for on, fits in (("1x80gb", True), ("8x80gb", True), ("1x24gb", False)):
+        recipe = bundled("paper/g1-all", [on])
+        assert (longest_answer(recipe, model, *hardware(on)) >= recipe.grpo.max_new_tokens) == fits, on
+    assert bundled("paper/g1-all", ["1x80gb"]).grpo.max_new_tokens == 8192
 
 
 @pytest.mark.parametrize("on", OURS)
@@ -560,12 +602,168 @@ def test_the_report_shows_all_hardware_and_what_does_not_fit(sized, monkeypatch)
     assert "8.29 B parameters" in lines[0]
     assert all(on in text for on in OURS)
     assert [line.split()[1:] for line in lines if line.startswith("fits")] == [["yes"] * 4]
-    for title, line in launch_lines("qwen2.5-vl-7b/g1-all", "1x80gb", "8x80gb"):
+    lines = launch_lines("qwen2.5-vl-7b/g1-all", "1x80gb", "8x80gb", model=sized["Qwen/Qwen2.5-VL-7B-Instruct"])
+    for title, line in lines:
         assert f"# {title}\n{line}\n" in text
     eights = report("qwen2.5-vl-7b/g1-all", ["grpo.group=8", "grpo.accumulate=4"])
     assert "1x24gb: GrpoSettings.generate_batch = 20: allowed is a multiple of group = 8, or 0" in eights
     longer = report("qwen2.5-vl-7b/g1-all", ["grpo.batch=640", "grpo.generate_batch=0"])
     assert [line.split()[1:] for line in longer.splitlines() if line.startswith("fits")] == [["NO", "NO", "NO", "NO"]]
+
+
+# ---------------------------------------------------------------------------------------------------------- hours
+SEVEN = "Qwen/Qwen2.5-VL-7B-Instruct"
+
+
+def test_hours_by_hand(sized):
+    """Qwen2.5-VL-7B with adapters on an H100: 400 steps of 640 answers, 40 together, of at most 4,096 tokens."""
+    recipe, model = bundled("qwen2.5-vl-7b/g0-all", ["1x80gb"]), sized[SEVEN]
+    _, room = hardware("1x80gb")
+    one = speed(recipe, model, CARDS[80], 1, room)
+    patches, asked = model.positions_of(recipe)
+    weights, tower = model.parts["language model"] + 152064 * 3584, model.parts["vision tower"]
+    bandwidth, rate, cached = READ * 3.35e12, USE * 989e12, 2 * 28 * 4 * 128
+    mean = MEAN * 4096
+    read = 2 * 640 * (asked * weights + patches * tower) / rate
+    token = max(28 * LAUNCH, (2 * weights + 3 * 2 * cached * 40 * (asked + 2048)) / bandwidth)
+    assert one.generation == pytest.approx(16 * 4096 * token + read)
+    text, eyes = 640 * (asked + mean) * weights, 640 * patches * tower
+    # adapters: forward 2, backward 2, again 2; the reference 2; the frozen tower is passed once for each model
+    assert one.update == pytest.approx((text * 8 + eyes * 4) / rate)
+    running = int((VLLM_SHARE * room - 2 * model.parameters) / (2 * cached) / (asked + mean))
+    token = SCHEDULE + max((2 * weights + 2 * cached * running * (asked + mean / 2)) / bandwidth, 2 * weights * running / rate)
+    assert one.vllm_generation == pytest.approx(max(640 * mean / running, 4096) * token + read)
+    assert one.vllm_update == pytest.approx((text * 10 + eyes * 6) / rate), "and the log-probabilities that vLLM does not tell"
+    assert one.cold == 0
+    assert one.hours == pytest.approx(400 * (one.generation + one.update) / 3600)
+    assert one.vllm_hours == pytest.approx(400 * (one.vllm_generation + one.vllm_update) / 3600)
+    assert one.answered / one.generation == pytest.approx(640 * mean / one.generation)
+    full = speed(bundled("qwen2.5-vl-7b/g1-all", ["1x141gb"]), model, CARDS[141], 1, hardware("1x141gb")[1])
+    length = asked + MEAN * sizes.longest_board(recipe)
+    assert full.cold == pytest.approx(4000 * (length * weights + patches * tower) * 8 / rate), "full training, checkpointing"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(("qwen", "paper/"))])
+def test_all_recipes_have_finite_hours_on_all_hardware(name, sized):
+    for on in OURS:
+        recipe = bundled(name, [on])
+        one = speed(recipe, sized[recipe.model], plan._card(on), *hardware(on))
+        numbers = [one.hours, one.generation, one.update, one.answered, one.trained]
+        numbers += [one.vllm_hours, one.vllm_generation, one.vllm_update] if one.mode else []
+        assert all(0 < number < 1e8 for number in numbers), (on, one)
+        assert np.isnan(one.vllm_hours) == (not one.mode)
+        assert not one.mode or one.vllm_hours < one.hours
+
+
+def test_longer_answers_and_more_steps_take_longer(sized):
+    def hours(*overrides):
+        return speed(bundled("qwen2.5-vl-7b/g1-all", ["1x80gb"], overrides), sized[SEVEN], CARDS[80], 1, hardware("1x80gb")[1])
+
+    usual = hours()
+    assert hours("grpo.max_new_tokens=1024").hours < usual.hours
+    assert hours("grpo.steps=800").generation == usual.generation
+    assert hours("grpo.generate_batch=20").generation > usual.generation
+    assert hours("grpo.beta=0").update < usual.update < hours("grpo.epochs_per_batch=2").update
+    only = hours("grpo=null")
+    assert (only.steps, only.generation, only.hours) == (0, 0, usual.cold / 3600)
+    assert not only.wants_vllm
+
+
+def test_vllm_is_the_first_line_where_generating_without_takes_most_of_the_time(sized):
+    model = sized[SEVEN]
+    first, second, *rest = launch_lines("qwen2.5-vl-7b/g1-all", "1x80gb", "8x80gb", model=model)
+    assert first[1].endswith("--on 1x80gb --set grpo.use_vllm=true --set grpo.vllm_mode=colocate")
+    assert re.search(r"vLLM generates \(without it \d\d% of the time, \d+ hours instead of \d+; estimated\)", first[0])
+    assert "vllm" not in second[1]
+    programs = [text for _, text in rest]
+    served = next(n for n, text in enumerate(programs) if "vllm serve" in text)
+    alone = next(n for n, text in enumerate(programs) if "num_processes 8" in text)
+    assert served < alone
+    for on, known in (("1x24gb", model), ("1x141gb", model), ("8x80gb", model), ("1x80gb", None), ("", model)):
+        assert "use_vllm" not in launch_lines("qwen2.5-vl-7b/g1-all", on, model=known)[0][1], on
+
+
+def test_a_plan_prints_hours_and_what_they_rest_on(sized, monkeypatch):
+    monkeypatch.setattr(plan, "architecture", sized.get)
+    lines = report("qwen2.5-vl-7b/g1-swap").splitlines()
+    for row in ("hours (estimate)  ", "  generation   ", "  update   ", "tokens/s, generation  ", "tokens/s, update  "):
+        (line,) = (line for line in lines if line.startswith(row))
+        numbers = [float(word) for word in line[len(row) :].split()]
+        assert len(numbers) == len(OURS)
+        assert min(numbers) > 0
+    (cut,) = (line for line in lines if line.startswith("taught answers cut, Swap"))
+    assert cut.split()[4:] == ["none", "<=", "3.7%", "<=", "35.2%", "none", "none"], "as it is, 141, 24, 80, 8 x 80 GB"
+    text = "\n".join(lines)
+    for part in ("confirmed by no GPU run", "from data sheets: H200 SXM 4.8 TB/s", "assumed: 1 ms a layer", "does not fit"):
+        assert part in text
+
+
+def test_a_plan_of_the_embedded_model_tells_no_hours_of_cards():
+    text = report("tiny/g1")
+    assert "hours" not in text
+    assert "nan" not in text
+    assert "vllm" not in text
+
+
+# ------------------------------------------------------------------------------------------------------ bad recipes
+BAD = [
+    ("grpo.batch=3", "GrpoSettings.batch = 3"),
+    ("grpo.batch=many", "of type int"),
+    ("grpo.group=1", "2 to 1024"),
+    ("grpo.group=3", "a multiple of group * accumulate = 3"),
+    ("grpo.accumulate=3", "a multiple of group * accumulate = 6"),
+    ("grpo.generate_batch=3", "a multiple of group = 2, or 0"),
+    ("grpo.steps=-1", "GrpoSettings.steps = -1"),
+    ("grpo.lr=-0.1", "GrpoSettings.lr = -0.1"),
+    ("grpo.beta=.inf", "no number that can be computed with"),
+    ("grpo.max_new_tokens=0", "GrpoSettings.max_new_tokens = 0"),
+    ("grpo.loss=best", "one of grpo"),
+    ("grpo.vllm_mode=cloud", "server, colocate"),
+    ("grpo.seed=-1", "GrpoSettings.seed = -1"),
+    ("grpo=[]", "recipe.grpo = []"),
+    ("grpo=false", "recipe.grpo = False"),
+    ("grpo=null", "cold_start, grpo, or both"),
+    ("cold_start=false", "recipe.cold_start = False"),
+    ("cold_start={states: 0}", "ColdStart.states = 0"),
+    ("cold_start={teacher_error: 2}", "ColdStart.teacher_error = 2.0"),
+    ("sft=0", "recipe.sft = 0"),
+    ("tasks=[]", "at least one task"),
+    ("tasks=null", "at least one task"),
+    ("tasks=[1]", "Task = 1"),
+    ("tasks.0.game=Chess", "game = 'Chess'"),
+    ("tasks.0.weight=-1", "Task.weight = -1.0"),
+    ("tasks.0.weight=0", "a weight above 0 for at least one task"),
+    ("tasks.0.walk_max=1", "at least walk_min = 4"),
+    ("states=[]", "recipe.states = []"),
+    ("states=false", "recipe.states = False"),
+    ("states=[{kind: dream}]", "random_walk, policy_pool, replay"),
+    ("states=[{weight: -1}]", "Source.weight = -1.0"),
+    ("states=[{weight: 0}]", "a weight above 0 for at least one source"),
+    ("states=[{kind: replay}]", "Source.trace = ''"),
+    ("states=[{kind: replay, trace: nowhere.jsonl}]", "nowhere.jsonl: there is no such file"),
+    ("states=[{kind: policy_pool, hopeless: true}]", "Source.hopeless"),
+    ("curriculum=0", "recipe.curriculum = 0"),
+    ("curriculum={Swap: {dial: level}}", "a game of the run"),
+    ("reward={game: 0, format: 0}", "a weight other than 0"),
+    ("reward.game=1000", "Weights.game = 1000"),
+    ("lora={rank: 0}", "Lora.rank = 0"),
+    ("checks.every=-1", "Checks.every = -1"),
+    ("colour=1", "recipe.colour = 1"),
+]
+
+
+@pytest.mark.parametrize(("override", "part"), BAD, ids=[override for override, _ in BAD])
+def test_bad_recipes_are_told_in_one_sentence(override, part, tmp_path, capsys):
+    values = {"model": "tiny", "tasks": [TASK], "grpo": {"batch": 4, "group": 2, "max_new_tokens": 600}, "checks": {"every": 0}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**values, "compute": {"device": "cpu", "threads": 1}}))
+    for command in (["plan"], ["train", "--dry-run", "--out", str(tmp_path / "run")]):
+        status = main([command[0], str(tmp_path / "recipe.yaml"), *command[1:], "--set", override])
+        told = capsys.readouterr()
+        assert status == 2
+        assert "Traceback" not in told.out + told.err
+        (line,) = [one for one in (told.out + told.err).splitlines() if part in one]
+        assert line.startswith((f"vlmgym {command[0]}: ", "error "))
+    assert not (tmp_path / "run").exists()
 
 
 def test_python_m_vlmgym_is_the_command_line():

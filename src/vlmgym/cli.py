@@ -431,6 +431,7 @@ def _plan(options: argparse.Namespace) -> None:
 
 def _dry_run(options: argparse.Namespace, recipe: Recipe) -> int:
     from vlmgym.train.plan import check, launch_lines
+    from vlmgym.train.sizes import architecture
 
     for stage, settings in (("cold start", recipe.cold_start), ("sft", recipe.cold_start and recipe.sft), ("grpo", recipe.grpo)):
         if settings:
@@ -438,7 +439,8 @@ def _dry_run(options: argparse.Namespace, recipe: Recipe) -> int:
     found = check(recipe, options.out)
     for line in found:
         sys.stdout.write(f"{line}\n")
-    for title, text in launch_lines(options.recipe, *options.on[:1]):
+    model = architecture(recipe.model) if any(one.what == "architecture" and one.level == "ok" for one in found) else None
+    for title, text in launch_lines(options.recipe, options.on[0] if options.on else "", model=model):
         sys.stdout.write(f"# {title}\n{text}\n")
     return 2 if any(line.level == "error" for line in found) else 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,8 @@ from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import OPTIMIZERS, TINY, TRAINING, load_processor, one_line
 from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows
 from vlmgym.train.sft import run_sft
-from vlmgym.train.sizes import GIB, LETTERS, Architecture, architecture, disk, memory
+from vlmgym.train.sizes import GIB, LETTERS, TAUGHT, Architecture, architecture, disk, longest_answer, memory
+from vlmgym.train.speed import CARDS, LAUNCH, MEAN, READ, USE, Card, Speed, speed
 from vlmgym.train.states import States
 
 COUNTED = 40
@@ -186,8 +187,10 @@ def _check_memory(found: _Findings, recipe: Recipe, model: Architecture) -> None
 FSDP = "examples/cluster/fsdp2.yaml"
 
 
-def launch_lines(name: str, on: str = "", shared: str = "", gpus: int = 8, nodes: int = 4) -> list[tuple[str, str]]:
-    """How a recipe is started on machines of all sizes, as (title, shell text).
+def launch_lines(
+    name: str, on: str = "", shared: str = "", gpus: int = 8, nodes: int = 4, model: Architecture | None = None
+) -> list[tuple[str, str]]:
+    """How a recipe is started on machines of all sizes, as (title, shell text); what is fastest comes first.
 
     Args:
         name: of the recipe.
@@ -195,6 +198,7 @@ def launch_lines(name: str, on: str = "", shared: str = "", gpus: int = 8, nodes
         shared: overlay where the model is shared out, such as ``8x80gb``.
         gpus: of each machine.
         nodes: machines.
+        model: the sizes of the recipe's model. With them vLLM generates where Transformers would take most of the time.
     """
     recipe = Recipe.parse(read_file("recipe", find("recipe", name)))
     out = f"--out runs/{Path(name).stem}"
@@ -213,11 +217,14 @@ def launch_lines(name: str, on: str = "", shared: str = "", gpus: int = 8, nodes
     half = gpus // 2
     trained, served = ",".join(map(str, range(half))), ",".join(map(str, range(half, gpus)))
     rendezvous = f"--nnodes {nodes} --nproc_per_node {gpus} --rdzv_backend c10d --rdzv_id vlmgym --rdzv_endpoint $HEAD:29500"
+    alone, apart = _told(name, on, model, "colocate"), _told(name, shared, model, "server")
+    beside = " --set grpo.use_vllm=true --set grpo.vllm_mode=colocate" if alone else ""
     lines = [
-        ("one process", f"vlmgym {whole}"),
+        (f"one process{alone}", f"vlmgym {whole}{beside}"),
+        *([("one process, Transformers generates (the extra vllm is not needed)", f"vlmgym {whole}")] if alone else []),
         (
             f"one machine, {gpus} GPUs, a whole model on each (LoRA)",
-            f"torchrun --standalone --nproc_per_node {gpus} -m vlmgym {whole}{parts(gpus)}",
+            f"torchrun --standalone --nproc_per_node {gpus} -m vlmgym {whole}{beside}{parts(gpus)}",
         ),
         (
             f"one machine, {gpus} GPUs, the model shared out (full training)",
@@ -225,15 +232,14 @@ def launch_lines(name: str, on: str = "", shared: str = "", gpus: int = 8, nodes
         ),
         (
             f"{nodes} machines, a whole model on each GPU ($HEAD: one of them)",
-            f"srun --nodes {nodes} --ntasks-per-node 1 torchrun {rendezvous} -m vlmgym {whole}{parts(nodes * gpus)}",
+            f"srun --nodes {nodes} --ntasks-per-node 1 torchrun {rendezvous} -m vlmgym {whole}{beside}{parts(nodes * gpus)}",
         ),
     ]
     if recipe.model == TINY:  # no engine knows it by that name, and one process trains it
         return lines
-    return [
-        *lines,
+    server = [
         (
-            f"{half} GPUs train, {gpus - half} generate: first the server",
+            f"{half} GPUs train, {gpus - half} generate{apart}: first the server",
             f"CUDA_VISIBLE_DEVICES={served} VLLM_SERVER_DEV_MODE=1 vllm serve {recipe.model} "
             f"--tensor-parallel-size {gpus - half} --generation-config vllm "
             """--weight-transfer-config '{"backend": "nccl"}' --logprobs-mode processed_logprobs""",
@@ -243,9 +249,47 @@ def launch_lines(name: str, on: str = "", shared: str = "", gpus: int = 8, nodes
             f"CUDA_VISIBLE_DEVICES={trained} accelerate launch --config_file {FSDP} --num_processes {half} -m vlmgym {part}"
             f"{parts(half)} --set grpo.use_vllm=true --set grpo.vllm_mode=server",
         ),
+    ]
+    at = next(number for number, (_, text) in enumerate(lines) if text.startswith("accelerate")) if apart else len(lines)
+    return [
+        *lines[:at],
+        *server,
+        *lines[at:],
         *([("clusters, verl: first the cold start", f"vlmgym {whole} --set grpo=null")] if recipe.cold_start else []),
         ("clusters, verl: several machines generate", f"vlmgym {start} --engine verl --nodes {nodes} --gpus {gpus}"),
     ]
+
+
+def _told(name: str, on: str, model: Architecture | None, mode: str) -> str:
+    """Why vLLM is to generate in this mode for a recipe on a kind of hardware, as part of a title; empty where it is not."""
+    if model is None or not _card(on):
+        return ""
+    try:
+        one = _speed(Recipe.parse(read_file("recipe", find("recipe", name), (), [on])), model, on)
+    except ConfigError:  # the overlay does not suit the recipe: said where its column is
+        return ""
+    if not one or not one.wants_vllm or one.mode != mode:
+        return ""
+    slow, fast = _hours(one.hours), _hours(one.vllm_hours)
+    return f", vLLM generates (without it {one.generating:.0%} of the time, {slow} hours instead of {fast}; estimated)"
+
+
+def _card(on: str) -> Card | None:
+    """The card that an overlay's name stands for, where it is known."""
+    match = re.fullmatch(r"\d+x(\d+)gb", on)
+    return CARDS.get(int(match[1])) if match else None
+
+
+def _speed(recipe: Recipe, model: Architecture, on: str) -> Speed | None:
+    """How long a recipe takes on a kind of hardware, where its card is known."""
+    card = _card(on)
+    count, room = hardware(on) if card else (1, 0.0)
+    return speed(recipe, model, card, count, room) if card else None
+
+
+def _hours(hours: float) -> str:
+    """An estimate with no more digits than it has."""
+    return f"{hours:.0f}" if hours >= 10 else f"{hours:.2g}"
 
 
 # ------------------------------------------------------------------------------------------------------ reporting
@@ -271,15 +315,17 @@ def report(name: str, overrides: Sequence[str] = ()) -> str:
         overrides: ``field=value``.
 
     Raises:
-        ConfigError: as for the recipe, or a model of unknown size.
+        ConfigError: as for the recipe and its sources of states, or a model of unknown size.
+        TraceError, FileError: a replay's trace that cannot be read.
     """
     path = find("recipe", name)
     plain = Recipe.parse(read_file("recipe", path, overrides))
+    States(plain.tasks, plain.states, plain.curriculum)  # traces and ladders that it names are there
     model = architecture(plain.model)
-    columns, refused = {"as it is": _column(plain, model)}, []
+    columns, refused = {"as it is": _column(plain, model, "")}, []
     for on in overlays("recipe"):
         try:
-            columns[on] = _column(Recipe.parse(read_file("recipe", path, overrides, [on])), model, *hardware(on))
+            columns[on] = _column(Recipe.parse(read_file("recipe", path, overrides, [on])), model, on)
         except ConfigError as error:
             refused.append(f"{on}: {error}")
     sections = zip(*columns.values(), strict=True)
@@ -295,7 +341,8 @@ def report(name: str, overrides: Sequence[str] = ()) -> str:
         lines.append("")
     lines += [*refused, ""] if refused else []
     whole, part = (on if on in columns else "" for on in ("1x80gb", "8x80gb"))
-    for title, text in launch_lines(name, whole, part):
+    lines += _about(columns)
+    for title, text in launch_lines(name, whole, part, model=model):
         lines += [f"# {title}", text]
     return "\n".join(lines) + "\n"
 
@@ -304,8 +351,9 @@ def _count(parameters: int) -> str:
     return f"{parameters / 1e9:.2f} B" if parameters >= 1e8 else f"{parameters / 1e6:.2f} M"
 
 
-def _column(recipe: Recipe, model: Architecture, devices: int = 1, room: float = 0) -> tuple[dict[str, str], ...]:
-    """A recipe on one kind of hardware: how it is trained, GiB of each phase, the tightest by part, and whether it fits."""
+def _column(recipe: Recipe, model: Architecture, on: str) -> tuple[dict[str, str], ...]:
+    """A recipe on one kind of hardware: how it is trained, GiB of each phase, the tightest by part, whether it fits, hours."""
+    devices, room = hardware(on) if on else (1, 0.0)
     sharded = devices > 1 and recipe.lora is None
     needed = memory(recipe, model, devices, sharded)
     tight, compute, grpo = needed.tightest, recipe.compute, recipe.grpo
@@ -317,11 +365,61 @@ def _column(recipe: Recipe, model: Architecture, devices: int = 1, room: float =
     if grpo is not None:
         how["answers a step"] = f"{grpo.batch * devices} of {grpo.max_new_tokens}"
         how["micro-batch"] = str(grpo.batch // grpo.accumulate)
+        if recipe.cold_start is not None:
+            how |= _cut(recipe, grpo.max_new_tokens)
     phases = {f"GiB, {phase.stage} {phase.name}": _gib(phase.total) for phase in needed.phases}
     parts = {f"  {part}": _gib(size) for part, size in tight.parts.items() if size >= 0.05 * GIB}
     verdict = {"GiB of a device": _gib(room), "fits": "yes" if tight.total <= room else "NO"} if room else {}
+    if room and grpo is not None:
+        verdict["longest answers that fit"] = str(longest_answer(recipe, model, devices, room))
     verdict |= {"GiB of the host": _gib(needed.host), "GiB on disk": _gib(sum(needed.disk.values()))}
-    return how, phases, {"tightest": f"{tight.stage} {tight.name}", **parts}, verdict
+    return how, phases, {"tightest": f"{tight.stage} {tight.name}", **parts}, verdict, _times(_speed(recipe, model, on))
+
+
+def _cut(recipe: Recipe, limit: int) -> dict[str, str]:
+    """Of the teacher's answers, as counted once (:data:`vlmgym.train.sizes.TAUGHT`): the share longer than a limit, by game."""
+    cut = {}
+    for game in dict.fromkeys(task.game for task in recipe.tasks):
+        if game in TAUGHT and any(task.game == game and task.level.startswith("paper") for task in recipe.tasks):
+            share = next((share for tokens, share in TAUGHT[game] if tokens <= limit), 1.0)
+            cut[f"taught answers cut, {game}"] = f"<= {share:.1%}" if share else "none"
+    return cut
+
+
+def _times(one: Speed | None) -> dict[str, str]:
+    """Hours and tokens a second, estimated."""
+    if one is None:
+        return {}
+    run = {"hours (estimate)": _hours(one.hours), "  cold start": _hours(one.cold / 3600) if one.cold else ""}
+    if not one.steps:
+        return run
+    hours, fits = one.steps / 3600, bool(one.mode)
+    return {
+        **run,
+        "  generation": _hours(hours * one.generation),
+        "  update": _hours(hours * one.update),
+        "hours with vLLM (estimate)": f"{_hours(one.vllm_hours)} {one.mode}" if fits else "does not fit",
+        "  generation by vLLM": _hours(hours * one.vllm_generation) if fits else "",
+        "  update beside it": _hours(hours * one.vllm_update) if fits else "",
+        "tokens/s, generation": f"{one.answered / one.generation:.0f}",
+        "tokens/s, by vLLM": f"{one.answered / one.vllm_generation:.0f}" if fits else "",
+        "tokens/s, update": f"{one.trained / one.update:.0f}",
+    }
+
+
+def _about(columns: Iterable[str]) -> list[str]:
+    """What the hours rest on."""
+    cards = {card.name: card for on in columns if (card := _card(on))}
+    sheets = "; ".join(f"{one.name} {one.bandwidth / 1e12:g} TB/s, {one.operations / 1e12:g} TFLOP/s" for one in cards.values())
+    launch = f"{LAUNCH * 1e3:g} ms a layer and token without vLLM"
+    lines = [
+        "hours: arithmetic, confirmed by no GPU run; evaluation and padding are left out (formulas: vlmgym/train/speed.py)",
+        f"from data sheets: {sheets}",
+        f"assumed: {launch}, {READ:.0%} of the bandwidth, {USE:.0%} of the operations, answers of {MEAN:.0%} of their limit on",
+        "average; without vLLM every batch waits for an answer that reaches the limit",
+        "",
+    ]
+    return lines if cards else []
 
 
 def _gib(size: float) -> str:

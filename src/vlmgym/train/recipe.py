@@ -97,22 +97,29 @@ class Recipe:
         if not isinstance(tasks, list) or not tasks:
             raise ConfigError("recipe.tasks", tasks, "a list with at least one task")
         parts: dict[str, Any] = {"model": model, "tasks": tuple(Task.parse(t) for t in tasks)}
-        sources, ladders = values.get("states") or [{}], values.get("curriculum") or {}
-        if not isinstance(sources, list) or not all(isinstance(one, Mapping) for one in sources):
+        if not any(task.weight for task in parts["tasks"]):
+            raise ConfigError("recipe.tasks", "weight 0 for all of them", "a weight above 0 for at least one task")
+        sources, ladders = (values.get(key) for key in ("states", "curriculum"))
+        sources, ladders = [{}] if sources is None else sources, {} if ladders is None else ladders
+        if not isinstance(sources, list) or not sources or not all(isinstance(one, Mapping) for one in sources):
             raise ConfigError("recipe.states", sources, "a list of sources, such as {kind: policy_pool, weight: 1}")
         if not isinstance(ladders, Mapping) or not all(isinstance(one, Mapping) for one in ladders.values()):
             raise ConfigError("recipe.curriculum", ladders, "a mapping from games to ladders, such as {Swap: {dial: level, ...}}")
         parts["states"] = tuple(Source.parse(one) for one in sources)
+        if not any(source.weight for source in parts["states"]):
+            raise ConfigError("recipe.states", "weight 0 for all of them", "a weight above 0 for at least one source")
         parts["curriculum"] = {game: Curriculum.parse(one) for game, one in ladders.items()}
         for key, kind in sections.items():
             if key in values:
-                if not isinstance(values[key] or {}, Mapping):
-                    raise ConfigError(f"recipe.{key}", values[key], "a mapping of settings")
+                if not isinstance(values[key], Mapping | None):
+                    raise ConfigError(f"recipe.{key}", values[key], "a mapping of settings, or nothing")
                 off = values[key] is None and key in ("cold_start", "grpo", "lora")  # a stage or part that is switched off
                 parts[key] = None if off else kind.parse(values[key] or {})
         recipe = cls(**{key: value for key, value in parts.items() if value is not None})
         if recipe.cold_start is None and recipe.grpo is None:
             raise ConfigError("recipe", "no stage", "cold_start, grpo, or both")
+        if recipe.grpo is not None and not any(recipe.reward.factors().values()):
+            raise ConfigError("recipe.reward", "weight 0 for all terms", "a weight other than 0 for at least one term")
         return recipe
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
@@ -26,7 +26,7 @@ CONTEXT = GIB
 TOKENS_AT_ONCE, WORDS_AT_ONCE = 4096, 32768
 """The tile of logits that TRL holds at once: it projects answer tokens on the vocabulary piece by piece, also backward."""
 PLAYED_AT_ONCE = 64
-"""Answers that the evaluation during GRPO generates together."""
+"""Answers that the evaluation during GRPO generates together, at most (``grpo.generate_batch``, where that is less)."""
 LETTERS = 3.0
 """Characters of a prompt to a token, at least, where there is no tokenizer to ask."""
 CONNECTORS = ("merger", "deepstack_merger_list", "multi_modal_projector", "connector", "projector")
@@ -232,6 +232,26 @@ class Memory:
         return max(self.phases, key=lambda phase: phase.total)
 
 
+def longest_answer(recipe: Recipe, model: Architecture, devices: int, room: float) -> int:
+    """The largest ``grpo.max_new_tokens`` with which a recipe fits into devices of ``room`` bytes; 0 where it never does.
+
+    With several devices and no LoRA the model is shared out over them.
+    """
+    grpo = recipe.grpo
+    if grpo is None:
+        return 0
+
+    def fits(limit: int) -> bool:
+        longer = replace(recipe, grpo=replace(grpo, max_new_tokens=limit))
+        return memory(longer, model, devices, devices > 1 and recipe.lora is None).tightest.total <= room
+
+    low, high = 0, min(1_000_000, max(1, model.positions - model.positions_of(recipe)[1])) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
 def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool = False) -> Memory:
     """The arithmetic of a recipe; no model is loaded.
 
@@ -246,7 +266,7 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
     static = _static(recipe, model)
     phases = []
     if recipe.cold_start is not None:
-        rows, length = recipe.sft.batch, asked + _longest_board(recipe)
+        rows, length = recipe.sft.batch, asked + longest_board(recipe)
         phases += _training(recipe, model, "sft", static, shares, devices, rows, rows, length, patches)
     grpo = recipe.grpo
     if grpo is not None:
@@ -257,7 +277,9 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
         if not grpo.use_vllm:
             count = max(
                 min(grpo.batch, grpo.generate_batch or grpo.batch),
-                min(PLAYED_AT_ONCE, recipe.checks.states * len(recipe.tasks)) if recipe.checks.every else 0,
+                min(grpo.generate_batch or PLAYED_AT_ONCE, PLAYED_AT_ONCE, recipe.checks.states * len(recipe.tasks))
+                if recipe.checks.every
+                else 0,
             )
             moving = _generating(recipe, model, count, asked, length, patches, shares)
             phases.append(Phase("grpo", "generation", _with_slack(held, moving | _gathered(recipe, model, shares))))
@@ -268,7 +290,7 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
     return Memory(tuple(phases), disk(recipe, model), max(devices * (static["weights"] + static["reference"]), paged, merged))
 
 
-def _sizes(recipe: Recipe, shares: int = 1) -> tuple[int, int, int]:
+def sizes_of(recipe: Recipe, shares: int = 1) -> tuple[int, int, int]:
     """Bytes of a kept weight, of a number in matrix products, and of one between layers.
 
     The last follows the embeddings, as they are kept, or as they are gathered from where they are shared out.
@@ -280,7 +302,7 @@ def _sizes(recipe: Recipe, shares: int = 1) -> tuple[int, int, int]:
 
 def _static(recipe: Recipe, model: Architecture) -> dict[str, float]:
     """What is there as long as a stage runs; adapters, their gradients and states are float32."""
-    kept, *_ = _sizes(recipe)
+    kept, *_ = sizes_of(recipe)
     adapters = recipe.lora.rank * model.adapted if recipe.lora else 0
     learning = adapters or (model.parameters if recipe.compute.train_vision else model.unfrozen)
     width = 4 if recipe.lora else kept
@@ -312,7 +334,7 @@ def _gathered(recipe: Recipe, model: Architecture, shares: int) -> dict[str, flo
     Under autocast every float32 weight that learns is cast at its first use, and the copy lives until the end of the forward
     pass, with gradients or without. Shared-out weights are gathered, in that format, two layers and the embeddings at a time.
     """
-    kept, compute, _ = _sizes(recipe)
+    kept, compute, _ = sizes_of(recipe)
     if shares > 1:
         layer = model.parts["language model"] / model.text.layers
         return {"gathered weights": compute * (2 * layer + model.parts["embeddings"] + model.parts["connector"])}
@@ -329,7 +351,7 @@ def _generating(
     TRL generates all answers of a device's batch together, so that the cache grows to the longest of them. Its numbers are in
     the format of the stream between layers, also under autocast: rotated keys are, and values are joined to them.
     """
-    _, compute, stream = _sizes(recipe, shares)
+    _, compute, stream = sizes_of(recipe, shares)
     text, eyes = model.text, model.vision
     token = 2.0 * text.layers * text.kv_heads * text.head_dim * stream * count
     grouped = text.kv_heads < text.heads and recipe.compute.attention != "flash_attention_2"
@@ -350,7 +372,7 @@ def _training(
     devices: int, micro: int, pictures_kept: int, length: int, patches: int,
 ) -> list[Phase]:  # fmt: skip
     """The phases in which a micro-batch goes forward and backward, and in which the optimiser steps."""
-    _, compute, stream = _sizes(recipe, shares)
+    _, compute, stream = sizes_of(recipe, shares)
     text, eyes = model.text, model.vision
     scores = length if recipe.compute.attention == "eager" else 0
     moving = {"activations": _activations(recipe, text, micro * length, compute, stream, scores)}
@@ -379,7 +401,7 @@ def _activations(recipe: Recipe, stack: Stack, tokens: int, compute: int, residu
     return tokens * stack.layers * layer
 
 
-def _longest_board(recipe: Recipe) -> int:
+def longest_board(recipe: Recipe) -> int:
     """Tokens of the longest answer of the teacher, about; ``--dry-run`` counts real ones with the tokenizer."""
     sizes = [(task.game, task.rules()[0].sample(task.rules()[1]).symbols[0].size) for task in recipe.tasks]
     return max(64 + TEACHER.get(game, 75) * cells for game, cells in sizes)
@@ -387,6 +409,15 @@ def _longest_board(recipe: Recipe) -> int:
 
 TEACHER = {"2048": 30, "ShisenSho": 75, "ShisenShoPhotos": 150, "Swap": 55}
 """Tokens of the teacher's longest answer to a cell: the longest of 60, of more for photographs, on the paper's boards."""
+
+TAUGHT = {
+    "2048": ((1024, 0.0),),
+    "ShisenSho": ((8192, 0.0), (4096, 0.002), (2560, 0.009), (2048, 0.013), (1024, 0.03)),
+    "ShisenShoPhotos": ((8192, 0.0), (4096, 0.002), (2560, 0.004), (2048, 0.005), (1024, 0.015)),
+    "Swap": ((4096, 0.0), (2560, 0.037), (2048, 0.08), (1024, 0.352)),
+}
+"""Of the 1,000 answers of the teacher that a cold start on the paper's boards teaches: the share with more tokens than a number
+(counted with Qwen's vocabulary). The longest have 414, 5,314, 5,776 and 3,244."""
 
 
 def disk(recipe: Recipe, model: Architecture) -> dict[str, float]:

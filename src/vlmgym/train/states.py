@@ -42,10 +42,13 @@ class Source(Settings):
     games: int = setting(64, "policy_pool: games under way for each task", 1, 1_000_000)
     patience: int = setting(8, "policy_pool: useless answers in a row that end a game", 1, 1_000_000)
     trace: str = setting("", "replay: a trace.jsonl, or a folder with one")
+    hopeless: bool = setting(False, "random_walk: also where no action succeeds (2048: nothing merges); the paper: all walks")
 
     def __post_init__(self) -> None:
-        """Check that a replay has a trace."""
+        """Check that a replay has a trace, and that only walks keep what is hopeless."""
         super().__post_init__()
+        if self.hopeless and self.kind != "random_walk":
+            raise ConfigError("Source.hopeless", True, "false for the other kinds: they ask where something can succeed")
         if (self.kind == "replay") != bool(self.trace):
             raise ConfigError("Source.trace", self.trace, "a file for kind replay, and nothing for the others")
 
@@ -133,7 +136,7 @@ class States:
         self.turn = [0] * len(tasks)
         self.pools: list[list[Game]] = [[] for _ in tasks]
         self.counts = dict.fromkeys(("pool_ended", "pool_stuck"), 0)
-        self._chunks: dict[int, tuple[tuple[int, str], State]] = {}
+        self._chunks: dict[int, tuple[tuple[int, str, bool], State]] = {}
         self._recorded = [self._read_traces(task) for task in tasks]
         self._shares = [self._share(number) for number in range(len(tasks))]
         self._task_edges = _edges([task.weight for task in tasks])
@@ -175,7 +178,7 @@ class States:
             task = self._now(number)
             slot, kind = -1, self.sources[source].kind
             if kind == "random_walk":
-                state = self._walk(number, task)
+                state = self._walk(number, task, self.sources[source].hopeless)
                 text = state_text(get_game(task.game), state)
             elif kind == "replay":
                 texts = self._recorded[number][source]
@@ -191,12 +194,12 @@ class States:
             out.append(Question(serial, task, state, text, number, source, slot))
         return out
 
-    def _walk(self, number: int, task: Task) -> State:
+    def _walk(self, number: int, task: Task, hopeless: bool) -> State:
         at = self.walked[number]
         self.walked[number] += 1
-        key = (at // CHUNK, task.level)
+        key = (at // CHUNK, task.level, hopeless)
         if number not in self._chunks or self._chunks[number][0] != key:
-            self._chunks[number] = (key, task.states("train", CHUNK, at // CHUNK * CHUNK))
+            self._chunks[number] = (key, task.states("train", CHUNK, at // CHUNK * CHUNK, hopeless))
         return self._chunks[number][1][at % CHUNK]
 
     def _now(self, number: int) -> Task:
