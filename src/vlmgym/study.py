@@ -321,7 +321,8 @@ def run_job(study: Study, out: Path, name: str) -> None:
         def make(protocol: Protocol = protocol, first: Task = first) -> Player:
             player = make_player(word, first.look, first.prompt, protocol.sampling, BATCH)
             player.name = what
-            for model in (player, getattr(player, "describer", None), getattr(player, "reasoner", None)):
+            parts: list[Any] = [player, getattr(player, "describer", None), getattr(player, "reasoner", None)]
+            for model in parts:
                 if hasattr(model, "about"):  # two seeds may end with the same weights, and both are asked
                     model.about = {**model.about, "run": what}
             return player
