@@ -230,5 +230,5 @@ def test_families_that_trl_cannot_play_with_say_so(family, models, tmp_path):
 def test_an_optimiser_that_is_not_installed_names_the_install_line():
     if importlib.util.find_spec("bitsandbytes"):
         pytest.fail("bitsandbytes is installed here: let this test train with it")
-    with pytest.raises(MissingExtra, match=r"bitsandbytes not installed.*vlmgym\[gpu\]"):
+    with pytest.raises(MissingExtra, match=r"bitsandbytes not installed.*\[gpu\]"):
         Compute(device="cpu", optimizer="adamw_8bit").arguments()
