@@ -1,5 +1,6 @@
-"""The cluster examples, as far as a machine without a cluster can tell: shellcheck, Kubernetes' schema, our own options."""
+"""What readers copy: the lines of the documents; the cluster examples (shellcheck, Kubernetes' schema, our own options)."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -12,7 +13,31 @@ import yaml
 from vlmgym.cli import _parser
 from vlmgym.train.recipe import read_recipe, recipe_path
 
-EXAMPLES = Path(__file__).parents[1] / "examples" / "cluster"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples" / "cluster"
+
+
+def blocks(document, language):
+    """What stands in the fences of a language in a document."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_first_lines_of_the_readme_print_what_stands_below_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks("README.md", "python")[0], "README.md", "exec"), {})
+    shown = re.search(r"```\n```\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert shown
+    assert capsys.readouterr().out == shown[1]
+    assert (tmp_path / "board.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_the_command_lines_of_the_documents_are_lines_of_ours(document):
+    for line in "".join(blocks(document, "sh")).splitlines():
+        words = shlex.split(line.replace("...", "x"), comments=True)
+        if words and (words[0] == "vlmgym" or "vlmgym.cli" in words):
+            at = words.index("vlmgym") if words[0] == "vlmgym" else words.index("vlmgym.cli")
+            assert _parser().parse_args(words[at + 1 :]).command == words[at + 1]
 
 
 def test_the_slurm_script_passes_shellcheck():

@@ -389,3 +389,11 @@ def test_cut_and_refused_replies_and_the_chance_of_cells_are_told(tmp_path):
     assert "replies that are refusals: scripted 1 of 24." in text
     assert re.search(r"; chance [0-9.]+", text)
     assert "is not tested" in text, "what attribution does not tell"
+
+
+def test_a_folder_that_is_not_there_is_said_and_not_left_out(tmp_path):
+    there = tmp_path / "there"
+    evaluate(Random(), Task("Swap"), Evaluation(episodes=1, turns=1), there, progress=False)
+    with pytest.raises(VlmGymError, match=r"their.*allowed is a folder that is there"):
+        write_report([there, tmp_path / "their"], progress=False)
+    assert not (there / "report.html").exists()

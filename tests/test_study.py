@@ -302,7 +302,8 @@ def test_halves_of_a_rise():
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "../../../..", "/tmp/x", "a/b", ".", "..", "", "a.0", "a b", "-x", "é", "a\0", "x\n", "a+b", "*"]
+    "name",
+    ["../x", "../../../..", "/tmp/x", "a/b", ".", "..", "", ".a", "a.", "a..b", "a b", "-x", "é", "a\0", "x\n", "a+b", "*"],
 )
 @pytest.mark.parametrize("section", ["runs", "evaluations"])
 def test_no_name_of_a_study_leaves_its_folder(name, section, tmp_path, capsys):
@@ -350,3 +351,10 @@ def test_durations_are_not_of_the_time_of_day(small, tmp_path, monkeypatch):
     run_study(str(small), tmp_path, quick=True, only=["evaluate/oracle"], hours=1)
     (line,) = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
     assert 0 < line["seconds"] < 600
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_bundled_study_is_read_and_its_names_with_a_dot_find_their_runs(quick):
+    study = read_study("g1", quick)
+    assert "perception-0.1" in study.runs or quick
+    assert all(study.makers(f"{name}.{study.seeds[0]}") == [(name, study.seeds[0])] for name in study.runs)

@@ -212,6 +212,9 @@ def _load(folders: Sequence[Path], order: Sequence[str]) -> _Data:
             "(from vlmgym eval), or RUN/metrics.jsonl (from vlmgym train)"
         )
     for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError("folder", str(folder), "a folder that is there, of evaluations or training runs")
+    for folder in folders:
         if (folder / "demo.json").exists():
             data.demo = read_json(folder / "demo.json")
 
@@ -456,7 +459,7 @@ def _results(data: _Data) -> list[_Html]:
     if len(data.players) > 1:
         caption += "Players whose bars overlap may still differ: the paired differences below decide."
     definitions = (
-        "Small: 95 % interval (bootstrap over episodes; it has no width where all or no episodes succeed). n: episodes. "
+        "Small: 95 % interval (bootstrap over episodes; the rule of three where all of them have one share). n: episodes. "
         "Game reward: mean over turns of +1 (the move did something) and −1 (it did not). Format: replies with the three "
         "blocks, once each, in order. P_acc: descriptions equal to the board, every cell. Cells right: share of cells "
         "described correctly; chance: what one tile for all cells would get on the same boards. Balanced: the same, each "

@@ -37,8 +37,8 @@ GPU_SHARE = 6 * 2**30
 """Bytes of a GPU for each process that trains the embedded model."""
 BATCH = 100
 """States that a model is asked at once."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_=-]*")
-"""What runs and evaluations are called, and their folders; ``+`` joins runs to a relay, a dot precedes the seed."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_=-]*(\.[A-Za-z0-9_=-]+)*")
+"""What runs and evaluations are called, and their folders; ``+`` joins runs to a relay, the last dot precedes the seed."""
 _SFT, _ASK = 0.5, 0.4  # time of a row of SFT and of an answer of an evaluation, in answers of GRPO; for the bar alone
 _POLL = 2.0
 
@@ -127,7 +127,7 @@ class Study:
         out = values["leave_out"]
         for name in (*values["runs"], *values["evaluations"]):
             if not isinstance(name, str) or not NAME.fullmatch(name):  # they are names of folders below the study's own
-                raise ConfigError("study", name, "names of letters, digits, _, = and -, for runs and evaluations")
+                raise ConfigError("study", name, "names of letters, digits, _, = and - (dots within), for runs and evaluations")
         runs = {name: _part(Run, f"runs.{name}", one) for name, one in values["runs"].items() if not _hit(name, out)}
         known = [BASE]
         for name, run in runs.items():
