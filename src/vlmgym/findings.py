@@ -335,7 +335,7 @@ def claims(found: Findings) -> list[Claim]:
             gap = difference(knows[:, :shared], does[:, :shared])
             out.append(
                 _claim(
-                    f"{title}: the base knows more moves than it makes (how it was pretrained)",
+                    f"{title}: the base knows more moves than it makes (as it was pretrained to)",
                     "yes",
                     gap,
                     "success",
