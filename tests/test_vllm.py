@@ -88,5 +88,5 @@ def test_runs_of_a_token_become_one():
 
 def test_without_vllm_the_install_line_is_named(qwen, tmp_path):
     settings = GrpoSettings(batch=10, use_vllm=True)
-    with pytest.raises(MissingExtra, match=r"vllm not installed.*vlmgym\[vllm\]"):
+    with pytest.raises(MissingExtra, match=r"vllm not installed.*\[vllm\]"):
         run_grpo(*load(qwen), [Task.parse(TASK)], tmp_path, settings, Weights(), Compute(device="cpu", threads=1))
