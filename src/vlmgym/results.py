@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import vlmgym
 from vlmgym import stats
 from vlmgym.core import need
+from vlmgym.files import write_atomically
 from vlmgym.findings import (
     DIALS,
     FAULTS,
@@ -67,9 +68,9 @@ def write_results(study: Study, out: Path) -> Path:
     told = {title: body for title, make in sections.items() if (body := make(found))}
     parts = [_intro(found), *pictures, *(f"## {title}\n\n{body}" for title, body in told.items())]
     path = out / "report.md"
-    path.write_text("\n".join(parts), encoding="utf-8")
-    (out / "results.json").write_text(json.dumps(_numbers(found), indent=1) + "\n", encoding="utf-8")
-    (out / "turns.jsonl").write_text("".join(json.dumps(turn) + "\n" for turn in _examples(found)), encoding="utf-8")
+    write_atomically(path, "\n".join(parts))
+    write_atomically(out / "results.json", json.dumps(_numbers(found), indent=1) + "\n")
+    write_atomically(out / "turns.jsonl", "".join(json.dumps(turn) + "\n" for turn in _examples(found)))
     return path
 
 
