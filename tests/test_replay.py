@@ -104,5 +104,5 @@ def test_runs_are_merged_and_namesakes_told_apart(run, tmp_path):
     assert main(["report", str(run), str(tmp_path / "other"), "--out", str(page)]) == 0
     block = page.read_text().partition('id="replay-data">')[2].partition("</script>")[0]
     data = json.loads(block)
-    assert set(data["players"]) == {"random (random)", "random (other)", "clumsy"}
+    assert set(data["players"]) == {"random (run)", "random (other)", "clumsy"}  # by the folders of the runs
     assert len(data["turns"]) == 60 + 20
