@@ -88,8 +88,8 @@ def test_replies_and_their_reasoning_are_kept_apart(kind, tmp_path):
 
 def test_two_thousand_requests_with_faults_lose_nothing(tmp_path):
     """Every episode finishes or says why not; no turn is lost, doubled, or scored as a loss that it was not."""
-    with Endpoint(share=0.2, slow=1.5, seed=1) as endpoint:
-        player = player_of("api", endpoint, request_seconds=1.0, retries=4, reply_bytes=1_000_000, concurrency=32)
+    with Endpoint(share=0.2, slow=5.0, seed=1) as endpoint:
+        player = player_of("api", endpoint, request_seconds=4.0, retries=4, reply_bytes=1_000_000, concurrency=32)
         how = Evaluation(episodes=100, turns=20, patience=0)
         summary = evaluate(player, TASK, how, tmp_path, progress=False)
         served, faulty = endpoint.served, endpoint.faulty

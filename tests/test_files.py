@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -30,6 +31,15 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="regular"):
         write_atomically(tmp_path / "pipe", "x")
+
+
+def test_many_that_write_one_file_at_once_all_succeed_and_it_is_whole(tmp_path):
+    path, values = tmp_path / "a.json", [{"who": k, "long": "x" * 5000} for k in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(write_json, path, value) for value in values * 25]:
+            done.result()
+    assert read_json(path) in values
+    assert [one.name for one in tmp_path.iterdir()] == ["a.json"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, {"a": -float("inf")}]])

@@ -18,11 +18,15 @@ from vlmgym.render import Frames, render
 LOOKS = ("clean", "clean:width=180,height=200", "paper", "tiny", "clean:noise=0.1", "clean:score=true,noise=0.05", "hard")
 
 
+@pytest.fixture(autouse=True)
+def _usual_threads():
+    yield
+    set_threads(0)
+
+
 @pytest.fixture
 def two_threads():
     set_threads(2)
-    yield
-    set_threads(0)
 
 
 def start(name, count=6):

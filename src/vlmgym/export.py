@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from vlmgym.core import NO_ACTION, ConfigError, need
 from vlmgym.drawing import typeface
+from vlmgym.files import temporary_beside
 from vlmgym.games import known_game
 from vlmgym.games.tiles import PICTURE_CLASSES
 from vlmgym.looks import Look, get_look
@@ -114,7 +115,7 @@ def _whole_file(out: Path) -> Iterator[Path]:
     if out.exists() and not out.is_file():
         raise ConfigError("out", str(out), "a new file, or a regular one to replace")
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f"{out.stem}.part{out.suffix}")
+    part = temporary_beside(out)
     try:
         yield part
         part.replace(out)
@@ -210,7 +211,7 @@ def _dataset(
     if not found:
         raise ConfigError("traces", [str(path) for path in traces], "traces with turns that are to be exported")
     out.parent.mkdir(parents=True, exist_ok=True)
-    begun = out.with_name(out.name + ".part")
+    begun = temporary_beside(out)
     try:
         Dataset.from_list(found, features=Features(columns)).save_to_disk(str(begun))
         begun.replace(out)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +25,15 @@ class BusyError(VlmGymError, RuntimeError):
     """Another process works in a folder."""
 
 
+def temporary_beside(path: Path) -> Path:
+    """A new name beside a file for what is to replace it as a whole; no two processes, and no two threads, get the same."""
+    return path.with_name(f"{path.stem}.{secrets.token_hex(8)}.part{path.suffix}")
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file as a whole: whoever reads it, or dies here, finds the old content or the new one.
+
+    Of several that write it at the same time the last one wins.
 
     Raises:
         ConfigError: the path is there and is no regular file (a folder, a device).
@@ -33,9 +41,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """
     if path.exists() and not path.is_file():
         raise ConfigError("file", str(path), "a new file, or a regular one to replace")
-    part = path.with_name(path.name + ".part")
+    part = temporary_beside(path)
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())

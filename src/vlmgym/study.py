@@ -18,6 +18,7 @@ from typing import Any
 
 from vlmgym.config import find, merge, read_file
 from vlmgym.core import ConfigError, VlmGymError, need
+from vlmgym.errors import one_line
 from vlmgym.files import read_json, write_json
 from vlmgym.kernels import number_in_environment
 from vlmgym.players.base import Player
@@ -372,6 +373,13 @@ class _Process:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(call, stdout=log, stderr=log, env=environment, start_new_session=True)
 
+    def reason(self) -> str:
+        """The last line of its log."""
+        with self.log.open("rb") as log:
+            log.seek(max(0, self.log.stat().st_size - 2000))
+            lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+        return one_line(lines[-1]) if lines else f"ended with {self.process.returncode} and no word"
+
     def stop(self) -> None:
         """Ask it to write a checkpoint and end."""
         self.process.send_signal(signal.SIGTERM)
@@ -407,7 +415,7 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
     for evaluation in study.evaluations:  # once, before several processes do it
         run_protocol(study.protocol(evaluation), {}, out / "evaluations" / evaluation)
     done = {job.name: job.cost for job in jobs if is_done(study, out, job.name)}
-    before, failed, running = sum(done.values()), dict[str, Path](), list[_Process]()
+    before, failed, running = sum(done.values()), dict[str, str](), list[_Process]()
     end = time.monotonic() + 3600 * hours if hours else float("inf")
     bar = tqdm(total=round(sum(job.cost for job in jobs)), initial=round(before), unit="answer", smoothing=0.02, file=sys.stderr)
     stopped = ""
@@ -430,8 +438,8 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
                     if well:
                         done[one.job.name] = one.job.cost
                     else:
-                        failed[one.job.name] = one.log
-                        bar.write(f"{one.job.name} failed: {one.log}", file=sys.stderr)
+                        failed[one.job.name] = f"{one.log}: {one.reason()}"
+                        bar.write(f"{one.job.name} failed: {failed[one.job.name]}", file=sys.stderr)
                 at = [_progress(study, out, one.job) for one in running]
                 under_way = ", ".join(one.job.name + shown for one, (_, shown) in zip(running, at, strict=True))
                 bar.set_postfix_str(f"{len(done)}/{len(jobs)} jobs; {under_way}", False)

@@ -39,6 +39,11 @@ class Interrupted(VlmGymError):
 
 
 # ---------------------------------------------------------------------------------------------------- checkpoints
+def _is_ours(name: str) -> bool:
+    """Whether a file is one of our marks, whole or left half-written by a kill; a mark is not part of what it is about."""
+    return any(name == mark or (name.startswith(Path(mark).stem) and ".part" in name) for mark in (SEAL, BEGUN))
+
+
 def _digests(folder: Path) -> dict[str, str]:
     """Digest of every file below a folder, by relative path; files are flushed to the disk on the way."""
 
@@ -47,7 +52,7 @@ def _digests(folder: Path) -> dict[str, str]:
             os.fsync(file.fileno())
             return hashlib.file_digest(file, "blake2b").hexdigest()
 
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SEAL, SEAL + ".part", BEGUN))
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_ours(path.name))
     with ThreadPoolExecutor(8) as pool:  # hashing lets other threads run
         return {str(path.relative_to(folder)): digest for path, digest in zip(paths, pool.map(one, paths), strict=True)}
 
