@@ -10,8 +10,9 @@ from scipy import stats as scipy_stats
 from vlmgym import stats
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, seeds_for, split_of
-from vlmgym.evaluate import Evaluation, evaluate, starts, summarise
+from vlmgym.evaluate import Evaluation, evaluate, starts
 from vlmgym.games import GAMES, get_game
+from vlmgym.metrics import summarise
 from vlmgym.players.api import OpenAIPlayer
 from vlmgym.players.roster import make_player
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted

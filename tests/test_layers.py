@@ -27,7 +27,7 @@ LAYERS = [
         "stats",
     ],
     ["looks", "photos", "drawing", "render", "pixels", "prompt"],
-    ["reward", "trace", "env", "outside"],
+    ["reward", "trace", "metrics", "env", "outside"],
     [
         "players",
         "players.base",

@@ -22,9 +22,9 @@ from PIL import Image
 from chromium import Chromium
 from vlmgym import prompt, webplay
 from vlmgym.core import ConfigError, seeds_for
-from vlmgym.evaluate import summarise
 from vlmgym.games import GAMES, get_game
 from vlmgym.games.text import read_pair
+from vlmgym.metrics import summarise
 from vlmgym.render import render
 from vlmgym.tasks import Task
 from vlmgym.trace import Episode, Run, Turn, read_trace

@@ -27,20 +27,10 @@ from vlmgym.evaluate import RECORDING, asks, how_asked, places, range_of, settin
 from vlmgym.files import FileError, read_json, shown, write_atomically
 from vlmgym.games import known_game
 from vlmgym.looks import get_look
+from vlmgym.metrics import DESCRIBING, PAIRED, mean_known, shown_in, value_of
 from vlmgym.trace import Run, TraceError, Turn, load_trace
 
 NAN = float("nan")
-METRICS = ("score", "reward", "success", "format", "p_acc", "cells", "balanced", "r_acc", "regret")
-_PER_TURN: dict[str, Callable[[Turn], float]] = {
-    "success": lambda turn: float(turn.terms["game"] > 0),
-    "format": lambda turn: turn.terms["format"],
-    "p_acc": lambda turn: NAN if turn.p_acc is None else float(turn.p_acc),
-    "cells": lambda turn: NAN if turn.p_acc is None else turn.terms["cells"],
-    "balanced": lambda turn: NAN if turn.p_acc is None else turn.terms.get("balanced", NAN),
-    "regret": lambda turn: -turn.terms["regret"],
-}
-PAIRED = ("score", "reward", *_PER_TURN)
-"""The metrics that can be compared in pairs: all that have a value for an episode."""
 
 
 # --------------------------------------------------------------------------------------------------- paired comparisons
@@ -156,17 +146,10 @@ def load(folders: Iterable[Path]) -> list[Evaluated]:
             if one.end == "failed":
                 failed.add(start)
                 continue
-            row = {"score": float(one.score), "reward": one.reward}
-            row |= {metric: _mean([of(turn) for turn in turns[one.episode]]) for metric, of in _PER_TURN.items()}
+            row = {metric: value_of(metric, one, turns[one.episode]) for metric in PAIRED}
             values[start] = row if how["oracle"] else row | {"regret": NAN}
         found.append(Evaluated(folder, trace.run, place.player, how, asks(trace.run)[-1], values, failed))
     return found
-
-
-def _mean(values: Sequence[float]) -> float:
-    """The mean of what is not NaN."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else NAN
 
 
 def compare(folders: Sequence[Path], metric: str = "success") -> list[Comparison]:
@@ -180,7 +163,7 @@ def compare(folders: Sequence[Path], metric: str = "success") -> list[Comparison
 
     Args:
         folders: of evaluations. Players of one label, and one player that was asked twice, are told apart by their folders.
-        metric: one of :data:`PAIRED`.
+        metric: one of :data:`vlmgym.metrics.PAIRED`.
 
     Raises:
         ConfigError: unknown metric, or a folder holds no evaluation.
@@ -214,7 +197,7 @@ def _pair(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
     starts = defaultdict[tuple[int, int], list[tuple[int, int, int]]](list)
     for episode, seed, repeat in used:
         starts[episode // int(first.how["repeats"]), seed].append((episode, seed, repeat))
-    left, right = ([_mean([one.values[k][metric] for k in keys]) for keys in starts.values()] for one in (first, second))
+    left, right = ([mean_known([one.values[k][metric] for k in keys]) for keys in starts.values()] for one in (first, second))
     gap = stats.paired(left, right, bounds=stats.GAP if range_of(metric) else None)
     everything = set(first.values) | set(second.values) | first.failed | second.failed
     p, counts = gap.p if starts else NAN, (len(starts), len(everything) - len(used))
@@ -236,7 +219,7 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         The rows of the CSV file, tasks in the order in which they first come, best player first. Keys: ``player``, ``game``,
         ``level``, ``look``, ``observation``, ``history``, ``settings`` (all that are not the default), numbers of ``episodes``,
         ``failed``, ``stuck`` and ``turns``, of replies that were ``cut`` at the limit of tokens or ``refused`` (None where that
-        was not counted), ``sees`` (``state``: the player is handed the truth); for each of :data:`METRICS` the mean, and with
+        was not counted), ``sees`` (``state``: the player is handed the truth); for each metric of leaderboards the mean, and with
         ``_low`` and ``_high`` its 95 % interval (None where nothing was measured); ``input_tokens``, ``output_tokens``, ``cost``
         (US dollars, None if unknown).
 
@@ -248,7 +231,7 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     lines = ["# Leaderboard", ""]
     for group in _by_task(evaluations):
         best, repeats = group[0].headline, group[0].how["repeats"]
-        measured = [best, *(metric for metric in METRICS if metric != best)]
+        measured = [best, *(metric for metric in shown_in("leaderboard") if metric != best)]
         ranked = sorted(map(_row, group), key=lambda row: -math.inf if row[best] is None else row[best], reverse=True)
         rows += ranked
         numbers = [row["episodes"] - row["failed"] for row in ranked]
@@ -258,7 +241,7 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         body = []
         for row, n in zip(ranked, numbers, strict=True):
             estimates = [
-                "given" if row["sees"] == "state" and m in GIVEN else _interval(row[m], row[f"{m}_low"], row[f"{m}_high"])
+                "given" if row["sees"] == "state" and m in DESCRIBING else _interval(row[m], row[f"{m}_low"], row[f"{m}_high"])
                 for m in measured
             ]
             counts = ["-" if row[key] is None else f"{row[key]:,}" for key in _COUNTS]
@@ -297,15 +280,13 @@ def _csv_cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
-GIVEN = ("p_acc", "cells", "balanced", "r_acc")
-"""Metrics of the description of the board, which say nothing of a player that is handed it."""
 _COUNTS = ("failed", "stuck", "turns", "cut", "refused", "input_tokens", "output_tokens")
 
 
 _COLUMNS = (
     *("player", "game", "level", "look", "observation", "history", "settings", "episodes", "failed", "stuck", "turns"),
     *("cut", "refused", "sees"),
-    *(f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")),
+    *(f"{metric}{end}" for metric in shown_in("leaderboard") for end in ("", "_low", "_high")),
     *("input_tokens", "output_tokens", "cost"),
 )
 
@@ -317,7 +298,7 @@ def _row(one: Evaluated) -> dict[str, Any]:
     row |= {"episodes": summary["episodes"]["n"], **{key: summary["episodes"][key] for key in ("failed", "stuck", "turns")}}
     row |= {key: summary.get("counts", {}).get(key) for key in ("cut", "refused")} | {"sees": summary.get("sees", "")}
     for metric, value in summary["metrics"].items():
-        if metric in METRICS:
+        if metric in shown_in("leaderboard"):
             row |= {metric: value["mean"], f"{metric}_low": value["low"], f"{metric}_high": value["high"]}
     row |= {key: summary["spent"][key] for key in ("input_tokens", "output_tokens", "cost")}
     return {key: row.get(key) for key in _COLUMNS}
@@ -329,7 +310,7 @@ _SHAPE: dict[str, Any] = {
     "player": str,
     "task": dict.fromkeys(("game", "level", "look", "prompt"), str) | {"walk_min": int, "walk_max": int, "walk_legal": bool},
     "evaluation": {"episodes": int},
-    "metrics": {name: _ESTIMATE for name in METRICS if name != "balanced"},
+    "metrics": {name: _ESTIMATE for name in shown_in("leaderboard") if name != "balanced"},
     "episodes": dict.fromkeys(("n", "failed", "stuck", "turns"), int),
     "spent": {"input_tokens": int, "output_tokens": int, "cost": _NUMBER},
 }

@@ -30,8 +30,6 @@ SEEDS = 1000
 """Episodes behind each row: the first test seeds of the game and level."""
 CHUNK = 100
 PLAYERS: tuple[type[Chooser], ...] = (Random, RandomLegal, Greedy, Oracle)
-METRICS = ("score", "reward", "success")
-"""Raw score of an episode; sum of its +1 and -1; share of its turns that were good (episodes as clusters)."""
 
 
 def measure(game: Game, name: str, player: Chooser, count: int = SEEDS, first: int = 0) -> dict[str, stats.Estimate]:
@@ -45,7 +43,7 @@ def measure(game: Game, name: str, player: Chooser, count: int = SEEDS, first: i
         first: number of the first seed.
 
     Returns:
-        Means with 95 % intervals of :data:`METRICS`.
+        Means with 95 % intervals of ``score``, ``reward`` and ``success`` (see :data:`vlmgym.metrics.METRICS`).
     """
     return _estimates(*_episodes(game, game.level(name), name, player, count, first))
 

@@ -26,14 +26,13 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from vlmgym import tasks
 from vlmgym.core import State
-from vlmgym.evaluate import Evaluation, ask_from_the_start, lane_of, starts, summarise
+from vlmgym.evaluate import Evaluation, ask_from_the_start, lane_of, starts
 from vlmgym.games import known_game, read_state_text, state_text
+from vlmgym.metrics import shown_in, summarise
 from vlmgym.players.api import image_url
 from vlmgym.players.base import Query
 from vlmgym.render import pictures
 from vlmgym.trace import Answer, Episode, Turn
-
-METRICS = ("score", "success", "format", "p_acc", "cells", "balanced", "regret")
 
 
 @task
@@ -115,7 +114,7 @@ def play() -> Solver:
 
 @scorer(metrics={"*": [mean(), stderr()]})
 def judged() -> Scorer:
-    """The metrics of an episode, see :func:`vlmgym.evaluate.summarise`; their means count each episode alike."""
+    """The metrics of an episode, see :func:`vlmgym.metrics.summarise`; their means count each episode alike."""
 
     async def score(state: TaskState, target: Target) -> Score:
         turns = [Turn(**one) for one in state.store.get("turns", [])]
@@ -125,7 +124,7 @@ def judged() -> Scorer:
         for turn in turns:
             faults[turn.fault] = faults.get(turn.fault, 0) + 1
         return Score(
-            value={name: float(found[name].mean) for name in METRICS},
+            value={name: float(found[name].mean) for name in shown_in("inspect")},
             answer=turns[-1].reply if turns else "",
             explanation=f"{episode.turns} turns, {episode.end}; "
             + ", ".join(f"{n} {fault}" for fault, n in sorted(faults.items())),

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vlmgym import __version__
-from vlmgym.baselines import METRICS
 from vlmgym.core import ConfigError, MissingExtra, VlmGymError
 from vlmgym.evaluate import Evaluation, evaluate, failed_of, places, rescore
 from vlmgym.files import shown
 from vlmgym.games import GAMES, game_names, get_game
+from vlmgym.metrics import shown_in
 from vlmgym.players.api import ApiSettings
 from vlmgym.players.roster import MAX_TOKENS, PLAYERS, make_player, named_players
 from vlmgym.tasks import Task
@@ -397,13 +397,13 @@ def _compare(out: Path, photos: Sequence[str] = ()) -> None:
 
 def table(summary: dict[str, Any]) -> str:
     """The metrics of a summary as text lines: name, mean, 95 % interval, n."""
-    from vlmgym.analysis import GIVEN
+    from vlmgym.metrics import DESCRIBING
 
     task, lines = summary["task"], []
     who = shown(f"{summary['player']} on {task['game']} {task['level']}")
     lines.append(f"{who}, {summary['evaluation']['episodes']} episodes")
     for name, value in summary["metrics"].items():
-        if summary["sees"] == "state" and name in GIVEN:
+        if summary["sees"] == "state" and name in DESCRIBING:
             lines.append(f"  {name:<20}     given   (the player is handed the board)")
         elif value["mean"] is None:
             lines.append(f"  {name:<20} -")
@@ -412,9 +412,9 @@ def table(summary: dict[str, Any]) -> str:
         else:
             lines.append(f"  {name:<20} {value['mean']:9.3f}   [{value['low']:.3f}, {value['high']:.3f}]   n={value['n']}")
     if summary["baselines"]:
-        lines.append(f"  {'baselines':<20} " + "".join(f"{metric:>26}" for metric in METRICS))
+        lines.append(f"  {'baselines':<20} " + "".join(f"{metric:>26}" for metric in shown_in("baselines")))
     for name, row in summary["baselines"].items():
-        cells = (f"{row[m]['mean']:.2f} [{row[m]['low']:.2f}, {row[m]['high']:.2f}]" for m in METRICS)
+        cells = (f"{row[m]['mean']:.2f} [{row[m]['low']:.2f}, {row[m]['high']:.2f}]" for m in shown_in("baselines"))
         lines.append(f"    {name:<18} " + "".join(f"{cell:>26}" for cell in cells))
     return "\n".join(lines) + "\n"
 

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vlmgym import baselines, stats
 from vlmgym.core import ConfigError, Settings, State, StateError, VlmGymError, seeds_for, setting
 from vlmgym.files import FileError, only_process, read_json, shortest_ends, shown, write_json
 from vlmgym.games import known_game
+from vlmgym.metrics import summarise
 from vlmgym.players.base import PLACES, AsyncPlayer, Player, identity_of
 from vlmgym.render import pictures
-from vlmgym.reward import Fault
 from vlmgym.rollout import Lane, Telling, play
 from vlmgym.tasks import Task
 from vlmgym.trace import (
@@ -128,7 +127,7 @@ def evaluate_all(
         checked: :func:`see_that_it_can_play` was called already.
 
     Returns:
-        The summaries, as written to ``summary.json``: player, task, evaluation, metrics (see :func:`summarise`), counts of
+        The summaries, as written to ``summary.json``: player, task, evaluation, metrics (:mod:`vlmgym.metrics`), counts of
         episodes, ends, replies that were cut or refused, and tokens, warnings, and for whole episodes of a named level the
         stored rows of random, random-legal, greedy and oracle play (``baselines``).
 
@@ -541,53 +540,3 @@ def _repeats(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int) -
     table = [one for one in scores.values() if len(one) == repeats]
     icc = stats.icc(table) if len(table) > 1 else float("nan")
     return {**found, "score_icc": None if np.isnan(icc) else icc}
-
-
-def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int = 1) -> dict[str, stats.Estimate]:
-    """Means with 95 % intervals; episodes (with ``repeats``: all repetitions of a start) are the clusters.
-
-    * ``score``: raw score of an episode; ``reward``: sum of its game terms (+1 / -1 a turn).
-    * ``success``: turns whose move did something; ``game``: mean game term (2 * success - 1).
-    * ``format``: well-formed replies. ``p_acc``: descriptions equal to the board; ``cells``: cells described correctly;
-      ``balanced``: the same, each symbol counting alike, and 0 what one tile for all cells gets.
-    * ``r_acc``: success among the turns with an exact description, P(reward > 0 | P_acc = 1) of the paper.
-    * ``regret``: normalised regret to the oracle, 0 to 1. ``localises``, ``enumerates``: replies that do.
-    * ``fault_...``: share of turns by error attribution.
-    """
-    first = sorted({e.episode // repeats for e in episodes})
-    place, size = {start: i for i, start in enumerate(first)}, len(first)
-    who = np.array([place[t.episode // repeats] for t in turns], np.int64)
-    whose = np.array([place[e.episode // repeats] for e in episodes], np.int64)
-
-    def each(values: Sequence[float]) -> stats.Estimate:
-        return stats.ratio(_sum(whose, np.asarray(values, np.float64), size), _sum(whose, np.ones(len(episodes)), size))
-
-    def rate(values: Sequence[float], among: Sequence[bool] | None = None) -> stats.Estimate:
-        weight = np.ones(len(turns)) if among is None else np.asarray(among, np.float64)
-        return stats.ratio(_sum(who, np.asarray(values, np.float64) * weight, size), _sum(who, weight, size), bounds=stats.SHARE)
-
-    good = [t.terms["game"] > 0 for t in turns]
-    exact, told = [bool(t.p_acc) for t in turns], [t.p_acc is not None for t in turns]
-    table = {
-        "score": each([e.score for e in episodes]),
-        "reward": each([e.reward for e in episodes]),
-        "success": rate(good),
-        "game": rate([t.terms["game"] for t in turns]),
-        "format": rate([t.terms["format"] for t in turns]),
-        "p_acc": rate(exact, told),
-        "cells": rate([t.terms["cells"] for t in turns], told),
-        "balanced": rate(
-            [t.terms.get("balanced", 0.0) for t in turns], [t.p_acc is not None and "balanced" in t.terms for t in turns]
-        ),
-        "r_acc": rate(good, exact),
-        "regret": rate([-t.terms["regret"] for t in turns]),
-        "localises": rate([t.localises for t in turns]),
-        "enumerates": rate([t.enumerates for t in turns]),
-    }
-    for fault in Fault:
-        table[f"fault_{fault.value}"] = rate([t.fault == fault for t in turns])
-    return table
-
-
-def _sum(who: NDArray[np.int64], values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    return np.bincount(who, values, size).astype(np.float64)

@@ -18,6 +18,7 @@ from vlmgym.analysis import Confusion, Curve, Evaluated, confusion, curve, load,
 from vlmgym.core import need
 from vlmgym.games import known_game
 from vlmgym.looks import Look
+from vlmgym.metrics import METRICS, shown_in
 from vlmgym.trace import load_trace
 
 if TYPE_CHECKING:
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 
 _MOST = 12
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5c4b8a", "#4d4d4d")  # Okabe and Ito 2008
-_PANELS = {
-    "score": "Score of an episode",
-    "success": "Success: turns with\na move that works",
-    "cells": "Cells that are\ndescribed correctly",
-    "p_acc": "Boards that are\ndescribed exactly",
-    "r_acc": "Success where the\ndescription is exact",
-}
 STYLE = {
     "text.parse_math": False, "font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "axes.edgecolor": "#8b93a1",
     "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150, "savefig.facecolor": "white",
@@ -166,7 +160,7 @@ def _draw_misread(shares: NDArray[np.float64], turns: int, one: Evaluated) -> Fi
 def _draw_curves(lines: Sequence[Curve]) -> Figure:
     first = lines[0]
     parts = ", turns=" in first.task or "start=walk" in first.task  # scores of parts of episodes say little
-    known = [m for m in _PANELS if any(not math.isnan(e.mean) for line in lines for e in line.metrics[m])]
+    known = [m for m in shown_in("figures") if any(not math.isnan(e.mean) for line in lines for e in line.metrics[m])]
     panels = [m for m in known if m != "score" or not parts]
     numbers = [e.n for line in lines for e in line.metrics["success"]]
     count = f"{min(numbers)}" + (f" to {max(numbers)}" if min(numbers) < max(numbers) else "")
@@ -188,7 +182,7 @@ def _draw_curves(lines: Sequence[Curve]) -> Figure:
                 lw=1.6,
                 label=fill(line.player, 32, break_on_hyphens=False),
             )
-        axes.set_title(_PANELS[metric])
+        axes.set_title(METRICS[metric].caption)
         axes.set_xlabel(first.field)
         axes.grid(axis="y", color="#e1e5ec", lw=0.8)
         axes.set_axisbelow(True)

@@ -22,7 +22,7 @@ from vlmgym import stats
 from vlmgym.analysis import Evaluated, load
 from vlmgym.core import NO_ACTION
 from vlmgym.evaluate import range_of
-from vlmgym.reward import Fault, Weights
+from vlmgym.reward import Weights
 from vlmgym.study import BASE, Study
 from vlmgym.trace import Turn, load_trace
 from vlmgym.train.recipe import read_metrics
@@ -45,15 +45,6 @@ MARGIN = 0.05
 """Shares that differ by less are called equal where equality is the claim."""
 DIALS = ("noise", "blur", "contrast", "rotation", "occlusion", "similarity", "rows")
 """The dials of the evaluations ``difficulty-...``: fields of the look, and the rows of the board."""
-FAULTS = {
-    Fault.NONE: "the move works",
-    Fault.PERCEPTION: "described wrongly, right on the described board",
-    Fault.BOTH: "described wrongly, and wrong there too",
-    Fault.REASONING: "described rightly, wrong move",
-    Fault.UNAVOIDABLE: "not to be known",
-    Fault.FORMAT: "no move to be read",
-}
-"""Faults in plain words. They tell what was described; whether the think block reads the description, they do not tell."""
 Table = NDArray[np.float64]
 
 

@@ -18,6 +18,7 @@ from vlmgym.drawing import DARK, LABEL, PAGE, text_ink, write
 from vlmgym.files import write_atomically
 from vlmgym.games import game_names, get_game
 from vlmgym.looks import LOOKS, Look
+from vlmgym.metrics import shown_in
 from vlmgym.render import frame_size, pictures
 
 CELL, HEAD, SIDE = 232, 30, 112
@@ -143,7 +144,7 @@ def baseline_table(game: Game) -> str:
     lines = ["| level | player | score | episode reward | good turns |", "|---|---|---|---|---|"]
     for level in game.LEVELS:
         for player, row in baselines.stored(game, level).items():
-            cells = " | ".join(_interval(row[metric]) for metric in baselines.METRICS)
+            cells = " | ".join(_interval(row[metric]) for metric in shown_in("baselines"))
             lines.append(f"| {level} | {player} | {cells} |")
     return "\n".join(lines)
 

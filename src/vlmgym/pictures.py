@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vlmgym import stats
 from vlmgym.figures import COLOURS, STYLE, canvas
-from vlmgym.findings import DIALS, FAULTS, GAMES, INTERVENTIONS, TITLES, TURNED, Findings, knowing, scores
+from vlmgym.findings import DIALS, GAMES, INTERVENTIONS, TITLES, TURNED, Findings, knowing, scores
 from vlmgym.looks import get_look
 from vlmgym.reward import Fault
 from vlmgym.study import BASE
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 
 GREY, FAINT = "#6b7280", "#e1e5ec"
 _KINDS = (("g0", "G0 (RL from the base)", COLOURS[1]), ("g1", "G1 (RL from the cold start)", COLOURS[0]))
-_BLAME = {
-    Fault.NONE: "#bfe3d0",
-    Fault.PERCEPTION: "#56b4e9",
-    Fault.BOTH: "#5c4b8a",
-    Fault.REASONING: "#d55e00",
-    Fault.UNAVOIDABLE: "#c4cad4",
-    Fault.FORMAT: "#1d2330",
-}
 
 
 def draw(found: Findings) -> list[tuple[str, str]]:
@@ -208,11 +200,11 @@ def _draw_faults(found: Findings, title: str) -> Figure | None:
     for row, kind in enumerate(("g0", "g1")):
         for column, (key, game, name) in enumerate(columns):
             axes = figure.add_subplot(2, len(columns), 1 + column + len(columns) * row)
-            curves = {fault: found.curve(f"{kind}-{key}", game, f"fault_{fault.value}") for fault in FAULTS}
+            curves = {fault: found.curve(f"{kind}-{key}", game, f"fault_{fault.value}") for fault in Fault}
             steps = curves[Fault.NONE][0]
             if len(steps):
                 shares = [np.nan_to_num(table).mean(axis=0) for _, table in curves.values()]
-                axes.stackplot(steps, shares, colors=[_BLAME[fault] for fault in FAULTS], labels=list(FAULTS.values()))
+                axes.stackplot(steps, shares, colors=[fault.colour for fault in Fault], labels=[fault.meaning for fault in Fault])
                 axes.set_xlim(steps[0], steps[-1])
             axes.set_ylim(0, 1)
             _percent(axes)

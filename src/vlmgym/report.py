@@ -25,10 +25,11 @@ from PIL import Image
 import vlmgym
 from vlmgym import stats
 from vlmgym.core import NO_ACTION, ConfigError, Game, State, VlmGymError
-from vlmgym.evaluate import places, summarise
+from vlmgym.evaluate import places
 from vlmgym.export import look_of
 from vlmgym.files import FileError, read_json, whole_text, write_atomically
 from vlmgym.games import GAMES
+from vlmgym.metrics import DESCRIBING, METRICS, shown_in, summarise
 from vlmgym.render import tile_boxes
 from vlmgym.replay import drawn, explain_move, replay_data, replay_section
 from vlmgym.reward import Fault, constant_cells
@@ -69,15 +70,6 @@ COLOURS = {
     "oracle": "#2b3240",
 }
 OTHER_COLOURS = ("#7c3aed", "#d9480f", "#0b7285", "#a61e4d", "#5c7a09", "#364fc7")
-FAULTS = {
-    Fault.NONE: ("success", "#4caf6d", "the move did something"),
-    Fault.FORMAT: ("format", "#8b93a1", "no action could be read from the reply"),
-    Fault.PERCEPTION: ("perception", "#f0a330", "the description is wrong; the move would have worked on the board as described"),
-    Fault.BOTH: ("both", "#b4407a", "the description is wrong, and the move fails even on it"),
-    Fault.REASONING: ("reasoning", "#4a6fd0", "the description is right, the move is not"),
-    Fault.UNKNOWN: ("unknown", "#6b6470", "the move failed, and the game has no truth text to tell why"),
-    Fault.UNAVOIDABLE: ("unavoidable", "#d5d9e0", "no move of this board is good, or it was right on all that is to be seen"),
-}
 
 
 # -------------------------------------------------------------------------------------------------------- HTML and SVG
@@ -395,33 +387,22 @@ def _dot_rows(data: _Data, game: str) -> _Html:
     return _h("div", _h("h4", game), *rows, axis, class_="panel dots")
 
 
-_COLUMNS: tuple[tuple[str, str, bool, bool], ...] = (
-    ("success", "success, %", True, False),
-    ("game", "game reward", False, True),
-    ("format", "format, %", True, False),
-    ("p_acc", "P_acc, %", True, False),
-    ("cells", "cells right, %", True, False),
-    ("balanced", "cells, balanced", False, True),
-    ("r_acc", "R_acc, %", True, False),
-    ("regret", "regret", False, False),
-)
-
-
 def _results_table(data: _Data, game: str) -> _Html:
     found = data.measured[game]
     head = _h(
         "tr",
         _h("th", "player", scope="col"),
         _h("th", "n", scope="col"),
-        *(_h("th", c[1], scope="col") for c in _COLUMNS),
+        *(_h("th", METRICS[name].title, scope="col") for name in shown_in("report")),
     )
     rows = []
     for player in (p for p in data.players if p in found):
         metrics = found[player].metrics
         cells = [_h("td", metrics["success"].n)]
-        for key, _, percent, signed in _COLUMNS:
+        for key in shown_in("report"):
+            percent, signed = METRICS[key].percent, METRICS[key].signed
             one = metrics.get(key, _estimate({}))
-            given = key in ("p_acc", "cells", "balanced") and found[player].given
+            given = key in DESCRIBING and found[player].given
             extra = f", n {one.n}" if key == "r_acc" and one.n != metrics["success"].n and one.n else ""
             if key == "cells" and math.isfinite(found[player].chance):
                 extra = f"; chance {_number(found[player].chance, True)}"
@@ -677,13 +658,12 @@ def _faults(data: _Data) -> list[_Html]:
         found, rows = data.measured[game], []
         for player in (p for p in data.players if p in found):
             pieces = []
-            for fault, (name, colour, _) in FAULTS.items():
+            for fault in Fault:
                 share = found[player].metrics.get(f"fault_{fault.value}", _estimate({})).mean
                 if share > 0:
                     text = f"{100 * share:.0f}" if share >= 0.08 else ""
-                    title = f"{_label(player)}, {name}: {_number(share, True)} %"
-                    ink = "#20242c" if fault in (Fault.PERCEPTION, Fault.UNAVOIDABLE, Fault.NONE) else "#fff"
-                    style = f"width:{100 * share:.3f}%;background:{colour};color:{ink}"
+                    title = f"{_label(player)}, {fault.word}: {_number(share, True)} %"
+                    style = f"width:{100 * share:.3f}%;background:{fault.colour};color:{fault.ink}"
                     pieces.append(_h("i", text, style=style, title=title))
             if pieces:
                 rows.append(
@@ -699,8 +679,8 @@ def _faults(data: _Data) -> list[_Html]:
     if not panels:
         return []
     legend = [
-        _h("span", _h("i", class_="swatch", style=f"background:{colour}"), _h("b", name), f" {meaning}")
-        for name, colour, meaning in FAULTS.values()
+        _h("span", _h("i", class_="swatch", style=f"background:{fault.colour}"), _h("b", fault.word), f" {fault.meaning}")
+        for fault in Fault
     ]
     note = (
         "Share of turns, %, by what description and move tell of a failure. A failed move is replayed on the board that the "
@@ -826,10 +806,8 @@ def _board(game: Game, state: State, turn: Turn, picture: _Picture) -> tuple[_Ht
 def _answer(data: _Data, player: str, turn: Turn, game: Game, state: State, picture: _Picture) -> _Html:
     board, cells = _board(game, state, turn, picture)
     fault = Fault.of(turn.fault)
-    name, colour, _ = FAULTS[fault]
-    text = name if fault in (Fault.NONE, Fault.UNAVOIDABLE) else f"{name} error"
-    ink = "#fff" if fault not in (Fault.PERCEPTION, Fault.UNAVOIDABLE, Fault.NONE) else "#20242c"
-    badge = _h("span", text, class_="badge", style=f"background:{colour};color:{ink}")
+    text = fault.word if fault in (Fault.NONE, Fault.UNAVOIDABLE) else f"{fault.word} error"
+    badge = _h("span", text, class_="badge", style=f"background:{fault.colour};color:{fault.ink}")
     move = explain_move(game, state, 0, turn.action, " – ")
     if turn.action == NO_ACTION:
         move = f"no move ({turn.problem.replace('_', ' ')})"

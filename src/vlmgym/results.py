@@ -18,7 +18,6 @@ from vlmgym.core import need
 from vlmgym.files import write_atomically
 from vlmgym.findings import (
     DIALS,
-    FAULTS,
     GAMES,
     INTERVENTIONS,
     TITLES,
@@ -260,7 +259,7 @@ def _first_and_last(found: Findings, titles: Mapping[str, str]) -> str:
 
 
 def _faults(found: Findings) -> str:
-    return _first_and_last(found, {f"fault_{fault.value}": title for fault, title in FAULTS.items()})
+    return _first_and_last(found, {f"fault_{fault.value}": fault.word for fault in Fault})
 
 
 def _patterns(found: Findings) -> str:

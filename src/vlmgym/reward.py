@@ -41,6 +41,15 @@ class Weights(Settings):
         return sum(weight * terms[name] for name, weight in self.factors().items())
 
 
+TERM_RANGES: dict[str, tuple[float, float]] = {
+    "game": (-1.0, 1.0),
+    "format": (0.0, 1.0),
+    "perception": (0.0, 1.0),
+    "cells": (0.0, 1.0),
+    "balanced": (-1.0, 1.0),
+    "regret": (-1.0, 0.0),
+}
+"""The least and the most that each reward term of a turn can be."""
 TERMS = tuple(Weights().factors())
 """The names of the reward terms, in the order in which they are shown."""
 
@@ -57,13 +66,34 @@ def constant_cells(boards: NDArray[np.int16]) -> float:
 class Fault(StrEnum):
     """Whose fault a failed turn is, as far as description and move can tell: it is not tested what the reasoning has read."""
 
-    NONE = "none"  # the move did something
-    FORMAT = "format"  # no action could be read
-    PERCEPTION = "perception"  # the move would have worked on the board as described, which is wrong
-    REASONING = "reasoning"  # the description is right, the move is not (it may still rest on a tile that was misread)
-    BOTH = "both"  # the description is wrong, and the move fails even there
-    UNKNOWN = "unknown"  # the game has no truth text, so that a wrong move cannot be attributed
-    UNAVOIDABLE = "unavoidable"  # no action of this board does anything, or the move was right on all that is to be seen
+    colour: str  # the same in all pictures
+    meaning: str
+
+    def __new__(cls, value: str, colour: str = "", meaning: str = "") -> Fault:
+        """A word with what belongs to it."""
+        fault = str.__new__(cls, value)
+        fault._value_ = value
+        fault.colour = colour
+        fault.meaning = meaning
+        return fault
+
+    NONE = "none", "#4caf6d", "the move did something"
+    FORMAT = "format", "#8b93a1", "no action could be read from the reply"
+    PERCEPTION = "perception", "#f0a330", "the description is wrong; the move would have worked on the board as described"
+    BOTH = "both", "#b4407a", "the description is wrong, and the move fails even on it"
+    REASONING = "reasoning", "#4a6fd0", "the description is right, the move is not (it may still rest on a misread tile)"
+    UNKNOWN = "unknown", "#6b6470", "the move failed, and the game has no truth text to tell why"
+    UNAVOIDABLE = "unavoidable", "#d5d9e0", "no move of this board is good, or it was right on all that is to be seen"
+
+    @property
+    def word(self) -> str:
+        """What it is called in tables and legends."""
+        return "success" if self is Fault.NONE else self.value
+
+    @property
+    def ink(self) -> str:
+        """A colour of letters that can be read on its own colour."""
+        return "#20242c" if self in (Fault.PERCEPTION, Fault.UNAVOIDABLE, Fault.NONE) else "#ffffff"
 
     @classmethod
     def of(cls, word: str) -> Fault:

@@ -21,7 +21,7 @@ from vlmgym.files import shown, whole_text, write_atomically
 from vlmgym.games import read_state_text, state_text
 from vlmgym.kernels import usable_cores
 from vlmgym.prompt import Blocks, Problem, patterns
-from vlmgym.reward import Fault, Judgement
+from vlmgym.reward import TERM_RANGES, Fault, Judgement
 
 SCHEMA = 1
 CUT, REFUSED = "length", "refusal"
@@ -343,9 +343,8 @@ def _board(value: Any) -> bool:
 
 
 _COUNT, _SEED, _FINITE = _whole(0, 10**15), _whole(0, 2**64 - 1), _number(-1e300, 1e300)
-_TERMS = {"game": _number(-1, 1), "format": _number(0, 1), "perception": _number(0, 1), "cells": _number(0, 1)}
-_TERMS |= {"regret": _number(-1, 0)}
-_LATER_TERMS = {"balanced": _number(-1, 1)}
+_TERMS = {term: _number(least, most) for term, (least, most) in TERM_RANGES.items()}
+_LATER_TERMS = {"balanced"}
 """Terms that traces of earlier versions do not have."""
 _USAGE = dict.fromkeys(USAGE, _COUNT) | {"cost": _or_none(_number(0, 1e12)), "finish": _text}
 
@@ -353,8 +352,8 @@ _USAGE = dict.fromkeys(USAGE, _COUNT) | {"cost": _or_none(_number(0, 1e12)), "fi
 def _terms(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and value.keys() >= _TERMS.keys()
-        and all((_TERMS | _LATER_TERMS).get(k, _FINITE)(v) for k, v in value.items())
+        and value.keys() >= _TERMS.keys() - _LATER_TERMS
+        and all(_TERMS.get(k, _FINITE)(v) for k, v in value.items())
     )
 
 

@@ -28,9 +28,10 @@ from PIL import Image
 
 from vlmgym import baselines, prompt
 from vlmgym.core import NO_ACTION, ConfigError, Game, Level, State, VlmGymError, seeds_for
-from vlmgym.evaluate import Evaluation, summarise
+from vlmgym.evaluate import Evaluation
 from vlmgym.files import write_json
 from vlmgym.games.text import MOVE_FORMAT, MOVES, read_cell, read_pair
+from vlmgym.metrics import summarise
 from vlmgym.prompt import Problem
 from vlmgym.render import frame_size, render, tile_boxes
 from vlmgym.reward import Judgement, judge

@@ -20,13 +20,11 @@ from vlmgym.core import ConfigError
 from vlmgym.games import read_state_text
 from vlmgym.prompt import Blocks
 from vlmgym.render import pictures
-from vlmgym.reward import Weights
+from vlmgym.reward import TERM_RANGES, Weights
 from vlmgym.rollout import Lane, Telling
 from vlmgym.trace import Answer
 from vlmgym.train.rewards import batch_metrics, reply_text
 
-WORST = {"game": -1.0, "format": 0.0, "perception": 0.0, "cells": 0.0, "balanced": -1.0, "regret": -1.0}
-"""The least that each reward term can be: what a turn that was not played is worth."""
 PATIENCE = 20
 """Turns in a row with the same useless reply, after which an episode is stuck; as in evaluation."""
 _ONLY = np.array([0])
@@ -103,7 +101,7 @@ def episode_terms(lane: Lane, kind: str, weights: Weights) -> dict[str, float]:
     played, missing = [weights.rewarded(turn.terms) for turn in lane.turns], lane.limit - len(lane.turns)
     well = bool(lane.state.terminated[0]) and played[-1]["game"] > 0
     out = {}
-    for term, worst in WORST.items():
+    for term, (worst, _) in TERM_RANGES.items():  # a turn that was not played is worth the least
         total = sum(terms[term] for terms in played) + (0.0 if well else missing * worst)
         mean = term not in ("game", "regret")
         out[term] = total / (len(played) if well and mean else lane.limit)

@@ -19,6 +19,7 @@ from vlmgym.core import ConfigError, Settings, State, concat, setting
 from vlmgym.curriculum import Curriculum
 from vlmgym.evaluate import Evaluation, evaluate_all
 from vlmgym.files import write_atomically
+from vlmgym.metrics import shown_in
 from vlmgym.players.base import Player, Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
@@ -391,7 +392,7 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
                 shutil.rmtree(here, ignore_errors=True)  # of an attempt that was killed
                 folders = [here / name for name in task_names(recipe.tasks)]
             for task, summary in zip(recipe.tasks, evaluate_all(player, recipe.tasks, how, folders, False), strict=True):
-                for key in ("success", "p_acc", "r_acc", "format"):
+                for key in shown_in("checks"):
                     if summary["metrics"][key]["mean"] is not None:
                         values[f"check/{task.game}/{key}"] = summary["metrics"][key]["mean"]
             if state.is_world_process_zero:  # the others play as well: a model may be spread over all of them

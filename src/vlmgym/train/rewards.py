@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from vlmgym.core import Game, State, concat
 from vlmgym.games import read_state_text
+from vlmgym.metrics import mean_of, shown_in
 from vlmgym.prompt import BLOCKS, Blocks
 from vlmgym.reward import Fault, Judgement, Weights, judge
 from vlmgym.trace import Turn
@@ -86,18 +88,11 @@ def reward_functions(weights: Weights) -> tuple[list[Any], list[float]]:
 
 
 def batch_metrics(judged: Sequence[Judgement | Turn], games: Sequence[str]) -> dict[str, float]:
-    """Scalars of a batch: success, p_acc, r_acc and faults, over all and for each game where there are several."""
-    out = {}
+    """Means of a batch: of the metrics of training logs, for each game too where there are several, and of all faults."""
     names = sorted(set(games))
+    found = {f"fault/{fault.value}": mean_of(f"fault_{fault.value}", judged) for fault in Fault}
     for name in ["", *(names if len(names) > 1 else [])]:
-        group = [j for j, g in zip(judged, games, strict=True) if not name or g == name]
+        group = [one for one, game in zip(judged, games, strict=True) if name in ("", game)]
         prefix = f"{name}/" if name else ""
-        exact = [j for j in group if j.p_acc]
-        out[f"{prefix}success"] = sum(j.terms["game"] > 0 for j in group) / len(group)
-        out[f"{prefix}p_acc"] = len(exact) / len(group)
-        if exact:
-            out[f"{prefix}r_acc"] = sum(j.terms["game"] > 0 for j in exact) / len(exact)
-        if not name:
-            for fault in Fault:
-                out[f"fault/{fault.value}"] = sum(j.fault == fault for j in group) / len(group)
-    return out
+        found |= {f"{prefix}{metric}": mean_of(metric, group) for metric in shown_in("training")}
+    return {name: value for name, value in found.items() if not math.isnan(value)}

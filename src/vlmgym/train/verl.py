@@ -25,13 +25,13 @@ from vlmgym.core import ConfigError
 from vlmgym.games import get_game, read_state_text, state_text
 from vlmgym.looks import get_look
 from vlmgym.render import pictures
-from vlmgym.reward import Fault
 from vlmgym.rollout import Lane, Telling
 from vlmgym.tasks import Task
 from vlmgym.trace import Answer
 from vlmgym.train.cluster import LOOP, grpo_of, mode_of, questions
 from vlmgym.train.episodes import PATIENCE, episode_terms
 from vlmgym.train.recipe import Recipe
+from vlmgym.train.rewards import batch_metrics
 from vlmgym.train.states import States
 
 KNOWN = (
@@ -232,9 +232,7 @@ def _output(prompt_ids: Any, answer: list[int], mask: list[int], logps: Any, ima
 def _facts(lane: Lane) -> dict[str, float]:
     """What verl logs of an episode beside the reward terms: shares of its turns, all numbers."""
     turns = lane.turns
-    facts = {f"fault/{fault.value}": sum(turn.fault == fault for turn in turns) / len(turns) for fault in Fault}
-    facts["success"] = sum(turn.terms["game"] > 0 for turn in turns) / len(turns)
-    facts["p_acc"] = sum(bool(turn.p_acc) for turn in turns) / len(turns)
+    facts = batch_metrics(turns, [lane.game.name] * len(turns))
     facts["gain"] = float(sum(turn.gain for turn in turns))
     facts["turns"], facts["score"] = float(len(turns)), float(lane.state.score[0])
     return facts
