@@ -273,6 +273,18 @@ def best_rows(value, least, tie, out):
             out[b, a] = value[b, a] > least and value[b, a] >= best - tie
 
 
+def best_action(values: NDArray[np.float64]) -> int:
+    """The first of the actions with the largest value.
+
+    Args:
+        values: ``(A,)`` of :meth:`Game.oracle` for one game; NaN where an action is not legal.
+
+    Returns:
+        Its id; :data:`NO_ACTION` where none is legal.
+    """
+    return NO_ACTION if np.isnan(values).all() else int(np.nanargmax(values))
+
+
 @kernel
 def _look_up(table, actions, out):
     for b in range(len(actions)):
@@ -280,8 +292,12 @@ def _look_up(table, actions, out):
             out[b, k] = actions[b, k] >= 0 and table[b, actions[b, k]]
 
 
-LEGAL_STREAM = 1 << 40
-"""Number of the first draw of :meth:`Game.draw_legal`: far from the numbers that the rules use."""
+# Numbers of the first draws of a turn, far apart: those of the rules begin at 0.
+PHOTO_STREAM = 1 << 32  # which photographs are on the tiles of a board
+LEGAL_STREAM = 1 << 40  # Game.draw_legal
+CHECK_STREAM = 1 << 41  # legal actions that vlmgym check plays
+EPISODE_STREAM = 1 << 42  # any actions that vlmgym check plays
+GALLERY_STREAM = 1 << 43  # the positions of the gallery
 
 MOST_SEEDS = 100_000_000
 """Seeds that can be asked for at once (800 MB)."""
@@ -979,7 +995,7 @@ class Game(ABC):
         Returns:
             Phrases joined by ``"; "``, and the id of the move, or NO_ACTION if there is none.
         """
-        best = NO_ACTION if np.isnan(values).all() else int(np.nanargmax(values))
+        best = best_action(values)
         weighed = self.candidates(state, row)
         if best != NO_ACTION and best not in weighed:
             weighed = [*weighed, best]

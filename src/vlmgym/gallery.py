@@ -9,11 +9,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from vlmgym import baselines
-from vlmgym.core import Game, Settings, State, VlmGymError, draw_rows, seeds_for
+from vlmgym.core import GALLERY_STREAM, NO_ACTION, Game, Settings, State, VlmGymError, best_action, seeds_for
 from vlmgym.drawing import DARK, LABEL, PAGE, text_ink, write
 from vlmgym.files import write_atomically
 from vlmgym.games import game_names, get_game
@@ -46,11 +45,10 @@ DIALS: dict[str, Sequence[Any]] = {
 def position(game: Game, level: str, turns: int = 8) -> State:
     """A position worth a look: after some random legal moves, a pure function of game and level."""
     state = game.reset(game.level(level), seeds_for("free", game.name, level, 1))
-    for turn in range(turns):
-        order = np.cumsum(game.legal(state), axis=1)
-        if not order[0, -1]:
+    for _ in range(turns):
+        action = game.draw_legal(state, GALLERY_STREAM)
+        if action[0] == NO_ACTION:
             break
-        action = np.argmax(order > draw_rows(state.seed, turn, 1 << 43, order[:, -1])[:, None], axis=1)
         after, _ = game.step(state, action)
         if after.ended[0]:
             break
@@ -170,7 +168,7 @@ def game_page(game: Game, picture: str) -> str:
     module = type(game).__module__.removeprefix("vlmgym.").replace(".", "/")
     example = position(game, "normal")
     values = game.oracle(example)[0]
-    best = int(np.nanargmax(values)) if not np.isnan(values).all() else 0
+    best = max(best_action(values), 0)
     text = f"```\n{game.scene(example).texts()[0]}\n```" if rows else "This game shows a finished picture; it has no truth text."
     board = f"Board: {rows} x {cols} cells; symbols: {names}." if rows else "The screen of the environment; no symbols."
     doc, oracle_doc = _plain(type(game).__doc__), _plain(type(game).oracle.__doc__)

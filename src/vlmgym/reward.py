@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import prompt
-from vlmgym.core import NO_ACTION, Game, Settings, State, setting
+from vlmgym.core import NO_ACTION, Game, Settings, State, best_action, setting
 
 
 @dataclass(frozen=True)
@@ -199,11 +199,11 @@ def _oracle_terms(values: NDArray[np.float64] | None, action: int) -> tuple[floa
     """(value of the action, best value, best action, regret in 0..1: 0 = best, 1 = worst legal, illegal or none)."""
     if values is None:
         return float("nan"), float("nan"), NO_ACTION, 0.0
-    if np.isnan(values).all():
+    best_id = best_action(values)
+    if best_id == NO_ACTION:
         return float("nan"), float("nan"), NO_ACTION, 0.0
-    best_action = int(np.nanargmax(values))
-    best, worst = float(values[best_action]), float(np.nanmin(values))
+    best, worst = float(values[best_id]), float(np.nanmin(values))
     value = float(values[action]) if action != NO_ACTION else float("nan")
     if np.isnan(value):
-        return value, best, best_action, 1.0
-    return value, best, best_action, (best - value) / (best - worst) if best > worst else 0.0
+        return value, best, best_id, 1.0
+    return value, best, best_id, (best - value) / (best - worst) if best > worst else 0.0

@@ -16,7 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import prompt
-from vlmgym.core import NO_ACTION, ActionError, Game, Level, Outcome, State, VlmGymError, concat, draw_rows, seeds_for
+from vlmgym.core import (
+    CHECK_STREAM,
+    EPISODE_STREAM,
+    NO_ACTION,
+    ActionError,
+    Game,
+    Level,
+    Outcome,
+    State,
+    VlmGymError,
+    concat,
+    draw_rows,
+    seeds_for,
+)
 from vlmgym.drawing import DRAWERS, draw_cell
 from vlmgym.env import GameEnv
 from vlmgym.games import get_game
@@ -74,7 +87,7 @@ class _Case:
     def actions(self, state: State, number: int = 0) -> NDArray[np.int64]:
         """One legal action a row where there is one, by keyed draws; else no action."""
         order = np.cumsum(self.game.legal(state), axis=1)
-        pick = draw_rows(state.seed, number, 1 << 41, order[:, -1])
+        pick = draw_rows(state.seed, number, CHECK_STREAM, order[:, -1])
         return np.where(pick < 0, NO_ACTION, np.argmax(order > pick[:, None], axis=1)).astype(np.int64)
 
 
@@ -484,7 +497,7 @@ def oracle_beats_random(case: _Case) -> str:
             if who:
                 actions = _by_oracle(game, state)
             else:
-                actions = draw_rows(seeds, turn, 1 << 42, np.full(EPISODES, game.n_actions(case.level)))
+                actions = draw_rows(seeds, turn, EPISODE_STREAM, np.full(EPISODES, game.n_actions(case.level)))
             after, outcome = game.step(state, actions)
             good[who] += game.good(state, actions, outcome)
             state = after

@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 from vlmgym import baselines, prompt
-from vlmgym.core import NO_ACTION, ConfigError, Game, Level, State, VlmGymError, seeds_for
+from vlmgym.core import NO_ACTION, ConfigError, Game, Level, State, VlmGymError, best_action, seeds_for
 from vlmgym.evaluate import Evaluation
 from vlmgym.files import write_json
 from vlmgym.games.text import MOVE_FORMAT, MOVES, read_cell, read_pair
@@ -175,10 +175,10 @@ class Session:
         """
         with self._lock:
             values = self.game.oracle(self.state)[0]
-            if self.state.ended[0] or np.isnan(values).all():
+            best = best_action(values)
+            if self.state.ended[0] or best == NO_ACTION:
                 return {"answer": None, "does": "", "value": None}
             self._helped = True
-            best = int(np.nanargmax(values))
             does = self.game.explain(self.state, 0, best)
             return {"answer": self.game.encode(self.level, best), "does": does, "value": float(values[best])}
 

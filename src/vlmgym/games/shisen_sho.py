@@ -10,15 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import PER_CELL, ConfigError, Decoded, Outcome, Scene, State, draw64, draw_below, mix64, setting, share
+from vlmgym.core import (
+    PER_CELL,
+    PHOTO_STREAM,
+    ConfigError,
+    Decoded,
+    Outcome,
+    Scene,
+    State,
+    draw64,
+    draw_below,
+    mix64,
+    setting,
+    share,
+)
 from vlmgym.games.text import read_pair, write_cell, write_pair
 from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, PICTURE_CLASSES, WIDE, picture_classes, tile_types
 from vlmgym.kernels import apart, bit_length, inner, kernel, move
 
 MAX_DEALS = 64
 """Deals that are tried for one with a joinable pair; if none has, the game starts ended."""
-PHOTO_STREAM = 1 << 32
-"""Draw numbers of the photographs, one a class: far from those of the deals."""
 
 
 @dataclass(frozen=True)

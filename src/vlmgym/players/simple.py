@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vlmgym import prompt
-from vlmgym.core import NO_ACTION, Game, State
+from vlmgym.core import NO_ACTION, Game, State, best_action
 from vlmgym.players.base import Player, Query, player_rng
 
 
@@ -96,7 +96,7 @@ class Oracle(Chooser):
 
     def choose(self, game: Game, state: State) -> list[int]:
         """See base."""
-        return [NO_ACTION if np.isnan(v).all() else int(np.nanargmax(v)) for v in game.oracle(state)]
+        return [best_action(values) for values in game.oracle(state)]
 
 
 class Scripted(Player):
