@@ -11,7 +11,7 @@ from vlmgym.players.base import Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.simple import RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
-from vlmgym.prompt import Blocks, parse, write_reply
+from vlmgym.prompt import BLOCKS, Blocks, parse, write_reply
 from vlmgym.tasks import Task
 from vlmgym.trace import load_trace
 from vlmgym.train.data import rows
@@ -88,3 +88,13 @@ def test_the_usual_names_change_nothing(tmp_path):
     assert text.count("<perception>") == text.count("<think>") == text.count("<answer>") == 1
     evaluate(Scripted(write_reply("x", "y", "(0, 0) (0, 1)")), plain, HOW, tmp_path, progress=False)
     assert load_trace(tmp_path / "trace.jsonl").run.reply == ""
+
+
+def test_blocks_are_written_found_and_taken_out_by_one_hand():
+    reply = write_reply("a | b", "1 up; so 1", "1")
+    assert [BLOCKS.inside(name, reply) for name in BLOCKS.names] == ["a | b", "1 up; so 1", "1"]
+    assert BLOCKS.without("think", reply) == "<perception>a | b</perception><answer>1</answer>"
+    assert BLOCKS.inside("think", "<think>no end") is None
+    assert BLOCKS.inside("think", "</think><think>") is None
+    assert BLOCKS.without("think", "<think>no end") == "<think>no end"
+    assert Blocks.inside("why", write_reply("a", "b", "c", Blocks(think="why"))) == "b"

@@ -291,9 +291,9 @@ def _frame(trace: Trace, look: Look, turn: Turn, number: int, count: int) -> Ima
     parts = [(f"turn {number + 1} of {count}", f"score {int(state.score[0])}")]
     reply = turn.reply
     for block in Blocks.of(trace.run.reply).names:
-        start, end = reply.find(f"<{block}>"), reply.find(f"</{block}>")
-        if 0 <= start < end:
-            parts.append((block, reply[start + len(block) + 2 : end].strip()))
+        said = Blocks.inside(block, reply)
+        if said is not None:
+            parts.append((block, said.strip()))
     if len(parts) == 1:
         parts.append(("reply", reply.strip() or "(empty)"))
     good = {Fault.NONE: "good", Fault.BOTH: "perception and reasoning error"}.get(Fault.of(turn.fault), f"{turn.fault} error")

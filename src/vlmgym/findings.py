@@ -22,6 +22,7 @@ from vlmgym import stats
 from vlmgym.analysis import Evaluated, load
 from vlmgym.core import NO_ACTION
 from vlmgym.evaluate import range_of
+from vlmgym.prompt import BLOCKS
 from vlmgym.reward import Weights
 from vlmgym.study import BASE, Study
 from vlmgym.trace import Turn, load_trace
@@ -200,7 +201,7 @@ def difference(first: Table, second: Table) -> Table:
 def knows_a_move(turn: Turn) -> bool:
     """Whether the think block of a reply to the question for moves (prompt style ``"moves"``) comes to a move that works."""
     game, state = turn.load()
-    match = re.search(r"<think>.*?\bso\b([^<>;]*)</think>", turn.reply, re.DOTALL)
+    match = re.search(r"\bso\b([^<>;]*)\Z", BLOCKS.inside(BLOCKS.think, turn.reply) or "")
     action = game.decode(state.level, match[1]).action if match else NO_ACTION
     return action != NO_ACTION and bool(game.successes(state)[0, action])
 
@@ -238,9 +239,9 @@ def scores(found: Findings) -> list[tuple[str, dict[str, stats.Estimate]]]:
 def searches(turn: Turn) -> bool:
     """Whether a think block begins as the teacher's search of this board does."""
     game, state = turn.load()
-    match = re.search(r"<think>(.*?)</think>", turn.reply, re.DOTALL)
+    said = BLOCKS.inside(BLOCKS.think, turn.reply)
     wanted = game.reasoning(state, 0, game.oracle(state)[0])[0].split("; ")[0]
-    return match is not None and match[1].split(";")[0].split() == wanted.split()
+    return said is not None and said.split(";")[0].split() == wanted.split()
 
 
 def exploration(found: Findings, player: str = BASE) -> dict[str, dict[str, stats.Estimate]]:

@@ -90,6 +90,34 @@ class Blocks(Settings):
             raise ConfigError("reply", value, _FORM)
         return cls.parse(found)
 
+    @staticmethod
+    def begin(name: str) -> str:
+        """How the block of a name begins."""
+        return f"<{name}>"
+
+    @staticmethod
+    def end(name: str) -> str:
+        """How the block of a name ends."""
+        return f"</{name}>"
+
+    @classmethod
+    def write(cls, name: str, text: str) -> str:
+        """A whole block."""
+        return f"{cls.begin(name)}{text}{cls.end(name)}"
+
+    @classmethod
+    def inside(cls, name: str, reply: str) -> str | None:
+        """The text of the first whole block of a name as it stands in a reply; None if there is none. See also :func:`parse`."""
+        _, begun, rest = reply.partition(cls.begin(name))
+        text, ended, _ = rest.partition(cls.end(name))
+        return text if begun and ended else None
+
+    @classmethod
+    def without(cls, name: str, reply: str) -> str:
+        """A reply without the first whole block of a name."""
+        text = cls.inside(name, reply)
+        return reply if text is None else reply.replace(cls.write(name, text), "", 1)
+
     def __str__(self) -> str:
         """``"perception=...,think=...,answer=..."``; empty for the usual names."""
         return "" if self == BLOCKS else ",".join(f"{field}={name}" for field, name in asdict(self).items())
@@ -133,9 +161,9 @@ def prompt_text(
     return (
         f"{game.rules(level)}\n"
         f"{shown}Reply in three blocks, in this order and nothing else:\n"
-        f"<{blocks.perception}>{seen if rows else 'what you see'}</{blocks.perception}>\n"
-        f"<{blocks.think}>what the moves would do and which one you choose</{blocks.think}>\n"
-        f"<{blocks.answer}>{game.answer_format(level)}</{blocks.answer}>"
+        f"{blocks.write(blocks.perception, seen if rows else 'what you see')}\n"
+        f"{blocks.write(blocks.think, 'what the moves would do and which one you choose')}\n"
+        f"{blocks.write(blocks.answer, game.answer_format(level))}"
     )
 
 
@@ -164,13 +192,13 @@ def next_text(board: Sequence[str] = ()) -> str:
 
 def prefills(game: Game, state: State, style: str = "full", blocks: Blocks = BLOCKS) -> list[str]:
     """How replies begin whose description is given: the true one of every row of a batch, as a whole block."""
-    return [f"<{blocks.perception}>{text}</{blocks.perception}>" for text in truth(game, state, style)]
+    return [blocks.write(blocks.perception, text) for text in truth(game, state, style)]
 
 
 def write_reply(perception: str, think: str, answer: str, blocks: Blocks = BLOCKS) -> str:
     """A reply in the canonical form."""
     said = zip(blocks.names, (perception, think, answer), strict=True)
-    return "".join(f"<{name}>{text}</{name}>" for name, text in said)
+    return "".join(blocks.write(name, text) for name, text in said)
 
 
 # ---------------------------------------------------------------------------------------------------------- reply
@@ -262,8 +290,8 @@ def taken_apart(reply: str, reasoning: str, blocks: Blocks = BLOCKS) -> bool:
     Servers with a parser for the reasoning of models take ``<think>``, and all that stands before its end, out of a reply: the
     description is lost with it. Blocks of other names (:class:`Blocks`) are left alone.
     """
-    begun = reply.lstrip()[: len(blocks.answer) + 2].lower()
-    return bool(reasoning.strip()) and begun == f"<{blocks.answer.lower()}>"
+    wanted = blocks.begin(blocks.answer).lower()
+    return bool(reasoning.strip()) and reply.lstrip()[: len(wanted)].lower() == wanted
 
 
 def patterns(reply: Reply, names: Sequence[str]) -> tuple[bool, bool]:

@@ -56,7 +56,7 @@ class Beginner(Player):
                 think, action = self._guess(game, state[row], rng)
             move = game.encode(state.level, action)
             whole = prompt.write_reply(perception, f"{think}; so {move}", move, blocks)
-            out.append(whole[: whole.rindex(f"<{blocks.answer}>")] if self.asked else whole)
+            out.append(whole[: whole.rindex(blocks.begin(blocks.answer))] if self.asked else whole)
         return out
 
     def _guess(self, game: Game, state: State, rng: np.random.Generator) -> tuple[str, int]:

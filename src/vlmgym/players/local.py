@@ -206,7 +206,7 @@ class Relay(Player):
     def answer(self, queries: Sequence[Query]) -> list[list[Answer]]:
         """See :class:`Player`. Tokens are those of both; a reply was cut where the last of them was."""
         described = [[Answer.of(one) for one in found] for found in self.describer.answer(queries)]
-        ends = [f"</{query.blocks.perception}>" for query in queries]
+        ends = [query.blocks.end(query.blocks.perception) for query in queries]
         asked = []
         for query, answers, end in zip(queries, described, ends, strict=True):
             begun = [one.text.partition(end)[0] + end if end in one.text else one.text for one in answers]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 import time
@@ -216,8 +215,9 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> li
     for task in tasks:
         player: Player = beginner if cold.player == "beginner" else teacher
         state, replies = _answered(task, cold, player, first_state("cold", seed))
-        think = f"<{task.blocks.think}>.*</{task.blocks.think}>"
-        lists.append(rows(task, state, replies if cold.think else [re.sub(think, "", one) for one in replies]))
+        if not cold.think:
+            replies = [task.blocks.without(task.blocks.think, reply) for reply in replies]
+        lists.append(rows(task, state, replies))
     return [row for group in zip(*lists, strict=True) for row in group]
 
 

@@ -180,7 +180,7 @@ def comparisons(game: Game, state: State, salt: int = 2, pairs: int = 8) -> list
             second = others[rng.integers(len(others))]
             words = [w for cell in (first, second) for w in (write_cell(*cell), scene.names[board[tuple(cell)]])]
             said.append(" ".join([*words, "same" if same else "no"]))
-        out.append(f"{begun}<think>{'; '.join(said)}</think>")
+        out.append(begun + prompt.BLOCKS.write(prompt.BLOCKS.think, "; ".join(said)))
     return out
 
 
