@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vlmgym import __version__
+from vlmgym import __version__, early
 from vlmgym.baselines import METRICS
 from vlmgym.core import ConfigError, MissingExtra, VlmGymError
 from vlmgym.evaluate import Evaluation, evaluate, failed_of, places, rescore
@@ -224,11 +224,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: measured, and it failed (or nothing could be measured). 2: something that the user can mend, said in a line.
     130: Ctrl-C. 141: whoever read the output has gone. What is none of these is a defect, and keeps its traceback.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that knows few letters shows the others as escapes
-            stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    options = argparse.Namespace(command="")
     try:
+        early.release()
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # a terminal that knows few letters shows the others as escapes
+                stream.reconfigure(errors="backslashreplace")
+        options = _parser().parse_args(arguments)
         for name in getattr(options, "known_games", ()):
             get_game(name)
         status = int(_COMMANDS[options.command](options) or 0)
@@ -263,7 +265,7 @@ _STOPPED = {
 
 
 def _end(command: str, text: str, status: int) -> int:
-    sys.stderr.write("\n".join(shown(line) for line in f"vlmgym {command}: {text}".splitlines()) + "\n")
+    sys.stderr.write("\n".join(shown(line) for line in f"{f'vlmgym {command}'.strip()}: {text}".splitlines()) + "\n")
     return status
 
 
