@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from vlmgym.errors import ConfigError as ConfigError
 from vlmgym.errors import VlmGymError as VlmGymError
+from vlmgym.errors import counted as counted
 from vlmgym.errors import one_line as one_line
 from vlmgym.kernels import instructions, kernel
 
@@ -471,7 +472,7 @@ class State:
         what = f"{game.name} {game.level_name(self.level)}" if game else repr(self.level)
         spans = (f", {name} {_span(values)}" for name, values in (("turn", self.steps), ("score", self.score)) if n)
         over = f", {int(self.ended.sum())} over" if n else ""
-        return f"<{type(self).__name__}: {n} {'game' if n == 1 else 'games'} of {what}{''.join(spans)}{over}>"
+        return f"<{type(self).__name__}: {counted(n, 'game')} of {what}{''.join(spans)}{over}>"
 
     def __str__(self) -> str:
         """The line of ``repr``; of a few games on small boards also what is to be seen of them, as text."""
@@ -1282,9 +1283,9 @@ class Game(ABC):
                 raise StateError("damaged state: packed arrays of another size")
             body = whole
         if len(body) < size:
-            raise StateError(f"damaged state: {size - len(body)} bytes are cut off")
+            raise StateError(f"damaged state: {counted(size - len(body), 'byte')} cut off")
         if len(body) > size:
-            raise StateError(f"damaged state: {len(body) - size} bytes too many")
+            raise StateError(f"damaged state: {counted(len(body) - size, 'byte')} too many")
         return body
 
     def __repr__(self) -> str:

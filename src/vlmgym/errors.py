@@ -21,6 +21,11 @@ def one_line(text: str, most: int = 4000) -> str:
     return _HIDDEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def counted(number: int, word: str) -> str:
+    """A number of things in words: ``1 attempt``, ``2 attempts``."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 class _Brief(reprlib.Repr):
     """Values of any size and depth in a few hundred letters, without looking at the rest of them."""
 
