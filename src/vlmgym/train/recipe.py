@@ -307,7 +307,10 @@ def _finish(trainer: Any, processor: Any, checkpoints: Path, target: Path, about
 
 
 def metrics_callback(out: Path, stage: str, headline: str, total: int, report_to: str = "tensorboard") -> Any:
-    """A callback that logs every step to ``metrics.jsonl`` and, by choice, TensorBoard, and shows the progress bar."""
+    """A callback that logs every step to ``metrics.jsonl`` and, by choice, TensorBoard, and shows the progress bar.
+
+    Its ``tell`` hands values that the Trainer knows nothing of, those of checks, to the reporters of the Trainer as well.
+    """
     from torch.utils.tensorboard import SummaryWriter
     from tqdm import tqdm
     from transformers import TrainerCallback
@@ -317,6 +320,7 @@ def metrics_callback(out: Path, stage: str, headline: str, total: int, report_to
     class Log(TrainerCallback):
         bar: Any = None
         board: Any = None
+        reporters: Sequence[Any] = ()  # the Trainer's own, which it tells of what it logs itself
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if not state.is_world_process_zero:
@@ -335,6 +339,12 @@ def metrics_callback(out: Path, stage: str, headline: str, total: int, report_to
                 file.write(json.dumps(line) + "\n")
             for key, value in values.items() if self.board is not None else ():
                 self.board.add_scalar(key, value, step)
+
+        def tell(self, args: Any, state: Any, control: Any, values: Mapping[str, float], **more: Any) -> None:
+            """Write what the Trainer does not log, and hand it to all reporters."""
+            self.write(state.global_step, values)
+            for reporter in self.reporters:
+                reporter.on_log(args, state, control, logs=dict(values), **more)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             values = {k: float(v) for k, v in (logs or {}).items() if isinstance(v, (int, float))}
@@ -373,13 +383,13 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
     class Check(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             if state.global_step == 0:
-                self.check(state, model)
+                self.check(args, state, control, model)
 
         def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             if state.global_step % recipe.checks.every == 0 or state.global_step == grpo.steps:
-                self.check(state, model)
+                self.check(args, state, control, model)
 
-        def check(self, state: Any, model: Any) -> None:
+        def check(self, args: Any, state: Any, control: Any, model: Any) -> None:
             banned, values = banned_tokens(model, processor), {}
             player = LocalPlayer(
                 model, processor, name="policy", look=recipe.tasks[0].look, style=recipe.tasks[0].prompt, banned=banned,
@@ -395,7 +405,7 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
                     if summary["metrics"][key]["mean"] is not None:
                         values[f"check/{task.game}/{key}"] = summary["metrics"][key]["mean"]
             if state.is_world_process_zero:  # the others play as well: a model may be spread over all of them
-                log.write(state.global_step, values)
+                log.tell(args, state, control, values, model=model)
 
     return Check()
 
