@@ -10,6 +10,7 @@ from datetime import date
 import pytest
 from PIL import Image
 
+from calls import eval_words
 from endpoint import FAULTS, Endpoint, Sent, answer, said
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, counted, seeds_for
@@ -556,23 +557,9 @@ def test_the_command_of_the_readme(tmp_path, capsys):
 
 def test_what_ends_a_run_at_an_endpoint_is_said_once(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "k" * 20)
-    words = [
-        "eval",
-        "--player",
-        "api:m",
-        "--game",
-        "2048",
-        "--level",
-        "tiny",
-        "--look",
-        "tiny",
-        "--episodes",
-        "4",
-        "--turns",
-        "2",
-    ]
+    words = eval_words(tmp_path / "run", player="api:m", episodes=4)
     with Endpoint(script=lambda *_: Sent(403, {"error": {"message": "not for you"}})) as endpoint:
-        assert main([*words, "--base-url", endpoint.url + "/v1", "--out", str(tmp_path / "run")]) == 2
+        assert main([*words, "--base-url", endpoint.url + "/v1"]) == 2
     assert capsys.readouterr().err.count("not for you") == 1
 
 

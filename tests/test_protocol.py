@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from calls import eval_words
 from endpoint import Endpoint
 from vlmgym.analysis import leaderboard, overview, sweep
 from vlmgym.cli import main
@@ -87,22 +88,7 @@ def test_players_are_compared_from_an_empty_folder_by_one_command(tmp_path, caps
 
 
 def test_a_sweep_asks_every_task_at_every_value(tmp_path):
-    words = [
-        "eval",
-        "--player",
-        "teacher",
-        "--game",
-        "2048",
-        "--level",
-        "tiny",
-        "--episodes",
-        "4",
-        "--turns",
-        "2",
-        "--out",
-        str(tmp_path),
-    ]
-    assert main([*words, "--sweep", "look.noise=0:0.2:3"]) == 0
+    assert main(eval_words(tmp_path, "--sweep", "look.noise=0:0.2:3", player="teacher", look="clean", episodes=4)) == 0
     assert {path.parent.name for path in tmp_path.glob("eval/*/*/summary.json")} == {
         f"2048-clean-noise={noise}" for noise in ("0", "0.1", "0.2")
     }
@@ -415,22 +401,7 @@ def test_nothing_is_written_before_all_players_can_be_asked(tmp_path, monkeypatc
 
 def test_an_evaluation_in_which_all_fails_is_no_success(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", "k")
-    words = [
-        "eval",
-        "--player",
-        "api:m",
-        "--game",
-        "2048",
-        "--level",
-        "tiny",
-        "--look",
-        "tiny",
-        "--episodes",
-        "2",
-        "--turns",
-        "2",
-    ]
-    words += ["--api", "retries=0", "--out", str(tmp_path)]
+    words = eval_words(tmp_path, "--api", "retries=0", player="api:m")
     with Endpoint(share=1.0, faults=("500",)) as endpoint:
         assert main([*words, "--base-url", endpoint.url + "/v1"]) == 1
         said = capsys.readouterr().err

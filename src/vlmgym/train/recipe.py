@@ -18,7 +18,7 @@ from vlmgym.config import find, read_file
 from vlmgym.core import ConfigError, Settings, State, concat, setting
 from vlmgym.curriculum import Curriculum
 from vlmgym.evaluate import Evaluation, evaluate_all
-from vlmgym.files import write_atomically
+from vlmgym.files import read_json_lines, write_atomically
 from vlmgym.players.base import Player, Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
@@ -412,6 +412,4 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a ``metrics.jsonl``; an unfinished last line is passed over."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    return read_json_lines(path)
