@@ -17,7 +17,7 @@ from vlmgym.core import ActionError, ConfigError, StateError, concat, seeds_for,
 from vlmgym.env import REWARDS, GameEnv, GameVectorEnv, KeywordError
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.players.simple import Oracle
-from vlmgym.prompt import write_reply
+from vlmgym.prompt import Blocks, write_reply
 from vlmgym.reward import judge
 from vlmgym.tasks import Task
 
@@ -606,3 +606,22 @@ def test_seeds_and_numbers_of_forks_are_whole_numbers(bad):
         if bad != 2**70:  # Gymnasium takes seeds of any size
             with pytest.raises(ConfigError, match="seed = "):
                 env.reset(seed=bad)
+
+
+@pytest.mark.parametrize("reply", ["think=reasoning,answer=final", {"think": "reasoning", "answer": "final"}])
+def test_text_actions_may_have_blocks_of_other_names(reply):
+    one = gym.make("vlmgym/2048-v0", level="tiny", action="text", reply=reply)
+    two = gym.make_vec("vlmgym/2048-v0", num_envs=2, level="tiny", action="text", reply=reply)
+    blocks = Blocks.of(reply)
+    _, info = one.reset(seed=3)
+    assert "<final>" in info["prompt"]
+    assert "<answer>" not in info["prompt"]
+    game = one.unwrapped.table.game
+    move = game.encode("tiny", int(game.draw_legal(one.unwrapped.state)[0]))
+    text, usual = write_reply(info["truth"], "so", move, blocks), write_reply(info["truth"], "so", move)
+    assert one.step(text)[4]["terms"]["format"] == 1
+    _, infos = two.reset(seed=3)
+    assert "<final>" in infos["prompt"][0]
+    assert two.step([text, usual])[4]["terms"]["format"].tolist() == [1, 0]
+    with pytest.raises(ConfigError, match="wink"):
+        gym.make("vlmgym/2048-v0", action="text", reply="wink=x")

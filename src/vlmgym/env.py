@@ -70,7 +70,15 @@ class _Table:
     """What single and batched environments share: game, level, look, spaces, openings, turns and infos."""
 
     def __init__(
-        self, game: str | Game, level: str | Level, look: str | Look, action: str, mode: str, reward: str, **fields: Any
+        self,
+        game: str | Game,
+        level: str | Level,
+        look: str | Look,
+        action: str,
+        mode: str,
+        reward: str,
+        reply: str | Mapping[str, Any] | prompt.Blocks,
+        **fields: Any,
     ) -> None:
         for name, value, allowed in (("action", action, ACTIONS), ("mode", mode, prompt.MODES), ("reward", reward, REWARDS)):
             if value not in allowed:
@@ -91,7 +99,8 @@ class _Table:
             self.action_space = gym.spaces.Discrete(
                 whole(f"{type(self.game).__name__}.n_actions()", self.game.n_actions(self.level), (1 << 31) - 1, 1)
             )
-        self.prompt = prompt.prompt_text(self.game, self.level)
+        self.blocks = prompt.Blocks.of(reply)
+        self.prompt = prompt.prompt_text(self.game, self.level, blocks=self.blocks)
 
     # ---------------------------------------------------------------------------------------------------- openings
     def open(self, options: Mapping[str, Any] | None, keys: NDArray[np.uint64], rows: NDArray[np.int64], count: int) -> State:
@@ -200,7 +209,7 @@ class _Table:
     def _play(self, state: State, actions: Any) -> _Turn:
         info: dict[str, Any]
         if self.action == "text":
-            after, judged = judge(self.game, state, actions, self.mode)
+            after, judged = judge(self.game, state, actions, self.mode, blocks=self.blocks)
             good = np.array([j.terms["game"] > 0 for j in judged])
             gain, changed = np.array([j.gain for j in judged], np.int64), np.array([j.changed for j in judged])
             info = {
@@ -317,6 +326,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         reward: ``"game"``, the default: +1 if the move was good (did something), else -1. ``"gain"``: the points of this turn.
             ``"score"``: all points of the game with its last turn, 0 before. Points are whole numbers, 0 or more in the games
             of this package.
+        reply: names of the blocks of text actions, as a Task takes them: ``"think=reasoning"``, a mapping, or ``prompt.Blocks``.
         fields: single fields of the level, overridden.
 
     Raises:
@@ -336,11 +346,12 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         render_mode: str | None = None,
         copy: bool = True,
         reward: str = "game",
+        reply: str | Mapping[str, Any] | prompt.Blocks = "",
         **fields: Any,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ConfigError("render_mode", render_mode, "None or 'rgb_array'")
-        self.table = _Table(game, level, look, action, mode, reward, **fields)
+        self.table = _Table(game, level, look, action, mode, reward, reply, **fields)
         self.observation_space, self.action_space = self.table.observation_space, self.table.action_space
         self.render_mode = render_mode
         self._frames = None if copy else Frames(self.table.game, self.table.level, self.table.look, 1)
@@ -482,6 +493,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         copy: bool = True,
         reward: str = "game",
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        reply: str | Mapping[str, Any] | prompt.Blocks = "",
         **fields: Any,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
@@ -489,7 +501,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         self.num_envs, self.render_mode = _count("num_envs", num_envs, 1), render_mode
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
-        self.table = _Table(game, level, look, action, mode, reward, **fields)
+        self.table = _Table(game, level, look, action, mode, reward, reply, **fields)
         self._seat(self.num_envs, copy)
         self._generators: dict[int, np.random.Generator] = {}  # by row
         self._seeds: dict[int, int] = {}
