@@ -10,13 +10,14 @@ from datetime import date
 import pytest
 from PIL import Image
 
+from calls import eval_words
 from endpoint import FAULTS, Endpoint, Sent, answer, said
 from vlmgym.cli import main
-from vlmgym.core import ConfigError, seeds_for
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.core import ConfigError, counted, seeds_for
+from vlmgym.evaluate import Evaluation, evaluate, rescore
 from vlmgym.games import get_game
 from vlmgym.photos import PhotoError
-from vlmgym.players.api import NO_REPLY, AnthropicPlayer, ApiError, ApiSettings, OpenAIPlayer
+from vlmgym.players.api import NO_REPLY, AnthropicPlayer, ApiError, ApiSettings, OpenAIPlayer, _last
 from vlmgym.players.base import Query
 from vlmgym.render import frame_size
 from vlmgym.tasks import Task
@@ -360,6 +361,9 @@ def test_reasoning_models_are_asked_again_with_what_they_name_and_this_is_rememb
         assert ask(player).failure == ""
         ask(player)
     assert summary["episodes"]["stopped"] == 4
+    assert summary["warnings"] == summary["doubts"] == player.notes, "what was told once is in the summary"
+    again = rescore(tmp_path, tmp_path / "again")
+    assert again["warnings"] == player.notes, "also after it was judged anew"
     assert len(bodies) == 8 + 2, "each is learned once"
     assert all(body["max_completion_tokens"] == 77 and body["top_p"] == 0.9 for body in bodies[2:])
     assert all("max_tokens" not in body and "temperature" not in body for body in bodies[2:])
@@ -549,3 +553,17 @@ def test_the_command_of_the_readme(tmp_path, capsys):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["episodes"]["n"] == 3
     assert summary["spent"]["cost"] > 0
+
+
+def test_what_ends_a_run_at_an_endpoint_is_said_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "k" * 20)
+    words = eval_words(tmp_path / "run", player="api:m", episodes=4)
+    with Endpoint(script=lambda *_: Sent(403, {"error": {"message": "not for you"}})) as endpoint:
+        assert main([*words, "--base-url", endpoint.url + "/v1"]) == 2
+    assert capsys.readouterr().err.count("not for you") == 1
+
+
+def test_one_is_not_said_as_many():
+    assert _last(["no answer"]) == "1 attempt: no answer"
+    assert _last(["a", "b"]) == "2 attempts; the last: b"
+    assert [counted(n, "episode") for n in (0, 1, 2)] == ["0 episodes", "1 episode", "2 episodes"]

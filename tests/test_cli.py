@@ -1,8 +1,13 @@
 """The command line ends in a status and a sentence, whatever it is given; a traceback is a defect."""
 
 import json
+import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -177,3 +182,50 @@ def test_no_command_line_ends_in_a_traceback(tmp_path, capsys, monkeypatch):
             if path.name not in ("run", "s.json"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert set(statuses) == {0, 2}
+
+
+# ------------------------------------------------------------------------------------------------------------- Ctrl-C
+INTERRUPTS = """import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["INTERRUPT_AT"]:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+SCRIPT = "import sys\nfrom vlmgym.cli import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+
+
+def started(folder, way):
+    """The words that start the command: as a module, or by the script that an installation writes."""
+    script = folder / "vlmgym"
+    script.write_text(SCRIPT)
+    return [sys.executable, *({"module": ["-m", "vlmgym"], "cli": ["-m", "vlmgym.cli"], "script": [str(script)]}[way])]
+
+
+@pytest.mark.parametrize("way", ["module", "cli", "script"])
+@pytest.mark.parametrize("module", ["gymnasium", "numpy", "numba", "vlmgym.core", "vlmgym.evaluate", "vlmgym.gallery"])
+def test_ctrl_c_while_anything_is_imported_is_one_line_and_status_130(tmp_path, way, module):
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTS)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path, "INTERRUPT_AT": module}
+    done = subprocess.run([*started(tmp_path, way), "games"], env=env, capture_output=True, text=True, check=False)
+    loaded = module == "vlmgym.gallery"  # which the command itself imports
+    assert (done.returncode, done.stderr) == (130, f"vlmgym{' games' if loaded else ''}: stopped\n")
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.7, 1.2, 2.0])
+def test_ctrl_c_in_the_first_seconds_is_one_line_and_status_130(tmp_path, seconds):
+    words = ["eval", "--player", "local:tiny", "--game", "2048", "--episodes", "20", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen([*started(tmp_path, "module"), *words], stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1]
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("vlmgym")
+
+
+def test_a_program_that_uses_the_library_keeps_its_own_ctrl_c():
+    code = "import signal\nimport vlmgym\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    subprocess.run([sys.executable, "-c", code], check=True)

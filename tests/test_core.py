@@ -13,6 +13,7 @@ from vlmgym.core import (
     SPLITS,
     ActionError,
     ConfigError,
+    RowError,
     Settings,
     StateError,
     concat,
@@ -124,6 +125,89 @@ def test_bad_actions_are_refused(name):
         game.step(state, np.zeros(3, int))
     with pytest.raises(ActionError, match="float"):
         game.step(state, np.zeros(2))
+
+
+NO_NUMBERS = [
+    -(2**70),
+    1.5,
+    float("nan"),
+    2**64,
+    10**400,
+    "1",
+    b"1",
+    True,
+    np.True_,
+    None,
+    [1, [2]],
+    {},
+    object(),
+    np.datetime64(0, "s"),
+]
+
+
+@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("bad", NO_NUMBERS, ids=repr)
+def test_where_a_whole_number_is_asked_for_anything_else_is_one_sentence(name, bad):
+    game, state = start(name, count=3)
+    symbols = game.scene(state).symbols
+    for seeds in (bad, [bad], [1, bad], np.array([bad, bad], object)):
+        with pytest.raises(ConfigError, match="seeds"):
+            game.reset("easy", seeds)
+        with pytest.raises(ConfigError, match="seeds"):
+            walk(game, "easy", seeds, 1)
+    for actions in (bad, [bad] * 3, [0, 1, bad]):
+        with pytest.raises(ActionError):
+            game.step(state, actions)
+        with pytest.raises(ActionError):
+            game.works(state.level, symbols, actions)
+        with pytest.raises(ActionError):
+            game.branch(state, [actions] * 3)
+    for rows in (bad, [bad], (bad,)):
+        with pytest.raises(RowError):
+            state[rows]
+    for ask in (
+        lambda: game.encode("easy", bad),
+        lambda: game.explain(state, 0, bad),
+        lambda: game.explain(state, 0, action=bad),
+    ):
+        with pytest.raises(ActionError):
+            ask()
+    for ask in (
+        lambda: state.repeat(bad),
+        lambda: state.with_new_luck(bad),
+        lambda: game.draw_legal(state, bad),
+        lambda: game.explain(state, bad, 0),
+        lambda: game.candidates(state, bad),
+        lambda: walk(game, "easy", [1, 2], bad),
+        lambda: walk(game, "easy", [1, 2], [1, bad]),
+    ):
+        with pytest.raises(ConfigError) as error:
+            ask()
+        assert "\n" not in str(error.value)
+        assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_whole_numbers_of_every_kind_are_taken(name):
+    game, level = get_game(name), "easy"
+    wanted = game.reset(level, np.array([7, 2**63], np.uint64))
+    for seeds in ([7, 2**63], (np.uint8(7), np.uint64(2**63)), np.array([7, 2**63], object).tolist()):
+        assert game.reset(level, seeds) == wanted
+    assert game.reset(level, np.array([7], np.int32)) == game.reset(level, range(7, 8)) == wanted[0] == wanted[[0]] == wanted[-2]
+    assert wanted[[True, False]] == wanted[np.array([True, False])] == wanted[:1] == wanted[np.array([0], np.uint8)]
+    assert len(wanted[[]]) == len(game.reset(level, [])) == len(game.step(wanted[:0], [])[0]) == 0
+    assert game.step(wanted, [0, 1])[0] == game.step(wanted, np.array([0, 1], np.uint8))[0]
+    assert [len(row) for row in wanted] == [1, 1], "rows can be gone through"
+
+
+@pytest.mark.parametrize("shape", [(), (2, 2), (0, 2)])
+def test_seeds_of_another_shape_and_masks_of_another_length_are_refused(shape):
+    game, state = start("2048", count=3)
+    with pytest.raises(ConfigError, match="seeds"):
+        game.reset("easy", np.zeros(shape, np.uint64))
+    for rows in (..., None, np.ones(2, bool), np.ones((3, 2), bool), slice(0.5, 2), np.zeros((1, 1), int), 3, -4, [3]):
+        with pytest.raises(RowError):
+            state[rows]
 
 
 @pytest.mark.parametrize("name", GAMES)

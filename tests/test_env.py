@@ -17,7 +17,7 @@ from vlmgym.core import ActionError, ConfigError, StateError, concat, seeds_for,
 from vlmgym.env import REWARDS, GameEnv, GameVectorEnv, KeywordError
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.players.simple import Oracle
-from vlmgym.prompt import write_reply
+from vlmgym.prompt import Blocks, write_reply
 from vlmgym.reward import judge
 from vlmgym.tasks import Task
 
@@ -540,7 +540,7 @@ def test_forks_go_on_alone_and_deal_the_games_that_their_origin_deals():
 
 @pytest.mark.parametrize("count", [0, -1, 2.0, "2", None, True])
 def test_the_number_of_games_is_a_whole_number(count):
-    with pytest.raises(ConfigError, match=r"num_envs = .*: allowed is a whole number, 1 or more"):
+    with pytest.raises(ConfigError, match=r"num_envs = .*: allowed is a whole number 1 to 1000000"):
         GameVectorEnv("2048", count)
 
 
@@ -565,7 +565,7 @@ def test_render_gives_what_the_render_mode_says():
 
 
 def test_an_unknown_keyword_is_a_type_error_as_python_words_it():
-    """Tools that try keywords wait for these words, through ``gymnasium.make`` as well."""
+    """Tools that try keywords wait for these words, through ``gym.make`` as well."""
     makers = [GameEnv, GameVectorEnv, lambda game, **fields: gym.make(f"vlmgym/{game}-v0", **fields)]
     makers.append(lambda game, **fields: gym.make_vec(f"vlmgym/{game}-v0", **fields))
     for make in makers:
@@ -594,3 +594,34 @@ def test_installed_games_are_registered_without_being_imported(tmp_path):
     path = os.pathsep.join([str(tmp_path), str(Path(vlmgym.__file__).parent.parent)])
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert done.stdout.split() == ["Mine", "True", "Game2048", "True"], done.stderr
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, "1", True, float("nan"), b"1", [1], 2**70])
+def test_seeds_and_numbers_of_forks_are_whole_numbers(bad):
+    one, two = gym.make("vlmgym/2048-v0", level="tiny"), gym.make_vec("vlmgym/2048-v0", num_envs=2, level="tiny")
+    for env in (one, two):
+        env.reset(seed=1)
+        with pytest.raises(ConfigError, match="n = "):
+            env.unwrapped.fork(bad)
+        if bad != 2**70:  # Gymnasium takes seeds of any size
+            with pytest.raises(ConfigError, match="seed = "):
+                env.reset(seed=bad)
+
+
+@pytest.mark.parametrize("reply", ["think=reasoning,answer=final", {"think": "reasoning", "answer": "final"}])
+def test_text_actions_may_have_blocks_of_other_names(reply):
+    one = gym.make("vlmgym/2048-v0", level="tiny", action="text", reply=reply)
+    two = gym.make_vec("vlmgym/2048-v0", num_envs=2, level="tiny", action="text", reply=reply)
+    blocks = Blocks.of(reply)
+    _, info = one.reset(seed=3)
+    assert "<final>" in info["prompt"]
+    assert "<answer>" not in info["prompt"]
+    game = one.unwrapped.table.game
+    move = game.encode("tiny", int(game.draw_legal(one.unwrapped.state)[0]))
+    text, usual = write_reply(info["truth"], "so", move, blocks), write_reply(info["truth"], "so", move)
+    assert one.step(text)[4]["terms"]["format"] == 1
+    _, infos = two.reset(seed=3)
+    assert "<final>" in infos["prompt"][0]
+    assert two.step([text, usual])[4]["terms"]["format"].tolist() == [1, 0]
+    with pytest.raises(ConfigError, match="wink"):
+        gym.make("vlmgym/2048-v0", action="text", reply="wink=x")

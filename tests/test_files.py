@@ -1,14 +1,29 @@
 """Files that outlive a kill: whole or not there, one sentence for what is wrong, one process a folder."""
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+import vlmgym
 from vlmgym.core import ConfigError
-from vlmgym.files import BusyError, FileError, digest_of, only_process, read_json, whole_text, write_atomically, write_json
+from vlmgym.errors import one_line
+from vlmgym.files import (
+    BusyError,
+    FileError,
+    digest_of,
+    only_process,
+    read_json,
+    read_json_lines,
+    shown,
+    whole_text,
+    write_atomically,
+    write_json,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
@@ -96,3 +111,29 @@ def test_a_digest_is_of_content_and_names_not_of_place(tmp_path):
 def test_halves_of_characters_are_replaced_and_whole_ones_kept(text, wanted):
     assert whole_text(text) == wanted
     whole_text(text).encode()
+
+
+def test_the_records_of_a_log_are_read_up_to_where_it_was_cut(tmp_path):
+    path = tmp_path / "log.jsonl"
+    assert read_json_lines(path) == []
+    path.write_text('{"a": NaN, "b": "x\u2028y"}\n{"a": 2}\n{"a": ')
+    first, second = read_json_lines(path)
+    assert (first["b"], second) == ("x\u2028y", {"a": 2})
+    for line, said in (("[1]", "line 2 holds a list"), ("{", "line 2 is no JSON")):
+        path.write_text(f'{{"a": 1}}\n{line}\n')
+        with pytest.raises(FileError, match=said):
+            read_json_lines(path)
+
+
+def test_one_rule_says_what_steers_a_terminal():
+    for text in ("a\x1b[31m", "\u202eevil", "\ud83d", "a\r\nb", "\u2028", "\x7f", "\xa0"):
+        assert shown(text) == one_line(text) != text
+        assert shown(text).isprintable()
+    assert shown("模型 é") == one_line("模型 é") == "模型 é"
+
+
+def test_files_of_json_are_read_in_one_place():
+    """A file that is read beside it would be a traceback where it is damaged."""
+    source = Path(vlmgym.__file__).parent
+    found = [path.name for path in source.rglob("*.py") if re.search(r"json\.loads?\([^\n]*read_text", path.read_text("utf-8"))]
+    assert found == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calls import eval_words
 from vlmgym import cli
 from vlmgym.core import ConfigError, StateError, seeds_for
 from vlmgym.games import EXTRA_GAMES, GAMES, get_game, known_game, load_state, read_state_text, state_text
@@ -169,26 +170,7 @@ def test_what_module_and_class_played_is_read_back_by_every_command(tmp_path):
 
 def test_reading_a_trace_never_imports_what_it_names(tmp_path, capsys):
     folder = tmp_path / "run"
-    assert (
-        cli.main(
-            [
-                "eval",
-                "--player",
-                "random",
-                "--game",
-                "2048",
-                "--level",
-                "easy",
-                "--episodes",
-                "1",
-                "--turns",
-                "2",
-                "--out",
-                str(folder),
-            ]
-        )
-        == 0
-    )
+    assert cli.main(eval_words(folder, level="easy", episodes=1)) == 0
     path = next(folder.rglob("trace.jsonl"))
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[0]["game"] = "this:s"

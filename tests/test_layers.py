@@ -12,7 +12,7 @@ import vlmgym
 
 ROOT = Path(vlmgym.__file__).parent
 LAYERS = [
-    ["errors", "kernels", "core", "files", "config"],
+    ["early", "errors", "kernels", "core", "files", "config"],
     [
         "games.text",
         "games.tiles",

@@ -218,6 +218,8 @@ def test_what_is_not_said_is_as_the_model_was_trained(tmp_path, capsys):
     assert "never trained" not in capsys.readouterr().err
     assert main([*call, "--look", "clean", "--max-new-tokens", "4", "--out", str(tmp_path / "b")]) == 0
     assert "warning: local:tiny: the model was never trained on Swap with look = 'clean'" in capsys.readouterr().err
+    warnings = json.loads((tmp_path / "b" / "summary.json").read_text())["warnings"]
+    assert any("never trained on Swap with look = 'clean'" in one for one in warnings), "and counted with the numbers"
 
 
 def test_a_file_of_another_form_is_one_sentence(tmp_path):

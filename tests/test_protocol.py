@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from calls import eval_words
 from endpoint import Endpoint
 from vlmgym.analysis import leaderboard, overview, sweep
 from vlmgym.cli import main
@@ -21,8 +22,9 @@ from vlmgym.core import ConfigError, split_of
 from vlmgym.evaluate import Evaluation, evaluate, places, rescore, starts, summary_of, warnings_of
 from vlmgym.files import BusyError, FileError, only_process
 from vlmgym.players.api import OpenAIPlayer
-from vlmgym.players.roster import make_player, named_players
-from vlmgym.players.simple import Oracle, Random, Scripted
+from vlmgym.players.base import Player
+from vlmgym.players.roster import is_heavy, make_player, named_players
+from vlmgym.players.simple import Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.protocol import Protocol, run_protocol, slug
 from vlmgym.tasks import Task
@@ -86,22 +88,7 @@ def test_players_are_compared_from_an_empty_folder_by_one_command(tmp_path, caps
 
 
 def test_a_sweep_asks_every_task_at_every_value(tmp_path):
-    words = [
-        "eval",
-        "--player",
-        "teacher",
-        "--game",
-        "2048",
-        "--level",
-        "tiny",
-        "--episodes",
-        "4",
-        "--turns",
-        "2",
-        "--out",
-        str(tmp_path),
-    ]
-    assert main([*words, "--sweep", "look.noise=0:0.2:3"]) == 0
+    assert main(eval_words(tmp_path, "--sweep", "look.noise=0:0.2:3", player="teacher", look="clean", episodes=4)) == 0
     assert {path.parent.name for path in tmp_path.glob("eval/*/*/summary.json")} == {
         f"2048-clean-noise={noise}" for noise in ("0", "0.1", "0.2")
     }
@@ -414,22 +401,7 @@ def test_nothing_is_written_before_all_players_can_be_asked(tmp_path, monkeypatc
 
 def test_an_evaluation_in_which_all_fails_is_no_success(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", "k")
-    words = [
-        "eval",
-        "--player",
-        "api:m",
-        "--game",
-        "2048",
-        "--level",
-        "tiny",
-        "--look",
-        "tiny",
-        "--episodes",
-        "2",
-        "--turns",
-        "2",
-    ]
-    words += ["--api", "retries=0", "--out", str(tmp_path)]
+    words = eval_words(tmp_path, "--api", "retries=0", player="api:m")
     with Endpoint(share=1.0, faults=("500",)) as endpoint:
         assert main([*words, "--base-url", endpoint.url + "/v1"]) == 1
         said = capsys.readouterr().err
@@ -459,6 +431,9 @@ def test_what_makes_numbers_doubtful_is_said_with_what_to_do(tmp_path):
     found = warnings_of(run, turns_of(tmp_path, reasoning="hm", **broken)[1])
     assert "the server takes <think> out" in found[0]
     assert "all 16 replies are equal" in found[1]
+    other = {**broken, "reply": "<Final>1</Final>"}
+    found = warnings_of(replace(run, reply="answer=final"), turns_of(tmp_path, reasoning="hm", **other)[1])
+    assert "16 of 16 replies begin with <final> while" in found[0], "whatever the blocks are called"
     assert "none of 16 replies has the blocks" in warnings_of(run, turns_of(tmp_path, **broken)[1])[0]
     assert warnings_of(replace(run, sees="nothing"), turns_of(tmp_path, **broken)[1]) == []
     summary = summary_of(run, turns_of(tmp_path, usage={"finish": "length"})[1], [], task, how)
@@ -481,3 +456,51 @@ def test_cells_that_a_spreadsheet_would_run_are_texts(tmp_path):
     assert all(float(row["reward"]) <= 2 for row in rows), "numbers stay numbers"
     assert {row["sees"] for row in rows} == {"state"}
     assert "given" in (tmp_path / "leaderboard.md").read_text()
+
+
+class Heavy(Player):
+    """Stands for a player with a model; it is counted when it is made, and when it leaves the memory."""
+
+    heavy, made, alive, most = True, 0, 0, 0
+
+    def __init__(self, reply):
+        self.replies, self.name = Scripted(reply), reply
+        Heavy.made, Heavy.alive = Heavy.made + 1, Heavy.alive + 1
+        Heavy.most = max(Heavy.most, Heavy.alive)
+
+    def __del__(self):
+        Heavy.alive -= 1
+
+    def describe(self):
+        return {"kind": "heavy", "reply": self.name}
+
+    def reply(self, game, state):
+        return self.replies.reply(game, state)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told", "times"),
+    [
+        ("ar", True, 1),
+        ("ra", True, 1),
+        ("rar", True, 1),
+        ("ra", False, 1),
+        ("abr", True, 3),
+        ("rabc", True, 5),
+        ("abc", False, 5),
+    ],
+)
+def test_models_are_made_as_seldom_as_may_be_and_never_two_at_once(tmp_path, labels, told, times):
+    Heavy.made = Heavy.alive = Heavy.most = 0
+    light = iter((Random, RandomLegal))
+    makers = {f"{k}{one}": next(light) if one == "r" else partial(Heavy, one) for k, one in enumerate(labels)}
+    heavy = [label for label, make in makers.items() if isinstance(make, partial)] if told else None
+    found = run_protocol(Protocol.parse(SMALL), makers, tmp_path, progress=False, heavy=heavy)
+    assert list(found) == list(makers)
+    assert (Heavy.made, Heavy.most, Heavy.alive) == (times, 1, 0)
+
+
+def test_the_words_of_players_say_which_are_heavy():
+    words = ["random", "teacher:0.1", "api:m", "local:tiny", "relay:tiny+tiny"]
+    assert [is_heavy(word) for word in words] == [False, False, False, True, True]
+    assert make_player("local:tiny").heavy

@@ -1,5 +1,6 @@
 """States as bytes, whoever wrote them: what is read is the state that was written, or a StateError."""
 
+import io
 import json
 import struct
 import subprocess
@@ -9,11 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mutate import deep_text, every_cut, every_flip, extremes, json_mutations, mutations
-from vlmgym.core import ConfigError, StateError, seeds_for
+from vlmgym import core
+from vlmgym.core import ConfigError, StateError, concat, seeds_for
 from vlmgym.games import GAMES, get_game, is_state, load_state, read_state_text, state_text
-from vlmgym.render import show
+from vlmgym.render import render, show
 from vlmgym.rollout import walk
 
 FORMAT_1 = {  # written by version 0.1.0 before there was a checksum
@@ -296,13 +299,40 @@ def test_a_description_of_another_shape_or_without_names_is_refused(name):
 def test_games_and_states_say_what_they_are():
     game, state = some("2048", "easy", 2, 0)
     assert repr(game) == "Game 2048 (version 1)"
-    assert repr(state).startswith("State(B = 2, turn 0 to 0, 0 ended, Level2048(max_steps=50")
-    assert str(state).splitlines()[0] == repr(state)
-    assert [line.split() for line in str(state).splitlines()[2:5]] == [list(map(str, row)) for row in state.board[0].tolist()]
+    assert repr(state) == "<State: 2 games of 2048 easy, turn 0, score 0, 0 over>"
+    assert str(state).split("\n\n") == [repr(state), *game.scene(state).texts()]
     assert str(state.repeat(500)) == repr(state.repeat(500))
-    assert "empty" in repr(state[:0])
-    _, mines = some("Minesweeper")
-    assert repr(mines).startswith("StateMinesweeper(B = 1, turn 0, 0 ended, LevelMinesweeper(")
+    assert repr(state[:0]) == str(state[:0]) == "<State: 0 games of 2048 easy>"
+    played = concat([state[:1], game.step(state[:1], game.draw_legal(state[:1]))[0]])
+    assert "turn 0 to 1, score" in repr(played)
+    other = game.reset(game.level("easy", rows=6), [1])
+    assert repr(other) == "<State: 1 game of 2048 easy:rows=6, turn 0, score 0, 0 over>"
+    mines_game, mines = some("Minesweeper")
+    assert repr(mines).startswith("<StateMinesweeper: 1 game of Minesweeper ")
+    assert str(mines).endswith(mines_game.scene(mines).texts()[0]), "what is to be seen, and not where the mines are"
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_a_notebook_shows_the_first_boards_of_a_state(name):
+    game = get_game(name)
+    state = game.reset("easy", range(30))
+    one, five, all_ = (Image.open(io.BytesIO(state[:n]._repr_png_())) for n in (1, 5, 30))
+    assert five.size == all_.size == (4 * one.width, 2 * one.height)
+    frames = render(game, state[:8], "clean")
+    assert (np.asarray(one) == frames[0]).all()
+    assert (np.asarray(all_)[one.height :, one.width : 2 * one.width] == frames[5]).all()
+    assert state[:0]._repr_png_() is None
+
+
+def test_a_state_of_a_game_that_is_not_known_is_shown_all_the_same():
+    class Level(core.Level):
+        pass
+
+    zero = np.zeros(1, np.int64)
+    state = core.State(Level(), np.zeros((1, 2, 2), np.uint8), zero, zero, zero > 0, zero.astype(np.uint64))
+    assert repr(state) == str(state)
+    assert "1 game of " in repr(state)
+    assert state._repr_png_() is None
 
 
 def test_boards_are_shown_side_by_side_in_a_notebook():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from calls import eval_words
 from mutate import deep_text, every_cut, json_mutations, mutations
 from vlmgym.analysis import leaderboard
 from vlmgym.cli import main
@@ -237,22 +238,7 @@ def test_a_write_that_fails_leaves_nothing_of_its_record(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("room", [100, 4000])
 def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(tmp_path, room):
-    words = [
-        "eval",
-        "--player",
-        "random",
-        "--game",
-        "2048",
-        "--level",
-        "tiny",
-        "--look",
-        "tiny",
-        "--episodes",
-        "3",
-        "--turns",
-        "3",
-    ]
-    words += ["--out", str(tmp_path / "out")]
+    words = eval_words(tmp_path / "out", episodes=3, turns=3)
     call = [sys.executable, "-m", "vlmgym", *words]
 
     def limit():

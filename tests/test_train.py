@@ -637,3 +637,26 @@ def test_breakout_trains_like_the_others(tmp_path):
     line = [m for m in read_metrics(tmp_path / "run" / "metrics.jsonl") if "reward" in m][-1]
     assert line["step"] == 1
     assert (final / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_checks_reach_every_reporter_as_what_the_trainer_logs_does(small, tmp_path, monkeypatch, name):
+    from transformers import TrainerCallback
+    from transformers.integrations import integration_utils
+
+    told = []
+
+    class Fake(TrainerCallback):
+        def on_log(self, args, state, control, model=None, logs=None, **_):
+            assert model is not None
+            told.append((state.global_step, dict(logs)))
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, name, Fake)
+    monkeypatch.setattr(grpo.GrpoSettings, "reporters", lambda self: [name])  # whose package need not be there
+    values = recipe_of(small)
+    train(Recipe.parse({**values, "grpo": {**values["grpo"], "report_to": name}}), tmp_path / "run")
+    checks = [(step, logs) for step, logs in told if any(key.startswith("check/") for key in logs)]
+    wanted = [m for m in read_metrics(tmp_path / "run" / "metrics.jsonl") if any(key.startswith("check/") for key in m)]
+    assert [step for step, _ in checks] == [0, 2]
+    assert [logs for _, logs in checks] == [{key: value for key, value in m.items() if key.startswith("check/")} for m in wanted]
+    assert [step for step, logs in told if "reward" in logs] == [1, 2]

@@ -562,7 +562,7 @@ def test_an_error_within_a_reply_is_no_mistake_of_the_model(kind, body, again):
     if again:
         assert (answer.failure, answer.attempts) == ("", 2)
     else:
-        assert answer.failure.startswith("1 attempts; the last: error within a reply: ")
+        assert answer.failure.startswith("1 attempt: error within a reply: ")
 
 
 def test_a_retry_after_may_be_a_number_or_a_date():

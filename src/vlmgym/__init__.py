@@ -5,6 +5,10 @@ Importing it registers the games with Gymnasium; the names below are loaded when
 
 from __future__ import annotations
 
+from vlmgym import early
+
+early.guard()
+
 import re
 import sys
 from importlib import import_module

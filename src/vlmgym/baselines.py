@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from vlmgym import stats
 from vlmgym.core import Game, Level, seeds_for
-from vlmgym.files import write_json
+from vlmgym.files import read_json, read_json_lines, write_json
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.simple import Chooser, Greedy, Oracle, Random, RandomLegal
 
@@ -72,8 +72,8 @@ def _estimates(score: Any, good: Any, turns: Any) -> dict[str, stats.Estimate]:
 # ----------------------------------------------------------------------------------------------------- stored file
 @cache
 def _stored() -> dict[str, Any]:
-    file = resources.files("vlmgym") / "data" / "baselines.json"
-    return dict(json.loads(file.read_text(encoding="utf-8"))["games"])
+    with resources.as_file(resources.files("vlmgym") / "data" / "baselines.json") as file:
+        return dict(read_json(file)["games"])
 
 
 def stored(game: Game, level: str) -> dict[str, dict[str, dict[str, float]]]:
@@ -109,10 +109,8 @@ def rebuild(target: Path, scratch: Path, processes: int = 0) -> None:
         processes: at once; 0 = one a core.
     """
     done: dict[str, list[list[int]]] = {}
-    if scratch.exists():
-        for line in scratch.read_text(encoding="utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):
-                done.update(json.loads(line))
+    for piece in read_json_lines(scratch):
+        done.update(piece)
 
     def key(name: str, level: str, player: type[Chooser], first: int) -> str:
         game = get_game(name)

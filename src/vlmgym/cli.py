@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vlmgym import __version__
-from vlmgym.core import ConfigError, MissingExtra, VlmGymError
+from vlmgym import __version__, early
+from vlmgym.core import ConfigError, MissingExtra, VlmGymError, counted
 from vlmgym.evaluate import Evaluation, evaluate, failed_of, places, rescore
 from vlmgym.files import shown
 from vlmgym.games import GAMES, game_names, get_game
 from vlmgym.metrics import shown_in
 from vlmgym.players.api import ApiSettings
-from vlmgym.players.roster import MAX_TOKENS, PLAYERS, make_player, named_players
+from vlmgym.players.roster import MAX_TOKENS, PLAYERS, is_heavy, make_player, named_players
 from vlmgym.tasks import Task
 
 if TYPE_CHECKING:
@@ -224,11 +224,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: measured, and it failed (or nothing could be measured). 2: something that the user can mend, said in a line.
     130: Ctrl-C. 141: whoever read the output has gone. What is none of these is a defect, and keeps its traceback.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that knows few letters shows the others as escapes
-            stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    options = argparse.Namespace(command="")
     try:
+        early.release()
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # a terminal that knows few letters shows the others as escapes
+                stream.reconfigure(errors="backslashreplace")
+        options = _parser().parse_args(arguments)
         for name in getattr(options, "known_games", ()):
             get_game(name)
         status = int(_COMMANDS[options.command](options) or 0)
@@ -263,7 +265,7 @@ _STOPPED = {
 
 
 def _end(command: str, text: str, status: int) -> int:
-    sys.stderr.write("\n".join(shown(line) for line in f"vlmgym {command}: {text}".splitlines()) + "\n")
+    sys.stderr.write("\n".join(shown(line) for line in f"{f'vlmgym {command}'.strip()}: {text}".splitlines()) + "\n")
     return status
 
 
@@ -278,12 +280,12 @@ def _eval(options: argparse.Namespace) -> int:
             raise ConfigError("--game", "", "the name of a game (or a --protocol)")
         if options.set:
             raise ConfigError("--set", options.set[0], "a field of a --protocol")
-        known = _as_trained(options.player, options.game)
+        usual = _as_trained(options.player, options.game)
         task = Task(
             game=options.game,
-            level=options.level or known.level,
-            look=options.look or known.look,
-            prompt=options.prompt or known.prompt,
+            level=options.level or usual.level,
+            look=options.look or usual.look,
+            prompt=options.prompt or usual.prompt,
             reply=options.reply,
             walk_min=options.walk[0],
             walk_max=options.walk[1],
@@ -291,7 +293,7 @@ def _eval(options: argparse.Namespace) -> int:
         )
         keys = ("episodes", "turns", "start", "mode", "repeats", "history", "observation", "patience")
         protocol = Protocol(((task, Evaluation(**{key: getattr(options, key) for key in keys})),))
-    _warn_of_the_unknown(options.player, [task for task, _ in protocol.entries])
+    _warn_of_the_unknown(_local_models(options.player), [task for task, _ in protocol.entries])
     given = _fields("--sampling", options.sampling)
     given |= {"max_tokens": options.max_new_tokens} if options.max_new_tokens is not None else {}
     given |= {"temperature": options.temperature} if options.temperature is not None else {}
@@ -313,6 +315,7 @@ def _eval(options: argparse.Namespace) -> int:
     first = protocol.entries[0][0]
     made = (first.look, first.prompt, protocol.sampling, *models)
     makers = {label: partial(make_player, word, *made) for label, word in named_players(options.player).items()}
+    heavy = {label for label, word in named_players(options.player).items() if is_heavy(word)}
     if len(makers) == len(protocol.entries) == 1:
         ((label, make),), (task, how) = makers.items(), protocol.entries[0]
         player = make()
@@ -320,7 +323,7 @@ def _eval(options: argparse.Namespace) -> int:
         found = {label: [evaluate(player, task, how, options.out)]}
         sys.stdout.write(table(found[label][0]))
     else:
-        found = run_protocol(protocol, makers, options.out)
+        found = run_protocol(protocol, makers, options.out, heavy=heavy)
     return _conclude(found, protocol.names(), options.out, [task.rules()[2].photos for task, _ in protocol.entries])
 
 
@@ -360,9 +363,9 @@ def _as_trained(players: Sequence[str], game: str) -> Task:
     return first or Task(game=game)
 
 
-def _warn_of_the_unknown(players: Sequence[str], tasks: Sequence[Task]) -> None:
-    """Say what local models are asked that they were never trained on."""
-    for text, about in _local_models(players).items():
+def _warn_of_the_unknown(known: Mapping[str, Any], tasks: Sequence[Task]) -> None:
+    """Say what local models are asked that they were never trained on, before they are loaded."""
+    for text, about in known.items():
         for warning in dict.fromkeys(about.warn(task) for task in tasks) if about else ():
             if warning:
                 sys.stderr.write(f"warning: {text}: {warning}\n")
@@ -385,7 +388,7 @@ def _compare(out: Path, photos: Sequence[str] = ()) -> None:
         folders = [place.folder for place in places([out]) if (place.folder / "summary.json").exists()]
         leaderboard(folders, out)
         try:
-            drawn = f"{len(figures(folders, out / 'figures'))} pictures in figures/"
+            drawn = f"{counted(len(figures(folders, out / 'figures')), 'picture')} in figures/"
         except MissingExtra as error:
             drawn = f"no pictures ({error})"
         page = write_report(out, photos=photos).name
@@ -401,7 +404,7 @@ def table(summary: dict[str, Any]) -> str:
 
     task, lines = summary["task"], []
     who = shown(f"{summary['player']} on {task['game']} {task['level']}")
-    lines.append(f"{who}, {summary['evaluation']['episodes']} episodes")
+    lines.append(f"{who}, {counted(summary['evaluation']['episodes'], 'episode')}")
     for name, value in summary["metrics"].items():
         if summary["sees"] == "state" and name in DESCRIBING:
             lines.append(f"  {name:<20}     given   (the player is handed the board)")
@@ -567,7 +570,7 @@ def _rescore(options: argparse.Namespace) -> None:
         summary = rescore(folder, options.out / folder.relative_to(options.folder), options.mode)
         sys.stdout.write(overview({summary["player"]: [summary]}, [folder.name]))
         if left_out := summary["rescored"]["left_out"]:
-            sys.stdout.write(f"  {left_out} turns left out, after a reply that is read as another move\n")
+            sys.stdout.write(f"  {counted(left_out, 'turn')} left out, after a reply that is read as another move\n")
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -613,7 +616,7 @@ def _check(options: argparse.Namespace) -> int:
                 failed += 1
                 sys.stdout.write(f"     look at {found.look_at}\n")
             sys.stdout.flush()
-    sys.stdout.write(f"{failed} checks failed\n" if failed else "all checks passed\n")
+    sys.stdout.write(f"{counted(failed, 'check')} failed\n" if failed else "all checks passed\n")
     return 1 if failed else 0
 
 

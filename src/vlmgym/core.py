@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from vlmgym.errors import ConfigError as ConfigError
 from vlmgym.errors import VlmGymError as VlmGymError
+from vlmgym.errors import counted as counted
 from vlmgym.errors import one_line as one_line
 from vlmgym.kernels import instructions, kernel
 
@@ -43,6 +44,10 @@ class StateError(VlmGymError, ValueError):
 
 class ActionError(VlmGymError, ValueError):
     """Action ids outside the action space of the game."""
+
+
+class RowError(VlmGymError, IndexError):
+    """Rows that a batch does not have."""
 
 
 class MissingExtra(VlmGymError, ImportError):
@@ -312,11 +317,15 @@ def seeds_for(split: str, game: str, level: str, count: int, start: int = 0) -> 
     The split sits in the two top bits, so splits cannot overlap; the other 62 bits hash (game, level, index).
 
     Raises:
-        ConfigError: ``split`` is not one of :data:`SPLITS`, or ``count`` or ``start`` is no whole number in its range.
+        ConfigError: ``split`` is not one of :data:`SPLITS`, a name is none, or ``count`` or ``start`` is no whole number in its
+            range.
     """
-    if split not in SPLITS:
+    if not isinstance(split, str) or split not in SPLITS:
         raise ConfigError("split", split, "one of " + ", ".join(SPLITS))
-    count, start = _whole("count", count, MOST_SEEDS), _whole("start", start, 1 << 62)
+    for what, name in (("game", game), ("level", level)):
+        if not isinstance(name_of(name), str):
+            raise ConfigError(what, name, "a name")
+    count, start = whole("count", count, MOST_SEEDS), whole("start", start, 1 << 62)
     stem = hashlib.blake2b(f"{game}/{level}".encode(), digest_size=8).digest()
     base = np.uint64(int.from_bytes(stem, "little"))
     index = np.arange(start, start + count, dtype=np.uint64)
@@ -330,22 +339,58 @@ def split_of(seed: int) -> str:
     Raises:
         ConfigError: it is no whole number of 64 bits.
     """
-    return SPLITS[_whole("seed", seed, (1 << 64) - 1) >> 62]
+    return SPLITS[whole("seed", seed, _WORD) >> 62]
 
 
-def _whole(name: str, value: Any, high: int) -> int:
-    """A whole number 0 .. ``high`` of any integer type, truth values not counted.
+def whole(name: str, value: Any, high: int, low: int = 0) -> int:
+    """A whole number ``low`` .. ``high`` of any integer type, truth values not counted.
 
     Raises:
         ConfigError: it is none.
     """
     try:
-        number = operator.index(value)
+        number = low - 1 if isinstance(value, bool) else operator.index(value)
     except TypeError:
-        number = -1
-    if isinstance(value, bool) or not 0 <= number <= high:
-        raise ConfigError(name, value, f"a whole number 0 to {high}")
+        number = low - 1
+    if not low <= number <= high:
+        raise ConfigError(name, value, f"a whole number {low} to {high}")
     return number
+
+
+def _holds_truth(values: Any) -> bool:
+    """Whether a truth value is among these, which NumPy would make a number of."""
+    rows = isinstance(values, list | tuple)
+    return any(map(_holds_truth, values)) if rows else isinstance(values, bool | np.bool_)
+
+
+def _integers(values: Any) -> NDArray[Any] | None:
+    """A list or array of integers as an array; None for anything else, such as truth values, fractions, texts, ragged rows."""
+    if not isinstance(values, np.ndarray):
+        if _holds_truth(values):
+            return None
+        try:
+            values = np.asarray(values)
+        except (ValueError, TypeError, OverflowError, RuntimeError):
+            return None
+        if values.shape == (0,):
+            return values.astype(np.int64)
+    return values if values.dtype.kind in "iu" else None
+
+
+def seed_array(seeds: Any) -> NDArray[np.uint64]:
+    """Seeds as ``(B,)`` uint64.
+
+    Raises:
+        ConfigError: they are no list and no array of one axis, or not all of them are whole numbers of 64 bits.
+    """
+    if isinstance(seeds, list | tuple):  # NumPy makes floats of [1, 2**63]
+        return np.array([whole(f"seeds[{row}]", seed, _WORD) for row, seed in enumerate(seeds)], np.uint64)
+    found = _integers(seeds)
+    if found is None or found.ndim != 1:
+        raise ConfigError("seeds", seeds, f"a list or an array (B,) of whole numbers 0 to {_WORD}")
+    if found.dtype.kind == "i" and found.min(initial=0) < 0:
+        raise ConfigError(f"seeds[{int(found.argmin())}]", int(found.min()), f"a whole number 0 to {_WORD}")
+    return np.ascontiguousarray(found, np.uint64)
 
 
 def _in_split_of(seeds: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -436,19 +481,37 @@ class State:
             raise StateError(f"{type(self).__name__}: allowed are a Level and arrays of NumPy ({error})") from error
 
     def __repr__(self) -> str:
-        """One line: how many games, of which level, how far they are."""
-        steps, n = self.steps, len(self)
-        span = f"turn {steps.min()} to {steps.max()}" if n > 1 else f"turn {steps[0]}" if n else "empty"
-        return f"{type(self).__name__}(B = {n}, {span}, {int(self.ended.sum())} ended, {self.level!r})"
+        """One line: how many games, of which game and level, how far they are."""
+        from vlmgym.games import game_of
+
+        game, n = game_of(self), len(self)
+        what = f"{game.name} {game.level_name(self.level)}" if game else repr(self.level)
+        spans = (f", {name} {_span(values)}" for name, values in (("turn", self.steps), ("score", self.score)) if n)
+        over = f", {int(self.ended.sum())} over" if n else ""
+        return f"<{type(self).__name__}: {counted(n, 'game')} of {what}{''.join(spans)}{over}>"
 
     def __str__(self) -> str:
-        """The line of ``repr``; of a few games on small boards also what ``board`` holds, as numbers."""
-        text = repr(self)
-        if self.board.ndim != 3 or self.board.size > 1024:
+        """The line of ``repr``; of a few games on small boards also what is to be seen of them, as text."""
+        from vlmgym.games import game_of
+
+        text, game = repr(self), game_of(self)
+        if game is None or self.board.size > 1024:
             return text
-        width = len(str(self.board.max(initial=0)))
-        boards = ("\n".join(" ".join(f"{value:>{width}}" for value in row) for row in board.tolist()) for board in self.board)
-        return "\n\n".join([text, *boards])
+        try:
+            return "\n\n".join(filter(None, [text, *game.scene(self).texts()]))
+        except (VlmGymError, IndexError):  # arrays that stand for nothing
+            return text
+
+    def _repr_png_(self) -> bytes | None:
+        """The first few games as one picture, which notebooks show; None where they cannot be drawn (photographs, say)."""
+        from vlmgym.games import game_of
+        from vlmgym.render import png_of_some
+
+        game = game_of(self)
+        try:
+            return png_of_some(game, self) if game and len(self) else None
+        except VlmGymError:
+            return None
 
     @property
     def truncated(self) -> NDArray[np.bool_]:
@@ -473,15 +536,47 @@ class State:
         return replace(self, **arrays)
 
     def __getitem__(self, rows: Any) -> Self:
-        """Some rows, by int (which keeps the batch axis, with ``B = 1``), slice, mask or index array."""
-        if isinstance(rows, (int, np.integer)):
-            if not -len(self) <= rows < len(self):
-                raise IndexError(f"row {rows} of a batch of {len(self)}")
-            rows = [int(rows)]
-        return self.with_arrays({k: np.array(v[rows]) for k, v in self.arrays().items()})
+        """Some rows, by int (which keeps the batch axis, with ``B = 1``), slice, mask ``(B,)`` or index array ``(n,)``.
+
+        Raises:
+            RowError: there are no such rows, or it is none of these.
+        """
+        if not isinstance(rows, slice):
+            rows = self._rows(rows)
+        try:
+            return self.with_arrays({k: np.array(v[rows]) for k, v in self.arrays().items()})
+        except TypeError as error:  # a slice of other things than whole numbers
+            raise RowError(f"rows {one_line(repr(rows), 200)}: {error}") from error
+
+    def _rows(self, rows: Any) -> NDArray[Any]:
+        """A row number, mask or index array as one that NumPy takes.
+
+        Raises:
+            RowError: it is none of this batch.
+        """
+        n = len(self)
+        if isinstance(rows, np.ndarray | list) and len(rows) == n and np.asarray(rows).dtype == bool:
+            found = np.asarray(rows)
+        else:
+            given = None if isinstance(rows, tuple) else _integers(rows)
+            if given is None or given.ndim > 1:
+                allowed = f"allowed are a whole number, a slice, a mask ({n},) or an array (n,) of whole numbers"
+                raise RowError(f"rows {one_line(repr(rows), 200)} of a batch of {n}: {allowed}")
+            found = given.reshape(-1)
+            if found.size and not -n <= int(found.min()) <= int(found.max()) < n:
+                bad = found[(found < -n) | (found >= n)][0]
+                raise RowError(f"row {bad} of a batch of {n}")
+        if found.ndim != 1:
+            raise RowError(f"a mask of shape {found.shape}: allowed is ({n},)")
+        return found
 
     def repeat(self, n: int) -> Self:
-        """Each row ``n`` times in a row: the fork. Shape ``(B * n, ...)``; equal answers will meet equal luck."""
+        """Each row ``n`` times in a row: the fork. Shape ``(B * n, ...)``; equal answers will meet equal luck.
+
+        Raises:
+            ConfigError: ``n`` is no whole number, negative, or beyond :data:`MOST_SEEDS`.
+        """
+        n = whole("n", n, MOST_SEEDS)
         return self.with_arrays({k: np.repeat(v, n, axis=0) for k, v in self.arrays().items()})
 
     def with_new_luck(self, salt: int | NDArray[np.int64] = 0) -> Self:
@@ -490,8 +585,14 @@ class State:
         Args:
             salt: chooses the luck: one number, or one for each row (so ``state.repeat(n).with_new_luck(np.arange(B * n))``
                 gives every fork its own). Equal rows with equal salts keep meeting equal luck.
+
+        Raises:
+            ConfigError: not whole numbers of 64 bits, or another number of them.
         """
-        salts = np.broadcast_to(np.asarray(salt, np.int64), (len(self),)).astype(np.uint64)
+        salts = _integers(salt)
+        if salts is None or salts.shape not in ((), (len(self),)):
+            raise ConfigError("salt", salt, f"a whole number of 64 bits, or an array ({len(self)},) of them")
+        salts = np.broadcast_to(salts, (len(self),)).astype(np.uint64)
         fresh = mix_array(self.seed ^ mix_array(salts ^ np.uint64(0x6C75636B)))
         return replace(self, seed=_in_split_of(self.seed, fresh))
 
@@ -521,6 +622,11 @@ class State:
         head = json.dumps(header, separators=(",", ":")).encode()
         data = _MAGIC + struct.pack("<HI", _FORMAT, len(head)) + head + body
         return data + struct.pack("<I", zlib.crc32(data))
+
+
+def _span(values: NDArray[Any]) -> str:
+    low, high = values.min(), values.max()
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def concat(states: Sequence[State]) -> State:
@@ -669,6 +775,8 @@ class Decoded:
 
 # ------------------------------------------------------------------------------------------------------------ game
 _TAKE_LEVEL = {"n_actions", "reset", "encode", "decode", "rules", "answer_format"}
+_TAKE_SEEDS, _TAKE_ACTION, _TAKE_ROW, _TAKE_TEXT = {"reset"}, {"encode"}, {"explain", "candidates", "reasoning"}, {"decode"}
+_TAKE_NUMBER = {"draw_legal"}
 _TAKE_SYMBOLS = {"from_symbols", "works"}
 _TAKE_STATE = {"legal", "successes", "draw_legal", "branch", "_step", "good", "scene", "oracle", "explain", "candidates"}
 _TAKE_STATE |= {"reasoning", "view"}
@@ -682,11 +790,66 @@ def _takes_level(method: Callable[..., Any]) -> Callable[..., Any]:
     return takes
 
 
+def _takes_seeds(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def takes(self: Game, level: Any, seeds: Any, *rest: Any, **named: Any) -> Any:
+        return method(self, level, seed_array(seeds), *rest, **named)
+
+    return takes
+
+
+def _takes_action(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def takes(self: Game, level: Any, action: Any, *rest: Any, **named: Any) -> Any:
+        return method(self, level, self._action(self.level(level), action), *rest, **named)
+
+    return takes
+
+
+def _takes_number(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def takes(self: Game, state: State, number: Any = LEGAL_STREAM) -> Any:
+        return method(
+            self, state, number if type(number) is int and 0 <= number < 1 << 63 else whole("number", number, _WORD >> 1)
+        )
+
+    return takes
+
+
+def _takes_text(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def takes(self: Game, level: Any, text: Any, *rest: Any, **named: Any) -> Any:
+        if not isinstance(text, str):
+            raise ConfigError("text", text, "the text of an answer")
+        return method(self, level, text, *rest, **named)
+
+    return takes
+
+
+def _takes_row(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def takes(self: Game, state: State, row: Any, *rest: Any, **named: Any) -> Any:
+        self.belongs(state)
+        if type(row) is not int or not -len(state) <= row < len(state):
+            row = whole("row", row, len(state) - 1, -len(state))
+        if method.__name__ == "explain":
+            if "action" in named:
+                named["action"] = self._action(state.level, named["action"])
+            else:
+                rest = (self._action(state.level, rest[0]), *rest[1:]) if rest else rest
+        return method(self, state, row, *rest, **named)
+
+    return takes
+
+
 def _takes_symbols(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def takes(self: Game, level: Any, symbols: Any, *rest: Any, **named: Any) -> Any:
         level = self.level(level)
-        return method(self, level, self.described(level, symbols), *rest, **named)
+        symbols = self.described(level, symbols)
+        if method.__name__ == "works" and rest:
+            rest = (self._row_actions(level, rest[0], len(symbols)), *rest[1:])
+        return method(self, level, symbols, *rest, **named)
 
     return takes
 
@@ -696,6 +859,8 @@ def _takes_state(method: Callable[..., Any]) -> Callable[..., Any]:
     def takes(self: Game, state: Any, *rest: Any, **named: Any) -> Any:
         if type(state) is not self.state_type or type(state.level) is not self.level_type:
             self.belongs(state)
+        if method.__name__ == "good" and rest:
+            rest = (self._row_actions(state.level, rest[0], len(state)), *rest[1:])
         return method(self, state, *rest, **named)
 
     return takes
@@ -721,13 +886,19 @@ class Game(ABC):
     """There is one opening and no luck, so that every seed is the same game (chess against a program that draws nothing)."""
 
     def __init_subclass__(cls) -> None:
-        """Methods that take a level take its name as well; those that take symbols or a state see that they are of this game."""
-        for name in _TAKE_LEVEL & cls.__dict__.keys():
-            setattr(cls, name, _takes_level(cls.__dict__[name]))
-        for name in _TAKE_SYMBOLS & cls.__dict__.keys():
-            setattr(cls, name, _takes_symbols(cls.__dict__[name]))
-        for name in _TAKE_STATE & cls.__dict__.keys():
-            setattr(cls, name, _takes_state(cls.__dict__[name]))
+        """Methods that take a level take its name as well; all see that what they are given is of this game, or whole numbers."""
+        for names, takes in (
+            (_TAKE_SEEDS, _takes_seeds),
+            (_TAKE_ACTION, _takes_action),
+            (_TAKE_TEXT, _takes_text),
+            (_TAKE_NUMBER, _takes_number),
+            (_TAKE_ROW, _takes_row),
+            (_TAKE_LEVEL, _takes_level),
+            (_TAKE_SYMBOLS, _takes_symbols),
+            (_TAKE_STATE, _takes_state),
+        ):
+            for name in names & cls.__dict__.keys():
+                setattr(cls, name, takes(cls.__dict__[name]))
 
     def level(self, name: str | Level = "normal", **overrides: Any) -> Level:
         """A named level (or a Level), with single fields overridden: by keywords, or in the name (``"hard:rows=8"``).
@@ -747,6 +918,23 @@ class Game(ABC):
         if type(name) is not self.level_type:
             raise ConfigError(f"level of {self.name}", name, f"a {self.level_type.__name__}")
         return name.override(**overrides) if overrides else name
+
+    def level_name(self, level: str | Level, fields: Mapping[str, Any] | None = None) -> str:
+        """A level as evaluations write it, ``name:field=value,...``, which their seeds depend on.
+
+        Args:
+            level: a name, or a Level: then that of the level it differs least from.
+            fields: of the level that are set otherwise.
+        """
+        fields = fields or {}
+        if isinstance(level, Level):
+            mine = {**asdict(level), **fields}
+            others = {name: {k: v for k, v in mine.items() if asdict(other)[k] != v} for name, other in self.LEVELS.items()}
+            others.setdefault("normal", mine)
+            level = min(others, key=lambda name: len(others[name]))
+            fields = others[level]
+        text = ",".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in fields.items())
+        return f"{level}{',' if ':' in level else ':'}{text}" if text else level
 
     def identity(self) -> tuple[Any, ...]:
         """What two games have in common that stand for each other, though they were made apart."""
@@ -771,7 +959,11 @@ class Game(ABC):
 
     @abstractmethod
     def reset(self, level: Level, seeds: NDArray[np.uint64]) -> State:
-        """Fresh games, one per seed (``(B,)`` uint64)."""
+        """Fresh games, one per seed (``(B,)`` uint64).
+
+        Raises:
+            ConfigError: the seeds are no list and no array of whole numbers of 64 bits; no game has to look at that itself.
+        """
 
     @abstractmethod
     def legal(self, state: State) -> NDArray[np.bool_]:
@@ -787,8 +979,12 @@ class Game(ABC):
         Args:
             state: ``B`` games.
             number: number of the draw (see :func:`draw64`), whose seed and turn are those of the row.
+
+        Raises:
+            ConfigError: ``number`` is no whole number of 63 bits.
         """
         self.belongs(state)
+        number = whole("number", number, _WORD >> 1)
         out = np.empty(len(state), np.int64)
         _pick_rows(self.legal(state), state.seed, state.steps, number, out)
         return out
@@ -807,10 +1003,10 @@ class Game(ABC):
             ActionError: wrong shape, or an id outside the action space.
         """
         self.belongs(state)
-        actions = np.asarray(actions)
-        if actions.ndim != 2 or len(actions) != len(state):
-            raise ActionError(f"actions of shape {actions.shape}: allowed are ({len(state)}, n)")
-        return np.where(self._try(state, self._checked(state.level, actions)), 1.0, -1.0)
+        ids = self._checked(state.level, actions)
+        if ids.ndim != 2 or len(ids) != len(state):
+            raise ActionError(f"actions of shape {ids.shape}: allowed are ({len(state)}, n)")
+        return np.where(self._try(state, ids), 1.0, -1.0)
 
     def _try(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """``(B, n)``: which of the actions are good; games with many actions override it."""
@@ -818,14 +1014,34 @@ class Game(ABC):
         _look_up(self.successes(state), actions, good)
         return good
 
-    def _checked(self, level: Level, actions: NDArray[Any]) -> NDArray[np.int64]:
-        if actions.dtype.kind not in "iu":
-            raise ActionError(f"actions of type {actions.dtype}: allowed are integers")
+    def _checked(self, level: Level, actions: Any) -> NDArray[np.int64]:
+        """Action ids as an array of any shape."""
+        count, ids = self.n_actions(level), _integers(actions)
+        allowed = f"allowed are 0 to {count - 1}, or -1 for no action"
+        if ids is None:
+            of = f" of type {actions.dtype}" if isinstance(actions, np.ndarray) else f" = {one_line(repr(actions), 200)}"
+            raise ActionError(f"actions{of} of {self.name}: {allowed}")
+        if ids.size and not NO_ACTION <= int(ids.min()) <= int(ids.max()) < count:
+            bad = ids[(ids < NO_ACTION) | (ids >= count)].flat[0]
+            raise ActionError(f"action {bad} of {self.name}: {allowed}")
+        return ids.astype(np.int64)
+
+    def _row_actions(self, level: Level, actions: Any, n: int) -> NDArray[np.int64]:
+        """One action id a row."""
+        ids = self._checked(level, actions)
+        if ids.shape != (n,):
+            raise ActionError(f"actions of shape {ids.shape}: allowed are ({n},)")
+        return ids
+
+    def _action(self, level: Level, action: Any) -> int:
+        """The id of one action."""
         count = self.n_actions(level)
-        if actions.size and (actions.min() < NO_ACTION or actions.max() >= count):
-            bad = actions[(actions < NO_ACTION) | (actions >= count)].flat[0]
-            raise ActionError(f"action {bad} of {self.name}: allowed are 0 to {count - 1}, or -1 for no action")
-        return actions.astype(np.int64)
+        if type(action) is int and 0 <= action < count:
+            return action
+        try:
+            return whole("action", action, count - 1)
+        except ConfigError as error:
+            raise ActionError(f"action {one_line(repr(action), 200)} of {self.name}: allowed are 0 to {count - 1}") from error
 
     def step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
         """Play one turn in every row; ended rows pass through unchanged with gain 0.
@@ -838,10 +1054,7 @@ class Game(ABC):
             ActionError: wrong shape, or an id outside ``-1 .. A - 1``.
         """
         self.belongs(state)
-        actions = np.asarray(actions)
-        if actions.shape != (len(state),):
-            raise ActionError(f"actions of shape {actions.shape}: allowed are ({len(state)},)")
-        new, outcome = self._step(state, self._checked(state.level, actions))
+        new, outcome = self._step(state, self._row_actions(state.level, actions, len(state)))
         over = new.terminated & ~state.terminated
         if not state.level.restart or not over.any():
             return new, outcome
@@ -928,7 +1141,7 @@ class Game(ABC):
         """
         level, n = self.level(level), len(board)
         counters = {"score": np.zeros(n, np.int64), "steps": np.zeros(n, np.int64), "terminated": np.zeros(n, bool)}
-        seeds = np.zeros(n, np.uint64) if seeds is None else np.ascontiguousarray(seeds, np.uint64)
+        seeds = np.zeros(n, np.uint64) if seeds is None else seed_array(seeds)
         arrays = {"board": board, "seed": seeds, **counters, **arrays}
         names = {f.name for f in fields(self.state_type)} - {"level"}
         if arrays.keys() != names:
@@ -1086,9 +1299,9 @@ class Game(ABC):
                 raise StateError("damaged state: packed arrays of another size")
             body = whole
         if len(body) < size:
-            raise StateError(f"damaged state: {size - len(body)} bytes are cut off")
+            raise StateError(f"damaged state: {counted(size - len(body), 'byte')} cut off")
         if len(body) > size:
-            raise StateError(f"damaged state: {len(body) - size} bytes too many")
+            raise StateError(f"damaged state: {counted(len(body) - size, 'byte')} too many")
         return body
 
     def __repr__(self) -> str:

@@ -7,11 +7,10 @@
 from __future__ import annotations
 
 import copy as copies
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
@@ -30,6 +29,7 @@ from vlmgym.core import (
     State,
     concat,
     seeds_for,
+    whole,
 )
 from vlmgym.games import GAMES, get_game
 from vlmgym.kernels import usable_cores
@@ -70,7 +70,15 @@ class _Table:
     """What single and batched environments share: game, level, look, spaces, openings, turns and infos."""
 
     def __init__(
-        self, game: str | Game, level: str | Level, look: str | Look, action: str, mode: str, reward: str, **fields: Any
+        self,
+        game: str | Game,
+        level: str | Level,
+        look: str | Look,
+        action: str,
+        mode: str,
+        reward: str,
+        reply: str | Mapping[str, Any] | prompt.Blocks,
+        **fields: Any,
     ) -> None:
         for name, value, allowed in (("action", action, ACTIONS), ("mode", mode, prompt.MODES), ("reward", reward, REWARDS)):
             if value not in allowed:
@@ -79,7 +87,7 @@ class _Table:
         _check_keywords(self.game, fields)
         self.level = self.game.level(level, **fields)
         self.look = get_look(look)
-        self.names = self.game.name if isinstance(game, Game) else str(game), _level_name(self.game, level, fields)
+        self.names = self.game.name if isinstance(game, Game) else str(game), self.game.level_name(level, fields)
         self.action, self.mode, self.reward = action, mode, reward
         height, width = frame_size(self.game, self.level, self.look)
         self.observation_space = gym.spaces.Box(0, 255, (height, width, 3), np.uint8)
@@ -89,9 +97,10 @@ class _Table:
             self.action_space = gym.spaces.Text(TEXT_LIMIT, min_length=0, charset=charset)
         else:
             self.action_space = gym.spaces.Discrete(
-                _count(f"{type(self.game).__name__}.n_actions()", self.game.n_actions(self.level), 1)
+                whole(f"{type(self.game).__name__}.n_actions()", self.game.n_actions(self.level), (1 << 31) - 1, 1)
             )
-        self.prompt = prompt.prompt_text(self.game, self.level)
+        self.blocks = prompt.Blocks.of(reply)
+        self.prompt = prompt.prompt_text(self.game, self.level, blocks=self.blocks)
 
     # ---------------------------------------------------------------------------------------------------- openings
     def open(self, options: Mapping[str, Any] | None, keys: NDArray[np.uint64], rows: NDArray[np.int64], count: int) -> State:
@@ -146,12 +155,12 @@ class _Table:
             if given.level != self.level:
                 raise ConfigError("level of options['state']", given.level, str(self.level))
             read.append(given if isinstance(part, bytes) else self.game.from_bytes(part.to_bytes(self.game)))  # a checked copy
-        whole = concat(read)
-        if len(whole) not in (1, count):
-            raise ConfigError("options['state']", f"{len(whole)} games", f"one game, or {count}")
-        if whole.ended.any():
+        batch = concat(read)
+        if len(batch) not in (1, count):
+            raise ConfigError("options['state']", f"{len(batch)} games", f"one game, or {count}")
+        if batch.ended.any():
             raise ConfigError("options['state']", "a game that has ended", "a game that goes on")
-        return whole if len(whole) == count else whole.repeat(count)
+        return batch if len(batch) == count else batch.repeat(count)
 
     # ------------------------------------------------------------------------------------------------------- turns
     def actions(self, actions: Any, count: int) -> Any:
@@ -200,7 +209,7 @@ class _Table:
     def _play(self, state: State, actions: Any) -> _Turn:
         info: dict[str, Any]
         if self.action == "text":
-            after, judged = judge(self.game, state, actions, self.mode)
+            after, judged = judge(self.game, state, actions, self.mode, blocks=self.blocks)
             good = np.array([j.terms["game"] > 0 for j in judged])
             gain, changed = np.array([j.gain for j in judged], np.int64), np.array([j.changed for j in judged])
             info = {
@@ -239,18 +248,6 @@ def _check_keywords(game: Game, fields: Mapping[str, Any]) -> None:
             allowed = "one of the fields " + ", ".join(known)
             text = f"got an unexpected keyword argument '{name}': {level}.{name} = {value!r}: allowed is {allowed}"
             raise KeywordError(text, f"{level}.{name}", value, allowed)
-
-
-def _level_name(game: Game, level: str | Level, fields: Mapping[str, Any]) -> str:
-    """A level as evaluations write it, ``name:field=value,...``, which their seeds depend on."""
-    if isinstance(level, Level):
-        mine = {**asdict(level), **fields}
-        others = {name: {k: v for k, v in mine.items() if asdict(other)[k] != v} for name, other in game.LEVELS.items()}
-        others.setdefault("normal", mine)
-        level = min(others, key=lambda name: len(others[name]))
-        fields = others[level]
-    text = ",".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in fields.items())
-    return f"{level}{',' if ':' in level else ':'}{text}" if text else level
 
 
 def _short(value: object) -> str:
@@ -329,6 +326,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         reward: ``"game"``, the default: +1 if the move was good (did something), else -1. ``"gain"``: the points of this turn.
             ``"score"``: all points of the game with its last turn, 0 before. Points are whole numbers, 0 or more in the games
             of this package.
+        reply: names of the blocks of text actions, as a Task takes them: ``"think=reasoning"``, a mapping, or ``prompt.Blocks``.
         fields: single fields of the level, overridden.
 
     Raises:
@@ -348,11 +346,12 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         render_mode: str | None = None,
         copy: bool = True,
         reward: str = "game",
+        reply: str | Mapping[str, Any] | prompt.Blocks = "",
         **fields: Any,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ConfigError("render_mode", render_mode, "None or 'rgb_array'")
-        self.table = _Table(game, level, look, action, mode, reward, **fields)
+        self.table = _Table(game, level, look, action, mode, reward, reply, **fields)
         self.observation_space, self.action_space = self.table.observation_space, self.table.action_space
         self.render_mode = render_mode
         self._frames = None if copy else Frames(self.table.game, self.table.level, self.table.look, 1)
@@ -383,7 +382,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
             ConfigError: an option is unknown, or not what is allowed.
             StateError: bytes of another game, or damaged.
         """
-        super().reset(seed=seed)
+        super().reset(seed=_seed_of(seed, "a whole number, 0 or more, or None"))
         keys = self.np_random.integers(0, KEYS, 1, dtype=np.uint64)
         self._state = self.table.open(options, keys, np.zeros(1, np.int64), 1)
         return self._observe(), _first(self.table.look_at(self._state))
@@ -450,10 +449,19 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         return twins
 
 
+MOST_GAMES = 1_000_000
+"""Games of a batched environment, and environments of a fork."""
+
+
 def _count(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ConfigError(name, value, f"a whole number, {least} or more")
-    return int(value)
+    return whole(name, value, MOST_GAMES, least)
+
+
+def _seed_of(seed: Any, allowed: str) -> int | None:
+    """A seed of Gymnasium's: a whole number of any size, or None."""
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
+        raise ConfigError("seed", seed, allowed)
+    return None if seed is None else int(seed)
 
 
 class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type: ignore[misc]
@@ -485,6 +493,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         copy: bool = True,
         reward: str = "game",
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        reply: str | Mapping[str, Any] | prompt.Blocks = "",
         **fields: Any,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
@@ -492,7 +501,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         self.num_envs, self.render_mode = _count("num_envs", num_envs, 1), render_mode
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
-        self.table = _Table(game, level, look, action, mode, reward, **fields)
+        self.table = _Table(game, level, look, action, mode, reward, reply, **fields)
         self._seat(self.num_envs, copy)
         self._generators: dict[int, np.random.Generator] = {}  # by row
         self._seeds: dict[int, int] = {}
@@ -573,11 +582,11 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         elif seed is None or isinstance(seed, (list, tuple, np.ndarray)):
             seeds = [None] * self.num_envs if seed is None else list(seed)
         else:
-            raise ConfigError("seed", seed, f"one whole number, or a list of {self.num_envs}")
-        whole = [s is None or (isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s >= 0) for s in seeds]
-        if len(seeds) != self.num_envs or not all(whole):
             raise ConfigError("seed", seed, f"one whole number, 0 or more, or a list of {self.num_envs}")
-        self._seed([None if s is None else int(s) for s in seeds], rows.tolist())
+        allowed = f"one whole number, 0 or more, or a list of {self.num_envs}"
+        if len(seeds) != self.num_envs:
+            raise ConfigError("seed", seed, allowed)
+        self._seed([_seed_of(one, allowed) for one in seeds], rows.tolist())
         opened = self.table.open(options, self._keys(rows), rows, self.num_envs)
         self._state = opened if mask.all() else _put(self.state, mask, opened)
         return self._observe(), _masked(_spread(self.table.look_at(opened), mask), mask)

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import re
 import reprlib
 from typing import Any
 
 SHOWN = 300
 """Most letters of a value in a message; of a longer one the beginning and the end are told."""
-_HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: str) -> str:
+    """A foreign text for a terminal or a message: whatever could steer a terminal or turn the line around, as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def one_line(text: str, most: int = 4000) -> str:
-    """A text that can be printed anywhere: what controls a terminal, or turns a line round, is spelled out; its length is bound.
+    """A text that can be printed anywhere (see :func:`shown`), and whose length is bound.
 
     For messages, and for names that came from data.
     """
     if len(text) > most:
         text = f"{text[: most * 2 // 3]} ... {text[-most // 4 :]}"
-    return _HIDDEN.sub(lambda found: ascii(found[0])[1:-1], text)
+    return shown(text)
+
+
+def counted(number: int, word: str) -> str:
+    """A number of things in words: ``1 attempt``, ``2 attempts``."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 class _Brief(reprlib.Repr):

@@ -20,6 +20,7 @@ from vlmgym.files import FileError, only_process, read_json, shortest_ends, show
 from vlmgym.games import known_game
 from vlmgym.metrics import summarise
 from vlmgym.players.base import PLACES, AsyncPlayer, Player, identity_of
+from vlmgym.prompt import Blocks, taken_apart
 from vlmgym.render import pictures
 from vlmgym.rollout import Lane, Telling, play
 from vlmgym.tasks import Task
@@ -155,7 +156,7 @@ def evaluate_all(
             if writer:
                 writer.write(*(episode for episode in lane.episodes() if episode not in before))
         done = zip(runs, lanes, tasks, strict=True)
-        summaries = [summary_of(run, lane.turns, lane.episodes(), task, how) for run, lane, task in done]
+        summaries = [summary_of(run, lane.turns, lane.episodes(), task, how, _doubts(player, run)) for run, lane, task in done]
         for summary, folder in zip(summaries, out or (), strict=False):
             write_json(folder / "summary.json", summary)
     return summaries
@@ -345,13 +346,22 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
     run = replace(Run("", "", "", ""), **{key: getattr(old.run, key) for key in ("player", "about", "identity", "sees")})
     run = replace(run, **{key: getattr(task, key) for key in ("game", "level", "look", "prompt", "reply")}, mode=how.mode)
     run = replace(run, evaluation=asdict(how) | _walk_of(task, how))
-    summary = summary_of(run, lane.turns, episodes, task, how)
+    summary = summary_of(run, lane.turns, episodes, task, how, _told_before(folder))
     summary["rescored"] = {"from": old.run.revision, "left_out": left_out}
     with only_process(out, "evaluates"):
         with TraceWriter(out / "trace.jsonl") as writer:
             writer.write(run, *lane.turns, *episodes)
         write_json(out / "summary.json", summary)
     return summary
+
+
+def _told_before(folder: Path) -> list[str]:
+    """What a player said of its answers when it gave them; nothing where no summary says so."""
+    try:
+        doubts = read_json(folder / "summary.json").get("doubts", [])
+    except FileError:
+        return []
+    return [one for one in doubts if isinstance(one, str)] if isinstance(doubts, list) else []
 
 
 _WALK = ("walk_min", "walk_max", "walk_legal")
@@ -372,8 +382,23 @@ def run_of(player: Player, task: Task, how: Evaluation) -> Run:
     return Run(player.name, task.game, task.level, task.look, task.prompt, how.mode, *more, reply=task.reply)
 
 
-def summary_of(run: Run, turns: Sequence[Turn], episodes: Sequence[Episode], task: Task, how: Evaluation) -> dict[str, Any]:
-    """What ``summary.json`` holds; see :func:`evaluate_all`. Episodes that failed are counted, and missing in all metrics."""
+def _doubts(player: Player, run: Run) -> list[str]:
+    return player.doubts(run.game, run.level, run.look, run.prompt, run.reply)
+
+
+def summary_of(
+    run: Run, turns: Sequence[Turn], episodes: Sequence[Episode], task: Task, how: Evaluation, doubts: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What ``summary.json`` holds; see :func:`evaluate_all`. Episodes that failed are counted, and missing in all metrics.
+
+    Args:
+        run: the first line of the trace.
+        turns: all turns.
+        episodes: all episodes.
+        task: what was asked.
+        how: how it was measured.
+        doubts: what the player itself says of its answers; they come first among the warnings, and are kept as ``doubts``.
+    """
     done = [one for one in episodes if one.end != "failed"]
     kept = {one.episode for one in done}
     counted = [turn for turn in turns if turn.episode in kept]
@@ -388,7 +413,8 @@ def summary_of(run: Run, turns: Sequence[Turn], episodes: Sequence[Episode], tas
         "episodes": {"n": len(episodes), "starts": len(episodes) // how.repeats, "turns": len(turns)}
         | {end: sum(one.end == end for one in episodes) for end in ENDS},
         "counts": {"turns": len(turns), "cut": finish[CUT], "refused": finish[REFUSED]},
-        "warnings": warnings_of(run, turns),
+        "warnings": [*doubts, *warnings_of(run, turns)],
+        "doubts": list(doubts),
         "failures": dict(Counter(one.reason for one in episodes if one.end == "failed").most_common(20)),
         "spent": spent | {"cost": sum(costs) if costs else None, "seconds": sum(turn.seconds for turn in turns)},
         "baselines": baselines.stored(task.rules()[0], task.level) if how.start == "reset" and not how.turns else {},
@@ -411,11 +437,12 @@ def warnings_of(run: Run, turns: Sequence[Turn]) -> list[str]:
     if finish[REFUSED] > OFTEN * n:
         found.append(f"{finish[REFUSED]} of {n} replies were refused by the model or its provider: read them in trace.jsonl")
     unformed = [turn for turn in turns if not turn.terms["format"]]
-    apart = sum(bool(turn.reasoning) and turn.reply.lstrip().startswith("<answer>") for turn in unformed)
+    blocks = Blocks.of(run.reply)
+    apart = sum(taken_apart(turn.reply, turn.reasoning, blocks) for turn in unformed)
     if apart > n / 2:
         found.append(
-            f"{apart} of {n} replies begin with <answer> while the reasoning came apart from them: the server takes <think> out "
-            "of replies; serve the model without a reasoning parser, or ask for other names of the blocks"
+            f"{apart} of {n} replies begin with <{blocks.answer}> while the reasoning came apart from them: the server takes "
+            f"<{blocks.think}> out of replies; serve the model without a reasoning parser, or ask for other names of the blocks"
         )
     elif len(unformed) == n >= 5 and not finish[CUT] > OFTEN * n:
         found.append(f"none of {n} replies has the blocks that were asked for (format 0): read some in trace.jsonl")

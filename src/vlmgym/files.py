@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, VlmGymError
+from vlmgym.errors import shown as shown
 
 
 class FileError(VlmGymError, ValueError):
@@ -130,6 +131,25 @@ def read_json(path: Path, kind: type = dict) -> Any:
     return value
 
 
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a file with one JSON mapping a line; nothing where there is none. A last line that was cut is left out.
+
+    Raises:
+        FileError: the file cannot be read, or a whole line is no mapping; NaN and infinities, which logs may hold, are read.
+    """
+    found = list[dict[str, Any]]()
+    whole = read_text(path).split("\n")[:-1] if path.exists() else []
+    for number, line in enumerate(whole, 1):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise FileError(f"{path}: line {number} is no JSON ({error})") from error
+        if not isinstance(value, dict):
+            raise FileError(f"{path}: line {number} holds a {type(value).__name__}, allowed is a mapping")
+        found.append(value)
+    return found
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
@@ -198,11 +218,6 @@ def digest_of(*paths: Path) -> str:
 def whole_text(text: str) -> str:
     """A text with U+FFFD for halves of surrogate pairs, which no file in UTF-8 can hold (a reply cut inside a character)."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def shown(text: str) -> str:
-    """A foreign text for a terminal or a message: whatever could steer a terminal or turn the line around, as an escape."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in whole_text(text))
 
 
 def shortest_ends(paths: Sequence[str]) -> dict[str, str]:

@@ -6,7 +6,6 @@ with the 95 % interval of :func:`vlmgym.stats.crossed`.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import defaultdict
@@ -22,6 +21,7 @@ from vlmgym import stats
 from vlmgym.analysis import Evaluated, load
 from vlmgym.core import NO_ACTION
 from vlmgym.evaluate import range_of
+from vlmgym.files import read_json
 from vlmgym.prompt import BLOCKS
 from vlmgym.reward import Weights
 from vlmgym.study import BASE, Study
@@ -143,7 +143,7 @@ class Findings:
         for seed in self.study.seeds:
             found = {}
             for step, folder in self._checks(run, seed, game):
-                mean = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["metrics"][metric]["mean"]
+                mean = read_json(folder / "summary.json")["metrics"][metric]["mean"]
                 found[step] = NAN if mean is None else float(mean)
             if found:
                 lines.append(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -137,7 +137,11 @@ def slug(text: str) -> str:
 
 
 def run_protocol(
-    protocol: Protocol, players: Mapping[str, Callable[[], Player]], out: Path, progress: bool = True
+    protocol: Protocol,
+    players: Mapping[str, Callable[[], Player]],
+    out: Path,
+    progress: bool = True,
+    heavy: Collection[str] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Measure players on all tasks; go on where an earlier run of the same protocol ended, whenever and however that was.
 
@@ -148,9 +152,11 @@ def run_protocol(
     Args:
         protocol: what is asked.
         players: makers of players, by the labels that they get in tables and as names of their folders. A player with a model
-            (:attr:`Player.heavy`) is made once more when its turn comes, so that there is never more than one in memory.
+            (:attr:`Player.heavy`) leaves the memory before another one is made, so that there is never more than one; the last
+            of them plays first, and the others are made once more when their turn comes.
         out: folder of the run; players, and episodes of the tasks, may be added to it later.
         progress: show progress bars.
+        heavy: the labels of the players with a model; None = any may be one.
 
     Returns:
         The summaries of each player, in the order of the protocol's entries.
@@ -163,7 +169,8 @@ def run_protocol(
     _continues(protocol, out)
     homes, held, known = _homes(out), dict[str, Player](), dict[str, str]()
     for label, make in players.items():
-        held = {name: player for name, player in held.items() if not player.heavy}
+        if heavy is None or label in heavy:
+            held = {name: player for name, player in held.items() if not player.heavy}
         player = held[label] = _made(label, make)
         if same := [name for name, other in known.items() if other == player.identity]:
             raise ConfigError("players", f"{same[0]} and {label}", "each player once: these are one (repeats ask it again)")
@@ -176,7 +183,8 @@ def run_protocol(
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "protocol.json", protocol.to_dict())
     found: dict[str, list[dict[str, Any]]] = {}
-    for label, make in players.items():
+    for label in _turns([*players], held):
+        make = players[label]
         if label not in held:
             held = {name: player for name, player in held.items() if not player.heavy}
         player = held.pop(label) if label in held else _made(label, make)
@@ -190,7 +198,13 @@ def run_protocol(
                 done = evaluate_all(player, asked, how, [folder for _, _, folder in part], progress, checked=True)
             summaries |= {number: summary for (number, _, _), summary in zip(part, done, strict=True) if summary}
         found[label] = [summaries[number] for number in sorted(summaries)]
-    return found
+        del player
+    return {label: found[label] for label in players}
+
+
+def _turns(labels: list[str], held: Mapping[str, Player]) -> list[str]:
+    """The players in the order in which they play: those that must be made again come last."""
+    return sorted(labels, key=lambda label: label not in held)
 
 
 def _made(label: str, make: Callable[[], Player]) -> Player:

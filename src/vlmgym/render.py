@@ -6,6 +6,7 @@ look shows it. Fonts are bundled, digits and shapes are drawn large and averaged
 
 from __future__ import annotations
 
+import io
 import math
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -454,6 +455,22 @@ def show(game: Game, state: State, look: str | Look = "clean") -> Image.Image:
     """The boards of a batch side by side as one picture, which notebooks show and ``save`` writes to a file."""
     frames = render(game, state, look)
     return Image.fromarray(np.concatenate(list(frames), axis=1)) if len(frames) else Image.new("RGB", (1, 1))
+
+
+IN_A_NOTEBOOK, IN_A_ROW = 8, 4
+"""Pictures that a notebook shows of a batch that is no more than named."""
+
+
+def png_of_some(game: Game, state: State, look: str | Look = "clean") -> bytes:
+    """The first :data:`IN_A_NOTEBOOK` boards of a batch as a PNG, in rows."""
+    frames = render(game, state[:IN_A_NOTEBOOK], look)
+    columns = min(len(frames), IN_A_ROW)
+    blank = np.full_like(frames[:1], 255).repeat(-len(frames) % columns, axis=0)
+    grid = np.concatenate([frames, blank])
+    lines = [np.concatenate(list(grid[at : at + columns]), axis=1) for at in range(0, len(grid), columns)]
+    data = io.BytesIO()
+    Image.fromarray(np.concatenate(lines)).save(data, "PNG")
+    return data.getvalue()
 
 
 def pictures(game: Game, state: State, look: str | Look = "clean") -> list[Image.Image]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import vlmgym
 from vlmgym import stats
 from vlmgym.core import need
-from vlmgym.files import write_atomically
+from vlmgym.files import read_json_lines, write_atomically
 from vlmgym.findings import (
     DIALS,
     GAMES,
@@ -120,8 +120,7 @@ def _examples(found: Findings) -> list[dict[str, Any]]:
 
 def _attempts(found: Findings) -> list[dict[str, Any]]:
     """What was run when, one for each process of the study."""
-    path = found.out / "jobs.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return read_json_lines(found.out / "jobs.jsonl")
 
 
 def _hours(lines: Sequence[dict[str, Any]]) -> float:

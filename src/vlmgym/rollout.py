@@ -12,15 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import prompt
-from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Game, Level, State, draw_rows
+from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Game, Level, State, draw_rows, seed_array, whole
 from vlmgym.games import is_state
 from vlmgym.looks import Look, get_look
 from vlmgym.players.base import AsyncPlayer, Player, Query, finish
 from vlmgym.reward import judge
 from vlmgym.trace import Answer, Episode, TraceError, Turn
 
+MOST_STEPS = 1_000_000
+"""Moves of a random walk."""
 
-def walk(game: Game, level: Level, seeds: NDArray[np.uint64], steps: int | NDArray[np.int64], legal: bool = False) -> State:
+
+def walk(game: Game, level: str | Level, seeds: NDArray[np.uint64], steps: int | NDArray[np.int64], legal: bool = False) -> State:
     """States after random play from fresh games; no frame is drawn. Games that end go on with a fresh deal.
 
     Args:
@@ -32,9 +35,16 @@ def walk(game: Game, level: Level, seeds: NDArray[np.uint64], steps: int | NDArr
 
     Returns:
         ``B`` states, none ended, at turn 0 with score 0, with the seeds as keys of their future luck.
+
+    Raises:
+        ConfigError: no such level, or seeds or steps that are no whole numbers, negative or too large.
     """
+    level, seeds = game.level(level), seed_array(seeds)
     free = level.override(max_steps=0, restart=True)
-    steps = np.broadcast_to(np.asarray(steps, np.int64), (len(seeds),))
+    each = steps.tolist() if isinstance(steps, np.ndarray) else steps if isinstance(steps, list | tuple) else [steps] * len(seeds)
+    if not isinstance(each, list | tuple) or len(each) != len(seeds):
+        raise ConfigError("steps", steps, f"a whole number, or a list of {len(seeds)}")
+    steps = np.array([whole("steps", one, MOST_STEPS) for one in each], np.int64)
     state, count = game.reset(free, seeds), np.full(len(seeds), game.n_actions(level))
     for step in range(int(steps.max(initial=0))):
         actions = game.draw_legal(state) if legal else draw_rows(seeds, step, LEGAL_STREAM, count)

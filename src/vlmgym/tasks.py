@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vlmgym import prompt
-from vlmgym.core import ConfigError, Game, Level, Settings, State, concat, name_of, seeds_for, setting
+from vlmgym.core import MOST_SEEDS, ConfigError, Game, Level, Settings, State, concat, name_of, seeds_for, setting, whole
 from vlmgym.games import get_game, own_name
 from vlmgym.looks import Look, get_look
 from vlmgym.prompt import Blocks
@@ -62,8 +62,13 @@ class Task(Settings):
 
         Seeds whose walk ends where nothing can succeed (2048: nothing merges) are passed over, so that every state asks a
         question; with ``hopeless`` they are kept, as whole games have such states as well.
+
+        Raises:
+            ConfigError: no such split, ``count`` or ``start`` are no whole numbers in their range, or walks of this length
+                hardly ever end where something can succeed.
         """
         game, level, _ = self.rules()
+        count, start = whole("count", count, MOST_SEEDS, 1), whole("start", start, 1 << 59)
         found: list[State] = []
         have, at = 0, start * 4
         while have < count:

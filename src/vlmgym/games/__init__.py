@@ -96,6 +96,15 @@ def known_game(name: object) -> Game:
     return found
 
 
+def game_of(state: State) -> Game | None:
+    """The game of a state, by its class and level, of those that this process knows by now; None: of none, or of several."""
+    found = dict[tuple[Any, ...], Game]()
+    for game in (*GAMES.values(), *_given.values()):
+        if type(state) is game.state_type and type(state.level) is game.level_type:
+            found[game.identity()] = game
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
 def own_name(game: Game) -> str:
     """The name of a game, where what it writes is read back as its own.
 

@@ -200,7 +200,7 @@ def _merging(board, cols, ended, merging):
 
 
 def _flat(board: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return board.reshape(len(board), -1)
+    return board.reshape(len(board), board.shape[1] * board.shape[2])
 
 
 class Game2048(core.Game):

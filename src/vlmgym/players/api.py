@@ -361,19 +361,20 @@ class ApiPlayer(AsyncPlayer):
             return Answer(failure=_last(faults), attempts=len(faults), seconds=time.monotonic() - begin)
 
     def _weigh(self, fault: _Fault) -> None:
-        """Tell of a fault, and stop the run where it is hopeless: at once, or when nothing else was ever met.
+        """Tell of a fault, or stop the run where it is hopeless: at once, or when nothing else was ever met.
 
         Raises:
-            ApiError: then.
+            ApiError: then; whoever catches it tells of the fault.
         """
-        self._tell(fault.reason)
         if not self._answered and (fault.nobody or not fault.again):
             alike = re.sub(r"[0-9a-f-]*[0-9][0-9a-f-]*", "#", fault.reason)  # but for numbers, times, ids of requests
             self._alike = (alike, self._alike[1] + 1 if alike == self._alike[0] else 1)
         elif not self._answered:
             self._alike = ("", 0)
         never = not self._answered and self._alike[1] >= ALIKE
-        if fault.stop or never:
+        if not fault.stop and not never:
+            self._tell(fault.reason)
+        else:
             more = f" ({ALIKE} requests in a row, and none was ever answered)" if never else ""
             raise ApiError(f"{self.model} at {self.base_url}: {fault.reason}{more}")
 
@@ -602,6 +603,8 @@ class AnthropicPlayer(ApiPlayer):
 
 
 def _last(faults: list[str]) -> str:
+    if len(faults) == 1:
+        return f"1 attempt: {faults[0]}"
     return f"{len(faults)} attempts; the last: {faults[-1]}" if faults else "no attempt"
 
 

@@ -85,6 +85,8 @@ class Player(ABC):
     """``"picture"``; ``"state"``: it is handed the truth, so what it says of the board is given; ``"nothing"``."""
     heavy: bool = False
     """It holds a model: there should be one of the kind in memory at a time."""
+    notes: Sequence[str] = ()
+    """What makes every answer of this player another one than it was asked for, as far as is known by now, one sentence each."""
     on_answers: Callable[[int], object] | None = None
     """Called by slow players with the number of states answered since the last call, for a progress bar."""
     on_fault: Callable[[str], object] | None = None
@@ -108,6 +110,10 @@ class Player(ABC):
             VlmGymError: it cannot be, for a reason that every question would meet (a key, an address, a model that is not there).
         """
         return
+
+    def doubts(self, game: str, level: str, look: str, prompt: str, reply: str) -> list[str]:
+        """What makes numbers of this player on a task doubtful, one sentence each; arguments are the fields of the task."""
+        return list(self.notes)
 
     def describe(self) -> dict[str, Any]:
         """What makes this player another one than its namesakes, as JSON values: its kind and all its settings."""

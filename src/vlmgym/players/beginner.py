@@ -53,6 +53,8 @@ class Beginner(Player):
             if self.asked or rng.random() < self.searches:
                 think, action = game.reasoning(state, row, game.oracle(state[row])[0])
             else:
+                think, action = "", NO_ACTION
+            if action == NO_ACTION:
                 think, action = self._guess(game, state[row], rng)
             move = game.encode(state.level, action)
             whole = prompt.write_reply(perception, f"{think}; so {move}", move, blocks)

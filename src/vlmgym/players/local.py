@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -35,6 +35,7 @@ class LocalPlayer(Player):
         batch: states asked at once; does not change replies, but for the rounding of sums of other shapes.
         seed: of the sampling: a reply is a function of it, of the game's seed, repeat and turn, and of what is asked.
         about: what else makes this player another one (where the model comes from, say), as JSON values.
+        unknown: says in a sentence what of a task, given by its fields, the model was never trained on; empty = nothing.
     """
 
     heavy = True
@@ -53,14 +54,20 @@ class LocalPlayer(Player):
         batch: int = 32,
         seed: int = 0,
         about: Mapping[str, Any] | None = None,
+        unknown: Callable[..., str] | None = None,
     ) -> None:
         self.model, self.processor, self.name = model, processor, name
         self.look, self.style, self.banned = get_look(look), style, list(banned)
         self.max_new_tokens, self.temperature, self.batch = max_new_tokens, temperature, batch
-        self.seed, self.about = seed, dict(about or {})
+        self.seed, self.about, self.unknown = seed, dict(about or {}), unknown
         self.pixels: Pixels | None = getattr(getattr(quicken(processor), "image_processor", None), "pixels", None)
         self._texts: dict[Any, str] = {}
         self._rows: dict[Any, dict[str, Any]] = {}
+
+    def doubts(self, game: str, level: str, look: str, prompt: str, reply: str) -> list[str]:
+        """See :class:`Player`."""
+        task = {"game": game, "level": level, "look": look, "prompt": prompt, "reply": reply}
+        return [*self.notes, *filter(None, [self.unknown(**task) if self.unknown else ""])]
 
     def describe(self) -> dict[str, Any]:
         """See :class:`Player`."""
@@ -194,6 +201,12 @@ class Relay(Player):
 
     def __init__(self, describer: Player, reasoner: Player) -> None:
         self.describer, self.reasoner, self.name = describer, reasoner, f"{describer.name}+{reasoner.name}"
+
+    def doubts(self, game: str, level: str, look: str, prompt: str, reply: str) -> list[str]:
+        """See :class:`Player`; those of both models."""
+        task = (game, level, look, prompt, reply)
+        both = (("the describer", self.describer), ("the reasoner", self.reasoner))
+        return [f"{role}: {text}" for role, one in both for text in one.doubts(*task)]
 
     def describe(self) -> dict[str, Any]:
         """See :class:`Player`."""

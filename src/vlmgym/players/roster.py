@@ -138,10 +138,12 @@ def make_player(
     if kind == "local" and rest:
         from vlmgym.players.local import LocalPlayer
         from vlmgym.train.model import banned_tokens, load, model_digest
+        from vlmgym.train.trained import trained_for
 
         for key in sampling.keys() - {"max_tokens", "temperature", "seed"}:
             raise ConfigError(f"sampling.{key}", sampling[key], "max_tokens, temperature and seed, for a local model")
         _check_local(sampling)
+        trained = trained_for(rest)
         model, processor = load(rest, dtype, device)
         return LocalPlayer(
             model,
@@ -155,6 +157,7 @@ def make_player(
             seed=sampling.get("seed", 0),
             batch=batch,
             about={"digest": model_digest(rest), "dtype": dtype},
+            unknown=trained.unknown if trained else None,
         )
     if kind in ("api", "anthropic") and rest:
         endpoint = OpenAIPlayer if kind == "api" else AnthropicPlayer
@@ -162,6 +165,11 @@ def make_player(
             raise ConfigError("prices", rest, "one of " + ", ".join(map(str, prices)))
         return endpoint(rest, base_url, sampling, api, None if prices is None else prices[rest])
     raise ConfigError("player", text, PLAYERS)
+
+
+def is_heavy(text: str) -> bool:
+    """Whether the player that a word stands for holds a model (:attr:`Player.heavy`), told without making it."""
+    return text.partition(":")[0] in ("local", "relay")
 
 
 def _check_local(sampling: Mapping[str, Any]) -> None:

@@ -151,8 +151,19 @@ def run_grpo(
             weights=weights,
             settings=settings,
         )
+        for one in callbacks:
+            if hasattr(one, "reporters"):
+                one.reporters = reporters_of(trainer)
         trainer.run()
     return trainer
+
+
+def reporters_of(trainer: Any) -> list[Any]:
+    """The callbacks by which a Trainer reports to other places (W&B, Trackio ...)."""
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    kinds = tuple(INTEGRATION_TO_CALLBACK.values())
+    return [one for one in trainer.callback_handler.callbacks if isinstance(one, kinds)]
 
 
 def _never_sampled(settings: GrpoSettings, ids: list[int]) -> dict[str, Any]:

@@ -122,13 +122,13 @@ def _loaded(kind: Any, name: str, **settings: Any) -> Any:
     try:
         return kind.from_pretrained(hub, revision=revision or "main", trust_remote_code=False, **settings)
     except Exception as error:  # Transformers, the hub's client, safetensors and tokenizers have their own classes
-        text = one_line(error)
+        text = first_words(error)
         if "trust_remote_code" in text:
             text = "it needs code that lies beside it, which is never run"
         raise ConfigError("model", name, f"{MODELS}; this one cannot be loaded: {text}") from error
 
 
-def one_line(error: BaseException) -> str:
+def first_words(error: BaseException) -> str:
     """The first words of a foreign error, on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return f"{type(error).__name__}: {text[:300]}" if isinstance(error, LookupError | AttributeError) else text[:300]

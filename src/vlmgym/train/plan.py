@@ -17,7 +17,7 @@ from vlmgym.core import ConfigError, VlmGymError, need
 from vlmgym.kernels import number_in_environment
 from vlmgym.render import pictures, tile_boxes
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.model import OPTIMIZERS, TINY, TRAINING, load_processor, one_line
+from vlmgym.train.model import OPTIMIZERS, TINY, TRAINING, first_words, load_processor
 from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows
 from vlmgym.train.sft import run_sft
 from vlmgym.train.sizes import GIB, LETTERS, TAUGHT, Architecture, architecture, disk, longest_answer, memory
@@ -54,7 +54,7 @@ class _Findings(list[Finding]):
         try:
             yield
         except (VlmGymError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-            self.add("error", what, one_line(error))
+            self.add("error", what, first_words(error))
 
 
 def check(recipe: Recipe, out: Path) -> list[Finding]:

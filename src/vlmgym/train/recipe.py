@@ -17,7 +17,7 @@ from vlmgym.config import find, read_file
 from vlmgym.core import ConfigError, Settings, State, concat, setting
 from vlmgym.curriculum import Curriculum
 from vlmgym.evaluate import Evaluation, evaluate_all
-from vlmgym.files import write_atomically
+from vlmgym.files import read_json_lines, write_atomically
 from vlmgym.metrics import shown_in
 from vlmgym.players.base import Player, Query
 from vlmgym.players.beginner import Beginner
@@ -308,7 +308,10 @@ def _finish(trainer: Any, processor: Any, checkpoints: Path, target: Path, about
 
 
 def metrics_callback(out: Path, stage: str, headline: str, total: int, report_to: str = "tensorboard") -> Any:
-    """A callback that logs every step to ``metrics.jsonl`` and, by choice, TensorBoard, and shows the progress bar."""
+    """A callback that logs every step to ``metrics.jsonl`` and, by choice, TensorBoard, and shows the progress bar.
+
+    Its ``tell`` hands values that the Trainer knows nothing of, those of checks, to the reporters of the Trainer as well.
+    """
     from torch.utils.tensorboard import SummaryWriter
     from tqdm import tqdm
     from transformers import TrainerCallback
@@ -318,6 +321,7 @@ def metrics_callback(out: Path, stage: str, headline: str, total: int, report_to
     class Log(TrainerCallback):
         bar: Any = None
         board: Any = None
+        reporters: Sequence[Any] = ()  # the Trainer's own, which it tells of what it logs itself
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if not state.is_world_process_zero:
@@ -336,6 +340,12 @@ def metrics_callback(out: Path, stage: str, headline: str, total: int, report_to
                 file.write(json.dumps(line) + "\n")
             for key, value in values.items() if self.board is not None else ():
                 self.board.add_scalar(key, value, step)
+
+        def tell(self, args: Any, state: Any, control: Any, values: Mapping[str, float], **more: Any) -> None:
+            """Write what the Trainer does not log, and hand it to all reporters."""
+            self.write(state.global_step, values)
+            for reporter in self.reporters:
+                reporter.on_log(args, state, control, logs=dict(values), **more)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             values = {k: float(v) for k, v in (logs or {}).items() if isinstance(v, (int, float))}
@@ -374,13 +384,13 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
     class Check(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             if state.global_step == 0:
-                self.check(state, model)
+                self.check(args, state, control, model)
 
         def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             if state.global_step % recipe.checks.every == 0 or state.global_step == grpo.steps:
-                self.check(state, model)
+                self.check(args, state, control, model)
 
-        def check(self, state: Any, model: Any) -> None:
+        def check(self, args: Any, state: Any, control: Any, model: Any) -> None:
             banned, values = banned_tokens(model, processor), {}
             player = LocalPlayer(
                 model, processor, name="policy", look=recipe.tasks[0].look, style=recipe.tasks[0].prompt, banned=banned,
@@ -396,13 +406,11 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
                     if summary["metrics"][key]["mean"] is not None:
                         values[f"check/{task.game}/{key}"] = summary["metrics"][key]["mean"]
             if state.is_world_process_zero:  # the others play as well: a model may be spread over all of them
-                log.write(state.global_step, values)
+                log.tell(args, state, control, values, model=model)
 
     return Check()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a ``metrics.jsonl``; an unfinished last line is passed over."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    return read_json_lines(path)

@@ -6,7 +6,6 @@ Weights, gradients and optimiser states are counted exactly, on the model's real
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -14,8 +13,9 @@ from typing import Any
 
 from vlmgym import prompt
 from vlmgym.core import ConfigError, need
+from vlmgym.files import read_json
 from vlmgym.render import frame_size
-from vlmgym.train.model import VISION, Lora, freeze_vision, load_config, one_line
+from vlmgym.train.model import VISION, Lora, first_words, freeze_vision, load_config
 from vlmgym.train.recipe import Recipe
 
 GIB = 2**30
@@ -127,9 +127,8 @@ class Architecture:
 
 def known_models() -> dict[str, dict[str, Any]]:
     """Models whose sizes come with the library, by hub name."""
-    folder = resources.files("vlmgym") / "models" / "known"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name)
-    return {one["model"]: one for one in (json.loads(f.read_text(encoding="utf-8")) for f in files)}
+    with resources.as_file(resources.files("vlmgym") / "models" / "known") as folder:
+        return {one["model"]: one for one in map(read_json, sorted(folder.glob("*.json")))}
 
 
 def architecture(name: str) -> Architecture:
@@ -153,7 +152,7 @@ def architecture(name: str) -> Architecture:
         with torch.device("meta"):
             model = AutoModelForImageTextToText.from_config(config)
     except (OSError, ValueError) as error:
-        allowed = f"tiny, a folder, a hub name that can be reached, or one of {', '.join(known_models())} ({one_line(error)})"
+        allowed = f"tiny, a folder, a hub name that can be reached, or one of {', '.join(known_models())} ({first_words(error)})"
         raise ConfigError("model", name, allowed) from error
     parts = dict.fromkeys(("vision tower", "connector", "language model", "embeddings"), 0)
     for path, weights in model.named_parameters():

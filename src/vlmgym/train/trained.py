@@ -47,6 +47,10 @@ class TrainedFor:
                 strange.append(f"{name} = {getattr(task, name)!r} (it knows {', '.join(map(repr, values))})")
         return f"the model was never trained on {task.game} with {'; '.join(strange)}" if strange else ""
 
+    def unknown(self, game: str, level: str, look: str, prompt: str, reply: str) -> str:
+        """As :meth:`warn`, of a task that is given by its fields."""
+        return self.warn(Task(game=game, level=level, look=look, prompt=prompt, reply=reply))
+
     def write(self, folder: Path) -> None:
         """Write the file into a model's folder."""
         tasks = [{name: value for name, value in asdict(task).items() if name in ASKED} for task in self.tasks]

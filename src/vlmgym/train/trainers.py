@@ -24,7 +24,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from vlmgym import prompt
 from vlmgym.core import ConfigError
-from vlmgym.files import write_atomically
+from vlmgym.files import read_json, write_atomically
 from vlmgym.games import state_text
 from vlmgym.reward import Judgement, Weights
 from vlmgym.train import survive
@@ -236,7 +236,7 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
 
     def load_more(self, folder: Path) -> None:
         """See :class:`Surviving`."""
-        self.states.load_state_dict(json.loads((folder / STATES).read_text(encoding="utf-8")))
+        self.states.load_state_dict(read_json(folder / STATES))
 
     # ---------------------------------------------------------------------------------------------- generating
     def _tokenize_prompts(self, prompts: Any) -> Any:

@@ -7,7 +7,6 @@ as everywhere else, so a reward here is a reward there.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 
 from vlmgym import prompt
 from vlmgym.core import ConfigError
+from vlmgym.files import read_json
 from vlmgym.games import get_game, read_state_text, state_text
 from vlmgym.looks import get_look
 from vlmgym.render import pictures
@@ -45,7 +45,7 @@ _ONLY = np.array([0])
 @lru_cache(maxsize=8)
 def read(path: str) -> tuple[str, Recipe]:
     """Split and recipe of a file that :func:`vlmgym.train.cluster.prepare` wrote; verl makes a loop for every episode."""
-    values = json.loads(Path(path).read_text(encoding="utf-8"))
+    values = read_json(Path(path))
     return values["split"], Recipe.parse(values["recipe"])
 
 
