@@ -27,9 +27,9 @@ import transformers as hf
 
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
-from vlmgym.train.grpo import GrpoSettings
 from vlmgym.train.model import Compute, Lora, load
 from vlmgym.train.profile import profile_grpo
+from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.sizes import known_models
 
 TASKS = (

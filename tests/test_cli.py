@@ -229,3 +229,9 @@ def test_ctrl_c_in_the_first_seconds_is_one_line_and_status_130(tmp_path, second
 def test_a_program_that_uses_the_library_keeps_its_own_ctrl_c():
     code = "import signal\nimport vlmgym\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("word", ["\ud83d", "a\udc00b", "a\0b"])
+def test_arguments_of_which_no_file_can_be_called_are_refused_in_a_sentence(word, capsys):
+    assert main(["export", "turns", "run", "--out", word]) == 2
+    assert "argument = " in capsys.readouterr().err

@@ -136,3 +136,14 @@ def test_long_replies_are_cut_and_wrong_names_refused(tmp_path):
         video(tmp_path / "trace.jsonl", 7, tmp_path / "a.gif")
     with pytest.raises(ConfigError, match=r"mp4 or .gif"):
         video(tmp_path / "trace.jsonl", 0, tmp_path / "a.avi")
+
+
+def test_a_name_with_a_colon_is_a_file_and_no_address(run, tmp_path, monkeypatch):
+    import pandas as pd
+    from datasets import load_from_disk
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "turns", str(run), "--out", "os:abort"]) == 0
+    assert len(pd.read_parquet(tmp_path / "os:abort")) > 0
+    assert main(["export", "sft", str(run), "--out", "s3:rows"]) == 0
+    assert len(load_from_disk(str(tmp_path / "s3:rows"))) > 0

@@ -12,10 +12,11 @@ from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train import trainers
-from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import Compute, Lora, freeze_vision, load
 from vlmgym.train.recipe import Recipe, cold_start_rows, read_metrics, train
-from vlmgym.train.sft import SftSettings, run_sft
+from vlmgym.train.settings import GrpoSettings, SftSettings
+from vlmgym.train.sft import run_sft
 
 torch.set_num_threads(1)
 TASK = {"game": "2048", "level": "tiny", "look": "tiny:width=112,height=112", "prompt": "brief", "walk_min": 4, "walk_max": 40}

@@ -23,8 +23,9 @@ from vlmgym.rollout import Lane, Telling, play
 from vlmgym.tasks import Task
 from vlmgym.trace import CUT, load_trace
 from vlmgym.train import recipe, tiny
-from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import Compute, Lora, banned_tokens, load
+from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.trained import trained_for
 
 torch.set_num_threads(1)

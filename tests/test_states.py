@@ -16,9 +16,10 @@ from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.trace import load_trace
 from vlmgym.train import tiny, trainers
-from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import Compute, load
 from vlmgym.train.rewards import judge_rows
+from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.states import CHUNK, ROOM, USES, Answered, Source, States, first_state
 
 torch.set_num_threads(1)

@@ -15,10 +15,11 @@ from vlmgym.core import VlmGymError
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train import survive, tiny, trainers
-from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import Compute, load
 from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows, read_metrics, train
-from vlmgym.train.sft import SftSettings, run_sft
+from vlmgym.train.settings import GrpoSettings, SftSettings
+from vlmgym.train.sft import run_sft
 
 torch.set_num_threads(1)
 TASK = {"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 40}

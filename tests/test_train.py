@@ -31,7 +31,8 @@ from vlmgym.train import data, grpo, tiny, trainers
 from vlmgym.train import recipe as recipes
 from vlmgym.train.model import Compute, banned_tokens, load, model_path
 from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows, read_metrics, read_recipe, recipe_path, train
-from vlmgym.train.sft import SftSettings, run_sft
+from vlmgym.train.settings import SftSettings
+from vlmgym.train.sft import run_sft
 from vlmgym.train.states import States
 
 torch.set_num_threads(1)

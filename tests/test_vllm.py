@@ -11,8 +11,9 @@ from vlmgym.core import MissingExtra
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train import grpo
-from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import Compute, banned_tokens, load
+from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.trainers import collapse
 
 torch.set_num_threads(1)

@@ -16,10 +16,11 @@ from vlmgym.curriculum import Curriculum
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train import trainers
-from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import Compute, end_processes, load
 from vlmgym.train.recipe import ColdStart, cold_start_rows
-from vlmgym.train.sft import SftSettings, run_sft
+from vlmgym.train.settings import GrpoSettings, SftSettings
+from vlmgym.train.sft import run_sft
 from vlmgym.train.states import Source, States
 
 torch.set_num_threads(1)

@@ -230,7 +230,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # a terminal that knows few letters shows the others as escapes
                 stream.reconfigure(errors="backslashreplace")
-        options = _parser().parse_args(arguments)
+        words = sys.argv[1:] if arguments is None else arguments
+        _see_that_files_can_be_called_so(words)
+        options = _parser().parse_args(words)
         for name in getattr(options, "known_games", ()):
             get_game(name)
         status = int(_COMMANDS[options.command](options) or 0)
@@ -254,6 +256,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end(options.command, "not enough memory", 2)
     except RecursionError:
         return _end(options.command, "something that it read is nested too deep", 2)
+
+
+def _see_that_files_can_be_called_so(words: Sequence[str]) -> None:
+    """Refuse halves of characters and zero bytes, of which no file system makes a name.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for word in words:
+        try:
+            os.fsencode(word)
+        except UnicodeEncodeError as error:
+            raise ConfigError("argument", word, "text without halves of characters") from error
+        if "\0" in word:
+            raise ConfigError("argument", word, "text without zero bytes")
 
 
 _STOPPED = {

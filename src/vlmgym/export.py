@@ -92,7 +92,11 @@ def turns_table(traces: Sequence[Path], out: Path) -> Path:
     kinds |= dict.fromkeys(("input_tokens", "output_tokens", "reasoning_tokens", "attempts"), whole)
     kinds |= {"cost": real, "finish": text}
     schema, count = pa.schema(list(kinds.items())), 0
-    with _whole_file(out) as part, parquet.ParquetWriter(part, schema, compression="zstd") as writer:
+    with (  # of a path with a colon Arrow would make an address
+        _whole_file(out) as part,
+        part.open("xb") as file,
+        parquet.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
         for path in traces:
             trace = load_trace(path)
             ends = {one.episode: one for one in trace.episodes}
@@ -213,7 +217,7 @@ def _dataset(
     out.parent.mkdir(parents=True, exist_ok=True)
     begun = temporary_beside(out)
     try:
-        Dataset.from_list(found, features=Features(columns)).save_to_disk(str(begun))
+        Dataset.from_list(found, features=Features(columns)).save_to_disk(str(begun.absolute()))
         begun.replace(out)
     finally:
         shutil.rmtree(begun, ignore_errors=True)

@@ -149,6 +149,10 @@ WORDS = (
 )
 
 
+ONLY_SAID = {"reproduce": ["--list"], "train": ["--dry-run"]}
+"""What keeps a command from hours of work, whatever became of its line."""
+
+
 def commands(found, seed, folder):
     """Command lines with one to three words changed, left out or put in; in a folder of their own."""
     luck = random.Random(seed)
@@ -161,6 +165,7 @@ def commands(found, seed, folder):
         for _ in range(luck.randint(1, 3)):
             at = luck.randrange(1, len(words) + 1)
             words[at : at + luck.choice((0, 1, 1, 1))] = luck.choice(((), (luck.choice(WORDS),), (luck.choice(TEXTS),)))
+        words += [flag for flag in ONLY_SAID.get(words[0], ()) if flag not in words]
 
         def run(words=words):
             told = io.StringIO()

@@ -12,9 +12,9 @@ from typing import Any
 
 from vlmgym.core import ConfigError, need
 from vlmgym.files import write_atomically
-from vlmgym.train.grpo import GrpoSettings
 from vlmgym.train.model import LORA_LAYERS, VISION, model_path
 from vlmgym.train.recipe import Recipe
+from vlmgym.train.settings import GrpoSettings
 
 LOOP = "vlmgym"
 """The name of our agent loop."""

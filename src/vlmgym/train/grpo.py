@@ -7,59 +7,19 @@ one-step bandit, as in the paper). With several turns, a group is several episod
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmgym.core import ConfigError, need, setting
+from vlmgym.core import ConfigError, need
 from vlmgym.pixels import quicken
 from vlmgym.players.sampling import plain_generation
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
 from vlmgym.train.episodes import Play, episode_rewards, playable
-from vlmgym.train.model import TRAINING, Compute, Lora, Optimisation, banned_tokens
+from vlmgym.train.model import TRAINING, Compute, Lora, banned_tokens
 from vlmgym.train.rewards import reward_functions
+from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.states import States
-
-
-@dataclass(frozen=True)
-class GrpoSettings(Optimisation):
-    """Hyperparameters of GRPO; the defaults are the paper's (640 answers a step, 5 to a state)."""
-
-    steps: int = setting(400, "optimiser steps", 1, 10_000_000)
-    batch: int = setting(640, "answers a step on each device, a multiple of group * accumulate", 2, 1_000_000)
-    group: int = setting(5, "answers to each state", 2, 1024)
-    generate_batch: int = setting(0, "answers generated together on a device, a multiple of group; 0 = all", 0, 1_000_000)
-    epsilon: float = setting(0.2, "clip range of the probability ratio", 0.0, 1.0)
-    beta: float = setting(0.01, "weight of the KL loss to the start model", 0.0, 10.0)
-    temperature: float = setting(1.0, "of the sampling", 0.01, 10.0)
-    max_new_tokens: int = setting(1024, "length limit of an answer; with turns, of a whole episode", 1, 1_000_000)
-    loss: str = setting("dapo", "TRL's loss_type", choices=("grpo", "bnpo", "dapo", "dr_grpo", "cispo", "sapo"))
-    epochs_per_batch: int = setting(1, "optimiser passes over each generation batch", 1, 64)
-    drop_equal: bool = setting(True, "leave out groups whose answers are all worth the same: they say nothing about the policy")
-    refill: int = setting(1, "rounds in which dropped groups are replaced by new questions (not with turns)", 0, 16)
-    turns: int = setting(1, "turns of an episode that is one sample; 1 = single answers, as in the paper", 1, 1000)
-    episode: str = setting("turns", "game term of an episode: sum of its turns, or final score", choices=("turns", "score"))
-    prefill: bool = setting(False, "answers begin with the true description (not with turns): what if perception were perfect?")
-    save_every: int = setting(20, "steps between checkpoints", 1, 1_000_000)
-    log_completions: bool = setting(False, "write prompts and answers of each step as Parquet")
-    use_vllm: bool = setting(False, "generate with vLLM")
-    vllm_mode: str = setting("server", "TRL's vllm_mode", choices=("server", "colocate"))
-    vllm_url: str = setting("", "of the vLLM server; empty = TRL's own default")
-
-    def __post_init__(self) -> None:
-        """Check the batch arithmetic as well."""
-        super().__post_init__()
-        if self.save_every % self.epochs_per_batch:
-            allowed = f"a multiple of epochs_per_batch = {self.epochs_per_batch}, so that no batch is left half used"
-            raise ConfigError("GrpoSettings.save_every", self.save_every, allowed)
-        if self.generate_batch % self.group:
-            raise ConfigError("GrpoSettings.generate_batch", self.generate_batch, f"a multiple of group = {self.group}, or 0")
-        if self.prefill and self.turns > 1:
-            raise ConfigError("GrpoSettings.prefill", True, "false where turns > 1")
-        if self.batch % (self.group * self.accumulate):
-            multiple = self.group * self.accumulate
-            raise ConfigError("GrpoSettings.batch", self.batch, f"a multiple of group * accumulate = {multiple}")
 
 
 def run_grpo(

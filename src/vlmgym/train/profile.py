@@ -10,8 +10,9 @@ from typing import Any
 
 from vlmgym.reward import Weights
 from vlmgym.tasks import Task
-from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import Compute, Lora
+from vlmgym.train.settings import GrpoSettings
 
 MODEL = ("generate", "forward", "backward", "optimiser")
 """The phases that count as inside the model; ``forward`` is that of training and of the reference model."""

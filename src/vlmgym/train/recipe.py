@@ -25,9 +25,10 @@ from vlmgym.players.teacher import Teacher
 from vlmgym.reward import Fault, Weights, judge
 from vlmgym.tasks import PATIENCE, Task
 from vlmgym.trace import Answer
-from vlmgym.train.grpo import GrpoSettings, run_grpo
+from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import Compute, Lora, banned_tokens
-from vlmgym.train.sft import SftSettings, run_sft
+from vlmgym.train.settings import GrpoSettings, SftSettings
+from vlmgym.train.sft import run_sft
 from vlmgym.train.states import Source, States, first_state
 from vlmgym.train.survive import DiskFullError, no_room
 from vlmgym.train.trained import TrainedFor

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmgym.core import need, setting
+from vlmgym.core import need
 from vlmgym.pixels import quicken
-from vlmgym.train.model import TRAINING, Compute, Lora, Optimisation
-
-
-@dataclass(frozen=True)
-class SftSettings(Optimisation):
-    """Hyperparameters of supervised fine-tuning; the defaults are the paper's cold start. ``steps`` = 0: by epochs."""
-
-    epochs: int = setting(1, "passes over the rows, where steps is 0", 1, 1000)
-    batch: int = setting(16, "rows a micro-batch on each device", 1, 4096)
-    lr: float = setting(2e-5, "learning rate", 0.0, 1.0)
-    scheduler: str = setting("cosine", "of the learning rate", choices=("cosine", "constant", "linear", "constant_with_warmup"))
-
-    def total_steps(self, rows: int, processes: int = 1) -> int:
-        """Optimiser steps over ``rows`` rows, each process with its own batches."""
-        return self.steps or -(-rows * self.epochs // (self.batch * self.accumulate * processes))
+from vlmgym.train.model import TRAINING, Compute, Lora
+from vlmgym.train.settings import SftSettings
 
 
 def run_sft(

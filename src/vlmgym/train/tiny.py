@@ -23,7 +23,8 @@ from vlmgym.players.beginner import Beginner
 from vlmgym.tasks import Task
 from vlmgym.train.data import rows
 from vlmgym.train.model import TRAINING, Compute
-from vlmgym.train.sft import SftSettings, run_sft
+from vlmgym.train.settings import SftSettings
+from vlmgym.train.sft import run_sft
 from vlmgym.train.trained import TrainedFor
 
 PATCH = 28

@@ -35,7 +35,7 @@ from vlmgym.train.rewards import batch_metrics, judge_rows, reply_text
 from vlmgym.train.states import Answered, Question, States
 
 if TYPE_CHECKING:
-    from vlmgym.train.grpo import GrpoSettings
+    from vlmgym.train.settings import GrpoSettings
 
 _Trainer: Any = object
 
