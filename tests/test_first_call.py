@@ -39,6 +39,7 @@ RUNS = {
     "prompt": "from vlmgym import get_game, prompt_text; print(prompt_text(get_game('Swap'), get_game('Swap').level('hard')))",
     "help": "from vlmgym.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit: pass",
     "games": "from vlmgym.cli import main; main(['games'])",
+    "dry run": "from vlmgym.cli import main; main(['train', 'tiny/g1', '--dry-run', '--out', 'run'])",
     "plan": "from vlmgym.cli import main; main(['plan', 'tiny/g1'])",
 }
 

@@ -287,7 +287,7 @@ def games_table() -> str:
     for name in game_names():
         game = get_game(name)
         level = game.level("normal")
-        rows, cols = game.sample(level).symbols.shape[1:]
+        rows, cols = (0, 0) if game.screen else game.sample(level).symbols.shape[1:]
         size = f"{rows} x {cols}" if rows else "screen"
         lines.append(f"{name:<18}{size:<10}{game.n_actions(level):>8}  {', '.join(game.LEVELS)}")
     return "\n".join(lines) + "\n"
