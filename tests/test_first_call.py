@@ -54,6 +54,14 @@ def test_nothing_is_compiled_before_a_game_is_dealt(case, tmp_path):
     assert "compiling" not in done.stderr
 
 
+def test_the_list_of_games_starts_no_emulator_and_loads_nothing_that_draws_or_asks(tmp_path):
+    code = "import sys; from vlmgym.cli import main; main(['games']); "
+    code += "print(sorted({'ale_py', 'PIL', 'ssl', 'asyncio', 'matplotlib', 'torch'} & set(sys.modules)))"
+    environment = os.environ | {"PYTHONPATH": str(Path(vlmgym.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_first_compiling_says_so_in_one_plain_line_where_there_is_no_terminal(tmp_path):
     code = "import numpy as np; from vlmgym.core import draw_rows; a = np.zeros(1, np.uint64); "
     code += "draw_rows(a, 0, 0, np.ones(1, np.int64)); draw_rows(a, 0, 0, np.ones(1, np.int32))"
