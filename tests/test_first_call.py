@@ -39,6 +39,7 @@ RUNS = {
     "prompt": "from vlmgym import get_game, prompt_text; print(prompt_text(get_game('Swap'), get_game('Swap').level('hard')))",
     "help": "from vlmgym.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit: pass",
     "games": "from vlmgym.cli import main; main(['games'])",
+    "dry run": "from vlmgym.cli import main; main(['train', 'tiny/g1', '--dry-run', '--out', 'run'])",
     "plan": "from vlmgym.cli import main; main(['plan', 'tiny/g1'])",
 }
 
@@ -51,6 +52,14 @@ def test_nothing_is_compiled_before_a_game_is_dealt(case, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "compiled []"
     assert "compiling" not in done.stderr
+
+
+def test_the_list_of_games_starts_no_emulator_and_loads_nothing_that_draws_or_asks(tmp_path):
+    code = "import sys; from vlmgym.cli import main; main(['games']); "
+    code += "print(sorted({'ale_py', 'PIL', 'ssl', 'asyncio', 'matplotlib', 'torch'} & set(sys.modules)))"
+    environment = os.environ | {"PYTHONPATH": str(Path(vlmgym.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_first_compiling_says_so_in_one_plain_line_where_there_is_no_terminal(tmp_path):

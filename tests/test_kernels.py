@@ -204,3 +204,29 @@ def test_a_half_kept_cache_gives_the_same_rules(tmp_path):
         for path in tmp_path.rglob(f"swap.{pattern}"):
             path.unlink()
     assert run(burn + ask, int(number) - 2) == rules  # two kernels are compiled before
+
+
+@pytest.mark.parametrize(
+    "lost", ["minesweeper._chances*", "minesweeper._[!r]*", "minesweeper._needs*.nbc", "minesweeper._reset*", "nothing"]
+)
+def test_callers_from_disk_find_what_they_call_where_files_are_lost(tmp_path, lost):
+    """A caller's machine code holds only the name of a kernel that is compiled apart."""
+    deal = "import numpy as np; from vlmgym.games import get_game; game = get_game('Minesweeper'); level = game.level('tiny'); "
+    deal += "print(game.reset(level, np.arange(9, dtype=np.uint64)).board.tolist()); "
+    judge = "print(game.oracle(game.reset(level, np.arange(3, dtype=np.uint64))).tolist())"
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def run(code):
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=300
+        ).stdout
+
+    dealt = run(deal)
+    for path in tmp_path.rglob(lost):
+        path.unlink()
+    judged = run(deal + judge)  # around what comes from disk a further caller is compiled
+    assert judged.startswith(dealt)
+    for path in tmp_path.rglob(lost):
+        path.unlink()
+    assert run(deal + judge) == judged
+    assert run(deal + judge) == judged

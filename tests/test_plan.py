@@ -18,9 +18,9 @@ from vlmgym.config import find, merge, overlays, read_file
 from vlmgym.core import ConfigError
 from vlmgym.render import frame_size
 from vlmgym.train import plan, sizes
-from vlmgym.train.model import load
+from vlmgym.train.model import load, load_processor
 from vlmgym.train.plan import check, hardware, launch_lines, measure, report
-from vlmgym.train.recipe import Recipe
+from vlmgym.train.recipe import Recipe, cold_start_rows, cut_off
 from vlmgym.train.sizes import GIB, architecture, known_models, longest_answer, memory
 from vlmgym.train.speed import CARDS, LAUNCH, MEAN, READ, SCHEDULE, USE, VLLM_SHARE, speed
 from vlmgym.train.states import States
@@ -504,8 +504,23 @@ def test_answers_of_the_teacher_that_do_not_fit_are_counted(tmp_path):
         recipe = small("tiny", cold_start={"states": 5}, grpo={"batch": 4, "group": 2, "max_new_tokens": limit})
         (found,) = (f for f in check(recipe, tmp_path) if f.what.startswith("cold_start"))
         assert found.level == level
-        assert "5 of the teacher's answers have" in found.message
-        assert ("5 do not fit into grpo.max_new_tokens = 20" in found.message) == (level == "warning")
+        assert "answers that are taught have at least " in found.message
+        assert ("none fits into grpo.max_new_tokens = 20" in found.message) == (level == "warning")
+        rows, processor = cold_start_rows(recipe.tasks, recipe.cold_start), load_processor("tiny")
+        said = cut_off(rows, processor, limit)
+        assert said.startswith("cold start: 5 of 5 taught answers do not fit") == (level == "warning")
+        assert bool(said) == (level == "warning")
+        least = int(found.message.split("at least ")[1].split()[0])
+        texts = [row["completion"][0]["content"][0]["text"] for row in rows]
+        assert least < min(len(processor.tokenizer(text)["input_ids"]) for text in texts)
+
+
+def test_a_share_of_long_answers_that_is_known_is_warned_of(tmp_path):
+    task = {"game": "Swap", "level": "paper"}
+    recipe = small("tiny", tasks=[task], cold_start={"states": 5}, grpo={"batch": 4, "group": 2, "max_new_tokens": 2048})
+    (found,) = (f for f in check(recipe, tmp_path) if f.what.startswith("cold_start"))
+    assert found.level == "warning"
+    assert "<= 8.0% do not fit into grpo.max_new_tokens = 2048" in found.message
 
 
 def test_rates_of_adapters_and_processes_are_looked_at(tmp_path, monkeypatch):

@@ -14,15 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from vlmgym import __version__, early
 from vlmgym.core import ConfigError, MissingExtra, VlmGymError, counted
-from vlmgym.evaluate import Evaluation, evaluate, failed_of, places, rescore
 from vlmgym.files import shown
-from vlmgym.games import GAMES, game_names, get_game
-from vlmgym.metrics import shown_in
-from vlmgym.players.api import ApiSettings
-from vlmgym.players.roster import MAX_TOKENS, PLAYERS, is_heavy, make_player, named_players
-from vlmgym.tasks import Task
+from vlmgym.games import GAMES, game_names, games_table, get_game
+from vlmgym.players import MAX_TOKENS, PLAYERS
 
 if TYPE_CHECKING:
+    from vlmgym.tasks import Task
     from vlmgym.train.recipe import Recipe
 
 
@@ -288,7 +285,11 @@ def _end(command: str, text: str, status: int) -> int:
 
 def _eval(options: argparse.Namespace) -> int:
     from vlmgym.config import find, read_file, read_prices
+    from vlmgym.evaluate import Evaluation, evaluate
+    from vlmgym.players.api import ApiSettings
+    from vlmgym.players.roster import is_heavy, make_player, named_players
     from vlmgym.protocol import Protocol, run_protocol
+    from vlmgym.tasks import Task
 
     if options.protocol:
         protocol = Protocol.parse(read_file("protocol", find("protocol", options.protocol), options.set))
@@ -347,6 +348,7 @@ def _eval(options: argparse.Namespace) -> int:
 def _conclude(found: Mapping[str, Sequence[dict[str, Any]]], names: Sequence[str], out: Path, photos: Sequence[str] = ()) -> int:
     """Say what was measured, what is doubtful about it, where it lies and what comes next; the exit status."""
     from vlmgym.analysis import overview
+    from vlmgym.evaluate import failed_of
 
     sys.stdout.write(overview(found, names))
     for label, summaries in found.items():
@@ -374,6 +376,8 @@ def _local_models(players: Sequence[str]) -> dict[str, Any]:
 
 def _as_trained(players: Sequence[str], game: str) -> Task:
     """How a game is asked where nothing is said: as all players that are local models were trained, if they agree."""
+    from vlmgym.tasks import Task
+
     known = [about.task(game) if about else None for about in _local_models(players).values()]
     alike = {(task.level, task.look, task.prompt) if task else None for task in known}
     first = known[0] if len(alike) == 1 and len(known) == len(players) else None
@@ -398,6 +402,7 @@ def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
 def _compare(out: Path, photos: Sequence[str] = ()) -> None:
     """Leaderboard, figures and report of a folder of evaluations, whose photographs come from these paths."""
     from vlmgym.analysis import leaderboard
+    from vlmgym.evaluate import places
     from vlmgym.figures import figures
     from vlmgym.report import write_report
 
@@ -417,7 +422,7 @@ def _compare(out: Path, photos: Sequence[str] = ()) -> None:
 
 def table(summary: dict[str, Any]) -> str:
     """The metrics of a summary as text lines: name, mean, 95 % interval, n."""
-    from vlmgym.metrics import DESCRIBING
+    from vlmgym.metrics import DESCRIBING, shown_in
 
     task, lines = summary["task"], []
     who = shown(f"{summary['player']} on {task['game']} {task['level']}")
@@ -582,6 +587,7 @@ def _video(options: argparse.Namespace) -> None:
 
 def _rescore(options: argparse.Namespace) -> None:
     from vlmgym.analysis import overview
+    from vlmgym.evaluate import rescore
 
     for folder in [path.parent for path in _traces(options.folder)]:
         summary = rescore(folder, options.out / folder.relative_to(options.folder), options.mode)
@@ -638,8 +644,6 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _games(options: argparse.Namespace) -> None:
-    from vlmgym.gallery import games_table
-
     sys.stdout.write(games_table())
 
 

@@ -884,6 +884,8 @@ class Game(ABC):
     """Where the rules come from: names and addresses, for the docs page."""
     one_game: ClassVar[bool] = False
     """There is one opening and no luck, so that every seed is the same game (chess against a program that draws nothing)."""
+    screen: ClassVar[bool] = False
+    """Known to show finished pictures without symbols, so that its lists need not start it."""
 
     def __init_subclass__(cls) -> None:
         """Methods that take a level take its name as well; all see that what they are given is of this game, or whole numbers."""

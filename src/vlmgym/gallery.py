@@ -278,15 +278,3 @@ def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
     )
     write_atomically(out / "index.html", page)
     return out / "index.html"
-
-
-def games_table() -> str:
-    """All games as text lines: name, levels, kind of scene, size at level normal."""
-    lines = [f"{'game':<18}{'board':<10}{'actions':>8}  levels"]
-    for name in game_names():
-        game = get_game(name)
-        level = game.level("normal")
-        rows, cols = game.sample(level).symbols.shape[1:]
-        size = f"{rows} x {cols}" if rows else "screen"
-        lines.append(f"{name:<18}{size:<10}{game.n_actions(level):>8}  {', '.join(game.LEVELS)}")
-    return "\n".join(lines) + "\n"

@@ -16,15 +16,21 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
+from llvmlite.binding import parse_assembly
 from numba import config, njit, types
 from numba.core import cgutils
 from numba.core import event as events
+from numba.core.caching import FunctionCache
+from numba.core.compiler import Compiler
 from numba.core.errors import TypingError
+from numba.core.runtime import rtsys
+from numba.core.sigutils import normalize_signature
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
 
@@ -64,7 +70,20 @@ def _has_usual_place() -> bool:
     return os.access(beside if beside.exists() else beside.parent, os.W_OK)
 
 
-_options = {"cache": _can_keep_code(), "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+class _Kept(FunctionCache):  # type: ignore[misc]
+    """Code on disk, read without what only compiling needs: Numba would load all of its own for it, and parts of SciPy."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            found = self._load_overload(sig, target_context)
+            if found is not None:  # what is compiled around it needs the same
+                found.library._reload_init.update(found.reload_init)
+            return found
+
+
+_KEEP = _can_keep_code()
+_OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -81,9 +100,9 @@ def kernel(function: Callable[..., Any]) -> Any:
     return _compiled(function)
 
 
-def inner(function: Callable[..., Any]) -> Any:
+def inner(function: Callable[..., Any], **more: Any) -> Any:
     """A :func:`kernel` that only kernels call: it gets no door to Python, which saves a third of a small one's compiling."""
-    made = _compiled(function, no_cpython_wrapper=True)
+    made = _compiled(function, no_cpython_wrapper=True, **more)
 
     def refuse(*arguments: Any, **named: Any) -> Any:
         raise TypeError(f"{function.__qualname__} is an inner kernel, which only kernels can call")
@@ -93,10 +112,59 @@ def inner(function: Callable[..., Any]) -> Any:
     return made
 
 
+def apart(function: Callable[..., Any]) -> Any:
+    """An :func:`inner` kernel of many instructions that is compiled once: callers jump into it, and take no copy in.
+
+    Numba hands the instructions of an inner kernel to all that call it, where they are optimised and turned into machine code
+    again, and once more by the callers of these. Here they get none, only a name that is the same in all processes; so a
+    caller that is read from disk first sees to it that what it calls is there.
+    """
+    made = inner(function, pipeline_class=_Named)
+    compile_ = made.compile
+
+    def compile_once(sig: Any) -> Any:
+        entry = compile_(sig)
+        arguments, _ = normalize_signature(sig)
+        library = made.overloads[tuple(arguments)].library
+        library._reload_init.add(_Needed(function.__module__, function.__qualname__, tuple(arguments)))
+        return entry
+
+    build = made._compiler.compile
+
+    def hide(arguments: Any, result: Any) -> Any:
+        done = build(arguments, result)
+        done.library._shared_module = parse_assembly(str(done.library.codegen._create_empty_module(done.library.name)))
+        return done
+
+    made.compile, made._compiler.compile = compile_once, hide
+    return made
+
+
+class _Named(Compiler):  # type: ignore[misc]
+    """Gives a function a name without the number that it has in this process."""
+
+    def _compile_bytecode(self) -> Any:
+        self.state.func_id.unique_id = 0
+        return super()._compile_bytecode()
+
+
+class _Needed(NamedTuple):
+    """Kept with each caller of a kernel :func:`apart`, and called before the caller is read from disk."""
+
+    module: str
+    name: str
+    arguments: tuple[Any, ...]
+
+    def __call__(self) -> None:
+        getattr(import_module(self.module), self.name).compile(self.arguments)
+
+
 def _compiled(function: Callable[..., Any], **more: Any) -> Any:
     if "<locals>" in function.__qualname__:
         raise ValueError(f"kernel {function.__qualname__}: allowed is a __qualname__ that no other kernel has")
-    made = njit(**_options, **more)(function)
+    made = njit(**_OPTIONS, **more)(function)
+    if _KEEP:
+        made._cache = _Kept(function)
     typed = made.get_call_template
 
     def template(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -125,17 +193,6 @@ def instructions(plain: Callable[..., Any], result: Any, *arguments: Any) -> Cal
         return build
 
     return join
-
-
-@intrinsic
-def apart(context):  # type: ignore[no-untyped-def]
-    """Said first in an inner kernel of many instructions: callers call it, and none takes in a copy to be compiled again."""
-
-    def build(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.void(), build
 
 
 @intrinsic

@@ -2,7 +2,7 @@
 
 Two ways to snapshot an environment are known here. Arcade (ALE) environments clone the emulator. All others are replayed: the
 snapshot is the seed and the actions so far, which is exact where an environment is a function of these; whether it is
-gets tested when the game is made, and an environment that is not is refused.
+gets tested when the game is made (Breakout's when its environment is), and an environment that is not is refused.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ MOST_ACTIONS = 255
 """A turn of a replayed environment is kept as one byte."""
 TRIAL = 24
 """Turns of the test whether an environment is a function of seed and actions."""
+ARCADE = "ALE/"
+"""How the ids of arcade games begin."""
 TRIED = 3
 """Games of the test whether they are dealt side by side as they are alone."""
 
@@ -113,6 +115,7 @@ class OutsideGame(core.Game):
 
     version = 2
     state_type = StateOutside
+    screen = True
 
     def __init__(
         self,
@@ -134,6 +137,7 @@ class OutsideGame(core.Game):
         self._tips: dict[core.Level, tuple[int, bytes]] = {}
         self._shapes: dict[core.Level, tuple[int, ...]] = {}
         self._first: dict[core.Level, tuple[bytes, NDArray[np.uint8]]] = {}
+        self._tried = False
 
     def identity(self) -> tuple[Any, ...]:
         """See :class:`vlmgym.core.Game`."""
@@ -156,6 +160,8 @@ class OutsideGame(core.Game):
             if env.render_mode != "rgb_array":
                 raise ConfigError("render_mode", env.render_mode, "rgb_array")
             self._envs[plain] = env
+            if not self._tried:
+                self.check_snapshots(level)
         return self._envs[plain]
 
     def clones(self, level: core.Level) -> bool:
@@ -262,6 +268,7 @@ class OutsideGame(core.Game):
             SnapshotError: equal seeds and actions gave different pictures, rewards or ends.
             OutsideError: the environment raised.
         """
+        self._tried = True
 
         def run(again: bool) -> list[tuple[bytes, _Played | None]]:
             self._begin(level, 12345)
@@ -478,9 +485,9 @@ def from_gymnasium(
     """
     if not isinstance(env, str):
         raise ConfigError("env", env, "the id of an environment, such as 'ALE/Breakout-v5'")
-    arcade = env.startswith("ALE/")
+    arcade = env.startswith(ARCADE)
     if arcade:
-        _register_arcade()
+        core.need("atari", "ale_py")
     _check_actions(actions)
     if not isinstance(rules, str) or not rules.strip():
         raise ConfigError("rules", rules, "a text for the prompt")
@@ -499,18 +506,25 @@ def from_gymnasium(
     ):
         raise ConfigError("levels", levels, "names with LevelOutside or LevelAtari values, all of one class")
 
+    name = name or env.rpartition("/")[2].rpartition("-v")[0] or env
+    game = OutsideGame(name, _maker(env, options), actions, rules, levels, value, points, sources)
+    game.check_snapshots(next(iter(levels.values())))
+    return game
+
+
+def _maker(env: str, options: Mapping[str, Any]) -> Make:
+    """What makes the environment of a level: by its id, with these keyword arguments of ``gymnasium.make``."""
+
     def make(level: core.Level) -> gymnasium.Env[Any, Any]:
         given = dict(options)
+        if env.startswith(ARCADE):
+            _register_arcade()
         if isinstance(level, LevelAtari):
             given |= {field: getattr(level, field) for field in ("frameskip", "mode", "difficulty")}
             given["repeat_action_probability"] = 0.0  # the emulator forgets the last action when it is restored
         return gymnasium.make(env, render_mode="rgb_array", **given)
 
-    game = OutsideGame(
-        name or env.rpartition("/")[2].rpartition("-v")[0] or env, make, actions, rules, levels, value, points, sources
-    )
-    game.check_snapshots(next(iter(levels.values())))
-    return game
+    return make
 
 
 def _check_actions(actions: Mapping[str, int]) -> None:
@@ -530,7 +544,6 @@ def _check_actions(actions: Mapping[str, int]) -> None:
 
 
 def _register_arcade() -> None:
-    core.need("atari", "ale_py")
     import ale_py
 
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
@@ -552,20 +565,23 @@ def breakout_value(env: gymnasium.Env[Any, Any]) -> float:
 
 
 def breakout() -> OutsideGame:
-    """Breakout of the Arcade Learning Environment."""
-    return from_gymnasium(
-        "ALE/Breakout-v5",
+    """Breakout of the Arcade Learning Environment; its snapshots are tried when the environment is first made."""
+    core.need("atari", "ale_py")
+    return OutsideGame(
+        "Breakout",
+        _maker("ALE/Breakout-v5", {}),
         {"stay": 0, "serve": 1, "right": 2, "left": 3},
         "This is Breakout. The paddle at the bottom moves left and right and sends the ball back up; bricks that the ball hits "
         "vanish and score 1, 4 or 7 points, more in the upper rows. A ball that passes the paddle is lost; there are five. The "
         "answer serve brings a new ball when there is none. Each answer is held for a moment of play.",
-        levels={
+        {
             "easy": LevelAtari(max_steps=100, frameskip=8),
             "normal": LevelAtari(max_steps=300, frameskip=4),
             "hard": LevelAtari(max_steps=300, frameskip=4, sticky=0.25, difficulty=1),
         },
-        value=breakout_value,
-        sources=(
+        breakout_value,
+        1.0,
+        (
             "Atari, Breakout (1976, for the 2600: 1978), https://en.wikipedia.org/wiki/Breakout_(video_game)",
             "M. Bellemare et al., The Arcade Learning Environment (2013), https://doi.org/10.1613/jair.3912",
         ),

@@ -551,6 +551,11 @@ def truth(game: Game, state: State, style: str = "full") -> list[str]:
     scene = game.scene(state)
     if style == "full" or not scene.symbols.size:
         return [text or NO_TRUTH for text in scene.texts()]
-    _, rows, cols = scene.symbols.shape
-    places = [(r, c) for r in range(rows) for c in range(cols)]
-    return [" ".join(f"({r}, {c}) {scene.names[board[r, c]]}" for r, c in places) for board in scene.symbols]
+    return [described([[scene.names[symbol] for symbol in row] for row in board], style) for board in scene.symbols.tolist()]
+
+
+def described(board: Sequence[Sequence[str]], style: str = "full") -> str:
+    """The truth text of a board that is given as names."""
+    if style == "full":
+        return "\n".join("|".join(row) for row in board)
+    return " ".join(f"({r}, {c}) {name}" for r, row in enumerate(board) for c, name in enumerate(row))

@@ -51,6 +51,18 @@ def game_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*GAMES, *extra, *(e.name for e in entry_points(group=ENTRY_POINTS))]))
 
 
+def games_table() -> str:
+    """All games as text lines: name, levels, kind of scene, size at level normal."""
+    lines = [f"{'game':<18}{'board':<10}{'actions':>8}  levels"]
+    for name in game_names():
+        game = get_game(name)
+        level = game.level("normal")
+        rows, cols = (0, 0) if game.screen else game.sample(level).symbols.shape[1:]
+        size = f"{rows} x {cols}" if rows else "screen"
+        lines.append(f"{name:<18}{size:<10}{game.n_actions(level):>8}  {', '.join(game.LEVELS)}")
+    return "\n".join(lines) + "\n"
+
+
 def get_game(name: str | int | Game) -> Game:
     """The game that a command, a recipe or a caller names (a Game passes through). From then on this process knows it.
 

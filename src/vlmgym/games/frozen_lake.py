@@ -111,10 +111,9 @@ def _legal(board, ended, slip, legal):
 
 
 # ----------------------------------------------------------------------------------------------------------- oracle
-@inner
+@apart
 def _distances(board, source):
     """Moves between each cell and the nearest cell that holds ``source``, over floor; -1 where there is no way."""
-    apart()
     rows, cols = board.shape
     wide = cols + 2  # with a wall around, no step leaves the field
     far, queue, tail = np.full((rows + 2) * wide, -2, np.int64), np.empty(rows * cols, np.int64), 0

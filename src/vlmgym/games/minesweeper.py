@@ -55,10 +55,9 @@ class StateMinesweeper(State):
 
 
 # ------------------------------------------------------------------------------------------------------------ rules
-@inner
+@apart
 def _reveal(board, mines, cell, flood):
     """Reveal a hidden cell, and with ``flood`` all that hangs on a 0; returns how many cells without a mine came up."""
-    apart()
     rows, cols = board.shape
     if mines[cell // cols, cell % cols]:
         board[cell // cols, cell % cols] = MINE
@@ -118,20 +117,18 @@ def _binomials(n):
     return row
 
 
-@inner
+@apart
 def _convolve(a, b, out):
     """The sums of products, up to the length that all three have; ``out`` is zeros before."""
-    apart()
     for i in range(len(a)):
         if a[i] > 0.0:
             for j in range(len(a) - i):
                 out[i + j] += a[i] * b[j]
 
 
-@inner
+@apart
 def _groups(board, need, room, near, touched, group, size, lead, of, count):
     """Fill in the constraints and the groups; returns (groups, whether each number could be right by itself)."""
-    apart()
     rows, cols = board.shape
     total, fine = 0, True
     for cell in range(rows * cols):
@@ -170,10 +167,9 @@ def _groups(board, need, room, near, touched, group, size, lead, of, count):
     return total, fine
 
 
-@inner
+@apart
 def _parts(total, near, touched, lead, of, count, order, begin):
     """Order the groups part by part, next those of the number that waits for the fewest; returns the number of parts."""
-    apart()
     placed, known = np.zeros(total, np.bool_), np.zeros(len(near), np.bool_)
     waiting, numbers = count.copy(), np.empty(len(near), np.int64)
     tail, parts = 0, 0
@@ -203,14 +199,13 @@ def _parts(total, near, touched, lead, of, count, order, begin):
     return parts
 
 
-@inner
+@apart
 def _search(order, need, room, near, touched, size, lead, choose, ways, mass, witness):
     """Go through all mine counts of the groups of one part; False if that takes more than ``MAX_NODES`` steps.
 
     ``ways[m]`` counts its layouts with ``m`` mines, ``mass[g, m]`` the mines that group ``g`` has in them all together,
     ``witness[g, m]`` those that it has in one of them.
     """
-    apart()
     most, last, i, used, nodes = len(ways) - 1, len(order) - 1, 0, 0, 0
     take, weight = np.empty(len(order), np.int64), np.ones(len(order) + 1)
     take[0] = -1
@@ -251,10 +246,9 @@ def _search(order, need, room, near, touched, size, lead, choose, ways, mass, wi
     return True
 
 
-@inner
+@apart
 def _density(board, left, hidden, need, room, near, touched, local, chance):
     """The fallbacks: the same probability for all hidden cells or, with ``local``, the mean of what their numbers say."""
-    apart()
     cols = board.shape[1]
     out, rest = 0, np.float64(left)
     for cell in range(board.size):
@@ -277,7 +271,7 @@ def _density(board, left, hidden, need, room, near, touched, local, chance):
             chance[cell] = min(max(rest / out, 0.0), 1.0)
 
 
-@inner
+@apart
 def _chances(board, mines, chance, layout):
     """Fill in the probability of a mine for each hidden cell (others stay) and a mine layout that fits what is seen.
 
@@ -287,7 +281,6 @@ def _chances(board, mines, chance, layout):
     Returns:
         EXACT; IMPOSSIBLE (no layout fits) or APPROXIMATE (too much to search): then the layout is the first hidden cells.
     """
-    apart()
     cols, cells = board.shape[1], board.size
     hidden, left = 0, mines
     for cell in range(cells):
@@ -375,10 +368,9 @@ def _all_chances(board, mines, skip, chance, layout, kind):
 
 
 # ------------------------------------------------------------------------------------------------------------ deals
-@inner
+@apart
 def _needs_no_guess(start, mines, count):
     """Whether revealing nothing but cells that are safe for sure reveals all of them."""
-    apart()
     board, layout = start.copy(), np.zeros(start.shape, np.bool_)
     chance, cols = np.empty(board.size), board.shape[1]
     while _safe_left(board, mines):
@@ -394,10 +386,9 @@ def _needs_no_guess(start, mines, count):
     return True
 
 
-@inner
+@apart
 def _draw(mines, count, seed, number):
     """Lay the mines, away from a drawn opening; returns (opening, number of the next draw)."""
-    apart()
     rows, cols = mines.shape
     cells = rows * cols
     around, order = np.empty(cells, np.int64), np.empty(cells, np.int64)

@@ -190,10 +190,9 @@ def _far(across, r1, c1, r2, c2, bends):
     return beside != 0 or over >> c2 & 1 != 0
 
 
-@inner
+@apart
 def _linked(sight, a, b, bends):
     """Whether a path joins two tiles; whether they are of one type is not asked."""
-    apart()
     across, down, row, col = sight[0], sight[1], sight[4], sight[5]
     r1, c1, r2, c2 = row[a], col[a], row[b], col[b]
     if abs(r1 - r2) + abs(c1 - c2) == 1:
@@ -215,10 +214,9 @@ def _joined(board, a, b, bends, margin, sight):
     return _linked(sight, a, b, bends)
 
 
-@kernel
+@apart
 def _pairs(board, margin, bends, sight, most, found):
     """The first ``most`` joinable pairs in reading order as rows of ``found``; returns their number."""
-    apart()
     _look(board, margin, sight)
     after, cols, count = sight[2], board.shape[1], 0
     for a in range(board.size):
@@ -233,6 +231,11 @@ def _pairs(board, margin, bends, sight, most, found):
                         return count
                 b = after[b]
     return count
+
+
+@kernel
+def _list_pairs(board, margin, bends, sight, most, found):
+    return _pairs(board, margin, bends, sight, most, found)
 
 
 @inner
@@ -585,7 +588,7 @@ class ShisenSho(core.Game):
             return []
         lv, found = cast(LevelPairs, state.level), np.empty((3, 2), np.int64)
         board = state.board[row]
-        count = _pairs(board, lv.margin, lv.max_bends, _sight(board, lv.margin), len(found), found)
+        count = _list_pairs(board, lv.margin, lv.max_bends, _sight(board, lv.margin), len(found), found)
         return [int(first * board.size + second) for first, second in found[:count]]
 
 

@@ -206,10 +206,9 @@ def _conflict_costs() -> NDArray[np.int64]:
 _COSTS = _conflict_costs()
 
 
-@inner
+@apart
 def _conflict(board, line, across):
     """The cost of the order in one row (or column); see :func:`_conflict_costs`."""
-    apart()
     rows, cols = board.shape
     code = 0
     for k in range(cols if across else rows):
@@ -250,14 +249,13 @@ def _slide(board, r, c, move):
     return abs(home - new) - abs(home - old) + after - before
 
 
-@inner
+@apart
 def _within(board, r, c, last, bound, limit, budget):
     """Whether the board (gap on (r, c), last move, lower bound) is solved by at most ``limit`` moves, depth first.
 
     Returns:
         1 yes, 0 no, -1 unknown, as ``budget`` positions were visited; and what is left of it.
     """
-    apart()
     if bound == 0:
         return 1, budget
     if bound > limit:
@@ -293,14 +291,13 @@ def _within(board, r, c, last, bound, limit, budget):
     return 0, budget
 
 
-@inner
+@apart
 def _deepen(board, value):
     """Values of the legal moves (not NaN) by iterative deepening: all moves of a board at once, from its lower bound.
 
     Each move changes the moves left by exactly one, up or down (the parity of the board), so as soon as some moves are
     found to solve it in ``limit``, all others that were searched need ``limit + 2``.
     """
-    apart()
     r, c = _gap(board)
     limit = _bound(board)
     budget, bounds, found = np.full(4, NODES, np.int64), np.zeros(4, np.int64), np.zeros(4, np.bool_)

@@ -143,10 +143,9 @@ def _key(player, boxes):
     return key
 
 
-@inner
+@apart
 def _moved(boxes, i, to, out):
     """``boxes`` with the i-th on cell ``to``, in ascending order, in ``out``."""
-    apart()
     for k in range(len(boxes)):
         out[k] = boxes[k]
     while i > 0 and out[i - 1] > to:
@@ -166,7 +165,7 @@ def _index(boxes, cell):
     return -1
 
 
-@inner
+@apart
 def _search(board, count, player):
     """Moves to the nearest solved position from each position of ``count`` boxes, breadth first and backwards.
 
@@ -178,7 +177,6 @@ def _search(board, count, player):
         be brought onto targets, of length 0 where there are too few targets or too many positions; and the keys of all
         other positions in the order of their distance.
     """
-    apart()
     rows, cols = board.shape
     number, cells, targets = np.full(rows * cols, -1, np.int64), 0, np.empty(rows * cols, np.int64)
     goals = 0
@@ -280,10 +278,9 @@ def _oracle(board, ended, best, value):
                 value[b, move] = -1.0 - left
 
 
-@inner
+@apart
 def _connected(board, free, stack):
     """Whether the cells without walls, ``free`` in number, hang together; walls surround them."""
-    apart()
     rows, cols = board.shape
     seen, tail, found = np.zeros(rows * cols, np.bool_), 0, 0
     for k in range(rows * cols):
@@ -302,10 +299,9 @@ def _connected(board, free, stack):
     return found == free
 
 
-@inner
+@apart
 def _room(board, seed, draws, walls, targets):
     """Draw a connected room with its targets; returns the number of the next draw."""
-    apart()
     rows, cols = board.shape
     free, inner, stack = (rows - 2) * (cols - 2), np.empty((rows - 2) * (cols - 2), np.int64), np.empty(rows * cols, np.int64)
     for r in range(rows):
@@ -333,14 +329,13 @@ def _room(board, seed, draws, walls, targets):
     return draws
 
 
-@inner
+@apart
 def _start(room, count, seed, draws, low, high):
     """Draw a start in a room: a solution of ``low`` .. ``high`` moves and no box on a target, else the longest there is.
 
     Returns:
         Its key (-1 if none), a rating that is best where it fits, and the number of each cell.
     """
-    apart()
     number, choose, distance, queue = _search(room, count, -1)
     goal, boxes = (room.ravel() == TARGET)[number >= 0], np.empty(count, np.int64)
     fits, fit, rating, pick = np.empty(len(queue), np.int64), 0, 0, np.int64(-1)

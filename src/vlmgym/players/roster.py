@@ -10,17 +10,11 @@ from typing import Any
 from vlmgym.core import ConfigError
 from vlmgym.files import read_json, shortest_ends, shown
 from vlmgym.looks import Look
+from vlmgym.players import MAX_TOKENS, PLAYERS
 from vlmgym.players.api import AnthropicPlayer, ApiSettings, OpenAIPlayer
 from vlmgym.players.base import Player
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
-
-PLAYERS = (
-    "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL, relay:MODEL+MODEL, api:MODEL, "
-    "anthropic:MODEL"
-)
-MAX_TOKENS = 4096
-"""New tokens of a reply where nothing else is said: room for a model that thinks before its first visible word."""
 
 
 def named_players(texts: Sequence[str]) -> dict[str, str]:

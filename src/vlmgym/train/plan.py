@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vlmgym import prompt
+from PIL import Image
+
+from vlmgym import photos, prompt
 from vlmgym.config import find, overlays, read_file
 from vlmgym.core import ConfigError, VlmGymError, need
 from vlmgym.kernels import number_in_environment
-from vlmgym.render import pictures, tile_boxes
+from vlmgym.render import frame_size, tile_boxes
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import OPTIMIZERS, TINY, TRAINING, first_words, load_processor
 from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows
@@ -24,8 +26,6 @@ from vlmgym.train.sizes import GIB, LETTERS, TAUGHT, Architecture, architecture,
 from vlmgym.train.speed import CARDS, LAUNCH, MEAN, READ, USE, Card, Speed, speed
 from vlmgym.train.states import States
 
-COUNTED = 40
-"""Answers of the teacher that are counted for each task."""
 SMALL_TILE = 24
 """Pixels of a tile below which a model of ordinary size (28-pixel units) can hardly tell shapes apart."""
 
@@ -60,6 +60,8 @@ class _Findings(list[Finding]):
 def check(recipe: Recipe, out: Path) -> list[Finding]:
     """Try everything that a run names, in seconds and without training; all problems are collected.
 
+    No game is dealt, and nothing is compiled, unless the run replays a trace, whose states are read.
+
     Args:
         recipe: what is to be run.
         out: its folder.
@@ -82,7 +84,7 @@ def check(recipe: Recipe, out: Path) -> list[Finding]:
         with found.catch(f"tasks.{number}"):
             _check_task(found, recipe, number, model, processor)
     with found.catch("states"):
-        States(recipe.tasks, recipe.states, recipe.curriculum).draw(len(recipe.tasks))
+        States(recipe.tasks, recipe.states, recipe.curriculum)
     _check_settings(found, recipe)
     if processor is not None and recipe.cold_start is not None:
         with found.catch("cold_start"):
@@ -95,11 +97,12 @@ def check(recipe: Recipe, out: Path) -> list[Finding]:
 
 
 def _check_task(found: _Findings, recipe: Recipe, number: int, model: Architecture | None, processor: Any) -> None:
-    """One task: deal a state, draw it, and let the model's processor have it."""
+    """One task: let the model's processor have its prompt, and a picture of the size of its frames."""
     task, what = recipe.tasks[number], f"tasks.{number}"
     game, level, look = task.rules()
-    picture = pictures(game, task.states("train", 1), look)[0]
-    height, width = picture.height, picture.width
+    photos.check(game, level, look)
+    height, width = frame_size(game, level, look)
+    picture = Image.new("RGB", (width, height))
     boxes = tile_boxes(game, level, look)
     tile = int((boxes[..., 2] - boxes[..., 0]).min()) if boxes.size else 0
     if tile and tile < SMALL_TILE and look.tile >= SMALL_TILE:
@@ -127,18 +130,25 @@ def _check_task(found: _Findings, recipe: Recipe, number: int, model: Architectu
 
 
 def _check_answers(found: _Findings, recipe: Recipe, cold: ColdStart, processor: Any) -> None:
-    """The teacher's answers, counted with the tokenizer: those that are taught should fit into those that GRPO allows."""
+    """What the taught answers take at least, by the tokenizer: they should fit into those that GRPO allows.
+
+    That is the description of the board. With the reasoning they are longer; they are counted when they are written.
+    """
     limit = recipe.grpo.max_new_tokens if recipe.grpo else 0
+    known = _cut(recipe, limit) if limit and cold.player == "teacher" else {}
     for number, task in enumerate(recipe.tasks):
-        rows = cold_start_rows([task], replace(cold, states=min(cold.states, COUNTED)), recipe.sft.seed)
-        texts = [row["completion"][0]["content"][0]["text"] for row in rows]
-        counts = [len(ids) + 1 for ids in processor.tokenizer(texts, add_special_tokens=False)["input_ids"]]
-        size = f"{task.game} {task.level}: {len(counts)} of the teacher's answers have {sum(counts) / len(counts):.0f} tokens, "
-        size += f"the longest {max(counts)}"
-        long = sum(count > limit for count in counts) if limit else 0
-        if long:
-            size += f"; {long} do not fit into grpo.max_new_tokens = {limit}, so GRPO would cut off what was taught"
-        found.add("warning" if long else "ok", f"cold_start.{number}", size)
+        game, level, _ = task.rules()
+        scene = game.sample(level)
+        _, rows, cols = scene.symbols.shape
+        board = [[min(scene.names, key=len)] * cols for _ in range(rows)] if rows else [[prompt.NO_TRUTH]]
+        least = len(processor.tokenizer(prompt.described(board, task.prompt), add_special_tokens=False)["input_ids"])
+        size = f"{task.game} {task.level}: answers that are taught have at least {least} tokens"
+        share = known.get(f"taught answers cut, {task.game}", "none") if task.level.startswith("paper") else "none"
+        if limit and least > limit:
+            size += f"; none fits into grpo.max_new_tokens = {limit}, so GRPO would cut off what was taught"
+        elif share != "none":
+            size += f"; {share} do not fit into grpo.max_new_tokens = {limit}, so GRPO would cut off what was taught"
+        found.add("ok" if size.endswith("tokens") else "warning", f"cold_start.{number}", size)
 
 
 def _check_settings(found: _Findings, recipe: Recipe) -> None:

@@ -256,10 +256,23 @@ ROUNDS = 50
 def _cold_start(recipe: Recipe, cold: ColdStart, model_name: str, out: Path, target: Path) -> None:
     data = cold_start_rows(recipe.tasks, cold, recipe.sft.seed)
     model, processor = recipe.compute.load(model_name)
+    if recipe.grpo is not None and recipe.compute.processes().is_main_process:
+        sys.stderr.write(cut_off(data, processor, recipe.grpo.max_new_tokens))
     steps = recipe.sft.total_steps(len(data), recipe.compute.processes().num_processes)
     log = metrics_callback(out, "sft", "loss", steps, recipe.sft.report_to)
     trainer = run_sft(model, processor, data, out / "sft", recipe.sft, recipe.compute, [log], recipe.lora)
     _finish(trainer, processor, out / "sft", target, TrainedFor(recipe.tasks, 0, recipe.model))
+
+
+def cut_off(data: Sequence[Mapping[str, Any]], processor: Any, limit: int) -> str:
+    """A line about the taught answers that are longer than GRPO allows; empty where all fit."""
+    texts = [row["completion"][0]["content"][0]["text"] for row in data]
+    counts = [len(ids) + 1 for ids in processor.tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    long = sum(count > limit for count in counts)
+    if not long:
+        return ""
+    most = f"{long} of {len(counts)} taught answers do not fit into grpo.max_new_tokens = {limit} (the longest has {max(counts)})"
+    return f"cold start: {most}, so GRPO cuts off what was taught\n"
 
 
 def _grpo(recipe: Recipe, grpo: GrpoSettings, model_name: str, out: Path, target: Path) -> None:

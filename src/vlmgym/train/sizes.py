@@ -401,7 +401,7 @@ def _activations(recipe: Recipe, stack: Stack, tokens: int, compute: int, residu
 
 
 def longest_board(recipe: Recipe) -> int:
-    """Tokens of the longest answer of the teacher, about; ``--dry-run`` counts real ones with the tokenizer."""
+    """Tokens of the longest answer of the teacher, about; training counts real ones with the tokenizer."""
     sizes = [(task.game, task.rules()[0].sample(task.rules()[1]).symbols[0].size) for task in recipe.tasks]
     return max(64 + TEACHER.get(game, 75) * cells for game, cells in sizes)
 
