@@ -204,14 +204,14 @@ def started(folder, way):
 
 
 @pytest.mark.parametrize("way", ["module", "cli", "script"])
-@pytest.mark.parametrize("module", ["gymnasium", "numpy", "numba", "vlmgym.core", "vlmgym.evaluate", "vlmgym.gallery"])
+@pytest.mark.parametrize("module", ["gymnasium", "numpy", "numba", "vlmgym.core", "vlmgym.games", "vlmgym.train.plan"])
 def test_ctrl_c_while_anything_is_imported_is_one_line_and_status_130(tmp_path, way, module):
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTS)
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = {**os.environ, "PYTHONPATH": path, "INTERRUPT_AT": module}
-    done = subprocess.run([*started(tmp_path, way), "games"], env=env, capture_output=True, text=True, check=False)
-    loaded = module == "vlmgym.gallery"  # which the command itself imports
-    assert (done.returncode, done.stderr) == (130, f"vlmgym{' games' if loaded else ''}: stopped\n")
+    done = subprocess.run([*started(tmp_path, way), "plan", "tiny/g0"], env=env, capture_output=True, text=True, check=False)
+    loaded = module == "vlmgym.train.plan"  # which the command itself imports
+    assert (done.returncode, done.stderr) == (130, f"vlmgym{' plan' if loaded else ''}: stopped\n")
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.7, 1.2, 2.0])
