@@ -520,9 +520,17 @@ def _demo(options: argparse.Namespace) -> int:
     return run_demo(options.out, quick=options.quick)
 
 
+def _see_photos(paths: Sequence[Path]) -> None:
+    """See that the photographs which a command line names are there."""
+    for path in paths:
+        if not path.exists():
+            raise ConfigError("--photos", str(path), "the path of photographs that are there")
+
+
 def _report(options: argparse.Namespace) -> None:
     from vlmgym.report import write_report
 
+    _see_photos(options.photos)
     sys.stdout.write(f"{write_report(options.folder, options.out, photos=options.photos)}\n")
 
 
@@ -537,6 +545,7 @@ def _traces(folder: Path) -> list[Path]:
 def _export(options: argparse.Namespace) -> None:
     from vlmgym.export import export_grpo, export_sft, turns_table
 
+    _see_photos(options.photos)
     found = [path for folder in options.folder for path in _traces(folder)]
     if options.kind == "turns":
         done = turns_table(found, options.out)
@@ -553,6 +562,7 @@ def _export(options: argparse.Namespace) -> None:
 def _video(options: argparse.Namespace) -> None:
     from vlmgym.export import video
 
+    _see_photos(options.photos)
     first, *more = _traces(options.folder)
     if more:
         there = ", ".join(str(path.parent) for path in [first, *more][:12]) + (" ..." if len(more) > 11 else "")
