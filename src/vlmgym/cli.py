@@ -570,14 +570,18 @@ def _video(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{video(first, options.episode, options.out, photos=options.photos)}\n")
 
 
-def _rescore(options: argparse.Namespace) -> None:
+def _rescore(options: argparse.Namespace) -> int:
     from vlmgym.analysis import overview
 
+    measured = True
     for folder in [path.parent for path in _traces(options.folder)]:
         summary = rescore(folder, options.out / folder.relative_to(options.folder), options.mode)
         sys.stdout.write(overview({summary["player"]: [summary]}, [folder.name]))
         if left_out := summary["rescored"]["left_out"]:
-            sys.stdout.write(f"  {left_out} turns left out, after a reply that is read as another move\n")
+            why = "after a reply that is read as another move, or recorded on another board than comes up"
+            sys.stdout.write(f"  {left_out} turns left out, {why}\n")
+        measured &= summary["episodes"]["failed"] < summary["episodes"]["n"]
+    return 0 if measured else 1
 
 
 def _reproduce(options: argparse.Namespace) -> int:
