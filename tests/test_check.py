@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmgym import cli, testing
+from vlmgym import cli, games, testing
 from vlmgym.core import NO_ACTION, ConfigError, Decoded, Outcome, mix_array, seeds_for
 from vlmgym.games.game2048 import Game2048
 from vlmgym.testing import check_game
@@ -512,6 +512,39 @@ def test_a_game_with_one_opening_passes(game):
 def test_a_game_whose_seed_changes_nothing_fails(game, said):
     failed = {f.check: f.detail for f in check_game(game, ("easy",)) if not f.ok}
     assert said in failed["same seed same run"]
+
+
+class SaysNoLuckWithLuck(LightsOut):
+    one_game = True
+
+
+class SaysPerhaps(NoLuck):
+    one_game = "yes"
+
+
+class AnotherSwap(LightsOut):
+    name = "Swap"
+
+
+@pytest.mark.parametrize(
+    ("game", "check", "said"),
+    [
+        (SaysNoLuckWithLuck(), "same seed same run", "one_game = True, but other seeds give other games"),
+        (SaysPerhaps(), "same seed same run", "one_game = 'yes': allowed are True and False"),
+        (AnotherSwap(), "levels", "its name is that of another game: Swap comes with vlmgym"),
+    ],
+)
+def test_what_a_game_says_of_itself_is_checked(game, check, said):
+    failed = {f.check: f.detail for f in check_game(game, ("easy",)) if not f.ok}
+    assert said in failed[check]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "module:Class", "two\nlines", "-x", "x" * 101])
+def test_a_name_that_cannot_stand_in_commands_and_folders_is_refused(name, monkeypatch):
+    monkeypatch.setattr(LightsOut, "name", name)
+    monkeypatch.setattr(games, "_given", {})
+    with pytest.raises(ConfigError, match=r"name = .*: allowed is 1 to 100 letters"):
+        games.get_game("lights_out:LightsOut")
 
 
 # ------------------------------------------------------------------------------------------------- broken anyhow

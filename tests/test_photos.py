@@ -498,3 +498,11 @@ def test_a_download_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert list((tmp_path / "data").iterdir()) == []
     server.shutdown()
     server.server_close()
+
+
+def test_a_picture_of_another_format_is_told_which_are_read(tmp_path: Path) -> None:
+    folder = class_folder(tmp_path / "pets", ("cat", "dog"), 5)
+    Image.new("P", (8, 8)).save(folder / "cat" / "disguised.png", "GIF")
+    with pytest.raises(PhotoError, match="its content is none of PNG, JPEG, WEBP, BMP") as error:
+        photographs(str(folder), ("cat", "dog"))
+    assert "disguised.png" in str(error.value)

@@ -54,6 +54,24 @@ def test_the_report_says_which_photographs_it_needs_and_draws_them_when_they_are
     capsys.readouterr()
 
 
+def test_boards_that_cannot_be_drawn_are_said_on_the_terminal_too(played, tmp_path, capsys):
+    run, _ = played
+    other = folder_of_classes(tmp_path / "other", ["tree", "house"])
+    for photos, said in (([], "--photos = []"), (["--photos", str(other)], "no picture of the class")):
+        assert main(["report", str(run), "--out", str(tmp_path / "page.html"), *photos]) == 0
+        warning = capsys.readouterr().err
+        assert "are not drawn" in warning
+        assert said in warning
+
+
+@pytest.mark.parametrize("command", ["report", "video", "export sft", "export grpo"])
+def test_a_path_of_photographs_that_is_not_there_is_refused(played, command, tmp_path, capsys):
+    nowhere = str(tmp_path / "nowhere")
+    assert main([*command.split(), str(played[0]), "--out", str(tmp_path / "out.gif"), "--photos", nowhere]) == 2
+    assert f"--photos = '{nowhere}': allowed is" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_films_and_data_sets_need_the_path_as_well(played, tmp_path, capsys):
     run, photos = played
     assert main(["video", str(run), "--out", str(tmp_path / "film.gif")]) == 2

@@ -282,6 +282,18 @@ DRESSED = {
     "a table with names of rows": lambda lines: _table(lines, names=True),
     "a table with a corner": lambda lines: _table(lines, 1, "row", names=True),
     "rules between the rows": lambda lines: "\n+---+---+\n".join(lines),
+    "a quotation": lambda lines: "\n".join(f"> {line}" for line in lines),
+    "a quoted fence": lambda lines: "\n".join(f"> {line}" for line in ["```", *lines, "```"]),
+    "fence with a class": lambda lines: "\n".join(["```{.text}", *lines, "```"]),
+    "fence with a title": lambda lines: "\n".join(["``` text title=board1", *lines, "```"]),
+    "fence on the lines of the rows": lambda lines: "```" + "\n".join(lines) + "```",
+    "fence behind a heading": lambda lines: "\n".join(["Board: ```", *lines, "```"]),
+    "characters that are not drawn": lambda lines: "\ufeff" + "\n".join(f"\u200b{line}" for line in lines),
+    "a table with aligned columns": lambda lines: _table(lines).replace("|---", "|:-:"),
+    "a table with a rule of single dashes": lambda lines: _table(lines).replace("|---", "|-"),
+    "a table with letters as heads": lambda lines: "\n".join(
+        ["|".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: lines[0].count("|") + 1]), "|---|---|", *lines]
+    ),
     "capitals": lambda lines: "\n".join(lines).upper(),
 }  # fmt: skip
 
@@ -330,6 +342,14 @@ UNCLEAR = {
         f"({r}, {c}) {tile}" for r, line in enumerate(lines, 1) for c, tile in enumerate(line.split("|"), 1)
     ),
 }  # fmt: skip
+
+
+def test_numbers_above_the_rows_are_no_row_when_a_row_is_missing(described):
+    scene, lines = described
+    heads = "|".join(str(number + 1) for number in range(lines[0].count("|") + 1))
+    if all(name in scene.names for name in heads.split("|")):
+        pytest.skip("tiles that are numbers: it may be a row")
+    assert (read_perception("\n".join([heads, *lines[:-1]]), scene).symbols == UNKNOWN).all()
 
 
 @pytest.mark.parametrize("unclear", UNCLEAR)

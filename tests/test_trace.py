@@ -17,9 +17,9 @@ from calls import eval_words
 from mutate import deep_text, every_cut, json_mutations, mutations
 from vlmgym.analysis import leaderboard
 from vlmgym.cli import main
-from vlmgym.core import VlmGymError
+from vlmgym.core import VlmGymError, seeds_for
 from vlmgym.evaluate import Evaluation, evaluate, places, rescore
-from vlmgym.games import GAMES
+from vlmgym.games import GAMES, state_text
 from vlmgym.players.simple import Random, Scripted
 from vlmgym.tasks import Task
 from vlmgym.trace import Answer, Episode, Run, TraceError, TraceWriter, load_trace, read_trace, repair
@@ -194,7 +194,36 @@ def test_every_cut_of_a_trace_is_read_up_to_its_last_whole_line_and_repaired(tmp
         assert path.read_bytes() == part[: part.rfind(b"\n") + 1]
 
 
-@pytest.mark.parametrize("data", [b"my only copy", b"one line\nand half of another", b'{"a": 1}\n{"b"', b"\x00" * 10, b"{}"])
+def test_a_trace_that_another_program_wrote_goes_on(tmp_path):
+    """Blanks between the values of a line say nothing; they are no sign of a foreign file."""
+    whole = evaluate(Random(), TASK, HOW, tmp_path, progress=False)
+    path = tmp_path / "trace.jsonl"
+    kept = load_trace(path)
+    (tmp_path / "summary.json").unlink()
+    written(path, [json.loads(line) for line in path.read_text().splitlines()])
+    assert evaluate(Random(), TASK, HOW, tmp_path, progress=False)["metrics"] == whole["metrics"]
+    assert load_trace(path).turns == kept.turns
+
+
+def test_a_trace_of_other_boards_measures_nothing_and_says_so(tmp_path, capsys):
+    evaluate(Random(), TASK, HOW, tmp_path / "run", progress=False)
+    records = [json.loads(line) for line in (tmp_path / "run/trace.jsonl").read_text().splitlines()]
+    game = GAMES["Swap"]
+    for record in records:
+        if record["kind"] == "turn":
+            record["state"] = state_text(game, game.reset("tiny", seeds_for("free", "other", "tiny", 1)))
+    written(tmp_path / "run/trace.jsonl", records)
+    assert main(["rescore", str(tmp_path / "run"), "--out", str(tmp_path / "again")]) == 1
+    assert "or recorded on another board" in capsys.readouterr().out
+
+
+FOREIGN = (
+    *(b"my only copy", b"one line\nand half of another", b'{"a": 1}\n{"b"', b"\x00" * 10, b"{}"),
+    *(b"  ", b" \n {", b'\n{"kind":"run",'),
+)
+
+
+@pytest.mark.parametrize("data", FOREIGN)
 def test_files_of_others_are_never_touched(tmp_path, data):
     path = tmp_path / "trace.jsonl"
     path.write_bytes(data)

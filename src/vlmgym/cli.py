@@ -545,9 +545,17 @@ def _demo(options: argparse.Namespace) -> int:
     return run_demo(options.out, quick=options.quick)
 
 
+def _see_photos(paths: Sequence[Path]) -> None:
+    """See that the photographs which a command line names are there."""
+    for path in paths:
+        if not path.exists():
+            raise ConfigError("--photos", str(path), "the path of photographs that are there")
+
+
 def _report(options: argparse.Namespace) -> None:
     from vlmgym.report import write_report
 
+    _see_photos(options.photos)
     sys.stdout.write(f"{write_report(options.folder, options.out, photos=options.photos)}\n")
 
 
@@ -562,6 +570,7 @@ def _traces(folder: Path) -> list[Path]:
 def _export(options: argparse.Namespace) -> None:
     from vlmgym.export import export_grpo, export_sft, turns_table
 
+    _see_photos(options.photos)
     found = [path for folder in options.folder for path in _traces(folder)]
     if options.kind == "turns":
         done = turns_table(found, options.out)
@@ -578,6 +587,7 @@ def _export(options: argparse.Namespace) -> None:
 def _video(options: argparse.Namespace) -> None:
     from vlmgym.export import video
 
+    _see_photos(options.photos)
     first, *more = _traces(options.folder)
     if more:
         there = ", ".join(str(path.parent) for path in [first, *more][:12]) + (" ..." if len(more) > 11 else "")
@@ -585,15 +595,20 @@ def _video(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{video(first, options.episode, options.out, photos=options.photos)}\n")
 
 
-def _rescore(options: argparse.Namespace) -> None:
+def _rescore(options: argparse.Namespace) -> int:
     from vlmgym.analysis import overview
     from vlmgym.evaluate import rescore
 
+    measured = True
     for folder in [path.parent for path in _traces(options.folder)]:
         summary = rescore(folder, options.out / folder.relative_to(options.folder), options.mode)
         sys.stdout.write(overview({summary["player"]: [summary]}, [folder.name]))
         if left_out := summary["rescored"]["left_out"]:
-            sys.stdout.write(f"  {counted(left_out, 'turn')} left out, after a reply that is read as another move\n")
+            why = "after a reply that is read as another move, or recorded on another board than comes up"
+            sys.stdout.write(f"  {counted(left_out, 'turn')} left out, {why}
+")
+        measured &= summary["episodes"]["failed"] < summary["episodes"]["n"]
+    return 0 if measured else 1
 
 
 def _reproduce(options: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vlmgym.core import Game, Level, VlmGymError, mix_array
 from vlmgym.files import open_regular
@@ -375,6 +375,8 @@ def _read_picture(file: Path) -> Image.Image:
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {MOST_PIXELS} pixels"
+    if isinstance(error, UnidentifiedImageError):
+        return f"its content is none of {', '.join(FORMATS)}"
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -393,18 +393,21 @@ def read_perception(text: str | None, scene: Scene, mode: str = "strict") -> Per
             words = words.strip(_DRESS) or "?"
         return lookup.get(words, UNKNOWN)
 
-    lines = [line.strip() for line in text.translate(_BARS).splitlines()]
-    lines = [line for line in lines if line and not _FENCE.fullmatch(line)]
+    lines = [_undressed(line) for line in text.translate(_CHARACTERS).splitlines()]
+    lines = [line for line in lines if line]
     if any("|" in line for line in lines) or (cols == 1 and "(" not in text):
         return Perception(grid, "rows", _read_rows(lines, grid, symbol))
     stated, complete = _read_coordinates(lines, grid, symbol)
     return Perception(grid, "coordinates" if stated else "none", complete)
 
 
-_BARS = str.maketrans(dict.fromkeys("\uff5c\u2502\u2503", "|"))
-"""Other characters that are drawn as a bar: full-width, and those of boxes."""
-_FENCE = re.compile(r"(?:`{3,}|~{3,})[ \t]*[A-Za-z+-]{0,20}")
+_CHARACTERS = str.maketrans(dict.fromkeys("\uff5c\u2502\u2503", "|") | dict.fromkeys("\ufeff\u200b\u200c\u200d\u2060"))
+"""Other characters that are drawn as a bar (full-width, and those of boxes), and those that are not drawn at all."""
+_QUOTED = re.compile(r"(?:>[ \t]?){1,4}")
+_FENCE = re.compile(r"(?:`{3,}|~{3,})[^|(`~]{0,60}")
+_FENCE_ENDS = re.compile(r"^(?:`{3,}|~{3,})|(?:`{3,}|~{3,})$")
 _RULES = frozenset("-=|:+ \t") | frozenset(map(chr, range(0x2500, 0x2580)))
+_ALIGNED = re.compile(":?-+:?")
 _BULLET = re.compile(r"(?:[-*+\u2022]|[0-9]{1,3}[.)])\s+(?=\S)")
 _LABEL = re.compile(r"(?:(?:row\s{0,4})?([0-9]{1,3})\s{0,4}[:.)]|row\s{1,4}([0-9]{1,3})\s)\s*(?=\S)", re.IGNORECASE)
 _ROW_NAME = re.compile(r"(?:row\s{0,4})?([0-9]{1,3})[:.)]?", re.IGNORECASE)
@@ -417,6 +420,14 @@ _HEADING, _TILE = 80, 200
 """Characters of a heading, and of what is said of a cell, at most."""
 
 
+def _undressed(line: str) -> str:
+    """A line without the marks of a Markdown quotation or code fence; empty if it is nothing else."""
+    line = line.strip()
+    if quoted := _QUOTED.match(line):
+        line = line[quoted.end() :].lstrip()
+    return "" if _FENCE.fullmatch(line) else _FENCE_ENDS.sub("", line).strip()
+
+
 def _is_heading(line: str) -> bool:
     """A line that only announces what follows: ``Board:``, ``## Board``."""
     return len(line) <= _HEADING and (line.rstrip("*_ ").endswith(":") or line.startswith("#"))
@@ -424,7 +435,9 @@ def _is_heading(line: str) -> bool:
 
 def _is_rule(line: str) -> bool:
     """A line of a table that only separates (``|---|---|``)."""
-    return _RULES.issuperset(line) and any(bar * 3 in line for bar in "-=\u2500\u2501\u2550")
+    if _RULES.issuperset(line) and any(bar * 3 in line for bar in "-=\u2500\u2501\u2550"):
+        return True
+    return ":" in line and "|" in line and all(_ALIGNED.fullmatch(cell.strip()) for cell in line.strip("|").split("|"))
 
 
 def _count_up(numbers: Sequence[int]) -> bool:
@@ -447,10 +460,14 @@ def _read_rows(lines: Sequence[str], grid: NDArray[np.int16], symbol: Callable[[
         elif rule or "|" in line or not heading:
             (rules if rule else doubts).append(len(found))
             besides |= not rule and not heading
-    headed = bool(found) and _names_columns(found[0], cols)
+    numbered = bool(found) and _names_columns(found[0], cols)
+    tiles = bool(found) and all(symbol(cell) != UNKNOWN for cell in _inside(found[0])[-cols:])
+    headed = numbered or (rules in ([1], [0, 1, len(found)]) and not tiles)
+    if len(found) == rows + 2 and numbered and not rules and set(found[1]) <= set("-| "):  # a rule of single dashes
+        del found[1]
     if len(found) == rows + 1 and headed:
         found = found[1:]
-    elif len(found) == rows and headed and rules == [1]:  # a table with a row too few, or a first row that looks like numbers
+    elif len(found) == rows and headed and (rules or not tiles):  # a table with a row too few, or a first row like numbers
         return False
     elif len(found) < rows and (doubts or rules):
         found = [] if rules else found[: doubts[0]]
@@ -461,11 +478,14 @@ def _read_rows(lines: Sequence[str], grid: NDArray[np.int16], symbol: Callable[[
     return not besides and bool((grid != UNKNOWN).all())
 
 
+def _inside(line: str) -> list[str]:
+    """What stands between the bars of a line, up to the last thing that stands there."""
+    return [cell.strip() for cell in line.rstrip("| \t").split("|")]
+
+
 def _names_columns(line: str, cols: int) -> bool:
     """Whether a line numbers the columns, with or without a word in the corner."""
-    cells = [cell.strip() for cell in line.split("|", cols + 4)]
-    while cells and not cells[-1]:
-        cells.pop()
+    cells = _inside(line)
     names = [int(name[1]) for cell in cells[-cols:] if (name := _COLUMN_NAME.fullmatch(cell))]
     corner = [cell for cell in cells[:-cols] if cell]
     return len(names) == cols and _count_up(names) and len(corner) <= 1

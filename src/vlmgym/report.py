@@ -11,6 +11,7 @@ import io
 import json
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from vlmgym import stats
 from vlmgym.core import NO_ACTION, ConfigError, Game, State, VlmGymError
 from vlmgym.evaluate import places
 from vlmgym.export import look_of
-from vlmgym.files import FileError, read_json, whole_text, write_atomically
+from vlmgym.files import FileError, read_json, shown, whole_text, write_atomically
 from vlmgym.games import GAMES
 from vlmgym.metrics import DESCRIBING, METRICS, shown_in, summarise
 from vlmgym.render import tile_boxes
@@ -986,7 +987,7 @@ def write_report(
         order: names of players and runs, in the order of the page; others follow by name.
         photos: paths of photographs that the boards showed; a path that a trace names is not opened by itself, see
             :func:`vlmgym.export.look_of`. Without them the page says in place of the pictures what is missing.
-        progress: tell on standard error how far it is, where there are many turns.
+        progress: tell on standard error how far it is, where there are many turns, and which boards cannot be drawn.
 
     Returns:
         The path of the page.
@@ -1003,7 +1004,11 @@ def write_report(
     data.photos = photos
     replay, style, script = "", "", "'none'"
     if data.evaluations:
-        replay, style, script = replay_section(replay_data(data.evaluations, progress, photos))
+        pages = replay_data(data.evaluations, progress, photos)
+        for task in pages["tasks"] if progress else ():
+            if task["missing"]:
+                sys.stderr.write(f"warning: the boards of {shown(task['name'])} are not drawn: {shown(task['missing'])}\n")
+        replay, style, script = replay_section(pages)
     sections = [
         ("results", "Results on held-out states", _results(data) if data.games else []),
         ("differences", "Paired differences on shared states", _differences(data)),

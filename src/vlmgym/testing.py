@@ -32,7 +32,7 @@ from vlmgym.core import (
 )
 from vlmgym.drawing import DRAWERS, draw_cell
 from vlmgym.env import GameEnv
-from vlmgym.games import get_game
+from vlmgym.games import GAMES, get_game
 from vlmgym.looks import LOOKS, get_look
 from vlmgym.render import frame_size, render
 
@@ -130,6 +130,8 @@ def _need(holds: object, text: str) -> None:
 def levels(case: _Case) -> str:
     """reset(), and the turn limit of the level."""
     game, fresh = case.game, case.fresh
+    bundled = GAMES.get(game.name, game)
+    _need(bundled.identity() == game.identity(), f"its name is that of another game: {game.name} comes with vlmgym")
     _need(type(fresh) is game.state_type, f"reset gives a {type(fresh).__name__}, state_type is {game.state_type.__name__}")
     _need(len(fresh) == GAMES_A_CHECK, f"reset of {GAMES_A_CHECK} seeds gives {len(fresh)} games")
     for key, value in fresh.arrays().items():
@@ -189,7 +191,10 @@ def same_seed_same_run(case: _Case) -> str:
     """Global randomness (random, np.random), time, or a cache that changes results."""
     again = _case(case.game, case.name)
     _need(again.states == case.states, "equal seeds and actions gave other games")
-    if case.game.one_game or _seeds_tell_games_apart(case):
+    one, apart = case.game.one_game, _seeds_tell_games_apart(case)
+    _need(isinstance(one, bool), f"one_game = {one!r}: allowed are True and False")
+    _need(not (one and apart), "one_game = True, but other seeds give other games")
+    if one or apart:
         return ""
     _need(not _luck_by_turn(case), f"{RUNS} seeds all gave one game, though it has luck: the draws do not use the seed")
     raise _Failed(

@@ -268,8 +268,9 @@ def repair(path: Path) -> int:
     if not path.is_file():
         raise TraceError(f"{path}: no file, so no trace; it was left as it is")
     with path.open("r+b") as file:
-        begin = file.read(len(_BEGIN))
-        if not _BEGIN.startswith(begin):
+        begin = file.read(64)
+        tight = b"".join(begin.split())  # other programs write JSON with blanks
+        if begin[:1].isspace() or not (tight.startswith(_BEGIN) or _BEGIN.startswith(tight)):
             raise TraceError(f"{path}: not a trace of vlmgym (it does not begin with a run line); it was left as it is")
         size = keep = file.seek(0, os.SEEK_END)
         while keep:  # blocks from the end, as traces may be large

@@ -179,6 +179,10 @@ def _entry_game(entry: EntryPoint) -> Game:
 _WHERE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
+_NAME = re.compile(r"\w[\w.+ -]{0,99}")
+"""Names of games stand in traces, in names of folders and environments, and in commands, where a colon is that of a module."""
+
+
 def _named_game(name: str) -> Game:
     """The game at ``module:attribute``. Nothing there is called unless it is a class of games, or says that it makes one."""
     if not _WHERE.fullmatch(name):
@@ -232,6 +236,9 @@ def _made(name: str, found: Any) -> Game:
     kinds = {"name": str, "version": int, "level_type": type, "LEVELS": Mapping}
     if wrong := [key for key, kind in kinds.items() if not isinstance(getattr(game, key, None), kind)]:
         raise ConfigError("game", name, f"a game that states its {', '.join(wrong)}")
+    if not _NAME.fullmatch(game.name):
+        allowed = "1 to 100 letters, digits, blanks and any of _ . + -, a letter or digit first"
+        raise ConfigError(f"{name}.name", game.name, allowed)
     return game
 
 
