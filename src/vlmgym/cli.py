@@ -605,8 +605,7 @@ def _rescore(options: argparse.Namespace) -> int:
         sys.stdout.write(overview({summary["player"]: [summary]}, [folder.name]))
         if left_out := summary["rescored"]["left_out"]:
             why = "after a reply that is read as another move, or recorded on another board than comes up"
-            sys.stdout.write(f"  {counted(left_out, 'turn')} left out, {why}
-")
+            sys.stdout.write(f"  {counted(left_out, 'turn')} left out, {why}\n")
         measured &= summary["episodes"]["failed"] < summary["episodes"]["n"]
     return 0 if measured else 1
 
