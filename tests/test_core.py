@@ -140,7 +140,7 @@ NO_NUMBERS = [
     None,
     [1, [2]],
     {},
-    object(),
+    object,
     np.datetime64(0, "s"),
 ]
 

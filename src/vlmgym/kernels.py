@@ -77,7 +77,7 @@ class _Kept(FunctionCache):  # type: ignore[misc]
         rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
             found = self._load_overload(sig, target_context)
-            if found is not None:  # what is compiled around it needs the same
+            if found is not None and _can_need(found.library):  # what is compiled around it needs the same
                 found.library._reload_init.update(found.reload_init)
             return found
 
@@ -126,18 +126,25 @@ def apart(function: Callable[..., Any]) -> Any:
         entry = compile_(sig)
         arguments, _ = normalize_signature(sig)
         library = made.overloads[tuple(arguments)].library
-        library._reload_init.add(_Needed(function.__module__, function.__qualname__, tuple(arguments)))
+        if _can_need(library):
+            library._reload_init.add(_Needed(function.__module__, function.__qualname__, tuple(arguments)))
         return entry
 
     build = made._compiler.compile
 
     def hide(arguments: Any, result: Any) -> Any:
         done = build(arguments, result)
-        done.library._shared_module = parse_assembly(str(done.library.codegen._create_empty_module(done.library.name)))
+        if _can_need(done.library):
+            done.library._shared_module = parse_assembly(str(done.library.codegen._create_empty_module(done.library.name)))
         return done
 
     made.compile, made._compiler.compile = compile_once, hide
     return made
+
+
+def _can_need(library: Any) -> bool:
+    """Whether this Numba lets code say what must be there before it; an older one copies what is called into its callers."""
+    return hasattr(library, "_reload_init")
 
 
 class _Named(Compiler):  # type: ignore[misc]
