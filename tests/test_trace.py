@@ -382,3 +382,15 @@ def test_a_run_line_of_another_version_is_told_by_its_schema(tmp_path):
         writer.write(replace(Run("p", "2048", "tiny", "tiny"), schema=2))
     with pytest.raises(TraceError, match="schema 2, this version reads 1"):
         load_trace(path)
+
+
+def test_a_folder_with_an_evaluation_of_its_own_and_a_run_counts_each_once(tmp_path, capsys):
+    """One player first, two in the same folder later: three evaluations, and as many rows, in whatever way they are named."""
+    words = ["eval", "--game", "2048", "--level", "tiny", "--episodes", "2", "--turns", "2", "--out", str(tmp_path)]
+    assert main([*words, "--player", "random"]) == 0
+    assert main([*words, "--player", "random", "--player", "oracle"]) == 0
+    rows = (tmp_path / "leaderboard.csv").read_text().splitlines()[1:]
+    assert len({row.partition(",")[0] for row in rows}) == len(rows) == 3
+    folders = [tmp_path, *tmp_path.glob("eval/*/*"), tmp_path]
+    assert [place.player for place in places(folders)] == [place.player for place in places([tmp_path])]
+    capsys.readouterr()

@@ -491,7 +491,7 @@ def places(folders: Iterable[Path]) -> list[Place]:
 
     A player is what its identity says. One player that was asked other things in other folders is one player; two players of
     one label, or one that was asked the same twice, are told apart by the shortest ends of their folders that differ, in whatever
-    order the folders come.
+    order the folders come. A folder that is named twice, by itself and as that of its run, counts once.
 
     Raises:
         TraceError: a trace that does not begin with a run line.
@@ -502,6 +502,7 @@ def places(folders: Iterable[Path]) -> list[Place]:
             run, within = first_run(folder), folder.parent.parent.name == "eval"  # one of a run, by itself
             found.append((folder, folder.parent if within else folder, run, folder.name if within else run.game))
         found += [(path, path.parent, first_run(path), path.name) for path in sorted(folder.glob("eval/*/*/")) if _is_one(path)]
+    found = list({one[0]: one for one in found}.values())  # one that is named by itself, and by the run that it is of, is one
     tasks = told_apart([(name, asks(run), ", ".join(filter(None, asks(run)))) for _, _, run, name in found])
     keys = [(run.identity or identity_of({"name": run.player, **run.about}), asks(run)) for _, _, run, _ in found]
     players = list[str]()
