@@ -15,7 +15,10 @@ import pytest
 
 from vlmgym import cli, games, testing
 from vlmgym.core import NO_ACTION, ConfigError, Decoded, Outcome, mix_array, seeds_for
+from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.games.game2048 import Game2048
+from vlmgym.players.simple import RandomLegal
+from vlmgym.tasks import Task
 from vlmgym.testing import check_game
 
 ROOT = Path(__file__).parent.parent
@@ -644,3 +647,14 @@ def test_the_command_ends_with_2_for_an_unknown_game(name, said, capsys):
     assert told.startswith("vlmgym check: ")
     assert said in told
     assert name in told
+
+
+class OnlyOpening(SaysNoLuck):
+    name = "OnlyOpening"
+
+
+def test_starts_that_are_all_one_board_are_warned_of():
+    how = Evaluation(episodes=3, turns=1)
+    for game, warned in ((OnlyOpening(), True), ("Swap", False)):
+        summary = evaluate(RandomLegal(), Task(game=game, level="easy"), how, progress=False)
+        assert any("all 3 starts are the one opening" in text for text in summary["warnings"]) == warned

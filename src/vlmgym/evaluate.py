@@ -413,7 +413,7 @@ def summary_of(
         "episodes": {"n": len(episodes), "starts": len(episodes) // how.repeats, "turns": len(turns)}
         | {end: sum(one.end == end for one in episodes) for end in ENDS},
         "counts": {"turns": len(turns), "cut": finish[CUT], "refused": finish[REFUSED]},
-        "warnings": [*doubts, *warnings_of(run, turns)],
+        "warnings": [*doubts, *warnings_of(run, turns), *_one_opening(task, how, len(done) // how.repeats)],
         "doubts": list(doubts),
         "failures": dict(Counter(one.reason for one in episodes if one.end == "failed").most_common(20)),
         "spent": spent | {"cost": sum(costs) if costs else None, "seconds": sum(turn.seconds for turn in turns)},
@@ -422,6 +422,16 @@ def summary_of(
     if how.repeats > 1:
         summary["repeats"] = _repeats(counted, done, how.repeats)
     return summary
+
+
+def _one_opening(task: Task, how: Evaluation, starts: int) -> list[str]:
+    """What to think of intervals where all starts are the same board."""
+    game = task.rules()[0]
+    if not game.one_game or how.start != "reset" or starts < 2:
+        return []
+    return [
+        f"all {starts} starts are the one opening of {game.name}: the intervals tell of the player's luck, not of other games"
+    ]
 
 
 def warnings_of(run: Run, turns: Sequence[Turn]) -> list[str]:
