@@ -629,7 +629,7 @@ def test_the_command_ends_with_1_for_a_faulty_game_and_says_where_to_look(capsys
     out = capsys.readouterr().out
     assert "FAIL test_check:Sticky easy: legal is what step accepts: action 4 ((1, 1)) changed the board" in out
     assert "look at legal()" in out
-    assert out.rstrip().endswith("checks failed")
+    assert out.rstrip().endswith("1 check failed")
 
 
 @pytest.mark.parametrize(

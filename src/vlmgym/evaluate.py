@@ -430,7 +430,7 @@ def _one_opening(task: Task, how: Evaluation, starts: int) -> list[str]:
     if not game.one_game or how.start != "reset" or starts < 2:
         return []
     return [
-        f"all {starts} starts are the one opening of {game.name}: the intervals tell of the player's luck, not of other games"
+        f"all {starts} starts are the one opening of {game.name}: intervals tell of the player's luck, not of other games"
     ]
 
 
