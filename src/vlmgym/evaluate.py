@@ -429,9 +429,7 @@ def _one_opening(task: Task, how: Evaluation, starts: int) -> list[str]:
     game = task.rules()[0]
     if not game.one_game or how.start != "reset" or starts < 2:
         return []
-    return [
-        f"all {starts} starts are the one opening of {game.name}: intervals tell of the player's luck, not of other games"
-    ]
+    return [f"all {starts} starts are the one opening of {game.name}: intervals tell of the player's luck, not of other games"]
 
 
 def warnings_of(run: Run, turns: Sequence[Turn]) -> list[str]:
