@@ -17,12 +17,13 @@ from PIL import Image
 from scipy import stats as scipy_stats
 
 from vlmgym import stats
-from vlmgym.analysis import METRICS, PAIRED, compare, confusion, curve, leaderboard, misread, sweep
+from vlmgym.analysis import compare, confusion, curve, leaderboard, misread, sweep
 from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.figures import figures
 from vlmgym.games import get_game
 from vlmgym.looks import LOOKS
+from vlmgym.metrics import PAIRED, shown_in
 from vlmgym.players.simple import Oracle, Random, Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.prompt import write_reply
@@ -198,7 +199,7 @@ def test_leaderboard_ranks_and_tells_the_numbers_of_the_summaries(tmp_path):
     for folder in (*parts, *whole):
         summary = json.loads((folder / "summary.json").read_text())
         row = next(r for r in rows if r["player"] == summary["player"] and r["game"] == summary["task"]["game"])
-        for metric in METRICS:
+        for metric in shown_in("leaderboard"):
             expected = summary["metrics"][metric]
             if metric == "regret" and folder in whole:
                 expected = {"mean": None, "low": None, "high": None}

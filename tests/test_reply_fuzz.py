@@ -75,7 +75,10 @@ def real_replies(game, state):
     other = truth(game, state[::-1])
     return [
         *Teacher(0.3).reply(game, state),
-        *(write_reply(text, "so", game.encode(state.level, k)) for k, text in enumerate([*told, *other])),
+        *(
+            write_reply(text, "so", game.encode(state.level, k % game.n_actions(state.level)))
+            for k, text in enumerate([*told, *other])
+        ),
         write_reply(f"```text\n{told[0]}\n```", "1. this\n2. that", game.encode(state.level, 0)),
         write_reply("| " + told[0].replace("\n", " |\n| ") + " |", "x", "x"),
     ]

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mutate import deep_text, every_cut, every_flip, extremes, json_mutations, mutations
-from vlmgym import core
+from vlmgym import core, games
 from vlmgym.core import ConfigError, StateError, concat, seeds_for
 from vlmgym.games import GAMES, get_game, is_state, load_state, read_state_text, state_text
 from vlmgym.render import render, show
@@ -296,7 +296,13 @@ def test_a_description_of_another_shape_or_without_names_is_refused(name):
 
 
 # --------------------------------------------------------------------------------------------------- how they are shown
-def test_games_and_states_say_what_they_are():
+@pytest.fixture
+def only_bundled(monkeypatch):
+    """As in a new process: other tests bring games of their own, some with the states and levels of ours."""
+    monkeypatch.setattr(games, "_given", {})
+
+
+def test_games_and_states_say_what_they_are(only_bundled):
     game, state = some("2048", "easy", 2, 0)
     assert repr(game) == "Game 2048 (version 1)"
     assert repr(state) == "<State: 2 games of 2048 easy, turn 0, score 0, 0 over>"
@@ -313,7 +319,7 @@ def test_games_and_states_say_what_they_are():
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_a_notebook_shows_the_first_boards_of_a_state(name):
+def test_a_notebook_shows_the_first_boards_of_a_state(name, only_bundled):
     game = get_game(name)
     state = game.reset("easy", range(30))
     one, five, all_ = (Image.open(io.BytesIO(state[:n]._repr_png_())) for n in (1, 5, 30))
