@@ -290,6 +290,23 @@ def best_action(values: NDArray[np.float64]) -> int:
     return NO_ACTION if np.isnan(values).all() else int(np.nanargmax(values))
 
 
+def pick_legal(legal: NDArray[np.bool_], seeds: NDArray[np.uint64], turn: int, stream: int) -> NDArray[np.int64]:
+    """One legal action a row by keyed draws, whatever the game's own :meth:`Game.draw_legal` does.
+
+    Args:
+        legal: ``(B, A)``.
+        seeds: ``(B,)``.
+        turn: number of the turn that the draw is keyed by.
+        stream: number of its first draw.
+
+    Returns:
+        ``(B,)`` ids; :data:`NO_ACTION` where none is legal.
+    """
+    order = np.cumsum(legal, axis=1)
+    pick = draw_rows(seeds, turn, stream, order[:, -1])
+    return np.where(pick < 0, NO_ACTION, np.argmax(order > pick[:, None], axis=1)).astype(np.int64)
+
+
 @kernel
 def _look_up(table, actions, out):
     for b in range(len(actions)):

@@ -9,11 +9,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from vlmgym import baselines
-from vlmgym.core import GALLERY_STREAM, Game, Settings, State, VlmGymError, best_action, draw_rows, seeds_for
+from vlmgym.core import GALLERY_STREAM, NO_ACTION, Game, Settings, State, VlmGymError, best_action, pick_legal, seeds_for
 from vlmgym.drawing import DARK, LABEL, PAGE, text_ink, write
 from vlmgym.files import write_atomically
 from vlmgym.games import game_names, get_game
@@ -47,10 +46,9 @@ def position(game: Game, level: str, turns: int = 8) -> State:
     """A position worth a look: after some random legal moves, a pure function of game and level."""
     state = game.reset(game.level(level), seeds_for("free", game.name, level, 1))
     for turn in range(turns):
-        order = np.cumsum(game.legal(state), axis=1)
-        if not order[0, -1]:
+        action = pick_legal(game.legal(state), state.seed, turn, GALLERY_STREAM)
+        if action[0] == NO_ACTION:
             break
-        action = np.argmax(order > draw_rows(state.seed, turn, GALLERY_STREAM, order[:, -1])[:, None], axis=1)
         after, _ = game.step(state, action)
         if after.ended[0]:
             break

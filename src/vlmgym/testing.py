@@ -28,6 +28,7 @@ from vlmgym.core import (
     VlmGymError,
     concat,
     draw_rows,
+    pick_legal,
     seeds_for,
 )
 from vlmgym.drawing import DRAWERS, draw_cell
@@ -86,9 +87,7 @@ class _Case:
 
     def actions(self, state: State, number: int = 0) -> NDArray[np.int64]:
         """One legal action a row where there is one, by keyed draws; else no action."""
-        order = np.cumsum(self.game.legal(state), axis=1)
-        pick = draw_rows(state.seed, number, CHECK_STREAM, order[:, -1])
-        return np.where(pick < 0, NO_ACTION, np.argmax(order > pick[:, None], axis=1)).astype(np.int64)
+        return pick_legal(self.game.legal(state), state.seed, number, CHECK_STREAM)
 
 
 def _case(game: Game, name: str) -> _Case:
