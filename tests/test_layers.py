@@ -23,6 +23,7 @@ LAYERS = [
         "games.sokoban",
         "games.sliding",
         "games.frozen_lake",
+        "games.guard",
         "games",
         "stats",
     ],

@@ -29,7 +29,7 @@ from vlmgym.core import NO_ACTION, ConfigError, Game, State, VlmGymError
 from vlmgym.evaluate import places
 from vlmgym.export import look_of
 from vlmgym.files import FileError, read_json, shown, whole_text, write_atomically
-from vlmgym.games import GAMES
+from vlmgym.games import GAMES, known_game
 from vlmgym.metrics import DESCRIBING, METRICS, shown_in, summarise
 from vlmgym.render import tile_boxes
 from vlmgym.replay import drawn, explain_move, replay_data, replay_section
@@ -151,6 +151,8 @@ def _read_measured(folder: Path, run: Run) -> _Measured | None:
     whole = load_trace(trace) if trace.exists() else None
     episodes = [one for one in whole.episodes if one.end != "failed"] if whole else []
     turns = whole.finished() if whole else []
+    if whole:
+        known_game(whole.run.game)  # named as the trace names it, should it be unknown here
     values = read_json(summary) if summary.exists() else {}
     try:
         metrics = {k: _estimate(v) for k, v in values.get("metrics", {}).items()}

@@ -19,6 +19,7 @@ from typing import Any, get_type_hints
 from vlmgym.core import ConfigError, Game, State, StateError, VlmGymError, name_of, read_header
 from vlmgym.games.frozen_lake import FrozenLake
 from vlmgym.games.game2048 import Game2048
+from vlmgym.games.guard import guard
 from vlmgym.games.minesweeper import Minesweeper
 from vlmgym.games.shisen_sho import ShisenSho, ShisenShoPhotos
 from vlmgym.games.sliding import SlidingPuzzle
@@ -239,6 +240,7 @@ def _made(name: str, found: Any) -> Game:
     if not _NAME.fullmatch(game.name):
         allowed = "1 to 100 letters, digits, blanks and any of _ . + -, a letter or digit first"
         raise ConfigError(f"{name}.name", game.name, allowed)
+    guard(game)
     return game
 
 
