@@ -182,9 +182,12 @@ def _ids(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
 
 def _reasoned(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
     count = game.n_actions(arguments[0].level)
-    fits = isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], str)
-    fits = fits and isinstance(result[1], int | np.integer) and NO_ACTION <= result[1] < count
-    return "" if fits else f"a text and an action id, {NO_ACTION} to {count - 1}"
+    if isinstance(result, tuple) and len(result) == 2:
+        words, action = result
+        typed = isinstance(words, str) and isinstance(action, int | np.integer)
+        if typed and NO_ACTION <= action < count:
+            return ""
+    return f"a text and an action id, {NO_ACTION} to {count - 1}"
 
 
 _RULES: dict[str, Rule] = {
