@@ -25,7 +25,7 @@ from vlmgym.trace import load_trace
 
 TASK = Task(game="2048", level="easy:max_steps=20", look="tiny", prompt="brief")
 KINDS = {"api": (OpenAIPlayer, "/v1"), "anthropic": (AnthropicPlayer, "")}
-GAME, LEVEL, LOOK = TASK.rules()
+GAME, LEVEL, LOOK = TASK.game, TASK.level, TASK.look
 QUERY = Query(GAME, GAME.reset(LEVEL, seeds_for("test", "2048", "easy", 1)), LOOK, "brief")
 FAST = {"backoff_seconds": 0.01, "most_backoff_seconds": 0.05}
 
@@ -69,7 +69,7 @@ def test_requests_hold_the_picture_the_prompt_and_the_sampling(kind):
     picture, text = message["content"]
     assert text["text"] == "2048 3x3"
     data = picture["image_url"]["url"].partition("base64,")[2] if kind == "api" else picture["source"]["data"]
-    game, level, look = TASK.rules()
+    game, level, look = TASK.game, TASK.level, TASK.look
     assert Image.open(io.BytesIO(base64.b64decode(data))).size == frame_size(game, level, look)[::-1]
     assert summary["spent"]["input_tokens"] == 200
     assert summary["spent"]["cost"] == pytest.approx(2 * (100 * 3 + 20 * 10) / 1e6)

@@ -62,7 +62,7 @@ def test_on_the_level_of_a_real_game() -> None:
     for k in range(30):
         asked = now.task(task)
         state = starts(asked, Evaluation(episodes=32, first=32 * k))
-        _, judged = judge(asked.rules()[0], state, player.reply(asked.rules()[0], state), oracle=False)
+        _, judged = judge(asked.game, state, player.reply(asked.game, state), oracle=False)
         won = sum(j.terms["game"] > 0 for j in judged)
         rates.append(won / 32)
         now = now.update(won, 32)

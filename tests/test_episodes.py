@@ -11,7 +11,7 @@ from vlmgym.train.episodes import Play, episode_terms
 
 def played(task, say, turns=8):
     """An episode of scripted replies, at most ``turns`` long."""
-    game, _, _ = task.rules()
+    game = task.game
     play = Play(turns, budget=10)
     play.reset(state=state_text(game, task.states("train", 1)), look="tiny")
     for _ in range(turns):
@@ -59,7 +59,7 @@ def test_useless_moves_earn_nothing(name):
 def test_giving_up_early_is_worth_no_more_than_going_on():
     """A mine hit in the first turn ends the game: the turns that it spares count as lost ones."""
     task = Task.parse({"game": "Minesweeper", "level": "easy", "look": "tiny", "walk_max": 1})
-    game, _, _ = task.rules()
+    game = task.game
     state = task.states("train", 40)
     for row in range(40):
         for action in range(game.n_actions(state.level)):
@@ -77,7 +77,7 @@ def test_replies_to_a_question_are_worth_what_they_do(tmp_path):
     """For one and the same description: no action <= illegal <= any legal move, with the paper's weights and with regret."""
     for name in ("2048", "ShisenSho", "Swap"):
         task = Task.parse({"game": name, "level": "tiny", "look": "tiny", "walk_max": 3, "walk_legal": True})
-        game, level, _ = task.rules()
+        game, level = task.game, task.level
         state = task.states("train", 1)
         n = game.n_actions(level)
         texts = [reply("none at all"), *[reply(game.encode(level, a)) for a in range(n)]]

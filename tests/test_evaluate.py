@@ -196,7 +196,7 @@ def test_evaluation_uses_test_seeds_only_and_training_never_does():
             assert {split_of(s) for s in seeds} == {"test"}
         assert {split_of(s) for s in task.states("train", 20).seed} == {"train"}
         state = task.states("test", 30)
-        assert task.rules()[0].successes(state).any(axis=1).all()
+        assert task.game.successes(state).any(axis=1).all()
     with pytest.raises(ConfigError, match="walk_max"):
         Task(walk_min=5, walk_max=4)
     with pytest.raises(ConfigError, match="game = 'go'"):

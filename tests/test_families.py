@@ -203,7 +203,7 @@ def test_episodes_see_a_picture_a_turn_and_are_scored_as_if_alone(family, models
 def test_an_episode_ends_where_the_game_ends(models, tmp_path, monkeypatch):
     """The answers hit mines in different turns; after that nothing is generated for an episode."""
     task = {"game": "Minesweeper", "level": "easy", "look": "tiny:width=112,height=112", "prompt": "brief", "walk_max": 1}
-    game, level, _ = Task.parse(task).rules()
+    game, level = Task.parse(task).game, Task.parse(task).level
     cells = game.n_actions(level)
 
     def click(row, turn):

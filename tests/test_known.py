@@ -85,16 +85,16 @@ def test_a_number_is_the_name_of_a_game():
     assert get_game(2048) is known_game(2048) is GAMES["2048"]
     task = Task(game=2048)
     assert task == Task(game="2048")
-    assert task.rules()[0] is GAMES["2048"]
-    assert Task.parse({"game": 2048, "level": "easy"}).game == "2048"
+    assert task.game is GAMES["2048"]
+    assert Task.parse({"game": 2048, "level": "easy"}).names.game == "2048"
 
 
 def test_a_game_goes_where_its_name_goes(monkeypatch):
     monkeypatch.setattr("vlmgym.games._given", {})  # other tests of this process may have given it a game of this name
     game = LightsOut()
     task = Task(game=game, level="easy")
-    assert task.game == "LightsOut"
-    assert type(task.rules()[0]) is LightsOut
+    assert task.names.game == "LightsOut"
+    assert type(task.game) is LightsOut
     state = game.reset("easy", seeds_for("free", "LightsOut", "easy", 1))
     assert read_state_text(state_text(game, state))[1] == state, "this process was given the game"
     assert Task(game=LightsOut(), level="easy") == task, "a cell of a notebook may be run again"

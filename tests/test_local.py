@@ -44,7 +44,7 @@ def player_of(loaded, **options):
 
 
 def asked(count=8, task=SWAP):
-    return Query(task.rules()[0], task.states("test", count), LOOK, "brief")
+    return Query(task.game, task.states("test", count), LOOK, "brief")
 
 
 def texts(player, query):
@@ -82,7 +82,7 @@ def test_another_seed_game_repeat_or_turn_is_other_luck(loaded):
 
 
 def test_a_run_that_was_stopped_is_the_same_run(loaded):
-    game, state = SWAP.rules()[0], SWAP.states("test", 3)
+    game, state = SWAP.game, SWAP.states("test", 3)
 
     def lane():
         return Lane(game, state.repeat(2), Telling("tiny", "brief"), turns=3, oracle=False, repeats=2)
@@ -255,7 +255,7 @@ def test_no_update_of_adapters_is_lost_in_rounding(tmp_path):
     assert moved > 0
     assert (saved(**ids).logits - exact).abs().max() < 0.05 * moved
     about = trained_for(str(tmp_path / "final"))
-    assert (about.tasks[0].game, about.max_new_tokens, about.model) == ("Swap", 12, "small")
+    assert (about.tasks[0].names.game, about.max_new_tokens, about.model) == ("Swap", 12, "small")
 
 
 class Alone:

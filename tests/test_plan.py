@@ -144,7 +144,7 @@ def test_the_papers_hyperparameters():
     assert (recipe.reward.game, recipe.reward.format, recipe.reward.perception) == (1, 1, 0)
     assert recipe.compute.train_vision
     assert recipe.compute.weights == "float32"
-    walks = {task.game: (task.walk_min, task.walk_max) for task in recipe.tasks}
+    walks = {task.names.game: (task.walk_min, task.walk_max) for task in recipe.tasks}
     assert walks == {"2048": (100, 100), "ShisenSho": (250, 250), "ShisenShoPhotos": (250, 250), "Swap": (0, 0)}
     for name in NAMES:
         one = bundled(name)
@@ -175,14 +175,14 @@ def test_every_bundled_recipe_on_all_hardware_passes_its_check(name, sized, monk
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("paper/")])
 def test_paper_recipes_show_the_papers_pictures_and_ask_from_all_walks(name):
     recipe = bundled(name)
-    assert {task.look for task in recipe.tasks} == {"paper"}
-    game, level, look = recipe.tasks[0].rules()
+    assert {task.names.look for task in recipe.tasks} == {"paper"}
+    game, level, look = recipe.tasks[0].game, recipe.tasks[0].level, recipe.tasks[0].look
     assert frame_size(game, level, look) == (840, 640)
     assert not look.coordinates
     assert [(source.kind, source.hopeless) for source in recipe.states] == [("random_walk", True)]
     assert (recipe.grpo.max_new_tokens, recipe.grpo.drop_equal, recipe.grpo.batch, recipe.grpo.group) == (8192, False, 640, 5)
     asked = yaml.safe_load(find("protocol", "paper").read_text())["tasks"]
-    assert {(task.game, task.level, task.look) for task in recipe.tasks} <= {
+    assert {(task.names.game, task.names.level, task.names.look) for task in recipe.tasks} <= {
         tuple(t[k] for k in ("game", "level", "look")) for t in asked
     }
     drawn = replace(recipe.tasks[0], look="clean:width=448,height=448")
@@ -194,7 +194,7 @@ def test_all_walks_keep_the_boards_on_which_nothing_succeeds():
     hopeless = []
     for sources in (recipe.states, bundled("qwen2.5-vl-7b/g0-2048").states):
         states = [one.state for one in States(recipe.tasks, sources).draw(64)]
-        game = recipe.tasks[0].rules()[0]
+        game = recipe.tasks[0].game
         hopeless.append(np.mean([not game.successes(state).any() for state in states]))
     assert 0.05 < hopeless[0] < 0.4
     assert hopeless[1] == 0
@@ -419,7 +419,7 @@ def test_the_tile_of_logits_is_that_of_trl():
 def test_estimated_prompts_are_not_too_short(qwen):
     recipe = small(qwen, tasks=[{**TASK, "look": "clean", "prompt": "full"}])
     one = architecture(str(qwen))
-    game, level, look = recipe.tasks[0].rules()
+    game, level, look = recipe.tasks[0].game, recipe.tasks[0].level, recipe.tasks[0].look
     height, width = frame_size(game, level, look)
     _, tokens = one.positions_of(recipe)
     assert tokens > one.tokens(height, width) + 100

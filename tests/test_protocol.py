@@ -93,12 +93,14 @@ def test_a_sweep_asks_every_task_at_every_value(tmp_path):
         f"2048-clean-noise={noise}" for noise in ("0", "0.1", "0.2")
     }
     dialled = Protocol.parse({**SMALL, "dials": {"look.noise": [0.1, 0.2], "level.rows": [3]}})
-    assert [(task.game, task.level, task.look) for task, _ in dialled.entries] == [
+    assert [(task.names.game, task.names.level, task.names.look) for task, _ in dialled.entries] == [
         (game, level, look)
         for game in ("2048", "Swap")
         for level, look in (("tiny", "tiny"), ("tiny", "tiny:noise=0.1"), ("tiny", "tiny:noise=0.2"), ("tiny:rows=3", "tiny"))
     ]
-    assert {how.turns for task, how in dialled.entries if task.game == "Swap"} == {3}, "a task's own settings hold for its dials"
+    assert {how.turns for task, how in dialled.entries if task.names.game == "Swap"} == {3}, (
+        "a task's own settings hold for its dials"
+    )
     assert Protocol.parse(dialled.to_dict()) == dialled
     for dials, said in (({"look.noise": []}, "dials.look.noise"), ([1], "dials"), ({"look.noises": [1]}, "noises")):
         with pytest.raises(ConfigError, match=said):
@@ -377,7 +379,12 @@ def test_dials_of_truth_values_and_texts(tmp_path):
     protocol = Protocol.parse(
         {**SMALL, "tasks": SMALL["tasks"][:1], "dials": {"look.grid": [True, False], "look.skin": ["handwritten"]}}
     )
-    assert [task.look for task, _ in protocol.entries] == ["tiny", "tiny:grid=true", "tiny:grid=false", "tiny:skin=handwritten"]
+    assert [task.names.look for task, _ in protocol.entries] == [
+        "tiny",
+        "tiny:grid=true",
+        "tiny:grid=false",
+        "tiny:skin=handwritten",
+    ]
     assert Protocol.parse(protocol.to_dict()) == protocol
     assert sweep("true,false") == [True, False]
 

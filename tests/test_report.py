@@ -58,7 +58,7 @@ def fill(folder: Path) -> Path:
     for name, player in players.items():
         player.name = name
         for task in TASKS:
-            evaluate(player, task, HOW, folder / "eval" / name / task.game, progress=False)
+            evaluate(player, task, HOW, folder / "eval" / name / task.names.game, progress=False)
     for run in ("g0", "g1"):
         lines = [{"stage": "sft", "step": s, "loss": 1 / s} for s in range(1, 9)] if run == "g1" else []
         for s in range(1, 31):
@@ -178,8 +178,8 @@ def test_hostile_text_is_shown_as_text(page):
 def test_results_are_those_of_the_summaries(folder, page):
     for task in TASKS:
         for player, label in (("random", "random"), ("g0", "G0"), ("teacher", "teacher")):
-            one = summary(folder, player, task.game)
-            cells = ["".join(c) for c in row(section(page, "results"), task.game, label)]
+            one = summary(folder, player, task.names.game)
+            cells = ["".join(c) for c in row(section(page, "results"), task.names.game, label)]
             assert cells[0] == str(one["success"]["n"]) == "24"
             assert cells[1] == percent(one["success"]["mean"])
             assert cells[2] == f"{percent(one['success']['low'])} to {percent(one['success']['high'])}"
@@ -196,10 +196,10 @@ def test_results_are_those_of_the_summaries(folder, page):
 def test_differences_are_paired_by_state(folder, page):
     part = section(page, "differences")
     for task in TASKS:
-        a, b = rewards(folder, "g1", task.game), rewards(folder, "teacher", task.game)
+        a, b = rewards(folder, "g1", task.names.game), rewards(folder, "teacher", task.names.game)
         assert a.keys() == b.keys()
         want = stats.paired([a[s] for s in a], [b[s] for s in a])
-        cells = ["".join(c).replace("−", "-").replace("&lt;", "<") for c in row(part, task.game, "G1 − teacher")]
+        cells = ["".join(c).replace("−", "-").replace("&lt;", "<") for c in row(part, task.names.game, "G1 − teacher")]
         assert cells[0] == f"{50 * want.mean:+.1f}"
         assert cells[1] == f"{50 * want.low:+.1f} to {50 * want.high:+.1f}"
         assert cells[2] == f"{want.mean:+.2f}"

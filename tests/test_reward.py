@@ -132,13 +132,13 @@ def test_training_rewards_are_the_evaluations_judgement():
     assert factors == [1, 1, 0.1, 0, 0, 0]
     states, texts, games, expected = [], [], [], []
     for task in TASKS:
-        game = task.rules()[0]
+        game = task.game
         state = task.states("train", 4)
         replies = Teacher(0.5).reply(game, state)
         expected += judge(game, state, replies)[1]
         states += [base64.b64encode(state[i].to_bytes(game)).decode() for i in range(4)]
         texts += replies
-        games += [task.game] * 4
+        games += [task.names.game] * 4
     order = np.random.default_rng(0).permutation(len(states))
     logged = {}
     completions = [[{"role": "assistant", "content": texts[i]}] for i in order]

@@ -29,14 +29,14 @@ CPU = Compute(device="cpu", threads=1)
 
 
 def reply(question, action):
-    game, level, _ = question.task.rules()
+    game, level = question.task.game, question.task.level
     text = "none" if action is None else game.encode(level, action)
     return f"<perception>x</perception><think>t</think><answer>{text}</answer>"
 
 
 def answered(states, question, actions):
     """What is told about a question to which these actions were answered."""
-    game = question.task.rules()[0]
+    game = question.task.game
     texts = [reply(question, action) for action in actions]
     judged, after = judge_rows([(game, question.state)] * len(texts), texts, False)
     k = states.chosen(question, len(texts))
@@ -45,7 +45,7 @@ def answered(states, question, actions):
 
 
 def good(question):
-    game = question.task.rules()[0]
+    game = question.task.game
     return int(game.successes(question.state)[0].argmax())
 
 
@@ -166,9 +166,9 @@ def test_a_ladder_follows_the_answers(dial):
     for right in (True, False):
         for _ in range(12):
             questions = states.draw(8)
-            assert all(q.state.level == q.task.rules()[1] for q in questions), "the prompt tells the rules of this very board"
-            seen += [getattr(q.task, dial) for q in questions if q.task.game == "Swap" and q.slot < 0]
-            assert {getattr(q.task, dial) for q in questions if q.task.game == "2048"} <= {getattr(T2048, dial)}
+            assert all(q.state.level == q.task.level for q in questions), "the prompt tells the rules of this very board"
+            seen += [getattr(q.task.names, dial) for q in questions if q.task.names.game == "Swap" and q.slot < 0]
+            assert {getattr(q.task.names, dial) for q in questions if q.task.names.game == "2048"} <= {getattr(T2048.names, dial)}
             states.tell(questions, [answered(states, q, [good(q) if right else None]) for q in questions])
         assert states.curricula["Swap"].place > 1.5 if right else states.curricula["Swap"].place < 0.5
     assert set(seen) == set(rungs), "up and down again"
@@ -186,7 +186,7 @@ def test_all_of_it_is_saved_and_goes_on(tmp_path, capsys):
         out = []
         for _ in range(rounds):
             questions = states.draw(6)
-            out += [q.text + q.task.look for q in questions]
+            out += [q.text + q.task.names.look for q in questions]
             states.tell(questions, [answered(states, q, [good(q), None]) for q in questions])
         return out
 
@@ -387,7 +387,7 @@ def turns_of_own_games(game, level, policy, count=96):
 def test_a_pool_asks_at_the_turns_of_the_policys_own_games(name, policy):
     """A board on which nothing can succeed (2048: nothing merges) once ended the pool's game, which so never left the opening."""
     task = Task(game=name, level="tiny", look="tiny", walk_max=0)
-    game, level, _ = task.rules()
+    game, level = task.game, task.level
     states, turns = States((task,), (Source("policy_pool", games=16),), seed=3), []
     for _ in range(200):
         asked = [*states.draw(8), *states.passing()]

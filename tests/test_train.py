@@ -97,7 +97,7 @@ def test_defect_12_and_the_whole_path_on_the_qwen2_5_vl_architecture(qwen, tmp_p
     assert summary["metrics"]["success"]["n"] == 4
     answered = []
     player.batch, player.on_answers = 3, answered.append
-    player.reply(task.rules()[0], task.states("test", 4))
+    player.reply(task.game, task.states("test", 4))
     assert answered == [3, 1], "a bar can follow the batches"
     call = ["eval", "--player", f"local:{out / 'final'}", "--game", "Swap", "--level", "tiny", "--look", "clean"]
     assert main([*call, "--episodes", "2", "--turns", "1", "--max-new-tokens", "4", "--out", str(tmp_path / "c")]) == 0
@@ -169,7 +169,7 @@ def test_image_and_padding_tokens_are_never_sampled(small):
     original = model.lm_head.forward
     model.lm_head.forward = lambda x: original(x) + 1e4 * torch.eye(len(tokenizer))[ids].sum(0)  # they would always win
     task = Task.parse(TASKS[0])
-    game, _, _ = task.rules()
+    game = task.game
     for temperature in (0.0, 1.0):
         options = {"name": "x", "look": "tiny", "style": "brief", "max_new_tokens": 6, "temperature": temperature}
         state = task.states("test", 3)
@@ -535,7 +535,7 @@ def test_tiny_is_rebuilt_from_its_seed():
         seen = prompt.read_perception(prompt.parse(game, state.level, said).perception, game.scene(state))
         assert seen.exact(game.scene(state).symbols[0])
     for task in tiny.TASKS:
-        game, level, _ = task.rules()
+        game, level = task.game, task.level
         for style in prompt.STYLES:
             text = prompt.prompt_text(game, level, style)
             assert tokenizer.decode(tokenizer(text)["input_ids"]).replace(" ", "") == text.replace(" ", "")
@@ -567,7 +567,7 @@ def test_the_committed_model_follows_the_format_and_sees_the_board():
         metrics = evaluate(player, task, Evaluation(episodes=32, turns=1, start="walk"), progress=False)["metrics"]
         assert metrics["format"]["mean"] > 0.9
         assert metrics["cells"]["mean"] > 0.95
-        chance = float(task.rules()[0].successes(task.states("test", 200)).mean())
+        chance = float(task.game.successes(task.states("test", 200)).mean())
         assert metrics["success"]["mean"] < chance + 0.25, "it knows more than it does"
 
 
@@ -586,7 +586,7 @@ def test_games_share_batches_and_answer_as_alone(straight):
     )
     if not straight:
         player.pixels = None
-    rules = [(task, *task.rules()) for task in tiny.TASKS]
+    rules = [(task, task.game, task.level, task.look) for task in tiny.TASKS]
     queries = [Query(game, task.states("test", 5), look, style) for task, game, _, look in rules for style in ("brief", "full")]
     asked = []
     player.on_answers = asked.append
@@ -599,7 +599,7 @@ def test_games_share_batches_and_answer_as_alone(straight):
 
 def test_one_model_goes_on_from_the_description_of_another():
     task = tiny.TASKS[1]
-    game, state = task.rules()[0], task.states("test", 6)
+    game, state = task.game, task.states("test", 6)
     query = Query(game, state, get_look("tiny"), "brief")
     both = make_player("relay:tiny+tiny", "tiny", "brief", {"max_tokens": 160})
     alone = make_player("local:tiny", "tiny", "brief", {"max_tokens": 160})

@@ -36,7 +36,7 @@ def scripted(self, prompt_ids, images, *rest, **options):
     """Answers that follow from the question alone: for every third one they are all the same."""
     texts = []
     for question in asked[-1]:
-        game, level, _ = question.task.rules()
+        game, level = question.task.game, question.task.level
         good = int(game.successes(question.state)[0].argmax())
         for k in range(self.num_generations):
             right = question.serial % 3 != 0 and k == question.serial % self.num_generations

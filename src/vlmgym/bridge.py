@@ -73,16 +73,16 @@ def vlmgym(
     told: dict[str, Any] = {"history": history, "observation": observation, "mode": mode, "patience": patience}
     how = Evaluation(episodes=episodes, turns=turns, start=start, first=first, **told)
     ask_from_the_start(how)
-    state, the_game = starts(what, how), what.rules()[0]
+    state, the_game = starts(what, how), what.game
     samples = [
         Sample(
-            id=f"{what.game}-{number}",
-            input=f"{what.game} {what.level} {what.look}, test seed number {first + number}",
-            metadata={"state": state_text(the_game, state[number]), "task": asdict(what), "evaluation": asdict(how)},
+            id=f"{what.names.game}-{number}",
+            input=f"{what.names.game} {what.names.level} {what.names.look}, test seed number {first + number}",
+            metadata={"state": state_text(the_game, state[number]), "task": what.to_dict(), "evaluation": asdict(how)},
         )
         for number in range(episodes)
     ]
-    return Task(dataset=samples, solver=play(), scorer=judged(), name=f"vlmgym_{what.game}")
+    return Task(dataset=samples, solver=play(), scorer=judged(), name=f"vlmgym_{what.names.game}")
 
 
 @solver

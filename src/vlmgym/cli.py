@@ -301,8 +301,8 @@ def _eval(options: argparse.Namespace) -> int:
         usual = _as_trained(options.player, options.game)
         task = Task(
             game=options.game,
-            level=options.level or usual.level,
-            look=options.look or usual.look,
+            level=options.level or usual.names.level,
+            look=options.look or usual.names.look,
             prompt=options.prompt or usual.prompt,
             reply=options.reply,
             walk_min=options.walk[0],
@@ -342,7 +342,7 @@ def _eval(options: argparse.Namespace) -> int:
         sys.stdout.write(table(found[label][0]))
     else:
         found = run_protocol(protocol, makers, options.out, heavy=heavy)
-    return _conclude(found, protocol.names(), options.out, [task.rules()[2].photos for task, _ in protocol.entries])
+    return _conclude(found, protocol.names(), options.out, [task.look.photos for task, _ in protocol.entries])
 
 
 def _conclude(found: Mapping[str, Sequence[dict[str, Any]]], names: Sequence[str], out: Path, photos: Sequence[str] = ()) -> int:
@@ -379,7 +379,7 @@ def _as_trained(players: Sequence[str], game: str) -> Task:
     from vlmgym.tasks import Task
 
     known = [about.task(game) if about else None for about in _local_models(players).values()]
-    alike = {(task.level, task.look, task.prompt) if task else None for task in known}
+    alike = {(task.names.level, task.names.look, task.prompt) if task else None for task in known}
     first = known[0] if len(alike) == 1 and len(known) == len(players) else None
     return first or Task(game=game)
 

@@ -92,7 +92,7 @@ class Settings:
     """
 
     def __post_init__(self) -> None:
-        for f in fields(self):
+        for f in (one for one in fields(self) if one.init):
             value, meta, default = getattr(self, f.name), f.metadata, f.default
             low, high, choices = meta.get("low"), meta.get("high"), meta.get("choices")
             label = f"{type(self).__name__}.{f.name}"
@@ -120,7 +120,7 @@ class Settings:
         """
         if not isinstance(values, Mapping):
             raise ConfigError(cls.__name__, values, "a mapping of settings")
-        known = [f.name for f in fields(cls)]
+        known = [f.name for f in fields(cls) if f.init]
         for key in values:
             if key not in known:
                 raise ConfigError(f"{cls.__name__}.{key}", values[key], "one of the fields " + ", ".join(known))

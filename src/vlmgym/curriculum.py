@@ -73,7 +73,7 @@ class Curriculum(Settings):
         Raises:
             ConfigError: the game has no such level, or there is no such look.
         """
-        return replace(task, level=self.rung) if self.dial == "level" else replace(task, look=self.rung)
+        return task.override(level=self.rung) if self.dial == "level" else task.override(look=self.rung)
 
     def check(self, game: str) -> None:
         """Check all rungs at once, before a run.

@@ -136,7 +136,8 @@ def _local(model: str, name: str, recipe: Recipe) -> Player:
 
 
 def _evaluate(out: Path, tasks: tuple[Task, ...], how: Evaluation, player: Callable[[], Player], name: str) -> None:
-    folders = {task: folder for task in tasks if not ((folder := out / "eval" / name / task.game) / "summary.json").exists()}
+    places = {task: out / "eval" / name / task.names.game for task in tasks}
+    folders = {task: folder for task, folder in places.items() if not (folder / "summary.json").exists()}
     if folders:
         evaluate_all(player(), list(folders), how, list(folders.values()))
 
@@ -231,11 +232,11 @@ def _meta(g0: Recipe, g1: Recipe, how: Evaluation, seconds: float) -> dict[str, 
 def results_table(out: Path, tasks: tuple[Task, ...]) -> str:
     """Success (share of held-out states where the move does something) with 95 % intervals, players by games."""
     names = ("random", "base", "g0", "cold", "g1", "teacher", "search", "oracle")
-    lines = [f"{'success':<10}" + "".join(f"{t.game:>26}" for t in tasks)]
+    lines = [f"{'success':<10}" + "".join(f"{t.names.game:>26}" for t in tasks)]
     for name in names:
         cells = []
         for task in tasks:
-            metrics = read_json(out / "eval" / name / task.game / "summary.json")["metrics"]
+            metrics = read_json(out / "eval" / name / task.names.game / "summary.json")["metrics"]
             one = metrics["success"]
             cells.append(f"{one['mean']:>12.3f} [{one['low']:.3f}, {one['high']:.3f}]"[-26:].rjust(26))
         lines.append(f"{name:<10}" + "".join(cells))

@@ -79,16 +79,17 @@ class Evaluation(Settings):
 
 def starts(task: Task, how: Evaluation) -> State:
     """The start states of an evaluation: a pure function of task and settings, from the test split."""
-    game, level, _ = task.rules()
+    game = task.game
+    level = task.level
     if how.start == "walk":
         return task.states("test", how.episodes, how.first)
-    return game.reset(level, seeds_for("test", task.game, task.level, how.episodes, how.first))
+    return game.reset(level, seeds_for("test", task.names.game, task.names.level, how.episodes, how.first))
 
 
 def lane_of(task: Task, how: Evaluation, state: State) -> Lane:
     """Episodes of a task that begin in these states, played and told as the settings say."""
     telling = Telling(task.look, task.prompt, how.observation, how.history, task.blocks)
-    return Lane(task.rules()[0], state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
+    return Lane(task.game, state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
 
 
 def ask_from_the_start(how: Evaluation) -> None:
@@ -151,7 +152,7 @@ def evaluate_all(
                 held.callback(writer.close)
             writers.append(writer)
             recorded.append(before)
-        _play(lanes, writers, player, tasks[0].game if len(tasks) == 1 else f"{len(tasks)} tasks", progress)
+        _play(lanes, writers, player, tasks[0].names.game if len(tasks) == 1 else f"{len(tasks)} tasks", progress)
         for lane, writer, before in zip(lanes, writers, recorded, strict=True):
             if writer:
                 writer.write(*(episode for episode in lane.episodes() if episode not in before))
@@ -172,7 +173,8 @@ def see_that_it_can_play(player: Player, entries: Iterable[tuple[Task, Evaluatio
         if isinstance(player, AsyncPlayer):
             ask_from_the_start(how)
         if player.sees == "picture" and how.observation != "text":
-            game, _, look = task.rules()
+            game = task.game
+            look = task.look
             pictures(game, starts(task, how.override(episodes=1, repeats=1)), look)
     player.check()
 
@@ -344,7 +346,7 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
         for one in lane.episodes()
     ]
     run = replace(Run("", "", "", ""), **{key: getattr(old.run, key) for key in ("player", "about", "identity", "sees")})
-    run = replace(run, **{key: getattr(task, key) for key in ("game", "level", "look", "prompt", "reply")}, mode=how.mode)
+    run = replace(run, **asdict(task.names), prompt=task.prompt, reply=task.reply, mode=how.mode)
     run = replace(run, evaluation=asdict(how) | _walk_of(task, how))
     summary = summary_of(run, lane.turns, episodes, task, how, _told_before(folder))
     summary["rescored"] = {"from": old.run.revision, "left_out": left_out}
@@ -379,7 +381,8 @@ def run_of(player: Player, task: Task, how: Evaluation) -> Run:
     """The first line of a trace, with all settings that decide what is asked, and who is asked."""
     about = player.describe()
     more = (asdict(how) | _walk_of(task, how), about, identity_of(about), player.sees)
-    return Run(player.name, task.game, task.level, task.look, task.prompt, how.mode, *more, reply=task.reply)
+    names = task.names
+    return Run(player.name, names.game, names.level, names.look, task.prompt, how.mode, *more, reply=task.reply)
 
 
 def _doubts(player: Player, run: Run) -> list[str]:
@@ -407,7 +410,7 @@ def summary_of(
     finish = Counter(turn.usage.get("finish") for turn in turns)
     summary = {
         **{key: getattr(run, key) for key in ("player", "identity", "sees", "about")},
-        "task": asdict(task),
+        "task": task.to_dict(),
         "evaluation": asdict(how),
         "metrics": {k: v.to_dict() for k, v in summarise(counted, done, how.repeats).items()},
         "episodes": {"n": len(episodes), "starts": len(episodes) // how.repeats, "turns": len(turns)}
@@ -417,7 +420,7 @@ def summary_of(
         "doubts": list(doubts),
         "failures": dict(Counter(one.reason for one in episodes if one.end == "failed").most_common(20)),
         "spent": spent | {"cost": sum(costs) if costs else None, "seconds": sum(turn.seconds for turn in turns)},
-        "baselines": baselines.stored(task.rules()[0], task.level) if how.start == "reset" and not how.turns else {},
+        "baselines": baselines.stored(task.game, task.names.level) if how.start == "reset" and not how.turns else {},
     }
     if how.repeats > 1:
         summary["repeats"] = _repeats(counted, done, how.repeats)
@@ -426,7 +429,7 @@ def summary_of(
 
 def _one_opening(task: Task, how: Evaluation, starts: int) -> list[str]:
     """What to think of intervals where all starts are the same board."""
-    game = task.rules()[0]
+    game = task.game
     if not game.one_game or how.start != "reset" or starts < 2:
         return []
     return [f"all {starts} starts are the one opening of {game.name}: intervals tell of the player's luck, not of other games"]
@@ -484,7 +487,7 @@ RECORDING = ("episodes", "oracle")  # settings that say how much is recorded; th
 
 def settings_text(how: Mapping[str, Any]) -> str:
     """The settings that decide what is asked, where they are not the default."""
-    default = {**asdict(Task()), **asdict(Evaluation())}
+    default = {**Task().to_dict(), **asdict(Evaluation())}
     return ", ".join(f"{key}={value}" for key, value in how.items() if key not in RECORDING and value != default.get(key))
 
 
@@ -546,7 +549,9 @@ def first_run(folder: Path) -> Run:
         task, names = Task.parse(summary["task"]), ("about", "identity", "sees")
         more = {key: summary[key] for key in names if key in summary}
         more["evaluation"] = summary["evaluation"]
-        return Run(str(summary["player"]), task.game, task.level, task.look, task.prompt, reply=task.reply, **more)
+        return Run(
+            str(summary["player"]), task.names.game, task.names.level, task.names.look, task.prompt, reply=task.reply, **more
+        )
     except (KeyError, TypeError, VlmGymError) as error:
         raise FileError(f"{folder / 'summary.json'}: no summary of an evaluation ({error})") from error
 

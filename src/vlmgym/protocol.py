@@ -73,7 +73,9 @@ class Protocol:
                 entries += cls((entry,)).swept(dial, steps).entries
         if len(set(entries)) < len(entries):
             twice = next(task for task, _ in entries if sum(task == other for other, _ in entries) > 1)
-            raise ConfigError("protocol.tasks", f"{twice.game} {twice.level} {twice.look} twice", "each task once")
+            raise ConfigError(
+                "protocol.tasks", f"{twice.names.game} {twice.names.level} {twice.names.look} twice", "each task once"
+            )
         return cls(tuple(entries), dict(sampling))
 
     def swept(self, dial: str, values: Sequence[Any]) -> Protocol:
@@ -87,7 +89,7 @@ class Protocol:
             raise ConfigError("sweep", dial, "look.FIELD or level.FIELD")
         entries = []
         for task, how in self.entries:
-            text = getattr(task, part)
+            text = task.to_dict()[part]
             for value in values:
                 said = value if isinstance(value, str) and not _is_json(value) else json.dumps(value)
                 changed = f"{text}{',' if ':' in text else ':'}{name}={said}"
@@ -98,11 +100,11 @@ class Protocol:
         """A folder name for each entry: the game, and what tells it apart from its namesakes."""
         found = list[str]()
         for task, how in self.entries:
-            same = [(t, h) for t, h in self.entries if t.game == task.game]
-            parts = [task.game]
+            same = [(t, h) for t, h in self.entries if t.names.game == task.names.game]
+            parts = [task.names.game]
             for key in ("level", "look", "prompt", "reply", "walk_min", "walk_max"):
-                if len({getattr(t, key) for t, _ in same}) > 1:
-                    parts.append(str(getattr(task, key)))
+                if len({t.to_dict()[key] for t, _ in same}) > 1:
+                    parts.append(str(task.to_dict()[key]))
             if len({h for t, h in same if t == task}) > 1:
                 parts.append(str([h for t, h in same if t == task].index(how)))
             name = slug("-".join(parts))
@@ -112,7 +114,7 @@ class Protocol:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with every setting; ``parse`` reads them back."""
-        return {"tasks": [{**asdict(task), "evaluation": asdict(how)} for task, how in self.entries], "sampling": self.sampling}
+        return {"tasks": [{**task.to_dict(), "evaluation": asdict(how)} for task, how in self.entries], "sampling": self.sampling}
 
 
 def _is_json(text: str) -> bool:

@@ -167,9 +167,9 @@ class Study:
         """The protocol of an evaluation."""
         spec = self.evaluations[evaluation]
         whole = Protocol.parse(read_file("protocol", find("protocol", spec.protocol), [*self.evaluate, *spec.set]))
-        entries = tuple(one for one in whole.entries if not spec.games or one[0].game in spec.games)
+        entries = tuple(one for one in whole.entries if not spec.games or one[0].names.game in spec.games)
         if not entries:
-            games = ", ".join(dict.fromkeys(task.game for task, _ in whole.entries))
+            games = ", ".join(dict.fromkeys(task.names.game for task, _ in whole.entries))
             raise ConfigError(f"study.evaluations.{evaluation}.games", list(spec.games), f"some of {games}")
         return replace(whole, entries=entries)
 
@@ -209,7 +209,7 @@ class Study:
                 before = () if run.start == BASE else (f"train/{run.start}/{seed}",)
                 found.append(Job(f"train/{name}/{seed}", before, _training_cost(self.recipe(name, seed))))
         turns = {
-            name: sum(how.episodes * (how.turns or task.rules()[1].max_steps) for task, how in self.protocol(name).entries)
+            name: sum(how.episodes * (how.turns or task.level.max_steps) for task, how in self.protocol(name).entries)
             for name in self.evaluations
         }
         for player, asked in self.asked.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -18,39 +20,92 @@ PATIENCE = 500
 
 
 @dataclass(frozen=True)
-class Task(Settings):
-    """One game of a run: what is played, how it looks, and which states are asked about."""
+class TaskNames:
+    """A task's game, level and look as they were named: what stands in records, and what seeds depend on."""
 
-    game: str = setting("2048", "name of the game")
-    level: str = setting("normal", "name of the level, or name:field=value,...")
-    look: str = setting("clean", "name of the look, or name:field=value,...")
+    game: str
+    level: str
+    look: str
+
+
+@dataclass(frozen=True)
+class Task(Settings):
+    """One game of a run: what is played, how it looks, and which states are asked about.
+
+    It is made from names (``Task(game="2048", level="hard:rows=8")``, a mapping of a recipe), a Game or a Level, and holds
+    what they stand for. Tasks are equal if their names and further settings are.
+
+    Attributes:
+        names: how game, level and look were named.
+    """
+
+    game: Game = setting("2048", "name of the game")  # noqa: RUF009 - a name until it is resolved
+    level: Level = setting("normal", "name of the level, or name:field=value,...")  # noqa: RUF009
+    look: Look = setting("clean", "name of the look, or name:field=value,...")  # noqa: RUF009
     weight: float = setting(1.0, "share of the rows, relative to the other tasks", 0.0, 1e6)
     walk_min: int = setting(0, "fewest moves of the random walk to a state", 0, 100_000)
     walk_max: int = setting(100, "most moves of the random walk to a state", 0, 100_000)
     walk_legal: bool = setting(False, "walk by legal moves only (the paper: any moves)")
     prompt: str = setting("full", "prompt style", choices=prompt.STYLES)
     reply: str = setting("", "names of the blocks, perception=NAME,think=NAME,answer=NAME (or a mapping); empty = these words")
+    names: TaskNames = field(init=False, repr=False)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            game: str | int | Game = "2048",
+            level: str | Level = "normal",
+            look: str = "clean",
+            weight: float = 1.0,
+            walk_min: int = 0,
+            walk_max: int = 100,
+            walk_legal: bool = False,
+            prompt: str = "full",
+            reply: str | Mapping[str, str] = "",
+        ) -> None: ...
 
     def __post_init__(self) -> None:
-        """Check the names and the order of the walk bounds as well; a Game or a number for the name of one is taken, too."""
-        for key in ("game", "level", "look"):
-            object.__setattr__(self, key, name_of(getattr(self, key)))
-        game: object = self.game
+        """Resolve the names, check the walk bounds."""
+        game, level, look = (name_of(value) for value in (self.game, self.level, self.look))
         if isinstance(game, Game):
-            object.__setattr__(self, "game", own_name(game))
+            game = own_name(game)
+        if isinstance(level, Level):
+            level = get_game(game).level_name(level)
+        names = TaskNames(game, level, look)
+        for key, name in asdict(names).items():
+            object.__setattr__(self, key, name)
         object.__setattr__(self, "reply", str(Blocks.of(self.reply)))
         super().__post_init__()
-        found = get_game(self.game)
+        found = get_game(game)
         own_name(found)
-        found.level(self.level)
-        get_look(self.look)
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "game", found)
+        object.__setattr__(self, "level", found.level(level))
+        object.__setattr__(self, "look", get_look(look))
         if self.walk_max < self.walk_min:
             raise ConfigError("Task.walk_max", self.walk_max, f"at least walk_min = {self.walk_min}")
 
-    def rules(self) -> tuple[Game, Level, Look]:
-        """The game, level and look that the names stand for."""
-        game = get_game(self.game)
-        return game, game.level(self.level), get_look(self.look)
+    def to_dict(self) -> dict[str, Any]:
+        """The settings with names for game, level and look, as recipes and summaries have them; :meth:`parse` reads it."""
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.init}
+        return given | asdict(self.names)
+
+    def override(self, **values: Any) -> Self:
+        """A copy with some fields changed; what is not changed keeps its name."""
+        return type(self).parse({**self.to_dict(), **values})
+
+    def __repr__(self) -> str:
+        """As it is written in Python, with names and what differs from the defaults."""
+        given = self.to_dict()
+        told = [f"{one.name}={given[one.name]!r}" for one in fields(self) if one.init and given[one.name] != one.default]
+        return f"Task({', '.join(told)})"
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, Task) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.to_dict().values()))
 
     @property
     def blocks(self) -> Blocks:
@@ -67,7 +122,6 @@ class Task(Settings):
             ConfigError: no such split, ``count`` or ``start`` are no whole numbers in their range, or walks of this length
                 hardly ever end where something can succeed.
         """
-        game, level, _ = self.rules()
         count, start = whole("count", count, MOST_SEEDS, 1), whole("start", start, 1 << 59)
         found: list[State] = []
         have, at = 0, start * 4
@@ -76,12 +130,12 @@ class Task(Settings):
                 tried = at - start * 4
                 allowed = f"a length of walks that end where something can succeed ({have} of {tried} did)"
                 raise ConfigError("Task.walk_max", self.walk_max, allowed)
-            seeds = seeds_for(split, self.game, self.level, 2 * (count - have) + 8, at)
+            seeds = seeds_for(split, self.names.game, self.names.level, 2 * (count - have) + 8, at)
             at += len(seeds)
             spread = self.walk_max - self.walk_min + 1
             steps = self.walk_min + (seeds >> np.uint64(7)) % np.uint64(spread)
-            state = walk(game, level, seeds, steps.astype(np.int64), self.walk_legal)
-            state = state if hopeless else state[game.successes(state).any(axis=1)]
+            state = walk(self.game, self.level, seeds, steps.astype(np.int64), self.walk_legal)
+            state = state if hopeless else state[self.game.successes(state).any(axis=1)]
             found.append(state[: count - have])
             have += len(found[-1])
         return concat(found)

@@ -88,7 +88,9 @@ class Session:
         if not 0 <= seed <= 1_000_000_000:
             raise ConfigError("seed", seed, "0 to 1000000000")
         self.task, self.first, self.index = task, seed, seed
-        self.game, self.level, self.look = task.rules()
+        self.game = task.game
+        self.level = task.level
+        self.look = task.look
         self.size = frame_size(self.game, self.level, self.look)
         self._boxes = tile_boxes(self.game, self.level, self.look).tolist()
         self._kind = input_kind(self.game, self.level)
@@ -99,7 +101,7 @@ class Session:
         text = prompt.write_reply("-", "-", self.game.encode(self.level, 0))
         judge(self.game, self.state, [text])  # compiles what the first turn needs; judging changes nothing
 
-        run = Run(PLAYER, task.game, task.level, task.look, task.prompt)
+        run = Run(PLAYER, task.names.game, task.names.level, task.names.look, task.prompt)
         self.folder, self._claim = _choose_folder(out.resolve(), run)
         self._trace = self.folder / "trace.jsonl"
         records = list(read_trace(self._trace)) if self._trace.exists() else []
@@ -127,9 +129,9 @@ class Session:
             texts = [self.game.encode(self.level, a) for a in actions]
             return {
                 "n": self._number,
-                "game": self.task.game,
-                "level": self.task.level,
-                "look": self.task.look,
+                "game": self.task.names.game,
+                "level": self.task.names.level,
+                "look": self.task.names.look,
                 "seed": self.index,
                 "picture": f"/frame.png?n={self._number}",
                 "size": list(self.size),
@@ -284,10 +286,10 @@ class Session:
         whole = all(e.end != "stopped" for e in episodes)
         summary = {
             "player": PLAYER,
-            "task": asdict(self.task),
+            "task": self.task.to_dict(),
             "evaluation": asdict(Evaluation(episodes=len(episodes), first=self.first)),
             "metrics": {k: v.to_dict() for k, v in summarise(turns, episodes).items()},
-            "baselines": baselines.stored(self.game, self.task.level) if whole else {},
+            "baselines": baselines.stored(self.game, self.task.names.level) if whole else {},
         }
         write_json(self.folder / "summary.json", summary)
         self._saved = True

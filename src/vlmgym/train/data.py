@@ -21,12 +21,14 @@ def rows(task: Task, state: State, replies: Sequence[str] | None = None, look: L
     ``reply`` (the names of its blocks, :class:`vlmgym.prompt.Blocks`); with ``replies`` also ``completion``, the answer that
     SFT trains on. The pictures are drawn under the task's look, or under ``look``.
     """
-    game, level, told = task.rules()
+    game = task.game
+    level = task.level
+    told = task.look
     ask = prompt.messages(prompt.prompt_text(game, level, task.prompt, blocks=task.blocks))
     frames = pictures(game, state, look or told)
     out = []
     for i, frame in enumerate(frames):
-        row: dict[str, Any] = {"prompt": ask, "image": frame, "game": task.game, "level": task.level, "look": task.look}
+        row: dict[str, Any] = {"prompt": ask, "image": frame, **vars(task.names)}
         row["state"], row["reply"] = state_text(game, state[i]), task.reply
         if replies is not None:
             row["completion"] = [{"role": "assistant", "content": [{"type": "text", "text": replies[i]}]}]

@@ -99,7 +99,9 @@ def check(recipe: Recipe, out: Path) -> list[Finding]:
 def _check_task(found: _Findings, recipe: Recipe, number: int, model: Architecture | None, processor: Any) -> None:
     """One task: let the model's processor have its prompt, and a picture of the size of its frames."""
     task, what = recipe.tasks[number], f"tasks.{number}"
-    game, level, look = task.rules()
+    game = task.game
+    level = task.level
+    look = task.look
     photos.check(game, level, look)
     height, width = frame_size(game, level, look)
     picture = Image.new("RGB", (width, height))
@@ -119,7 +121,9 @@ def _check_task(found: _Findings, recipe: Recipe, number: int, model: Architectu
         else:
             seen = tuple(given["pixel_values"].shape[-2:])
         resized = seen != (height, width)
-    size = f"{task.game} {task.level}: frames of {width} x {height} pixels, tiles of {tile}, prompts of {tokens} tokens"
+    size = (
+        f"{task.names.game} {task.names.level}: frames of {width} x {height} pixels, tiles of {tile}, prompts of {tokens} tokens"
+    )
     if resized:
         found.add("warning", what, f"{size}; the model's processor resizes these frames: what is drawn is not what is seen")
     else:
@@ -137,13 +141,15 @@ def _check_answers(found: _Findings, recipe: Recipe, cold: ColdStart, processor:
     limit = recipe.grpo.max_new_tokens if recipe.grpo else 0
     known = _cut(recipe, limit) if limit and cold.player == "teacher" else {}
     for number, task in enumerate(recipe.tasks):
-        game, level, _ = task.rules()
+        game = task.game
+        level = task.level
         scene = game.sample(level)
         _, rows, cols = scene.symbols.shape
         board = [[min(scene.names, key=len)] * cols for _ in range(rows)] if rows else [[prompt.NO_TRUTH]]
         least = len(processor.tokenizer(prompt.described(board, task.prompt), add_special_tokens=False)["input_ids"])
-        size = f"{task.game} {task.level}: answers that are taught have at least {least} tokens"
-        share = known.get(f"taught answers cut, {task.game}", "none") if task.level.startswith("paper") else "none"
+        asked = f"{task.names.game} {task.names.level}"
+        size = f"{asked}: answers that are taught have at least {least} tokens"
+        share = known.get(f"taught answers cut, {task.names.game}", "none") if task.names.level.startswith("paper") else "none"
         if limit and least > limit:
             size += f"; none fits into grpo.max_new_tokens = {limit}, so GRPO would cut off what was taught"
         elif share != "none":
@@ -389,8 +395,8 @@ def _column(recipe: Recipe, model: Architecture, on: str) -> tuple[dict[str, str
 def _cut(recipe: Recipe, limit: int) -> dict[str, str]:
     """Of the teacher's answers, as counted once (:data:`vlmgym.train.sizes.TAUGHT`): the share longer than a limit, by game."""
     cut = {}
-    for game in dict.fromkeys(task.game for task in recipe.tasks):
-        if game in TAUGHT and any(task.game == game and task.level.startswith("paper") for task in recipe.tasks):
+    for game in dict.fromkeys(task.names.game for task in recipe.tasks):
+        if game in TAUGHT and any(task.names.game == game and task.names.level.startswith("paper") for task in recipe.tasks):
             share = next((share for tokens, share in TAUGHT[game] if tokens <= limit), 1.0)
             cut[f"taught answers cut, {game}"] = f"<= {share:.1%}" if share else "none"
     return cut

@@ -126,7 +126,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`parse` reads back."""
         return {k: v for k, v in asdict(replace(self, tasks=(), states=())).items() if v is not None} | {
-            "tasks": [asdict(t) for t in self.tasks],
+            "tasks": [task.to_dict() for task in self.tasks],
             "states": [asdict(s) for s in self.states],
         }
 
@@ -231,7 +231,8 @@ def _answered(task: Task, cold: ColdStart, player: Player, first: int) -> tuple[
     Raises:
         ConfigError: a player whose answers hardly ever work.
     """
-    game, _, look = task.rules()
+    game = task.game
+    look = task.look
     found, texts = list[State](), list[str]()
     for _ in range(ROUNDS):
         missing = cold.states - len(texts)
@@ -246,7 +247,9 @@ def _answered(task: Task, cold: ColdStart, player: Player, first: int) -> tuple[
         texts += replies
         if len(texts) == cold.states:
             return concat(found), texts
-    raise ConfigError("cold_start.verified", True, f"false for {task.game}, where {len(texts)} answers of {player.name} work")
+    raise ConfigError(
+        "cold_start.verified", True, f"false for {task.names.game}, where {len(texts)} answers of {player.name} work"
+    )
 
 
 ROUNDS = 50
@@ -380,7 +383,7 @@ def metrics_callback(out: Path, stage: str, headline: str, total: int, report_to
 
 def task_names(tasks: Sequence[Task]) -> list[str]:
     """A folder's name for each task: its game, with a number where a game comes again."""
-    games = [task.game for task in tasks]
+    games = [task.names.game for task in tasks]
     return [game if (n := games[:i].count(game)) == 0 else f"{game}-{n + 1}" for i, game in enumerate(games)]
 
 
@@ -418,7 +421,7 @@ def _checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: An
             for task, summary in zip(recipe.tasks, evaluate_all(player, recipe.tasks, how, folders, False), strict=True):
                 for key in shown_in("checks"):
                     if summary["metrics"][key]["mean"] is not None:
-                        values[f"check/{task.game}/{key}"] = summary["metrics"][key]["mean"]
+                        values[f"check/{task.names.game}/{key}"] = summary["metrics"][key]["mean"]
             if state.is_world_process_zero:  # the others play as well: a model may be spread over all of them
                 log.tell(args, state, control, values, model=model)
 

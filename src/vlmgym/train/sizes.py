@@ -118,7 +118,9 @@ class Architecture:
         """The longest prompt of a recipe: patches of its picture, and tokens of picture and text (estimated, not too low)."""
         sizes = []
         for task in recipe.tasks:
-            game, level, look = task.rules()
+            game = task.game
+            level = task.level
+            look = task.look
             height, width = frame_size(game, level, look)
             text = len(prompt.prompt_text(game, level, task.prompt, blocks=task.blocks)) / LETTERS
             sizes.append((self.patches(height, width), self.tokens(height, width) + round(text) + 20))
@@ -402,7 +404,7 @@ def _activations(recipe: Recipe, stack: Stack, tokens: int, compute: int, residu
 
 def longest_board(recipe: Recipe) -> int:
     """Tokens of the longest answer of the teacher, about; training counts real ones with the tokenizer."""
-    sizes = [(task.game, task.rules()[0].sample(task.rules()[1]).symbols[0].size) for task in recipe.tasks]
+    sizes = [(task.names.game, task.game.sample(task.level).symbols[0].size) for task in recipe.tasks]
     return max(64 + TEACHER.get(game, 75) * cells for game, cells in sizes)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from vlmgym.core import ConfigError, Settings, State, concat, draw_unit, mix_array, seeds_for, setting, split_of
 from vlmgym.curriculum import Curriculum
-from vlmgym.games import get_game, read_state_text, state_text
+from vlmgym.games import read_state_text, state_text
 from vlmgym.tasks import Task
 from vlmgym.trace import load_trace
 
@@ -126,7 +126,7 @@ class States:
         self.tasks, self.sources, self.seed = tuple(tasks), tuple(sources), seed
         self.curricula = dict(curricula or {})
         for game, ladder in self.curricula.items():
-            if game not in {task.game for task in tasks}:
+            if game not in {task.names.game for task in tasks}:
                 raise ConfigError(f"recipe.curriculum.{game}", game, "a game of the run")
             ladder.check(game)
         self.served = 0
@@ -145,8 +145,8 @@ class States:
         """Sources that a task can be asked from, and where their shares end."""
         fits = [k for k, one in enumerate(self.sources) if one.weight and (one.kind != "replay" or self._recorded[number].get(k))]
         if not fits:
-            task = self.tasks[number]
-            raise ConfigError("recipe.states", f"nothing for {task.game} {task.level}", "a source with states of every task")
+            names = self.tasks[number].names
+            raise ConfigError("recipe.states", f"nothing for {names.game} {names.level}", "a source with states of every task")
         return fits, _edges([self.sources[k].weight for k in fits])
 
     def _read_traces(self, task: Task) -> dict[int, list[str]]:
@@ -156,7 +156,7 @@ class States:
             if source.kind == "replay":
                 path = Path(source.trace)
                 trace = load_trace(path / "trace.jsonl" if path.is_dir() else path)
-                if (trace.run.game, trace.run.level) == (task.game, task.level):
+                if (trace.run.game, trace.run.level) == (task.names.game, task.names.level):
                     if any(split_of(turn.seed) != "train" for turn in trace.turns):
                         sys.stderr.write(f"{path}: its states are no longer held out: they come from outside the train split\n")
                     texts = list(dict.fromkeys(turn.state for turn in trace.turns))
@@ -179,16 +179,16 @@ class States:
             slot, kind = -1, self.sources[source].kind
             if kind == "random_walk":
                 state = self._walk(number, task, self.sources[source].hopeless)
-                text = state_text(get_game(task.game), state)
+                text = state_text(task.game, state)
             elif kind == "replay":
                 texts = self._recorded[number][source]
                 text = texts[self.replayed[number] % len(texts)]
                 self.replayed[number] += 1
-                task = replace(task, level=self.tasks[number].level)
+                task = task.override(level=self.tasks[number].names.level)
             else:
                 slot = self._next_game(number, task, self.sources[source])
                 text = self.pools[number][slot].state
-                task = replace(task, level=self.pools[number][slot].level)
+                task = task.override(level=self.pools[number][slot].level)
             if kind != "random_walk":
                 state = read_state_text(text)[1]
             out.append(Question(serial, task, state, text, number, source, slot))
@@ -197,7 +197,7 @@ class States:
     def _walk(self, number: int, task: Task, hopeless: bool) -> State:
         at = self.walked[number]
         self.walked[number] += 1
-        key = (at // CHUNK, task.level, hopeless)
+        key = (at // CHUNK, task.names.level, hopeless)
         if number not in self._chunks or self._chunks[number][0] != key:
             self._chunks[number] = (key, task.states("train", CHUNK, at // CHUNK * CHUNK, hopeless))
         return self._chunks[number][1][at % CHUNK]
@@ -205,14 +205,14 @@ class States:
     def _now(self, number: int) -> Task:
         """A task at the present difficulty."""
         task = self.tasks[number]
-        return self.curricula[task.game].task(task) if task.game in self.curricula else task
+        return self.curricula[task.names.game].task(task) if task.names.game in self.curricula else task
 
     def _next_game(self, number: int, task: Task, source: Source) -> int:
         pool = self.pools[number]
         if not pool:  # random walks, so that the games are not all at their beginning
-            game = get_game(task.game)
+            game = task.game
             start = task.states("train", source.games, first_state("pool", self.seed))
-            pool += [Game(state_text(game, start[i]), task.level) for i in range(source.games)]
+            pool += [Game(state_text(game, start[i]), task.names.level) for i in range(source.games)]
         slot = self._next_slot(number)
         for _ in range(len(pool) - 1):
             if not pool[slot].passing:
@@ -222,7 +222,9 @@ class States:
             if not pool[slot].passing:
                 return slot
             pool[slot] = self._settled(number, self._legal_move(pool[slot]))  # all of them pass: one must be asked about
-        raise ConfigError("Task.level", task.level, f"a level in which something can succeed (not within {TRIES} moves here)")
+        raise ConfigError(
+            "Task.level", task.names.level, f"a level in which something can succeed (not within {TRIES} moves here)"
+        )
 
     def _next_slot(self, number: int) -> int:
         slot = self.turn[number] % len(self.pools[number])
@@ -239,7 +241,7 @@ class States:
             for slot, one in enumerate(pool):
                 if one.passing:
                     source = next(k for k, source in enumerate(self.sources) if source.kind == "policy_pool")
-                    task = replace(self._now(number), level=one.level)
+                    task = self._now(number).override(level=one.level)
                     out.append(Question(-1, task, read_state_text(one.state)[1], one.state, number, source, slot))
         return out
 
@@ -257,7 +259,7 @@ class States:
             ConfigError: a level in whose fresh deals nothing can ever be done.
         """
         for question, one in zip(questions, answered, strict=True):
-            name = question.task.game
+            name = question.task.names.game
             if one.answers and name in self.curricula and question.task == self._now(question.number):  # or of a rung before
                 self.curricula[name] = self.curricula[name].update(one.successes, one.answers)
             if question.slot < 0:
@@ -293,14 +295,18 @@ class States:
 
     def _deal(self, number: int) -> Game:
         task = self._now(number)
-        game, level, _ = task.rules()
+        game = task.game
         for _ in range(TRIES):
-            seeds = seeds_for("train", task.game, task.level, 1, 4 * first_state("deal", self.seed) + self.dealt[number])
+            seeds = seeds_for(
+                "train", task.names.game, task.names.level, 1, 4 * first_state("deal", self.seed) + self.dealt[number]
+            )
             self.dealt[number] += 1
-            state = game.reset(level, seeds)
+            state = game.reset(task.level, seeds)
             if not state.ended[0] and game.legal(state).any():
-                return Game(state_text(game, state), task.level, passing=not game.successes(state).any())
-        raise ConfigError("Task.level", task.level, f"a level in whose deals something can be done (in none of {TRIES} here)")
+                return Game(state_text(game, state), task.names.level, passing=not game.successes(state).any())
+        raise ConfigError(
+            "Task.level", task.names.level, f"a level in whose deals something can be done (in none of {TRIES} here)"
+        )
 
     # ------------------------------------------------------------------------------------------------- saving
     def state_dict(self) -> dict[str, Any]:

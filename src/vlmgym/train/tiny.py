@@ -198,7 +198,7 @@ def pretraining_rows(chunk: int = 40, tasks: Sequence[Task] = TASKS, near: int =
         lists = []
         for task in tasks:
             count = round(chunk * task.weight)
-            state, game = task.states("pretrain", count, number * count, hopeless=True), task.rules()[0]
+            state, game = task.states("pretrain", count, number * count, hopeless=True), task.game
             asked, compared = round(count * ASKED), round(count * (ASKED + COMPARED))
             for style, part in (("moves", state[:asked]), ("same", state[asked:compared]), (task.prompt, state[compared:])):
                 replies = comparisons(game, part) if style == "same" else Beginner(style == "moves").reply(game, part)

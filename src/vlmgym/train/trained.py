@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,21 @@ class TrainedFor:
 
     def task(self, game: str) -> Task | None:
         """The first task of a game, or None."""
-        return next((task for task in self.tasks if task.game == game), None)
+        return next((task for task in self.tasks if task.names.game == game), None)
 
     def warn(self, task: Task) -> str:
         """What of a task the model was never trained on, in one sentence; empty where it knows all of it."""
-        known = [one for one in self.tasks if one.game == task.game]
+        known = [one for one in self.tasks if one.names.game == task.names.game]
         if not known:
-            return f"the model was never trained on {task.game} (it knows {', '.join(sorted({t.game for t in self.tasks}))})"
+            games = ", ".join(sorted({one.names.game for one in self.tasks}))
+            return f"the model was never trained on {task.names.game} (it knows {games})"
+        asked = task.to_dict()
         strange = []
         for name in ASKED[1:]:
-            values = list(dict.fromkeys(getattr(one, name) for one in known))
-            if getattr(task, name) not in values:
-                strange.append(f"{name} = {getattr(task, name)!r} (it knows {', '.join(map(repr, values))})")
-        return f"the model was never trained on {task.game} with {'; '.join(strange)}" if strange else ""
+            values = list(dict.fromkeys(one.to_dict()[name] for one in known))
+            if asked[name] not in values:
+                strange.append(f"{name} = {asked[name]!r} (it knows {', '.join(map(repr, values))})")
+        return f"the model was never trained on {task.names.game} with {'; '.join(strange)}" if strange else ""
 
     def unknown(self, game: str, level: str, look: str, prompt: str, reply: str) -> str:
         """As :meth:`warn`, of a task that is given by its fields."""
@@ -53,7 +55,7 @@ class TrainedFor:
 
     def write(self, folder: Path) -> None:
         """Write the file into a model's folder."""
-        tasks = [{name: value for name, value in asdict(task).items() if name in ASKED} for task in self.tasks]
+        tasks = [{name: value for name, value in task.to_dict().items() if name in ASKED} for task in self.tasks]
         write_json(folder / FILE, {"model": self.model, "max_new_tokens": self.max_new_tokens, "tasks": tasks})
 
 

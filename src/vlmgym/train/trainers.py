@@ -344,7 +344,7 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         owner = [k for k, count in enumerate(times) for _ in range(count)]
         questions, begun = ask_rows(asked), [""] * len(asked)
         if self.settings.prefill:
-            begun = [prompt.prefills(one.task.rules()[0], one.state, one.task.prompt, one.task.blocks)[0] for one in asked]
+            begun = [prompt.prefills(one.task.game, one.state, one.task.prompt, one.task.blocks)[0] for one in asked]
             for row, text in zip(questions, begun, strict=True):
                 row["prompt"] = [*row["prompt"], {"role": "assistant", "content": [{"type": "text", "text": text}]}]
         rows = [questions[k] for k in owner]
@@ -352,7 +352,7 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         step, generate = self.settings.generate_batch or len(prompts), super()._generate
         generated = _joined([generate(prompts[at : at + step]) for at in range(0, len(prompts), step)])
         texts = [begun[k] + reply_text(completion) for k, completion in zip(owner, generated[3], strict=True)]
-        states = [(asked[k].task.rules()[0], asked[k].state) for k in owner]
+        states = [(asked[k].task.game, asked[k].state) for k in owner]
         blocks = [asked[k].task.blocks for k in owner]
         judged, after = judge_rows(states, texts, self.weights.regret != 0, blocks)
 
@@ -377,7 +377,7 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
             played = [owner.index(k) for k in range(len(mine), len(mine) + self._real(asked[len(mine) :], passing))]
             told = [Answered(0, 0, moved(asked[owner[row]], row), judged[row].changed) for row in played]
             self.states.tell(passing, gather_object(told))
-            self._log_first(list(groups.values()), judged[:count], [asked[k].task.game for k in owner[:count]])
+            self._log_first(list(groups.values()), judged[:count], [asked[k].task.names.game for k in owner[:count]])
         return groups
 
     def _log_first(self, groups: Sequence[Group], judged: Sequence[Judgement], games: Sequence[str]) -> None:

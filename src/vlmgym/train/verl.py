@@ -22,7 +22,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 from vlmgym import prompt
 from vlmgym.core import ConfigError
 from vlmgym.files import read_json
-from vlmgym.games import get_game, read_state_text, state_text
+from vlmgym.games import read_state_text, state_text
 from vlmgym.looks import get_look
 from vlmgym.render import pictures
 from vlmgym.rollout import Lane, Telling
@@ -75,7 +75,7 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
             self._count = questions(grpo)
         else:
             for task in recipe.tasks:
-                state, game = task.states("test", recipe.checks.states, recipe.checks.first), get_game(task.game)
+                state, game = task.states("test", recipe.checks.states, recipe.checks.first), task.game
                 self._known += [(task, state_text(game, state[i])) for i in range(len(state))]
             self._count = len(self._known)
         if max_samples > 0:
@@ -90,18 +90,19 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
         if self._states is not None and number >= len(self._known):  # drawn in order, whoever asks first
             self._known += [(one.task, one.text) for one in self._states.draw(number + 1 - len(self._known))]
         task, state = self._known[number]
-        game, level, _ = task.rules()
+        game = task.game
+        level = task.level
         return {
             "raw_prompt": [{"role": "user", "content": prompt.prompt_text(game, level, task.prompt, blocks=task.blocks)}],
             "dummy_tensor": torch.zeros(1, dtype=torch.uint8),  # verl wants one tensor a row
             "index": number,
-            "data_source": task.game,
+            "data_source": task.names.game,
             "agent_name": LOOP,
             "reward_model": {"ground_truth": ""},
             "extra_info": {"index": number},
             "state": state,
-            "level": task.level,
-            "look": task.look,
+            "level": task.names.level,
+            "look": task.names.look,
             "reply": task.reply,
         }
 
