@@ -1,6 +1,7 @@
 """Settings of the test run: one torch thread (two on busy cores are many times slower), no network, fixed examples."""
 
 import os
+import signal
 import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +17,9 @@ from hypothesis import settings
 from miniature import allow_torchvision_beside_cpu_torch
 
 allow_torchvision_beside_cpu_torch()
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a shell, which processes of tests inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("vlmgym", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("vlmgym")
