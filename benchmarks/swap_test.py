@@ -20,11 +20,10 @@ from vlmgym import prompt, stats
 from vlmgym.core import Game, State
 from vlmgym.games import get_game
 from vlmgym.looks import get_look
-from vlmgym.players.base import Query
+from vlmgym.players.base import Answer, Query
 from vlmgym.players.local import LocalPlayer
 from vlmgym.reward import judge
 from vlmgym.tasks import Task
-from vlmgym.trace import Answer
 from vlmgym.train.model import banned_tokens, load
 
 GAME, PLAIN, TURNED = "ShisenSho", "tiny", "tiny:rotation=8"

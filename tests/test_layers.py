@@ -28,7 +28,7 @@ LAYERS = [
         "stats",
     ],
     ["looks", "photos", "drawing", "render", "pixels", "prompt"],
-    ["reward", "trace", "metrics", "env", "outside"],
+    ["reward", "env", "outside"],
     [
         "train",
         "train.survive",
@@ -46,7 +46,7 @@ LAYERS = [
         "players.api",
         "players.roster",
     ],
-    ["rollout", "tasks", "testing", "baselines", "curriculum"],
+    ["trace", "metrics", "rollout", "tasks", "testing", "baselines", "curriculum"],
     [
         "evaluate",
         "analysis",

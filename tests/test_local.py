@@ -15,13 +15,13 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.looks import get_look
-from vlmgym.players.base import Query
+from vlmgym.players.base import CUT, Query
 from vlmgym.players.local import LocalPlayer, Relay
 from vlmgym.players.sampling import gumbel, keys_of, plain_generation
 from vlmgym.reward import Weights
 from vlmgym.rollout import Lane, Telling, play
 from vlmgym.tasks import Task
-from vlmgym.trace import CUT, load_trace
+from vlmgym.trace import load_trace
 from vlmgym.train import recipe, tiny
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import Compute, Lora, banned_tokens, load

@@ -20,9 +20,10 @@ from vlmgym.cli import main
 from vlmgym.core import VlmGymError, seeds_for
 from vlmgym.evaluate import Evaluation, evaluate, places, rescore
 from vlmgym.games import GAMES, state_text
+from vlmgym.players.base import Answer
 from vlmgym.players.simple import Random, Scripted
 from vlmgym.tasks import Task
-from vlmgym.trace import Answer, Episode, Run, TraceError, TraceWriter, load_trace, read_trace, repair
+from vlmgym.trace import Episode, Run, TraceError, TraceWriter, load_trace, read_trace, repair
 
 GOLDEN = Path(__file__).parent / "golden"
 TASK, HOW = Task(game="2048", level="tiny", look="tiny"), Evaluation(episodes=2, turns=2)

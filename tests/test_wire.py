@@ -20,9 +20,9 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.players.api import AnthropicPlayer, ApiError, ApiSettings, OpenAIPlayer, _Fault
+from vlmgym.players.base import CUT, REFUSED, Answer
 from vlmgym.players.bodies import wait_in
 from vlmgym.players.wire import ERROR_BYTES, Reply, Secrets, read_address
-from vlmgym.trace import CUT, REFUSED, Answer
 
 KEY = "sk-live-" + "".join(f"{(number * 7919) % 100:02d}x" for number in range(30))[:79]
 JSON = {"content-type": "application/json"}

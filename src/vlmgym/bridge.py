@@ -30,9 +30,9 @@ from vlmgym.evaluate import Evaluation, ask_from_the_start, lane_of, starts
 from vlmgym.games import known_game, read_state_text, state_text
 from vlmgym.metrics import shown_in, summarise
 from vlmgym.players.api import image_url
-from vlmgym.players.base import Query
+from vlmgym.players.base import Answer, Query
 from vlmgym.render import pictures
-from vlmgym.trace import Answer, Episode, Turn
+from vlmgym.trace import Episode, Turn
 
 
 @task

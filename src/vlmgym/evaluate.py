@@ -19,25 +19,12 @@ from vlmgym.core import ConfigError, Settings, State, StateError, VlmGymError, s
 from vlmgym.files import FileError, only_process, read_json, shortest_ends, shown, write_json
 from vlmgym.games import known_game
 from vlmgym.metrics import summarise
-from vlmgym.players.base import PLACES, AsyncPlayer, Player, identity_of
+from vlmgym.players.base import CUT, PLACES, REFUSED, AsyncPlayer, Player, identity_of
 from vlmgym.prompt import Blocks, taken_apart
 from vlmgym.render import pictures
 from vlmgym.rollout import Lane, Telling, play
 from vlmgym.tasks import Task
-from vlmgym.trace import (
-    CUT,
-    ENDS,
-    REFUSED,
-    Episode,
-    Run,
-    TraceError,
-    TraceWriter,
-    Turn,
-    begin_anew,
-    load_trace,
-    read_trace,
-    repair,
-)
+from vlmgym.trace import ENDS, Episode, Run, TraceError, TraceWriter, Turn, begin_anew, load_trace, read_trace, repair
 
 OBSERVATIONS = ("image", "text", "both", "prefill")
 MOST_EPISODES = 1_000_000

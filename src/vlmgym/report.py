@@ -31,11 +31,12 @@ from vlmgym.export import look_of
 from vlmgym.files import FileError, read_json, shown, whole_text, write_atomically
 from vlmgym.games import GAMES, known_game
 from vlmgym.metrics import DESCRIBING, METRICS, shown_in, summarise
+from vlmgym.players.base import CUT, REFUSED
 from vlmgym.render import tile_boxes
 from vlmgym.replay import drawn, explain_move, replay_data, replay_section
 from vlmgym.reward import Fault, constant_cells
 from vlmgym.stats import Difference, Estimate
-from vlmgym.trace import CUT, REFUSED, Run, Turn, load_trace
+from vlmgym.trace import Run, Turn, load_trace
 from vlmgym.train.recipe import read_metrics
 
 ORDER = ("random", "random-legal", "greedy", "base", "g0", "cold", "g1", "teacher", "search", "oracle")

@@ -15,9 +15,9 @@ from vlmgym import prompt
 from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Game, Level, State, draw_rows, seed_array, whole
 from vlmgym.games import is_state
 from vlmgym.looks import Look, get_look
-from vlmgym.players.base import AsyncPlayer, Player, Query, finish
+from vlmgym.players.base import Answer, AsyncPlayer, Player, Query, finish
 from vlmgym.reward import judge
-from vlmgym.trace import Answer, Episode, TraceError, Turn
+from vlmgym.trace import Episode, TraceError, Turn
 
 MOST_STEPS = 1_000_000
 """Moves of a random walk."""

@@ -20,12 +20,11 @@ from vlmgym.core import Game, State, VlmGymError
 from vlmgym.files import shown, whole_text, write_atomically
 from vlmgym.games import read_state_text, state_text
 from vlmgym.kernels import usable_cores
+from vlmgym.players.base import Answer
 from vlmgym.prompt import Blocks, Problem, patterns
 from vlmgym.reward import TERM_RANGES, Fault, Judgement
 
 SCHEMA = 1
-CUT, REFUSED = "length", "refusal"
-"""Words of :attr:`Answer.finish` with a meaning: the reply was cut at its limit of tokens; the model or its provider refused."""
 USAGE = ("input_tokens", "output_tokens", "reasoning_tokens", "cost", "attempts", "finish")
 ENDS = ("terminated", "truncated", "stopped", "stuck", "failed")
 """How an episode can end: by the rules, at its turn limit, as fewer turns were asked for, in a loop, without an answer."""
@@ -53,32 +52,6 @@ class Run:
     version: str = field(default_factory=lambda: vlmgym.__version__)
     revision: str = field(default_factory=lambda: revision())
     reply: str = ""  # names of the blocks, see vlmgym.prompt.Blocks; empty = the usual ones
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A reply with what is known of how it came about; the text alone is what is judged."""
-
-    text: str = ""
-    reasoning: str = ""  # what a reasoning model thought, if the endpoint tells it apart from the reply
-    seconds: float = 0.0  # wall time, attempts and waits included
-    input_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int = 0  # among the output tokens
-    cost: float | None = None  # US dollars
-    attempts: int = 1
-    finish: str = ""  # why the model stopped: CUT, REFUSED, or the endpoint's own word ("stop" ...); "" where it is not known
-    failure: str = ""  # not empty: there is no reply, for this reason
-
-    def __post_init__(self) -> None:
-        """Texts are made such that they can be written down: halves of surrogate pairs become U+FFFD."""
-        for name in ("text", "reasoning", "finish", "failure"):
-            object.__setattr__(self, name, whole_text(getattr(self, name)))
-
-    @staticmethod
-    def of(reply: str | Answer) -> Answer:
-        """An answer from what a player gave: a text alone, or an Answer."""
-        return Answer(reply) if isinstance(reply, str) else reply
 
 
 @dataclass(frozen=True)

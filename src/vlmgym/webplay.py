@@ -32,11 +32,12 @@ from vlmgym.evaluate import Evaluation
 from vlmgym.files import write_json
 from vlmgym.games.text import MOVE_FORMAT, MOVES, read_cell, read_pair
 from vlmgym.metrics import summarise
+from vlmgym.players.base import Answer
 from vlmgym.prompt import Problem
 from vlmgym.render import frame_size, render, tile_boxes
 from vlmgym.reward import Judgement, judge
 from vlmgym.tasks import Task
-from vlmgym.trace import Answer, Episode, Run, TraceError, TraceWriter, Turn, read_trace
+from vlmgym.trace import Episode, Run, TraceError, TraceWriter, Turn, read_trace
 
 PLAYER = "human"
 HOST = "127.0.0.1"

@@ -19,11 +19,10 @@ from typing import Any, ClassVar
 from vlmgym import __version__
 from vlmgym.core import ConfigError, Settings, VlmGymError, setting
 from vlmgym.files import whole_text
-from vlmgym.players.base import AsyncPlayer, Query, finish
+from vlmgym.players.base import REFUSED, Answer, AsyncPlayer, Query, finish
 from vlmgym.players.bodies import SERVERS, count, error_in, mapping, models_in, texts, wait_in, why_finished
 from vlmgym.players.wire import Reply, Secrets, Wire, WireError, read_address, shown_address
 from vlmgym.render import pictures
-from vlmgym.trace import REFUSED, Answer
 
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """Status codes after which the same request is worth another try."""

@@ -15,8 +15,37 @@ import numpy as np
 
 from vlmgym import prompt
 from vlmgym.core import Game, State, VlmGymError
+from vlmgym.files import whole_text
 from vlmgym.looks import Look, get_look
-from vlmgym.trace import Answer
+
+CUT, REFUSED = "length", "refusal"
+"""Words of :attr:`Answer.finish` with a meaning: the reply was cut at its limit of tokens; the model or its provider refused."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply with what is known of how it came about; the text alone is what is judged."""
+
+    text: str = ""
+    reasoning: str = ""  # what a reasoning model thought, if the endpoint tells it apart from the reply
+    seconds: float = 0.0  # wall time, attempts and waits included
+    input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0  # among the output tokens
+    cost: float | None = None  # US dollars
+    attempts: int = 1
+    finish: str = ""  # why the model stopped: CUT, REFUSED, or the endpoint's own word ("stop" ...); "" where it is not known
+    failure: str = ""  # not empty: there is no reply, for this reason
+
+    def __post_init__(self) -> None:
+        """Texts are made such that they can be written down: halves of surrogate pairs become U+FFFD."""
+        for name in ("text", "reasoning", "finish", "failure"):
+            object.__setattr__(self, name, whole_text(getattr(self, name)))
+
+    @staticmethod
+    def of(reply: str | Answer) -> Answer:
+        """An answer from what a player gave: a text alone, or an Answer."""
+        return Answer(reply) if isinstance(reply, str) else reply
 
 
 @dataclass(frozen=True)
@@ -99,7 +128,7 @@ class Player(ABC):
     def answer(self, queries: Sequence[Query]) -> Sequence[Sequence[str | Answer]]:
         """Replies to several queries; players who gain from it answer them in common batches.
 
-        A reply is a text, or an :class:`vlmgym.trace.Answer` where more is known of it (that it was cut, say).
+        A reply is a text, or an :class:`vlmgym.players.base.Answer` where more is known of it (that it was cut, say).
         """
         return [self.reply(query.game, query.state) for query in queries]
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from vlmgym.players.base import CUT, REFUSED
 from vlmgym.players.wire import Reply
-from vlmgym.trace import CUT, REFUSED
 
 CUT_WORDS = frozenset({"length", "max_tokens", "max_output_tokens", "model_context_window_exceeded"})
 """What endpoints say of a reply that was cut at its limit of tokens, in small letters."""
@@ -58,7 +58,7 @@ def count(value: Any) -> int:
 
 
 def why_finished(word: Any) -> str:
-    """Why a model stopped, by the words of :attr:`vlmgym.trace.Answer.finish`."""
+    """Why a model stopped, by the words of :attr:`vlmgym.players.base.Answer.finish`."""
     word = word if isinstance(word, str) else ""
     plain = word.partition(":")[0].strip().lower()  # "content_filter: SAFETY"
     if plain in CUT_WORDS:

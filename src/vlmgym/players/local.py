@@ -14,10 +14,9 @@ from vlmgym import prompt
 from vlmgym.core import Game, State
 from vlmgym.looks import Look, get_look
 from vlmgym.pixels import Pixels, quicken
-from vlmgym.players.base import Player, Query
+from vlmgym.players.base import CUT, Answer, Player, Query
 from vlmgym.players.sampling import PLAIN, KeyedNoise, keys_of, plain_generation
 from vlmgym.render import frame_size, pictures
-from vlmgym.trace import CUT, Answer
 
 
 class LocalPlayer(Player):

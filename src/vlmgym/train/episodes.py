@@ -18,11 +18,11 @@ import numpy as np
 from vlmgym import prompt
 from vlmgym.core import ConfigError
 from vlmgym.games import read_state_text
+from vlmgym.players.base import Answer
 from vlmgym.prompt import Blocks
 from vlmgym.render import pictures
 from vlmgym.reward import TERM_RANGES, Weights
 from vlmgym.rollout import Lane, Telling
-from vlmgym.trace import Answer
 from vlmgym.train.rewards import batch_metrics, reply_text
 
 PATIENCE = 20

@@ -19,12 +19,11 @@ from vlmgym.curriculum import Curriculum
 from vlmgym.evaluate import Evaluation, evaluate_all
 from vlmgym.files import read_json_lines, write_atomically
 from vlmgym.metrics import shown_in
-from vlmgym.players.base import Player, Query
+from vlmgym.players.base import Answer, Player, Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
 from vlmgym.reward import Fault, Weights, judge
 from vlmgym.tasks import PATIENCE, Task
-from vlmgym.trace import Answer
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.model import Compute, Lora, banned_tokens
 from vlmgym.train.settings import GrpoSettings, SftSettings

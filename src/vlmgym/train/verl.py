@@ -24,10 +24,10 @@ from vlmgym.core import ConfigError
 from vlmgym.files import read_json
 from vlmgym.games import read_state_text, state_text
 from vlmgym.looks import get_look
+from vlmgym.players.base import Answer
 from vlmgym.render import pictures
 from vlmgym.rollout import Lane, Telling
 from vlmgym.tasks import Task
-from vlmgym.trace import Answer
 from vlmgym.train.cluster import LOOP, grpo_of, mode_of, questions
 from vlmgym.train.episodes import PATIENCE, episode_terms
 from vlmgym.train.recipe import Recipe
