@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -266,3 +267,13 @@ def test_eval_command(tmp_path, capsys):
     script = tmp_path / "s.json"
     script.write_text(json.dumps([write_reply("a", "b", "1")]))
     assert make_player(f"scripted:{script}").name == "scripted"
+
+
+def test_a_task_keeps_the_names_that_it_was_given():
+    """Seeds depend on them; two levels may be equal but for their names."""
+    task = Task(game="Swap", level="paper", look="tiny")
+    assert task.override(look="clean").names.level == "paper"
+    assert Task.parse(task.to_dict()) == task
+    assert task != Task(game="Swap", level="normal", look="tiny")
+    with pytest.raises(ConfigError, match="override"):
+        replace(task, prompt="brief")

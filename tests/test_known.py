@@ -160,7 +160,7 @@ def test_what_module_and_class_played_is_read_back_by_every_command(tmp_path):
     assert '"game":"mine:LightsOut"' in next(run.rglob("trace.jsonl")).read_text().splitlines()[0]
     refused = v("report", run)
     assert refused.returncode == 2
-    assert "known by --game MODULE:CLASS" in refused.stderr
+    assert "known by --game mine:LightsOut" in refused.stderr
     for command in (
         ("report", run),
         ("rescore", run, "--out", tmp_path / "again"),

@@ -31,8 +31,8 @@ LAYERS = [
     ["reward", "env", "outside"],
     [
         "train",
-        "train.survive",
         "train.model",
+        "train.survive",
         "train.settings",
         "players",
         "players.base",

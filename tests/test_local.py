@@ -202,7 +202,9 @@ def test_a_relay_counts_the_tokens_of_both(loaded):
 # ------------------------------------------------------------------------------------------- what a model was made for
 def test_the_embedded_model_says_what_it_was_trained_for():
     about = trained_for("tiny")
-    assert [(t.game, t.level, t.look, t.prompt) for t in about.tasks] == [(t.game, "tiny", "tiny", "brief") for t in tiny.TASKS]
+    assert [(*vars(task.names).values(), task.prompt) for task in about.tasks] == [
+        (task.names.game, "tiny", "tiny", "brief") for task in tiny.TASKS
+    ]
     assert about.warn(SWAP) == ""
     assert "level = 'easy' (it knows 'tiny')" in about.warn(SWAP.override(level="easy"))
     assert "never trained on Sokoban" in about.warn(Task(game="Sokoban"))

@@ -185,7 +185,7 @@ def test_paper_recipes_show_the_papers_pictures_and_ask_from_all_walks(name):
     assert {(task.names.game, task.names.level, task.names.look) for task in recipe.tasks} <= {
         tuple(t[k] for k in ("game", "level", "look")) for t in asked
     }
-    drawn = replace(recipe.tasks[0], look="clean:width=448,height=448")
+    drawn = recipe.tasks[0].override(look="clean:width=448,height=448")
     assert drawn == bundled(f"qwen2.5-vl-7b/{name.split('/')[1]}").tasks[0], "nothing else about the games differs"
 
 

@@ -210,7 +210,7 @@ def test_differences_are_paired_by_state(folder, page):
 
 def test_headline_says_what_the_data_say(folder, page):
     verdict = re.search(r'class="verdict">([^<]*)<', page.source)[1]
-    above = [t.game for t in TASKS if _decided(folder, "g1", "teacher", t.game) > 0]
+    above = [t.names.game for t in TASKS if _decided(folder, "g1", "teacher", t.names.game) > 0]
     assert above  # the oracle against a teacher that errs half of the time
     assert f"G1 is above the teacher on {' and '.join(above)}" in verdict
     assert "below" not in verdict

@@ -213,8 +213,10 @@ def test_defect_11_rows_carry_their_state_and_only_their_frames_are_drawn(monkey
     monkeypatch.setattr(data, "pictures", lambda game, state, look: drawn.append(len(state)) or real(game, state, look))
     tasks = [Task.parse(t) for t in TASKS]
     rows = data.ask_rows(States(tasks, seed=3).draw(200))
-    assert drawn == [sum(r["game"] == t.game for r in rows) for t in sorted(tasks, key=lambda t: t.game != rows[0]["game"])]
-    shares = [sum(r["game"] == t.game for r in rows) / 200 for t in tasks]
+    assert drawn == [
+        sum(r["game"] == t.names.game for r in rows) for t in sorted(tasks, key=lambda t: t.names.game != rows[0]["game"])
+    ]
+    shares = [sum(row["game"] == task.names.game for row in rows) / 200 for task in tasks]
     assert abs(shares[0] - 0.75) < 4 * (0.75 * 0.25 / 200) ** 0.5, "weights 3 to 1"
     again = data.ask_rows(States(tasks, seed=3).draw(200))
     assert [r["state"] for r in rows] == [r["state"] for r in again]

@@ -32,8 +32,8 @@ class TaskNames:
 class Task(Settings):
     """One game of a run: what is played, how it looks, and which states are asked about.
 
-    It is made from names (``Task(game="2048", level="hard:rows=8")``, a mapping of a recipe), a Game or a Level, and holds
-    what they stand for. Tasks are equal if their names and further settings are.
+    It is made from names (``Task(game="2048", level="hard:rows=8")``, a mapping of a recipe; a Game stands for its name), and
+    holds what they stand for. Tasks are equal if their names and further settings are.
 
     Attributes:
         names: how game, level and look were named.
@@ -55,7 +55,7 @@ class Task(Settings):
         def __init__(
             self,
             game: str | int | Game = "2048",
-            level: str | Level = "normal",
+            level: str = "normal",
             look: str = "clean",
             weight: float = 1.0,
             walk_min: int = 0,
@@ -70,8 +70,9 @@ class Task(Settings):
         game, level, look = (name_of(value) for value in (self.game, self.level, self.look))
         if isinstance(game, Game):
             game = own_name(game)
-        if isinstance(level, Level):
-            level = get_game(game).level_name(level)
+        for key, value in (("level", level), ("look", look)):
+            if not isinstance(value, str):  # seeds depend on the name, which a Level does not know
+                raise ConfigError(f"Task.{key}", value, f"its name; task.override({key}=NAME) changes it in a copy")
         names = TaskNames(game, level, look)
         for key, name in asdict(names).items():
             object.__setattr__(self, key, name)

@@ -17,7 +17,6 @@ from typing import Any
 from vlmgym.core import ConfigError, Settings, need, setting
 from vlmgym.files import digest_of
 from vlmgym.kernels import set_threads, usable_cores
-from vlmgym.train.survive import SEAL
 
 TRAINING = ("torch", "transformers", "trl", "accelerate", "datasets", "tensorboard", "filelock")
 """The packages of the extra ``train``."""
@@ -76,6 +75,8 @@ def model_digest(name: str) -> str:
 
 LOADED = (".json", ".safetensors", ".bin", ".jinja", ".model", ".txt", ".tiktoken")
 """What the files end in that Transformers reads from the folder of a model."""
+SEAL = "checksums.json"
+"""The last file of a checkpoint: the BLAKE2 digest of every other one. Without it a checkpoint does not count."""
 NOT_LOADED = ("training_args.bin", "vlmgym.json", SEAL)
 
 

@@ -19,9 +19,8 @@ from typing import Any
 
 from vlmgym.core import VlmGymError
 from vlmgym.files import FileError, read_json, write_atomically, write_json
+from vlmgym.train.model import SEAL
 
-SEAL = "checksums.json"
-"""The last file of a checkpoint: the BLAKE2 digest of every other one. Without it a checkpoint does not count."""
 BEGUN = ".begun"
 """The first file of a checkpoint: what a run of ours began, and may delete if it was never finished."""
 
