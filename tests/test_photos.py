@@ -469,6 +469,38 @@ def test_archives_are_read_up_to_the_size_of_the_data_set(tmp_path: Path, monkey
         photographs(str(long_name), CIFAR)
 
 
+def test_nothing_of_an_archive_is_unpacked_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members that would lead out of a folder, links and devices: read as what they are called, or passed over."""
+    folder = cifar_folder(tmp_path / "cifar")
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    path = archive_of(inside / "x.tar.gz", [("../../up.bin", 9, b"up"), (str(tmp_path / "absolute"), 9, b"x")])
+    with tarfile.open(path, "w:gz") as archive:
+        for name, kind in (
+            ("../../link", tarfile.SYMTYPE),
+            ("hard", tarfile.LNKTYPE),
+            ("dev", tarfile.CHRTYPE),
+            ("p", tarfile.FIFOTYPE),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+        for file in sorted(folder.glob("*.bin")):
+            info = tarfile.TarInfo(f"../../{file.name}")
+            info.size = file.stat().st_size
+            archive.addfile(info, io.BytesIO(file.read_bytes()))
+    monkeypatch.chdir(inside)
+    before = sorted(tmp_path.rglob("*"))
+    assert photographs(str(path), CIFAR).counts == photographs(str(folder), CIFAR).counts
+    assert sorted(tmp_path.rglob("*")) == before
+    with tarfile.open(path, "w:gz") as archive:
+        info = tarfile.TarInfo("data_batch_1.bin")
+        info.type, info.linkname = tarfile.SYMTYPE, str(folder / "data_batch_1.bin")
+        archive.addfile(info)
+    with pytest.raises(PhotoError, match=r"no data_batch_1\.bin in it"):
+        photographs(str(path), CIFAR)
+
+
 def test_a_damaged_archive_is_said(tmp_path: Path) -> None:
     folder = cifar_folder(tmp_path / "cifar")
     path = archive_of(tmp_path / "a.tar.gz", [(one.name, 3073, one.read_bytes()[:3073]) for one in sorted(folder.glob("*.bin"))])
