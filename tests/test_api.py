@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import time
 from collections import Counter
 from datetime import date
 
@@ -54,6 +55,29 @@ def ask(player):
 def endpoint_answer(endpoint):
     """What it answered to the last question."""
     return answer(endpoint.requests[-1][2]["messages"])
+
+
+@pytest.mark.parametrize("days", [11, -11])
+def test_a_clock_that_is_set_while_asking_changes_nothing(monkeypatch, days):
+    now, real = [time.time()], time.monotonic
+
+    def jumping():
+        now[0] += 86_400 * days
+        return now[0]
+
+    begin, tries = real(), []
+
+    def script(path, headers, body):
+        if path.endswith("/models"):
+            return None
+        tries.append(1)
+        return Sent(500, {}) if len(tries) < 3 else None
+
+    with Endpoint(script=script) as endpoint:
+        monkeypatch.setattr(time, "time", jumping)
+        found = ask(player_of("api", endpoint))
+    assert (found.failure, found.attempts) == ("", 3)
+    assert 0 <= found.seconds <= real() - begin
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -151,22 +151,29 @@ print(place, len(list(pathlib.Path(place).rglob("*.nbi"))) if place else 0)
 """
 
 
-@pytest.mark.parametrize("case", ["kept", "open to others", "nowhere"])
+@pytest.mark.parametrize("case", ["kept", "open to others", "a link", "a file", "nowhere"])
 def test_a_cache_that_cannot_be_written_is_replaced(tmp_path, case):
     usual = tmp_path / f"vlmgym-kernels-{os.getuid()}"
     if case == "open to others":
         usual.mkdir()
         usual.chmod(0o777)
+    elif case == "a link":
+        (tmp_path / "of another").mkdir(mode=0o700)
+        usual.symlink_to(tmp_path / "of another")
+    elif case == "a file":
+        usual.write_text("of another")
     code = READ_ONLY.format(nowhere=case == "nowhere")
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {"TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     *place, kept = done.stdout.split()
-    if case == "nowhere":
+    if case in ("a file", "nowhere"):
         assert not place
         assert kept == "0"
+        assert case == "nowhere" or usual.read_text() == "of another"
     else:
         assert Path(place[0]).parent == tmp_path
         assert (Path(place[0]) == usual) == (case == "kept")
+        assert case != "a link" or not any((tmp_path / "of another").iterdir())
         assert int(kept) > 0
 
 

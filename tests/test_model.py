@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from jinja2.exceptions import SecurityError
 from safetensors.torch import load_file, save_file
 
 from vlmgym.core import ConfigError
+from vlmgym.prompt import messages
 from vlmgym.train import tiny
 from vlmgym.train.model import load, load_config, load_processor, model_digest, model_path
 
@@ -123,6 +125,26 @@ def test_code_beside_a_model_is_never_run_and_nobody_is_asked(folder, tmp_path, 
     assert not asked
     assert not reason or str(folder) in reason
     assert reason == "" or kind == "unknown" or "never run" in reason
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ cycler.__init__.__globals__.os.mkdir(RAN) }}",
+        "{{ raise_exception.__globals__['__builtins__']['__import__']('os').mkdir(RAN) }}",
+        "{% set x = messages.__class__.__base__.__subclasses__() %}{{ lipsum.__globals__['os'].mkdir(RAN) }}",
+    ],
+)
+def test_a_chat_template_runs_no_code(folder, tmp_path, template):
+    ran = tmp_path / "ran"
+    for path in (folder / "chat_template.jinja", folder / "chat_template.json"):
+        path.unlink(missing_ok=True)
+    (folder / "chat_template.jinja").write_text(template.replace("RAN", repr(str(ran))))
+    processor = load_processor(str(folder))
+    assert "__globals__" in processor.chat_template
+    with pytest.raises(SecurityError):
+        processor.apply_chat_template(messages("x"), add_generation_prompt=True)
+    assert not ran.exists()
 
 
 def test_a_model_is_told_by_its_content_and_not_by_its_name(folder, tmp_path):

@@ -312,6 +312,7 @@ def test_every_kind_of_picture_has_its_right_colours(tmp_path: Path) -> None:
     assert colours(halves("RGBA", (255, 0, 0, 255), (0, 0, 0, 0)), "alpha.png") == [(255, 0, 0), (255, 255, 255)]
     assert colours(halves("LA", (9, 255), (0, 0)), "grey-alpha.png") == [(9,) * 3, (255,) * 3]
     assert colours(halves("RGB", "red", "blue"), "keyed.png", transparency=(0, 0, 255)) == [(255, 0, 0), (255, 255, 255)]
+    assert colours(deep, "deep-keyed.png", transparency=40_000) == [(1000 >> 8,) * 3, (255,) * 3]
     assert colours(halves("RGB", "red", "blue"), "plain.bmp") == [(255, 0, 0), (0, 0, 255)]
     ink = colours(halves("CMYK", (0, 255, 255, 0), (0, 0, 0, 255)), "ink.jpg", quality=95)
     assert np.abs(np.array(ink) - [(255, 0, 0), (0, 0, 0)]).max() < 12
@@ -350,6 +351,12 @@ def poison(kind: str, folder: Path) -> Path:
         Image.new("1", (8_000, 8_000)).save(path)
     elif kind == "empty":
         path.write_bytes(b"")
+    elif kind == "a folder deep down":
+        path = folder.joinpath(*["x"] * 100)
+        path.mkdir(parents=True)
+    elif kind == "half a WebP":
+        Image.new("RGB", (64, 64)).save(path, "WEBP")
+        path.write_bytes(path.read_bytes()[:-9])
     return path
 
 
@@ -358,7 +365,7 @@ def poison(kind: str, folder: Path) -> Path:
     [
         "a pipe", "a folder", "a dangling link", "a link to a device", "a link out of the folder", "a link to itself",
         "a link to a folder", "left behind by another system", "a program for Ghostscript", "a GIF", "15,000 x 15,000",
-        "8,000 x 8,000", "empty",
+        "8,000 x 8,000", "empty", "a folder deep down", "half a WebP",
     ],
 )  # fmt: skip
 def test_what_is_called_like_a_picture_and_is_none_is_named_before_anything_is_drawn(kind: str, tmp_path: Path) -> None:
@@ -368,6 +375,23 @@ def test_what_is_called_like_a_picture_and_is_none_is_named_before_anything_is_d
         photographs(str(tmp_path / "zoo"), ("cat",))
     assert str(bad) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("where", ["", "cat"])
+def test_a_folder_that_may_not_be_entered_is_named(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files can be listed, and nothing else be asked of them."""
+    one_class(tmp_path / "zoo")
+    real = os.stat
+
+    def stat(path: object, *rest: object, **options: object) -> os.stat_result:
+        if Path(str(path)).parent == tmp_path / "zoo" / where:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *rest, **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(photos, "open_regular", lambda path: stat(path))
+    with pytest.raises(PhotoError, match=rf"{tmp_path / 'zoo' / where}/.*Permission denied"):
+        photographs(str(tmp_path / "zoo"), ("cat",))
 
 
 def test_links_within_the_folder_and_hidden_folders_are_no_fault(tmp_path: Path) -> None:
@@ -443,6 +467,38 @@ def test_archives_are_read_up_to_the_size_of_the_data_set(tmp_path: Path, monkey
     long_name = archive_of(tmp_path / "name.tar.gz", [("n" * 5_000_000, 0, b""), *whole])
     with pytest.raises(PhotoError, match="unpacks to more than 2000000 bytes"):
         photographs(str(long_name), CIFAR)
+
+
+def test_nothing_of_an_archive_is_unpacked_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members that would lead out of a folder, links and devices: read as what they are called, or passed over."""
+    folder = cifar_folder(tmp_path / "cifar")
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    path = archive_of(inside / "x.tar.gz", [("../../up.bin", 9, b"up"), (str(tmp_path / "absolute"), 9, b"x")])
+    with tarfile.open(path, "w:gz") as archive:
+        for name, kind in (
+            ("../../link", tarfile.SYMTYPE),
+            ("hard", tarfile.LNKTYPE),
+            ("dev", tarfile.CHRTYPE),
+            ("p", tarfile.FIFOTYPE),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+        for file in sorted(folder.glob("*.bin")):
+            info = tarfile.TarInfo(f"../../{file.name}")
+            info.size = file.stat().st_size
+            archive.addfile(info, io.BytesIO(file.read_bytes()))
+    monkeypatch.chdir(inside)
+    before = sorted(tmp_path.rglob("*"))
+    assert photographs(str(path), CIFAR).counts == photographs(str(folder), CIFAR).counts
+    assert sorted(tmp_path.rglob("*")) == before
+    with tarfile.open(path, "w:gz") as archive:
+        info = tarfile.TarInfo("data_batch_1.bin")
+        info.type, info.linkname = tarfile.SYMTYPE, str(folder / "data_batch_1.bin")
+        archive.addfile(info)
+    with pytest.raises(PhotoError, match=r"no data_batch_1\.bin in it"):
+        photographs(str(path), CIFAR)
 
 
 def test_a_damaged_archive_is_said(tmp_path: Path) -> None:

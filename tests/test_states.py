@@ -299,6 +299,18 @@ def test_what_is_left_out_is_not_in_the_divisor(small, tmp_path, monkeypatch, lo
     assert kept > 2 * whole
 
 
+@pytest.mark.parametrize("loss", ["bnpo", "cispo", "grpo"])
+def test_micro_batches_of_what_is_left_out_are_not_in_the_divisor(small, tmp_path, monkeypatch, loss):
+    """One of four groups teaches, and its rows do not lie in all micro-batches."""
+    norms = []
+    for name, settings in {"kept": {"accumulate": 4}, "alone": {"batch": 3}}.items():
+        with monkeypatch.context() as patch:
+            scripted(patch, lambda serial: serial > 0)
+            norms.append(trained(small, tmp_path / name, refill=0, loss=loss, **settings)[1]["grad_norm"])
+    kept, alone = norms
+    assert kept == pytest.approx(alone, rel=1e-3)
+
+
 @pytest.mark.parametrize("drop", [True, False])
 def test_equal_totals_have_no_advantage_and_move_no_weight(small, tmp_path, monkeypatch, drop):
     """2.1 eight times: TRL's float32 mean misses it by a bit and makes an advantage of 0.0024 of that."""

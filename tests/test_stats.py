@@ -95,6 +95,27 @@ def test_equality_is_not_found_where_the_difference_is_as_large_as_the_margin(se
     assert max(stats.crossed_p(np.zeros((1, 20)), -margin, 1), 0) > 0.05, "20 equal states are no evidence of equality"
 
 
+@pytest.mark.parametrize("margin", [0.05, -0.05])
+@pytest.mark.parametrize(("seeds", "n"), [(1, 35), (1, 45), (1, 100), (3, 60), (3, 150)])
+def test_few_values_other_than_0_are_not_taken_for_little_variance(seeds, n, margin):
+    """All seeds differ in the same episodes, in one direction only: the difference is as large as the margin."""
+    rng, rounds, found = np.random.default_rng(7), 500, 0
+    for _ in range(rounds):
+        table = np.repeat((rng.random((1, n)) < abs(margin)) * np.sign(margin), seeds, axis=0)
+        found += stats.crossed_p(table, margin, -1 if margin > 0 else 1) < 0.05
+    assert found / rounds <= 0.08
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_equality_is_found_where_there_is_much_of_it(seeds):
+    rng, found = np.random.default_rng(8), 0
+    for _ in range(100):
+        draw = rng.random((seeds, 300))
+        table = (draw > 0.98).astype(float) - (draw < 0.02)
+        found += max(stats.crossed_p(table, -0.05, 1), stats.crossed_p(table, 0.05, -1)) < 0.05
+    assert found > 95
+
+
 def test_independent_runs_give_the_sign_test_no_more_than_its_level():
     rng, rounds = np.random.default_rng(6), 2000
     hits = 0

@@ -1,6 +1,8 @@
 """What a run outlives: damaged checkpoints, a full disk, a signal, a loss that is not a number."""
 
+import contextlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -164,6 +166,43 @@ def run_stage(stage, model, out, callbacks=(), **settings):
 
 def state(trainer):
     return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+
+
+class Payload:
+    """Pickled, it makes a folder where it is read without care."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_no_code_in_a_checkpoint_is_run(stage, small, tmp_path):
+    """Each file that is a pickle runs something where it is loaded as one; the checkpoint's seal is valid."""
+    out, ran = tmp_path / "run", tmp_path / "ran"
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stage, small, out, [Stop(2)], save_every=1)
+    (folder, *_) = survive.checkpoints(out)
+    names = [path.name for path in folder.iterdir() if path.suffix in (".pt", ".pth", ".bin")]
+    assert {"optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"} <= set(names)
+    for name in [*names, "pytorch_model.bin", "adapter_model.bin"]:
+        sound = (folder / name).read_bytes() if (folder / name).exists() else None
+        for how in ("torch", "pickle"):
+            if how == "torch":
+                torch.save(Payload(ran), folder / name)
+            else:
+                (folder / name).write_bytes(pickle.dumps(Payload(ran)))
+            survive.seal(folder)
+            with contextlib.suppress(VlmGymError, pickle.UnpicklingError, KeyboardInterrupt):
+                run_stage(stage, small, out, [Stop(2)], steps=3, save_every=100)
+            assert not ran.exists(), f"{name}, written by {how}, ran"
+        if sound is None:
+            (folder / name).unlink()
+        else:
+            (folder / name).write_bytes(sound)
+        survive.seal(folder)
 
 
 @pytest.mark.parametrize("stage", ["sft", "grpo"])

@@ -43,6 +43,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 MOST_PIXELS = 50_000_000
 """Pixels of a photograph: a larger one is refused before it is unpacked."""
+MOST_DEEP = 100
+"""Folders within one another in which photographs are looked for."""
 
 
 class PhotoError(VlmGymError, ValueError):
@@ -136,9 +138,12 @@ def photographs(source: str, names: Sequence[str]) -> Photographs:
             raise PhotoError(f"no CIFAR-10 at {path}: run `vlmgym photos cifar10`, or give Look.photos the path of the archive")
         source = str(path)
     real = _found(source)
-    if real.is_file() or any((real / f).exists() for fs in CIFAR_FILES.values() for f in fs):
-        return _cifar(str(real), real.stat().st_mtime_ns, names)
-    return _folders(str(real), names)
+    try:
+        if real.is_file() or any((real / f).exists() for fs in CIFAR_FILES.values() for f in fs):
+            return _cifar(str(real), real.stat().st_mtime_ns, names)
+        return _folders(str(real), names)
+    except OSError as error:  # a folder that may be listed and not entered, say
+        raise PhotoError(f"{error.filename or real}: cannot be read ({_reason(error)})") from error
 
 
 def _found(source: str) -> Path:
@@ -319,6 +324,8 @@ def _pictures(root: Path, folder: Path) -> Iterator[Path]:
         hidden = path.name.startswith(".")
         if path.suffix.lower() not in SUFFIXES:
             if path.is_dir() and not hidden:
+                if len(path.parts) - len(root.parts) > MOST_DEEP:
+                    raise PhotoError(f"{path}: lies deeper than the {MOST_DEEP} folders in {root} that are allowed")
                 yield from _pictures(root, path)
             continue
         if hidden:
@@ -363,7 +370,9 @@ def _read_picture(file: Path) -> Image.Image:
             picture.load()
             upright = ImageOps.exif_transpose(picture)
             if upright.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut at 255
-                return Image.fromarray((np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+                grey = np.asarray(upright).astype(np.int64)
+                clear = grey == upright.info.get("transparency", -1)
+                return Image.fromarray(np.where(clear, 255, grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
             if upright.has_transparency_data:
                 ground = Image.new("RGBA", upright.size, "white")
                 return Image.alpha_composite(ground, upright.convert("RGBA")).convert("RGB")
@@ -373,6 +382,9 @@ def _read_picture(file: Path) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
+    """What is wrong with a file, in a few words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {MOST_PIXELS} pixels"
     if isinstance(error, UnidentifiedImageError):

@@ -426,10 +426,18 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         return output
 
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
-        """As TRL's; where it divides by all rows of a batch, by those that are trained on."""
+        """As TRL's; where it divides by all rows or micro-batches, by those that are trained on."""
         self._nothing = not float(inputs["kept"])
         loss = super()._compute_loss(model, inputs)
-        return loss / inputs["kept"] if self.loss_type in MEANS_OF_ROWS and not self._nothing else loss
+        if self._nothing or self.loss_type not in MEANS_OF_ROWS + MEANS_OF_BATCHES:
+            return loss
+        return loss / (inputs["kept"] if self.loss_type in MEANS_OF_ROWS else self._kept_batches())
+
+    def _kept_batches(self) -> Any:
+        """The share of the micro-batches of all processes in which some row is trained on."""
+        mask = "tool_mask" if "tool_mask" in self._buffered_inputs[0] else "completion_mask"
+        some = torch.stack([one[mask].any().float().mean() for one in self._buffered_inputs])
+        return self.accelerator.gather(some).mean()
 
     def _clip_grad_norm(self, model: Any) -> Any:
         """As :class:`Surviving`'s; without anything to learn from the optimiser leaves the weights alone, decay included."""
@@ -441,6 +449,8 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
 
 MEANS_OF_ROWS = ("grpo", "dr_grpo", "sapo")
 """Losses that TRL divides by the number of rows; the others it divides by the number of tokens that count."""
+MEANS_OF_BATCHES = ("bnpo",)
+"""Losses that TRL divides by the tokens of each micro-batch, and then by the number of micro-batches."""
 
 
 class _Trimming:
