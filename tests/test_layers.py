@@ -74,7 +74,7 @@ LAYERS = [
         "train.cluster",
         "train.verl",
     ],
-    ["replay", "report", "demo", "gallery", "webplay", "bridge", "plain", "bench"],
+    ["replay", "report", "demo", "gallery", "webplay", "bridge"],
     ["cli"],
     ["__main__"],
 ]

@@ -200,12 +200,6 @@ def _parser() -> argparse.ArgumentParser:
 
     compile_ = commands.add_parser("compile", help="compile all kernels now; else each is at its first use, once on a machine")
     compile_.add_argument("--processes", type=_from(0, 4096), default=0, help="0 = one a core")
-
-    bench = commands.add_parser("bench", help="speed as ratios: against plain Python objects, and against memory copies")
-    bench.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of bench.json, bench.txt and bench.png")
-    bench.add_argument("--only", action="append", default=[], metavar="ROW", help="rows whose name begins so (may be repeated)")
-    bench.add_argument("--repetitions", type=_from(1), default=5, help="of each measurement")
-    bench.add_argument("--quick", action="store_true", help="tries the path, measures nothing")
     return parser
 
 
@@ -681,13 +675,6 @@ def _baselines(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{target}\n")
 
 
-def _bench(options: argparse.Namespace) -> None:
-    from vlmgym.bench import run
-
-    run(options.out, options.only, options.repetitions, options.quick)
-    sys.stdout.write((options.out / "bench.txt").read_text(encoding="utf-8"))
-
-
 def _play(options: argparse.Namespace) -> None:
     import webbrowser
 
@@ -704,7 +691,6 @@ _COMMANDS = {
     "gallery": _gallery,
     "photos": _photos,
     "baselines": _baselines,
-    "bench": _bench,
     "compile": _compile,
     "profile": _profile,
     "eval": _eval,
