@@ -2,11 +2,11 @@
 
     python benchmarks/bench.py [--out runs/bench] [--only ROW] [--repetitions 5] [--quick]
 
-It is measured against plain Python objects, and against what the machine can do. Each row times several
-things in turn, over and over, so that whatever else the machine does hits all of them alike: ``ours``;
-``plain``, the same work by the package ``plain`` beside this file (for ``pixel_values``, by the PIL
-processor of Transformers); ``limit``, a copy of as many bytes as the row writes; and what else its goal
-asks for. A ratio is the median of the ratios of each repetition.
+It is measured against plain Python objects, and against what the machine can do. Each row times
+several things in turn, over and over, so that whatever else the machine does hits all of them alike:
+``ours``; ``plain``, the same work by the package ``plain`` beside this file (for ``pixel_values``, by
+the PIL processor of Transformers); ``limit``, a copy of as many bytes as the row writes; and what
+else its goal asks for. A ratio is the median of the ratios of each repetition.
 """
 
 from __future__ import annotations
