@@ -58,8 +58,8 @@ test-fuzz: setup  # readers of what others wrote, with many damaged inputs; some
 docs: setup
 	$(BIN)/vlmgym gallery --out docs/games
 
-bench: setup
-	$(BIN)/vlmgym bench --out runs/bench
+bench: setup  # BENCH="--only rules" for some rows
+	$(BIN)/python benchmarks/bench.py --out runs/bench $(BENCH)
 
 demo: setup
 	$(BIN)/vlmgym demo --out runs/demo

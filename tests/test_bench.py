@@ -2,10 +2,13 @@
 
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from vlmgym.bench import run
+from bench import run
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
 
@@ -30,6 +33,17 @@ def test_growth_is_drawn(tmp_path):
 def test_unknown_rows_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="chess"):
         run(tmp_path, ["chess"])
+
+
+def test_the_script_prints_its_table_and_refuses_in_a_sentence(tmp_path):
+    script = Path(__file__).resolve().parents[1] / "benchmarks" / "bench.py"
+    call = [sys.executable, str(script), "--quick", "--out", str(tmp_path), "--only"]
+    done = subprocess.run([*call, "legal Swap"], capture_output=True, text=True, check=True)
+    assert done.stdout == (tmp_path / "bench.txt").read_text()
+    refused = subprocess.run([*call, "chess"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("bench.py: bench row = 'chess': allowed is the beginning of")
+    assert len(refused.stderr.splitlines()) == 1
 
 
 def test_everything_can_be_compiled_beforehand(capsys):

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, fields, replace
 
 import pytest
 
-from vlmgym import cli
-from vlmgym.cli import main
+from vlmgym.cli import conclude, main
+from vlmgym.cli.parser import COMMANDS, Parser, parse, setting_options, settings_from
+from vlmgym.core import Settings, setting
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.players.simple import Random
 from vlmgym.tasks import Task
@@ -90,7 +92,7 @@ def test_stops_full_disks_and_defects_are_told_apart(tmp_path, monkeypatch, caps
         def fail(_, error=error):
             raise error
 
-        monkeypatch.setitem(cli._COMMANDS, "games", fail)
+        monkeypatch.setitem(COMMANDS, "games", replace(COMMANDS["games"], run=fail))
         found = ended(["games"], capsys)
         assert found[0] == status
         assert said in found[1]
@@ -98,7 +100,7 @@ def test_stops_full_disks_and_defects_are_told_apart(tmp_path, monkeypatch, caps
     def defect(_):
         raise AssertionError("a defect")
 
-    monkeypatch.setitem(cli._COMMANDS, "games", defect)
+    monkeypatch.setitem(COMMANDS, "games", replace(COMMANDS["games"], run=defect))
     with pytest.raises(AssertionError, match="a defect"):
         main(["games"])
 
@@ -114,6 +116,35 @@ def test_a_stopped_evaluation_says_that_it_goes_on(tmp_path, monkeypatch, capsys
             "vlmgym eval: stopped; what was answered is kept, and the same command goes on from there",
         )
     assert main([*EVAL, "--out", str(tmp_path)]) == 0
+
+
+def test_defaults_of_eval_are_those_of_its_settings():
+    options = vars(parse(["eval", "--player", "random", "--game", "2048", "--out", "o"]))
+    told = {field.name: field.default for field in fields(Evaluation) if field.name in options}
+    assert {name: options[name] for name in told} == told
+    assert {field.name for field in fields(Evaluation)} - set(told) == {"oracle", "first"}
+    assert tuple(options["walk"]) == (Task().walk_min, Task().walk_max)
+
+
+def test_an_option_is_made_from_a_field_and_read_back_into_its_settings(capsys):
+    @dataclass(frozen=True)
+    class Some(Settings):
+        most_rows: int = setting(7, "rows at most", 1, 9)
+        share: float = setting(0.5, "share of them", 0.0, 1.0)
+        kind: str = setting("near", "which", choices=("near", "far"))
+        all: bool = setting(False, "all of them")
+        other: int = setting(3, "not asked for", 0, 9)
+
+    parser = Parser(prog="some")
+    setting_options(parser, Some, leave_out=["other"], flags={"share": ("-s", "--part")})
+    assert Some(**settings_from(Some, parser.parse_args([]))) == Some()
+    options = parser.parse_args(["--most-rows", "2", "--part", "0.25", "--kind", "far", "--all"])
+    assert Some(**settings_from(Some, options)) == Some(2, 0.25, "far", True)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--kind {near,far} which (default: near)" in text
+    assert "--all all of them" in text
 
 
 def test_help_shows_defaults_and_examples_that_are_valid(capsys):
@@ -151,7 +182,7 @@ WORDS = (
 def test_no_command_line_ends_in_a_traceback(tmp_path, capsys, monkeypatch):
     """Words of right command lines are changed, doubled, left out and replaced."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vlmgym.cli._compare", lambda *_: None)  # pages have tests of their own
+    monkeypatch.setattr(conclude, "write_pages", lambda *_: None)  # pages have tests of their own
     how = Evaluation(episodes=2, turns=2)
     evaluate(Random(), Task(game="2048", level="tiny", look="tiny"), how, tmp_path / "run", progress=False)
     (tmp_path / "s.json").write_text(json.dumps(["<answer>1</answer>"]))

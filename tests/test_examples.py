@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from vlmgym.cli import _parser
+from vlmgym.cli.parser import parse
 from vlmgym.train.recipe import read_recipe, recipe_path
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def test_the_command_lines_of_the_documents_are_lines_of_ours(document):
         words = shlex.split(line.replace("...", "x"), comments=True)
         if words and (words[0] == "vlmgym" or "vlmgym.cli" in words):
             at = words.index("vlmgym") if words[0] == "vlmgym" else words.index("vlmgym.cli")
-            assert _parser().parse_args(words[at + 1 :]).command == words[at + 1]
+            assert parse(words[at + 1 :]).command == words[at + 1]
 
 
 def test_the_slurm_script_passes_shellcheck():
@@ -62,7 +62,7 @@ def test_the_lines_in_the_examples_are_lines_of_ours():
     (line,) = [line for line in sbatch.splitlines() if line.startswith("#   sbatch")]
     recipe, out, *rest = shlex.split(line)[shlex.split(line).index("examples/cluster/train.sbatch") + 1 :]
     for arguments in (words[words.index("vlmgym") + 1 :], ["train", recipe, "--out", out, *rest]):
-        options = _parser().parse_args(arguments)
+        options = parse(arguments)
         grpo = read_recipe(recipe_path(options.recipe), options.set, options.on).grpo
         assert grpo is not None
         if options.set:

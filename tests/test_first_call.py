@@ -54,6 +54,32 @@ def test_nothing_is_compiled_before_a_game_is_dealt(case, tmp_path):
     assert "compiling" not in done.stderr
 
 
+HELP = """
+import sys
+from vlmgym.cli import main
+from vlmgym.cli.parser import COMMANDS
+def ask(*words):
+    try:
+        main([*words, '--help'])
+    except SystemExit:
+        pass
+ask()
+print('first', sorted({'numba', 'PIL', 'yaml', 'vlmgym.core', 'vlmgym.evaluate'} & set(sys.modules)))
+for name in COMMANDS:
+    ask(name)
+print('all', sorted({'torch', 'transformers', 'trl', 'datasets', 'matplotlib', 'httpx2'} & set(sys.modules)))
+"""
+
+
+def test_the_help_of_every_command_loads_and_compiles_nothing_heavy(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(Path(vlmgym.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", HELP], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert "first []" in lines
+    assert lines[-1] == "all []"
+    assert list((tmp_path / "cache").rglob("*.nb*")) == []
+
+
 def test_the_list_of_games_starts_no_emulator_and_loads_nothing_that_draws_or_asks(tmp_path):
     code = "import sys; from vlmgym.cli import main; main(['games']); "
     code += "print(sorted({'ale_py', 'PIL', 'ssl', 'asyncio', 'matplotlib', 'torch'} & set(sys.modules)))"

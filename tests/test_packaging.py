@@ -41,3 +41,13 @@ def test_the_wheel_holds_what_git_does_and_nothing_else(tmp_path):
     about = {name for name in held if name.partition("/")[0].endswith(".dist-info")}
     assert held - about == {name.removeprefix("src/") for name in names if name.startswith("src/")}
     assert any(name.endswith("/LICENSE") for name in about)
+
+
+def test_benchmarks_are_no_part_of_what_is_installed():
+    """Nor does the package need them; they are in the sources that are published."""
+    names = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} | {"plain"}
+    assert {path.stem for path in (ROOT / "src" / "vlmgym").glob("*.py")} & names == set()
+    for path in (ROOT / "src").rglob("*.py"):
+        wanted = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
+        assert not set(wanted) & names, path
+    assert "graft benchmarks" in (ROOT / "MANIFEST.in").read_text().splitlines()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vlmgym import plain
+import plain
 from vlmgym.core import draw_below, draw_unit, seeds_for
 from vlmgym.games import GAMES, get_game
 from vlmgym.prompt import truth

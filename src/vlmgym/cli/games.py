@@ -1,0 +1,186 @@
+"""Commands about games: list, check, show and play them, and what is stored of them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from vlmgym.cli.parser import (
+    LEVEL_OR_LOOK,
+    Options,
+    Parser,
+    command,
+    processes_option,
+    setting_option,
+    whole_from,
+)
+from vlmgym.errors import counted
+
+
+@command("games", "list the games")
+def games_command(options: Options) -> None:
+    """Print the table of games."""
+    from vlmgym.games import games_table
+
+    sys.stdout.write(games_table())
+
+
+def check_options(parser: Parser) -> None:
+    """The options of ``vlmgym check``."""
+    parser.add_argument("game", help="name, module:GameClass, or all")
+    parser.add_argument(
+        "--level",
+        action="append",
+        default=[],
+        help="only this level (may be repeated)",
+    )
+
+
+@command("check", "try a game for everything that the library relies on", check_options)
+def check_command(options: Options) -> int:
+    """Print what each check found; 1 if one failed."""
+    from vlmgym.games import game_names
+    from vlmgym.testing import iter_checks
+
+    failed = 0
+    for name in game_names() if options.game == "all" else (options.game,):
+        for result in iter_checks(name, tuple(options.level)):
+            mark = "ok  " if result.ok else "FAIL"
+            detail = f": {result.detail}" if result.detail else ""
+            sys.stdout.write(f"{mark} {name} {result.level}: {result.check}{detail}\n")
+            if not result.ok:
+                failed += 1
+                sys.stdout.write(f"     look at {result.look_at}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{counted(failed, 'check')} failed\n" if failed else "all checks passed\n")
+    return 1 if failed else 0
+
+
+def gallery_options(parser: Parser) -> None:
+    """The options of ``vlmgym gallery``."""
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--game",
+        action="append",
+        default=[],
+        help="only this game (may be repeated)",
+    )
+
+
+@command(
+    "gallery",
+    "every game, level and look as pictures, with a page for each game",
+    gallery_options,
+)
+def gallery_command(options: Options) -> None:
+    """Write the gallery, and print where it is."""
+    from vlmgym.gallery import write_gallery
+
+    sys.stdout.write(f"{write_gallery(options.out, options.game)}\n")
+
+
+def play_options(parser: Parser) -> None:
+    """The options of ``vlmgym play``."""
+    from vlmgym.games import GAMES
+    from vlmgym.tasks import Task
+
+    parser.add_argument("game", help=", ".join(GAMES) + ", or module:GameClass")
+    setting_option(parser, Task, "level", help=LEVEL_OR_LOOK)
+    setting_option(parser, Task, "look", help=LEVEL_OR_LOOK)
+    parser.add_argument("--seed", type=whole_from(0), default=0, help="number of the first game")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/human"),
+        help="folder of trace.jsonl and summary.json",
+    )
+    parser.add_argument("--port", type=int, default=0, help="0 = any free one")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+
+
+@command(
+    "play",
+    "play it yourself on a local web page; episodes are saved as a trace",
+    play_options,
+)
+def play_command(options: Options) -> None:
+    """Serve the page until Ctrl-C."""
+    import webbrowser
+
+    from vlmgym.webplay import serve
+
+    serve(
+        options.game,
+        options.level,
+        options.look,
+        options.seed,
+        options.out,
+        options.port,
+        ready=None if options.no_browser else webbrowser.open,
+    )
+
+
+def photos_options(parser: Parser) -> None:
+    """The options of ``vlmgym photos``."""
+    parser.add_argument("set", choices=("cifar10",))
+
+
+@command("photos", "download the photographs of a data set, and check them", photos_options)
+def photos_command(options: Options) -> None:
+    """Download, and print where they are."""
+    from vlmgym.photos import fetch_cifar10
+
+    sys.stdout.write(f"{fetch_cifar10()}\n")
+
+
+def baselines_options(parser: Parser) -> None:
+    """The options of ``vlmgym baselines``."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        help="file to write; by default the one in the package",
+    )
+    parser.add_argument(
+        "--scratch",
+        type=Path,
+        default=Path("runs/baselines.jsonl"),
+        help="finished pieces, to go on from",
+    )
+    processes_option(parser)
+
+
+@command(
+    "baselines",
+    "recompute the stored baselines of every game and level",
+    baselines_options,
+    stopped="stopped; finished pieces are kept, and the same command goes on from there",
+)
+def baselines_command(options: Options) -> None:
+    """Play them all, and print the file."""
+    from vlmgym import baselines
+
+    target = options.out or Path(baselines.__file__).parent / "data" / "baselines.json"
+    baselines.rebuild(target, options.scratch, options.processes)
+    sys.stdout.write(f"{target}\n")
+
+
+@command(
+    "compile",
+    "compile all kernels now; else each is at its first use, once on a machine",
+    processes_option,
+)
+def compile_command(options: Options) -> None:
+    """Compile, and print how long it took."""
+    from tqdm import tqdm
+
+    from vlmgym.env import compile_all
+
+    with tqdm(desc="compile", unit="job", file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        seconds = compile_all(options.processes, show)
+    sys.stdout.write(f"compiled in {seconds:.1f} s\n")

@@ -1,0 +1,127 @@
+"""Commands that do a whole job: the demo, and the study of the paper's claims."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from vlmgym.cli.parser import Options, Parser, command, whole_from
+
+
+def demo_options(parser: Parser) -> None:
+    """The options of ``vlmgym demo``."""
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"))
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a few steps and states only: checks the path, not the claim",
+    )
+
+
+@command(
+    "demo",
+    "the main job on two CPU cores: evaluate, train G0 and G1, compare, report",
+    demo_options,
+    stopped="stopped; what is done is kept, and the same command goes on from there",
+)
+def demo_command(options: Options) -> int:
+    """Run the stages that are not done."""
+    from vlmgym.demo import run_demo
+
+    return run_demo(options.out, quick=options.quick)
+
+
+def reproduce_options(parser: Parser) -> None:
+    """The options of ``vlmgym reproduce``."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        help="folder; runs/reproduce, or runs/reproduce-quick",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one seed, fewer steps, wider intervals",
+    )
+    parser.add_argument(
+        "--study",
+        default="g1",
+        help="a YAML file, or the name of a bundled study",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=whole_from(0, 4096),
+        default=0,
+        help="processes side by side; 0 = one a core, or as many as a GPU holds",
+    )
+    parser.add_argument(
+        "--hours",
+        type=float,
+        default=0.0,
+        help="stop in order after so long; 0 = go on to the end",
+    )
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="the jobs, what each costs (in answers) and needs",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="JOB",
+        help="patterns of jobs: these, and what they need",
+    )
+    parser.add_argument("--job", default="", help="do one job of the list, and nothing else")
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="write the report of what there is, and run nothing",
+    )
+
+
+@command(
+    "reproduce",
+    "the paper's claims, measured with the embedded model; run again to go on",
+    reproduce_options,
+)
+def reproduce_command(options: Options) -> int:
+    """Run the jobs that are not done, and print where the report is."""
+    from vlmgym.results import write_results
+    from vlmgym.study import read_study, run_job, run_study
+    from vlmgym.train.survive import Interrupted
+
+    study = read_study(options.study, options.quick)
+    out = options.out or Path("runs/reproduce-quick" if options.quick else "runs/reproduce")
+    if options.list:
+        _list_jobs(options, out)
+        return 0
+    try:
+        if options.job:
+            run_job(study, out, options.job)
+            return 0
+        if not options.report:
+            run_study(
+                options.study,
+                out,
+                options.quick,
+                options.jobs,
+                options.hours,
+                options.only,
+            )
+    except Interrupted as stopped:
+        sys.stderr.write(f"vlmgym reproduce: {stopped}\n")
+        return 0
+    sys.stdout.write(f"{write_results(study, out)}\n")
+    return 0
+
+
+def _list_jobs(options: Options, out: Path) -> None:
+    """A line for each job: name, cost, and what it waits for."""
+    from vlmgym.study import is_done, read_study
+
+    study = read_study(options.study, options.quick)
+    for job in study.wanted(options.only):
+        state = "done" if is_done(study, out, job.name) else ", ".join(job.needs)
+        sys.stdout.write(f"{job.name:<28} {job.cost:>10,.0f}  {state}\n")
