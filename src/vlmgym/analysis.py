@@ -28,25 +28,19 @@ from vlmgym.files import FileError, read_json, shown, write_atomically
 from vlmgym.games import known_game
 from vlmgym.looks import get_look
 from vlmgym.metrics import DESCRIBING, PAIRED, mean_known, shown_in, value_of
+from vlmgym.stats import NAN, Difference, Estimate, readable
 from vlmgym.trace import Run, TraceError, Turn, load_trace
-
-NAN = float("nan")
 
 
 # --------------------------------------------------------------------------------------------------- paired comparisons
 @dataclass(frozen=True)
-class Comparison:
-    """The first of two players minus the second, on the starts that both have played."""
+class Comparison(Difference):
+    """The first of two players minus the second, on the ``n`` starts that both have played; NaN if there are none."""
 
     players: tuple[str, str]
     task: str  # game, level, look and every setting that is not the default
     metric: str
-    mean: float  # mean difference over starts; NaN if no start is shared
-    low: float  # of the 95 % interval
-    high: float
-    p: float  # two-sided sign-flip permutation test
     p_holm: float  # adjusted over all comparisons of the call
-    n: int  # shared starts
     left_out: int  # episodes of either player that the other lacks, that failed, or that have no value of the metric
 
 
@@ -109,11 +103,11 @@ def overview(found: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[s
         for label, summaries in found.items():
             one = summaries[number]
             metric, metrics = headline(one["evaluation"]), one["metrics"]
-            main = _interval(*(metrics[metric][key] for key in ("mean", "low", "high")))
-            seen = "given" if one["sees"] == "state" else _interval(metrics["p_acc"]["mean"], None, None)
+            main = Estimate.from_dict(metrics[metric]).text(readable)
+            form, seen = (Estimate.from_dict(metrics[key]).mean_text(readable) for key in ("format", "p_acc"))
+            seen = "given" if one["sees"] == "state" else seen
             n, failed = (one["episodes"][key] for key in ("n", "failed"))
             counts = (f"{n - failed} of {n}", failed, one["counts"]["cut"], one["counts"]["refused"], len(one["warnings"]))
-            form = _interval(metrics["format"]["mean"], None, None)
             rows.append((shown(name), shown(label), metric, main, form, seen, *map(str, counts)))
     wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip() for row in rows]
@@ -200,8 +194,18 @@ def _pair(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
     left, right = ([mean_known([one.values[k][metric] for k in keys]) for keys in starts.values()] for one in (first, second))
     gap = stats.paired(left, right, bounds=stats.GAP if range_of(metric) else None)
     everything = set(first.values) | set(second.values) | first.failed | second.failed
-    p, counts = gap.p if starts else NAN, (len(starts), len(everything) - len(used))
-    return Comparison((first.player, second.player), first.task, metric, gap.mean, gap.low, gap.high, p, NAN, *counts)
+    return Comparison(
+        gap.mean,
+        gap.low,
+        gap.high,
+        p=gap.p if starts else NAN,
+        n=len(starts),
+        players=(first.player, second.player),
+        task=first.task,
+        metric=metric,
+        p_holm=NAN,
+        left_out=len(everything) - len(used),
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- leaderboard
@@ -241,8 +245,7 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         body = []
         for row, n in zip(ranked, numbers, strict=True):
             estimates = [
-                "given" if row["sees"] == "state" and m in DESCRIBING else _interval(row[m], row[f"{m}_low"], row[f"{m}_high"])
-                for m in measured
+                "given" if row["sees"] == "state" and m in DESCRIBING else _of_row(row, m).text(readable) for m in measured
             ]
             counts = ["-" if row[key] is None else f"{row[key]:,}" for key in _COUNTS]
             body.append([_cell(row["player"]), f"{n}", *estimates, *counts, "-" if row["cost"] is None else f"{row['cost']:.4g}"])
@@ -251,7 +254,7 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     lines += ["## Paired differences", ""]
     lines += ["n is the number of starts that both have finished; left out are episodes without a partner.", ""] if pairs else []
     body = [
-        [_cell(one.task), *map(_cell, one.players), one.metric, _interval(one.mean, one.low, one.high)]
+        [_cell(one.task), *map(_cell, one.players), one.metric, one.text(readable)]
         + ["-" if math.isnan(p) else f"{p:.4f}" for p in (one.p, one.p_holm)]
         + [str(one.n), str(one.left_out)]
         for one in pairs
@@ -289,6 +292,11 @@ _COLUMNS = (
     *(f"{metric}{end}" for metric in shown_in("leaderboard") for end in ("", "_low", "_high")),
     *("input_tokens", "output_tokens", "cost"),
 )
+
+
+def _of_row(row: Mapping[str, Any], metric: str) -> Estimate:
+    """A metric of a row of the leaderboard."""
+    return Estimate.from_dict({"mean": row[metric], "low": row[f"{metric}_low"], "high": row[f"{metric}_high"]})
 
 
 def _row(one: Evaluated) -> dict[str, Any]:
@@ -356,19 +364,6 @@ def _cell(text: str) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)] + [""]
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.3f}"
-
-
-def _interval(mean: float | None, low: float | None, high: float | None) -> str:
-    """``mean [low, high]``; the mean alone if there is no interval."""
-    if mean is None or math.isnan(mean):
-        return "-"
-    if low is None or high is None or math.isnan(low + high):
-        return _number(mean)
-    return f"{_number(mean)} [{_number(low)}, {_number(high)}]"
 
 
 # ----------------------------------------------------------------------------------------------------------- perception
@@ -465,7 +460,7 @@ class Curve:
     field: str  # of the dial: look.noise, level.rows ...
     task: str  # what stays the same
     values: tuple[float, ...]  # of the dial, ascending
-    metrics: dict[str, tuple[stats.Estimate, ...]]  # one for each value
+    metrics: dict[str, tuple[Estimate, ...]]  # one for each value
 
 
 def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]:
@@ -509,7 +504,7 @@ def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]
     names = told_apart([(player, who, who[:8] or "earlier version") for player, who, _, _ in points])
     for (_, _, game, _), player, line_points in zip(points, names, points.values(), strict=True):
         values, all_metrics = sorted(line_points), [line_points[value]["metrics"] for value in sorted(line_points)]
-        metrics = {key: tuple(_estimate(one[key]) for one in all_metrics) for key in all_metrics[0]}
+        metrics = {key: tuple(Estimate.from_dict(one[key]) for one in all_metrics) for key in all_metrics[0]}
         found.append(Curve(player, game, field, line_points[values[0]]["said"], tuple(values), metrics))
     return found
 
@@ -519,11 +514,6 @@ def _without(text: str, name: str) -> str:
     preset, values = read_dial(text)
     rest = ",".join(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in values.items() if key != name)
     return f"{preset}:{rest}" if rest else preset
-
-
-def _estimate(value: Mapping[str, Any]) -> stats.Estimate:
-    mean, low, high = (NAN if value[key] is None else float(value[key]) for key in ("mean", "low", "high"))
-    return stats.Estimate(mean, low, high, int(value["n"]))
 
 
 def sweep(text: str) -> list[float]:

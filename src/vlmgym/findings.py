@@ -24,11 +24,11 @@ from vlmgym.evaluate import range_of
 from vlmgym.files import read_json
 from vlmgym.prompt import BLOCKS
 from vlmgym.reward import Weights
+from vlmgym.stats import NAN
 from vlmgym.study import BASE, Study
 from vlmgym.trace import Turn, load_trace
 from vlmgym.train.recipe import read_metrics
 
-NAN = float("nan")
 GAMES = {"2048": "2048", "ShisenSho": "shisen-sho", "Swap": "swap", "ShisenShoPhotos": "photos"}
 """The paper's games, and what the study's runs call them."""
 TITLES = {"2048": "2048", "ShisenSho": "Shisen-Sho", "Swap": "Swap", "ShisenShoPhotos": "Shisen-Sho, photographs"}
@@ -405,20 +405,13 @@ def _claim(title: str, paper: str, table: Table, metric: str, what: str, kind: s
 
 
 def text(one: stats.Estimate, percent: bool = True) -> str:
-    """A mean with its interval; ``-`` where nothing was measured."""
-    if math.isnan(one.mean):
-        return "-"
+    """A mean with its interval: shares with two decimals, scores by their size."""
     digits = 2 if percent or abs(one.mean) < 10 else 1 if abs(one.mean) < 100 else 0
-    if math.isnan(one.low):  # one value alone, or equal values without a range
-        return f"{one.mean:.{digits}f}"
-    return f"{one.mean:.{digits}f} [{one.low:.{digits}f}, {one.high:.{digits}f}]"
+    return one.text(stats.decimals(digits))
 
 
 def points(gap: stats.Estimate, metric: str) -> str:
-    """A difference with its interval: shares in points of a hundred, scores as they are; ``-`` where nothing was measured."""
-    if math.isnan(gap.mean):
-        return "-"
+    """A difference with its interval: shares in points of a hundred, scores as they are."""
     factor, unit = (1, "") if metric == "score" else (100, " points")
-    if math.isnan(gap.low):
-        return f"{factor * gap.mean:+.1f}{unit}"
-    return f"{factor * gap.mean:+.1f} [{factor * gap.low:+.1f}, {factor * gap.high:+.1f}]{unit}"
+    said = gap.text(stats.decimals(1, signed=True, factor=factor))
+    return said if math.isnan(gap.mean) else said + unit

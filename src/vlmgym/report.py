@@ -34,7 +34,7 @@ from vlmgym.metrics import DESCRIBING, METRICS, shown_in, summarise
 from vlmgym.render import tile_boxes
 from vlmgym.replay import drawn, explain_move, replay_data, replay_section
 from vlmgym.reward import Fault, constant_cells
-from vlmgym.stats import Difference, Estimate
+from vlmgym.stats import Difference, Estimate, Interval, typeset
 from vlmgym.trace import CUT, REFUSED, Run, Turn, load_trace
 from vlmgym.train.recipe import read_metrics
 
@@ -140,11 +140,6 @@ class _Data:
         return any(found[player].given for found in self.measured.values() if player in found)
 
 
-def _estimate(value: Mapping[str, Any]) -> Estimate:
-    low, mean, high = (float("nan") if value.get(k) is None else float(value[k]) for k in ("low", "mean", "high"))
-    return Estimate(mean, low, high, int(value.get("n") or 0))
-
-
 def _read_measured(folder: Path, run: Run) -> _Measured | None:
     """The evaluation in a folder, or None if there is none, or nothing in it was finished."""
     trace, summary = folder / "trace.jsonl", folder / "summary.json"
@@ -155,7 +150,7 @@ def _read_measured(folder: Path, run: Run) -> _Measured | None:
         known_game(whole.run.game)  # named as the trace names it, should it be unknown here
     values = read_json(summary) if summary.exists() else {}
     try:
-        metrics = {k: _estimate(v) for k, v in values.get("metrics", {}).items()}
+        metrics = {k: Estimate.from_dict(v) for k, v in values.get("metrics", {}).items()}
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileError(f"{summary}: no summary of an evaluation ({error})") from error
     if not metrics and turns:
@@ -255,18 +250,11 @@ def _the(player: str) -> str:
 
 
 def _number(value: float, percent: bool = False, signed: bool = False) -> str:
-    if not math.isfinite(value):
-        return "–"
-    text = f"{100 * value:.1f}" if percent else f"{value:.2f}"
-    if float(text) == 0:
-        return text.removeprefix("-")
-    return ("+" if signed and value > 0 else "") + text.replace("-", "−")
+    return typeset(percent, signed)(value)
 
 
-def _interval(one: Estimate | Difference, percent: bool = False, signed: bool = False) -> str:
-    if not math.isfinite(one.low):
-        return "no interval"
-    return f"{_number(one.low, percent, signed)} to {_number(one.high, percent, signed)}"
+def _interval(one: Interval, percent: bool = False, signed: bool = False) -> str:
+    return one.ends_text(typeset(percent, signed))
 
 
 def _p(value: float) -> str:
@@ -404,7 +392,7 @@ def _results_table(data: _Data, game: str) -> _Html:
         cells = [_h("td", metrics["success"].n)]
         for key in shown_in("report"):
             percent, signed = METRICS[key].percent, METRICS[key].signed
-            one = metrics.get(key, _estimate({}))
+            one = metrics.get(key, Estimate.from_dict({}))
             given = key in DESCRIBING and found[player].given
             extra = f", n {one.n}" if key == "r_acc" and one.n != metrics["success"].n and one.n else ""
             if key == "cells" and math.isfinite(found[player].chance):
@@ -662,7 +650,7 @@ def _faults(data: _Data) -> list[_Html]:
         for player in (p for p in data.players if p in found):
             pieces = []
             for fault in Fault:
-                share = found[player].metrics.get(f"fault_{fault.value}", _estimate({})).mean
+                share = found[player].metrics.get(f"fault_{fault.value}", Estimate.from_dict({})).mean
                 if share > 0:
                     text = f"{100 * share:.0f}" if share >= 0.08 else ""
                     title = f"{_label(player)}, {fault.word}: {_number(share, True)} %"
