@@ -10,7 +10,7 @@ import io
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 
 from vlmgym import stats
 from vlmgym.core import ConfigError, Game, State, concat, read_dial
-from vlmgym.evaluate import RECORDING, asks, how_asked, places, range_of, settings_text, told_apart
+from vlmgym.evaluate import RECORDING, Place, asks, how_asked, places, range_of, settings_text, told_apart
 from vlmgym.files import FileError, read_json, shown, write_atomically
 from vlmgym.games import known_game
 from vlmgym.looks import get_look
-from vlmgym.metrics import DESCRIBING, PAIRED, mean_known, shown_in, value_of
+from vlmgym.metrics import DESCRIBING, PAIRED, mean_known, shown_in, summarise, value_of
 from vlmgym.stats import NAN, Difference, Estimate, readable
-from vlmgym.trace import Run, TraceError, Turn, load_trace
+from vlmgym.trace import CUT, REFUSED, Run, Trace, TraceError, Turn, load_trace
 
 
 # --------------------------------------------------------------------------------------------------- paired comparisons
@@ -51,10 +51,29 @@ class Evaluated:
     folder: Path
     run: Run
     player: str  # the label, told apart from its namesakes: see vlmgym.evaluate.places
+    name: str  # of the task, see there too
     how: dict[str, Any]  # all settings
     settings: str  # those of them that decide what is asked, where they are not the default
     values: dict[tuple[int, int, int], dict[str, float]]  # (episode, seed, repeat) -> metrics
     failed: set[tuple[int, int, int]]
+    replies: Mapping[str, int]  # all "turns", and how many of these replies were "cut" or "refused"
+    turns: Mapping[str, Turn]  # by state, the first answer to it; none unless they were asked for
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What its summary says; empty where there is none."""
+        path = self.folder / "summary.json"
+        return read_summary(path) if path.exists() else {}
+
+    @cached_property
+    def metrics(self) -> dict[str, Estimate]:
+        """The metrics of its summary; where there is none, those of its trace."""
+        if self.summary:
+            return {key: Estimate.from_dict(value) for key, value in self.summary["metrics"].items()}
+        trace = load_trace(self.folder / "trace.jsonl")
+        episodes = [episode for episode in trace.episodes if episode.end != "failed"]
+        metrics = summarise(trace.finished(), episodes, self.how["repeats"])
+        return metrics if self.how["oracle"] else metrics | {"regret": Estimate.from_dict({})}
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -121,29 +140,64 @@ def load(folders: Iterable[Path]) -> list[Evaluated]:
         ConfigError: the trace of a folder is none of an evaluation.
         TraceError: a trace that is damaged, or contradicts itself.
     """
-    found = list[Evaluated]()
-    for place in places(folders):
-        folder, trace = place.folder, load_trace(place.folder / "trace.jsonl")
-        if not trace.run.evaluation:
-            raise ConfigError("folder", str(folder), "one that vlmgym eval wrote")
-        try:
-            settings = how_asked(trace.run)
-        except TraceError as error:
-            raise TraceError(f"{folder / 'trace.jsonl'}: {error}") from error
-        how = {"prompt": trace.run.prompt, **trace.run.evaluation, **asdict(settings)}
-        turns = defaultdict[int, list[Turn]](list)
-        for turn in trace.finished():
-            turns[turn.episode].append(turn)
-        values, failed = {}, set()
-        for one in trace.episodes:
-            start = one.episode, one.seed, one.repeat
-            if one.end == "failed":
-                failed.add(start)
-                continue
-            row = {metric: value_of(metric, one, turns[one.episode]) for metric in PAIRED}
-            values[start] = row if how["oracle"] else row | {"regret": NAN}
-        found.append(Evaluated(folder, trace.run, place.player, how, asks(trace.run)[-1], values, failed))
-    return found
+    return [_evaluated(place, load_trace(place.folder / "trace.jsonl")) for place in places(folders)]
+
+
+def read_evaluation(place: Place, keep_turns: bool = False) -> Evaluated:
+    """What was measured in a folder; where there is no trace, there are no values of episodes.
+
+    Args:
+        place: the folder and what it is called.
+        keep_turns: keep the first answer to each state.
+
+    Raises:
+        ConfigError: the trace is none of an evaluation.
+        TraceError: a trace that is damaged, or contradicts itself.
+    """
+    path = place.folder / "trace.jsonl"
+    if path.exists():
+        return _evaluated(place, load_trace(path), keep_turns)
+    found = _evaluated(place, Trace(place.run, [], []))
+    return replace(found, replies=found.summary.get("counts", {}))
+
+
+def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluated:
+    run = trace.run
+    if not run.evaluation:
+        raise ConfigError("folder", str(place.folder), "one that vlmgym eval wrote")
+    try:
+        settings = how_asked(run)
+    except TraceError as error:
+        raise TraceError(f"{place.folder / 'trace.jsonl'}: {error}") from error
+    how = {"prompt": run.prompt, **run.evaluation, **asdict(settings)}
+    turns = defaultdict[int, list[Turn]](list)
+    by_state = dict[str, Turn]()
+    for turn in trace.finished():
+        turns[turn.episode].append(turn)
+        if keep_turns:
+            by_state.setdefault(turn.state, turn)
+    values = dict[tuple[int, int, int], dict[str, float]]()
+    failed = set[tuple[int, int, int]]()
+    for episode in trace.episodes:
+        start = episode.episode, episode.seed, episode.repeat
+        if episode.end == "failed":
+            failed.add(start)
+            continue
+        row = {metric: value_of(metric, episode, turns[episode.episode]) for metric in PAIRED}
+        values[start] = row if how["oracle"] else row | {"regret": NAN}
+    ends = Counter(turn.usage.get("finish") for turn in trace.turns)
+    return Evaluated(
+        place.folder,
+        run,
+        place.player,
+        place.task,
+        how,
+        asks(run)[-1],
+        values,
+        failed,
+        replies={"turns": len(trace.turns), "cut": ends[CUT], "refused": ends[REFUSED]},
+        turns=by_state,
+    )
 
 
 def compare(folders: Sequence[Path], metric: str = "success") -> list[Comparison]:
@@ -171,7 +225,7 @@ def compare(folders: Sequence[Path], metric: str = "success") -> list[Comparison
 def _compare(evaluations: Sequence[Evaluated], metric: Callable[[Evaluated], str]) -> list[Comparison]:
     found = []
     for group in _by_task(evaluations):
-        found += [_pair(first, second, metric(first)) for first, second in combinations(group, 2)]
+        found += [compare_two(first, second, metric(first)) for first, second in combinations(group, 2)]
     known = [i for i, one in enumerate(found) if one.n]
     for i, p in zip(known, stats.holm([found[i].p for i in known]), strict=True):
         found[i] = replace(found[i], p_holm=float(p))
@@ -185,7 +239,8 @@ def _by_task(evaluations: Iterable[Evaluated]) -> list[list[Evaluated]]:
     return list(groups.values())
 
 
-def _pair(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
+def compare_two(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
+    """The first minus the second, start by start, as :func:`compare` does; ``p_holm`` is NaN."""
     both = first.values.keys() & second.values.keys()
     used = sorted(k for k in both if not math.isnan(first.values[k][metric] + second.values[k][metric]))
     starts = defaultdict[tuple[int, int], list[tuple[int, int, int]]](list)
