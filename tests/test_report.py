@@ -397,3 +397,35 @@ def test_a_folder_that_is_not_there_is_said_and_not_left_out(tmp_path):
     with pytest.raises(VlmGymError, match=r"their.*allowed is a folder that is there"):
         write_report([there, tmp_path / "their"], progress=False)
     assert not (there / "report.html").exists()
+
+
+def test_repetitions_of_a_start_are_one_value_of_the_report_as_of_every_table(tmp_path):
+    how = Evaluation(episodes=8, turns=1, start="walk", repeats=2)
+    asked = iter(range(1000))
+
+    def now_and_then(game, state):
+        good = int(np.argmax(game.successes(state)[0]))
+        return write_reply("", "", game.encode(state.level, good)) if next(asked) % 2 else "nothing"
+
+    for name, player in (("model-a", Scripted(now_and_then)), ("model-b", Scripted("nothing"))):
+        player.name = name
+        evaluate(player, TASKS[1], how, tmp_path / "eval" / name / "ShisenSho", progress=False)
+    page = Page(write_report(tmp_path, progress=False))
+    whole = row(section(page, "results"), "ShisenSho", "model-a")
+    cells = ["".join(cell) for cell in row(section(page, "differences"), "ShisenSho", "model-a − model-b")]
+    assert (cells[0], cells[-1]) == ("+50.0", "8"), "one of two answers to each start is right"
+    (tmp_path / "eval" / "model-a" / "ShisenSho" / "summary.json").unlink()
+    alone = row(section(Page(write_report(tmp_path, progress=False)), "results"), "ShisenSho", "model-a")
+    assert alone == whole, "the trace alone has as many starts"
+    assert "".join(whole[0]) == "8"
+
+
+def test_regret_that_was_not_recorded_is_not_shown_as_none(tmp_path):
+    how = Evaluation(episodes=4, turns=1, oracle=False)
+    evaluate(Random(), TASKS[0], how, tmp_path, progress=False)
+    pages = [Page(write_report(tmp_path, progress=False))]
+    (tmp_path / "summary.json").unlink()
+    pages.append(Page(write_report(tmp_path, progress=False)))
+    for page in pages:
+        cells = ["".join(cell) for cell in row(section(page, "results"), "2048", "random")]
+        assert cells[-2:] == ["–", "not measured"]

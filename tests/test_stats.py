@@ -134,3 +134,26 @@ def test_crossed_ratio_and_gaps():
     assert np.isnan(stats.crossed(np.zeros((1, 3)), np.zeros((1, 3))).mean)
     with pytest.raises(ValueError, match=r"shapes \(3,\)"):
         stats.crossed(np.zeros(3))
+
+
+def test_an_estimate_is_written_in_one_way_and_what_is_missing_is_said():
+    nan = float("nan")
+    for kind in (lambda *ends: stats.Estimate(*ends, 5), lambda *ends: stats.Difference(*ends, 0.5, 5)):
+        assert str(kind(0.12345, 0.1, 0.2)) == "0.123 [0.1, 0.2]"
+        assert str(kind(0.5, nan, nan)) == "0.5", "one value has no interval"
+        assert str(kind(nan, nan, nan)) == "-"
+        assert kind(1234.5, 99.94, 2e6).text(stats.readable) == "1,234 [99.940, 2,000,000]"
+        assert kind(0.05, -0.01, 0.11).text(stats.decimals(1, signed=True, factor=100)) == "+5.0 [-1.0, +11.0]"
+        assert kind(0.05, -0.011, 0.11).ends_text(stats.typeset(percent=True, signed=True)) == "−1.1 to +11.0"
+        assert kind(0.5, nan, nan).ends_text() == "no interval"
+        assert kind(0.5, nan, nan).mean_text(stats.decimals(2)) == "0.50"
+    assert stats.typeset(percent=True, signed=True)(-0.00001) == "0.0", "nothing has no sign"
+    assert stats.typeset()(nan) == "–"
+
+
+def test_an_estimate_comes_back_from_json():
+    for one in (stats.Estimate(0.5, 0.25, 0.75, 8), stats.Estimate(0.5, float("nan"), float("nan"), 1)):
+        assert str(stats.Estimate.from_dict(one.to_dict())) == str(one)
+        assert stats.Estimate.from_dict(one.to_dict()).n == one.n
+    empty = stats.Estimate.from_dict({})
+    assert (str(empty), empty.n) == ("-", 0)

@@ -111,7 +111,7 @@ def test_checks_keep_their_traces(finished):
     assert logged == [one["metrics"]["success"]["mean"] for one in kept]
     trained = [line for line in read_metrics(run / "metrics.jsonl") if "reward" in line]
     assert [line["p_acc"] for line in trained] == [1, 1], "answers that begin with the truth are right about the board"
-    steps, table = findings.Findings(read_study(str(finished.parent / "small.yaml")), finished).curve(
+    steps, table = findings.StudyResults(read_study(str(finished.parent / "small.yaml")), finished).curve(
         "g1-swap", "Swap", "success"
     )
     assert steps.tolist() == [0, 1, 2]

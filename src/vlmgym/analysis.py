@@ -10,7 +10,7 @@ import io
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -23,30 +23,25 @@ from numpy.typing import NDArray
 
 from vlmgym import stats
 from vlmgym.core import ConfigError, Game, State, concat, read_dial
-from vlmgym.evaluate import RECORDING, asks, how_asked, places, range_of, settings_text, told_apart
+from vlmgym.evaluate import RECORDING, Place, asks, how_asked, places, range_of, settings_text, told_apart
 from vlmgym.files import FileError, read_json, shown, write_atomically
 from vlmgym.games import known_game
 from vlmgym.looks import get_look
-from vlmgym.metrics import DESCRIBING, PAIRED, mean_known, shown_in, value_of
-from vlmgym.trace import Run, TraceError, Turn, load_trace
-
-NAN = float("nan")
+from vlmgym.metrics import DESCRIBING, PAIRED, mean_known, shown_in, summarise, value_of
+from vlmgym.players.base import CUT, REFUSED
+from vlmgym.stats import NAN, Difference, Estimate, readable
+from vlmgym.trace import Run, Trace, TraceError, Turn, load_trace
 
 
 # --------------------------------------------------------------------------------------------------- paired comparisons
 @dataclass(frozen=True)
-class Comparison:
-    """The first of two players minus the second, on the starts that both have played."""
+class Comparison(Difference):
+    """The first of two players minus the second, on the ``n`` starts that both have played; NaN if there are none."""
 
     players: tuple[str, str]
     task: str  # game, level, look and every setting that is not the default
     metric: str
-    mean: float  # mean difference over starts; NaN if no start is shared
-    low: float  # of the 95 % interval
-    high: float
-    p: float  # two-sided sign-flip permutation test
     p_holm: float  # adjusted over all comparisons of the call
-    n: int  # shared starts
     left_out: int  # episodes of either player that the other lacks, that failed, or that have no value of the metric
 
 
@@ -57,10 +52,29 @@ class Evaluated:
     folder: Path
     run: Run
     player: str  # the label, told apart from its namesakes: see vlmgym.evaluate.places
+    name: str  # of the task, see there too
     how: dict[str, Any]  # all settings
     settings: str  # those of them that decide what is asked, where they are not the default
     values: dict[tuple[int, int, int], dict[str, float]]  # (episode, seed, repeat) -> metrics
     failed: set[tuple[int, int, int]]
+    replies: Mapping[str, int]  # all "turns", and how many of these replies were "cut" or "refused"
+    turns: Mapping[str, Turn]  # by state, the first answer to it; none unless they were asked for
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What its summary says; empty where there is none."""
+        path = self.folder / "summary.json"
+        return read_summary(path) if path.exists() else {}
+
+    @cached_property
+    def metrics(self) -> dict[str, Estimate]:
+        """The metrics of its summary; where there is none, those of its trace."""
+        if self.summary:
+            return {key: Estimate.from_dict(value) for key, value in self.summary["metrics"].items()}
+        trace = load_trace(self.folder / "trace.jsonl")
+        episodes = [episode for episode in trace.episodes if episode.end != "failed"]
+        metrics = summarise(trace.finished(), episodes, self.how["repeats"])
+        return metrics if self.how["oracle"] else metrics | {"regret": Estimate.from_dict({})}
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -109,11 +123,11 @@ def overview(found: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[s
         for label, summaries in found.items():
             one = summaries[number]
             metric, metrics = headline(one["evaluation"]), one["metrics"]
-            main = _interval(*(metrics[metric][key] for key in ("mean", "low", "high")))
-            seen = "given" if one["sees"] == "state" else _interval(metrics["p_acc"]["mean"], None, None)
+            main = Estimate.from_dict(metrics[metric]).text(readable)
+            form, seen = (Estimate.from_dict(metrics[key]).mean_text(readable) for key in ("format", "p_acc"))
+            seen = "given" if one["sees"] == "state" else seen
             n, failed = (one["episodes"][key] for key in ("n", "failed"))
             counts = (f"{n - failed} of {n}", failed, one["counts"]["cut"], one["counts"]["refused"], len(one["warnings"]))
-            form = _interval(metrics["format"]["mean"], None, None)
             rows.append((shown(name), shown(label), metric, main, form, seen, *map(str, counts)))
     wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip() for row in rows]
@@ -127,29 +141,64 @@ def load(folders: Iterable[Path]) -> list[Evaluated]:
         ConfigError: the trace of a folder is none of an evaluation.
         TraceError: a trace that is damaged, or contradicts itself.
     """
-    found = list[Evaluated]()
-    for place in places(folders):
-        folder, trace = place.folder, load_trace(place.folder / "trace.jsonl")
-        if not trace.run.evaluation:
-            raise ConfigError("folder", str(folder), "one that vlmgym eval wrote")
-        try:
-            settings = how_asked(trace.run)
-        except TraceError as error:
-            raise TraceError(f"{folder / 'trace.jsonl'}: {error}") from error
-        how = {"prompt": trace.run.prompt, **trace.run.evaluation, **asdict(settings)}
-        turns = defaultdict[int, list[Turn]](list)
-        for turn in trace.finished():
-            turns[turn.episode].append(turn)
-        values, failed = {}, set()
-        for one in trace.episodes:
-            start = one.episode, one.seed, one.repeat
-            if one.end == "failed":
-                failed.add(start)
-                continue
-            row = {metric: value_of(metric, one, turns[one.episode]) for metric in PAIRED}
-            values[start] = row if how["oracle"] else row | {"regret": NAN}
-        found.append(Evaluated(folder, trace.run, place.player, how, asks(trace.run)[-1], values, failed))
-    return found
+    return [_evaluated(place, load_trace(place.folder / "trace.jsonl")) for place in places(folders)]
+
+
+def read_evaluation(place: Place, keep_turns: bool = False) -> Evaluated:
+    """What was measured in a folder; where there is no trace, there are no values of episodes.
+
+    Args:
+        place: the folder and what it is called.
+        keep_turns: keep the first answer to each state.
+
+    Raises:
+        ConfigError: the trace is none of an evaluation.
+        TraceError: a trace that is damaged, or contradicts itself.
+    """
+    path = place.folder / "trace.jsonl"
+    if path.exists():
+        return _evaluated(place, load_trace(path), keep_turns)
+    found = _evaluated(place, Trace(place.run, [], []))
+    return replace(found, replies=found.summary.get("counts", {}))
+
+
+def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluated:
+    run = trace.run
+    if not run.evaluation:
+        raise ConfigError("folder", str(place.folder), "one that vlmgym eval wrote")
+    try:
+        settings = how_asked(run)
+    except TraceError as error:
+        raise TraceError(f"{place.folder / 'trace.jsonl'}: {error}") from error
+    how = {"prompt": run.prompt, **run.evaluation, **asdict(settings)}
+    turns = defaultdict[int, list[Turn]](list)
+    by_state = dict[str, Turn]()
+    for turn in trace.finished():
+        turns[turn.episode].append(turn)
+        if keep_turns:
+            by_state.setdefault(turn.state, turn)
+    values = dict[tuple[int, int, int], dict[str, float]]()
+    failed = set[tuple[int, int, int]]()
+    for episode in trace.episodes:
+        start = episode.episode, episode.seed, episode.repeat
+        if episode.end == "failed":
+            failed.add(start)
+            continue
+        row = {metric: value_of(metric, episode, turns[episode.episode]) for metric in PAIRED}
+        values[start] = row if how["oracle"] else row | {"regret": NAN}
+    ends = Counter(turn.usage.get("finish") for turn in trace.turns)
+    return Evaluated(
+        place.folder,
+        run,
+        place.player,
+        place.task,
+        how,
+        asks(run)[-1],
+        values,
+        failed,
+        replies={"turns": len(trace.turns), "cut": ends[CUT], "refused": ends[REFUSED]},
+        turns=by_state,
+    )
 
 
 def compare(folders: Sequence[Path], metric: str = "success") -> list[Comparison]:
@@ -177,7 +226,7 @@ def compare(folders: Sequence[Path], metric: str = "success") -> list[Comparison
 def _compare(evaluations: Sequence[Evaluated], metric: Callable[[Evaluated], str]) -> list[Comparison]:
     found = []
     for group in _by_task(evaluations):
-        found += [_pair(first, second, metric(first)) for first, second in combinations(group, 2)]
+        found += [compare_two(first, second, metric(first)) for first, second in combinations(group, 2)]
     known = [i for i, one in enumerate(found) if one.n]
     for i, p in zip(known, stats.holm([found[i].p for i in known]), strict=True):
         found[i] = replace(found[i], p_holm=float(p))
@@ -191,7 +240,8 @@ def _by_task(evaluations: Iterable[Evaluated]) -> list[list[Evaluated]]:
     return list(groups.values())
 
 
-def _pair(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
+def compare_two(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
+    """The first minus the second, start by start, as :func:`compare` does; ``p_holm`` is NaN."""
     both = first.values.keys() & second.values.keys()
     used = sorted(k for k in both if not math.isnan(first.values[k][metric] + second.values[k][metric]))
     starts = defaultdict[tuple[int, int], list[tuple[int, int, int]]](list)
@@ -200,8 +250,18 @@ def _pair(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
     left, right = ([mean_known([one.values[k][metric] for k in keys]) for keys in starts.values()] for one in (first, second))
     gap = stats.paired(left, right, bounds=stats.GAP if range_of(metric) else None)
     everything = set(first.values) | set(second.values) | first.failed | second.failed
-    p, counts = gap.p if starts else NAN, (len(starts), len(everything) - len(used))
-    return Comparison((first.player, second.player), first.task, metric, gap.mean, gap.low, gap.high, p, NAN, *counts)
+    return Comparison(
+        gap.mean,
+        gap.low,
+        gap.high,
+        p=gap.p if starts else NAN,
+        n=len(starts),
+        players=(first.player, second.player),
+        task=first.task,
+        metric=metric,
+        p_holm=NAN,
+        left_out=len(everything) - len(used),
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- leaderboard
@@ -241,8 +301,7 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         body = []
         for row, n in zip(ranked, numbers, strict=True):
             estimates = [
-                "given" if row["sees"] == "state" and m in DESCRIBING else _interval(row[m], row[f"{m}_low"], row[f"{m}_high"])
-                for m in measured
+                "given" if row["sees"] == "state" and m in DESCRIBING else _of_row(row, m).text(readable) for m in measured
             ]
             counts = ["-" if row[key] is None else f"{row[key]:,}" for key in _COUNTS]
             body.append([_cell(row["player"]), f"{n}", *estimates, *counts, "-" if row["cost"] is None else f"{row['cost']:.4g}"])
@@ -251,7 +310,7 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     lines += ["## Paired differences", ""]
     lines += ["n is the number of starts that both have finished; left out are episodes without a partner.", ""] if pairs else []
     body = [
-        [_cell(one.task), *map(_cell, one.players), one.metric, _interval(one.mean, one.low, one.high)]
+        [_cell(one.task), *map(_cell, one.players), one.metric, one.text(readable)]
         + ["-" if math.isnan(p) else f"{p:.4f}" for p in (one.p, one.p_holm)]
         + [str(one.n), str(one.left_out)]
         for one in pairs
@@ -289,6 +348,11 @@ _COLUMNS = (
     *(f"{metric}{end}" for metric in shown_in("leaderboard") for end in ("", "_low", "_high")),
     *("input_tokens", "output_tokens", "cost"),
 )
+
+
+def _of_row(row: Mapping[str, Any], metric: str) -> Estimate:
+    """A metric of a row of the leaderboard."""
+    return Estimate.from_dict({"mean": row[metric], "low": row[f"{metric}_low"], "high": row[f"{metric}_high"]})
 
 
 def _row(one: Evaluated) -> dict[str, Any]:
@@ -356,19 +420,6 @@ def _cell(text: str) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)] + [""]
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.3f}"
-
-
-def _interval(mean: float | None, low: float | None, high: float | None) -> str:
-    """``mean [low, high]``; the mean alone if there is no interval."""
-    if mean is None or math.isnan(mean):
-        return "-"
-    if low is None or high is None or math.isnan(low + high):
-        return _number(mean)
-    return f"{_number(mean)} [{_number(low)}, {_number(high)}]"
 
 
 # ----------------------------------------------------------------------------------------------------------- perception
@@ -465,7 +516,7 @@ class Curve:
     field: str  # of the dial: look.noise, level.rows ...
     task: str  # what stays the same
     values: tuple[float, ...]  # of the dial, ascending
-    metrics: dict[str, tuple[stats.Estimate, ...]]  # one for each value
+    metrics: dict[str, tuple[Estimate, ...]]  # one for each value
 
 
 def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]:
@@ -509,7 +560,7 @@ def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]
     names = told_apart([(player, who, who[:8] or "earlier version") for player, who, _, _ in points])
     for (_, _, game, _), player, line_points in zip(points, names, points.values(), strict=True):
         values, all_metrics = sorted(line_points), [line_points[value]["metrics"] for value in sorted(line_points)]
-        metrics = {key: tuple(_estimate(one[key]) for one in all_metrics) for key in all_metrics[0]}
+        metrics = {key: tuple(Estimate.from_dict(one[key]) for one in all_metrics) for key in all_metrics[0]}
         found.append(Curve(player, game, field, line_points[values[0]]["said"], tuple(values), metrics))
     return found
 
@@ -519,11 +570,6 @@ def _without(text: str, name: str) -> str:
     preset, values = read_dial(text)
     rest = ",".join(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in values.items() if key != name)
     return f"{preset}:{rest}" if rest else preset
-
-
-def _estimate(value: Mapping[str, Any]) -> stats.Estimate:
-    mean, low, high = (NAN if value[key] is None else float(value[key]) for key in ("mean", "low", "high"))
-    return stats.Estimate(mean, low, high, int(value["n"]))
 
 
 def sweep(text: str) -> list[float]:

@@ -24,11 +24,11 @@ from vlmgym.evaluate import range_of
 from vlmgym.files import read_json
 from vlmgym.prompt import BLOCKS
 from vlmgym.reward import Weights
+from vlmgym.stats import NAN
 from vlmgym.study import BASE, Study
 from vlmgym.trace import Turn, load_trace
 from vlmgym.train.recipe import read_metrics
 
-NAN = float("nan")
 GAMES = {"2048": "2048", "ShisenSho": "shisen-sho", "Swap": "swap", "ShisenShoPhotos": "photos"}
 """The paper's games, and what the study's runs call them."""
 TITLES = {"2048": "2048", "ShisenSho": "Shisen-Sho", "Swap": "Swap", "ShisenShoPhotos": "Shisen-Sho, photographs"}
@@ -66,7 +66,7 @@ class Claim:
         return self.holds if self.adjusted < 0.05 else "not decided"
 
 
-class Findings:
+class StudyResults:
     """All that a study has measured so far.
 
     Args:
@@ -206,7 +206,7 @@ def knows_a_move(turn: Turn) -> bool:
     return action != NO_ACTION and bool(game.successes(state)[0, action])
 
 
-def knowing(found: Findings, player: str = BASE) -> dict[str, dict[str, stats.Estimate]]:
+def knowing(found: StudyResults, player: str = BASE) -> dict[str, dict[str, stats.Estimate]]:
     """What a model sees, knows when it is asked, and does, by game."""
     out = {}
     for game in GAMES:
@@ -224,7 +224,7 @@ def _pattern(name: str, turn: Turn) -> float:
     return float(getattr(turn, name))
 
 
-def scores(found: Findings) -> list[tuple[str, dict[str, stats.Estimate]]]:
+def scores(found: StudyResults) -> list[tuple[str, dict[str, stats.Estimate]]]:
     """The paper's table: mean score of whole games, a row for each model, a column for each game."""
     who = {"random": "random", "base": BASE, "G0: base + GRPO": "g0-{}", "cold start: base + SFT": "cold-{}"}
     who |= {"G1: cold start + GRPO": "g1-{}", "G1, one model for all games": "g1-all"}
@@ -244,7 +244,7 @@ def searches(turn: Turn) -> bool:
     return said is not None and said.split(";")[0].split() == wanted.split()
 
 
-def exploration(found: Findings, player: str = BASE) -> dict[str, dict[str, stats.Estimate]]:
+def exploration(found: StudyResults, player: str = BASE) -> dict[str, dict[str, stats.Estimate]]:
     """What GRPO has to select from in a model's sampled answers, by game; groups of answers to one state as in training.
 
     ``searches``: answers that search. ``with`` and ``without``: success of those that do and of the others. ``groups``: groups in
@@ -302,7 +302,7 @@ def halfway(steps: NDArray[np.int64], table: Table) -> list[float]:
 
 
 # ------------------------------------------------------------------------------------------------------------- claims
-def claims(found: Findings) -> list[Claim]:
+def claims(found: StudyResults) -> list[Claim]:
     """The differences that a study asked for, each with its p-value; one whose runs were left out is not there.
 
     A difference is tested against 0 (two-sided). That something is as good is tested against being worse by :data:`MARGIN`
@@ -370,7 +370,7 @@ def claims(found: Findings) -> list[Claim]:
     return [replace(one, adjusted=float(p)) for one, p in zip(out, adjusted, strict=True)]
 
 
-def _on_turned_tiles(found: Findings, add: Callable[..., None]) -> None:
+def _on_turned_tiles(found: StudyResults, add: Callable[..., None]) -> None:
     """The differences on turned tiles and those that the interventions make.
 
     Success after a given description is not among them: what it tells hangs on whether the think block reads the description.
@@ -405,20 +405,13 @@ def _claim(title: str, paper: str, table: Table, metric: str, what: str, kind: s
 
 
 def text(one: stats.Estimate, percent: bool = True) -> str:
-    """A mean with its interval; ``-`` where nothing was measured."""
-    if math.isnan(one.mean):
-        return "-"
+    """A mean with its interval: shares with two decimals, scores by their size."""
     digits = 2 if percent or abs(one.mean) < 10 else 1 if abs(one.mean) < 100 else 0
-    if math.isnan(one.low):  # one value alone, or equal values without a range
-        return f"{one.mean:.{digits}f}"
-    return f"{one.mean:.{digits}f} [{one.low:.{digits}f}, {one.high:.{digits}f}]"
+    return one.text(stats.decimals(digits))
 
 
 def points(gap: stats.Estimate, metric: str) -> str:
-    """A difference with its interval: shares in points of a hundred, scores as they are; ``-`` where nothing was measured."""
-    if math.isnan(gap.mean):
-        return "-"
+    """A difference with its interval: shares in points of a hundred, scores as they are."""
     factor, unit = (1, "") if metric == "score" else (100, " points")
-    if math.isnan(gap.low):
-        return f"{factor * gap.mean:+.1f}{unit}"
-    return f"{factor * gap.mean:+.1f} [{factor * gap.low:+.1f}, {factor * gap.high:+.1f}]{unit}"
+    said = gap.text(stats.decimals(1, signed=True, factor=factor))
+    return said if math.isnan(gap.mean) else said + unit

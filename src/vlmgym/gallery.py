@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from vlmgym.games import game_names, get_game
 from vlmgym.looks import LOOKS, Look
 from vlmgym.metrics import shown_in
 from vlmgym.render import frame_size, pictures
+from vlmgym.stats import Estimate, decimals
 
 CELL, HEAD, SIDE = 232, 30, 112
 """Pixels of a picture's box in a sheet, of the line of column titles, and of the column of row titles."""
@@ -142,16 +143,15 @@ def baseline_table(game: Game) -> str:
     lines = ["| level | player | score | episode reward | good turns |", "|---|---|---|---|---|"]
     for level in game.LEVELS:
         for player, row in baselines.stored(game, level).items():
-            cells = " | ".join(_interval(row[metric]) for metric in shown_in("baselines"))
+            cells = " | ".join(_cell(row[metric]) for metric in shown_in("baselines"))
             lines.append(f"| {level} | {player} | {cells} |")
     return "\n".join(lines)
 
 
-def _interval(value: dict[str, float]) -> str:
-    if value["mean"] is None:
-        return "-"
-    digits = 3 if abs(value["mean"]) < 1.5 else 1
-    return f"{value['mean']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+def _cell(values: Mapping[str, Any]) -> str:
+    """A stored baseline: shares with three decimals, points with one."""
+    estimate = Estimate.from_dict(values)
+    return estimate.text(decimals(3 if abs(estimate.mean) < 1.5 else 1))
 
 
 def game_page(game: Game, picture: str) -> str:

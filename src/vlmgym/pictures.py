@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vlmgym import stats
 from vlmgym.figures import COLOURS, STYLE, canvas
-from vlmgym.findings import DIALS, GAMES, INTERVENTIONS, TITLES, TURNED, Findings, knowing, scores
+from vlmgym.findings import DIALS, GAMES, INTERVENTIONS, TITLES, TURNED, StudyResults, knowing, scores
 from vlmgym.looks import get_look
 from vlmgym.reward import Fault
 from vlmgym.study import BASE
@@ -25,11 +25,11 @@ GREY, FAINT = "#6b7280", "#e1e5ec"
 _KINDS = (("g0", "G0 (RL from the base)", COLOURS[1]), ("g1", "G1 (RL from the cold start)", COLOURS[0]))
 
 
-def draw(found: Findings) -> list[tuple[str, str]]:
+def draw(found: StudyResults) -> list[tuple[str, str]]:
     """Draw the pictures of the story into the study's folder; returns their file names and titles."""
     import matplotlib
 
-    pictures: dict[str, tuple[str, Callable[[Findings, str], Figure | None]]] = {
+    pictures: dict[str, tuple[str, Callable[[StudyResults, str], Figure | None]]] = {
         "gap": ("The base sees the boards, names moves when asked, and guesses when it plays", _draw_gap),
         "scores": ("Scores of whole games, between random play and the oracle", _draw_scores),
         "training": ("Success on held-out states while G0 and G1 are trained", _draw_training),
@@ -61,7 +61,7 @@ def _percent(axes: Axes, along: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
-def _draw_gap(found: Findings, title: str) -> Figure | None:
+def _draw_gap(found: StudyResults, title: str) -> Figure | None:
     table = knowing(found)
     rows = {
         "describes the whole board": ("p_acc", COLOURS[0]),
@@ -86,7 +86,7 @@ def _draw_gap(found: Findings, title: str) -> Figure | None:
     return figure
 
 
-def _draw_scores(found: Findings, title: str) -> Figure | None:
+def _draw_scores(found: StudyResults, title: str) -> Figure | None:
     rows = dict(scores(found))
     names = [name for name in rows if name not in ("random", "oracle")]
     if all(math.isnan(one.mean) for one in rows["random"].values()):
@@ -115,7 +115,7 @@ def _draw_scores(found: Findings, title: str) -> Figure | None:
     return figure
 
 
-def _draw_training(found: Findings, title: str) -> Figure | None:
+def _draw_training(found: StudyResults, title: str) -> Figure | None:
     note = "Greedy answers. Thick: mean over training seeds; thin: each seed. Dotted: the teacher; grey: a random player."
     figure, any_line = canvas(10, 4.6, title, note), False
     for column, (game, key) in enumerate(GAMES.items()):
@@ -150,7 +150,7 @@ def _lines(axes: Axes, steps: NDArray[np.int64], table: NDArray[np.float64], col
     return True
 
 
-def _draw_bootstrapping(found: Findings, title: str) -> Figure | None:
+def _draw_bootstrapping(found: StudyResults, title: str) -> Figure | None:
     if not any(len(found.curve(f"{kind}-turned", TURNED, "success")[0]) for kind, _, _ in _KINDS):
         return None
     run = next(one for one in found.study.runs if one.endswith("-turned"))
@@ -189,7 +189,7 @@ def _running(line: NDArray[np.float64], size: int = 10) -> NDArray[np.float64]:
     return np.array([np.nanmean(one) if not np.isnan(one).all() else np.nan for one in windows])
 
 
-def _draw_faults(found: Findings, title: str) -> Figure | None:
+def _draw_faults(found: StudyResults, title: str) -> Figure | None:
     note = "Shares of held-out states, means over training seeds. Moves are replayed on the board as it was described."
     columns = [*((key, game, TITLES[game]) for game, key in GAMES.items()), ("turned", TURNED, "Shisen-Sho, turned tiles")]
     trained = {run for run, _ in found.trained()}
@@ -219,7 +219,7 @@ def _draw_faults(found: Findings, title: str) -> Figure | None:
     return figure
 
 
-def _draw_interventions(found: Findings, title: str) -> Figure | None:
+def _draw_interventions(found: StudyResults, title: str) -> Figure | None:
     runs = {BASE: "before: the base", **INTERVENTIONS}
     runs = {run: label for run, label in runs.items() if found.table("turned", TURNED, run, "success").size}
     if not runs.keys() - {BASE}:
@@ -249,7 +249,7 @@ def _draw_interventions(found: Findings, title: str) -> Figure | None:
     return figure
 
 
-def _draw_difficulty(found: Findings, title: str) -> Figure | None:
+def _draw_difficulty(found: StudyResults, title: str) -> Figure | None:
     if not any(evaluation.startswith("difficulty") for evaluation, _ in found.evaluated):
         return None
     note = (

@@ -25,18 +25,18 @@ from PIL import Image
 
 import vlmgym
 from vlmgym import stats
+from vlmgym.analysis import Comparison, Evaluated, compare_two, read_evaluation
 from vlmgym.core import NO_ACTION, ConfigError, Game, State, VlmGymError
 from vlmgym.evaluate import places
 from vlmgym.export import look_of
-from vlmgym.files import FileError, read_json, shown, whole_text, write_atomically
+from vlmgym.files import read_json, shown, whole_text, write_atomically
 from vlmgym.games import GAMES, known_game
-from vlmgym.metrics import DESCRIBING, METRICS, shown_in, summarise
-from vlmgym.players.base import CUT, REFUSED
+from vlmgym.metrics import DESCRIBING, METRICS, shown_in
 from vlmgym.render import tile_boxes
 from vlmgym.replay import drawn, explain_move, replay_data, replay_section
 from vlmgym.reward import Fault, constant_cells
-from vlmgym.stats import Difference, Estimate
-from vlmgym.trace import Run, Turn, load_trace
+from vlmgym.stats import Difference, Estimate, Interval, typeset
+from vlmgym.trace import Run, Turn
 from vlmgym.train.recipe import read_metrics
 
 ORDER = ("random", "random-legal", "greedy", "base", "g0", "cold", "g1", "teacher", "search", "oracle")
@@ -93,23 +93,10 @@ def _join(parts: Iterable[str]) -> _Html:
 
 
 # ---------------------------------------------------------------------------------------------------------------- data
-@dataclass(frozen=True)
-class _Measured:
-    """What one player did in one game."""
-
-    metrics: Mapping[str, Estimate]
-    settings: Mapping[str, Any]  # task and evaluation, as in summary.json
-    episodes: Mapping[str, tuple[float, float]]  # by start state: reward, share of turns with success
-    turns: Mapping[str, Turn]  # by state; the first answer to it
-    run: Run
-    finish: Mapping[str, int]  # replies that were cut or refused, of so many "turns"
-    chance: float  # share of the cells that one tile for all of them gets right
-
-    @property
-    def given(self) -> bool:
-        """Whether the player was handed the true board, so that its description says nothing of its eyes."""
-        told = self.run.evaluation.get("observation", "image") != "image"
-        return told or self.run.sees == "state" or (not self.run.identity and self.run.player in TRUE_BOARD)
+def _given(one: Evaluated) -> bool:
+    """Whether the player was handed the true board, so that its description says nothing of its eyes."""
+    told = one.how["observation"] != "image"
+    return told or one.run.sees == "state" or (not one.run.identity and one.run.player in TRUE_BOARD)
 
 
 @dataclass(frozen=True)
@@ -118,15 +105,15 @@ class _Pair:
 
     first: str
     second: str
-    success: Difference
-    reward: Difference
+    success: Comparison
+    reward: Comparison
 
 
 @dataclass
 class _Data:
     players: list[str] = field(default_factory=list)
     games: list[str] = field(default_factory=list)
-    measured: dict[str, dict[str, _Measured]] = field(default_factory=dict)  # by game, then player
+    measured: dict[str, dict[str, Evaluated]] = field(default_factory=dict)  # by game, then player
     pairs: dict[str, list[_Pair]] = field(default_factory=dict)
     runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     recipes: dict[str, str] = field(default_factory=dict)
@@ -138,47 +125,12 @@ class _Data:
 
     def given(self, player: str) -> bool:
         """Whether a player was handed the true board, in some game."""
-        return any(found[player].given for found in self.measured.values() if player in found)
+        return any(_given(found[player]) for found in self.measured.values() if player in found)
 
 
-def _estimate(value: Mapping[str, Any]) -> Estimate:
-    low, mean, high = (float("nan") if value.get(k) is None else float(value[k]) for k in ("low", "mean", "high"))
-    return Estimate(mean, low, high, int(value.get("n") or 0))
-
-
-def _read_measured(folder: Path, run: Run) -> _Measured | None:
-    """The evaluation in a folder, or None if there is none, or nothing in it was finished."""
-    trace, summary = folder / "trace.jsonl", folder / "summary.json"
-    whole = load_trace(trace) if trace.exists() else None
-    episodes = [one for one in whole.episodes if one.end != "failed"] if whole else []
-    turns = whole.finished() if whole else []
-    if whole:
-        known_game(whole.run.game)  # named as the trace names it, should it be unknown here
-    values = read_json(summary) if summary.exists() else {}
-    try:
-        metrics = {k: _estimate(v) for k, v in values.get("metrics", {}).items()}
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise FileError(f"{summary}: no summary of an evaluation ({error})") from error
-    if not metrics and turns:
-        metrics = summarise(turns, episodes)
-    if not metrics:
-        return None
-    start: dict[int, str] = {}
-    hits: dict[int, list[bool]] = {}
-    by_state: dict[str, Turn] = {}
-    for turn in turns:
-        start.setdefault(turn.episode, turn.state)
-        hits.setdefault(turn.episode, []).append(turn.terms["game"] > 0)
-        by_state.setdefault(turn.state, turn)
-    results = {start[e.episode]: (e.reward, float(np.mean(hits[e.episode]))) for e in episodes if e.episode in start}
-    settings: dict[str, Any] = {k: values[k] for k in ("task", "evaluation") if k in values}
-    words = Counter(turn.usage.get("finish") for turn in whole.turns) if whole else Counter[Any]()
-    finish = {"turns": words.total(), "cut": words[CUT], "refused": words[REFUSED]} if whole else values.get("counts", {})
-    return _Measured(metrics, settings, results, by_state, run, finish, _chance(list(by_state.values())))
-
-
-def _chance(turns: Sequence[Turn]) -> float:
+def _chance(turns: Iterable[Turn]) -> float:
     """The chance level of ``cells`` on the boards of some turns, evenly chosen."""
+    turns = list(turns)
     kept = turns[:: max(1, len(turns) // SAMPLE)]
     boards = [game.scene(state).symbols for game, state in (turn.load() for turn in kept)]
     return constant_cells(np.concatenate(boards)) if boards else float("nan")
@@ -187,11 +139,13 @@ def _chance(turns: Sequence[Turn]) -> float:
 def _load(folders: Sequence[Path], order: Sequence[str]) -> _Data:
     data = _Data()
     for found in places(folders):
-        one = _read_measured(found.folder, found.run)
-        if one is not None:
-            data.measured.setdefault(found.task, {})[found.player] = one
-            if (found.folder / "trace.jsonl").exists():
-                data.evaluations.append((found.player, found.task, found.folder))
+        one = read_evaluation(found, keep_turns=True)
+        if not one.summary and not one.values:
+            continue
+        if (found.folder / "trace.jsonl").exists():
+            known_game(found.run.game)  # named as the trace names it, should it be unknown here
+            data.evaluations.append((found.player, found.task, found.folder))
+        data.measured.setdefault(found.task, {})[found.player] = one
     for path in sorted(path for folder in folders for path in folder.glob("*/metrics.jsonl")):
         try:
             lines = read_metrics(path)
@@ -234,16 +188,11 @@ def _load(folders: Sequence[Path], order: Sequence[str]) -> _Data:
     return data
 
 
-def _pair(found: Mapping[str, _Measured], first: str, second: str) -> _Pair | None:
+def _pair(found: Mapping[str, Evaluated], first: str, second: str) -> _Pair | None:
     if first not in found or second not in found:
         return None
-    a, b = found[first].episodes, found[second].episodes
-    shared = [s for s in a if s in b]
-    if not shared:
-        return None
-    reward = stats.paired([a[s][0] for s in shared], [b[s][0] for s in shared])
-    success = stats.paired([a[s][1] for s in shared], [b[s][1] for s in shared], bounds=stats.GAP)
-    return _Pair(first, second, success, reward)
+    success, reward = (compare_two(found[first], found[second], key) for key in ("success", "reward"))
+    return _Pair(first, second, success, reward) if success.n else None
 
 
 # ------------------------------------------------------------------------------------------------------------- numbers
@@ -256,18 +205,11 @@ def _the(player: str) -> str:
 
 
 def _number(value: float, percent: bool = False, signed: bool = False) -> str:
-    if not math.isfinite(value):
-        return "–"
-    text = f"{100 * value:.1f}" if percent else f"{value:.2f}"
-    if float(text) == 0:
-        return text.removeprefix("-")
-    return ("+" if signed and value > 0 else "") + text.replace("-", "−")
+    return typeset(percent, signed)(value)
 
 
-def _interval(one: Estimate | Difference, percent: bool = False, signed: bool = False) -> str:
-    if not math.isfinite(one.low):
-        return "no interval"
-    return f"{_number(one.low, percent, signed)} to {_number(one.high, percent, signed)}"
+def _interval(one: Interval, percent: bool = False, signed: bool = False) -> str:
+    return one.ends_text(typeset(percent, signed))
 
 
 def _p(value: float) -> str:
@@ -348,12 +290,12 @@ def _what_was_run(data: _Data) -> _Html | None:
 
 
 # ------------------------------------------------------------------------------------------------------------- results
-def _setting_line(found: Mapping[str, _Measured]) -> str:
+def _setting_line(found: Mapping[str, Evaluated]) -> str:
     """What was asked in a game, in words; with a warning if players were asked different things."""
-    settings = [m.settings for m in found.values() if m.settings]
+    settings = [{key: one.summary[key] for key in ("task", "evaluation")} for one in found.values() if one.summary]
     if not settings:
         return ""
-    task, how = settings[0].get("task", {}), settings[0].get("evaluation", {})
+    task, how = settings[0]["task"], settings[0]["evaluation"]
     legal = "legal " if task.get("walk_legal") else ""
     start = "fresh games"
     if how.get("start") == "walk":
@@ -401,15 +343,15 @@ def _results_table(data: _Data, game: str) -> _Html:
     )
     rows = []
     for player in (p for p in data.players if p in found):
-        metrics = found[player].metrics
+        metrics, chance = found[player].metrics, _chance(found[player].turns.values())
         cells = [_h("td", metrics["success"].n)]
         for key in shown_in("report"):
             percent, signed = METRICS[key].percent, METRICS[key].signed
-            one = metrics.get(key, _estimate({}))
-            given = key in DESCRIBING and found[player].given
+            one = metrics.get(key, Estimate.from_dict({}))
+            given = key in DESCRIBING and _given(found[player])
             extra = f", n {one.n}" if key == "r_acc" and one.n != metrics["success"].n and one.n else ""
-            if key == "cells" and math.isfinite(found[player].chance):
-                extra = f"; chance {_number(found[player].chance, True)}"
+            if key == "cells" and math.isfinite(chance):
+                extra = f"; chance {_number(chance, True)}"
             under = "given" if given else _interval(one, percent, signed) + extra if one.n else "not measured"
             value = _h("b", _number(one.mean, percent, signed))
             cells.append(_h("td", value, _h("small", under), **({"class_": "given"} if given else {})))
@@ -426,11 +368,11 @@ def _results_table(data: _Data, game: str) -> _Html:
     )
 
 
-def _endings(found: Mapping[str, _Measured]) -> list[_Html]:
+def _endings(found: Mapping[str, Evaluated]) -> list[_Html]:
     """Whose replies were cut or refused, and how often."""
     out = []
     for key, words in (("cut", "were cut at the limit of tokens"), ("refused", "are refusals")):
-        hit = [(p, one.finish[key], one.finish["turns"]) for p, one in found.items() if one.finish.get(key)]
+        hit = [(p, one.replies[key], one.replies["turns"]) for p, one in found.items() if one.replies.get(key)]
         if hit:
             told = ", ".join(f"{_label(player)} {count} of {turns}" for player, count, turns in hit)
             out.append(_h("p", _h("b", "Note: "), f"replies that {words}: {told}.", class_="note warn"))
@@ -663,7 +605,7 @@ def _faults(data: _Data) -> list[_Html]:
         for player in (p for p in data.players if p in found):
             pieces = []
             for fault in Fault:
-                share = found[player].metrics.get(f"fault_{fault.value}", _estimate({})).mean
+                share = found[player].metrics.get(f"fault_{fault.value}", Estimate.from_dict({})).mean
                 if share > 0:
                     text = f"{100 * share:.0f}" if share >= 0.08 else ""
                     title = f"{_label(player)}, {fault.word}: {_number(share, True)} %"
@@ -713,7 +655,7 @@ def _cards(data: _Data) -> list[_Card]:
     queues: list[list[_Card]] = []
     for game in data.games:
         found = {p: m for p, m in data.measured[game].items() if m.turns}
-        able = [p for p in data.players if p in found and not found[p].given] or [p for p in data.players if p in found]
+        able = [p for p in data.players if p in found and not _given(found[p])] or [p for p in data.players if p in found]
         chosen = tuple(p for p in SIDE_BY_SIDE if p in found) or tuple(able[:3])
         if not chosen:
             continue

@@ -22,7 +22,7 @@ from vlmgym.findings import (
     INTERVENTIONS,
     TITLES,
     TURNED,
-    Findings,
+    StudyResults,
     claims,
     exploration,
     knowing,
@@ -46,7 +46,7 @@ def write_results(study: Study, out: Path) -> Path:
         MissingExtra: without Matplotlib or SciPy.
     """
     need("train", "matplotlib", "scipy")
-    found = Findings(study, out)
+    found = StudyResults(study, out)
     pictures = [f"![{title}]({name})\n" for name, title in draw(found)]
     sections = {
         "Scores of whole games": _scores,
@@ -74,7 +74,7 @@ def write_results(study: Study, out: Path) -> Path:
 
 
 # --------------------------------------------------------------------------------------------------------------- data
-def _numbers(found: Findings) -> dict[str, Any]:
+def _numbers(found: StudyResults) -> dict[str, Any]:
     """All numbers of the report that could be wanted elsewhere."""
 
     def plain(table: Mapping[str, Mapping[str, stats.Estimate]]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _numbers(found: Findings) -> dict[str, Any]:
     }
 
 
-def _curves(found: Findings, run: str) -> dict[str, Any]:
+def _curves(found: StudyResults, run: str) -> dict[str, Any]:
     """The checks of a run by game: steps, and for each metric a list of values for each seed."""
     metrics = ("success", "p_acc", "cells", "r_acc", "localises", "enumerates", *(f"fault_{fault.value}" for fault in Fault))
     out = {}
@@ -106,7 +106,7 @@ def _bare(table: NDArray[np.float64]) -> list[list[float | None]]:
     return [[None if math.isnan(value) else round(float(value), 4) for value in line] for line in table]
 
 
-def _examples(found: Findings) -> list[dict[str, Any]]:
+def _examples(found: StudyResults) -> list[dict[str, Any]]:
     """Turns to look at: the first held-out states of each game, answered by the base, G0, the cold start and G1."""
     asked = [("states", game, (BASE, f"g0-{key}", f"cold-{key}", f"g1-{key}"), EXAMPLES) for game, key in GAMES.items()]
     asked.append(("turned", TURNED, (BASE, "g0-turned", "cold-turned", "g1-turned"), 1))
@@ -118,7 +118,7 @@ def _examples(found: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def _attempts(found: Findings) -> list[dict[str, Any]]:
+def _attempts(found: StudyResults) -> list[dict[str, Any]]:
     """What was run when, one for each process of the study."""
     return read_json_lines(found.out / "jobs.jsonl")
 
@@ -132,7 +132,7 @@ def _hours(lines: Sequence[dict[str, Any]]) -> float:
     return seconds / 3600
 
 
-def _asked(found: Findings, evaluation: str) -> list[str]:
+def _asked(found: StudyResults, evaluation: str) -> list[str]:
     """The players of an evaluation, without their seeds."""
     if evaluation not in found.study.evaluations:
         return []
@@ -150,7 +150,7 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
-def _intro(found: Findings) -> str:
+def _intro(found: StudyResults) -> str:
     lines = _attempts(found)
     by_machine: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
@@ -171,18 +171,18 @@ def _intro(found: Findings) -> str:
     )
 
 
-def _scores(found: Findings) -> str:
+def _scores(found: StudyResults) -> str:
     rows = [[title, *(text(one, False) for one in cells.values())] for title, cells in scores(found)]
     return _markdown(["model", *TITLES.values()], rows)
 
 
-def _differences(found: Findings) -> str:
+def _differences(found: StudyResults) -> str:
     rows = [[one.claim, one.paper, one.numbers, f"{one.p:.2g}", f"{one.adjusted:.2g}", one.verdict] for one in claims(found)]
     note = "\nExploratory: none of these was named as a primary claim before the study was run. p after Holm over all rows.\n"
     return _markdown(["difference", "in the paper", "here", "p", "after Holm", "verdict"], rows) + note if rows else ""
 
 
-def _knowing(found: Findings) -> str:
+def _knowing(found: StudyResults) -> str:
     table = knowing(found)
     titles = {
         "cells": "cells described",
@@ -195,7 +195,7 @@ def _knowing(found: Findings) -> str:
     return _markdown(["base", *TITLES.values()], rows)
 
 
-def _exploration(found: Findings) -> str:
+def _exploration(found: StudyResults) -> str:
     titles = {
         "searches": "answers that search",
         "with": "success of those",
@@ -215,7 +215,7 @@ def _exploration(found: Findings) -> str:
     return "\n".join(filter(None, out))
 
 
-def _states(found: Findings) -> str:
+def _states(found: StudyResults) -> str:
     names = [BASE, *(f"{kind}-{{}}" for kind in ("g0", "cold", "g1")), "cold-all", "g1-all"]
     names += [one for one in ("random", found.teacher, "oracle") if one]
     out = []
@@ -233,7 +233,7 @@ def _states(found: Findings) -> str:
     return "\n".join(filter(None, out))
 
 
-def _turned(found: Findings) -> str:
+def _turned(found: StudyResults) -> str:
     names = {BASE: "base"} | {run: f"G0, {title}" for run, title in INTERVENTIONS.items()}
     names |= {"cold-turned": "cold start", "g1-turned": "G1"}
     names |= {"cold-thoughtless": "cold start without think blocks", "thoughtless": "G1 without think blocks"}
@@ -249,7 +249,7 @@ def _turned(found: Findings) -> str:
     return _markdown(["trained with", *heads], rows)
 
 
-def _first_and_last(found: Findings, titles: Mapping[str, str]) -> str:
+def _first_and_last(found: StudyResults, titles: Mapping[str, str]) -> str:
     rows = []
     for run, game in found.trained():
         tables = (found.curve(run, game, metric)[1] for metric in titles)
@@ -257,15 +257,15 @@ def _first_and_last(found: Findings, titles: Mapping[str, str]) -> str:
     return _markdown(["run", *titles.values()], rows)
 
 
-def _faults(found: Findings) -> str:
+def _faults(found: StudyResults) -> str:
     return _first_and_last(found, {f"fault_{fault.value}": fault.word for fault in Fault})
 
 
-def _patterns(found: Findings) -> str:
+def _patterns(found: StudyResults) -> str:
     return _first_and_last(found, {"localises": "localises", "enumerates": "enumerates", "success": "success"})
 
 
-def _one_model(found: Findings) -> str:
+def _one_model(found: StudyResults) -> str:
     rows = []
     for game, key in GAMES.items():
         row = [TITLES[game]]
@@ -277,7 +277,7 @@ def _one_model(found: Findings) -> str:
     return _markdown(["equal answers in all", *heads], rows)
 
 
-def _changes(found: Findings) -> str:
+def _changes(found: StudyResults) -> str:
     rows = []
     for run, game, against, title in (
         ("regret", "2048", "g1-2048", "2048: reward is the regret to the oracle, not the merge"),
@@ -294,7 +294,7 @@ def _changes(found: Findings) -> str:
     return _markdown(["change", "score", "score against the paper's choice", "success against it", "P_acc against it"], rows)
 
 
-def _transfer(found: Findings) -> str:
+def _transfer(found: StudyResults) -> str:
     rows = []
     for evaluation, task in found.evaluated:
         if evaluation == "transfer":
@@ -309,7 +309,7 @@ def _transfer(found: Findings) -> str:
     return "\n".join(filter(None, (others, _markdown(["trained on one game (success)", *TITLES.values()], rows))))
 
 
-def _difficulty(found: Findings) -> str:
+def _difficulty(found: StudyResults) -> str:
     """For each game the curves of all its models; whole numbers of percent, since they rest on 30 states a seed."""
     tables = []
     for game, key in GAMES.items():
@@ -326,7 +326,7 @@ def _difficulty(found: Findings) -> str:
     return "\n".join(filter(None, tables))
 
 
-def _training(found: Findings) -> str:
+def _training(found: StudyResults) -> str:
     keys = {
         "reward": "reward",
         "kl": "KL",
@@ -350,7 +350,7 @@ def _training(found: Findings) -> str:
     return _markdown(["first to last five steps, sampled", *keys.values()], rows)
 
 
-def _jobs(found: Findings) -> str:
+def _jobs(found: StudyResults) -> str:
     lines = _attempts(found)
     hours = sum(line["seconds"] for line in lines) / 3600
     bad = [line for line in lines if not line["done"]]

@@ -2,37 +2,119 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from math import comb, erfc
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vlmgym.core import need
 
+NAN = float("nan")
 RESAMPLES = 4000
 SHARE, GAP = (0.0, 1.0), (-1.0, 1.0)
 """Ranges of a share, and of the difference of two shares: the ``bounds`` of the functions below."""
 Bounds = tuple[float, float] | None
 
 
+# ------------------------------------------------------------------------------------ as text
+Writer = Callable[[float], str]
+"""How a number is written."""
+
+
+def significant(value: float) -> str:
+    """Three significant digits."""
+    return f"{value:.3g}"
+
+
+def readable(value: float) -> str:
+    """Three decimals, one from 100 on, none from 1000 on, with commas: columns of mixed sizes."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.3f}"
+
+
+def decimals(digits: int, signed: bool = False, factor: float = 1) -> Writer:
+    """A writer of so many decimals.
+
+    Args:
+        digits: after the point.
+        signed: plus signs are written.
+        factor: by which a number is multiplied first, 100 for per cent.
+    """
+    return lambda value: f"{factor * value:{'+' if signed else ''}.{digits}f}"
+
+
+def typeset(percent: bool = False, signed: bool = False) -> Writer:
+    """A writer for pages: a true minus sign, zero without a sign, a dash for what is not finite.
+
+    Args:
+        percent: a share in per cent with one decimal; else two decimals.
+        signed: plus signs are written.
+    """
+
+    def write(value: float) -> str:
+        if not math.isfinite(value):
+            return "–"
+        text = f"{100 * value:.1f}" if percent else f"{value:.2f}"
+        if float(text) == 0:
+            return text.removeprefix("-")
+        return ("+" if signed and value > 0 else "") + text.replace("-", "−")
+
+    return write
+
+
 @dataclass(frozen=True)
-class Estimate:
-    """A mean with its 95 % interval; ``n`` is the number of clusters (episodes) behind it. NaN where nothing was measured."""
+class Interval:
+    """A mean with its 95 % interval. NaN where nothing was measured, or where there is no interval."""
 
     mean: float
     low: float
     high: float
-    n: int
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def mean_text(self, write: Writer = significant) -> str:
+        """The mean alone; ``-`` where nothing was measured."""
+        return "-" if math.isnan(self.mean) else write(self.mean)
+
+    def text(self, write: Writer = significant) -> str:
+        """``mean [low, high]``; the mean alone without an interval, ``-`` where nothing was measured."""
+        if math.isnan(self.mean) or not self.known:
+            return self.mean_text(write)
+        return f"{write(self.mean)} [{write(self.low)}, {write(self.high)}]"
+
+    def ends_text(self, write: Writer = significant) -> str:
+        """``low to high``."""
+        return f"{write(self.low)} to {write(self.high)}" if self.known else "no interval"
 
     def __str__(self) -> str:
-        """``mean [low, high]``, three significant digits."""
-        return "-" if np.isnan(self.mean) else f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        """As :meth:`text` writes it, three significant digits."""
+        return self.text()
+
+
+@dataclass(frozen=True)
+class Estimate(Interval):
+    """A mean of ``n`` clusters (episodes) with its 95 % interval."""
+
+    n: int
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Plain JSON values, None for NaN."""
         return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Estimate:
+        """The estimate that JSON values stand for; NaN and an ``n`` of 0 for what is missing or None."""
+        mean, low, high = (NAN if values.get(key) is None else float(values[key]) for key in ("mean", "low", "high"))
+        return cls(mean, low, high, int(values.get("n") or 0))
 
 
 @lru_cache(4)
@@ -68,7 +150,7 @@ def unvaried(centre: float, n: int, bounds: Bounds) -> Estimate:
         bounds: the range of a value, such as :data:`SHARE`.
     """
     if bounds is None:
-        return Estimate(centre, float("nan"), float("nan"), n)
+        return Estimate(centre, NAN, NAN, n)
     unseen = 1 - 0.05 ** (1 / n)
     return Estimate(centre, centre - unseen * (centre - bounds[0]), centre + unseen * (bounds[1] - centre), n)
 
@@ -89,10 +171,10 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, seed: int = 0, bounds:
     num, den = num[den > 0], den[den > 0]
     n = len(den)
     if n == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0)
+        return Estimate(NAN, NAN, NAN, 0)
     centre = num.sum() / den.sum()
     if n == 1:
-        return Estimate(float(centre), float("nan"), float("nan"), 1)
+        return Estimate(float(centre), NAN, NAN, 1)
     if (num * den[0] == num[0] * den).all():
         return unvaried(float(centre), n, bounds)
     counts = _resample(n, seed)
@@ -103,12 +185,9 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, seed: int = 0, bounds:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Interval):
     """Mean difference of two players on shared seeds, 95 % interval, and p-value of a two-sided sign-flip test."""
 
-    mean: float
-    low: float
-    high: float
     p: float
     n: int
 
@@ -174,7 +253,7 @@ def icc(values: ArrayLike) -> float:
     between = k * ((means - table.mean()) ** 2).sum() / (n - 1)
     within = ((table - means[:, None]) ** 2).sum() / (n * (k - 1))
     total = between + (k - 1) * within
-    return float((between - within) / total) if total > 0 else float("nan")
+    return float((between - within) / total) if total > 0 else NAN
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
@@ -233,10 +312,10 @@ def crossed(numerators: ArrayLike, denominators: ArrayLike | None = None, seed: 
         return ratio(num[0], den[0], seed, bounds)
     n = num.shape[1]
     if n == 0 or den.sum() <= 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), n)
+        return Estimate(NAN, NAN, NAN, n)
     centre, error, freedom = _spread(num, den)
     if n == 1:
-        return Estimate(centre, float("nan"), float("nan"), 1)
+        return Estimate(centre, NAN, NAN, 1)
     if error == 0:
         return unvaried(centre, n, bounds)
     need("train", "scipy")
@@ -267,7 +346,7 @@ def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: in
     """
     num, den = _seeds_and_episodes(differences, None)
     if num.size == 0:
-        return float("nan")
+        return NAN
     off = num - null
     least = _score_p(num.sum(axis=0) / np.maximum(den.sum(axis=0), 1), null, side) if null else 0.0
     if len(num) == 1 and null:
@@ -341,14 +420,14 @@ def _spread(num: NDArray[np.float64], den: NDArray[np.float64]) -> tuple[float, 
     seeds, n = num.shape
     centre = float(num.sum() / den.sum())
     if n == 1:
-        return centre, float("nan"), float("nan")
+        return centre, NAN, NAN
     off = (num - centre * den) / den.mean()
     rows, columns = off.mean(axis=1, keepdims=True), off.mean(axis=0, keepdims=True)
     rest = float(((off - rows - columns) ** 2).sum() / ((seeds - 1) * (n - 1)))
     of_seeds, of_episodes = float(n * rows.var(ddof=1)), float(seeds * columns.var(ddof=1))
     spread = max(of_seeds + of_episodes - rest, of_seeds, of_episodes)
     if spread < 1e-24:
-        return centre, 0.0, float("nan")
+        return centre, 0.0, NAN
     parts = (of_seeds, seeds - 1), (of_episodes, n - 1), (rest, (seeds - 1) * (n - 1))
     freedom = max(spread**2 / sum(part**2 / count for part, count in parts), seeds - 1)
     return centre, (spread / (seeds * n)) ** 0.5, float(freedom)
