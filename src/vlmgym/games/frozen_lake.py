@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +51,7 @@ class LevelFrozenLake(core.Level):
 
 
 @dataclass(frozen=True, eq=False)
-class StateFrozenLake(State):
+class StateFrozenLake(State[LevelFrozenLake]):
     """A state of FrozenLake; ``board`` holds indices into :data:`NAMES`, the player drawn over what it stands on."""
 
     # (B,) what the player stands on: floor, or where the game has ended a hole or a goal
@@ -279,7 +278,7 @@ def _reset(board, seeds, maze, holes, loops):
         board[b, goal // cols, goal % cols] = GOAL
 
 
-class FrozenLake(core.Game):
+class FrozenLake(core.Game[LevelFrozenLake, StateFrozenLake]):
     """FrozenLake on any board from 2x2 to 16x16, and mazes."""
 
     name = "FrozenLake"
@@ -302,60 +301,58 @@ class FrozenLake(core.Game):
         }
     )
 
-    def n_actions(self, level: core.Level) -> int:
+    def n_actions(self, level: LevelFrozenLake) -> int:
         """Four."""
         return 4
 
-    def reset(self, level: core.Level, seeds: NDArray[np.uint64]) -> State:
+    def reset(self, level: LevelFrozenLake, seeds: NDArray[np.uint64]) -> StateFrozenLake:
         """Fresh games, one per seed, all with a way to the goal, which is drawn among the farthest quarter of distances.
 
         The player starts in the top left corner of a lake, or on any passage of a maze (small mazes are few).
         """
-        lv = cast(LevelFrozenLake, level)
         seeds = np.ascontiguousarray(seeds, np.uint64)
-        board, cells = np.empty((len(seeds), lv.rows, lv.cols), np.uint8), lv.rows * lv.cols
-        _reset(board, seeds, lv.field == "maze", min(round(lv.density * cells), cells - 2), lv.loops)
-        return self.start(lv, board, seeds, under=np.full(len(seeds), FLOOR, np.uint8))
+        board, cells = np.empty((len(seeds), level.rows, level.cols), np.uint8), level.rows * level.cols
+        _reset(board, seeds, level.field == "maze", min(round(level.density * cells), cells - 2), level.loops)
+        return self.start(level, board, seeds, under=np.full(len(seeds), FLOOR, np.uint8))
 
-    def legal(self, state: State) -> NDArray[np.bool_]:
+    def legal(self, state: StateFrozenLake) -> NDArray[np.bool_]:
         """``(B, 4)``: the moves that can change the board; where one may slip, what a move to either side does counts too."""
         legal = np.zeros((len(state), 4), bool)
-        _legal(state.board, state.ended, cast(LevelFrozenLake, state.level).slip, legal)
+        _legal(state.board, state.ended, state.level.slip, legal)
         return legal
 
-    def successes(self, state: State) -> NDArray[np.bool_]:
+    def successes(self, state: StateFrozenLake) -> NDArray[np.bool_]:
         """``(B, 4)``: the best moves by :meth:`oracle`; none where no goal can be reached."""
-        none = 0.0 if cast(LevelFrozenLake, state.level).slip else DEAD
+        none = 0.0 if state.level.slip else DEAD
         value = self.oracle(state)
         best = np.empty(value.shape, bool)
         best_rows(value, none, TIE, best)
         return best
 
-    def good(self, state: State, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
+    def good(self, state: StateFrozenLake, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
         """``(B,)``: the move was a best one, wherever it slipped to."""
         return (actions >= 0) & self.successes(state)[np.arange(len(state)), actions]
 
-    def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
+    def _step(self, state: StateFrozenLake, actions: NDArray[np.int64]) -> tuple[StateFrozenLake, Outcome]:
         """The goal gains 1; the goal and holes end the game."""
-        ended, n, under = state.ended, len(state), cast(StateFrozenLake, state).under.copy()
+        ended, n, under = state.ended, len(state), state.under.copy()
         board, gain, changed = state.board.copy(), np.zeros(n, np.int64), np.zeros(n, bool)
-        terminated, slip = state.terminated.copy(), cast(LevelFrozenLake, state.level).slip
+        terminated, slip = state.terminated.copy(), state.level.slip
         _play(board, under, actions, state.steps, state.seed, ended, slip, gain, changed, terminated)
         score, steps = state.score + gain, state.steps + ~ended
-        new = cast(StateFrozenLake, replace(state, board=board, score=score, steps=steps, terminated=terminated))
-        return replace(new, under=under), Outcome(gain, changed, terminated)
+        new = replace(state, board=board, score=score, steps=steps, terminated=terminated, under=under)
+        return new, Outcome(gain, changed, terminated)
 
-    def blank(self, level: core.Level) -> State:
+    def blank(self, level: LevelFrozenLake) -> StateFrozenLake:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelFrozenLake, level)
-        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
-        return self.start(lv, board, under=np.zeros(1, np.uint8))
+        board = np.zeros((1, level.rows, level.cols), np.uint8)
+        return self.start(level, board, under=np.zeros(1, np.uint8))
 
-    def scene(self, state: State) -> Scene:
+    def scene(self, state: StateFrozenLake) -> Scene:
         """The board as it is; the player hides what it stands on."""
         return self.view(state, state.board, NAMES, "sprite")
 
-    def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
+    def from_symbols(self, level: LevelFrozenLake, symbols: NDArray[np.int16]) -> StateFrozenLake:
         """Of several players the first in reading order stays, the others become floor; without one no move is legal."""
         board = np.ascontiguousarray(symbols, np.uint8).copy()
         flat = board.reshape(len(board), board.shape[1] * board.shape[2])
@@ -363,14 +360,14 @@ class FrozenLake(core.Game):
         flat[players & (players.cumsum(axis=1) > 1)] = FLOOR
         return self.start(level, board, under=np.full(len(board), FLOOR, np.uint8))
 
-    def verify(self, state: State) -> None:
+    def verify(self, state: StateFrozenLake) -> None:
         """See :class:`vlmgym.core.Game`; what lies under the player comes to be seen when it leaves."""
         super().verify(state)
-        under = cast(StateFrozenLake, state).under
+        under = state.under
         if len(state) and under.max() >= len(NAMES):
             raise core.StateError(f"under = {under.max()}: allowed are 0 to {len(NAMES) - 1}")
 
-    def oracle(self, state: State) -> NDArray[np.float64]:
+    def oracle(self, state: StateFrozenLake) -> NDArray[np.float64]:
         """``(B, 4)``; it is exact, whatever the turn limit.
 
         Without slipping: minus the moves of a shortest way to a goal that begins with this move; :data:`DEAD` for a step into
@@ -378,40 +375,39 @@ class FrozenLake(core.Game):
         where each further move that it takes counts :data:`DISCOUNT` times (by value iteration, to 1e-10).
         """
         value = np.empty((len(state), 4))
-        _oracle(state.board, self.legal(state), cast(LevelFrozenLake, state.level).slip, value)
+        _oracle(state.board, self.legal(state), state.level.slip, value)
         return value
 
-    def encode(self, level: core.Level, action: int) -> str:
+    def encode(self, level: LevelFrozenLake, action: int) -> str:
         """``"0"`` to ``"3"``."""
         return str(action)
 
-    def decode(self, level: core.Level, text: str) -> Decoded:
+    def decode(self, level: LevelFrozenLake, text: str) -> Decoded:
         """A lone number 0 to 3."""
         return read_number(text, 4)
 
-    def rules(self, level: core.Level) -> str:
+    def rules(self, level: LevelFrozenLake) -> str:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelFrozenLake, level)
-        place = "a maze" if lv.field == "maze" else "a frozen lake"
-        blocked = "Walls block the way" if lv.field == "maze" else "Stepping into a hole ends the game"
+        place = "a maze" if level.field == "maze" else "a frozen lake"
+        blocked = "Walls block the way" if level.field == "maze" else "Stepping into a hole ends the game"
         slip = (
-            f" The ice is slippery: with probability {lv.slip:g} a move goes to one of its two sides instead (up or down for a "
-            "move left or right, and the other way round)."
-            if lv.slip
+            f" The ice is slippery: with probability {level.slip:g} a move goes to one of its two sides instead (up or down for "
+            "a move left or right, and the other way round)."
+            if level.slip
             else ""
         )
-        aim = "with the best chance" if lv.slip else "in as few moves as possible"
+        aim = "with the best chance" if level.slip else "in as few moves as possible"
         return (
-            f"This is {place} of {lv.rows} rows and {lv.cols} columns. A move takes the player one cell in one direction; a move "
-            f"off the board changes nothing. {blocked}.{slip} The goal is to reach the goal cell {aim}. Cells are written as "
-            "floor, wall, hole, goal or player."
+            f"This is {place} of {level.rows} rows and {level.cols} columns. A move takes the player one cell in one direction; "
+            f"a move off the board changes nothing. {blocked}.{slip} The goal is to reach the goal cell {aim}. Cells are "
+            "written as floor, wall, hole, goal or player."
         )
 
-    def answer_format(self, level: core.Level) -> str:
+    def answer_format(self, level: LevelFrozenLake) -> str:
         """See :class:`vlmgym.core.Game`."""
         return MOVE_FORMAT
 
-    def explain(self, state: State, row: int, action: int) -> str:
+    def explain(self, state: StateFrozenLake, row: int, action: int) -> str:
         """Such as ``"0 up floor 5 left"``, ``"2 down hole"``, ``"1 right wall"``, ``"3 left edge"``.
 
         The number is that of the moves left on a shortest way after the move (``no way`` if there is none); where one may
@@ -427,12 +423,12 @@ class FrozenLake(core.Game):
         value = self.oracle(state[row])[0, action]
         if np.isnan(value):
             return text
-        if cast(LevelFrozenLake, state.level).slip:
+        if state.level.slip:
             return f"{text} {value:.2f}"
         if kind == HOLE:
             return text
         return f"{text} no way" if value <= DEAD else f"{text} {-1 - int(value)} left"
 
-    def candidates(self, state: State, row: int) -> list[int]:
+    def candidates(self, state: StateFrozenLake, row: int) -> list[int]:
         """The legal moves."""
         return np.flatnonzero(self.legal(state[row])[0]).tolist()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -203,7 +202,7 @@ def _flat(board: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return board.reshape(len(board), board.shape[1] * board.shape[2])
 
 
-class Game2048(core.Game):
+class Game2048(core.Game[Level2048, State[Level2048]]):
     """2048 on any board from 2x2 to 16x16."""
 
     name = "2048"
@@ -226,88 +225,85 @@ class Game2048(core.Game):
     DISCOUNT = 0.5
     """Weight of the next move's expected gain in :meth:`oracle`."""
 
-    def n_actions(self, level: core.Level) -> int:
+    def n_actions(self, level: Level2048) -> int:
         """Four."""
         return 4
 
-    def reset(self, level: core.Level, seeds: NDArray[np.uint64]) -> State:
+    def reset(self, level: Level2048, seeds: NDArray[np.uint64]) -> State[Level2048]:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(Level2048, level)
         seeds = np.ascontiguousarray(seeds, np.uint64)
         n = len(seeds)
-        board, terminated = np.zeros((n, lv.rows, lv.cols), np.uint8), np.zeros(n, bool)
-        _reset(_flat(board), lv.cols, terminated, seeds, lv.start_tiles, lv.four_prob, lv.start_max)
-        return self.start(lv, board, seeds, terminated=terminated)
+        board, terminated = np.zeros((n, level.rows, level.cols), np.uint8), np.zeros(n, bool)
+        _reset(_flat(board), level.cols, terminated, seeds, level.start_tiles, level.four_prob, level.start_max)
+        return self.start(level, board, seeds, terminated=terminated)
 
-    def legal(self, state: State) -> NDArray[np.bool_]:
+    def legal(self, state: State[Level2048]) -> NDArray[np.bool_]:
         """See :class:`vlmgym.core.Game`."""
         legal = np.empty((len(state), 4), bool)
         _legal(_flat(state.board), state.board.shape[2], state.ended, legal)
         return legal
 
-    def draw_legal(self, state: State, number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
+    def draw_legal(self, state: State[Level2048], number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
         """See :class:`vlmgym.core.Game`; moves are drawn until one is legal."""
         out = np.empty(len(state), np.int64)
         _draw_legal(_flat(state.board), state.board.shape[2], state.ended, state.seed, state.steps, number, out)
         return out
 
-    def successes(self, state: State) -> NDArray[np.bool_]:
+    def successes(self, state: State[Level2048]) -> NDArray[np.bool_]:
         """``(B, 4)``: the moves that merge something."""
         merging = np.empty((len(state), 4), bool)
         _merging(_flat(state.board), state.board.shape[2], state.ended, merging)
         return merging
 
-    def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
-        ended, n, lv = state.ended, len(state), cast(Level2048, state.level)
+    def _step(self, state: State[Level2048], actions: NDArray[np.int64]) -> tuple[State[Level2048], Outcome]:
+        ended, n, lv = state.ended, len(state), state.level
         board, gain, changed = np.empty_like(state.board), np.zeros(n, np.int64), np.zeros(n, bool)
         terminated, luck = state.terminated.copy(), (state.steps, state.seed, ended, lv.four_prob)
         _play(_flat(state.board), lv.cols, actions, *luck, _flat(board), gain, changed, terminated)
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
 
-    def blank(self, level: core.Level) -> State:
+    def blank(self, level: Level2048) -> State[Level2048]:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(Level2048, level)
-        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
-        return self.start(lv, board)
+        board = np.zeros((1, level.rows, level.cols), np.uint8)
+        return self.start(level, board)
 
-    def scene(self, state: State) -> Scene:
+    def scene(self, state: State[Level2048]) -> Scene:
         """Symbol ``e`` is the tile ``2**e``; 0 is the empty cell."""
         return self.view(state, state.board, _NAMES, "number")
 
-    def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
+    def from_symbols(self, level: Level2048, symbols: NDArray[np.int16]) -> State[Level2048]:
         """See :class:`vlmgym.core.Game`."""
         return self.start(level, symbols.astype(np.uint8))
 
-    def oracle(self, state: State) -> NDArray[np.float64]:
+    def oracle(self, state: State[Level2048]) -> NDArray[np.float64]:
         """Score of the move plus half the expected score of the best move after it, over all tiles that may appear."""
         value = np.empty((len(state), 4))
-        lv = cast(Level2048, state.level)
-        _oracle(_flat(state.board), lv.cols, state.ended, lv.four_prob, self.DISCOUNT, value)
+        level = state.level
+        _oracle(_flat(state.board), level.cols, state.ended, level.four_prob, self.DISCOUNT, value)
         return value
 
-    def encode(self, level: core.Level, action: int) -> str:
+    def encode(self, level: Level2048, action: int) -> str:
         """``"0"`` to ``"3"``."""
         return str(action)
 
-    def decode(self, level: core.Level, text: str) -> Decoded:
+    def decode(self, level: Level2048, text: str) -> Decoded:
         """A lone number 0 to 3."""
         return read_number(text, 4)
 
-    def rules(self, level: core.Level) -> str:
+    def rules(self, level: Level2048) -> str:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(Level2048, level)
         return (
-            f"This is 2048 on a board of {lv.rows} rows and {lv.cols} columns. A move slides all tiles in one direction; two "
-            "equal tiles that meet merge into their sum, which is added to the score. A new tile appears after each move that "
-            "changes the board. Empty cells are written as 0."
+            f"This is 2048 on a board of {level.rows} rows and {level.cols} columns. A move slides all tiles in one direction; "
+            "two equal tiles that meet merge into their sum, which is added to the score. A new tile appears after each move "
+            "that changes the board. Empty cells are written as 0."
         )
 
-    def answer_format(self, level: core.Level) -> str:
+    def answer_format(self, level: Level2048) -> str:
         """See :class:`vlmgym.core.Game`."""
         return MOVE_FORMAT
 
-    def explain(self, state: State, row: int, action: int) -> str:
+    def explain(self, state: State[Level2048], row: int, action: int) -> str:
         """Such as ``"0 up 0 4 0 8"``, the score of each column (of each row for a move sideways), or ``"0 up no"``."""
         board = state.board[row]
         if not _slide(board.ravel(), board.shape[1], action, np.empty(board.size, np.uint8))[1]:
@@ -315,7 +311,7 @@ class Game2048(core.Game):
         lines = board.T if action % 2 == 0 else board
         return f"{action} {MOVES[action]} {' '.join(str(_gain(np.ascontiguousarray(line), len(line), 1)) for line in lines)}"
 
-    def reasoning(self, state: State, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
+    def reasoning(self, state: State[Level2048], row: int, values: NDArray[np.float64]) -> tuple[str, int]:
         """Tile by tile with what is to its right and below, up to the next tile, to the first two that merge.
 
         Such as ``"(0, 0) 2 (0, 1) 0 (0, 2) 4 (1, 0) 8 no; (0, 2) 4 (1, 2) 4"``. If nothing merges, the move follows from the last
@@ -342,6 +338,6 @@ class Game2048(core.Game):
         wanted = [3, 0] if (r, c) == corner else [1] if c < corner[1] else [2]
         return "; ".join(said), next((action for action in wanted if legal[action]), core.NO_ACTION)
 
-    def candidates(self, state: State, row: int) -> list[int]:
+    def candidates(self, state: State[Level2048], row: int) -> list[int]:
         """All four moves."""
         return [0, 1, 2, 3]

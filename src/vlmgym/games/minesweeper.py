@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +46,7 @@ class LevelMinesweeper(core.Level):
 
 
 @dataclass(frozen=True, eq=False)
-class StateMinesweeper(State):
+class StateMinesweeper(State[LevelMinesweeper]):
     """A state of Minesweeper; ``board`` holds what is seen: 0 .. 8 = a number, 9 = hidden, 10 = the mine that went off."""
 
     # (B, rows, cols) where the mines are; no picture, text or oracle value depends on it
@@ -432,7 +431,7 @@ def _reset(board, mines, seeds, count, guess_free):
             _reveal(board[b], mines[b], opening, False)
 
 
-class Minesweeper(core.Game):
+class Minesweeper(core.Game[LevelMinesweeper, StateMinesweeper]):
     """Minesweeper on any board from 2x2 to 16x16; a part of the board is open from the start."""
 
     name = "Minesweeper"
@@ -453,59 +452,56 @@ class Minesweeper(core.Game):
         }
     )
 
-    def n_actions(self, level: core.Level) -> int:
+    def n_actions(self, level: LevelMinesweeper) -> int:
         """One for each cell, ``row * cols + col``."""
-        lv = cast(LevelMinesweeper, level)
-        return lv.rows * lv.cols
+        return level.rows * level.cols
 
-    def reset(self, level: core.Level, seeds: NDArray[np.uint64]) -> State:
+    def reset(self, level: LevelMinesweeper, seeds: NDArray[np.uint64]) -> StateMinesweeper:
         """Fresh games, one per seed, with one drawn cell revealed, and what hangs on it; that does not score.
 
         No mine is around the opening as far as the number of mines permits, and a safe cell is always left to find. On
         guess-free levels up to :data:`TRIES` deals are drawn for one that needs no guess.
         """
-        lv = cast(LevelMinesweeper, level)
         seeds = np.ascontiguousarray(seeds, np.uint64)
-        shape = (len(seeds), lv.rows, lv.cols)
+        shape = (len(seeds), level.rows, level.cols)
         board, mines = np.empty(shape, np.uint8), np.zeros(shape, bool)
-        _reset(board, mines, seeds, lv.mines, lv.guess_free)
-        return self.start(lv, board, seeds, mines=mines)
+        _reset(board, mines, seeds, level.mines, level.guess_free)
+        return self.start(level, board, seeds, mines=mines)
 
-    def legal(self, state: State) -> NDArray[np.bool_]:
+    def legal(self, state: StateMinesweeper) -> NDArray[np.bool_]:
         """``(B, A)``: the hidden cells."""
         hidden = state.board.reshape(len(state), self.n_actions(state.level)) == HIDDEN
         return hidden & ~state.ended[:, None]
 
-    def successes(self, state: State) -> NDArray[np.bool_]:
+    def successes(self, state: StateMinesweeper) -> NDArray[np.bool_]:
         """``(B, A)``: the hidden cells without a mine in this very game; for judging, as no player could know them all."""
-        return self.legal(state) & ~cast(StateMinesweeper, state).mines.reshape(len(state), self.n_actions(state.level))
+        return self.legal(state) & ~state.mines.reshape(len(state), self.n_actions(state.level))
 
-    def works(self, level: core.Level, symbols: NDArray[np.int16], actions: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def works(self, level: LevelMinesweeper, symbols: NDArray[np.int16], actions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """``(B,)``: the cell is described as hidden, and none is safer on that board, whose mines are unknown."""
         state = self.from_symbols(level, symbols)
         safe = np.nan_to_num(self.oracle(state), nan=-1.0)
         chosen = safe[np.arange(len(state)), actions]
         return (actions >= 0) & (chosen >= 0) & (chosen >= safe.max(axis=1) - TIE)
 
-    def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
-        ended, n, mines = state.ended, len(state), cast(StateMinesweeper, state).mines
+    def _step(self, state: StateMinesweeper, actions: NDArray[np.int64]) -> tuple[StateMinesweeper, Outcome]:
+        ended, n, mines = state.ended, len(state), state.mines
         board, gain, changed = state.board.copy(), np.zeros(n, np.int64), np.zeros(n, bool)
         terminated = state.terminated.copy()
         _play(board, mines, actions, ended, gain, changed, terminated)
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
 
-    def blank(self, level: core.Level) -> State:
+    def blank(self, level: LevelMinesweeper) -> StateMinesweeper:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelMinesweeper, level)
-        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
-        return self.start(lv, board, mines=np.zeros_like(board, bool))
+        board = np.zeros((1, level.rows, level.cols), np.uint8)
+        return self.start(level, board, mines=np.zeros_like(board, bool))
 
-    def scene(self, state: State) -> Scene:
+    def scene(self, state: StateMinesweeper) -> Scene:
         """Symbols 0 to 8 are numbers, 9 is a hidden cell, 10 the mine that went off; other mines are never shown."""
         return self.view(state, state.board, NAMES, "sprite")
 
-    def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
+    def from_symbols(self, level: LevelMinesweeper, symbols: NDArray[np.int16]) -> StateMinesweeper:
         """Games with some mine layout that fits the numbers or, where none fits or is found, the first hidden cells mined.
 
         They are ended where a mine is seen or no safe cell is hidden.
@@ -516,15 +512,15 @@ class Minesweeper(core.Game):
         return self.start(level, board, mines=mines, terminated=over)
 
     def _study(
-        self, level: core.Level, board: NDArray[np.uint8], skip: NDArray[np.bool_]
+        self, level: LevelMinesweeper, board: NDArray[np.uint8], skip: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
         """Mine probabilities (NaN where nothing is hidden), layouts that fit, and how good they are; not of rows to skip."""
         chance = np.full((len(board), board.shape[1] * board.shape[2]), np.nan)
         layout, kind = np.zeros(board.shape, bool), np.zeros(len(board), np.int64)
-        _all_chances(board, cast(LevelMinesweeper, level).mines, skip, chance, layout, kind)
+        _all_chances(board, level.mines, skip, chance, layout, kind)
         return chance, layout, kind
 
-    def oracle(self, state: State) -> NDArray[np.float64]:
+    def oracle(self, state: StateMinesweeper) -> NDArray[np.float64]:
         """``(B, A)`` probability that the cell is safe, given what is seen and the number of mines; never the layout.
 
         It is exact (all layouts that fit are equally likely), unless a connected part of the frontier takes more than
@@ -533,35 +529,34 @@ class Minesweeper(core.Game):
         """
         return 1.0 - self._study(state.level, state.board, state.ended)[0]
 
-    def encode(self, level: core.Level, action: int) -> str:
+    def encode(self, level: LevelMinesweeper, action: int) -> str:
         """Such as ``"(0, 1)"``."""
-        return write_cell(*divmod(action, cast(LevelMinesweeper, level).cols))
+        return write_cell(*divmod(action, level.cols))
 
-    def decode(self, level: core.Level, text: str) -> Decoded:
+    def decode(self, level: LevelMinesweeper, text: str) -> Decoded:
         """A cell ``(row, column)``, counted from 0 at the top left."""
-        lv, cell = cast(LevelMinesweeper, level), read_cell(text)
+        cell = read_cell(text)
         if cell is None:
             return Decoded(core.NO_ACTION, "not_a_move")
-        if cell[0] >= lv.rows or cell[1] >= lv.cols:
+        if cell[0] >= level.rows or cell[1] >= level.cols:
             return Decoded(core.NO_ACTION, "out_of_range")
-        return Decoded(cell[0] * lv.cols + cell[1])
+        return Decoded(cell[0] * level.cols + cell[1])
 
-    def rules(self, level: core.Level) -> str:
+    def rules(self, level: LevelMinesweeper) -> str:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelMinesweeper, level)
-        mines = "1 mine is" if lv.mines == 1 else f"{lv.mines} mines are"
+        mines = "1 mine is" if level.mines == 1 else f"{level.mines} mines are"
         return (
-            f"This is Minesweeper on a board of {lv.rows} rows and {lv.cols} columns; {mines} hidden under it. A move "
+            f"This is Minesweeper on a board of {level.rows} rows and {level.cols} columns; {mines} hidden under it. A move "
             "reveals one hidden cell. A mine there ends the game. Otherwise the cell shows how many of the up to eight cells "
             "around it hold a mine, and around a 0 all cells are revealed at once. The goal is to reveal every cell without a "
             "mine. Revealed cells are written as their number, 0 to 8, hidden cells as hidden, a mine that went off as mine."
         )
 
-    def answer_format(self, level: core.Level) -> str:
+    def answer_format(self, level: LevelMinesweeper) -> str:
         """See :class:`vlmgym.core.Game`."""
         return "the cell to reveal as (row, column), counted from 0 at the top left, such as (0, 1) for row 0, column 1"
 
-    def explain(self, state: State, row: int, action: int) -> str:
+    def explain(self, state: StateMinesweeper, row: int, action: int) -> str:
         """Such as ``"(0, 1) safe"``, ``"(2, 3) mine 0.25"`` (the probability) or ``"(1, 1) open"``."""
         text = self.encode(state.level, action)
         if state.board[row].flat[action] != HIDDEN:
@@ -569,7 +564,7 @@ class Minesweeper(core.Game):
         chance = self._study(state.level, state.board[row : row + 1], np.zeros(1, bool))[0][0, action]
         return f"{text} mine {chance:.2f}" if chance > TIE else f"{text} safe"
 
-    def candidates(self, state: State, row: int) -> list[int]:
+    def candidates(self, state: StateMinesweeper, row: int) -> list[int]:
         """The three safest cells, of equal ones the first, in reading order; fewer if fewer are hidden."""
         safe = self.oracle(state[row])[0]
         cells = sorted(np.flatnonzero(~np.isnan(safe)).tolist(), key=lambda cell: (-round(safe[cell], 9), cell))

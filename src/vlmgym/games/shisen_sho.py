@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import ClassVar, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeVar
 
 from vlmgym import core
 from vlmgym.core import (
@@ -100,7 +102,7 @@ class LevelShisenShoPhotos(LevelPairs):
 
 
 @dataclass(frozen=True, eq=False)
-class StatePhotos(State):
+class StatePhotos(State[LevelShisenShoPhotos]):
     """A state of Shisen-Sho with photographs; ``board`` holds 0 = empty, 1 + class."""
 
     # (B, rows, cols) which photograph: 16 * (number drawn for the class) + (copy 0 .. 15)
@@ -393,12 +395,184 @@ def _oracle(board, ended, max_bends, margin, value):
             value[b, first * cells + second] = value[b, second * cells + first] = worth
 
 
-class ShisenSho(core.Game):
+L = TypeVar("L", bound=LevelPairs, default=Any)
+S = TypeVar("S", bound=State[Any], default=Any)
+
+
+class Pairs(core.Game[L, S]):
+    """What both Shisen-Sho games share: all but what the tiles are."""
+
+    @abstractmethod
+    def _types(self, level: L) -> NDArray[np.uint8]:
+        """Board values that the types of a deal are chosen from."""
+
+    @abstractmethod
+    def _names(self, level: L) -> tuple[str, ...]:
+        """Text of each board value."""
+
+    @abstractmethod
+    def _deal(self, level: L, board: NDArray[np.uint8], seeds: NDArray[np.uint64], terminated: NDArray[np.bool_]) -> S:
+        """The games of these boards at turn 0."""
+
+    @abstractmethod
+    def _match(self, level: L) -> str:
+        """Which two tiles vanish, in the rules."""
+
+    @abstractmethod
+    def _writing(self, level: L) -> str:
+        """How a tile is written, in the rules."""
+
+    def n_actions(self, level: L) -> int:
+        """One for each ordered pair of cells: ``(rows * cols) ** 2``; most are illegal."""
+        return (level.rows * level.cols) ** 2
+
+    def reset(self, level: L, seeds: NDArray[np.uint64]) -> S:
+        """Fresh games, one per seed; each has a joinable pair, unless 64 deals had none and it starts ended."""
+        seeds = np.ascontiguousarray(seeds, np.uint64)
+        board, terminated = np.zeros((len(seeds), level.rows, level.cols), np.uint8), np.zeros(len(seeds), bool)
+        _reset(board, terminated, seeds, level.copies, self._types(level), level.max_bends, level.margin, MAX_DEALS)
+        return self._deal(level, board, seeds, terminated)
+
+    def legal(self, state: S) -> NDArray[np.bool_]:
+        """See :class:`vlmgym.core.Game`."""
+        level = state.level
+        legal = np.zeros((len(state), self.n_actions(level)), bool)
+        _legal(state.board, state.ended, level.max_bends, level.margin, legal)
+        return legal
+
+    def draw_legal(self, state: S, number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
+        """See :class:`vlmgym.core.Game`; pairs are drawn until one is joined, which is as uniform and far faster."""
+        level = state.level
+        out = np.empty(len(state), np.int64)
+        _draw_legal(state.board, state.ended, state.seed, state.steps, number, level.max_bends, level.margin, out)
+        return out
+
+    def _try(self, state: S, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        level = state.level
+        good = np.empty(actions.shape, bool)
+        _try(state.board, state.ended, actions, level.max_bends, level.margin, good)
+        return good
+
+    def _step(self, state: S, actions: NDArray[np.int64]) -> tuple[S, Outcome]:
+        level = state.level
+        ended = state.ended
+        board, gain, terminated = state.board.copy(), np.zeros(len(state), np.int64), state.terminated.copy()
+        _play(board, actions, ended, level.max_bends, level.margin, gain, terminated)
+        new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
+        return new, Outcome(gain, gain > 0, terminated)
+
+    def oracle(self, state: S) -> NDArray[np.float64]:
+        """``(B, A)`` mobility: 1 + (unordered pairs that can be joined afterwards) / (cells); 2 if it clears the board.
+
+        It looks one move ahead: a high value keeps choices open, but does not prove that the board can be cleared.
+        """
+        level = state.level
+        value = np.empty((len(state), self.n_actions(level)))
+        _oracle(state.board, state.ended, level.max_bends, level.margin, value)
+        return value
+
+    def encode(self, level: L, action: int) -> str:
+        """Such as ``"(0, 1) (2, 3)"``."""
+        first, second = divmod(action, level.rows * level.cols)
+        return write_pair(*divmod(first, level.cols), *divmod(second, level.cols))
+
+    def decode(self, level: L, text: str) -> Decoded:
+        """Two cells ``(row, column)``, counted from 0 at the top left; the same cell twice is an action, and an illegal one."""
+        pair = read_pair(text)
+        if pair is None:
+            return Decoded(core.NO_ACTION, "not_a_move")
+        row1, col1, row2, col2 = pair
+        if max(row1, row2) >= level.rows or max(col1, col2) >= level.cols:
+            return Decoded(core.NO_ACTION, "out_of_range")
+        return Decoded((row1 * level.cols + col1) * level.rows * level.cols + row2 * level.cols + col2)
+
+    def rules(self, level: L) -> str:
+        """See :class:`vlmgym.core.Game`."""
+        outside = "may also run one cell outside the board" if level.margin else "must stay on the board"
+        bends = (
+            f"at most {level.max_bends} right-angle turn{'' if level.max_bends == 1 else 's'}" if level.max_bends else "no turns"
+        )
+        return (
+            f"This is Shisen-Sho on a board of {level.rows} rows and {level.cols} columns. A move names two tiles; they "
+            f"vanish if {self._match(level)} and a path joins them. A path runs up, down, left "
+            f"and right through empty cells, takes {bends}, and {outside}. Other moves change nothing. Tiles do not "
+            f"fall. {self._writing(level)} Empty cells are written as empty."
+        )
+
+    def answer_format(self, level: L) -> str:
+        """See :class:`vlmgym.core.Game`."""
+        return (
+            "the two cells as (row, column), counted from 0 at the top left, such as (0, 1) (2, 3) for row 0, column 1 "
+            "and row 2, column 3"
+        )
+
+    def explain(self, state: S, row: int, action: int) -> str:
+        """Such as ``"red circle (0, 1) (2, 3) joined"``, or ``blocked``, ``differ``, ``empty``, ``same`` at the end."""
+        level = state.level
+        flat = state.board[row].ravel()
+        first, second = divmod(action, len(flat))
+        if first == second:
+            verdict = "same"
+        elif flat[first] == 0 or flat[second] == 0:
+            verdict = "empty"
+        elif flat[first] != flat[second]:
+            verdict = "differ"
+        else:
+            sight = _sight(state.board[row], level.margin)
+            joined = _joined(state.board[row], first, second, level.max_bends, level.margin, sight)
+            verdict = "joined" if joined else "blocked"
+        return f"{self._names(level)[flat[first]]} {self.encode(level, action)} {verdict}"
+
+    def reasoning(self, state: S, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
+        """Tile by tile with its right and its lower neighbour, to the first equal one.
+
+        Such as ``"(0, 0) red circle (0, 1) blue star (1, 0) red square no; (0, 1) blue star (0, 2) blue star"``. Where no
+        neighbours are equal, each tile with every later one, to the first that it can be joined with: ``"far (0, 0) red circle
+        (0, 2) blue star no (0, 0) red circle (1, 1) red circle"``; equal ones that it cannot be joined with are ``blocked``.
+        """
+        level = state.level
+        board = state.board[row]
+        names, joins = self._names(level), ~np.isnan(values).reshape(board.size, board.size)
+        said = list[str]()
+        places = [(int(r), int(c)) for r, c in np.argwhere(board > 0)]
+        for r, c in places:
+            words = [write_cell(r, c), names[board[r, c]]]
+            for other in ((r, c + 1), (r + 1, c)):
+                if other[0] < level.rows and other[1] < level.cols:
+                    words += [write_cell(*other), names[board[other]]]
+                    if joins[r * level.cols + c, other[0] * level.cols + other[1]]:
+                        said.append(" ".join(words))
+                        return "; ".join(said), (r * level.cols + c) * board.size + other[0] * level.cols + other[1]
+            said.append(" ".join([*words, "no"]))
+        for number, (r, c) in enumerate(places):
+            words = ["far"]
+            for other in places[number + 1 :]:
+                if other not in ((r, c + 1), (r + 1, c)):
+                    words += [write_cell(r, c), names[board[r, c]], write_cell(*other), names[board[other]]]
+                    if joins[r * level.cols + c, other[0] * level.cols + other[1]]:
+                        said.append(" ".join(words))
+                        return "; ".join(said), (r * level.cols + c) * board.size + other[0] * level.cols + other[1]
+                    words.append("blocked" if board[other] == board[r, c] else "no")
+            said.append(" ".join(words))
+        return "; ".join(said), core.NO_ACTION
+
+    def candidates(self, state: S, row: int) -> list[int]:
+        """The first three pairs that can be joined, in reading order; fewer if there are fewer."""
+        if state.ended[row]:
+            return []
+        level = state.level
+        found = np.empty((3, 2), np.int64)
+        board = state.board[row]
+        count = _list_pairs(board, level.margin, level.max_bends, _sight(board, level.margin), len(found), found)
+        return [int(first * board.size + second) for first, second in found[:count]]
+
+
+class ShisenSho(Pairs[LevelShisenSho, State[LevelShisenSho]]):
     """Shisen-Sho on any board from 2x2 to 16x16."""
 
     name = "ShisenSho"
     version = 2
-    level_type: ClassVar[type[core.Level]] = LevelShisenSho
+    level_type = LevelShisenSho
     LEVELS = MappingProxyType(
         {
             "easy": LevelShisenSho(rows=4, cols=4, colours=4, shapes=4, max_steps=30),
@@ -411,193 +585,51 @@ class ShisenSho(core.Game):
         }
     )
 
-    sources: ClassVar[tuple[str, ...]] = (
+    sources = (
         "Shisen-Sho, https://en.wikipedia.org/wiki/Shisen-Sho",
         "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language Model via Reinforcement "
         "Learning (2025), https://arxiv.org/abs/2505.13426",
     )
 
-    def n_actions(self, level: core.Level) -> int:
-        """One for each ordered pair of cells: ``(rows * cols) ** 2``; most are illegal."""
-        lv = cast(LevelPairs, level)
-        return (lv.rows * lv.cols) ** 2
-
-    def reset(self, level: core.Level, seeds: NDArray[np.uint64]) -> State:
-        """Fresh games, one per seed; each has a joinable pair, unless 64 deals had none and it starts ended."""
-        lv = cast(LevelPairs, level)
-        seeds = np.ascontiguousarray(seeds, np.uint64)
-        board, terminated = np.zeros((len(seeds), lv.rows, lv.cols), np.uint8), np.zeros(len(seeds), bool)
-        _reset(board, terminated, seeds, lv.copies, self._types(lv), lv.max_bends, lv.margin, MAX_DEALS)
-        return self._deal(lv, board, seeds, terminated)
-
-    def _types(self, level: core.Level) -> NDArray[np.uint8]:
+    def _types(self, level: LevelShisenSho) -> NDArray[np.uint8]:
         """Board values that the types of a deal are chosen from."""
-        lv = cast(LevelShisenSho, level)
-        return tile_types(lv.colours, lv.shapes)
+        return tile_types(level.colours, level.shapes)
 
-    def _names(self, level: core.Level) -> tuple[str, ...]:
+    def _names(self, level: LevelShisenSho) -> tuple[str, ...]:
         """Text of each board value."""
-        return NAMES[cast(LevelShisenSho, level).tiles]
+        return NAMES[level.tiles]
 
     def _deal(
-        self, level: core.Level, board: NDArray[np.uint8], seeds: NDArray[np.uint64], terminated: NDArray[np.bool_]
-    ) -> State:
+        self, level: LevelShisenSho, board: NDArray[np.uint8], seeds: NDArray[np.uint64], terminated: NDArray[np.bool_]
+    ) -> State[LevelShisenSho]:
         return self.start(level, board, seeds, terminated=terminated)
 
-    def legal(self, state: State) -> NDArray[np.bool_]:
+    def blank(self, level: LevelShisenSho) -> State[LevelShisenSho]:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelPairs, state.level)
-        legal = np.zeros((len(state), self.n_actions(lv)), bool)
-        _legal(state.board, state.ended, lv.max_bends, lv.margin, legal)
-        return legal
+        board = np.zeros((1, level.rows, level.cols), np.uint8)
+        return self.start(level, board)
 
-    def draw_legal(self, state: State, number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
-        """See :class:`vlmgym.core.Game`; pairs are drawn until one is joined, which is as uniform and far faster."""
-        lv, out = cast(LevelPairs, state.level), np.empty(len(state), np.int64)
-        _draw_legal(state.board, state.ended, state.seed, state.steps, number, lv.max_bends, lv.margin, out)
-        return out
-
-    def _try(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        lv, good = cast(LevelPairs, state.level), np.empty(actions.shape, bool)
-        _try(state.board, state.ended, actions, lv.max_bends, lv.margin, good)
-        return good
-
-    def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
-        lv, ended = cast(LevelPairs, state.level), state.ended
-        board, gain, terminated = state.board.copy(), np.zeros(len(state), np.int64), state.terminated.copy()
-        _play(board, actions, ended, lv.max_bends, lv.margin, gain, terminated)
-        new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
-        return new, Outcome(gain, gain > 0, terminated)
-
-    def blank(self, level: core.Level) -> State:
-        """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelPairs, level)
-        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
-        return self.start(lv, board)
-
-    def scene(self, state: State) -> Scene:
+    def scene(self, state: State[LevelShisenSho]) -> Scene:
         """Symbol 0 is the empty cell, ``1 + 12 * colour + shape`` a tile (:data:`vlmgym.games.tiles.NAMES`)."""
-        return self.view(state, state.board, self._names(state.level), KIND_OF[cast(LevelShisenSho, state.level).tiles])
+        return self.view(state, state.board, self._names(state.level), KIND_OF[state.level.tiles])
 
-    def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
+    def from_symbols(self, level: LevelShisenSho, symbols: NDArray[np.int16]) -> State[LevelShisenSho]:
         """See :class:`vlmgym.core.Game`."""
         return self.start(level, symbols.astype(np.uint8))
 
-    def oracle(self, state: State) -> NDArray[np.float64]:
-        """``(B, A)`` mobility: 1 + (unordered pairs that can be joined afterwards) / (cells); 2 if it clears the board.
+    def _match(self, level: LevelShisenSho) -> str:
+        return f"they have the same colour and the same {level.tiles[:-1]}"
 
-        It looks one move ahead: a high value keeps choices open, but does not prove that the board can be cleared.
-        """
-        lv = cast(LevelPairs, state.level)
-        value = np.empty((len(state), self.n_actions(lv)))
-        _oracle(state.board, state.ended, lv.max_bends, lv.margin, value)
-        return value
-
-    def encode(self, level: core.Level, action: int) -> str:
-        """Such as ``"(0, 1) (2, 3)"``."""
-        lv = cast(LevelPairs, level)
-        first, second = divmod(action, lv.rows * lv.cols)
-        return write_pair(*divmod(first, lv.cols), *divmod(second, lv.cols))
-
-    def decode(self, level: core.Level, text: str) -> Decoded:
-        """Two cells ``(row, column)``, counted from 0 at the top left; the same cell twice is an action, and an illegal one."""
-        lv, pair = cast(LevelPairs, level), read_pair(text)
-        if pair is None:
-            return Decoded(core.NO_ACTION, "not_a_move")
-        row1, col1, row2, col2 = pair
-        if max(row1, row2) >= lv.rows or max(col1, col2) >= lv.cols:
-            return Decoded(core.NO_ACTION, "out_of_range")
-        return Decoded((row1 * lv.cols + col1) * lv.rows * lv.cols + row2 * lv.cols + col2)
-
-    def rules(self, level: core.Level) -> str:
-        """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelPairs, level)
-        outside = "may also run one cell outside the board" if lv.margin else "must stay on the board"
-        bends = f"at most {lv.max_bends} right-angle turn{'' if lv.max_bends == 1 else 's'}" if lv.max_bends else "no turns"
-        return (
-            f"This is Shisen-Sho on a board of {lv.rows} rows and {lv.cols} columns. A move names two tiles; they "
-            f"vanish if {self._match(lv)} and a path joins them. A path runs up, down, left "
-            f"and right through empty cells, takes {bends}, and {outside}. Other moves change nothing. Tiles do not "
-            f"fall. {self._writing(lv)} Empty cells are written as empty."
-        )
-
-    def _match(self, level: core.Level) -> str:
-        return f"they have the same colour and the same {cast(LevelShisenSho, level).tiles[:-1]}"
-
-    def _writing(self, level: core.Level) -> str:
+    def _writing(self, level: LevelShisenSho) -> str:
         return f"A cell is written as its tile, such as {self._names(level)[1]}."
 
-    def answer_format(self, level: core.Level) -> str:
-        """See :class:`vlmgym.core.Game`."""
-        return (
-            "the two cells as (row, column), counted from 0 at the top left, such as (0, 1) (2, 3) for row 0, column 1 "
-            "and row 2, column 3"
-        )
 
-    def explain(self, state: State, row: int, action: int) -> str:
-        """Such as ``"red circle (0, 1) (2, 3) joined"``, or ``blocked``, ``differ``, ``empty``, ``same`` at the end."""
-        lv, flat = cast(LevelPairs, state.level), state.board[row].ravel()
-        first, second = divmod(action, len(flat))
-        if first == second:
-            verdict = "same"
-        elif flat[first] == 0 or flat[second] == 0:
-            verdict = "empty"
-        elif flat[first] != flat[second]:
-            verdict = "differ"
-        else:
-            sight = _sight(state.board[row], lv.margin)
-            joined = _joined(state.board[row], first, second, lv.max_bends, lv.margin, sight)
-            verdict = "joined" if joined else "blocked"
-        return f"{self._names(lv)[flat[first]]} {self.encode(lv, action)} {verdict}"
-
-    def reasoning(self, state: State, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
-        """Tile by tile with its right and its lower neighbour, to the first equal one.
-
-        Such as ``"(0, 0) red circle (0, 1) blue star (1, 0) red square no; (0, 1) blue star (0, 2) blue star"``. Where no
-        neighbours are equal, each tile with every later one, to the first that it can be joined with: ``"far (0, 0) red circle
-        (0, 2) blue star no (0, 0) red circle (1, 1) red circle"``; equal ones that it cannot be joined with are ``blocked``.
-        """
-        lv, board = cast(LevelPairs, state.level), state.board[row]
-        names, joins = self._names(lv), ~np.isnan(values).reshape(board.size, board.size)
-        said = list[str]()
-        places = [(int(r), int(c)) for r, c in np.argwhere(board > 0)]
-        for r, c in places:
-            words = [write_cell(r, c), names[board[r, c]]]
-            for other in ((r, c + 1), (r + 1, c)):
-                if other[0] < lv.rows and other[1] < lv.cols:
-                    words += [write_cell(*other), names[board[other]]]
-                    if joins[r * lv.cols + c, other[0] * lv.cols + other[1]]:
-                        said.append(" ".join(words))
-                        return "; ".join(said), (r * lv.cols + c) * board.size + other[0] * lv.cols + other[1]
-            said.append(" ".join([*words, "no"]))
-        for number, (r, c) in enumerate(places):
-            words = ["far"]
-            for other in places[number + 1 :]:
-                if other not in ((r, c + 1), (r + 1, c)):
-                    words += [write_cell(r, c), names[board[r, c]], write_cell(*other), names[board[other]]]
-                    if joins[r * lv.cols + c, other[0] * lv.cols + other[1]]:
-                        said.append(" ".join(words))
-                        return "; ".join(said), (r * lv.cols + c) * board.size + other[0] * lv.cols + other[1]
-                    words.append("blocked" if board[other] == board[r, c] else "no")
-            said.append(" ".join(words))
-        return "; ".join(said), core.NO_ACTION
-
-    def candidates(self, state: State, row: int) -> list[int]:
-        """The first three pairs that can be joined, in reading order; fewer if there are fewer."""
-        if state.ended[row]:
-            return []
-        lv, found = cast(LevelPairs, state.level), np.empty((3, 2), np.int64)
-        board = state.board[row]
-        count = _list_pairs(board, lv.margin, lv.max_bends, _sight(board, lv.margin), len(found), found)
-        return [int(first * board.size + second) for first, second in found[:count]]
-
-
-class ShisenShoPhotos(ShisenSho):
+class ShisenShoPhotos(Pairs[LevelShisenShoPhotos, StatePhotos]):
     """Shisen-Sho with photographs: a type is a class of pictures, and each of its tiles shows another one of them."""
 
     name = "ShisenShoPhotos"
     version = 1
-    level_type: ClassVar[type[core.Level]] = LevelShisenShoPhotos
+    level_type = LevelShisenShoPhotos
     state_type = StatePhotos
     LEVELS = MappingProxyType(
         {
@@ -609,42 +641,41 @@ class ShisenShoPhotos(ShisenSho):
         }
     )
 
-    sources: ClassVar[tuple[str, ...]] = (
+    sources = (
         *ShisenSho.sources,
         "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits (1998), https://doi.org/10.24432/C50P49 (CC BY 4.0)",
         "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009), https://www.cs.toronto.edu/~kriz/cifar.html",
     )
 
-    def _types(self, level: core.Level) -> NDArray[np.uint8]:
+    def _types(self, level: LevelShisenShoPhotos) -> NDArray[np.uint8]:
         return np.arange(1, len(self._names(level)), dtype=np.uint8)
 
-    def _names(self, level: core.Level) -> tuple[str, ...]:
-        return ("empty", *picture_classes(cast(LevelShisenShoPhotos, level).classes))
+    def _names(self, level: LevelShisenShoPhotos) -> tuple[str, ...]:
+        return ("empty", *picture_classes(level.classes))
 
     def _deal(
-        self, level: core.Level, board: NDArray[np.uint8], seeds: NDArray[np.uint64], terminated: NDArray[np.bool_]
-    ) -> State:
+        self, level: LevelShisenShoPhotos, board: NDArray[np.uint8], seeds: NDArray[np.uint64], terminated: NDArray[np.bool_]
+    ) -> StatePhotos:
         photos = np.zeros(board.shape, np.int32)
         _photos(board, seeds, photos)
         return self.start(level, board, seeds, terminated=terminated, photos=photos)
 
-    def blank(self, level: core.Level) -> State:
+    def blank(self, level: LevelShisenShoPhotos) -> StatePhotos:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelPairs, level)
-        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
-        return self.start(lv, board, photos=np.zeros(board.shape, np.int32))
+        board = np.zeros((1, level.rows, level.cols), np.uint8)
+        return self.start(level, board, photos=np.zeros(board.shape, np.int32))
 
-    def scene(self, state: State) -> Scene:
+    def scene(self, state: StatePhotos) -> Scene:
         """Symbol 0 is the empty cell, ``1 + class`` a photograph of that class; the variant says which one."""
-        return self.view(state, state.board, self._names(state.level), "photo", cast(StatePhotos, state).photos)
+        return self.view(state, state.board, self._names(state.level), "photo", state.photos)
 
-    def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
+    def from_symbols(self, level: LevelShisenShoPhotos, symbols: NDArray[np.int16]) -> StatePhotos:
         """See :class:`vlmgym.core.Game`; the photographs are those of luck 0."""
         board = symbols.astype(np.uint8)
         return self._deal(level, board, np.zeros(len(board), np.uint64), np.zeros(len(board), bool))
 
-    def _match(self, level: core.Level) -> str:
+    def _match(self, level: LevelShisenShoPhotos) -> str:
         return "their pictures show the same kind of thing"
 
-    def _writing(self, level: core.Level) -> str:
+    def _writing(self, level: LevelShisenShoPhotos) -> str:
         return f"A cell is written as what it shows, one of: {', '.join(self._names(level)[1:])}."

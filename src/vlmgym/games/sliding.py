@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import factorial
 from types import MappingProxyType
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -349,7 +348,7 @@ def _oracle(board, legal, table, value):
                 after[i, j], after[r, c] = after[r, c], 0
 
 
-class SlidingPuzzle(core.Game):
+class SlidingPuzzle(core.Game[LevelSliding, State[LevelSliding]]):
     """The sliding puzzle (8-puzzle, 15-puzzle) on any board from 2x2 to 5x5."""
 
     name = "SlidingPuzzle"
@@ -368,36 +367,35 @@ class SlidingPuzzle(core.Game):
         }
     )
 
-    def n_actions(self, level: core.Level) -> int:
+    def n_actions(self, level: LevelSliding) -> int:
         """Four."""
         return 4
 
-    def reset(self, level: core.Level, seeds: NDArray[np.uint64]) -> State:
+    def reset(self, level: LevelSliding, seeds: NDArray[np.uint64]) -> State[LevelSliding]:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelSliding, level)
         seeds = np.ascontiguousarray(seeds, np.uint64)
-        board = np.empty((len(seeds), lv.rows, lv.cols), np.uint8)
-        _reset(board, seeds, lv.scramble)
-        return self.start(lv, board, seeds)
+        board = np.empty((len(seeds), level.rows, level.cols), np.uint8)
+        _reset(board, seeds, level.scramble)
+        return self.start(level, board, seeds)
 
-    def legal(self, state: State) -> NDArray[np.bool_]:
+    def legal(self, state: State[LevelSliding]) -> NDArray[np.bool_]:
         """See :class:`vlmgym.core.Game`."""
         legal = np.zeros((len(state), 4), bool)
         _legal(state.board, state.ended, legal)
         return legal
 
-    def successes(self, state: State) -> NDArray[np.bool_]:
+    def successes(self, state: State[LevelSliding]) -> NDArray[np.bool_]:
         """``(B, 4)``: the moves that a shortest solution begins with, i.e. of the best oracle value; none on a dead board."""
         value = self.oracle(state)
         best = np.empty(value.shape, bool)
         best_rows(value, DEAD, 0.0, best)
         return best
 
-    def good(self, state: State, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
+    def good(self, state: State[LevelSliding], actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
         """``(B,)``: the move lies on a shortest solution."""
         return (actions >= 0) & self.successes(state)[np.arange(len(state)), actions]
 
-    def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
+    def _step(self, state: State[LevelSliding], actions: NDArray[np.int64]) -> tuple[State[LevelSliding], Outcome]:
         """The move that solves the board gains 1."""
         ended, n = state.ended, len(state)
         board, gain, changed = state.board.copy(), np.zeros(n, np.int64), np.zeros(n, bool)
@@ -406,23 +404,22 @@ class SlidingPuzzle(core.Game):
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
 
-    def blank(self, level: core.Level) -> State:
+    def blank(self, level: LevelSliding) -> State[LevelSliding]:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelSliding, level)
-        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
-        return self.start(lv, board)
+        board = np.zeros((1, level.rows, level.cols), np.uint8)
+        return self.start(level, board)
 
-    def scene(self, state: State) -> Scene:
+    def scene(self, state: State[LevelSliding]) -> Scene:
         """The board as it is; 0 is the gap."""
         return self.view(state, state.board, _names(state.board.shape[1] * state.board.shape[2]), "number")
 
-    def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
+    def from_symbols(self, level: LevelSliding, symbols: NDArray[np.int16]) -> State[LevelSliding]:
         """Of several gaps the first in reading order counts; without one no move is legal; repeated numbers are dead."""
         rows, cols = symbols.shape[1:]
         goal = (np.arange(1, rows * cols + 1) % (rows * cols)).reshape(rows, cols)
         return self.start(level, symbols.astype(np.uint8), terminated=(symbols == goal).all(axis=(1, 2)))
 
-    def oracle(self, state: State) -> NDArray[np.float64]:
+    def oracle(self, state: State[LevelSliding]) -> NDArray[np.float64]:
         """Minus the moves of a shortest solution that begins with the move, whatever the turn limit.
 
         Exact on boards of up to :data:`TABLE_CELLS` cells. On larger ones it is exact where a search of at most
@@ -435,37 +432,36 @@ class SlidingPuzzle(core.Game):
         _oracle(state.board, legal, _table(rows, cols) if rows * cols <= TABLE_CELLS else np.empty(0, np.uint8), value)
         return value
 
-    def encode(self, level: core.Level, action: int) -> str:
+    def encode(self, level: LevelSliding, action: int) -> str:
         """``"0"`` to ``"3"``."""
         return str(action)
 
-    def decode(self, level: core.Level, text: str) -> Decoded:
+    def decode(self, level: LevelSliding, text: str) -> Decoded:
         """A lone number 0 to 3."""
         return read_number(text, 4)
 
-    def rules(self, level: core.Level) -> str:
+    def rules(self, level: LevelSliding) -> str:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelSliding, level)
-        last = lv.rows * lv.cols - 1
+        last = level.rows * level.cols - 1
         return (
-            f"This is a sliding puzzle of {lv.rows} rows and {lv.cols} columns with the tiles 1 to {last} and one gap. A move "
-            "slides the tile next to the gap into it: up moves the tile below the gap up, right moves the tile on its left to "
-            f"the right, and so on. The goal is to have 1 to {last} in reading order with the gap in the last cell, in as few "
-            "moves as possible. Cells are written as their number, the gap as 0."
+            f"This is a sliding puzzle of {level.rows} rows and {level.cols} columns with the tiles 1 to {last} and one gap. "
+            "A move slides the tile next to the gap into it: up moves the tile below the gap up, right moves the tile on its "
+            f"left to the right, and so on. The goal is to have 1 to {last} in reading order with the gap in the last cell, in "
+            "as few moves as possible. Cells are written as their number, the gap as 0."
         )
 
-    def answer_format(self, level: core.Level) -> str:
+    def answer_format(self, level: LevelSliding) -> str:
         """See :class:`vlmgym.core.Game`."""
         return MOVE_FORMAT
 
-    def explain(self, state: State, row: int, action: int) -> str:
+    def explain(self, state: State[LevelSliding], row: int, action: int) -> str:
         """Such as ``"2 down 7 to go"`` (moves of a shortest solution after it, or ``dead``), or ``"1 right no"``."""
         value, text = self.oracle(state[row])[0, action], f"{action} {MOVES[action]}"
         if np.isnan(value):
             return f"{text} no"
         return f"{text} dead" if value <= DEAD else f"{text} {-1 - int(value)} to go"
 
-    def candidates(self, state: State, row: int) -> list[int]:
+    def candidates(self, state: State[LevelSliding], row: int) -> list[int]:
         """The legal moves."""
         return np.flatnonzero(self.legal(state[row])[0]).tolist()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import comb
 from types import MappingProxyType
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -380,7 +379,7 @@ def _reset(board, terminated, seeds, walls, count, low, high):
         terminated[b] = not _has_box(board[b])
 
 
-class Sokoban(core.Game):
+class Sokoban(core.Game[LevelSokoban, State[LevelSokoban]]):
     """Sokoban in small rooms with up to four boxes."""
 
     name = "Sokoban"
@@ -399,36 +398,35 @@ class Sokoban(core.Game):
         }
     )
 
-    def n_actions(self, level: core.Level) -> int:
+    def n_actions(self, level: LevelSokoban) -> int:
         """Four."""
         return 4
 
-    def reset(self, level: core.Level, seeds: NDArray[np.uint64]) -> State:
+    def reset(self, level: LevelSokoban, seeds: NDArray[np.uint64]) -> State[LevelSokoban]:
         """Rooms with a solution of ``min_moves`` to ``max_moves`` moves; after 16 rooms without one, the longest found."""
-        lv = cast(LevelSokoban, level)
         seeds = np.ascontiguousarray(seeds, np.uint64)
-        board, terminated = np.empty((len(seeds), lv.rows, lv.cols), np.uint8), np.zeros(len(seeds), bool)
-        _reset(board, terminated, seeds, lv.walls, lv.boxes, lv.min_moves, lv.max_moves)
-        return self.start(lv, board, seeds, terminated=terminated)
+        board, terminated = np.empty((len(seeds), level.rows, level.cols), np.uint8), np.zeros(len(seeds), bool)
+        _reset(board, terminated, seeds, level.walls, level.boxes, level.min_moves, level.max_moves)
+        return self.start(level, board, seeds, terminated=terminated)
 
-    def legal(self, state: State) -> NDArray[np.bool_]:
+    def legal(self, state: State[LevelSokoban]) -> NDArray[np.bool_]:
         """See :class:`vlmgym.core.Game`."""
         legal = np.zeros((len(state), 4), bool)
         _legal(state.board, state.ended, legal)
         return legal
 
-    def successes(self, state: State) -> NDArray[np.bool_]:
+    def successes(self, state: State[LevelSokoban]) -> NDArray[np.bool_]:
         """``(B, 4)``: the moves that a shortest solution begins with; none where the room can no longer be solved."""
         value, best = np.empty((len(state), 4)), np.empty((len(state), 4), bool)
         _oracle(state.board, state.ended, True, value)
         best_rows(value, DEAD, 0.0, best)
         return best
 
-    def good(self, state: State, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
+    def good(self, state: State[LevelSokoban], actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
         """``(B,)``: the move lies on a shortest solution."""
         return (actions >= 0) & self.successes(state)[np.arange(len(state)), actions]
 
-    def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
+    def _step(self, state: State[LevelSokoban], actions: NDArray[np.int64]) -> tuple[State[LevelSokoban], Outcome]:
         """A box that comes onto a target gains 1, one that leaves it costs 1.
 
         The game ends when no box is off the targets; a room that can no longer be solved goes on until ``max_steps``.
@@ -440,17 +438,16 @@ class Sokoban(core.Game):
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
 
-    def blank(self, level: core.Level) -> State:
+    def blank(self, level: LevelSokoban) -> State[LevelSokoban]:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelSokoban, level)
-        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
-        return self.start(lv, board)
+        board = np.zeros((1, level.rows, level.cols), np.uint8)
+        return self.start(level, board)
 
-    def scene(self, state: State) -> Scene:
+    def scene(self, state: State[LevelSokoban]) -> Scene:
         """The board as it is."""
         return self.view(state, state.board, NAMES, "sprite")
 
-    def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
+    def from_symbols(self, level: LevelSokoban, symbols: NDArray[np.int16]) -> State[LevelSokoban]:
         """Of several players the first in reading order stays; without one no move is legal; no box to move ends the game."""
         board = symbols.astype(np.uint8)
         flat = board.reshape(len(board), board.shape[1] * board.shape[2])
@@ -459,7 +456,7 @@ class Sokoban(core.Game):
         flat[extra] = np.where(flat[extra] == PLAYER, FLOOR, TARGET)
         return self.start(level, board, terminated=~(flat == BOX).any(axis=1))
 
-    def oracle(self, state: State) -> NDArray[np.float64]:
+    def oracle(self, state: State[LevelSokoban]) -> NDArray[np.float64]:
         """Minus the moves of a shortest solution that begins with the move, whatever the turn limit.
 
         It is exact; a move after which the room cannot be solved has :data:`DEAD`. So have all moves of a described board
@@ -469,29 +466,28 @@ class Sokoban(core.Game):
         _oracle(state.board, state.ended, False, value)
         return value
 
-    def encode(self, level: core.Level, action: int) -> str:
+    def encode(self, level: LevelSokoban, action: int) -> str:
         """``"0"`` to ``"3"``."""
         return str(action)
 
-    def decode(self, level: core.Level, text: str) -> Decoded:
+    def decode(self, level: LevelSokoban, text: str) -> Decoded:
         """A lone number 0 to 3."""
         return read_number(text, 4)
 
-    def rules(self, level: core.Level) -> str:
+    def rules(self, level: LevelSokoban) -> str:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelSokoban, level)
         return (
-            f"This is Sokoban in a room of {lv.rows} rows and {lv.cols} columns. A move takes the player one cell in one "
+            f"This is Sokoban in a room of {level.rows} rows and {level.cols} columns. A move takes the player one cell in one "
             "direction. A box ahead is pushed one cell further, if the cell behind it holds no wall and no other box; boxes "
             "cannot be pulled. The goal is to push every box onto a target, in as few moves as possible. Cells are written as "
             f"{', '.join(NAMES[:-1])} or {NAMES[-1]}."
         )
 
-    def answer_format(self, level: core.Level) -> str:
+    def answer_format(self, level: LevelSokoban) -> str:
         """See :class:`vlmgym.core.Game`."""
         return MOVE_FORMAT
 
-    def explain(self, state: State, row: int, action: int) -> str:
+    def explain(self, state: State[LevelSokoban], row: int, action: int) -> str:
         """Such as ``"0 up box to (1, 2) 5 to go"`` (moves of a shortest solution after it, or ``dead``), ``"1 right wall"``."""
         board, text = state.board[row], f"{action} {MOVES[action]}"
         r, c = _player(board)
@@ -505,6 +501,6 @@ class Sokoban(core.Game):
         value = self.oracle(state[row])[0, action]
         return f"{text} dead" if value <= DEAD else f"{text} {-1 - int(value)} to go"
 
-    def candidates(self, state: State, row: int) -> list[int]:
+    def candidates(self, state: State[LevelSokoban], row: int) -> list[int]:
         """The legal moves."""
         return np.flatnonzero(self.legal(state[row])[0]).tolist()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -332,7 +331,7 @@ def _oracle(board, ended, line, value):
                     count = _mark(trial, line, after)
 
 
-class Swap(core.Game):
+class Swap(core.Game[LevelSwap, State[LevelSwap]]):
     """Swap on any board from 2x2 to 16x16."""
 
     name = "Swap"
@@ -354,39 +353,37 @@ class Swap(core.Game):
         "Tile-matching games with swaps, https://en.wikipedia.org/wiki/Tile-matching_video_game",
     )
 
-    def n_actions(self, level: core.Level) -> int:
+    def n_actions(self, level: LevelSwap) -> int:
         """One for each two orthogonal neighbours: 112 on 8x8."""
-        lv = cast(LevelSwap, level)
-        return lv.rows * (lv.cols - 1) + (lv.rows - 1) * lv.cols
+        return level.rows * (level.cols - 1) + (level.rows - 1) * level.cols
 
-    def reset(self, level: core.Level, seeds: NDArray[np.uint64]) -> State:
+    def reset(self, level: LevelSwap, seeds: NDArray[np.uint64]) -> State[LevelSwap]:
         """Fresh games without lines and with a valid swap, one per seed; it starts ended if 256 deals had none."""
-        lv = cast(LevelSwap, level)
         seeds = np.ascontiguousarray(seeds, np.uint64)
         n = len(seeds)
-        board, terminated = np.zeros((n, lv.rows, lv.cols), np.uint8), np.zeros(n, bool)
-        _reset(board, terminated, seeds, tile_types(lv.colours, lv.shapes), lv.line, MAX_TRIES)
-        return self.start(lv, board, seeds, terminated=terminated)
+        board, terminated = np.zeros((n, level.rows, level.cols), np.uint8), np.zeros(n, bool)
+        _reset(board, terminated, seeds, tile_types(level.colours, level.shapes), level.line, MAX_TRIES)
+        return self.start(level, board, seeds, terminated=terminated)
 
-    def legal(self, state: State) -> NDArray[np.bool_]:
+    def legal(self, state: State[LevelSwap]) -> NDArray[np.bool_]:
         """See :class:`vlmgym.core.Game`."""
         legal = np.zeros((len(state), self.n_actions(state.level)), bool)
-        _legal(state.board, state.ended, cast(LevelSwap, state.level).line, legal)
+        _legal(state.board, state.ended, state.level.line, legal)
         return legal
 
-    def draw_legal(self, state: State, number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
+    def draw_legal(self, state: State[LevelSwap], number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
         """See :class:`vlmgym.core.Game`."""
         out = np.empty(len(state), np.int64)
-        _draw_legal(state.board, state.ended, state.seed, state.steps, number, cast(LevelSwap, state.level).line, out)
+        _draw_legal(state.board, state.ended, state.seed, state.steps, number, state.level.line, out)
         return out
 
-    def _try(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _try(self, state: State[LevelSwap], actions: NDArray[np.int64]) -> NDArray[np.bool_]:
         good = np.empty(actions.shape, bool)
-        _try(state.board, state.ended, actions, cast(LevelSwap, state.level).line, good)
+        _try(state.board, state.ended, actions, state.level.line, good)
         return good
 
-    def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
-        lv, ended, n = cast(LevelSwap, state.level), state.ended, len(state)
+    def _step(self, state: State[LevelSwap], actions: NDArray[np.int64]) -> tuple[State[LevelSwap], Outcome]:
+        lv, ended, n = state.level, state.ended, len(state)
         board, gain, changed = state.board.copy(), np.zeros(n, np.int64), np.zeros(n, bool)
         terminated = state.terminated.copy()
         rules = (tile_types(lv.colours, lv.shapes), lv.line, MAX_WAVES, MAX_TRIES)
@@ -394,85 +391,85 @@ class Swap(core.Game):
         new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
         return new, Outcome(gain, changed, terminated)
 
-    def blank(self, level: core.Level) -> State:
+    def blank(self, level: LevelSwap) -> State[LevelSwap]:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelSwap, level)
-        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
-        return self.start(lv, board)
+        board = np.zeros((1, level.rows, level.cols), np.uint8)
+        return self.start(level, board)
 
-    def scene(self, state: State) -> Scene:
+    def scene(self, state: State[LevelSwap]) -> Scene:
         """Symbol 0 is the empty cell, ``1 + 12 * colour + shape`` a tile (:data:`vlmgym.games.tiles.NAMES`)."""
-        tiles = cast(LevelSwap, state.level).tiles
+        tiles = state.level.tiles
         return self.view(state, state.board, NAMES[tiles], KIND_OF[tiles])
 
-    def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
+    def from_symbols(self, level: LevelSwap, symbols: NDArray[np.int16]) -> State[LevelSwap]:
         """Any board, lines and empty cells too: an empty cell cannot be swapped and is filled in the next cascade."""
         return self.start(level, symbols.astype(np.uint8))
 
-    def oracle(self, state: State) -> NDArray[np.float64]:
+    def oracle(self, state: State[LevelSwap]) -> NDArray[np.float64]:
         """Score of the move with its cascades among the tiles on the board; the tiles that refill it match nothing."""
         value = np.empty((len(state), self.n_actions(state.level)))
-        _oracle(state.board, state.ended, cast(LevelSwap, state.level).line, value)
+        _oracle(state.board, state.ended, state.level.line, value)
         return value
 
-    def encode(self, level: core.Level, action: int) -> str:
+    def encode(self, level: LevelSwap, action: int) -> str:
         """Such as ``"(0, 1) (0, 2)"``, the left or upper cell first."""
-        lv = cast(LevelSwap, level)
-        return write_pair(*_cells(action, lv.rows, lv.cols))
+        return write_pair(*_cells(action, level.rows, level.cols))
 
-    def decode(self, level: core.Level, text: str) -> Decoded:
+    def decode(self, level: LevelSwap, text: str) -> Decoded:
         """Two neighbouring cells ``(row, column)`` in either order, counted from 0 at the top left."""
-        lv, pair = cast(LevelSwap, level), read_pair(text)
+        pair = read_pair(text)
         if pair is None:
             return Decoded(core.NO_ACTION, "not_a_move")
         row1, col1, row2, col2 = pair
-        if max(row1, row2) >= lv.rows or max(col1, col2) >= lv.cols:
+        if max(row1, row2) >= level.rows or max(col1, col2) >= level.cols:
             return Decoded(core.NO_ACTION, "out_of_range")
         if abs(row1 - row2) + abs(col1 - col2) != 1:
             return Decoded(core.NO_ACTION, "not_adjacent")
         if row1 == row2:
-            return Decoded(row1 * (lv.cols - 1) + min(col1, col2))
-        return Decoded(lv.rows * (lv.cols - 1) + min(row1, row2) * lv.cols + col1)
+            return Decoded(row1 * (level.cols - 1) + min(col1, col2))
+        return Decoded(level.rows * (level.cols - 1) + min(row1, row2) * level.cols + col1)
 
-    def rules(self, level: core.Level) -> str:
+    def rules(self, level: LevelSwap) -> str:
         """See :class:`vlmgym.core.Game`."""
-        lv = cast(LevelSwap, level)
         return (
-            f"This is Swap on a board of {lv.rows} rows and {lv.cols} columns. A move swaps two tiles that are "
-            f"neighbours in a row or a column. It counts only if {lv.line} or more tiles of the same colour and {lv.tiles[:-1]} "
-            "then stand in a line; else it is undone. Such tiles vanish, the tiles above fall down, new tiles fill the "
-            "board from the top, and new lines vanish too. The more tiles vanish at once, the higher is the score. "
-            f"A cell is written as its tile, such as {NAMES[lv.tiles][1]}."
+            f"This is Swap on a board of {level.rows} rows and {level.cols} columns. A move swaps two tiles that are "
+            f"neighbours in a row or a column. It counts only if {level.line} or more tiles of the same colour and "
+            f"{level.tiles[:-1]} then stand in a line; else it is undone. Such tiles vanish, the tiles above fall down, "
+            "new tiles fill the board from the top, and new lines vanish too. The more tiles vanish at once, the higher is the "
+            "score. "
+            f"A cell is written as its tile, such as {NAMES[level.tiles][1]}."
         )
 
-    def answer_format(self, level: core.Level) -> str:
+    def answer_format(self, level: LevelSwap) -> str:
         """See :class:`vlmgym.core.Game`."""
         return (
             "the two neighbouring cells as (row, column), counted from 0 at the top left, such as (0, 1) (1, 1) for "
             "row 0, column 1 and row 1, column 1"
         )
 
-    def explain(self, state: State, row: int, action: int) -> str:
+    def explain(self, state: State[LevelSwap], row: int, action: int) -> str:
         """Such as ``"3 red circle (0, 1) (1, 1)"``: the tiles of the first wave by type, or ``no line``, and the swap."""
-        lv, board = cast(LevelSwap, state.level), state.board[row].copy()
-        names = NAMES[lv.tiles]
+        level = state.level
+        board = state.board[row].copy()
+        names = NAMES[level.tiles]
         if not self.legal(state[row])[0, action]:
             return f"no line {self.encode(state.level, action)}"
-        gone = " and ".join(f"{count} {names[kind]}" for kind, count in self._lines(lv, board, action).items())
+        gone = " and ".join(f"{count} {names[kind]}" for kind, count in self._lines(level, board, action).items())
         return f"{gone} {self.encode(state.level, action)}"
 
-    def reasoning(self, state: State, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
+    def reasoning(self, state: State[LevelSwap], row: int, values: NDArray[np.float64]) -> tuple[str, int]:
         """Place by place where a line could be, rows before columns, with its tiles: ``"(0, 1) A (0, 2) B (0, 3) C no"``.
 
         Where all tiles but one are equal, that cell and its neighbours outside follow, to the first that could replace it:
         ``"(0, 1) A (0, 2) B (0, 3) A (0, 2) (1, 2) A"``.
         """
-        lv, board = cast(LevelSwap, state.level), state.board[row]
-        names, said = NAMES[lv.tiles], list[str]()
+        level = state.level
+        board = state.board[row]
+        names, said = NAMES[level.tiles], list[str]()
         for down in (0, 1):
-            for r in range(lv.rows - (lv.line - 1) * down):
-                for c in range(lv.cols - (lv.line - 1) * (1 - down)):
-                    cells = [(r + k * down, c + k * (1 - down)) for k in range(lv.line)]
+            for r in range(level.rows - (level.line - 1) * down):
+                for c in range(level.cols - (level.line - 1) * (1 - down)):
+                    cells = [(r + k * down, c + k * (1 - down)) for k in range(level.line)]
                     kinds = [int(board[cell]) for cell in cells]
                     words = [w for cell, kind in zip(cells, kinds, strict=True) for w in (write_cell(*cell), names[kind])]
                     common = max(kinds, key=kinds.count)
@@ -481,11 +478,11 @@ class Swap(core.Game):
                         words.append(write_cell(*odd))
                         for dr, dc in STEPS:
                             other = odd[0] + dr, odd[1] + dc
-                            if 0 <= other[0] < lv.rows and 0 <= other[1] < lv.cols and other not in cells:
+                            if 0 <= other[0] < level.rows and 0 <= other[1] < level.cols and other not in cells:
                                 words += [write_cell(*other), names[board[other]]]
                                 if board[other] == common and board[odd]:
                                     said.append(" ".join(words))
-                                    return "; ".join(said), self.decode(lv, write_pair(*odd, *other)).action
+                                    return "; ".join(said), self.decode(level, write_pair(*odd, *other)).action
                     said.append(" ".join([*words, "no"]))
         return "; ".join(said), core.NO_ACTION
 
@@ -498,6 +495,6 @@ class Swap(core.Game):
         kinds, first, counts = np.unique(board[marks], return_index=True, return_counts=True)
         return {int(kinds[k]): int(counts[k]) for k in np.argsort(first)}
 
-    def candidates(self, state: State, row: int) -> list[int]:
+    def candidates(self, state: State[LevelSwap], row: int) -> list[int]:
         """The first three valid swaps by action id; fewer if there are fewer."""
         return [int(action) for action in np.flatnonzero(self.legal(state[row])[0])[:3]]
