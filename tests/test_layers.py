@@ -14,8 +14,15 @@ ROOT = Path(vlmgym.__file__).parent
 LAYERS = [
     ["early", "errors", "kernels", "core", "files", "config"],
     [
-        "games.text",
-        "games.tiles",
+        "games.parts",
+        "games.parts.boards",
+        "games.parts.actions",
+        "games.parts.tile_kinds",
+        "games.solvers",
+        "games.solvers.fifteen",
+        "games.solvers.walks",
+        "games.parts.grid",
+        "games.parts.mazes",
         "games.game2048",
         "games.shisen_sho",
         "games.swap",

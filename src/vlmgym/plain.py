@@ -22,10 +22,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vlmgym.core import Game, State
 from vlmgym.drawing import SHAPES
-from vlmgym.games import frozen_lake as lake
-from vlmgym.games import minesweeper, sokoban
-from vlmgym.games.text import STEPS
-from vlmgym.games.tiles import COLOURS, NAMES, picture_classes, tile_types
+from vlmgym.games import frozen_lake, minesweeper, sokoban
+from vlmgym.games.parts.actions import STEPS
+from vlmgym.games.parts.tile_kinds import COLOURS, NAMES, picture_classes, tile_types
+from vlmgym.games.solvers import walks as lake
 from vlmgym.photos import photographs
 
 TILE, GAP = 64, 4
@@ -566,7 +566,7 @@ def _distances(rows: int, cols: int) -> dict[tuple[int, ...], int]:
 class PlainFrozenLake(Plain):
     """FrozenLake and mazes; the rewards of single moves are for levels on which one does not slip."""
 
-    names = lake.NAMES
+    names = frozen_lake.NAMES
 
     def __init__(self, level: Any, board: NDArray[np.uint8], seed: int = 0, under: Any = lake.FLOOR) -> None:
         super().__init__(level, board, seed)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vlmgym import core, kernels
 from vlmgym.core import Decoded, Outcome, Scene, State, draw64, draw_below, draw_unit, mix64, setting
-from vlmgym.games.text import MOVE_FORMAT, MOVES, read_number, write_cell
+from vlmgym.games.parts.actions import MOVE_FORMAT, MOVES, read_number, write_cell
 from vlmgym.kernels import inner, kernel
 
 MAX_EXPONENT = 17

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import PER_CELL, ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
-from vlmgym.games.text import read_cell, write_cell
+from vlmgym.games.parts.actions import read_cell, write_cell
 from vlmgym.kernels import apart, inner, kernel
 
 HIDDEN, MINE = 9, 10

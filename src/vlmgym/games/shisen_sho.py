@@ -26,8 +26,8 @@ from vlmgym.core import (
     setting,
     share,
 )
-from vlmgym.games.text import read_pair, write_cell, write_pair
-from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, PICTURE_CLASSES, WIDE, picture_classes, tile_types
+from vlmgym.games.parts.actions import read_pair, write_cell, write_pair
+from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, KIND_OF, NAMES, PICTURE_CLASSES, WIDE, picture_classes, tile_types
 from vlmgym.kernels import apart, bit_length, inner, kernel, move
 
 MAX_DEALS = 64
@@ -610,7 +610,7 @@ class ShisenSho(Pairs[LevelShisenSho, State[LevelShisenSho]]):
         return self.start(level, board)
 
     def scene(self, state: State[LevelShisenSho]) -> Scene:
-        """Symbol 0 is the empty cell, ``1 + 12 * colour + shape`` a tile (:data:`vlmgym.games.tiles.NAMES`)."""
+        """Symbol 0 is the empty cell, ``1 + 12 * colour + shape`` a tile (:data:`vlmgym.games.parts.tile_kinds.NAMES`)."""
         return self.view(state, state.board, self._names(state.level), KIND_OF[state.level.tiles])
 
     def from_symbols(self, level: LevelShisenSho, symbols: NDArray[np.int16]) -> State[LevelShisenSho]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, best_rows, draw_below, setting
-from vlmgym.games.text import MOVE_FORMAT, MOVES, STEPS, read_number, write_cell
+from vlmgym.games.parts.actions import MOVE_FORMAT, MOVES, STEPS, read_number, write_cell
 from vlmgym.kernels import apart, inner, kernel
 
 NAMES = ("floor", "wall", "target", "box", "box on target", "player", "player on target")

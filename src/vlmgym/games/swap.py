@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vlmgym import core
 from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, draw_below, setting
-from vlmgym.games.text import STEPS, read_pair, write_cell, write_pair
-from vlmgym.games.tiles import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
+from vlmgym.games.parts.actions import STEPS, read_pair, write_cell, write_pair
+from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
 from vlmgym.kernels import inner, kernel, move
 
 MAX_WAVES = 100
@@ -397,7 +397,7 @@ class Swap(core.Game[LevelSwap, State[LevelSwap]]):
         return self.start(level, board)
 
     def scene(self, state: State[LevelSwap]) -> Scene:
-        """Symbol 0 is the empty cell, ``1 + 12 * colour + shape`` a tile (:data:`vlmgym.games.tiles.NAMES`)."""
+        """Symbol 0 is the empty cell, ``1 + 12 * colour + shape`` a tile (:data:`vlmgym.games.parts.tile_kinds.NAMES`)."""
         tiles = state.level.tiles
         return self.view(state, state.board, NAMES[tiles], KIND_OF[tiles])
 
