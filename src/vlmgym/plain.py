@@ -25,6 +25,7 @@ from vlmgym.drawing import SHAPES
 from vlmgym.games import frozen_lake, minesweeper, sokoban
 from vlmgym.games.parts.actions import STEPS
 from vlmgym.games.parts.tile_kinds import COLOURS, NAMES, picture_classes, tile_types
+from vlmgym.games.solvers import boxes as room
 from vlmgym.games.solvers import walks as lake
 from vlmgym.photos import photographs
 
@@ -464,29 +465,27 @@ class PlainSokoban(Plain):
         (r, c), boxes = position
         for move, (dr, dc) in enumerate(STEPS):
             to, beyond = (r + dr, c + dc), (r + 2 * dr, c + 2 * dc)
-            if to not in boxes and self._inside(*to) and self.board[to] != sokoban.WALL:
+            if to not in boxes and self._inside(*to) and self.board[to] != room.WALL:
                 yield move, (to, boxes)
-            elif to in boxes and beyond not in boxes and self._inside(*beyond) and self.board[beyond] != sokoban.WALL:
+            elif to in boxes and beyond not in boxes and self._inside(*beyond) and self.board[beyond] != room.WALL:
                 yield move, (to, boxes - {to} | {beyond})
 
     def _position(self) -> tuple[Cell, frozenset[Cell]]:
-        return self._cells(sokoban.PLAYER, sokoban.PLAYER_ON_TARGET)[0], frozenset(
-            self._cells(sokoban.BOX, sokoban.BOX_ON_TARGET)
-        )
+        return self._cells(room.PLAYER, room.PLAYER_ON_TARGET)[0], frozenset(self._cells(room.BOX, room.BOX_ON_TARGET))
 
     def _targets(self) -> set[Cell]:
-        return set(self._cells(sokoban.TARGET, sokoban.BOX_ON_TARGET, sokoban.PLAYER_ON_TARGET))
+        return set(self._cells(room.TARGET, room.BOX_ON_TARGET, room.PLAYER_ON_TARGET))
 
     def _play(self, action: int) -> int:
         old, targets = self._position(), self._targets()
         player, boxes = dict(self._moves(old)).get(action, old)
         for cell in {old[0], player} | old[1] | boxes:
             plain, on = (
-                (sokoban.PLAYER, sokoban.PLAYER_ON_TARGET)
+                (room.PLAYER, room.PLAYER_ON_TARGET)
                 if cell == player
-                else (sokoban.BOX, sokoban.BOX_ON_TARGET)
+                else (room.BOX, room.BOX_ON_TARGET)
                 if cell in boxes
-                else (sokoban.FLOOR, sokoban.TARGET)
+                else (room.FLOOR, room.TARGET)
             )
             self.board[cell] = on if cell in targets else plain
         self.terminated = boxes <= targets
