@@ -26,6 +26,7 @@ from vlmgym.games import frozen_lake, minesweeper, sokoban
 from vlmgym.games.parts.actions import STEPS
 from vlmgym.games.parts.tile_kinds import COLOURS, NAMES, picture_classes, tile_types
 from vlmgym.games.solvers import boxes as room
+from vlmgym.games.solvers import mines as minefield
 from vlmgym.games.solvers import walks as lake
 from vlmgym.photos import photographs
 
@@ -415,10 +416,10 @@ class PlainMinesweeper(Plain):
     def _deal(self) -> None:
         self.terminated = True
         while self.terminated:
-            self.board[:], self.mines[:] = minesweeper.HIDDEN, False
+            self.board[:], self.mines[:] = minefield.HIDDEN, False
             opening = divmod(int(self.rng.integers(self.board.size)), self.cols)
             taken = {opening, *self._near(*opening)} if self.board.size - 9 >= self.level.mines else {opening}
-            places = [cell for cell in self._cells(minesweeper.HIDDEN) if cell not in taken]
+            places = [cell for cell in self._cells(minefield.HIDDEN) if cell not in taken]
             for k in self.rng.choice(len(places), self.level.mines, replace=False):
                 self.mines[places[k]] = True
             self.terminated = False
@@ -426,26 +427,26 @@ class PlainMinesweeper(Plain):
 
     def _play(self, action: int) -> int:
         cell = divmod(action, self.cols)
-        if self.board[cell] != minesweeper.HIDDEN:
+        if self.board[cell] != minefield.HIDDEN:
             return 0
         if self.mines[cell]:
-            self.board[cell], self.terminated = minesweeper.MINE, True
+            self.board[cell], self.terminated = minefield.MINE, True
             return 0
         stack, opened = [cell], 0
         while stack:
             cell = stack.pop()
-            if self.board[cell] != minesweeper.HIDDEN:
+            if self.board[cell] != minefield.HIDDEN:
                 continue
             near = self._near(*cell)
             self.board[cell] = sum(int(self.mines[other]) for other in near)
             opened += 1
             if self.board[cell] == 0:
                 stack += near
-        self.terminated = bool(((self.board != minesweeper.HIDDEN) | self.mines).all())
+        self.terminated = bool(((self.board != minefield.HIDDEN) | self.mines).all())
         return opened
 
     def _legal(self) -> list[int]:
-        return np.flatnonzero(self.board == minesweeper.HIDDEN).tolist()
+        return np.flatnonzero(self.board == minefield.HIDDEN).tolist()
 
 
 class PlainSokoban(Plain):
