@@ -20,7 +20,8 @@ from vlmgym.core import ConfigError, Game, State, StateError, VlmGymError, name_
 from vlmgym.games.frozen_lake import FrozenLake
 from vlmgym.games.game2048 import Game2048
 from vlmgym.games.minesweeper import Minesweeper
-from vlmgym.games.shisen_sho import ShisenSho, ShisenShoPhotos
+from vlmgym.games.shisen_sho import ShisenSho
+from vlmgym.games.shisen_sho_photos import ShisenShoPhotos
 from vlmgym.games.sliding import SlidingPuzzle
 from vlmgym.games.sokoban import Sokoban
 from vlmgym.games.swap import Swap

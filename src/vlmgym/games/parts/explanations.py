@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmgym.core import NO_ACTION
 from vlmgym.games.parts.actions import STEPS, write_cell, write_pair
 
 Cell = tuple[int, int]
@@ -51,3 +52,50 @@ def _complete(board: NDArray[np.uint8], names: Sequence[str], cells: list[Cell])
                 if board[other] == common and board[odd]:
                     return words, write_pair(*odd, *other)
     return [*words, "no"], ""
+
+
+def seek_pair(board: NDArray[np.uint8], names: Sequence[str], joins: NDArray[np.bool_]) -> tuple[str, int]:
+    """Look for two tiles that a path joins: neighbours first, then each tile with every later one.
+
+    Args:
+        board: ``(rows, cols)``, 0 = empty.
+        names: the text of each value.
+        joins: ``(cells, cells)``, whether a path joins two cells.
+
+    Returns:
+        What was looked at, joined by ``"; "``, and the pair ``first * cells + second``; NO_ACTION where there is none.
+    """
+    said = list[str]()
+    places = [(int(r), int(c)) for r, c in np.argwhere(board > 0)]
+    for r, c in places:
+        words = [write_cell(r, c), names[board[r, c]]]
+        for other in ((r, c + 1), (r + 1, c)):
+            if other[0] < board.shape[0] and other[1] < board.shape[1]:
+                words += [write_cell(*other), names[board[other]]]
+                if joins[_pair(board, (r, c), other)]:
+                    said.append(" ".join(words))
+                    return "; ".join(said), _action(board, (r, c), other)
+        said.append(" ".join([*words, "no"]))
+    for number, (r, c) in enumerate(places):
+        words = ["far"]
+        for other in places[number + 1 :]:
+            if other not in ((r, c + 1), (r + 1, c)):
+                words += [write_cell(r, c), names[board[r, c]], write_cell(*other), names[board[other]]]
+                if joins[_pair(board, (r, c), other)]:
+                    said.append(" ".join(words))
+                    return "; ".join(said), _action(board, (r, c), other)
+                words.append("blocked" if board[other] == board[r, c] else "no")
+        said.append(" ".join(words))
+    return "; ".join(said), NO_ACTION
+
+
+def _pair(board: NDArray[np.uint8], one: Cell, other: Cell) -> tuple[int, int]:
+    """The numbers of two cells."""
+    cols = board.shape[1]
+    return one[0] * cols + one[1], other[0] * cols + other[1]
+
+
+def _action(board: NDArray[np.uint8], one: Cell, other: Cell) -> int:
+    """The id of a pair."""
+    first, second = _pair(board, one, other)
+    return first * board.size + second
