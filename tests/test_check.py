@@ -321,7 +321,7 @@ def from_symbols_refuses(self, level, symbols):
 
 
 def oracle_negated(self, state):
-    return -LightsOut.oracle(self, state)
+    return -Game2048.oracle(self, state)
 
 
 def oracle_everywhere(self, state):
@@ -437,7 +437,7 @@ FAULTS = {
     "from_symbols loses a cell": (LightsOut, {"from_symbols": from_symbols_loses}, "scene and text"),
     "from_symbols gives ended games": (LightsOut, {"from_symbols": from_symbols_ends}, "scene and text"),
     "from_symbols refuses odd boards": (LightsOut, {"from_symbols": from_symbols_refuses}, "scene and text"),
-    "the oracle has the wrong sign": (LightsOut, {"oracle": oracle_negated}, "oracle beats random"),
+    "the oracle has the wrong sign": (Game2048, {"oracle": oracle_negated}, "oracle beats random"),
     "the oracle values illegal actions": (Game2048, {"oracle": oracle_everywhere}, "oracle beats random"),
     "the oracle knows nothing": (Game2048, {"oracle": oracle_flat}, "oracle beats random"),
     "the oracle sees the luck to come": (LightsOut, {"oracle": oracle_sees_luck}, "forks"),

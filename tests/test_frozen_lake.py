@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmgym.core import ConfigError, draw_below, draw_unit, seeds_for
-from vlmgym.games.frozen_lake import DEAD, DISCOUNT, FLOOR, GOAL, HOLE, PLAYER, WALL, FrozenLake
+from vlmgym.games.frozen_lake import FrozenLake
+from vlmgym.games.solvers import DEAD
+from vlmgym.games.solvers.walks import DISCOUNT, FLOOR, GOAL, HOLE, PLAYER, WALL
 
 GAME = FrozenLake()
 STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))

@@ -197,7 +197,7 @@ def test_a_half_kept_cache_gives_the_same_rules(tmp_path):
     """One of two kernels of one definition comes from disk, the other gets the number that the first one had."""
     ask = "import numpy as np; from vlmgym.games import get_game; game = get_game('Swap'); level = game.level('tiny'); "
     ask += "legal = game.legal(game.reset(level, np.arange(50, dtype=np.uint64))); print(legal.sum(0)); "
-    tell = "from vlmgym.games import swap; print(next(iter(swap._find_across.overloads.values())).fndesc.uid)"
+    tell = "from vlmgym.games.parts import lines; print(next(iter(lines._find_across.overloads.values())).fndesc.uid)"
     burn = "import sys, itertools; from numba.core.bytecode import FunctionIdentity; "
     burn += "FunctionIdentity._unique_ids = itertools.count(int(sys.argv[1])); "
 
@@ -207,15 +207,14 @@ def test_a_half_kept_cache_gives_the_same_rules(tmp_path):
         return subprocess.run(call, env=environment, capture_output=True, text=True, check=True, timeout=300).stdout.split()
 
     *rules, number = run(ask + tell)
-    for pattern in ("_find_along-*.nbc", "_find_*.2.nbc", "_find-*", "_legal-*"):  # the second: were both of one name
-        for path in tmp_path.rglob(f"swap.{pattern}"):
+    lost = "lines._find_along-*.nbc", "lines._find_*.2.nbc", "lines.find_swaps-*", "swap._legal-*"
+    for pattern in lost:  # the second: were both of one name
+        for path in tmp_path.rglob(pattern):
             path.unlink()
     assert run(burn + ask, int(number) - 2) == rules  # two kernels are compiled before
 
 
-@pytest.mark.parametrize(
-    "lost", ["minesweeper._chances*", "minesweeper._[!r]*", "minesweeper._needs*.nbc", "minesweeper._reset*", "nothing"]
-)
+@pytest.mark.parametrize("lost", ["mines._chances*", "mines.*", "mines.needs*.nbc", "minesweeper._deal*", "nothing"])
 def test_callers_from_disk_find_what_they_call_where_files_are_lost(tmp_path, lost):
     """A caller's machine code holds only the name of a kernel that is compiled apart."""
     deal = "import numpy as np; from vlmgym.games import get_game; game = get_game('Minesweeper'); level = game.level('tiny'); "

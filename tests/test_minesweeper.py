@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmgym.core import ConfigError, seeds_for
-from vlmgym.games.minesweeper import APPROXIMATE, EXACT, HIDDEN, IMPOSSIBLE, MINE, Minesweeper
+from vlmgym.games.minesweeper import Minesweeper
+from vlmgym.games.solvers import mines as solver
+from vlmgym.games.solvers.mines import APPROXIMATE, EXACT, HIDDEN, IMPOSSIBLE, MINE
 
 GAME = Minesweeper()
 
@@ -59,7 +61,7 @@ def probabilities(board, mines):
 
 
 def study(level, board):
-    chance, layout, kind = GAME._study(level, np.ascontiguousarray(board, np.uint8)[None], np.zeros(1, bool))
+    chance, layout, kind = solver.study(np.ascontiguousarray(board, np.uint8)[None], level.mines, np.zeros(1, bool))
     return chance[0], layout[0], int(kind[0])
 
 

@@ -20,7 +20,7 @@ from mutate import mutations
 from vlmgym import core, photos
 from vlmgym.evaluate import Evaluation, starts
 from vlmgym.games import GAMES
-from vlmgym.games.tiles import PICTURE_CLASSES
+from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
 from vlmgym.looks import Look, get_look
 from vlmgym.photos import PARTS, PhotoError, photographs
 from vlmgym.render import render, tile_boxes

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from vlmgym import core, drawing
 from vlmgym.games import GAMES
 from vlmgym.games.game2048 import Game2048
-from vlmgym.games.tiles import COLOURS, FORMS, NAMES
+from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, NAMES
 from vlmgym.looks import LOOKS, Look, get_look
 from vlmgym.render import _atlas, _canvas, _layout, frame_size, tile_boxes
 from vlmgym.render import render as draw

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from vlmgym import core
 from vlmgym.core import NO_ACTION, ActionError, ConfigError, State, concat, seeds_for
-from vlmgym.games import GAMES, get_game, load_state, tiles
+from vlmgym.games import GAMES, get_game, load_state
+from vlmgym.games.parts import tile_kinds as tiles
+from vlmgym.games.parts.actions import read_pair
 from vlmgym.games.shisen_sho import LevelShisenSho, ShisenSho
-from vlmgym.games.text import read_pair
 
 GAME = ShisenSho()
 TYPES = 36

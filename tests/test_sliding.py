@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlmgym.core import NO_ACTION, ConfigError, State, seeds_for
-from vlmgym.games import sliding
-from vlmgym.games.sliding import DEAD, NODES, LevelSliding, SlidingPuzzle
+from vlmgym.games.sliding import LevelSliding, SlidingPuzzle
+from vlmgym.games.solvers import DEAD, fifteen
+from vlmgym.games.solvers.fifteen import NODES
 
 GAME = SlidingPuzzle()
 Flat = tuple[int, ...]
@@ -130,10 +131,10 @@ def test_search_agrees_with_the_table():
     """The search of larger boards, run on small ones, and on 3x4 boards near the goal."""
     state = deals("normal", 40)
     legal, value = GAME.legal(state), np.empty((40, 4))
-    sliding._oracle(state.board, legal, np.empty(0, np.uint8), value)
+    fifteen._values(state.board, legal, np.empty(0, np.uint8), value)
     assert np.array_equal(value, GAME.oracle(state), equal_nan=True)
     state = described([(1, 3, 2, 4, 5, 6, 7, 8, 0)] * 2, 3, 3)
-    sliding._oracle(state.board, GAME.legal(state), np.empty(0, np.uint8), value[:2])
+    fifteen._values(state.board, GAME.legal(state), np.empty(0, np.uint8), value[:2])
     assert np.nanmax(value[:2]) == np.nanmin(value[:2]) == DEAD
 
 
@@ -141,7 +142,7 @@ def test_parity_agrees_with_the_table():
     flats = list(permutations(range(6)))
     for rows, cols in ((2, 3), (3, 2)):
         known = distances(rows, cols)
-        assert all(sliding._solvable(np.array(f, np.uint8).reshape(rows, cols)) == (f in known) for f in flats)
+        assert all(fifteen.solvable(np.array(f, np.uint8).reshape(rows, cols)) == (f in known) for f in flats)
 
 
 @settings(max_examples=60)
@@ -151,14 +152,14 @@ def test_larger_boards_are_solved_in_no_more_moves_than_they_were_scrambled_by(s
     best = -np.nanmax(GAME.oracle(state))
     assert best <= scramble
     assert (best - scramble) % 2 == 0
-    assert best >= sliding._bound(state.board[0])
+    assert best >= fifteen.lower_bound(state.board[0])
 
 
 def test_linear_conflicts_count_the_tiles_that_must_leave_their_line():
     for line, extra in [((1, 2, 3, 4), 0), ((2, 1, 3, 4), 2), ((3, 2, 1, 4), 4), ((4, 1, 2, 3), 2), ((2, 4, 1, 3), 4)]:
         flat = np.array([*line, *range(5, 16), 0], np.uint8).reshape(4, 4)
         manhattan = sum(abs(k - line.index(k + 1)) for k in range(4))
-        assert sliding._bound(flat) == manhattan + extra
+        assert fifteen.lower_bound(flat) == manhattan + extra
 
 
 @settings(max_examples=60)
@@ -166,21 +167,21 @@ def test_linear_conflicts_count_the_tiles_that_must_leave_their_line():
 def test_the_bound_is_kept_up_to_date_and_never_too_high(seed, scramble, data):
     state = GAME.reset(GAME.level("normal", scramble=scramble), np.array([seed], np.uint64))
     flat = state.board[0].copy()
-    assert sliding._bound(flat) <= distances_3x3(flat)
+    assert fifteen.lower_bound(flat) <= distances_3x3(flat)
     move = data.draw(st.sampled_from(GAME.candidates(state, 0)))
-    r, c = sliding._gap(flat)
-    before = sliding._bound(flat)
-    change = sliding._slide(flat, r, c, move)
-    assert sliding._bound(flat) == before + change
+    r, c = fifteen.gap(flat)
+    before = fifteen.lower_bound(flat)
+    change = fifteen.slide_tile(flat, r, c, move)
+    assert fifteen.lower_bound(flat) == before + change
     assert np.array_equal(flat, GAME.step(state, np.array([move]))[0].board[0])
 
 
 def distances_3x3(flat: np.ndarray) -> int:
-    return int(sliding._table(3, 3)[sliding._rank(flat.ravel())])
+    return int(fifteen.table_of(3, 3)[fifteen.rank_of(flat.ravel())])
 
 
 def test_table_of_the_8_puzzle_has_the_known_counts():
-    table = sliding._table(3, 3)
+    table = fifteen.table_of(3, 3)
     reached = table[table < 255]
     assert len(reached) == 181_440
     assert reached.max() == 31
@@ -193,7 +194,7 @@ def test_beyond_the_budget_the_value_is_the_bound():
     value = GAME.oracle(state)[0]
     for move in GAME.candidates(state, 0):
         after = np.array(slid(flat, 4, 4, move), np.uint8).reshape(4, 4)
-        assert value[move] == -1 - sliding._bound(after)
+        assert value[move] == -1 - fifteen.lower_bound(after)
     assert -80 < np.nanmax(value) < -40
     assert NODES >= 100_000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import comb
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlmgym.core import NO_ACTION, ConfigError, State, seeds_for
-from vlmgym.games import sokoban
-from vlmgym.games.sokoban import DEAD, NAMES, LevelSokoban, Sokoban
+from vlmgym.games.sokoban import NAMES, LevelSokoban, Sokoban
+from vlmgym.games.solvers import DEAD
+from vlmgym.games.solvers.boxes import MAX_POSITIONS
 
 GAME = Sokoban()
 SIGNS = "_#.$*@+"  # floor, wall, target, box, box on target, player, player on target
@@ -346,4 +348,4 @@ def test_bad_levels_name_the_field():
     ]:
         with pytest.raises(ConfigError, match=f"LevelSokoban.{field} = "):
             LevelSokoban(**bad)
-    assert sokoban.comb(36, 4) * 36 <= sokoban.MAX_POSITIONS, "8x8 rooms may have four boxes"
+    assert comb(36, 4) * 36 <= MAX_POSITIONS, "8x8 rooms may have four boxes"

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from vlmgym import core
 from vlmgym.core import NO_ACTION, ActionError, ConfigError, State, concat, draw_below, seeds_for
-from vlmgym.games import GAMES, get_game, load_state, tiles
+from vlmgym.games import GAMES, get_game, load_state
+from vlmgym.games.parts import tile_kinds as tiles
+from vlmgym.games.parts.actions import write_pair
 from vlmgym.games.swap import MAX_TRIES, MAX_WAVES, LevelSwap, Swap
-from vlmgym.games.text import write_pair
 
 GAME = Swap()
 Board = list[list[int]]

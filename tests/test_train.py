@@ -20,7 +20,7 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra, concat, split_of
 from vlmgym.evaluate import Evaluation, evaluate
 from vlmgym.games import load_state, read_state_text, state_text
-from vlmgym.games.tiles import COLOURS, FORMS
+from vlmgym.games.parts.tile_kinds import COLOURS, FORMS
 from vlmgym.looks import get_look
 from vlmgym.players.base import Player, Query
 from vlmgym.players.local import LocalPlayer, Relay

@@ -23,7 +23,7 @@ from chromium import Chromium
 from vlmgym import prompt, webplay
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.games import GAMES, get_game
-from vlmgym.games.text import read_pair
+from vlmgym.games.parts.actions import read_pair
 from vlmgym.metrics import summarise
 from vlmgym.render import render
 from vlmgym.tasks import Task

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plain.base import Cell, Plain, first_moves
-from vlmgym.games import frozen_lake as lake
-from vlmgym.games import minesweeper, sokoban
-from vlmgym.games.text import STEPS
+from vlmgym.games import frozen_lake, minesweeper, sokoban
+from vlmgym.games.parts.actions import STEPS
+from vlmgym.games.solvers import boxes as room
+from vlmgym.games.solvers import mines as minefield
+from vlmgym.games.solvers import walks as lake
 
 
 class PlainMinesweeper(Plain):
@@ -32,10 +34,10 @@ class PlainMinesweeper(Plain):
     def _deal(self) -> None:
         self.terminated = True
         while self.terminated:
-            self.board[:], self.mines[:] = minesweeper.HIDDEN, False
+            self.board[:], self.mines[:] = minefield.HIDDEN, False
             opening = divmod(int(self.rng.integers(self.board.size)), self.cols)
             taken = {opening, *self._near(*opening)} if self.board.size - 9 >= self.level.mines else {opening}
-            places = [cell for cell in self._cells(minesweeper.HIDDEN) if cell not in taken]
+            places = [cell for cell in self._cells(minefield.HIDDEN) if cell not in taken]
             for k in self.rng.choice(len(places), self.level.mines, replace=False):
                 self.mines[places[k]] = True
             self.terminated = False
@@ -43,26 +45,26 @@ class PlainMinesweeper(Plain):
 
     def _play(self, action: int) -> int:
         cell = divmod(action, self.cols)
-        if self.board[cell] != minesweeper.HIDDEN:
+        if self.board[cell] != minefield.HIDDEN:
             return 0
         if self.mines[cell]:
-            self.board[cell], self.terminated = minesweeper.MINE, True
+            self.board[cell], self.terminated = minefield.MINE, True
             return 0
         stack, opened = [cell], 0
         while stack:
             cell = stack.pop()
-            if self.board[cell] != minesweeper.HIDDEN:
+            if self.board[cell] != minefield.HIDDEN:
                 continue
             near = self._near(*cell)
             self.board[cell] = sum(int(self.mines[other]) for other in near)
             opened += 1
             if self.board[cell] == 0:
                 stack += near
-        self.terminated = bool(((self.board != minesweeper.HIDDEN) | self.mines).all())
+        self.terminated = bool(((self.board != minefield.HIDDEN) | self.mines).all())
         return opened
 
     def _legal(self) -> list[int]:
-        return np.flatnonzero(self.board == minesweeper.HIDDEN).tolist()
+        return np.flatnonzero(self.board == minefield.HIDDEN).tolist()
 
 
 class PlainSokoban(Plain):
@@ -82,29 +84,27 @@ class PlainSokoban(Plain):
         (r, c), boxes = position
         for move, (dr, dc) in enumerate(STEPS):
             to, beyond = (r + dr, c + dc), (r + 2 * dr, c + 2 * dc)
-            if to not in boxes and self._inside(*to) and self.board[to] != sokoban.WALL:
+            if to not in boxes and self._inside(*to) and self.board[to] != room.WALL:
                 yield move, (to, boxes)
-            elif to in boxes and beyond not in boxes and self._inside(*beyond) and self.board[beyond] != sokoban.WALL:
+            elif to in boxes and beyond not in boxes and self._inside(*beyond) and self.board[beyond] != room.WALL:
                 yield move, (to, boxes - {to} | {beyond})
 
     def _position(self) -> tuple[Cell, frozenset[Cell]]:
-        return self._cells(sokoban.PLAYER, sokoban.PLAYER_ON_TARGET)[0], frozenset(
-            self._cells(sokoban.BOX, sokoban.BOX_ON_TARGET)
-        )
+        return self._cells(room.PLAYER, room.PLAYER_ON_TARGET)[0], frozenset(self._cells(room.BOX, room.BOX_ON_TARGET))
 
     def _targets(self) -> set[Cell]:
-        return set(self._cells(sokoban.TARGET, sokoban.BOX_ON_TARGET, sokoban.PLAYER_ON_TARGET))
+        return set(self._cells(room.TARGET, room.BOX_ON_TARGET, room.PLAYER_ON_TARGET))
 
     def _play(self, action: int) -> int:
         old, targets = self._position(), self._targets()
         player, boxes = dict(self._moves(old)).get(action, old)
         for cell in {old[0], player} | old[1] | boxes:
             plain, on = (
-                (sokoban.PLAYER, sokoban.PLAYER_ON_TARGET)
+                (room.PLAYER, room.PLAYER_ON_TARGET)
                 if cell == player
-                else (sokoban.BOX, sokoban.BOX_ON_TARGET)
+                else (room.BOX, room.BOX_ON_TARGET)
                 if cell in boxes
-                else (sokoban.FLOOR, sokoban.TARGET)
+                else (room.FLOOR, room.TARGET)
             )
             self.board[cell] = on if cell in targets else plain
         self.terminated = boxes <= targets
@@ -184,7 +184,7 @@ def _distances(rows: int, cols: int) -> dict[tuple[int, ...], int]:
 class PlainFrozenLake(Plain):
     """FrozenLake and mazes; the rewards of single moves are for levels on which one does not slip."""
 
-    names = lake.NAMES
+    names = frozen_lake.NAMES
 
     def __init__(self, level: Any, board: NDArray[np.uint8], seed: int = 0, under: Any = lake.FLOOR) -> None:
         super().__init__(level, board, seed)

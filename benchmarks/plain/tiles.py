@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plain.base import GREY, PAPER, Cell, Face, Plain
-from vlmgym.games.text import STEPS
-from vlmgym.games.tiles import NAMES, picture_classes, tile_types
+from vlmgym.games.parts.actions import STEPS
+from vlmgym.games.parts.tile_kinds import NAMES, picture_classes, tile_types
 from vlmgym.photos import photographs
 
 

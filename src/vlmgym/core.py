@@ -20,12 +20,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache, wraps
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Self, SupportsInt, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Generic, Self, SupportsInt, get_args, get_origin, get_type_hints
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numpy.typing import NDArray
+from typing_extensions import TypeVar
 
 from vlmgym.errors import ConfigError as ConfigError
 from vlmgym.errors import VlmGymError as VlmGymError
@@ -455,8 +456,12 @@ def _plan(state: Any, level: Any) -> tuple[tuple[str, np.dtype[Any] | None, tupl
     return tuple(found)
 
 
+LevelOf = TypeVar("LevelOf", bound=Level, default=Level, covariant=True)
+"""The class of levels that a class of states is of; any, where it is not said."""
+
+
 @dataclass(frozen=True, repr=False)
-class State:
+class State(Generic[LevelOf]):
     """A batch of ``B`` games under one level; a value, never changed in place.
 
     Games subclass it (``@dataclass(frozen=True, eq=False)``) to document the encoding of ``board`` and to add arrays. Every
@@ -467,7 +472,7 @@ class State:
             are compiled without looking at sizes, so this is what keeps them inside of the arrays.)
     """
 
-    level: Level
+    level: LevelOf
     board: NDArray[np.uint8] = field(metadata=PER_CELL)  # (B, rows, cols) uint8, encoding stated by the game
     score: NDArray[np.int64] = field(metadata=PER_GAME)  # (B,) raw score so far (2048: sum of merges; Swap: points)
     steps: NDArray[np.int64] = field(metadata=PER_GAME)  # (B,) turns so far, turns without an action included
@@ -476,6 +481,7 @@ class State:
 
     def __init_subclass__(cls) -> None:
         """Subclasses are shown as this class is, not as dataclasses are by default."""
+        super().__init_subclass__()
         cls.__repr__ = cls.__repr__  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
@@ -883,16 +889,26 @@ def _takes_state(method: Callable[..., Any]) -> Callable[..., Any]:
     return takes
 
 
-class Game(ABC):
-    """The rules of one game: no pictures, no learning, no global state. All batched methods take a State of ``B`` rows."""
+L = TypeVar("L", bound=Level, default=Any)
+"""The class of levels of a game."""
+S = TypeVar("S", bound=State[Any], default=Any)
+"""The class of states of a game."""
+
+
+class Game(ABC, Generic[L, S]):
+    """The rules of one game: no pictures, no learning, no global state. All batched methods take a State of ``B`` rows.
+
+    A game says what its levels and states are: ``class Chess(Game[LevelChess, StateChess])``, or ``Game[LevelChess,
+    State[LevelChess]]`` where states need no further arrays.
+    """
 
     name: ClassVar[str]
     """Identifier used in commands and traces, e.g. ``"2048"``."""
     version: ClassVar[int]
     """Raised when a rule changes, so that traces of other rules are refused."""
-    level_type: ClassVar[type[Level]]
-    state_type: ClassVar[type[State]] = State
-    LEVELS: ClassVar[Mapping[str, Level]]
+    level_type: type[L]
+    state_type: type[S] = State  # type: ignore[assignment]
+    LEVELS: Mapping[str, L]
     """Named levels: ``easy``, ``normal``, ``hard`` and each reading of the paper's protocol (``paper...``)."""
 
     unnamed: ClassVar[int] = 0
@@ -906,6 +922,7 @@ class Game(ABC):
 
     def __init_subclass__(cls) -> None:
         """Methods that take a level take its name as well; all see that what they are given is of this game, or whole numbers."""
+        super().__init_subclass__()
         for names, takes in (
             (_TAKE_SEEDS, _takes_seeds),
             (_TAKE_ACTION, _takes_action),
@@ -919,7 +936,7 @@ class Game(ABC):
             for name in names & cls.__dict__.keys():
                 setattr(cls, name, takes(cls.__dict__[name]))
 
-    def level(self, name: str | Level = "normal", **overrides: Any) -> Level:
+    def level(self, name: str | L = "normal", **overrides: Any) -> L:
         """A named level (or a Level), with single fields overridden: by keywords, or in the name (``"hard:rows=8"``).
 
         Every method that takes a level takes what this takes.
@@ -938,7 +955,7 @@ class Game(ABC):
             raise ConfigError(f"level of {self.name}", name, f"a {self.level_type.__name__}")
         return name.override(**overrides) if overrides else name
 
-    def level_name(self, level: str | Level, fields: Mapping[str, Any] | None = None) -> str:
+    def level_name(self, level: str | L, fields: Mapping[str, Any] | None = None) -> str:
         """A level as evaluations write it, ``name:field=value,...``, which their seeds depend on.
 
         Args:
@@ -961,7 +978,7 @@ class Game(ABC):
         told = (repr(getattr(self, key, None)) for key in ("name", "version", "LEVELS"))  # a game may lack any of them
         return kind.__module__, kind.__qualname__, *told
 
-    def belongs(self, state: State) -> None:
+    def belongs(self, state: S) -> None:
         """See that a state is one of this game.
 
         Raises:
@@ -973,11 +990,11 @@ class Game(ABC):
             raise StateError(f"a {type(state).__name__}{of}: {self.name} allows {wanted}")
 
     @abstractmethod
-    def n_actions(self, level: Level) -> int:
+    def n_actions(self, level: L) -> int:
         """Number of action ids, ``A``."""
 
     @abstractmethod
-    def reset(self, level: Level, seeds: NDArray[np.uint64]) -> State:
+    def reset(self, level: L, seeds: NDArray[np.uint64]) -> S:
         """Fresh games, one per seed (``(B,)`` uint64).
 
         Raises:
@@ -985,14 +1002,14 @@ class Game(ABC):
         """
 
     @abstractmethod
-    def legal(self, state: State) -> NDArray[np.bool_]:
+    def legal(self, state: S) -> NDArray[np.bool_]:
         """``(B, A)``: the actions that change the board; all False where the game has ended."""
 
-    def successes(self, state: State) -> NDArray[np.bool_]:
+    def successes(self, state: S) -> NDArray[np.bool_]:
         """``(B, A)``: the actions that :meth:`good` would accept, the paper's +1; by default the legal ones."""
         return self.legal(state)
 
-    def draw_legal(self, state: State, number: int = LEGAL_STREAM) -> NDArray[np.int64]:
+    def draw_legal(self, state: S, number: int = LEGAL_STREAM) -> NDArray[np.int64]:
         """A uniformly drawn legal action for each row, ``(B,)`` int64; :data:`NO_ACTION` where there is none.
 
         Args:
@@ -1008,7 +1025,7 @@ class Game(ABC):
         _pick_rows(self.legal(state), state.seed, state.steps, number, out)
         return out
 
-    def branch(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.float64]:
+    def branch(self, state: S, actions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Rewards of several actions tried from each state: +1 where the move is good, else -1; no picture, no new states.
 
         Args:
@@ -1027,13 +1044,13 @@ class Game(ABC):
             raise ActionError(f"actions of shape {ids.shape}: allowed are ({len(state)}, n)")
         return np.where(self._try(state, ids), 1.0, -1.0)
 
-    def _try(self, state: State, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _try(self, state: S, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """``(B, n)``: which of the actions are good; games with many actions override it."""
         good = np.empty(actions.shape, bool)
         _look_up(self.successes(state), actions, good)
         return good
 
-    def _checked(self, level: Level, actions: Any) -> NDArray[np.int64]:
+    def _checked(self, level: L, actions: Any) -> NDArray[np.int64]:
         """Action ids as an array of any shape."""
         count, ids = self.n_actions(level), _integers(actions)
         allowed = f"allowed are 0 to {count - 1}, or -1 for no action"
@@ -1045,14 +1062,14 @@ class Game(ABC):
             raise ActionError(f"action {bad} of {self.name}: {allowed}")
         return ids.astype(np.int64)
 
-    def _row_actions(self, level: Level, actions: Any, n: int) -> NDArray[np.int64]:
+    def _row_actions(self, level: L, actions: Any, n: int) -> NDArray[np.int64]:
         """One action id a row."""
         ids = self._checked(level, actions)
         if ids.shape != (n,):
             raise ActionError(f"actions of shape {ids.shape}: allowed are ({n},)")
         return ids
 
-    def _action(self, level: Level, action: Any) -> int:
+    def _action(self, level: L, action: Any) -> int:
         """The id of one action."""
         count = self.n_actions(level)
         if type(action) is int and 0 <= action < count:
@@ -1062,7 +1079,7 @@ class Game(ABC):
         except ConfigError as error:
             raise ActionError(f"action {one_line(repr(action), 200)} of {self.name}: allowed are 0 to {count - 1}") from error
 
-    def step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
+    def step(self, state: S, actions: NDArray[np.int64]) -> tuple[S, Outcome]:
         """Play one turn in every row; ended rows pass through unchanged with gain 0.
 
         Args:
@@ -1088,10 +1105,10 @@ class Game(ABC):
         return new.with_arrays(arrays), replace(outcome, terminated=arrays["terminated"])
 
     @abstractmethod
-    def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
+    def _step(self, state: S, actions: NDArray[np.int64]) -> tuple[S, Outcome]:
         """The rules of :meth:`step`, on checked actions."""
 
-    def good(self, state: State, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
+    def good(self, state: S, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
         """``(B,)``: the turns that are worth the paper's +1; by default those with a gain.
 
         Puzzles without a score of each move override it together with :meth:`successes`.
@@ -1103,7 +1120,7 @@ class Game(ABC):
         """
         return outcome.gain > 0
 
-    def described(self, level: Level, symbols: NDArray[Any]) -> NDArray[Any]:
+    def described(self, level: L, symbols: NDArray[Any]) -> NDArray[Any]:
         """The symbols of a description, held to the scenes of a level; :meth:`from_symbols` and :meth:`works` get these.
 
         Raises:
@@ -1118,18 +1135,18 @@ class Game(ABC):
         replace(sample, symbols=symbols).check()
         return symbols
 
-    def works(self, level: Level, symbols: NDArray[np.int16], actions: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def works(self, level: L, symbols: NDArray[np.int16], actions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """``(B,)``: whether the actions would be good on boards that look like ``symbols`` (a player's description)."""
         state = self.from_symbols(level, symbols)
         return self.good(state, actions, self.step(state, actions)[1])
 
     @abstractmethod
-    def scene(self, state: State) -> Scene:
+    def scene(self, state: S) -> Scene:
         """What is to be seen of each row; built with :meth:`view`."""
 
     def view(
         self,
-        state: State,
+        state: S,
         symbols: NDArray[Any],
         names: tuple[str, ...],
         kind: str,
@@ -1146,7 +1163,7 @@ class Game(ABC):
         test = (state.seed >> np.uint64(62)) == np.uint64(SPLITS.index("test"))
         return Scene(symbols.astype(np.int16), names, kind, state.score, test, variants, pixels)
 
-    def start(self, level: Level, board: NDArray[np.uint8], seeds: NDArray[np.uint64] | None = None, **arrays: Any) -> State:
+    def start(self, level: L, board: NDArray[np.uint8], seeds: NDArray[np.uint64] | None = None, **arrays: Any) -> S:
         """Games at turn 0 with score 0 on these boards, not ended; seeds 0 by default.
 
         Args:
@@ -1168,7 +1185,7 @@ class Game(ABC):
         return self.state_type(level=level, **arrays)
 
     @abstractmethod
-    def from_symbols(self, level: Level, symbols: NDArray[np.int16]) -> State:
+    def from_symbols(self, level: L, symbols: NDArray[np.int16]) -> S:
         """Playable states with the given scenes (score 0, turn 0, seed 0): to replay a move on a *described* board.
 
         It never raises on symbols that the game has names for; boards that the rules could not reach (two players, no
@@ -1183,37 +1200,37 @@ class Game(ABC):
         """
 
     @abstractmethod
-    def oracle(self, state: State) -> NDArray[np.float64]:
+    def oracle(self, state: S) -> NDArray[np.float64]:
         """``(B, A)`` value of each action, NaN where illegal; it knows the board, never the luck to come.
 
         Larger is better. It sees what a perfect player could know, so never what the picture hides.
         """
 
     @abstractmethod
-    def encode(self, level: Level, action: int) -> str:
+    def encode(self, level: L, action: int) -> str:
         """The canonical text of an action."""
 
     @abstractmethod
-    def decode(self, level: Level, text: str) -> Decoded:
+    def decode(self, level: L, text: str) -> Decoded:
         """Read the text of an answer; anything but a clearly stated action of this level is no action with a reason."""
 
     @abstractmethod
-    def rules(self, level: Level) -> str:
+    def rules(self, level: L) -> str:
         """The rules, for a player who sees the picture (a few sentences), and how the cells are written as text."""
 
     @abstractmethod
-    def answer_format(self, level: Level) -> str:
+    def answer_format(self, level: L) -> str:
         """What belongs into ``<answer>``: a sentence with an example."""
 
     @abstractmethod
-    def explain(self, state: State, row: int, action: int) -> str:
+    def explain(self, state: S, row: int, action: int) -> str:
         """One short phrase that names ``action`` and what it actually does in ``row``; for a teacher's reasoning."""
 
     @abstractmethod
-    def candidates(self, state: State, row: int) -> list[int]:
+    def candidates(self, state: S, row: int) -> list[int]:
         """The few actions that a careful player would weigh in ``row``, in reading order; may hold illegal ones."""
 
-    def reasoning(self, state: State, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
+    def reasoning(self, state: S, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
         """What a careful player thinks aloud in ``row``, and the move that it comes to.
 
         By default every candidate and what it does, and the best move. Games with many moves search place by place, and end at
@@ -1233,7 +1250,7 @@ class Game(ABC):
             weighed = [*weighed, best]
         return "; ".join(self.explain(state, row, action) for action in weighed), best
 
-    def blank(self, level: Level) -> State | None:
+    def blank(self, level: L) -> S | None:
         """One game whose board is there but not dealt: what is seen of it has the size, names and kind of every game.
 
         None by default: then a game is dealt where these are asked for, which takes longer.
@@ -1241,19 +1258,19 @@ class Game(ABC):
         return None
 
     @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
-    def sample(self, level: Level) -> Scene:
+    def sample(self, level: L) -> Scene:
         """The scene of some board, dealt or :meth:`blank`: for its size, the names of the symbols and their kind."""
         level = self.level(level)
         blank = self.blank(level)
         return self.scene(self.reset(level, np.zeros(1, np.uint64)) if blank is None else blank)
 
     @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
-    def form(self, level: Level) -> tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]:
+    def form(self, level: L) -> tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]:
         """Name, type and shape behind the batch axis of each array of a state of this level, as :meth:`reset` makes them."""
         fresh = self.reset(level, np.zeros(1, np.uint64))
         return tuple((name, array.dtype, array.shape[1:]) for name, array in fresh.arrays().items())
 
-    def verify(self, state: State) -> None:
+    def verify(self, state: S) -> None:
         """See that the values of a state which came from outside are some that the rules, the skins and the texts can work on.
 
         By default: turns are counted from 0, and what is to be seen has names. Games with further arrays add what these may hold.
@@ -1268,7 +1285,7 @@ class Game(ABC):
         except IndexError as error:
             raise StateError(f"values that stand for nothing in {self.name}: {error}") from error
 
-    def from_bytes(self, data: bytes) -> State:
+    def from_bytes(self, data: bytes) -> S:
         """Read back what :meth:`State.to_bytes` wrote, by this version or an earlier one.
 
         Everything is held to this game and to the level before it is used: names, types, shapes, the size of packed arrays before

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from vlmgym.core import ConfigError, draw_below, draw_unit
-from vlmgym.games.tiles import COLOURS, FORMS, PICTURE_CLASSES
+from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, PICTURE_CLASSES
 from vlmgym.looks import FONTS, Look
 from vlmgym.photos import photographs
 

@@ -17,7 +17,7 @@ from vlmgym.core import NO_ACTION, ConfigError, need
 from vlmgym.drawing import typeface
 from vlmgym.files import temporary_beside
 from vlmgym.games import known_game
-from vlmgym.games.tiles import PICTURE_CLASSES
+from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
 from vlmgym.looks import Look, get_look
 from vlmgym.prompt import Blocks
 from vlmgym.render import pictures

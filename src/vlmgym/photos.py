@@ -26,7 +26,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vlmgym.core import Game, Level, VlmGymError, mix_array
 from vlmgym.files import open_regular
-from vlmgym.games.tiles import PICTURE_CLASSES
+from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
 from vlmgym.looks import Look
 
 PARTS = ("train", "test")

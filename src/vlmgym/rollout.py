@@ -39,18 +39,18 @@ def walk(game: Game, level: str | Level, seeds: NDArray[np.uint64], steps: int |
     Raises:
         ConfigError: no such level, or seeds or steps that are no whole numbers, negative or too large.
     """
-    level, seeds = game.level(level), seed_array(seeds)
-    free = level.override(max_steps=0, restart=True)
+    played, seeds = game.level(level), seed_array(seeds)
+    free = played.override(max_steps=0, restart=True)
     each = steps.tolist() if isinstance(steps, np.ndarray) else steps if isinstance(steps, list | tuple) else [steps] * len(seeds)
     if not isinstance(each, list | tuple) or len(each) != len(seeds):
         raise ConfigError("steps", steps, f"a whole number, or a list of {len(seeds)}")
     steps = np.array([whole("steps", one, MOST_STEPS) for one in each], np.int64)
-    state, count = game.reset(free, seeds), np.full(len(seeds), game.n_actions(level))
+    state, count = game.reset(free, seeds), np.full(len(seeds), game.n_actions(played))
     for step in range(int(steps.max(initial=0))):
         actions = game.draw_legal(state) if legal else draw_rows(seeds, step, LEGAL_STREAM, count)
         state, _ = game.step(state, np.where(steps > step, actions, NO_ACTION))
     zero = np.zeros(len(state), np.int64)
-    return replace(state, level=level, score=zero, steps=zero.copy(), terminated=np.zeros(len(state), bool), seed=seeds)
+    return replace(state, level=played, score=zero, steps=zero.copy(), terminated=np.zeros(len(state), bool), seed=seeds)
 
 
 @dataclass(frozen=True)

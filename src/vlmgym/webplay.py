@@ -30,7 +30,7 @@ from vlmgym import baselines, prompt
 from vlmgym.core import NO_ACTION, ConfigError, Game, Level, State, VlmGymError, best_action, seeds_for
 from vlmgym.evaluate import Evaluation
 from vlmgym.files import write_json
-from vlmgym.games.text import MOVE_FORMAT, MOVES, read_cell, read_pair
+from vlmgym.games.parts.actions import MOVE_FORMAT, MOVES, read_cell, read_pair
 from vlmgym.metrics import summarise
 from vlmgym.players.base import Answer
 from vlmgym.prompt import Problem

@@ -21,7 +21,8 @@ from vlmgym.games.frozen_lake import FrozenLake
 from vlmgym.games.game2048 import Game2048
 from vlmgym.games.guard import guard
 from vlmgym.games.minesweeper import Minesweeper
-from vlmgym.games.shisen_sho import ShisenSho, ShisenShoPhotos
+from vlmgym.games.shisen_sho import ShisenSho
+from vlmgym.games.shisen_sho_photos import ShisenShoPhotos
 from vlmgym.games.sliding import SlidingPuzzle
 from vlmgym.games.sokoban import Sokoban
 from vlmgym.games.swap import Swap

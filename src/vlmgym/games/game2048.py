@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import cast
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vlmgym import core, kernels
-from vlmgym.core import Decoded, Outcome, Scene, State, draw64, draw_below, draw_unit, mix64, setting
-from vlmgym.games.text import MOVE_FORMAT, MOVES, read_number, write_cell
+from vlmgym.core import LEGAL_STREAM, NO_ACTION, State, draw64, draw_below, draw_unit, mix64, setting
+from vlmgym.games.parts.actions import Moves, write_cell
+from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
+from vlmgym.games.parts.grid import GridGame, Turn
+from vlmgym.games.parts.slides import MAX_EXPONENT, merge_gain, slide, slide_changes
 from vlmgym.kernels import inner, kernel
-
-MAX_EXPONENT = 17
-_NAMES = ("0", *(str(2**e) for e in range(1, MAX_EXPONENT + 1)))
 
 
 @dataclass(frozen=True)
-class Level2048(core.Level):
+class Level2048(GridLevel):
     """Rule settings of 2048."""
 
     rows: int = setting(4, "board rows", 2, 16)
@@ -29,78 +27,14 @@ class Level2048(core.Level):
     start_max: int = setting(1, "largest exponent of a start tile (1 = 2s and 4s by four_prob; e > 1 = uniform 2 .. 2**e)", 1, 11)
 
 
-# The board holds exponents (uint8): 0 = empty, e = tile 2**e. Moves: 0 up, 1 right, 2 down, 3 left. The loops see a board flat.
-@kernel
-def _slide(board, cols, move, out):
-    """Slide one board into ``out``; returns (gain, changed)."""
-    rows = len(board) // cols
-    if move % 2 == 0:
-        lines, length, along, beside = cols, rows, cols, 1
-    else:
-        lines, length, along, beside = rows, cols, 1, cols
-    start = 0
-    if move == 1 or move == 2:
-        start, along = (length - 1) * along, -along
-    gain, changed = np.int64(0), False
-    out[:] = 0
-    for line in range(lines):
-        place = put = start + line * beside  # next free place
-        last = np.int64(0)  # exponent waiting for a partner
-        for _ in range(length):  # written without branches: which way they go cannot be foreseen
-            e = np.int64(board[place])
-            merges = (e == last) & (e != 0) & (e < MAX_EXPONENT)
-            goes = put - along * merges
-            out[goes] = e + merges
-            gain += (np.int64(2) << e) * merges  # int64: 2 ** uint8 would wrap at 256
-            changed |= (e != 0) & (goes != place)
-            waits = (e != 0) & (not merges)
-            last = e if waits else (np.int64(0) if merges else last)
-            put += along * waits
-            place += along
-    return gain, changed
+State2048: TypeAlias = State[Level2048]
 
 
-@kernel
-def _gain(board, cols, move):
-    """Score of a move and of its opposite: of k equal tiles that meet, k // 2 pairs merge whichever way they slide."""
-    rows = len(board) // cols
-    lines, length, along, beside = (cols, rows, cols, 1) if move % 2 == 0 else (rows, cols, 1, cols)
-    gain = np.int64(0)
-    for line in range(lines):
-        last, place = 0, line * beside
-        for _ in range(length):
-            e = board[place]
-            if e != 0:
-                merged = e == last and e < MAX_EXPONENT
-                gain += (np.int64(2) << np.int64(e)) * merged
-                last = 0 if merged else e
-            place += along
-    return gain
-
-
-@inner
-def _changes(board, cols, move):
-    """Whether a move changes the board."""
-    rows = len(board) // cols
-    lines, length, along, beside = (cols, rows, cols, 1) if move % 2 == 0 else (rows, cols, 1, cols)
-    start = 0
-    if move == 1 or move == 2:
-        start, along = (length - 1) * along, -along
-    for line in range(lines):
-        place = start + line * beside
-        before = board[place]
-        for _ in range(1, length):
-            place += along
-            e = board[place]
-            if e != 0 and (before == 0 or (before == e and e < MAX_EXPONENT)):
-                return True
-            before = e
-    return False
-
-
+# The board holds exponents (uint8): 0 = empty, e = tile 2**e. The loops see a board flat, (rows * cols,), and know its columns.
 @inner
 def _can_move(board, cols):
-    return _changes(board, cols, 0) or _changes(board, cols, 3) or _changes(board, cols, 1) or _changes(board, cols, 2)
+    sideways = slide_changes(board, cols, 3) or slide_changes(board, cols, 1)
+    return sideways or slide_changes(board, cols, 0) or slide_changes(board, cols, 2)
 
 
 @inner
@@ -115,7 +49,7 @@ def _spawn(board, exponent, seed, step, number, room):
 
 
 @kernel
-def _reset(board, cols, terminated, seeds, tiles, four_prob, start_max):
+def _deal(board, cols, terminated, seeds, tiles, four_prob, start_max):
     room = np.empty(board.shape[1], np.int64)
     for b in range(len(board)):
         for t in range(tiles):
@@ -128,15 +62,14 @@ def _reset(board, cols, terminated, seeds, tiles, four_prob, start_max):
 
 
 @kernel
-def _play(board, cols, actions, steps, seeds, ended, four_prob, out, gain, changed, terminated):
+def _play(board, cols, actions, steps, seeds, over, four_prob, out, gain, changed, terminated):
     room = np.empty(board.shape[1], np.int64)
     for b in range(len(board)):
-        if ended[b] or actions[b] < 0:
-            kernels.move(out, b * board.shape[1], board, b * board.shape[1], board.shape[1])
+        if over[b] or actions[b] < 0:
             continue
-        gain[b], changed[b] = _slide(board[b], cols, actions[b], out[b])
+        gain[b], changed[b] = slide(board[b], cols, actions[b], out[b])
         if changed[b]:
-            step = steps[b] + 1  # the draws of turn 0 belong to reset
+            step = steps[b] + 1  # the draws of turn 0 belong to the deal
             e = 2 if draw_unit(seeds[b], step, 0) < four_prob else 1
             left = _spawn(out[b], e, seeds[b], step, 1, room)
             terminated[b] = left == 0 and not _can_move(out[b], cols)
@@ -145,7 +78,8 @@ def _play(board, cols, actions, steps, seeds, ended, four_prob, out, gain, chang
 @inner
 def _after(board, cols, four_prob):
     """Expected gain of the best next move, over the place and value of the tile that appears before it."""
-    total, empty = 0.0, 0
+    total = 0.0
+    empty = 0
     for place in range(len(board)):
         if board[place] == 0:
             empty += 1
@@ -153,7 +87,7 @@ def _after(board, cols, four_prob):
                 p = four_prob if e == 2 else 1.0 - four_prob
                 if p > 0.0:
                     board[place] = e
-                    total += p * max(_gain(board, cols, 0), _gain(board, cols, 1))
+                    total += p * max(merge_gain(board, cols, 0), merge_gain(board, cols, 1))
             board[place] = 0
     return total / empty if empty else 0.0
 
@@ -165,16 +99,16 @@ def _oracle(board, cols, ended, four_prob, discount, value):
         for move in range(4):
             value[b, move] = np.nan
             if not ended[b]:
-                gain, changed = _slide(board[b], cols, move, slid)
+                gain, changed = slide(board[b], cols, move, slid)
                 if changed:
                     value[b, move] = gain + discount * _after(slid, cols, four_prob)
 
 
 @kernel
-def _legal(board, cols, ended, legal):
+def _legal(board, cols, legal):
     for b in range(len(board)):
         for move in range(4):
-            legal[b, move] = not ended[b] and _changes(board[b], cols, move)
+            legal[b, move] = slide_changes(board[b], cols, move)
 
 
 @kernel
@@ -182,13 +116,14 @@ def _draw_legal(board, cols, ended, seeds, steps, number, out):
     """Draw moves, all alike, until one is legal; a game that has not ended has one."""
     for b in range(len(board)):
         out[b] = -1
-        word, k = draw64(seeds[b], steps[b], number), 0
+        word = draw64(seeds[b], steps[b], number)
+        k = 0
         while out[b] < 0 and not ended[b] and k < 1024:
             move = np.int64((word >> np.uint64(2 * (k % 32))) & np.uint64(3))
             k += 1
             if k % 32 == 0:
                 word = mix64(word ^ np.uint64(k))
-            if _changes(board[b], cols, move):
+            if slide_changes(board[b], cols, move):
                 out[b] = move
 
 
@@ -196,19 +131,22 @@ def _draw_legal(board, cols, ended, seeds, steps, number, out):
 def _merging(board, cols, ended, merging):
     for b in range(len(board)):
         for move in range(4):
-            merging[b, move] = not ended[b] and (merging[b, move - 2] if move > 1 else _gain(board[b], cols, move) > 0)
+            merging[b, move] = not ended[b] and (merging[b, move - 2] if move > 1 else merge_gain(board[b], cols, move) > 0)
 
 
-def _flat(board: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _flat(board: Boards) -> Boards:
     return board.reshape(len(board), board.shape[1] * board.shape[2])
 
 
-class Game2048(core.Game):
+class Game2048(GridGame[Level2048, State2048]):
     """2048 on any board from 2x2 to 16x16."""
 
     name = "2048"
     version = 1
     level_type = Level2048
+    answers = Moves()
+    symbols = ("0", *(str(2**e) for e in range(1, MAX_EXPONENT + 1)))
+    kind = "number"
     LEVELS = MappingProxyType(
         {
             "easy": Level2048(rows=3, cols=3, max_steps=50, start_tiles=3),
@@ -225,97 +163,55 @@ class Game2048(core.Game):
     )
     DISCOUNT = 0.5
     """Weight of the next move's expected gain in :meth:`oracle`."""
+    RULES = (
+        "This is 2048 on a board of {rows} rows and {cols} columns. A move slides all tiles in one direction; two "
+        "equal tiles that meet merge into their sum, which is added to the score. A new tile appears after each move that "
+        "changes the board. Empty cells are written as 0."
+    )
 
-    def n_actions(self, level: core.Level) -> int:
-        """Four."""
-        return 4
+    def deal(self, level: Level2048, seeds: Seeds, board: Boards) -> Arrays:
+        """Some tiles on drawn cells."""
+        terminated = np.zeros(len(seeds), bool)
+        _deal(_flat(board), level.cols, terminated, seeds, level.start_tiles, level.four_prob, level.start_max)
+        return {"terminated": terminated}
 
-    def reset(self, level: core.Level, seeds: NDArray[np.uint64]) -> State:
-        """See :class:`vlmgym.core.Game`."""
-        lv = cast(Level2048, level)
-        seeds = np.ascontiguousarray(seeds, np.uint64)
-        n = len(seeds)
-        board, terminated = np.zeros((n, lv.rows, lv.cols), np.uint8), np.zeros(n, bool)
-        _reset(_flat(board), lv.cols, terminated, seeds, lv.start_tiles, lv.four_prob, lv.start_max)
-        return self.start(lv, board, seeds, terminated=terminated)
+    def play(self, state: State2048, actions: Actions, turn: Turn) -> None:
+        """A merge gains the new tile's number; the game ends when no move changes the board."""
+        level, luck = state.level, (state.steps, state.seed, turn.over, state.level.four_prob)
+        written = (_flat(turn.board), turn.gain, turn.changed, turn.terminated)
+        _play(_flat(state.board), level.cols, actions, *luck, *written)
 
-    def legal(self, state: State) -> NDArray[np.bool_]:
-        """See :class:`vlmgym.core.Game`."""
-        legal = np.empty((len(state), 4), bool)
-        _legal(_flat(state.board), state.board.shape[2], state.ended, legal)
-        return legal
+    def legal_moves(self, state: State2048, legal: Marks) -> None:
+        """The moves that slide or merge a tile."""
+        _legal(_flat(state.board), state.level.cols, legal)
 
-    def draw_legal(self, state: State, number: int = core.LEGAL_STREAM) -> NDArray[np.int64]:
+    def draw_legal(self, state: State2048, number: int = LEGAL_STREAM) -> Actions:
         """See :class:`vlmgym.core.Game`; moves are drawn until one is legal."""
         out = np.empty(len(state), np.int64)
-        _draw_legal(_flat(state.board), state.board.shape[2], state.ended, state.seed, state.steps, number, out)
+        _draw_legal(_flat(state.board), state.level.cols, state.ended, state.seed, state.steps, number, out)
         return out
 
-    def successes(self, state: State) -> NDArray[np.bool_]:
+    def successes(self, state: State2048) -> Marks:
         """``(B, 4)``: the moves that merge something."""
         merging = np.empty((len(state), 4), bool)
-        _merging(_flat(state.board), state.board.shape[2], state.ended, merging)
+        _merging(_flat(state.board), state.level.cols, state.ended, merging)
         return merging
 
-    def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
-        ended, n, lv = state.ended, len(state), cast(Level2048, state.level)
-        board, gain, changed = np.empty_like(state.board), np.zeros(n, np.int64), np.zeros(n, bool)
-        terminated, luck = state.terminated.copy(), (state.steps, state.seed, ended, lv.four_prob)
-        _play(_flat(state.board), lv.cols, actions, *luck, _flat(board), gain, changed, terminated)
-        new = replace(state, board=board, score=state.score + gain, steps=state.steps + ~ended, terminated=terminated)
-        return new, Outcome(gain, changed, terminated)
-
-    def blank(self, level: core.Level) -> State:
-        """See :class:`vlmgym.core.Game`."""
-        lv = cast(Level2048, level)
-        board = np.zeros((1, lv.rows, lv.cols), np.uint8)
-        return self.start(lv, board)
-
-    def scene(self, state: State) -> Scene:
-        """Symbol ``e`` is the tile ``2**e``; 0 is the empty cell."""
-        return self.view(state, state.board, _NAMES, "number")
-
-    def from_symbols(self, level: core.Level, symbols: NDArray[np.int16]) -> State:
-        """See :class:`vlmgym.core.Game`."""
-        return self.start(level, symbols.astype(np.uint8))
-
-    def oracle(self, state: State) -> NDArray[np.float64]:
+    def oracle(self, state: State2048) -> Values:
         """Score of the move plus half the expected score of the best move after it, over all tiles that may appear."""
-        value = np.empty((len(state), 4))
-        lv = cast(Level2048, state.level)
-        _oracle(_flat(state.board), lv.cols, state.ended, lv.four_prob, self.DISCOUNT, value)
+        value, level = np.empty((len(state), 4)), state.level
+        _oracle(_flat(state.board), level.cols, state.ended, level.four_prob, self.DISCOUNT, value)
         return value
 
-    def encode(self, level: core.Level, action: int) -> str:
-        """``"0"`` to ``"3"``."""
-        return str(action)
-
-    def decode(self, level: core.Level, text: str) -> Decoded:
-        """A lone number 0 to 3."""
-        return read_number(text, 4)
-
-    def rules(self, level: core.Level) -> str:
-        """See :class:`vlmgym.core.Game`."""
-        lv = cast(Level2048, level)
-        return (
-            f"This is 2048 on a board of {lv.rows} rows and {lv.cols} columns. A move slides all tiles in one direction; two "
-            "equal tiles that meet merge into their sum, which is added to the score. A new tile appears after each move that "
-            "changes the board. Empty cells are written as 0."
-        )
-
-    def answer_format(self, level: core.Level) -> str:
-        """See :class:`vlmgym.core.Game`."""
-        return MOVE_FORMAT
-
-    def explain(self, state: State, row: int, action: int) -> str:
+    def explain(self, state: State2048, row: int, action: int) -> str:
         """Such as ``"0 up 0 4 0 8"``, the score of each column (of each row for a move sideways), or ``"0 up no"``."""
-        board = state.board[row]
-        if not _slide(board.ravel(), board.shape[1], action, np.empty(board.size, np.uint8))[1]:
-            return f"{action} {MOVES[action]} no"
+        board, text = state.board[row], self.answers.say(state.level, action)
+        if not slide(board.ravel(), board.shape[1], action, np.empty(board.size, np.uint8))[1]:
+            return f"{text} no"
         lines = board.T if action % 2 == 0 else board
-        return f"{action} {MOVES[action]} {' '.join(str(_gain(np.ascontiguousarray(line), len(line), 1)) for line in lines)}"
+        return f"{text} {' '.join(str(merge_gain(np.ascontiguousarray(line), len(line), 1)) for line in lines)}"
 
-    def reasoning(self, state: State, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
+    def reasoning(self, state: State2048, row: int, values: Values) -> tuple[str, int]:
         """Tile by tile with what is to its right and below, up to the next tile, to the first two that merge.
 
         Such as ``"(0, 0) 2 (0, 1) 0 (0, 2) 4 (1, 0) 8 no; (0, 2) 4 (1, 2) 4"``. If nothing merges, the move follows from the last
@@ -325,11 +221,11 @@ class Game2048(core.Game):
         board, said = state.board[row], list[str]()
         tiles = np.argwhere(board > 0).tolist()
         for r, c in tiles:
-            words = [write_cell(r, c), _NAMES[board[r, c]]]
+            words = [write_cell(r, c), self.symbols[board[r, c]]]
             for dr, dc, action in ((0, 1, 1), (1, 0, 2)):
                 at = r + dr, c + dc
                 while at[0] < board.shape[0] and at[1] < board.shape[1]:
-                    words += [write_cell(*at), _NAMES[board[at]]]
+                    words += [write_cell(*at), self.symbols[board[at]]]
                     if board[at] == board[r, c] < MAX_EXPONENT:
                         said.append(" ".join(words))
                         return "; ".join(said), action
@@ -340,8 +236,8 @@ class Game2048(core.Game):
         legal = self.legal(state[row])[0]
         (r, c), corner = tiles[-1], (board.shape[0] - 1, board.shape[1] - 1)
         wanted = [3, 0] if (r, c) == corner else [1] if c < corner[1] else [2]
-        return "; ".join(said), next((action for action in wanted if legal[action]), core.NO_ACTION)
+        return "; ".join(said), next((action for action in wanted if legal[action]), NO_ACTION)
 
-    def candidates(self, state: State, row: int) -> list[int]:
+    def candidates(self, state: State2048, row: int) -> list[int]:
         """All four moves."""
         return [0, 1, 2, 3]

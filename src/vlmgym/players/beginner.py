@@ -9,7 +9,7 @@ import numpy as np
 
 from vlmgym import prompt
 from vlmgym.core import NO_ACTION, Game, State
-from vlmgym.games.text import write_cell
+from vlmgym.games.parts.actions import write_cell
 from vlmgym.players.base import Player, Query, player_rng
 
 GUESSES = ("I will try this one", "it looks good", "let me try this move", "I guess")

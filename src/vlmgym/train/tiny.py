@@ -15,8 +15,8 @@ import numpy as np
 
 from vlmgym import prompt
 from vlmgym.core import Game, State, need
-from vlmgym.games.text import write_cell
-from vlmgym.games.tiles import COLOURS, FORMS
+from vlmgym.games.parts.actions import write_cell
+from vlmgym.games.parts.tile_kinds import COLOURS, FORMS
 from vlmgym.kernels import number_in_environment
 from vlmgym.players.base import player_rng
 from vlmgym.players.beginner import Beginner

@@ -1,0 +1,210 @@
+"""Games on a grid: everything around the rules that all of them do alike."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import TypeVar
+
+from vlmgym.core import Decoded, Game, Outcome, Scene, State, best_rows
+from vlmgym.games.parts import actions as kinds
+from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Symbols, Values
+from vlmgym.games.solvers import DEAD
+
+L = TypeVar("L", bound=GridLevel, default=Any)
+"""The class of levels of a game on a grid."""
+S = TypeVar("S", bound=State[Any], default=Any)
+"""The class of states of a game."""
+
+
+class Turn:
+    """What a turn writes; rows that have ended must stay as they are.
+
+    Attributes:
+        over: ``(B,)`` bool, the rows that have ended.
+        board: ``(B, rows, cols)`` uint8, a copy of the boards.
+        terminated: ``(B,)`` bool, a copy: the rules ended the game.
+        gain: ``(B,)`` int64, zeros: raw score gained.
+        changed: ``(B,)`` bool, False: the board changed.
+    """
+
+    def __init__(self, state: State[Any]) -> None:
+        self._before = state.arrays()
+        self._further: Arrays = {}
+        self.over = state.ended
+        self.board = state.board.copy()
+        self.terminated = state.terminated.copy()
+        self.gain = np.zeros(len(state), np.int64)
+        self.changed = np.zeros(len(state), bool)
+
+    def copy_of(self, name: str) -> NDArray[Any]:
+        """A copy of a further array of the state, which becomes that of the state after the turn."""
+        self._further[name] = self._before[name].copy()
+        return self._further[name]
+
+    def arrays(self) -> Arrays:
+        """The arrays of the state after the turn that are others than before."""
+        return {
+            "board": self.board,
+            "score": self._before["score"] + self.gain,
+            "steps": self._before["steps"] + ~self.over,
+            "terminated": self.terminated,
+            **self._further,
+        }
+
+    def outcome(self) -> Outcome:
+        """What the turn did."""
+        return Outcome(self.gain, self.changed, self.terminated)
+
+
+class GridGame(Game[L, S]):
+    """A game whose state is a board of symbols.
+
+    An author states ``answers``, ``symbols``, ``kind`` and ``RULES``, and writes three methods: :meth:`deal`, :meth:`play` and
+    :meth:`legal_moves`; and :meth:`oracle`.
+    """
+
+    answers: ClassVar[kinds.Actions]
+    """What actions are: moves, cells, pairs of cells, neighbours."""
+    symbols: ClassVar[tuple[str, ...]]
+    """The text of each value of the board."""
+    kind: ClassVar[str]
+    """The kind of the scene, one of :data:`vlmgym.core.KINDS`."""
+    RULES: ClassVar[str]
+    """The rules, with fields of the level and :meth:`words` in braces."""
+
+    @abstractmethod
+    def deal(self, level: L, seeds: Seeds, board: Boards) -> Arrays:
+        """Fill fresh boards.
+
+        Args:
+            level: the level.
+            seeds: ``(B,)``, the keys of all luck.
+            board: ``(B, rows, cols)`` zeros, to be filled.
+
+        Returns:
+            Further arrays of the state, and ``terminated`` where games may start ended.
+        """
+
+    @abstractmethod
+    def play(self, state: S, actions: Actions, turn: Turn) -> None:
+        """Write a turn: ``turn.board``, ``gain``, ``changed``, ``terminated``, and copies of further arrays.
+
+        Args:
+            state: the games before the turn, to be left alone.
+            actions: ``(B,)`` ids, or -1 for no action.
+            turn: what is written; rows of ``turn.over`` and rows without an action must stay.
+        """
+
+    @abstractmethod
+    def legal_moves(self, state: S, legal: Marks) -> None:
+        """Mark the actions that change the board in ``legal``, ``(B, A)`` False; ended rows are cleared afterwards."""
+
+    def names(self, level: L) -> tuple[str, ...]:
+        """The text of each value of the board."""
+        return self.symbols
+
+    def words(self, level: L) -> Mapping[str, object]:
+        """What :data:`RULES` holds in braces beside the fields of the level."""
+        return {}
+
+    def further(self, board: Boards) -> Arrays:
+        """The further arrays of a state with these boards, where nothing else is known of it."""
+        return {}
+
+    def n_actions(self, level: L) -> int:
+        """As many as :attr:`answers` counts."""
+        return self.answers.count(level)
+
+    def encode(self, level: L, action: int) -> str:
+        """As :attr:`answers` write it."""
+        return self.answers.encode(level, action)
+
+    def decode(self, level: L, text: str) -> Decoded:
+        """As :attr:`answers` read it."""
+        return self.answers.decode(level, text)
+
+    def answer_format(self, level: L) -> str:
+        """That of :attr:`answers`."""
+        return self.answers.format
+
+    def rules(self, level: L) -> str:
+        """:data:`RULES` with the words of this level."""
+        return self.RULES.format(**asdict(level) | dict(self.words(level)))
+
+    def reset(self, level: L, seeds: Seeds) -> S:
+        """Fresh games, one per seed, as :meth:`deal` deals them."""
+        board = np.zeros((len(seeds), level.rows, level.cols), np.uint8)
+        return self.start(level, board, seeds, **self.deal(level, seeds, board))
+
+    def legal(self, state: S) -> Marks:
+        """``(B, A)``: what :meth:`legal_moves` marks in games that have not ended."""
+        legal = np.zeros((len(state), self.n_actions(state.level)), bool)
+        self.legal_moves(state, legal)
+        legal[state.ended] = False
+        return legal
+
+    def _step(self, state: S, actions: Actions) -> tuple[S, Outcome]:
+        turn = Turn(state)
+        self.play(state, actions, turn)
+        return state.with_arrays(turn.arrays()), turn.outcome()
+
+    def blank(self, level: L) -> S:
+        """A board of zeros."""
+        board = np.zeros((1, level.rows, level.cols), np.uint8)
+        return self.start(level, board, **self.further(board))
+
+    def scene(self, state: S) -> Scene:
+        """The board as it is."""
+        return self.view(state, state.board, self.names(state.level), self.kind)
+
+    def from_symbols(self, level: L, symbols: Symbols) -> S:
+        """The board as it is described."""
+        board = np.array(symbols, np.uint8, order="C")
+        return self.start(level, board, **self.further(board))
+
+    def candidates(self, state: S, row: int) -> list[int]:
+        """The legal actions."""
+        return np.flatnonzero(self.legal(state[row])[0]).tolist()
+
+
+class Puzzle(GridGame[L, S]):
+    """A game whose good moves are those that a shortest solution begins with.
+
+    :meth:`oracle` is exact: minus the moves of such a solution, :data:`DEAD` where there is none.
+    """
+
+    TIE: ClassVar[float] = 0.0
+    """Values closer than this count as equal."""
+
+    def least(self, level: L) -> float:
+        """The value of moves that solve nothing."""
+        return DEAD
+
+    def best_values(self, state: S) -> Values:
+        """``(B, A)`` values of which only the best of each row need be right: by default those of the oracle."""
+        return self.oracle(state)
+
+    def successes(self, state: S) -> Marks:
+        """``(B, A)``: the moves of the best value; none where nothing can be solved."""
+        value = self.best_values(state)
+        best = np.empty(value.shape, bool)
+        best_rows(value, self.least(state.level), self.TIE, best)
+        return best
+
+    def good(self, state: S, actions: Actions, outcome: Outcome) -> Marks:
+        """``(B,)``: the move was one of the best, whatever came of it."""
+        return (actions >= 0) & self.successes(state)[np.arange(len(state)), actions]
+
+    def explain(self, state: S, row: int, action: int) -> str:
+        """Such as ``"2 down 7 to go"`` (moves of a shortest solution after it), ``"1 right dead"``, ``"3 left no"``."""
+        value = self.oracle(state[row])[0, action]
+        text = self.answers.say(state.level, action)
+        if np.isnan(value):
+            return f"{text} no"
+        return f"{text} dead" if value <= DEAD else f"{text} {-1 - int(value)} to go"
