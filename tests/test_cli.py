@@ -16,6 +16,7 @@ from vlmgym.cli import conclude, main
 from vlmgym.cli.parser import COMMANDS, Parser, parse, setting_options, settings_from
 from vlmgym.core import Settings, setting
 from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.players.roster import LocalSettings
 from vlmgym.players.simple import Random
 from vlmgym.tasks import Task
 
@@ -120,9 +121,10 @@ def test_a_stopped_evaluation_says_that_it_goes_on(tmp_path, monkeypatch, capsys
 
 def test_defaults_of_eval_are_those_of_its_settings():
     options = vars(parse(["eval", "--player", "random", "--game", "2048", "--out", "o"]))
-    told = {field.name: field.default for field in fields(Evaluation) if field.name in options}
-    assert {name: options[name] for name in told} == told
-    assert {field.name for field in fields(Evaluation)} - set(told) == {"oracle", "first"}
+    for settings, left_out in ((Evaluation, {"oracle", "first"}), (LocalSettings, set())):
+        told = {field.name: field.default for field in fields(settings) if field.name in options}
+        assert {name: options[name] for name in told} == told
+        assert {field.name for field in fields(settings)} - set(told) == left_out
     assert tuple(options["walk"]) == (Task().walk_min, Task().walk_max)
 
 

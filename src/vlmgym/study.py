@@ -22,7 +22,7 @@ from vlmgym.errors import one_line
 from vlmgym.files import read_json, write_json
 from vlmgym.kernels import number_in_environment
 from vlmgym.players.base import Player
-from vlmgym.players.roster import make_player
+from vlmgym.players.roster import LocalSettings, make_player
 from vlmgym.protocol import Protocol, run_protocol, slug
 from vlmgym.tasks import Task
 from vlmgym.trace import machine, revision
@@ -320,7 +320,7 @@ def run_job(study: Study, out: Path, name: str) -> None:
         first = protocol.entries[0][0]
 
         def make(protocol: Protocol = protocol, first: Task = first) -> Player:
-            player = make_player(word, first.look, first.prompt, protocol.sampling, BATCH)
+            player = make_player(word, first.look, first.prompt, protocol.sampling, LocalSettings(BATCH))
             player.name = what
             parts: list[Any] = [player, getattr(player, "describer", None), getattr(player, "reasoner", None)]
             for model in parts:

@@ -107,6 +107,7 @@ def _task_options(group: Adder) -> None:
 def _model_options(group: Adder) -> None:
     """How models are sampled, and where local ones run."""
     from vlmgym.players import MAX_TOKENS
+    from vlmgym.players.roster import LocalSettings
 
     group.add_argument(
         "--max-new-tokens",
@@ -127,18 +128,10 @@ def _model_options(group: Adder) -> None:
         metavar="FIELD=VALUE",
         help="of requests, e.g. top_p=0.9",
     )
-    group.add_argument(
-        "--batch",
-        type=whole_from(1),
-        default=32,
-        help="states that a local model is asked at once",
-    )
-    group.add_argument(
-        "--device",
-        default="auto",
-        help="auto (a GPU if there is one), cpu, cuda, cuda:1 ...",
-    )
-    group.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16")
+    batch = setting_of(LocalSettings, "batch").metadata
+    setting_option(group, LocalSettings, "batch", type=whole_from(batch["low"], batch["high"]))
+    setting_option(group, LocalSettings, "device")
+    setting_option(group, LocalSettings, "dtype")
     group.add_argument(
         "--threads",
         type=whole_from(0, 4096),
@@ -259,20 +252,21 @@ def _makers_of(options: Options, protocol: Protocol) -> dict[str, Callable[[], P
     """What makes each player, by label."""
     from vlmgym.config import read_prices
     from vlmgym.players.api import ApiSettings
-    from vlmgym.players.roster import make_player, named_players
+    from vlmgym.players.roster import Endpoint, LocalSettings, make_player, named_players
 
     first = protocol.entries[0][0]
+    endpoint = Endpoint(
+        options.base_url,
+        ApiSettings.parse(_fields("--api", options.api)),
+        read_prices(options.prices) if options.prices else None,
+    )
     make = partial(
         make_player,
         look=first.look,
         style=first.prompt,
         sampling=protocol.sampling,
-        batch=options.batch,
-        device=options.device,
-        dtype=options.dtype,
-        base_url=options.base_url,
-        prices=read_prices(options.prices) if options.prices else None,
-        api=ApiSettings.parse(_fields("--api", options.api)),
+        local=LocalSettings(**settings_from(LocalSettings, options)),
+        endpoint=endpoint,
     )
     return {label: partial(make, word) for label, word in named_players(options.player).items()}
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vlmgym.core import ConfigError
+from vlmgym.core import ConfigError, Settings, setting
 from vlmgym.files import read_json, shortest_ends, shown
 from vlmgym.looks import Look
 from vlmgym.players import MAX_TOKENS, PLAYERS
@@ -15,6 +16,30 @@ from vlmgym.players.api import AnthropicPlayer, ApiSettings, OpenAIPlayer
 from vlmgym.players.base import Player
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class LocalSettings(Settings):
+    """How a local model is run."""
+
+    batch: int = setting(32, "states that a local model is asked at once", 1, 1_000_000)
+    device: str = setting("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
+    dtype: str = setting("float32", "float32, bfloat16 or float16")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model behind an endpoint is, and how it is asked.
+
+    Attributes:
+        base_url: its address; empty = the maker's.
+        api: how it is used.
+        prices: US dollars for a million tokens by model: ``{"gpt": {"input": 2.5, "output": 10}}``.
+    """
+
+    base_url: str = ""
+    api: ApiSettings = field(default_factory=ApiSettings)
+    prices: Mapping[str, Any] | None = None
 
 
 def named_players(texts: Sequence[str]) -> dict[str, str]:
@@ -78,12 +103,8 @@ def make_player(
     look: str | Look = "clean",
     style: str = "full",
     sampling: Mapping[str, Any] | None = None,
-    batch: int = 32,
-    device: str = "auto",
-    dtype: str = "float32",
-    base_url: str = "",
-    api: ApiSettings | None = None,
-    prices: Mapping[str, Any] | None = None,
+    local: LocalSettings | None = None,
+    endpoint: Endpoint | None = None,
 ) -> Player:
     """The player that a command-line word stands for.
 
@@ -95,19 +116,15 @@ def make_player(
         look: of the pictures for local models that are asked outside of an evaluation.
         style: of the prompt there.
         sampling: of models: ``max_tokens``, ``temperature`` (0 = greedy), and for endpoints any field of the request.
-        batch: states asked of a local model at once.
-        device: of local models; ``auto``: a GPU if there is one.
-        dtype: of local models.
-        base_url: of endpoints.
-        api: how endpoints are used.
-        prices: US dollars for a million tokens by model: ``{"gpt": {"input": 2.5, "output": 10}}``.
+        local: how local models are run.
+        endpoint: where other models are, and how they are asked.
 
     Raises:
         ConfigError: no such player, or a field of the sampling that a local model does not know.
         FileError: the file of a scripted player is not there, or is no JSON list of texts.
     """
-    if isinstance(batch, bool) or not 1 <= batch <= 1_000_000:
-        raise ConfigError("batch", batch, "1 to 1000000 states asked at once")
+    local = local or LocalSettings()
+    endpoint = endpoint or Endpoint()
     sampling = {"max_tokens": MAX_TOKENS, "temperature": 0.0, **(sampling or {})}
     kind, _, rest = text.partition(":")
     simple: dict[str, type[Player]] = {p.name: p for p in (Random, RandomLegal, Greedy, Oracle)}
@@ -127,7 +144,7 @@ def make_player(
         from vlmgym.players.local import Relay
 
         models = [f"local:{name}" for name in rest.split("+", 1)]
-        describer, reasoner = (make_player(one, look, style, sampling, batch, device, dtype) for one in models)
+        describer, reasoner = (make_player(one, look, style, sampling, local) for one in models)
         return Relay(describer, reasoner)
     if kind == "local" and rest:
         from vlmgym.players.local import LocalPlayer
@@ -138,7 +155,7 @@ def make_player(
             raise ConfigError(f"sampling.{key}", sampling[key], "max_tokens, temperature and seed, for a local model")
         _check_local(sampling)
         trained = trained_for(rest)
-        model, processor = load(rest, dtype, device)
+        model, processor = load(rest, local.dtype, local.device)
         return LocalPlayer(
             model,
             processor,
@@ -149,15 +166,17 @@ def make_player(
             max_new_tokens=sampling["max_tokens"],
             temperature=sampling["temperature"],
             seed=sampling.get("seed", 0),
-            batch=batch,
-            about={"digest": model_digest(rest), "dtype": dtype},
+            batch=local.batch,
+            about={"digest": model_digest(rest), "dtype": local.dtype},
             unknown=trained.unknown if trained else None,
         )
     if kind in ("api", "anthropic") and rest:
-        endpoint = OpenAIPlayer if kind == "api" else AnthropicPlayer
+        asked = OpenAIPlayer if kind == "api" else AnthropicPlayer
+        prices = endpoint.prices
         if prices is not None and rest not in prices:
             raise ConfigError("prices", rest, "one of " + ", ".join(map(str, prices)))
-        return endpoint(rest, base_url, sampling, api, None if prices is None else prices[rest])
+        price = None if prices is None else prices[rest]
+        return asked(rest, endpoint.base_url, sampling, endpoint.api, price)
     raise ConfigError("player", text, PLAYERS)
 
 
