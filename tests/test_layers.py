@@ -65,6 +65,7 @@ LAYERS = [
         "train.recipe",
         "study",
         "findings",
+        "claims",
         "pictures",
         "results",
         "train.sizes",
