@@ -49,6 +49,12 @@ LAYERS = [
     ["rollout", "tasks", "testing", "baselines", "curriculum"],
     [
         "evaluate",
+        "analysis.summaries",
+        "analysis.evaluations",
+        "analysis.comparison",
+        "analysis.leaderboards",
+        "analysis.confusions",
+        "analysis.curves",
         "analysis",
         "figures",
         "protocol",
