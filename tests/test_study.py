@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from vlmgym import findings, study
+from vlmgym import claims, findings, study
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.games import get_game
@@ -286,7 +286,7 @@ def test_a_job_goes_on_by_itself(small, tmp_path):
 
 def test_verdicts_need_evidence_after_correction_for_their_number():
     def claim(p, adjusted, holds="larger"):
-        return findings.Claim("a", "-", "", p, holds, adjusted)
+        return claims.Claim("a", "-", "", p, holds, adjusted)
 
     assert claim(0.01, 0.03).verdict == "larger"
     assert claim(0.01, 0.2).verdict == "not decided"
@@ -294,20 +294,20 @@ def test_verdicts_need_evidence_after_correction_for_their_number():
 
 
 def test_no_evidence_is_no_equality_and_no_gap():
-    equal = findings._claim("a", "-", np.zeros((1, 20)), "success", "x", "equal")
+    equal = claims._claim("a", "-", np.zeros((1, 20)), "success", "x", "equal")
     assert equal.p > 0.05
     assert "[-13.9, +13.9]" in equal.numbers
-    many = findings._claim("a", "-", np.zeros((1, 400)), "success", "x", "equal")
+    many = claims._claim("a", "-", np.zeros((1, 400)), "success", "x", "equal")
     assert many.p < 0.01
     assert many.holds == "within the margin"
     noise = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], (1, 20))
-    assert findings._claim("a", "-", noise, "success", "x", "no worse").p > 0.05
+    assert claims._claim("a", "-", noise, "success", "x", "no worse").p > 0.05
 
 
 def test_halves_of_a_rise():
     steps = np.array([0, 10, 20, 30])
-    assert findings.halfway(steps, np.array([[0.0, 0.1, 0.6, 1.0], [0.2, 0.7, 0.8, 0.8]])) == [20, 10]
-    assert findings.halfway(steps, np.array([[0.0, 0.1, 0.6, 0.05]])) == [], "it did not rise"
+    assert claims.halfway(steps, np.array([[0.0, 0.1, 0.6, 1.0], [0.2, 0.7, 0.8, 0.8]])) == [20, 10]
+    assert claims.halfway(steps, np.array([[0.0, 0.1, 0.6, 0.05]])) == [], "it did not rise"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import vlmgym
 from vlmgym import stats
+from vlmgym.claims import claims
 from vlmgym.core import need
 from vlmgym.files import read_json_lines, write_atomically
 from vlmgym.findings import (
@@ -23,7 +24,6 @@ from vlmgym.findings import (
     TITLES,
     TURNED,
     StudyResults,
-    claims,
     exploration,
     knowing,
     points,

@@ -1,0 +1,46 @@
+"""HTML as text that is escaped on its way in, and numbers as pages show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from vlmgym.stats import Interval, typeset
+
+
+class Html(str):
+    """Text that is markup already; any other text is escaped on its way in."""
+
+    __slots__ = ()
+
+
+def tag(name: str, *children: object, **attributes: object) -> Html:
+    """An element; ``class_`` stands for ``class``, ``stroke_width`` for ``stroke-width``. None is no child."""
+    inside = "".join(c if isinstance(c, Html) else escape(str(c)) for c in children if c is not None)
+    given = "".join(f' {k.rstrip("_").replace("_", "-")}="{escape(str(v))}"' for k, v in attributes.items())
+    return Html(f"<{name}{given}>{inside}</{name}>")
+
+
+def joined(parts: Iterable[str]) -> Html:
+    """Parts one after another."""
+    return Html("".join(p if isinstance(p, Html) else escape(p) for p in parts))
+
+
+def number_text(value: float, percent: bool = False, signed: bool = False) -> str:
+    """A number as pages show it, see :func:`vlmgym.stats.typeset`."""
+    return typeset(percent, signed)(value)
+
+
+def interval_text(one: Interval, percent: bool = False, signed: bool = False) -> str:
+    """``low to high``, as pages show it."""
+    return one.ends_text(typeset(percent, signed))
+
+
+def p_text(value: float) -> str:
+    """A p-value."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Words with commas and ``and``; at least one."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]

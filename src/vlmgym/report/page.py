@@ -1,0 +1,104 @@
+"""One static page from evaluations and training runs: results, paired differences, curves, faults, turns side by side.
+
+The page is HTML, CSS (``skins/report.css``) and inline SVG; it has no script, loads nothing, and opens by double click. All text
+from models and files goes through :func:`vlmgym.report.html.tag`, which escapes it; the page's own policy forbids scripts and
+requests.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import vlmgym
+from vlmgym.core import ConfigError
+from vlmgym.files import shown, whole_text, write_atomically
+from vlmgym.replay import replay_data, replay_section
+from vlmgym.report.data import ORDER, load
+from vlmgym.report.differences import differences
+from vlmgym.report.faults import faults
+from vlmgym.report.headline import headline, what_was_run
+from vlmgym.report.html import Html, tag
+from vlmgym.report.results import results
+from vlmgym.report.training import training
+from vlmgym.report.turns import turns
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def write_report(
+    folder: Path | Sequence[Path],
+    out: Path | None = None,
+    order: Sequence[str] = ORDER,
+    photos: Sequence[str | Path] = (),
+    progress: bool = True,
+) -> Path:
+    """Write one self-contained HTML page about all evaluations and training runs in a folder, or in several.
+
+    Args:
+        folder: one or several. Each holds ``eval/PLAYER/TASK/`` (``trace.jsonl``, ``summary.json``; see
+            :mod:`vlmgym.protocol`), or these files alone; ``RUN/metrics.jsonl`` (see :func:`vlmgym.train.recipe.train`);
+            and ``demo.json`` (any mapping, shown as a table). What is missing is left out of the page.
+        out: the file to write; by default ``report.html`` in the (first) folder.
+        order: names of players and runs, in the order of the page; others follow by name.
+        photos: paths of photographs that the boards showed; a path that a trace names is not opened by itself, see
+            :func:`vlmgym.export.look_of`. Without them the page says in place of the pictures what is missing.
+        progress: tell on standard error how far it is, where there are many turns, and which boards cannot be drawn.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: ``out`` is there and is no regular file.
+        VlmGymError: the folder holds neither evaluations nor training runs, or a file in it is damaged.
+    """
+    folders = [Path(folder)] if isinstance(folder, str | Path) else [Path(one) for one in folder]
+    out = folders[0] / "report.html" if out is None else Path(out)
+    if out.exists() and not out.is_file():
+        raise ConfigError("out", str(out), "a new file, or a regular one to replace")
+    data = load(folders, order)
+    data.photos = photos
+    replay, style, script = "", "", "'none'"
+    if data.evaluations:
+        pages = replay_data(data.evaluations, progress, photos)
+        for task in pages["tasks"] if progress else ():
+            if task["missing"]:
+                sys.stderr.write(f"warning: the boards of {shown(task['name'])} are not drawn: {shown(task['missing'])}\n")
+        replay, style, script = replay_section(pages)
+    sections = [
+        ("results", "Results on held-out states", results(data) if data.games else []),
+        ("differences", "Paired differences on shared states", differences(data)),
+        ("training", "Training", training(data)),
+        ("faults", "Where the errors come from", faults(data)),
+        ("turns", "Turns side by side", turns(data)),
+        ("episodes", "Every turn", [Html(replay)] if replay else []),
+    ]
+    sections = [s for s in sections if s[2]]
+    name = ", ".join(one.resolve().name for one in folders)
+    title = f"vlmgym report: {name}"
+    body = [
+        tag("h1", title),
+        *headline(data),
+        what_was_run(data),
+        tag("nav", *(tag("a", heading, href=f"#{key}") for key, heading, _ in sections)),
+        *(tag("section", tag("h2", heading), *content, id=key) for key, heading, content in sections),
+        tag("footer", f"Written by vlmgym {vlmgym.__version__} from the traces and metrics in the folder {name}."),
+    ]
+    head = [
+        Html('<meta charset="utf-8">'),
+        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}; script-src {script}">'),
+        tag("title", title),
+        tag("style", Html(_style() + style)),
+    ]
+    page = tag("html", tag("head", *head), tag("body", tag("main", *body)), lang="en")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, whole_text("<!doctype html>\n" + page + "\n"))
+    return out
+
+
+def _style() -> str:
+    path = resources.files("vlmgym") / "skins" / "report.css"
+    return "\n" + path.read_text(encoding="utf-8")
