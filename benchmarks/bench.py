@@ -3,10 +3,10 @@
     python benchmarks/bench.py [--out runs/bench] [--only ROW] [--repetitions 5] [--quick]
 
 It is measured against plain Python objects, and against what the machine can do. Each row times
-several things in turn, over and over, so that whatever else the machine does hits all of them alike:
-``ours``; ``plain``, the same work by the package ``plain`` beside this file (for ``pixel_values``, by
-the PIL processor of Transformers); ``limit``, a copy of as many bytes as the row writes; and what
-else its goal asks for. A ratio is the median of the ratios of each repetition.
+several things in turn, over and over, so that whatever else the machine does hits all of them
+alike: ``ours``; ``plain``, the same work by the package ``plain`` beside this file (for
+``pixel_values``, by the PIL processor of Transformers); ``limit``, a copy of as many bytes as the
+row writes; and what else its goal asks for. A ratio is the median of the ratios of each repetition.
 """
 
 from __future__ import annotations
@@ -27,14 +27,18 @@ from vlmgym.files import shown, write_atomically, write_json
 from vlmgym.trace import machine
 
 
-def run(out: Path, only: Sequence[str] = (), repetitions: int = 5, quick: bool = False) -> list[Result]:
-    """Measure rows; write ``bench.json``, ``bench.txt`` (the table) and, if rows about growth are among them, ``bench.png``.
+def run(
+    out: Path, only: Sequence[str] = (), repetitions: int = 5, quick: bool = False
+) -> list[Result]:
+    """Measure rows; write ``bench.json``, ``bench.txt`` (the table) and, if rows about growth are
+    among them, ``bench.png``.
 
     Args:
         out: folder.
         only: beginnings of names of rows; all by default.
         repetitions: how often each thing is timed, in turn with the others of its row.
-        quick: one short repetition, without rows that take long unless named: tries the path, measures nothing.
+        quick: one short repetition, without rows that take long unless named: tries the path,
+            measures nothing.
 
     Raises:
         ConfigError: there is no such row, or no repetition.

@@ -1,9 +1,11 @@
-"""What the first call costs: CPU seconds (user + system) of new processes, with an empty cache of kernels and a filled one.
+"""What the first call costs: CPU seconds (user + system) of new processes, with an empty cache of
+kernels and a filled one.
 
     python benchmarks/first_call.py [--games 2048 Swap] [--whole]
 
-For each game ``gymnasium.make``, ``reset``, ``step`` and the picture, with nothing kept; then the wall time from the command to
-the first picture, with everything kept. ``--whole``: all that ``vlmgym compile`` compiles, too.
+For each game ``gymnasium.make``, ``reset``, ``step`` and the picture, with nothing kept; then the
+wall time from the command to the first picture, with everything kept. ``--whole``: all that
+``vlmgym compile`` compiles, too.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import time
 
 from vlmgym.games import GAMES
 
-PLAY = "import gymnasium, vlmgym; env = gymnasium.make('vlmgym/{}-v0'); info = env.reset(seed=1)[1]; "
+PLAY = (
+    "import gymnasium, vlmgym; env = gymnasium.make('vlmgym/{}-v0'); info = env.reset(seed=1)[1]; "
+)
 PLAY += "env.step(int(info['legal'].argmax())); env.close()"
 PICTURE = "import numpy as np, vlmgym; game = vlmgym.get_game('{}'); "
 PICTURE += "vlmgym.render(game, game.reset(game.level('normal'), np.zeros(1, np.uint64)))"
@@ -27,9 +31,17 @@ PICTURE += "vlmgym.render(game, game.reset(game.level('normal'), np.zeros(1, np.
 def spent(code: str, folder: str) -> tuple[float, float]:
     """CPU and wall seconds of a new process, those of its own workers included."""
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], env=os.environ | {"NUMBA_CACHE_DIR": folder}, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"NUMBA_CACHE_DIR": folder},
+        check=True,
+        capture_output=True,
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, time.perf_counter() - begin
+    return (
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        time.perf_counter() - begin,
+    )
 
 
 def main() -> None:
@@ -38,7 +50,9 @@ def main() -> None:
     parser.add_argument("--games", nargs="+", choices=list(GAMES), default=list(GAMES))
     parser.add_argument("--whole", action="store_true")
     options = parser.parse_args()
-    sys.stdout.write(f"{'game':<18}{'cold: make, reset, step, picture':>34}{'warm: first picture':>22}\n")
+    sys.stdout.write(
+        f"{'game':<18}{'cold: make, reset, step, picture':>34}{'warm: first picture':>22}\n"
+    )
     for name in options.games:
         with tempfile.TemporaryDirectory() as folder:
             cold = spent(PLAY.format(name), folder)[0]

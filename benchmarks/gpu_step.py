@@ -1,13 +1,15 @@
-"""One GRPO step of a model's exact architecture with random weights: seconds by part, tokens a second, memory, utilisation.
+"""One GRPO step of a model's exact architecture with random weights: seconds by part, tokens a
+second, memory, utilisation.
 
-Nothing is downloaded: the architecture is one that the package knows, the tokenizer a stand-in. The default is the paper's batch,
-128 states with 5 answers each, of 300 tokens.
+Nothing is downloaded: the architecture is one that the package knows, the tokenizer a stand-in. The
+default is the paper's batch, 128 states with 5 answers each, of 300 tokens.
 
-usage: gpu_step.py [--model qwen2.5-vl-7b] [--train lora|full] [--states 128] [--answers 5] [--tokens 300] [--micro 10]
-                   [--together 80] [--steps 2] [--peak 989] [--out result.json]
+usage: gpu_step.py [--model qwen2.5-vl-7b] [--train lora|full] [--states 128] [--answers 5]
+                   [--tokens 300] [--micro 10] [--together 80] [--steps 2] [--peak 989] [--out
+                   result.json]
 
-``--model miniature`` is the same on a CPU, to try the script. ``--peak`` is what the device can do in bfloat16, in 1e12
-operations a second (H100 and H200: 989, A100: 312), for the utilisation.
+``--model miniature`` is the same on a CPU, to try the script. ``--peak`` is what the device can do
+in bfloat16, in 1e12 operations a second (H100 and H200: 989, A100: 312), for the utilisation.
 """
 
 import argparse
@@ -39,30 +41,50 @@ TASKS = (
 
 
 def random_model(name: str, dtype: str, folder: Path, keep: bool):
-    """A model of a known architecture with random weights on the device, and a processor with a stand-in for its tokenizer."""
-    (config,) = (one["config"] for key, one in known_models().items() if name.lower() in key.lower())
+    """A model of a known architecture with random weights on the device, and a processor with a
+    stand-in for its tokenizer.
+    """
+    (config,) = (
+        one["config"] for key, one in known_models().items() if name.lower() in key.lower()
+    )
     family = config["model_type"]
     _, processor = FAMILIES[family](hf, 48)
     ids = processor.tokenizer.convert_tokens_to_ids
     config = hf.AutoConfig.for_model(**config)
     for key, token in (("image", "<|image_pad|>"), ("video", "<|video_pad|>")):
         setattr(config, f"{key}_token_id", ids(token))
-    config.vision_start_token_id, config.vision_end_token_id = ids("<|vision_start|>"), ids("<|vision_end|>")
+    config.vision_start_token_id, config.vision_end_token_id = (
+        ids("<|vision_start|>"),
+        ids("<|vision_end|>"),
+    )
     size = {"shortest_edge": 56 * 56, "longest_edge": 1024 * 1024}
     processor.image_processor.size = size
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = hf.AutoModelForImageTextToText.from_config(config, dtype=getattr(torch, dtype))
-    model.generation_config.eos_token_id, model.generation_config.pad_token_id = ids("<|im_end|>"), ids("<|endoftext|>")
+    model.generation_config.eos_token_id, model.generation_config.pad_token_id = (
+        ids("<|im_end|>"),
+        ids("<|endoftext|>"),
+    )
     if keep:  # TRL loads the reference of the KL loss from where the model came from
         model.save_pretrained(folder)
         model.config._name_or_path = model.name_or_path = str(folder)
     return model, processor
 
 
-def operations(model, tokens: int, prompt: int, answers: int, updates: int, reference: bool) -> float:
-    """Operations of a step: 2 a weight and token forward, 4 backward (Kaplan et al. 2020, section 2.1), attention left out."""
-    vision = sum(p.numel() for name, p in model.named_parameters() if "visual" in name or "vision" in name)
-    text = sum(p.numel() for p in model.parameters()) - vision - model.get_input_embeddings().weight.numel()
+def operations(
+    model, tokens: int, prompt: int, answers: int, updates: int, reference: bool
+) -> float:
+    """Operations of a step: 2 a weight and token forward, 4 backward (Kaplan et al. 2020, section
+    2.1), attention left out.
+    """
+    vision = sum(
+        p.numel() for name, p in model.named_parameters() if "visual" in name or "vision" in name
+    )
+    text = (
+        sum(p.numel() for p in model.parameters())
+        - vision
+        - model.get_input_embeddings().weight.numel()
+    )
     whole = answers * (prompt + tokens)
     return 2.0 * text * whole * (1 + 3 * updates + reference)
 
@@ -73,7 +95,14 @@ def main() -> None:
     parser.add_argument("--model", default="qwen2.5-vl-7b")
     parser.add_argument("--train", choices=("lora", "full"), default="lora")
     parser.add_argument("--out", type=Path)
-    for name, value in (("states", 128), ("answers", 5), ("tokens", 300), ("micro", 10), ("together", 80), ("steps", 2)):
+    for name, value in (
+        ("states", 128),
+        ("answers", 5),
+        ("tokens", 300),
+        ("micro", 10),
+        ("together", 80),
+        ("steps", 2),
+    ):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--peak", type=float, default=989.0)
     options = parser.parse_args()
@@ -81,9 +110,14 @@ def main() -> None:
     dtype = "bfloat16" if lora else "float32"
     with tempfile.TemporaryDirectory() as folder:
         if options.model == "miniature":
-            dtype, (model, processor) = "float32", load(str(save("qwen2_5_vl", Path(folder) / "model")))
+            dtype, (model, processor) = (
+                "float32",
+                load(str(save("qwen2_5_vl", Path(folder) / "model"))),
+            )
         else:
-            model, processor = random_model(options.model, dtype, Path(folder) / "model", keep=lora is None)
+            model, processor = random_model(
+                options.model, dtype, Path(folder) / "model", keep=lora is None
+            )
         gpu = next(model.parameters()).is_cuda
         batch = options.states * options.answers
         settings = GrpoSettings(
@@ -96,9 +130,19 @@ def main() -> None:
             save_every=1000,
             drop_equal=False,  # random weights make no answer that is worth anything
         )
-        on_gpu = {"gradient_checkpointing": True, "bf16": True, "optimizer": "adamw" if lora else "adamw_8bit"} if gpu else {}
+        on_gpu = (
+            {
+                "gradient_checkpointing": True,
+                "bf16": True,
+                "optimizer": "adamw" if lora else "adamw_8bit",
+            }
+            if gpu
+            else {}
+        )
         compute = Compute(device="auto" if gpu else "cpu", weights=dtype, **on_gpu)
-        seconds = profile_grpo(model, processor, TASKS, Path(folder) / "run", settings, Weights(), compute, lora)
+        seconds = profile_grpo(
+            model, processor, TASKS, Path(folder) / "run", settings, Weights(), compute, lora
+        )
     prompt = 586  # see `vlmgym plan`
     made = batch * options.tokens
     work = operations(model, options.tokens, prompt, batch, 1, True)

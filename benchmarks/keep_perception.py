@@ -1,7 +1,10 @@
-"""Does RL keep what the cold start taught the model to see? Curves with and without KL and a perception term (docs/training.md).
+"""Does RL keep what the cold start taught the model to see?
 
-One cold start, then GRPO from it: without anything that holds perception, with the KL term, with the perception term, with both,
-and with equal groups dropped. Run again to go on; finished runs are kept.
+Curves with and without KL and a perception term (docs/training.md).
+
+One cold start, then GRPO from it: without anything that holds perception, with the KL term, with
+the perception term, with both, and with equal groups dropped. Run again to go on; finished runs are
+kept.
 
 usage: keep_perception.py --out runs/perception [--steps 40] [--lr 1.5e-4] [--seeds 0 1]
 """
@@ -28,7 +31,9 @@ def curves(folder: Path, key: str) -> tuple[list[int], np.ndarray]:
     """Steps, and the mean over games of a metric of the held-out states at each."""
     lines = [line for line in read_metrics(folder / "metrics.jsonl") if f"check/2048/{key}" in line]
     names = [name for name in lines[0] if name.startswith("check/") and name.endswith(f"/{key}")]
-    return [line["step"] for line in lines], np.array([[line[name] for name in names] for line in lines]).mean(1)
+    return [line["step"] for line in lines], np.array(
+        [[line[name] for name in names] for line in lines]
+    ).mean(1)
 
 
 def main() -> None:
@@ -51,10 +56,13 @@ def main() -> None:
                 "checks.every=5",
                 "checks.states=64",
             ]
-            recipe = read_recipe(recipe_path("tiny/g1"), ["cold_start=null", f"model={cold}", *fields, *changes])
+            recipe = read_recipe(
+                recipe_path("tiny/g1"), ["cold_start=null", f"model={cold}", *fields, *changes]
+            )
             train(recipe, run)
             found[f"{name}/{seed}"] = {
-                key: [one.tolist() if key else one for one in map(np.asarray, curves(run, key))] for key in ("p_acc", "success")
+                key: [one.tolist() if key else one for one in map(np.asarray, curves(run, key))]
+                for key in ("p_acc", "success")
             }
             (options.out / "curves.json").write_text(json.dumps(found, indent=1))
     draw(found, options.out / "perception.png")
@@ -67,7 +75,12 @@ def draw(found: dict, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), constrained_layout=True, sharex=True)
-    for axis, key, title in zip(axes, ("p_acc", "success"), ("boards described exactly", "moves that do something"), strict=True):
+    for axis, key, title in zip(
+        axes,
+        ("p_acc", "success"),
+        ("boards described exactly", "moves that do something"),
+        strict=True,
+    ):
         for colour, name in enumerate(VARIANTS):
             runs = [value[key] for run, value in found.items() if run.rpartition("/")[0] == name]
             if not runs:

@@ -20,7 +20,9 @@ Rates = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Something to time: a call that does some units of work, what comes before each call untimed, and the kernels' threads."""
+    """Something to time: a call that does some units of work, what comes before each call untimed,
+    and the kernels' threads.
+    """
 
     call: Callable[[], object]
     units: float = BATCH
@@ -30,7 +32,9 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a row should reach: a value made from the rates of one repetition, at least or at most so much."""
+    """What a row should reach: a value made from the rates of one repetition, at least or at most
+    so much.
+    """
 
     text: str
     value: Callable[[Rates], float]
@@ -40,7 +44,9 @@ class Goal:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: ``build`` gives what is timed, ``ours`` among it; ``once``: one time only, as it takes long."""
+    """One line of the table: ``build`` gives what is timed, ``ours`` among it; ``once``: one time
+    only, as it takes long.
+    """
 
     name: str
     unit: str
@@ -68,7 +74,9 @@ class Result:
 
     def ratio(self, other: str) -> float | None:
         """Our rate over another one."""
-        pairs = zip(self.rates["ours"], self.rates[other], strict=True) if other in self.rates else ()
+        pairs = (
+            zip(self.rates["ours"], self.rates[other], strict=True) if other in self.rates else ()
+        )
         return median(found) if (found := [ours / theirs for ours, theirs in pairs]) else None
 
 
@@ -85,17 +93,25 @@ def within(seconds: float) -> Goal:
 
 
 def flat(other: str = "") -> Goal:
-    """A row of a batch costs no more than at 64, however many there are; or no more copies of its bytes."""
+    """A row of a batch costs no more than at 64, however many there are; or no more copies of its
+    bytes.
+    """
 
     def value(rates: Rates) -> float:
-        cost = {n: rates.get(f"{other} {n}", 1.0) / rates[n] for n in rates if n.isdigit() and int(n) >= 64}
+        cost = {
+            n: rates.get(f"{other} {n}", 1.0) / rates[n]
+            for n in rates
+            if n.isdigit() and int(n) >= 64
+        }
         return max(cost.values()) / cost["64"]
 
     return Goal("at most 1.25 x the cost at 64" + (" in copies" if other else ""), value, most=1.25)
 
 
 def _measured(one: Benchmark, least: float) -> float:
-    """Units a second, over calls that take ``least`` seconds together (or 10 times that with what is not timed)."""
+    """Units a second, over calls that take ``least`` seconds together (or 10 times that with what
+    is not timed).
+    """
     set_threads(one.threads)
     spent, done, stop = 0.0, 0.0, time.perf_counter() + 10 * least
     while not done or (spent < least and time.perf_counter() < stop):
@@ -109,13 +125,18 @@ def _measured(one: Benchmark, least: float) -> float:
 
 
 def measure(row: Row, repetitions: int = 5, least: float = 0.1) -> Result:
-    """Time all that a row consists of in turn, ``repetitions`` times, each for at least ``least`` seconds."""
+    """Time all that a row consists of in turn, ``repetitions`` times, each for at least ``least``
+    seconds.
+    """
     result, rounds = Result(row.name, row.unit, goal=row.goal.text if row.goal else ""), []
     try:
         runs = row.build()
         for number in range(1 if row.once else repetitions + 1):
             part = least if number else 0.0  # the first round, one call each, fills caches
-            found = {key: _measured(one, part) for key, one in {id(one): one for one in runs.values()}.items()}
+            found = {
+                key: _measured(one, part)
+                for key, one in {id(one): one for one in runs.values()}.items()
+            }
             if number or row.once:
                 rounds.append({label: found[id(one)] for label, one in runs.items()})
     except MissingExtra as error:

@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 
 import plain
 from measuring import BATCH, Benchmark, Goal, Rates, Row, flat, over, rate, within
-from vlmgym.core import LEGAL_STREAM, ConfigError, Game, MissingExtra, State, VlmGymError, need, seeds_for
+from vlmgym.core import (
+    LEGAL_STREAM,
+    ConfigError,
+    Game,
+    MissingExtra,
+    State,
+    VlmGymError,
+    need,
+    seeds_for,
+)
 from vlmgym.env import GameEnv, GameVectorEnv
 from vlmgym.games import GAMES, get_game
 from vlmgym.kernels import spread
@@ -28,9 +37,18 @@ from vlmgym.render import Frames, pictures, render
 from vlmgym.rollout import walk
 
 MANY = 1024
-PAPER = {"2048": ("paper", 100), "ShisenSho": ("paper12", 250), "ShisenShoPhotos": ("normal", 250), "Swap": ("paper", 0)}
-"""The games of the paper: the level that stands for it, and the moves of its random walk (photographs: the bundled digits)."""
-LEVELS = {name: level for name, (level, _) in PAPER.items()} | {"Minesweeper": "normal:guess_free=false"}
+PAPER = {
+    "2048": ("paper", 100),
+    "ShisenSho": ("paper12", 250),
+    "ShisenShoPhotos": ("normal", 250),
+    "Swap": ("paper", 0),
+}
+"""The games of the paper: the level that stands for it, and the moves of its random walk
+(photographs: the bundled digits).
+"""
+LEVELS = {name: level for name, (level, _) in PAPER.items()} | {
+    "Minesweeper": "normal:guess_free=false"
+}
 SIZES, SIDES = tuple(4**k for k in range(9)), (4, 6, 8, 12, 16)
 ANSWERS = 64
 """Answers that a step of the bundled GRPO recipe judges, each on its state."""
@@ -38,7 +56,9 @@ ANSWERS = 64
 
 @cache
 def _start(name: str, count: int = BATCH, **fields: Any) -> tuple[Game, State]:
-    """Games a few legal moves after the start, without a turn limit, that go on with a fresh deal when they end."""
+    """Games a few legal moves after the start, without a turn limit, that go on with a fresh deal
+    when they end.
+    """
     game = get_game(name)
     level = game.level(LEVELS.get(name, "normal"), max_steps=0, restart=True, **fields)
     few = walk(game, level, seeds_for("test", name, "bench", min(count, MANY)), 4, legal=True)
@@ -101,7 +121,11 @@ def _pictures(name: str, side: int) -> dict[str, Benchmark]:
     look = f"clean:width={side},height={side}"
     room, ones = _room(game, state, look), _objects(game, state)
     whole = Benchmark(lambda: render(game, state, look, room))
-    return {"ours": whole, "plain": Benchmark(lambda: [one.frame(side, side) for one in ones], 4), "limit": _copy(room.shape)}
+    return {
+        "ours": whole,
+        "plain": Benchmark(lambda: [one.frame(side, side) for one in ones], 4),
+        "limit": _copy(room.shape),
+    }
 
 
 def _changed(name: str) -> dict[str, Benchmark]:
@@ -109,12 +133,17 @@ def _changed(name: str) -> dict[str, Benchmark]:
     game, state = _start(name)
     frames, room = Frames(game, state.level, "paper", BATCH), _room(game, state, "paper")
     cells = state.board.reshape(-1).copy()
-    some, kinds = np.random.default_rng(0).choice(cells.size, cells.size // 20, replace=False), np.unique(cells[cells > 0])
+    some, kinds = (
+        np.random.default_rng(0).choice(cells.size, cells.size // 20, replace=False),
+        np.unique(cells[cells > 0]),
+    )
     cells[some] = kinds[(np.searchsorted(kinds, cells[some]) + 1) % len(kinds)]
     both = [state, state.with_arrays({"board": cells.reshape(state.board.shape)})]
     for one in (*both, *both):
         if not np.array_equal(frames.draw(one), render(game, one, "paper", room)):
-            raise VlmGymError(f"{name}: a picture of which only some cells were drawn differs from a whole one")
+            raise VlmGymError(
+                f"{name}: a picture of which only some cells were drawn differs from a whole one"
+            )
     whole = Benchmark(lambda: render(game, both[0], "paper", room), BATCH, both.reverse)
     return {"ours": Benchmark(lambda: frames.draw(both[0]), BATCH, both.reverse), "whole": whole}
 
@@ -137,9 +166,15 @@ def _rules(name: str, count: int = MANY, **fields: Any) -> dict[str, Benchmark]:
 
 
 def _round(name: str) -> dict[str, Benchmark]:
-    """What the paper collects for one training step: random walks, pictures and texts, five answers to each state scored."""
+    """What the paper collects for one training step: random walks, pictures and texts, five answers
+    to each state scored.
+    """
     game, (level_name, steps), rng = get_game(name), PAPER[name], np.random.default_rng(0)
-    level, room, seeds = game.level(level_name), _room(*_start(name), "paper"), [seeds_for("train", name, "bench", BATCH)]
+    level, room, seeds = (
+        game.level(level_name),
+        _room(*_start(name), "paper"),
+        [seeds_for("train", name, "bench", BATCH)],
+    )
     actions = game.n_actions(level)
     answers = rng.integers(0, actions, (BATCH, 5))
 
@@ -162,7 +197,10 @@ def _round(name: str) -> dict[str, Benchmark]:
         one.text()
         one.rewards(answers[0].tolist())
 
-    return {"ours": Benchmark(collect, 1, shuffle), "plain": Benchmark(collect_plain, 1 / BATCH, shuffle)}
+    return {
+        "ours": Benchmark(collect, 1, shuffle),
+        "plain": Benchmark(collect_plain, 1 / BATCH, shuffle),
+    }
 
 
 def _branch(name: str) -> dict[str, Benchmark]:
@@ -176,7 +214,10 @@ def _branch(name: str) -> dict[str, Benchmark]:
 def _legal(name: str) -> dict[str, Benchmark]:
     game, state = _start(name)
     ones = _objects(game, state)
-    return {"ours": Benchmark(lambda: game.legal(state)), "plain": Benchmark(lambda: [one.legal() for one in ones], 4)}
+    return {
+        "ours": Benchmark(lambda: game.legal(state)),
+        "plain": Benchmark(lambda: [one.legal() for one in ones], 4),
+    }
 
 
 def _oracle(name: str) -> dict[str, Benchmark]:
@@ -185,20 +226,34 @@ def _oracle(name: str) -> dict[str, Benchmark]:
 
 
 def _pixels(boards: bool, name: str = "Swap", count: int = 32) -> dict[str, Benchmark]:
-    """Pictures of 448x448 as Qwen2.5-VL takes them, by way of frames or from the boards; plain: the library's, from pictures."""
+    """Pictures of 448x448 as Qwen2.5-VL takes them, by way of frames or from the boards; plain: the
+    library's, from pictures.
+    """
     need("train", "transformers", "torch")
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-    processor = Qwen2VLImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": 1280 * 28 * 28})
+    processor = Qwen2VLImageProcessorPil(
+        size={"shortest_edge": 56 * 56, "longest_edge": 1280 * 28 * 28}
+    )
     game, state = _start(name, count)
     look, pixels = "clean:width=448,height=448", Pixels(processor)
     if not pixels.exact(448, 448):
-        raise VlmGymError("this processor does more to a picture of 448x448 than rescale, normalise and order it")
+        raise VlmGymError(
+            "this processor does more to a picture of 448x448 than rescale, normalise and order it"
+        )
     frames, images = render(game, state, look), pictures(game, state[:8], look)
     values = pixels.frames(frames)["pixel_values"]
-    ours = (lambda: pixels.boards(game, state, look, values)) if boards else (lambda: pixels.frames(frames, values))
+    ours = (
+        (lambda: pixels.boards(game, state, look, values))
+        if boards
+        else (lambda: pixels.frames(frames, values))
+    )
     theirs = Benchmark(lambda: processor(images, return_tensors="np"), 8)
-    return {"ours": Benchmark(ours, count), "plain": theirs, "limit": _copy((count, values.size // count), dtype=np.float32)}
+    return {
+        "ours": Benchmark(ours, count),
+        "plain": theirs,
+        "limit": _copy((count, values.size // count), dtype=np.float32),
+    }
 
 
 def _env(name: str) -> dict[str, Benchmark]:
@@ -206,7 +261,10 @@ def _env(name: str) -> dict[str, Benchmark]:
     game, level = get_game(name), _start(name)[1].level
     runs = {}
     for label, copy in (("", True), (" kept", False)):
-        for key, env in (("ours", GameEnv(name, level, copy=copy)), ("batched", GameVectorEnv(name, BATCH, level, copy=copy))):
+        for key, env in (
+            ("ours", GameEnv(name, level, copy=copy)),
+            ("batched", GameVectorEnv(name, BATCH, level, copy=copy)),
+        ):
             runs[key + label] = _steps(game, env)
     return runs
 
@@ -222,7 +280,9 @@ def _steps(game: Game, env: Any) -> Benchmark:
     return Benchmark(lambda: env.step(now[0]), len(env.state), choose)
 
 
-def _growth(name: str, sizes: Sequence[int], look: str = "", sides: bool = False) -> dict[str, Benchmark]:
+def _growth(
+    name: str, sizes: Sequence[int], look: str = "", sides: bool = False
+) -> dict[str, Benchmark]:
     """Batches, or boards, of growing size; with a look, the drawing of pictures alone."""
     runs: dict[str, Benchmark] = {}
     for n in sizes:
@@ -230,7 +290,10 @@ def _growth(name: str, sizes: Sequence[int], look: str = "", sides: bool = False
         if look:
             game, state = _start(name, count, **fields)
             room = _room(game, state, look)
-            runs[str(n)], runs[f"copy {n}"] = Benchmark(partial(render, game, state, look, room), count), _copy(room.shape)
+            runs[str(n)], runs[f"copy {n}"] = (
+                Benchmark(partial(render, game, state, look, room), count),
+                _copy(room.shape),
+            )
         else:
             fields |= {"colours": 16} if sides and name == "ShisenSho" else {}
             runs[str(n)] = _rules(name, count, **fields)["ours"]
@@ -238,12 +301,22 @@ def _growth(name: str, sizes: Sequence[int], look: str = "", sides: bool = False
 
 
 def _start_up() -> dict[str, Benchmark]:
-    """New processes: all kernels compiled for the first time, all loaded from where they were kept, the import alone."""
-    folder, compiled = tempfile.mkdtemp(prefix="vlmgym-bench-"), "from vlmgym.env import compile_all; compile_all()"
-    environment = os.environ | {"NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    """New processes: all kernels compiled for the first time, all loaded from where they were kept,
+    the import alone.
+    """
+    folder, compiled = (
+        tempfile.mkdtemp(prefix="vlmgym-bench-"),
+        ("from vlmgym.env import compile_all; compile_all()"),
+    )
+    environment = os.environ | {
+        "NUMBA_CACHE_DIR": folder,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
 
     def python(code: str) -> None:
-        subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment, check=True, capture_output=True
+        )
 
     first = Benchmark(lambda: python(compiled), 1, lambda: shutil.rmtree(folder))
     return {
@@ -263,14 +336,23 @@ def _grpo_step() -> float:
     need("train", *TRAINING)
     recipe = read_recipe(recipe_path("tiny/g0"), ["grpo.steps=3", f"grpo.batch={ANSWERS}"])
     assert recipe.grpo
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as sink, redirect_stdout(sink), redirect_stderr(sink):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open(os.devnull, "w") as sink,
+        redirect_stdout(sink),
+        redirect_stderr(sink),
+    ):
         model = load("tiny")
-        return profile_grpo(*model, recipe.tasks, Path(folder), recipe.grpo, recipe.reward, recipe.compute)["step"]
+        return profile_grpo(
+            *model, recipe.tasks, Path(folder), recipe.grpo, recipe.reward, recipe.compute
+        )["step"]
 
 
 def _share(rates: Rates) -> str:
     try:
-        return f"{ANSWERS / rates['ours'] / _grpo_step():.1e} of a GRPO step of {_grpo_step():.1f} s"
+        return (
+            f"{ANSWERS / rates['ours'] / _grpo_step():.1e} of a GRPO step of {_grpo_step():.1f} s"
+        )
     except MissingExtra:
         return ""
 
@@ -293,29 +375,77 @@ def _kept(rates: Rates) -> str:
 
 
 def _others(rates: Rates) -> str:
-    return ", ".join(f"{label} {1 / value:.1f} s" for label, value in rates.items() if label != "ours")
+    return ", ".join(
+        f"{label} {1 / value:.1f} s" for label, value in rates.items() if label != "ours"
+    )
 
 
 ROWS = (
-    *(Row(f"observe {g}", "games", partial(_observe, g), over("limit", 0.7, "70 % of a copy")) for g in PAPER),
-    *(Row(f"observe {g}, 2 threads", "games", partial(_observe, g, 2), over("one", 1.8, "1.8 x one"), _times) for g in PAPER),
+    *(
+        Row(f"observe {g}", "games", partial(_observe, g), over("limit", 0.7, "70 % of a copy"))
+        for g in PAPER
+    ),
+    *(
+        Row(
+            f"observe {g}, 2 threads",
+            "games",
+            partial(_observe, g, 2),
+            over("one", 1.8, "1.8 x one"),
+            _times,
+        )
+        for g in PAPER
+    ),
     *(Row(f"observe {g}, changed cells", "games", partial(_observe, g, 1, True)) for g in PAPER),
     *(
-        Row(f"pictures {g} {side}", "pictures", partial(_pictures, g, side), over("limit", 0.6, "60 % of a copy"))
+        Row(
+            f"pictures {g} {side}",
+            "pictures",
+            partial(_pictures, g, side),
+            over("limit", 0.6, "60 % of a copy"),
+        )
         for side in (336, 448)
         for g in PAPER
     ),
-    *(Row(f"changed {g}", "pictures", partial(_changed, g), over("whole", 5, "5 x a full redraw")) for g in PAPER),
-    *(Row(f"rules {g}", "steps", partial(_rules, g), _RULES.get(g, over("plain", 200, "200 x plain"))) for g in GAMES),
+    *(
+        Row(f"changed {g}", "pictures", partial(_changed, g), over("whole", 5, "5 x a full redraw"))
+        for g in PAPER
+    ),
+    *(
+        Row(
+            f"rules {g}",
+            "steps",
+            partial(_rules, g),
+            _RULES.get(g, over("plain", 200, "200 x plain")),
+        )
+        for g in GAMES
+    ),
     *(Row(f"round {g}", "s", partial(_round, g), within(0.5)) for g in PAPER),
-    *(Row(f"branch {g}", "answers", partial(_branch, g), over("plain", 1000, "1,000 x plain")) for g in GAMES),
-    Row("pixel_values frames", "pictures", partial(_pixels, False), over("plain", 5, "5 x the PIL processor")),
-    Row("pixel_values boards", "pictures", partial(_pixels, True), over("plain", 10, "10 x the PIL processor")),
+    *(
+        Row(f"branch {g}", "answers", partial(_branch, g), over("plain", 1000, "1,000 x plain"))
+        for g in GAMES
+    ),
+    Row(
+        "pixel_values frames",
+        "pictures",
+        partial(_pixels, False),
+        over("plain", 5, "5 x the PIL processor"),
+    ),
+    Row(
+        "pixel_values boards",
+        "pictures",
+        partial(_pixels, True),
+        over("plain", 10, "10 x the PIL processor"),
+    ),
     *(Row(f"legal {g}", "states", partial(_legal, g), note=_share) for g in GAMES),
     *(Row(f"oracle {g}", "states", partial(_oracle, g), note=_share) for g in GAMES),
     *(Row(f"env.step {g}", "steps", partial(_env, g), _ENV, _kept) for g in PAPER),
     *(Row(f"growth rules {g}", "steps", partial(_growth, g, SIZES), flat()) for g in _GROWING),
-    Row("growth pictures 2048", "pictures", partial(_growth, "2048", SIZES[:7], "tiny"), flat("copy")),
+    Row(
+        "growth pictures 2048",
+        "pictures",
+        partial(_growth, "2048", SIZES[:7], "tiny"),
+        flat("copy"),
+    ),
     *(Row(f"growth boards {g}", "steps", partial(_growth, g, SIDES, "", True)) for g in _GROWING),
     Row("growth boards 2048, drawn", "pictures", partial(_growth, "2048", SIDES, "paper", True)),
     Row("start-up", "s", _start_up, within(20), _others, once=True),
@@ -330,5 +460,7 @@ def choose(only: Sequence[str] = ()) -> list[Row]:
     """
     for word in only:
         if not any(row.name.startswith(word) for row in ROWS):
-            raise ConfigError("bench row", word, "the beginning of: " + ", ".join(row.name for row in ROWS))
+            raise ConfigError(
+                "bench row", word, "the beginning of: " + ", ".join(row.name for row in ROWS)
+            )
     return [row for row in ROWS if not only or row.name.startswith(tuple(only))]

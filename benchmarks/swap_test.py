@@ -1,11 +1,15 @@
-"""Does the think block read the description or the picture? The swap test (docs/results.md, "What the description does").
+"""Does the think block read the description or the picture?
 
-Every reply begins with a description of *another* board; the picture stays. Of the tiles that the think block then names
-in cells where the boards differ, those are counted that are as in the picture, and as in the description. With --success the
-moves are counted that work after the model's own description, the true one, that of another board and one tile in every cell, and
-after its own under the plain look: the same states, printed instead of turned.
+The swap test (docs/results.md, "What the description does").
 
-usage: swap_test.py MODEL [--prompt brief|moves] [--states 60] [--success] [--out result.json]    (MODEL: tiny, or a folder)
+Every reply begins with a description of *another* board; the picture stays. Of the tiles that the
+think block then names in cells where the boards differ, those are counted that are as in the
+picture, and as in the description. With --success the moves are counted that work after the model's
+own description, the true one, that of another board and one tile in every cell, and after its own
+under the plain look: the same states, printed instead of turned.
+
+usage: swap_test.py MODEL [--prompt brief|moves] [--states 60] [--success] [--out result.json]
+(MODEL: tiny, or a folder)
 """
 
 import argparse
@@ -27,17 +31,26 @@ from vlmgym.tasks import Task
 from vlmgym.train.model import banned_tokens, load
 
 GAME, PLAIN, TURNED = "ShisenSho", "tiny", "tiny:rotation=8"
-TILE = r"\((\d), (\d)\) ((?:red|green|blue|yellow|magenta|cyan) (?:circle|square|triangle|diamond|cross|star))"
+TILE = (
+    r"\((\d), (\d)\) ((?:red|green|blue|yellow|magenta|cyan) "
+    r"(?:circle|square|triangle|diamond|cross|star))"
+)
 
 
 def named(reply: str) -> list[tuple[int, int, str]]:
     """The tiles beside their cells in the think block of a reply: row, column, tile."""
     think = re.search(r"<think>(.*?)</think>", reply, re.DOTALL)
-    return [(int(row), int(col), tile) for row, col, tile in re.findall(TILE, think[1] if think else "")]
+    return [
+        (int(row), int(col), tile) for row, col, tile in re.findall(TILE, think[1] if think else "")
+    ]
 
 
-def counts(game: Game, shown: State, told: State, replies: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each state, the tiles named in cells where the boards differ; of those, as in the picture, as in the description."""
+def counts(
+    game: Game, shown: State, told: State, replies: list[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each state, the tiles named in cells where the boards differ; of those, as in the
+    picture, as in the description.
+    """
     scene, other = game.scene(shown), game.scene(told).symbols
     total, picture, description = (np.zeros(len(shown)) for _ in range(3))
     for i, reply in enumerate(replies):
@@ -74,10 +87,19 @@ def main() -> None:
 
     def ask(state: State, look: str, begun: list[str]) -> list[str]:
         return [
-            Answer.of(one).text for one in player.answer([Query(game, state, get_look(look), options.prompt, begun=begun)])[0]
+            Answer.of(one).text
+            for one in player.answer(
+                [Query(game, state, get_look(look), options.prompt, begun=begun)]
+            )[0]
         ]
 
-    task = {"game": GAME, "level": "tiny", "prompt": options.prompt, "walk_max": 5, "walk_legal": True}
+    task = {
+        "game": GAME,
+        "level": "tiny",
+        "prompt": options.prompt,
+        "walk_max": 5,
+        "walk_legal": True,
+    }
     found: dict[str, object] = {}
     for look in (PLAIN, TURNED):
         state = Task(look=look, **task).states("test", options.states, options.first)
@@ -104,9 +126,13 @@ def main() -> None:
             for name, (shown, given) in asked.items():
                 judged = judge(game, state, ask(state, shown, given))[1]
                 worked[name] = np.array([turn.terms["game"] > 0 for turn in judged], float)
-            found["success after"] = {name: str(stats.mean(values)) for name, values in worked.items()}
+            found["success after"] = {
+                name: str(stats.mean(values)) for name, values in worked.items()
+            }
             gap = stats.paired(worked["its own, tiles printed"], worked["its own"])
-            found["printed - turned"] = f"{gap.mean:.3f} [{gap.low:.3f}, {gap.high:.3f}], p = {gap.p:.3g}"
+            found["printed - turned"] = (
+                f"{gap.mean:.3f} [{gap.low:.3f}, {gap.high:.3f}], p = {gap.p:.3g}"
+            )
     text = json.dumps(found, indent=1)
     sys.stdout.write(text + "\n")
     if options.out:

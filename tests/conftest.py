@@ -1,4 +1,6 @@
-"""Settings of the test run: one torch thread (two on busy cores are many times slower), no network, fixed examples."""
+"""Settings of the test run: one torch thread (two on busy cores are many times slower), no network,
+fixed examples.
+"""
 
 import os
 import signal
@@ -18,7 +20,8 @@ from miniature import allow_torchvision_beside_cpu_torch
 
 allow_torchvision_beside_cpu_torch()
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a shell, which processes of tests inherit
+# started in the background of a shell, which processes of tests inherit
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("vlmgym", deadline=None, derandomize=True, max_examples=60)
@@ -26,11 +29,17 @@ settings.load_profile("vlmgym")
 
 
 def cifar_file(path, per_class=6, seed=0):
-    """A small file in the true format of CIFAR-10's binary version: a label, then the red, green and blue planes of 32x32."""
+    """A small file in the true format of CIFAR-10's binary version: a label, then the red, green
+    and blue planes of 32x32.
+    """
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat(np.arange(10, dtype=np.uint8), per_class))
     low = rng.integers(0, 256, (len(labels), 3, 4, 4), np.uint8)
-    path.write_bytes(np.concatenate([labels[:, None], low.repeat(8, 2).repeat(8, 3).reshape(len(labels), -1)], 1).tobytes())
+    path.write_bytes(
+        np.concatenate(
+            [labels[:, None], low.repeat(8, 2).repeat(8, 3).reshape(len(labels), -1)], 1
+        ).tobytes()
+    )
 
 
 def cifar_folder(folder, per_class=6):

@@ -13,14 +13,27 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-FAULTS = ("429", "500", "slow", "cut", "reset", "upstream", "no choice", "broken json", "wrong type", "enormous")
+FAULTS = (
+    "429",
+    "500",
+    "slow",
+    "cut",
+    "reset",
+    "upstream",
+    "no choice",
+    "broken json",
+    "wrong type",
+    "enormous",
+)
 CERTIFICATE = Path(__file__).with_name("self_signed.pem")
 """Of localhost, signed by itself and by nobody else."""
 
 
 @dataclass
 class Sent:
-    """What to send instead of an answer: pieces of a body, as they are; those of an iterator until the line is closed."""
+    """What to send instead of an answer: pieces of a body, as they are; those of an iterator until
+    the line is closed.
+    """
 
     status: int = 200  # 0: no head is sent, the pieces are all
     body: object = b""  # bytes, text, a JSON value, or an iterator of pieces
@@ -36,11 +49,14 @@ class Sent:
 
 
 class Endpoint:
-    """Answers with ``reply(messages)``; a share of the requests meets a fault, drawn from ``faults``.
+    """Answers with ``reply(messages)``; a share of the requests meets a fault, drawn from
+    ``faults``.
 
     Args:
-        script: called with (path, headers, body) of a question before all else; what it returns is sent, None = go on.
-        models: what the list of models holds: a JSON value, or a Sent; None = there is no such list.
+        script: called with (path, headers, body) of a question before all else; what it returns is
+            sent, None = go on.
+        models: what the list of models holds: a JSON value, or a Sent; None = there is no such
+            list.
         tls: speak TLS, with a certificate that nobody vouches for.
 
     Attributes:
@@ -56,9 +72,22 @@ class Endpoint:
     def __init__(
         self, reply=None, share=0.0, faults=FAULTS, slow=1.0, seed=0, wait=0.0, script=None, models=None, tls=False
     ):  # fmt: skip
-        self.reply, self.share, self.faults, self.slow, self.wait = reply or answer, share, faults, slow, wait
+        self.reply, self.share, self.faults, self.slow, self.wait = (
+            reply or answer,
+            share,
+            faults,
+            slow,
+            wait,
+        )
         self.script, self.models, self.tls = script, models, tls
-        self.requests, self.lists, self.served, self.faulty, self.most, self._now = [], [], Counter(), Counter(), 0, 0
+        self.requests, self.lists, self.served, self.faulty, self.most, self._now = (
+            [],
+            [],
+            Counter(),
+            Counter(),
+            0,
+            0,
+        )
         self.bytes = self.lines = 0
         self.over = threading.Event()
         self._lock, self._random = threading.Lock(), random.Random(seed)
@@ -94,10 +123,14 @@ class Endpoint:
         if self.tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(CERTIFICATE)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port = self._server.server_address[1]
         self.url = f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         return self
 
     def __exit__(self, *_):
@@ -138,9 +171,18 @@ class Endpoint:
             content |= {"choices": [], "content": None}
         elif fault == "upstream" and "choices" in content:
             error = {"code": 502, "message": "Provider disconnected, key secret-key-1"}
-            content["choices"] = [{"finish_reason": "error", "error": error, "message": {"role": "assistant", "content": ""}}]
+            content["choices"] = [
+                {
+                    "finish_reason": "error",
+                    "error": error,
+                    "message": {"role": "assistant", "content": ""},
+                }
+            ]
         elif fault == "upstream":
-            content = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+            content = {
+                "type": "error",
+                "error": {"type": "overloaded_error", "message": "Overloaded"},
+            }
         elif fault == "enormous":
             content["more"] = "x" * 2_000_000
         sent = Sent(body=json.dumps(content).encode())
@@ -154,7 +196,9 @@ class Endpoint:
         elif fault == "cut":
             sent.headers["Content-Length"] = str(len(sent.body) + 100)
         elif fault == "reset":
-            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            handler.connection.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
             handler.connection.close()
             handler.close_connection = True
             return
@@ -170,7 +214,11 @@ class Endpoint:
         pieces = sent.pieces()
         headers = {"Content-Type": sent.kind, **sent.headers}
         if "Content-Length" not in headers:
-            headers |= {"Content-Length": str(sum(map(len, pieces)))} if isinstance(pieces, list) else {"Connection": "close"}
+            headers |= (
+                {"Content-Length": str(sum(map(len, pieces)))}
+                if isinstance(pieces, list)
+                else {"Connection": "close"}
+            )
         if sent.status:
             handler.send_response(sent.status)
             for name, value in headers.items():
@@ -189,12 +237,23 @@ def said(path, text, **more):
     """The whole body of an answer, in the form of the path that was asked."""
     if "chat/completions" in path:
         message = {"role": "assistant", "content": text, "reasoning_content": "I looked."} | more
-        usage = {"prompt_tokens": 100, "completion_tokens": 20, "completion_tokens_details": {"reasoning_tokens": 5}}
+        usage = {
+            "prompt_tokens": 100,
+            "completion_tokens": 20,
+            "completion_tokens_details": {"reasoning_tokens": 5},
+        }
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
     blocks = [{"type": "thinking", "thinking": "I looked."}, {"type": "text", "text": text}]
     usage = {"input_tokens": 100, "output_tokens": 20}
-    return {"id": "x", "type": "message", "role": "assistant", "content": blocks, "stop_reason": "end_turn", "usage": usage}
+    return {
+        "id": "x",
+        "type": "message",
+        "role": "assistant",
+        "content": blocks,
+        "stop_reason": "end_turn",
+        "usage": usage,
+    }
 
 
 def key_of(messages):

@@ -1,11 +1,22 @@
-"""Randomly initialised miniatures of model families, built offline: the real classes, a few thousand weights."""
+"""Randomly initialised miniatures of model families, built offline: the real classes, a few
+thousand weights.
+"""
 
 from pathlib import Path
 
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+SPECIAL = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+]
 PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content is string %}{{ m.content }}{% else %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content is string %}{{ m.content "
+    "}}{% else %}"
     "{% for c in m.content %}{% if c.type == 'image' %}PICTURE"
     "{% elif 'text' in c %}{{ c.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -14,7 +25,8 @@ _KEPT = []
 
 
 def allow_torchvision_beside_cpu_torch() -> None:
-    """PyPI's torchvision wheel cannot load its operators beside a CPU build of torch; declaring two schemas lets it import.
+    """PyPI's torchvision wheel cannot load its operators beside a CPU build of torch; declaring two
+    schemas lets it import.
 
     Called before anything of Transformers, which looks once whether torchvision is there.
     """
@@ -26,7 +38,7 @@ def allow_torchvision_beside_cpu_torch() -> None:
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _KEPT.append(library)
-    import torchvision  # noqa: F401
+    import torchvision
 
 
 def _tokenizer(more=(), **named):
@@ -37,7 +49,11 @@ def _tokenizer(more=(), **named):
     base.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     base.decoder = decoders.ByteLevel()
     base.train_from_iterator(
-        ["the board as you see it <perception></perception> <think></think> <answer></answer> red circle 2048 | 0 2 4 8 16"],
+        [
+            "the board as you see it <perception></perception> <think></think> <answer></answer> "
+            "red "
+            "circle 2048 | 0 2 4 8 16"
+        ],
         trainers.BpeTrainer(
             vocab_size=340,
             special_tokens=[*SPECIAL, *more],
@@ -71,7 +87,12 @@ def _text(tokenizer, hidden):
     }
 
 
-SIGLIP = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+SIGLIP = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
 
 
 def _qwen2_5_vl(hf, hidden):
@@ -79,7 +100,9 @@ def _qwen2_5_vl(hf, hidden):
     ids = tokenizer.convert_tokens_to_ids
     size = {"shortest_edge": 56 * 56, "longest_edge": 448 * 448}
     processor = hf.Qwen2_5_VLProcessor(
-        image_processor=hf.Qwen2VLImageProcessor(patch_size=14, merge_size=2, temporal_patch_size=2, size=size),
+        image_processor=hf.Qwen2VLImageProcessor(
+            patch_size=14, merge_size=2, temporal_patch_size=2, size=size
+        ),
         tokenizer=tokenizer,
         video_processor=hf.Qwen2VLVideoProcessor(size=size),
         chat_template=TEMPLATE.replace("PICTURE", PICTURE),
@@ -113,12 +136,19 @@ def _qwen3_vl(hf, hidden):
     ids = tokenizer.convert_tokens_to_ids
     size = {"shortest_edge": 64 * 64, "longest_edge": 448 * 448}
     processor = hf.Qwen3VLProcessor(
-        image_processor=hf.Qwen2VLImageProcessor(patch_size=16, merge_size=2, temporal_patch_size=2, size=size),
+        image_processor=hf.Qwen2VLImageProcessor(
+            patch_size=16, merge_size=2, temporal_patch_size=2, size=size
+        ),
         tokenizer=tokenizer,
         video_processor=hf.Qwen3VLVideoProcessor(size=size),
         chat_template=TEMPLATE.replace("PICTURE", PICTURE),
     )
-    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 2], "mrope_interleaved": True}
+    rope = {
+        "rope_type": "default",
+        "rope_theta": 1e4,
+        "mrope_section": [2, 2, 2],
+        "mrope_interleaved": True,
+    }
     config = hf.Qwen3VLConfig(
         text_config={**_text(tokenizer, hidden), "head_dim": hidden // 4, "rope_parameters": rope},
         vision_config={
@@ -144,7 +174,9 @@ def _qwen3_vl(hf, hidden):
 
 def _gemma3(hf, hidden):
     marks = ("<start_of_image>", "<end_of_image>")
-    tokenizer = _tokenizer(marks, boi_token=marks[0], eoi_token=marks[1], image_token="<|image_pad|>")
+    tokenizer = _tokenizer(
+        marks, boi_token=marks[0], eoi_token=marks[1], image_token="<|image_pad|>"
+    )
     ids = tokenizer.convert_tokens_to_ids
     processor = hf.Gemma3Processor(
         image_processor=hf.Gemma3ImageProcessor(size={"height": 56, "width": 56}),
@@ -167,7 +199,11 @@ def _gemma3(hf, hidden):
 def _idefics3(hf, hidden, family="Idefics3"):
     marks = ("<fake_token_around_image>", "<image>", "<global-img>", "<end_of_utterance>")
     tokenizer = _tokenizer(marks)
-    video = {"video_processor": hf.SmolVLMVideoProcessor(size={"longest_edge": 56})} if family == "SmolVLM" else {}
+    video = (
+        {"video_processor": hf.SmolVLMVideoProcessor(size={"longest_edge": 56})}
+        if family == "SmolVLM"
+        else {}
+    )
     processor = getattr(hf, f"{family}Processor")(
         image_processor=getattr(hf, f"{family}ImageProcessor")(
             size={"longest_edge": 56}, max_image_size={"longest_edge": 56}, do_image_splitting=False
@@ -204,7 +240,10 @@ FAMILIES = {
 
 
 def save(family: str, out: Path, hidden: int = 48) -> Path:
-    """Write model and processor. Qwen's processors leave frames of 56 to 448 pixels in multiples of 28 (2.5) or 32 (3) alone."""
+    """Write model and processor.
+
+    Qwen's processors leave frames of 56 to 448 pixels in multiples of 28 (2.5) or 32 (3) alone.
+    """
     import transformers as hf
 
     hf.set_seed(0)

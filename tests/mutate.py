@@ -1,12 +1,14 @@
 """Seeded mutators for tests of everything that reads what others wrote: bytes, and JSON values.
 
-``mutations(data, count, seed)`` yields damaged copies of bytes (cut, flipped, spliced, with things put in or left out).
-``json_mutations(value, count, seed)`` yields copies of a JSON value in which one or two places are of another type, out of
-range, missing, doubled, nested deep, or not even JSON (NaN, infinities, halves of surrogate pairs, numbers of 400 digits).
-``every_cut(data)`` and ``every_flip(data, first, last)`` yield all of the kind; ``extremes()`` lists values for a field, and
-``deep_text(depth)`` is JSON that is nested too deep. The same seed gives the same mutants.
+``mutations(data, count, seed)`` yields damaged copies of bytes (cut, flipped, spliced, with things
+put in or left out). ``json_mutations(value, count, seed)`` yields copies of a JSON value in which
+one or two places are of another type, out of range, missing, doubled, nested deep, or not even JSON
+(NaN, infinities, halves of surrogate pairs, numbers of 400 digits). ``every_cut(data)`` and
+``every_flip(data, first, last)`` yield all of the kind; ``extremes()`` lists values for a field,
+and ``deep_text(depth)`` is JSON that is nested too deep. The same seed gives the same mutants.
 
-Values are plain Python, so ``json.dumps(value)`` writes them as text (with NaN and surrogates, as broken writers do).
+Values are plain Python, so ``json.dumps(value)`` writes them as text (with NaN and surrogates, as
+broken writers do).
 """
 
 import copy
@@ -35,7 +37,24 @@ CHUNKS = (
     b"../",
 )
 
-LIMITS = (0, 1, -1, 2, 255, 256, -129, 2**31 - 1, 2**31, -(2**31) - 1, 2**53 + 1, 2**63 - 1, 2**63, 2**64, -(2**64), 10**400)
+LIMITS = (
+    0,
+    1,
+    -1,
+    2,
+    255,
+    256,
+    -129,
+    2**31 - 1,
+    2**31,
+    -(2**31) - 1,
+    2**53 + 1,
+    2**63 - 1,
+    2**63,
+    2**64,
+    -(2**64),
+    10**400,
+)
 FLOATS = (0.5, -0.0, 1e308, -1e308, 5e-324, float("inf"), float("-inf"), float("nan"))
 TEXTS = (
     "", " ", "\x00", "\ud83d", "a\udc00b", "\x1b[31mred", "\r\n", "null", "NaN", "1", "é" * 300, "x" * 5000, "..",
@@ -58,7 +77,9 @@ def every_flip(data: bytes, first: int = 0, last: int | None = None) -> Iterator
 
 
 def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """``count`` damaged copies of ``data``, each by one to three random operations; one may be equal to ``data`` by chance."""
+    """``count`` damaged copies of ``data``, each by one to three random operations; one may be
+    equal to ``data`` by chance.
+    """
     luck = random.Random(seed)
     for _ in range(count):
         one = data
@@ -68,7 +89,9 @@ def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
 
 
 def json_mutations(value: Any, count: int, seed: int) -> Iterator[Any]:
-    """``count`` changed copies of a JSON value (of dicts, lists, text, numbers, booleans, None); ``value`` stays as it is."""
+    """``count`` changed copies of a JSON value (of dicts, lists, text, numbers, booleans, None);
+    ``value`` stays as it is.
+    """
     luck = random.Random(seed)
     for _ in range(count):
         one = copy.deepcopy(value)
@@ -80,12 +103,25 @@ def json_mutations(value: Any, count: int, seed: int) -> Iterator[Any]:
 def extremes() -> list[Any]:
     """One of every kind of value that a reader may meet where it expects another."""
     nested: list[Any] = [nest(depth, kind) for depth in DEPTHS for kind in (list, dict)]
-    plain: list[Any] = [None, True, False, [], {}, [[]], {"": None}, [1, "a", None], {"a": {"b": [1]}}, [0] * 1000]
+    plain: list[Any] = [
+        None,
+        True,
+        False,
+        [],
+        {},
+        [[]],
+        {"": None},
+        [1, "a", None],
+        {"a": {"b": [1]}},
+        [0] * 1000,
+    ]
     return [*plain, *LIMITS, *FLOATS, *TEXTS, *nested]
 
 
 def nest(depth: int, kind: type = list) -> Any:
-    """A list in a list in a list ..., or a mapping in a mapping ...; for depths that Python itself can copy and write."""
+    """A list in a list in a list ..., or a mapping in a mapping ...; for depths that Python itself
+    can copy and write.
+    """
     value: Any = 0
     for _ in range(depth):
         value = [value] if kind is list else {"a": value}
@@ -93,11 +129,13 @@ def nest(depth: int, kind: type = list) -> Any:
 
 
 def deep_text(depth: int) -> str:
-    """JSON of lists nested so deep (100,000 is 200 kB) that a recursive reader gives up; whole, so that only depth is wrong."""
+    """JSON of lists nested so deep (100,000 is 200 kB) that a recursive reader gives up; whole, so
+    that only depth is wrong.
+    """
     return "[" * depth + "0" + "]" * depth
 
 
-# ----------------------------------------------------------------------------------------------------------- bytes
+# ---- bytes
 def _cut(data: bytes, luck: random.Random) -> bytes:
     return data[: luck.randint(0, len(data))]
 
@@ -114,12 +152,18 @@ def _flip(data: bytes, luck: random.Random) -> bytes:
 
 
 def _overwrite(data: bytes, luck: random.Random) -> bytes:
-    at, chunk = luck.randint(0, len(data)), luck.choice((luck.choice(CHUNKS), luck.randbytes(luck.randint(1, 8))))
+    at, chunk = (
+        luck.randint(0, len(data)),
+        luck.choice((luck.choice(CHUNKS), luck.randbytes(luck.randint(1, 8)))),
+    )
     return data[:at] + chunk + data[at + len(chunk) :]
 
 
 def _insert(data: bytes, luck: random.Random) -> bytes:
-    at, chunk = luck.randint(0, len(data)), luck.choice((luck.choice(CHUNKS), luck.randbytes(luck.randint(1, 8))))
+    at, chunk = (
+        luck.randint(0, len(data)),
+        luck.choice((luck.choice(CHUNKS), luck.randbytes(luck.randint(1, 8)))),
+    )
     return data[:at] + chunk + data[at:]
 
 
@@ -138,14 +182,20 @@ def _splice(data: bytes, luck: random.Random) -> bytes:
 _BYTES = (_cut, _behead, _flip, _flip, _flip, _overwrite, _overwrite, _insert, _leave_out, _splice)
 
 
-# ------------------------------------------------------------------------------------------------------------ JSON
+# ---- JSON
 def _places(value: Any) -> list[tuple[Any, Any]]:
     """The (container, key) of everything inside of a value."""
     found: list[tuple[Any, Any]] = []
     open_: list[Any] = [value]
     while open_:
         at = open_.pop()
-        inside = list(at.items()) if isinstance(at, dict) else list(enumerate(at)) if isinstance(at, list) else []
+        inside = (
+            list(at.items())
+            if isinstance(at, dict)
+            else list(enumerate(at))
+            if isinstance(at, list)
+            else []
+        )
         found += [(at, key) for key, _ in inside]
         open_ += [one for _, one in inside if isinstance(one, dict | list) and len(found) < 100_000]
     return found
@@ -166,9 +216,20 @@ def _change(value: Any, luck: random.Random) -> Any:
     elif how == 2 and isinstance(where, dict):
         where[luck.choice((*TEXTS, "unknown"))] = where.pop(key)
     elif how == 3 and isinstance(where[key], int | float) and not isinstance(where[key], bool):
-        where[key] = luck.choice((-where[key], where[key] + 1, where[key] - 1, str(where[key]), [where[key]], where[key] * 1000))
+        where[key] = luck.choice(
+            (
+                -where[key],
+                where[key] + 1,
+                where[key] - 1,
+                str(where[key]),
+                [where[key]],
+                where[key] * 1000,
+            )
+        )
     elif how == 3 and isinstance(where[key], str):
-        where[key] = luck.choice((where[key] + luck.choice(TEXTS), where[key][:-1], [where[key]], where[key].swapcase()))
+        where[key] = luck.choice(
+            (where[key] + luck.choice(TEXTS), where[key][:-1], [where[key]], where[key].swapcase())
+        )
     elif how == 4:
         other, other_key = luck.choice(places)
         where[key] = copy.deepcopy(other[other_key])

@@ -25,7 +25,9 @@ def slide_line(line):
 
 def slide(board, move):
     """Reference on a list of lists of tile values: 0 up, 1 right, 2 down, 3 left."""
-    lines = [list(c) for c in zip(*board, strict=True)] if move in (0, 2) else [list(r) for r in board]
+    lines = (
+        [list(c) for c in zip(*board, strict=True)] if move in (0, 2) else [list(r) for r in board]
+    )
     flip = move in (1, 2)
     done = [slide_line(line[::-1] if flip else line) for line in lines]
     lines = [new[::-1] if flip else new for new, _ in done]
@@ -72,8 +74,12 @@ def test_end_is_when_no_move_changes_the_board():
 
 def test_spawn_odds_and_places():
     level = GAME.level("paper", four_prob=0.3)
-    state = GAME.from_symbols(level, np.tile(np.array([[1, 0, 0, 0]] + [[0] * 4] * 3, np.int16), (20_000, 1, 1)))
-    state = type(state)(**{**state.arrays(), "level": level, "seed": seeds_for("free", "2048", "spawn", 20_000)})
+    state = GAME.from_symbols(
+        level, np.tile(np.array([[1, 0, 0, 0]] + [[0] * 4] * 3, np.int16), (20_000, 1, 1))
+    )
+    state = type(state)(
+        **{**state.arrays(), "level": level, "seed": seeds_for("free", "2048", "spawn", 20_000)}
+    )
     after, _ = GAME.step(state, np.full(20_000, 1))
     spawned = after.board.reshape(20_000, 16).copy()
     spawned[:, 3] = 0
@@ -82,11 +88,15 @@ def test_spawn_odds_and_places():
     assert abs(share - 0.3) < 4 * (0.3 * 0.7 / 20_000) ** 0.5
     places = np.bincount(spawned.argmax(axis=1), minlength=16)
     assert places[3] == 0
-    assert ((places[places > 0] - 20_000 / 15) ** 2 / (20_000 / 15)).sum() < 45, "chi-square, 14 degrees of freedom"
+    assert ((places[places > 0] - 20_000 / 15) ** 2 / (20_000 / 15)).sum() < 45, (
+        "chi-square, 14 degrees of freedom"
+    )
 
 
 def test_random_play_scores_what_the_paper_reports():
-    """Uniform random play, 100 moves from a fresh board, finished games going on: 705 (the paper: 701)."""
+    """Uniform random play, 100 moves from a fresh board, finished games going on: 705 (the paper:
+    701).
+    """
     state = GAME.reset(GAME.level("paper"), seeds_for("test", "2048", "paper", 4000))
     rng, merges = np.random.default_rng(0), 0
     for _ in range(100):
@@ -109,7 +119,8 @@ def test_oracle_beats_random_by_far():
 def test_oracle_is_gain_plus_half_the_expected_best_next_gain():
     level = GAME.level("easy", rows=2, cols=2, four_prob=0.25)
     state = GAME.from_symbols(level, np.array([[[1, 1], [0, 2]]], np.int16))
-    # left: 4 . / 4 . ; then a 2 or 4 on one of two cells; the best next gain is 8 (down or up) whatever comes
+    # left: 4 . / 4 . ; then a 2 or 4 on one of two cells; the best next gain is 8 (down or up)
+    # whatever comes
     assert GAME.oracle(state)[0, 3] == pytest.approx(4 + 0.5 * 8)
 
 
@@ -127,7 +138,10 @@ def test_decode_states_an_action_or_a_reason():
         ("٣", "not_a_move"),
         ("2.0", "not_a_move"),
     ]:
-        assert (GAME.decode(level, text).action, GAME.decode(level, text).problem) == (-1, problem), text
+        assert (GAME.decode(level, text).action, GAME.decode(level, text).problem) == (
+            -1,
+            problem,
+        ), text
 
 
 def test_defect_4_large_tiles_keep_their_value():

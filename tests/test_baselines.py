@@ -1,4 +1,6 @@
-"""The stored baselines: complete, of the present rules, reproduced on a sample, and shown beside an evaluation."""
+"""The stored baselines: complete, of the present rules, reproduced on a sample, and shown beside an
+evaluation.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,18 @@ def test_every_game_and_level_has_its_rows(name: str, level: str) -> None:
 
 @pytest.mark.parametrize(("name", "level"), [e for e in EVERY if e != ("SlidingPuzzle", "hard")])
 def test_stored_rows_come_back(name: str, level: str) -> None:
-    """The first 40 of the 1,000 episodes, played again, lie around the stored mean (5 standard errors)."""
+    """The first 40 of the 1,000 episodes, played again, lie around the stored mean (5 standard
+    errors).
+    """
     for player in (RandomLegal(), Oracle()):
         found = baselines.measure(GAMES[name], level, player, 40)
         stored = baselines.stored(GAMES[name], level)[player.name]
         for metric in shown_in("baselines"):
             wide = (stored[metric]["high"] - stored[metric]["low"]) / 3.92 * np.sqrt(1000 / 40)
-            assert abs(found[metric].mean - stored[metric]["mean"]) <= 5 * wide + 1e-3, (player.name, metric)
+            assert abs(found[metric].mean - stored[metric]["mean"]) <= 5 * wide + 1e-3, (
+                player.name,
+                metric,
+            )
 
 
 def test_measuring_equals_evaluating() -> None:
@@ -69,7 +76,19 @@ def test_rows_of_other_rules_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_evaluation_shows_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    call = ["eval", "--player", "random", "--game", "Swap", "--level", "tiny", "--look", "tiny", "--episodes", "3"]
+    call = [
+        "eval",
+        "--player",
+        "random",
+        "--game",
+        "Swap",
+        "--level",
+        "tiny",
+        "--look",
+        "tiny",
+        "--episodes",
+        "3",
+    ]
     assert main([*call, "--out", str(tmp_path / "a")]) == 0
     shown = capsys.readouterr().out
     assert "baselines" in shown
@@ -77,10 +96,14 @@ def test_an_evaluation_shows_them(tmp_path: Path, capsys: pytest.CaptureFixture[
     kept = json.loads((tmp_path / "a" / "summary.json").read_text())["baselines"]
     assert kept == baselines.stored(GAMES["Swap"], "tiny")
     assert main([*call, "--turns", "2", "--out", str(tmp_path / "b")]) == 0
-    assert json.loads((tmp_path / "b" / "summary.json").read_text())["baselines"] == {}, "rows of whole episodes do not apply"
+    assert json.loads((tmp_path / "b" / "summary.json").read_text())["baselines"] == {}, (
+        "rows of whole episodes do not apply"
+    )
 
 
-def test_rebuilding_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rebuilding_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = {"FrozenLake": GAMES["FrozenLake"]}
     monkeypatch.setattr(baselines, "GAMES", small)
     monkeypatch.setattr(baselines, "SEEDS", 2 * baselines.CHUNK)

@@ -1,4 +1,7 @@
-"""The benchmark runs, writes what it says, and refuses rows that it does not know. No speed is tested."""
+"""The benchmark runs, writes what it says, and refuses rows that it does not know.
+
+No speed is tested.
+"""
 
 import json
 import math
@@ -18,7 +21,9 @@ def test_small_rows_give_finite_ratios(tmp_path):
     assert [one.name for one in results] == ["pictures 2048 336", "branch 2048"]
     for one in results:
         assert one.rates["ours"]
-        assert all(math.isfinite(rate) and rate > 0 for rates in one.rates.values() for rate in rates)
+        assert all(
+            math.isfinite(rate) and rate > 0 for rates in one.rates.values() for rate in rates
+        )
     kept = json.loads((tmp_path / "bench.json").read_text())
     assert [row["name"] for row in kept["rows"]] == [one.name for one in results]
     assert kept["machine"]["cores"] >= 1
@@ -55,7 +60,10 @@ def test_profiles_of_a_recipe_add_up(capsys):
     small = ["--set", "grpo.batch=8", "--set", "grpo.max_new_tokens=16"]
     assert main(["profile", "tiny/g1", *small, "--steps", "1"]) == 0
     *phases, step = [line.split() for line in capsys.readouterr().out.splitlines() if " s " in line]
-    numbers = [[float(word) for word in line if word.replace(".", "").isdigit()] for line in (*phases, step)]
+    numbers = [
+        [float(word) for word in line if word.replace(".", "").isdigit()]
+        for line in (*phases, step)
+    ]
     assert sum(one[0] for one in numbers[:-1]) == pytest.approx(numbers[-1][0], abs=0.01)
     assert {"generate", "forward", "backward"} <= {line[0] for line in phases}
     assert main(["profile", "tiny/g1", "--steps", "0"]) == 2

@@ -1,4 +1,6 @@
-"""Other names of the blocks, all the way: asked, answered, written down, read back, shown and made into training data."""
+"""Other names of the blocks, all the way: asked, answered, written down, read back, shown and made
+into training data.
+"""
 
 import json
 from dataclasses import asdict
@@ -31,13 +33,18 @@ def folder(tmp_path_factory):
 def test_a_task_takes_the_names_as_a_text_or_a_mapping():
     assert TASK.blocks == OTHERS
     assert Task.parse({"game": "Swap", "level": "easy", "reply": asdict(OTHERS)}) == TASK
-    assert Task.parse({"reply": {"think": "reasoning"}}).reply == "perception=perception,think=reasoning,answer=answer"
+    assert (
+        Task.parse({"reply": {"think": "reasoning"}}).reply
+        == "perception=perception,think=reasoning,answer=answer"
+    )
     assert Task(reply="perception=perception").reply == "", "the usual names have one form"
     with pytest.raises(ConfigError, match=r"reply\.think"):
         Task(reply="think=<b>")
 
 
-@pytest.mark.parametrize("player", [Teacher(0.0), RandomLegal(), Beginner()], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "player", [Teacher(0.0), RandomLegal(), Beginner()], ids=lambda one: one.name
+)
 def test_players_that_write_replies_use_the_names(player):
     lane = lane_of(TASK, HOW, starts(TASK, HOW))
     query = lane.query(lane.live())
@@ -63,11 +70,15 @@ def test_a_trace_knows_its_names_and_is_judged_by_them(folder, tmp_path):
     run = json.loads(line)
     del run["reply"]
     (tmp_path / "trace.jsonl").write_text("\n".join([json.dumps(run), *rest]) + "\n")
-    assert load_trace(tmp_path / "trace.jsonl").run.reply == "", "an earlier version's trace has the usual names"
+    assert load_trace(tmp_path / "trace.jsonl").run.reply == "", (
+        "an earlier version's trace has the usual names"
+    )
 
 
 def test_prefilled_replies_begin_with_the_named_block(folder):
-    lane = lane_of(TASK, Evaluation(episodes=1, observation="prefill"), starts(TASK, Evaluation(episodes=1)))
+    lane = lane_of(
+        TASK, Evaluation(episodes=1, observation="prefill"), starts(TASK, Evaluation(episodes=1))
+    )
     (begun,) = lane.query(lane.live()).begun
     assert begun.startswith("<seen>")
     assert begun.endswith("</seen>")
@@ -81,7 +92,9 @@ def test_training_rows_ask_by_the_names_and_keep_them():
 
 
 def test_the_usual_names_change_nothing(tmp_path):
-    """Prompts and replies of a task without names are those of a task before names could be chosen."""
+    """Prompts and replies of a task without names are those of a task before names could be
+    chosen.
+    """
     plain = Task(game="Swap", level="easy")
     lane = lane_of(plain, HOW, starts(plain, HOW))
     text = lane.query(lane.live()).conversation(0)[0][1][1]

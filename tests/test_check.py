@@ -1,4 +1,6 @@
-"""The check of a game: it passes a game from outside that is installed for real, and it finds every one of many faults."""
+"""The check of a game: it passes a game from outside that is installed for real, and it finds every
+one of many faults.
+"""
 
 from __future__ import annotations
 
@@ -24,23 +26,45 @@ from vlmgym.testing import check_game
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "lights_out"
 sys.path.append(str(EXAMPLE))
-from lights_out import LevelLightsOut, LightsOut, toggles  # noqa: E402
+from lights_out import LevelLightsOut, LightsOut, toggles
 
 
-# ------------------------------------------------------------------------------------------------------ the example
+# ---- the example
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The example, installed with pip into a folder of its own: an environment in which only that folder has the game."""
-    source, target = tmp_path_factory.mktemp("source") / "lights_out", tmp_path_factory.mktemp("site")
-    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
-    subprocess.run([*pip, "--no-build-isolation", "--target", str(target), str(source)], check=True, timeout=300)
+    """The example, installed with pip into a folder of its own: an environment in which only that
+    folder has the game.
+    """
+    source, target = (
+        tmp_path_factory.mktemp("source") / "lights_out",
+        tmp_path_factory.mktemp("site"),
+    )
+    shutil.copytree(
+        EXAMPLE, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+    )
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-index",
+        "--no-deps",
+    ]
+    subprocess.run(
+        [*pip, "--no-build-isolation", "--target", str(target), str(source)],
+        check=True,
+        timeout=300,
+    )
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(target), str(ROOT / "src")])}
 
 
 def command(environment, folder, *words):
     run = [sys.executable, "-m", "vlmgym.cli", *words]
-    return subprocess.run(run, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        run, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def test_the_installed_example_passes_the_check_on_all_levels(installed, tmp_path):
@@ -57,7 +81,19 @@ def test_the_installed_example_is_listed_and_can_be_evaluated(installed, tmp_pat
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("LightsOut"))
     assert line.split() == ["LightsOut", "4", "x", "4", "16", "easy,", "normal,", "hard"]
-    done = command(installed, tmp_path, "eval", "--player", "oracle", "--game", "LightsOut", "--episodes", "2", "--out", "run")
+    done = command(
+        installed,
+        tmp_path,
+        "eval",
+        "--player",
+        "oracle",
+        "--game",
+        "LightsOut",
+        "--episodes",
+        "2",
+        "--out",
+        "run",
+    )
     assert done.returncode == 0, done.stderr
     assert "oracle on LightsOut normal, 2 episodes" in done.stdout
     assert (tmp_path / "run" / "trace.jsonl").exists()
@@ -65,10 +101,19 @@ def test_the_installed_example_is_listed_and_can_be_evaluated(installed, tmp_pat
 
 def test_the_installed_example_is_a_gymnasium_environment(installed, tmp_path):
     code = (
-        "import gymnasium, vlmgym; env = gymnasium.make('vlmgym/Game-v0', game='LightsOut', level='easy'); "
-        "frame, info = env.reset(seed=1); print(frame.shape if hasattr(frame, 'shape') else sorted(frame))"
+        "import gymnasium, vlmgym; env = gymnasium.make('vlmgym/Game-v0', game='LightsOut', "
+        "level='easy'); "
+        "frame, info = env.reset(seed=1); print(frame.shape if hasattr(frame, 'shape') else "
+        "sorted(frame))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=installed, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=installed,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -87,7 +132,9 @@ def test_the_example_oracle_equals_a_search_over_all_boards(rows, cols):
         front = front[distance[front] < 0]
     boards = np.random.default_rng(0).choice(1 << n, min(1 << n, 600), replace=False)
     game = LightsOut()
-    state = game.from_symbols(level, (boards[:, None] >> np.arange(n) & 1).reshape(-1, rows, cols).astype(np.int16))
+    state = game.from_symbols(
+        level, (boards[:, None] >> np.arange(n) & 1).reshape(-1, rows, cols).astype(np.int16)
+    )
     after = distance[boards[:, None] ^ words]
     expected = np.where(after >= 0, -1.0 - after, -1000.0)
     assert (game.oracle(state) == expected).all()
@@ -117,7 +164,7 @@ def test_the_example_deals_lit_boards_that_can_be_solved():
     assert len(game.reset(game.level("hard"), seeds[:0])) == 0
 
 
-# ----------------------------------------------------------------------------------------------------- faulty games
+# ---- faulty games
 # Each fault is a correct game with one method broken, and the check that must find it.
 def faulty(base, **parts):
     return type("Faulty", (base,), parts)()
@@ -185,7 +232,9 @@ def deal_losing_seed(self, level, seeds):
 
 def step_with_counter(self, state, actions):
     self.calls = getattr(self, "calls", 0) + 1
-    new, outcome = Game2048._step(self, replace(state, seed=state.seed ^ np.uint64(self.calls)), actions)
+    new, outcome = Game2048._step(
+        self, replace(state, seed=state.seed ^ np.uint64(self.calls)), actions
+    )
     return replace(new, seed=state.seed), outcome
 
 
@@ -247,12 +296,16 @@ def no_action_costs_no_turn(self, state, actions):
 
 
 def truncated_goes_on(self, state, actions):
-    new, outcome = LightsOut._step(self, replace(state, level=replace(state.level, max_steps=0)), actions)
+    new, outcome = LightsOut._step(
+        self, replace(state, level=replace(state.level, max_steps=0)), actions
+    )
     return replace(new, level=state.level), outcome
 
 
 def terminated_goes_on(self, state, actions):
-    new, outcome = LightsOut._step(self, replace(state, terminated=np.zeros(len(state), bool)), actions)
+    new, outcome = LightsOut._step(
+        self, replace(state, terminated=np.zeros(len(state), bool)), actions
+    )
     over = new.terminated | state.terminated
     return replace(new, terminated=over), replace(outcome, terminated=over)
 
@@ -292,7 +345,8 @@ def scene_with_names(*names, kind="shape"):
 
 
 def scene_of_twins(self, state):
-    lit = np.where(state.steps % 2, 18, 1)[:, None, None]  # 17 colours, and words that the font lacks
+    # 17 colours, and words that the font lacks
+    lit = np.where(state.steps % 2, 18, 1)[:, None, None]
     return self.view(state, state.board * lit, ("off", "灯", *map(str, range(16)), "火"), "text")
 
 
@@ -301,7 +355,9 @@ def scene_hides_one_symbol(self, state):
 
 
 def scene_shrinks(self, state):
-    return self.view(state, state.board[:, : 3 - int(state.steps.max() > 0)], ("off", "yellow circle"), "shape")
+    return self.view(
+        state, state.board[:, : 3 - int(state.steps.max() > 0)], ("off", "yellow circle"), "shape"
+    )
 
 
 def from_symbols_loses(self, level, symbols):
@@ -311,7 +367,9 @@ def from_symbols_loses(self, level, symbols):
 
 
 def from_symbols_ends(self, level, symbols):
-    return replace(LightsOut.from_symbols(self, level, symbols), terminated=np.ones(len(symbols), bool))
+    return replace(
+        LightsOut.from_symbols(self, level, symbols), terminated=np.ones(len(symbols), bool)
+    )
 
 
 def from_symbols_refuses(self, level, symbols):
@@ -388,62 +446,153 @@ def step_changes_seed(self, state, actions):
 
 
 EASY = LightsOut.LEVELS["easy"]
-LEVELS = {name: {"easy": level, "normal": level} for name, level in {"endless": replace(EASY, max_steps=0), "easy": EASY}.items()}
+LEVELS = {
+    name: {"easy": level, "normal": level}
+    for name, level in {"endless": replace(EASY, max_steps=0), "easy": EASY}.items()
+}
 FAULTS = {
     "step writes into its input": (LightsOut, {"_step": step_in_place}, "purity"),
     "legal writes into its input": (LightsOut, {"legal": legal_in_place}, "purity"),
     "oracle writes into its input": (LightsOut, {"oracle": oracle_in_place}, "purity"),
     "scene writes into its input": (LightsOut, {"scene": scene_in_place}, "purity"),
     "explain writes into its input": (LightsOut, {"explain": explain_in_place}, "purity"),
-    "deals depend on the place in the batch": (LightsOut, {"reset": deal_by_place}, "batch equals alone"),
-    "draws depend on the place in the batch": (Game2048, {"_step": step_by_place}, "batch equals alone"),
-    "oracle depends on the place in the batch": (LightsOut, {"oracle": oracle_by_place}, "batch equals alone"),
+    "deals depend on the place in the batch": (
+        LightsOut,
+        {"reset": deal_by_place},
+        "batch equals alone",
+    ),
+    "draws depend on the place in the batch": (
+        Game2048,
+        {"_step": step_by_place},
+        "batch equals alone",
+    ),
+    "oracle depends on the place in the batch": (
+        LightsOut,
+        {"oracle": oracle_by_place},
+        "batch equals alone",
+    ),
     "deals by global luck": (LightsOut, {"reset": deal_by_global_luck}, "same seed same run"),
     "draws by global luck": (Game2048, {"_step": step_by_global_luck}, "same seed same run"),
     "the seed is not used": (LightsOut, {"reset": deal_without_seed}, "same seed same run"),
     "the seed is lost": (LightsOut, {"reset": deal_losing_seed}, "levels"),
     "a turn changes the seed": (LightsOut, {"_step": step_changes_seed}, "outcome and state agree"),
     "luck by a counter on the game": (Game2048, {"_step": step_with_counter}, "forks"),
-    "restored games differ by a counter on the game": (Game2048, {"_step": step_with_counter}, "snapshots"),
+    "restored games differ by a counter on the game": (
+        Game2048,
+        {"_step": step_with_counter},
+        "snapshots",
+    ),
     "states share an array": (OneBuffer, {}, "snapshots"),
     "the board is kept on the game": (Remembers, {}, "batch equals alone"),
     "everything is legal": (Game2048, {"legal": legal_always}, "ended rows absorb"),
-    "everything is legal before the end": (Game2048, {"legal": legal_while_playing}, "legal is what step accepts"),
+    "everything is legal before the end": (
+        Game2048,
+        {"legal": legal_while_playing},
+        "legal is what step accepts",
+    ),
     "legal forgets an action": (LightsOut, {"legal": legal_forgets}, "legal is what step accepts"),
-    "legal has a wrong shape": (LightsOut, {"legal": legal_of_wrong_shape}, "legal is what step accepts"),
+    "legal has a wrong shape": (
+        LightsOut,
+        {"legal": legal_of_wrong_shape},
+        "legal is what step accepts",
+    ),
     "legal depends on luck to come": (LightsOut, {"legal": legal_by_luck}, "forks"),
     "no action moves the board": (LightsOut, {"_step": no_action_presses}, "no action"),
     "no action costs no turn": (LightsOut, {"_step": no_action_costs_no_turn}, "no action"),
-    "games go on after the turn limit": (LightsOut, {"_step": truncated_goes_on}, "ended rows absorb"),
+    "games go on after the turn limit": (
+        LightsOut,
+        {"_step": truncated_goes_on},
+        "ended rows absorb",
+    ),
     "games go on after their end": (LightsOut, {"_step": terminated_goes_on}, "ended rows absorb"),
-    "actions are legal after the end": (LightsOut, {"legal": legal_at_the_end}, "ended rows absorb"),
+    "actions are legal after the end": (
+        LightsOut,
+        {"legal": legal_at_the_end},
+        "ended rows absorb",
+    ),
     "score and gain differ": (Game2048, {"_step": step_scores_twice}, "outcome and state agree"),
-    "the outcome is silent about ends": (LightsOut, {"_step": outcome_says_nothing_of_ends}, "outcome and state agree"),
+    "the outcome is silent about ends": (
+        LightsOut,
+        {"_step": outcome_says_nothing_of_ends},
+        "outcome and state agree",
+    ),
     "encode mixes rows and columns": (LightsOut, {"encode": encode_transposed}, "answers"),
     "encode counts from one": (LightsOut, {"encode": encode_from_one}, "answers"),
     "decode guesses": (LightsOut, {"decode": decode_guesses}, "answers"),
-    "decode takes the first of two answers": (LightsOut, {"decode": decode_takes_the_first}, "answers"),
+    "decode takes the first of two answers": (
+        LightsOut,
+        {"decode": decode_takes_the_first},
+        "answers",
+    ),
     "decode gives no reason": (LightsOut, {"decode": decode_without_reason}, "answers"),
     "decode raises": (LightsOut, {"decode": decode_raises}, "answers"),
-    "two symbols have one name": (LightsOut, {"scene": scene_with_names("off", "red star", "Red star")}, "scene and text"),
-    "a name holds the separator": (LightsOut, {"scene": scene_with_names("off", "o|n", kind="text")}, "scene and text"),
+    "two symbols have one name": (
+        LightsOut,
+        {"scene": scene_with_names("off", "red star", "Red star")},
+        "scene and text",
+    ),
+    "a name holds the separator": (
+        LightsOut,
+        {"scene": scene_with_names("off", "o|n", kind="text")},
+        "scene and text",
+    ),
     "a symbol has no name": (LightsOut, {"scene": scene_with_names("off")}, "scene and text"),
-    "no drawing exists for a name": (LightsOut, {"scene": scene_with_names("off", "on")}, "pictures"),
-    "no drawing exists for a kind": (LightsOut, {"scene": scene_with_names("off", "on", kind="lamp")}, "pictures"),
-    "a name is empty": (LightsOut, {"scene": scene_with_names("off", "", kind="text")}, "scene and text"),
+    "no drawing exists for a name": (
+        LightsOut,
+        {"scene": scene_with_names("off", "on")},
+        "pictures",
+    ),
+    "no drawing exists for a kind": (
+        LightsOut,
+        {"scene": scene_with_names("off", "on", kind="lamp")},
+        "pictures",
+    ),
+    "a name is empty": (
+        LightsOut,
+        {"scene": scene_with_names("off", "", kind="text")},
+        "scene and text",
+    ),
     "different symbols are drawn alike": (LightsOut, {"scene": scene_of_twins}, "pictures"),
-    "the scene hides what is on the board": (Game2048, {"scene": scene_hides_one_symbol}, "scene and text"),
+    "the scene hides what is on the board": (
+        Game2048,
+        {"scene": scene_hides_one_symbol},
+        "scene and text",
+    ),
     "the grid changes its size": (LightsOut, {"scene": scene_shrinks}, "scene and text"),
-    "from_symbols loses a cell": (LightsOut, {"from_symbols": from_symbols_loses}, "scene and text"),
-    "from_symbols gives ended games": (LightsOut, {"from_symbols": from_symbols_ends}, "scene and text"),
-    "from_symbols refuses odd boards": (LightsOut, {"from_symbols": from_symbols_refuses}, "scene and text"),
+    "from_symbols loses a cell": (
+        LightsOut,
+        {"from_symbols": from_symbols_loses},
+        "scene and text",
+    ),
+    "from_symbols gives ended games": (
+        LightsOut,
+        {"from_symbols": from_symbols_ends},
+        "scene and text",
+    ),
+    "from_symbols refuses odd boards": (
+        LightsOut,
+        {"from_symbols": from_symbols_refuses},
+        "scene and text",
+    ),
     "the oracle has the wrong sign": (Game2048, {"oracle": oracle_negated}, "oracle beats random"),
-    "the oracle values illegal actions": (Game2048, {"oracle": oracle_everywhere}, "oracle beats random"),
+    "the oracle values illegal actions": (
+        Game2048,
+        {"oracle": oracle_everywhere},
+        "oracle beats random",
+    ),
     "the oracle knows nothing": (Game2048, {"oracle": oracle_flat}, "oracle beats random"),
     "the oracle sees the luck to come": (LightsOut, {"oracle": oracle_sees_luck}, "forks"),
     "the oracle raises": (LightsOut, {"oracle": oracle_raises}, "oracle beats random"),
-    "successes holds more than good": (Game2048, {"successes": successes_all}, "good and successes agree"),
-    "good holds less than successes": (LightsOut, {"good": good_by_gain}, "good and successes agree"),
+    "successes holds more than good": (
+        Game2048,
+        {"successes": successes_all},
+        "good and successes agree",
+    ),
+    "good holds less than successes": (
+        LightsOut,
+        {"good": good_by_gain},
+        "good and successes agree",
+    ),
     "a level has no turn limit": (LightsOut, {"LEVELS": LEVELS["endless"]}, "levels"),
     "explain has a line break": (LightsOut, {"explain": explain_on_two_lines}, "texts"),
     "explain says nothing": (LightsOut, {"explain": explain_nothing}, "texts"),
@@ -460,7 +609,8 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_check_finds_the_fault(fault):
     base, parts, check = FAULTS[fault]
-    found = check_game(faulty(base, **parts), ("easy",))  # it must not raise, whatever the game does
+    # it must not raise, whatever the game does
+    found = check_game(faulty(base, **parts), ("easy",))
     failed = {f.check: f for f in found if not f.ok}
     assert check in failed, {f.check: f.detail for f in found if not f.ok}
     assert failed[check].detail.strip()
@@ -476,7 +626,7 @@ def test_the_games_that_the_faults_are_put_into_have_none(game):
     assert all(f.look_at.strip() for f in found)
 
 
-# ------------------------------------------------------------------------------------------------- one opening
+# ---- one opening
 class OneOpening(Game2048):
     """2048 that always begins with the same board: seeds differ in what comes after."""
 
@@ -510,7 +660,11 @@ def test_a_game_with_one_opening_passes(game):
 
 
 @pytest.mark.parametrize(
-    ("game", "said"), [(LuckWithoutSeed(), "though it has luck: the draws do not use the seed"), (NoLuck(), "one_game = True")]
+    ("game", "said"),
+    [
+        (LuckWithoutSeed(), "though it has luck: the draws do not use the seed"),
+        (NoLuck(), "one_game = True"),
+    ],
 )
 def test_a_game_whose_seed_changes_nothing_fails(game, said):
     failed = {f.check: f.detail for f in check_game(game, ("easy",)) if not f.ok}
@@ -532,7 +686,11 @@ class AnotherSwap(LightsOut):
 @pytest.mark.parametrize(
     ("game", "check", "said"),
     [
-        (SaysNoLuckWithLuck(), "same seed same run", "one_game = True, but other seeds give other games"),
+        (
+            SaysNoLuckWithLuck(),
+            "same seed same run",
+            "one_game = True, but other seeds give other games",
+        ),
         (SaysPerhaps(), "same seed same run", "one_game = 'yes': allowed are True and False"),
         (AnotherSwap(), "levels", "its name is that of another game: Swap comes with vlmgym"),
     ],
@@ -550,12 +708,35 @@ def test_a_name_that_cannot_stand_in_commands_and_folders_is_refused(name, monke
         games.get_game("lights_out:LightsOut")
 
 
-# ------------------------------------------------------------------------------------------------- broken anyhow
+# ---- broken anyhow
 METHODS = (
-    *("reset", "_step", "legal", "scene", "oracle", "encode", "decode", "rules", "answer_format", "explain", "candidates"),
+    *(
+        "reset",
+        "_step",
+        "legal",
+        "scene",
+        "oracle",
+        "encode",
+        "decode",
+        "rules",
+        "answer_format",
+        "explain",
+        "candidates",
+    ),
     *("from_symbols", "successes", "good", "n_actions", "works", "level"),
 )
-GIVEN = (None, "words", -1, 1.5, (), np.zeros(3), np.zeros((2, 2), np.float32), object(), np.array(["a"]), {"a": 1})
+GIVEN = (
+    None,
+    "words",
+    -1,
+    1.5,
+    (),
+    np.zeros(3),
+    np.zeros((2, 2), np.float32),
+    object(),
+    np.array(["a"]),
+    {"a": 1},
+)
 ATTRIBUTES = {
     "LEVELS": (None, 3, {}, {"normal": None}, {"normal": "easy"}, {3: EASY}, ["normal"]),
     "state_type": (None, int, LevelLightsOut),
@@ -577,15 +758,31 @@ def giving(value):
 
 ERRORS = (ValueError("two\nlines"), SystemExit(3), MemoryError(), RecursionError(), StopIteration())
 BROKEN = {  # each method with one of the errors and one of the values, in turns
-    **{f"{name} raises": {name: raising(ERRORS[k % len(ERRORS)])} for k, name in enumerate(METHODS)},
-    **{f"{name} gives {GIVEN[k % len(GIVEN)]!r}": {name: giving(GIVEN[k % len(GIVEN)])} for k, name in enumerate(METHODS)},
-    **{f"{name} is {value!r}": {name: value} for name, values in ATTRIBUTES.items() for value in values},
+    **{
+        f"{name} raises": {name: raising(ERRORS[k % len(ERRORS)])} for k, name in enumerate(METHODS)
+    },
+    **{
+        f"{name} gives {GIVEN[k % len(GIVEN)]!r}": {name: giving(GIVEN[k % len(GIVEN)])}
+        for k, name in enumerate(METHODS)
+    },
+    **{
+        f"{name} is {value!r}": {name: value}
+        for name, values in ATTRIBUTES.items()
+        for value in values
+    },
 }
 
 
 def test_the_check_survives_whatever_a_game_does(monkeypatch):
     """Every method raises or returns a wrong thing: findings, one line each, no traceback."""
-    for name, few in {"EPISODES": 3, "ACTIONS_TRIED": 4, "LUCKS_TRIED": 2, "LONGEST": 8, "GAMES_A_CHECK": 4, "TURNS": 4}.items():
+    for name, few in {
+        "EPISODES": 3,
+        "ACTIONS_TRIED": 4,
+        "LUCKS_TRIED": 2,
+        "LONGEST": 8,
+        "GAMES_A_CHECK": 4,
+        "TURNS": 4,
+    }.items():
         monkeypatch.setattr(testing, name, few)
     monkeypatch.setattr(testing, "LOOKS", {"clean": testing.LOOKS["clean"]})
     passed = []
@@ -612,7 +809,7 @@ def test_an_unknown_game_is_an_error_that_names_the_games():
         check_game("NoSuchGame")
 
 
-# ------------------------------------------------------------------------------------------------- the command line
+# ---- the command line
 class Sticky(LightsOut):
     """A faulty game for the command line: one action is forgotten."""
 
@@ -627,7 +824,10 @@ def test_the_command_takes_module_and_class(capsys):
 def test_the_command_ends_with_1_for_a_faulty_game_and_says_where_to_look(capsys):
     assert cli.main(["check", f"{__name__}:Sticky", "--level", "easy"]) == 1
     out = capsys.readouterr().out
-    assert "FAIL test_check:Sticky easy: legal is what step accepts: action 4 ((1, 1)) changed the board" in out
+    assert (
+        "FAIL test_check:Sticky easy: legal is what step accepts: action 4 ((1, 1)) changed the "
+        "board"
+    ) in out
     assert "look at legal()" in out
     assert out.rstrip().endswith("1 check failed")
 
@@ -657,4 +857,7 @@ def test_starts_that_are_all_one_board_are_warned_of():
     how = Evaluation(episodes=3, turns=1)
     for game, warned in ((OnlyOpening(), True), ("Swap", False)):
         summary = evaluate(RandomLegal(), Task(game=game, level="easy"), how, progress=False)
-        assert any("all 3 starts are the one opening" in text for text in summary["warnings"]) == warned
+        assert (
+            any("all 3 starts are the one opening" in text for text in summary["warnings"])
+            == warned
+        )

@@ -1,4 +1,6 @@
-"""The command line ends in a status and a sentence, whatever it is given; a traceback is a defect."""
+"""The command line ends in a status and a sentence, whatever it is given; a traceback is a
+defect.
+"""
 
 import json
 import os
@@ -20,7 +22,21 @@ from vlmgym.players.roster import LocalSettings
 from vlmgym.players.simple import Random
 from vlmgym.tasks import Task
 
-EVAL = ["eval", "--player", "random", "--game", "2048", "--level", "tiny", "--look", "tiny", "--episodes", "2", "--turns", "2"]
+EVAL = [
+    "eval",
+    "--player",
+    "random",
+    "--game",
+    "2048",
+    "--level",
+    "tiny",
+    "--look",
+    "tiny",
+    "--episodes",
+    "2",
+    "--turns",
+    "2",
+]
 
 
 def ended(words, capsys):
@@ -40,10 +56,10 @@ def ended(words, capsys):
     [
         (["--sampling", "a=["], "sampling"), (["--sampling", "a"], "--sampling = 'a'"), (["--batch", "0"], "--batch"),
         (["--player", "scripted:{folder}"], "{folder}"), (["--player", "scripted:" + "x" * 300], "xxx"),
-        (["--episodes", "1000000", "--repeats", "10000"], "10000000000: allowed is at most 1,000,000 together"),
+        (["--episodes", "1000000", "--repeats", "10000"], "10000000000: allowed is at most " "1,000,000 together"),
         (["--sampling", "temperature=.nan"], "temperature"), (["--temperature", "nan"], "sampling.temperature"),
         (["--temperature", "nan", "--player", "local:tiny"], "sampling.temperature"),
-        (["--sampling", "temperature=null", "--player", "local:tiny"], "sampling.temperature = None"),
+        (["--sampling", "temperature=null", "--player", "local:tiny"], "sampling.temperature = " "None"),
         (["--max-new-tokens", "-3", "--player", "local:tiny"], "sampling.max_tokens = -3"), (["--threads", "-1"], "--threads"),
         (["--patience", "-1"], "patience = -1"), (["--history", "-2"], "history = -2"), (["--level", "tiny:rows=-1"], "rows"),
         (["--player", "a\x1b[31mb"], "x1b"), (["--player", "x=a\x1b[31mb"], "x1b"), (["--game", ".x:y"], "game = '.x:y'"),
@@ -53,7 +69,13 @@ def ended(words, capsys):
 )  # fmt: skip
 def test_what_is_given_wrong_is_said_in_a_line_and_nothing_is_written(tmp_path, capsys, more, said):
     status, line = ended(
-        [*EVAL, *(word.format(folder=tmp_path) if "{" in word else word for word in more), "--out", str(tmp_path / "o")], capsys
+        [
+            *EVAL,
+            *(word.format(folder=tmp_path) if "{" in word else word for word in more),
+            "--out",
+            str(tmp_path / "o"),
+        ],
+        capsys,
     )
     assert status == 2
     assert said.format(folder=tmp_path) in line
@@ -76,7 +98,12 @@ def test_folders_that_are_none_are_named(tmp_path, capsys):
     ):
         for folder in (file, tmp_path / "none", tmp_path):
             assert (
-                ended([*command[:2], *command[2:], str(folder)] if command[0] != "export" else [*command, str(folder)], capsys)[0]
+                ended(
+                    [*command[:2], *command[2:], str(folder)]
+                    if command[0] != "export"
+                    else [*command, str(folder)],
+                    capsys,
+                )[0]
                 == 2
             )
 
@@ -84,7 +111,11 @@ def test_folders_that_are_none_are_named(tmp_path, capsys):
 def test_stops_full_disks_and_defects_are_told_apart(tmp_path, monkeypatch, capsys):
     for error, status, said in (
         (KeyboardInterrupt(), 130, "vlmgym games: stopped"),
-        (OSError(28, "No space left on device", "/x/y"), 2, "vlmgym games: /x/y: No space left on device"),
+        (
+            OSError(28, "No space left on device", "/x/y"),
+            2,
+            "vlmgym games: /x/y: No space left on device",
+        ),
         (PermissionError(13, "Permission denied", "/x"), 2, "vlmgym games: /x: Permission denied"),
         (MemoryError(), 2, "not enough memory"),
         (RecursionError(), 2, "nested too deep"),
@@ -114,7 +145,8 @@ def test_a_stopped_evaluation_says_that_it_goes_on(tmp_path, monkeypatch, capsys
         patch.setattr(Random, "choose", stop)
         assert ended([*EVAL, "--out", str(tmp_path)], capsys) == (
             130,
-            "vlmgym eval: stopped; what was answered is kept, and the same command goes on from there",
+            "vlmgym eval: stopped; what was answered is kept, and the same command goes on from "
+            "there",
         )
     assert main([*EVAL, "--out", str(tmp_path)]) == 0
 
@@ -186,12 +218,43 @@ def test_no_command_line_ends_in_a_traceback(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(conclude, "write_pages", lambda *_: None)  # pages have tests of their own
     how = Evaluation(episodes=2, turns=2)
-    evaluate(Random(), Task(game="2048", level="tiny", look="tiny"), how, tmp_path / "run", progress=False)
+    evaluate(
+        Random(),
+        Task(game="2048", level="tiny", look="tiny"),
+        how,
+        tmp_path / "run",
+        progress=False,
+    )
     (tmp_path / "s.json").write_text(json.dumps(["<answer>1</answer>"]))
     commands = [
         [*EVAL, "--out", "{out}"],
-        [*EVAL, "--player", "scripted:s.json", "--patience", "3", "--mode", "lenient", "--repeats", "2", "--out", "{out}"],
-        [*EVAL, "--sweep", "look.noise=0:0.2:2", "--start", "walk", "--walk", "0", "3", "--prompt", "brief", "--out", "{out}"],
+        [
+            *EVAL,
+            "--player",
+            "scripted:s.json",
+            "--patience",
+            "3",
+            "--mode",
+            "lenient",
+            "--repeats",
+            "2",
+            "--out",
+            "{out}",
+        ],
+        [
+            *EVAL,
+            "--sweep",
+            "look.noise=0:0.2:2",
+            "--start",
+            "walk",
+            "--walk",
+            "0",
+            "3",
+            "--prompt",
+            "brief",
+            "--out",
+            "{out}",
+        ],
         ["rescore", "{run}", "--mode", "strict", "--out", "{out}"],
         ["export", "turns", "{run}", "--out", "{out}.parquet"],
         ["video", "{run}", "--episode", "0", "--out", "{out}.txt"],
@@ -217,7 +280,7 @@ def test_no_command_line_ends_in_a_traceback(tmp_path, capsys, monkeypatch):
     assert set(statuses) == {0, 2}
 
 
-# ------------------------------------------------------------------------------------------------------------- Ctrl-C
+# ---- Ctrl-C
 READY = """import os, sys
 class Finder:
     def find_spec(self, name, path=None, target=None):
@@ -234,23 +297,38 @@ class Finder:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finder())
 """
-SCRIPT = "import sys\nfrom vlmgym.cli import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+SCRIPT = (
+    "import sys\nfrom vlmgym.cli import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+)
 
 
 def started(folder, way):
-    """The words that start the command: as a module, or by the script that an installation writes."""
+    """The words that start the command: as a module, or by the script that an installation
+    writes.
+    """
     script = folder / "vlmgym"
     script.write_text(SCRIPT)
-    return [sys.executable, *({"module": ["-m", "vlmgym"], "cli": ["-m", "vlmgym.cli"], "script": [str(script)]}[way])]
+    return [
+        sys.executable,
+        *({"module": ["-m", "vlmgym"], "cli": ["-m", "vlmgym.cli"], "script": [str(script)]}[way]),
+    ]
 
 
 @pytest.mark.parametrize("way", ["module", "cli", "script"])
-@pytest.mark.parametrize("module", ["gymnasium", "numpy", "numba", "vlmgym.core", "vlmgym.games", "vlmgym.train.plan"])
+@pytest.mark.parametrize(
+    "module", ["gymnasium", "numpy", "numba", "vlmgym.core", "vlmgym.games", "vlmgym.train.plan"]
+)
 def test_ctrl_c_while_anything_is_imported_is_one_line_and_status_130(tmp_path, way, module):
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTS)
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = {**os.environ, "PYTHONPATH": path, "INTERRUPT_AT": module}
-    done = subprocess.run([*started(tmp_path, way), "plan", "tiny/g0"], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*started(tmp_path, way), "plan", "tiny/g0"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     loaded = module == "vlmgym.train.plan"  # which the command itself imports
     assert (done.returncode, done.stderr) == (130, f"vlmgym{' plan' if loaded else ''}: stopped\n")
 
@@ -260,9 +338,21 @@ def test_ctrl_c_in_the_first_seconds_is_one_line_and_status_130(tmp_path, second
     ready = tmp_path / "ready"
     (tmp_path / "sitecustomize.py").write_text(READY)
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    words = ["eval", "--player", "local:tiny", "--game", "2048", "--episodes", "20", "--out", str(tmp_path / "run")]
+    words = [
+        "eval",
+        "--player",
+        "local:tiny",
+        "--game",
+        "2048",
+        "--episodes",
+        "20",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     env = {**os.environ, "PYTHONPATH": path, "READY": str(ready)}
-    process = subprocess.Popen([*started(tmp_path, "module"), *words], stderr=subprocess.PIPE, text=True, env=env)
+    process = subprocess.Popen(
+        [*started(tmp_path, "module"), *words], stderr=subprocess.PIPE, text=True, env=env
+    )
     while not ready.exists():
         time.sleep(0.01)
     time.sleep(seconds)
@@ -274,7 +364,10 @@ def test_ctrl_c_in_the_first_seconds_is_one_line_and_status_130(tmp_path, second
 
 
 def test_a_program_that_uses_the_library_keeps_its_own_ctrl_c():
-    code = "import signal\nimport vlmgym\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    code = (
+        "import signal\nimport vlmgym\nassert signal.getsignal(signal.SIGINT) is "
+        "signal.default_int_handler"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

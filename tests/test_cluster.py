@@ -16,7 +16,14 @@ from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
 
 def recipe_of(**values):
     grpo = {"steps": 4, "batch": 16, "group": 2} | values.pop("grpo", {})
-    return Recipe.parse({"model": "m", "tasks": [{"game": "Swap", "level": "tiny", "look": "tiny"}], "grpo": grpo, **values})
+    return Recipe.parse(
+        {
+            "model": "m",
+            "tasks": [{"game": "Swap", "level": "tiny", "look": "tiny"}],
+            "grpo": grpo,
+            **values,
+        }
+    )
 
 
 def told(arguments):
@@ -25,17 +32,39 @@ def told(arguments):
 
 def test_the_line_is_printed_and_its_files_written(tmp_path, capsys):
     out = tmp_path / "lr=1e-6, first run"
-    call = ["train", "qwen2.5-vl-7b/g1-swap", "--out", str(out), "--engine", "verl", "--nodes", "2", "--gpus", "8", "--dry-run"]
+    call = [
+        "train",
+        "qwen2.5-vl-7b/g1-swap",
+        "--out",
+        str(out),
+        "--engine",
+        "verl",
+        "--nodes",
+        "2",
+        "--gpus",
+        "8",
+        "--dry-run",
+    ]
     assert main([*call, "--set", "grpo.steps=7"]) == 0
     line = shlex.split(capsys.readouterr().out)
     assert line[:3] == [sys.executable, "-m", "verl.trainer.main_ppo"]
     found = told(line[3:])
-    assert found["actor_rollout_ref.model.path"] == str(out / "cold"), "GRPO goes on from the cold start"
-    assert (found["data.train_batch_size"], found["actor_rollout_ref.rollout.n"]) == (128, 5), "the paper's 640 answers"
+    assert found["actor_rollout_ref.model.path"] == str(out / "cold"), (
+        "GRPO goes on from the cold start"
+    )
+    assert (found["data.train_batch_size"], found["actor_rollout_ref.rollout.n"]) == (128, 5), (
+        "the paper's 640 answers"
+    )
     assert found["actor_rollout_ref.actor.kl_loss_coef"] == 0.01
-    assert (found["trainer.nnodes"], found["trainer.n_gpus_per_node"], found["trainer.total_training_steps"]) == (2, 8, 7)
+    assert (
+        found["trainer.nnodes"],
+        found["trainer.n_gpus_per_node"],
+        found["trainer.total_training_steps"],
+    ) == (2, 8, 7)
     (loop,) = yaml.safe_load((out / "verl" / "agent.yaml").read_text())
-    assert found["actor_rollout_ref.rollout.agent.agent_loop_config_path"] == str(out / "verl" / "agent.yaml")
+    assert found["actor_rollout_ref.rollout.agent.agent_loop_config_path"] == str(
+        out / "verl" / "agent.yaml"
+    )
     assert loop["name"] == found["actor_rollout_ref.rollout.agent.default_agent_loop"]
     assert loop["mode"] == "single"
     wanted = read_recipe(recipe_path("qwen2.5-vl-7b/g1-swap"), ["grpo.steps=7"])
@@ -48,14 +77,32 @@ def test_the_line_is_printed_and_its_files_written(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"states": [{"kind": "policy_pool"}]}, r"recipe.states = 'policy_pool'.*random_walk or replay"),
-        ({"curriculum": {"Swap": {"rungs": ["clean", "normal"]}}}, r"recipe.curriculum = .*Swap.*nothing"),
-        ({"grpo": {"batch": 20}}, r"grpo.batch = 20: allowed is a multiple of the number of GPUs, 1 x 8"),
-        ({"grpo": {"loss": "cispo"}}, r"grpo.loss = 'cispo': allowed is for verl, one of grpo, bnpo, dapo, dr_grpo"),
+        (
+            {"states": [{"kind": "policy_pool"}]},
+            r"recipe.states = 'policy_pool'.*random_walk or " r"replay",
+        ),
+        (
+            {"curriculum": {"Swap": {"rungs": ["clean", "normal"]}}},
+            r"recipe.curriculum = " r".*Swap.*nothing",
+        ),
+        (
+            {"grpo": {"batch": 20}},
+            r"grpo.batch = 20: allowed is a multiple of the number of GPUs, " r"1 x 8",
+        ),
+        (
+            {"grpo": {"loss": "cispo"}},
+            r"grpo.loss = 'cispo': allowed is for verl, one of grpo, " r"bnpo, dapo, dr_grpo",
+        ),
         ({"grpo": {"scheduler": "linear"}}, r"grpo.scheduler = 'linear'"),
-        ({"compute": {"optimizer": "paged_adamw_8bit"}}, r"compute.optimizer = 'paged_adamw_8bit': allowed is adamw"),
+        (
+            {"compute": {"optimizer": "paged_adamw_8bit"}},
+            r"compute.optimizer = 'paged_adamw_8bit': " r"allowed is adamw",
+        ),
         ({"lora": {"dropout": 0.1}}, r"lora.dropout = 0.1: allowed is 0"),
-        ({"compute": {"train_vision": False}}, r"compute.train_vision = False: allowed is true, or lora"),
+        (
+            {"compute": {"train_vision": False}},
+            r"compute.train_vision = False: allowed is true, or " r"lora",
+        ),
     ],
 )
 def test_what_verl_cannot_do_is_refused(change, message, tmp_path):
@@ -69,7 +116,16 @@ def test_paths_that_hydra_would_change_are_refused(tmp_path):
 
 
 def test_an_overlay_of_several_gpus_is_refused(tmp_path, capsys):
-    call = ["train", "qwen2.5-vl-7b/g0-swap", "--out", str(tmp_path), "--engine", "verl", "--dry-run", "--on"]
+    call = [
+        "train",
+        "qwen2.5-vl-7b/g0-swap",
+        "--out",
+        str(tmp_path),
+        "--engine",
+        "verl",
+        "--dry-run",
+        "--on",
+    ]
     assert main([*call, "8x80gb"]) == 2
     assert "on = '8x80gb': allowed is an overlay of one GPU, or none" in capsys.readouterr().err
     assert main([*call, "1x80gb"]) == 0
@@ -83,10 +139,18 @@ def test_a_recipe_without_grpo_is_refused(tmp_path):
 def test_episodes_of_one_turn_have_one_mode(tmp_path):
     one, three = recipe_of().grpo, recipe_of(grpo={"turns": 3}).grpo
     assert {mode_of(one, mode) for mode in cluster.MODES} == {"single"}
-    assert [mode_of(three, mode) for mode in ("per_turn", "conversation")] == ["per_turn", "conversation"]
-    with pytest.raises(ConfigError, match=r"mode = 'single': allowed is per_turn or conversation for grpo.turns = 3"):
+    assert [mode_of(three, mode) for mode in ("per_turn", "conversation")] == [
+        "per_turn",
+        "conversation",
+    ]
+    with pytest.raises(
+        ConfigError,
+        match=r"mode = 'single': allowed is per_turn or conversation " r"for grpo.turns = 3",
+    ):
         mode_of(three, "single")
-    with pytest.raises(ConfigError, match=r"mode = 'both': allowed is one of single, per_turn, conversation"):
+    with pytest.raises(
+        ConfigError, match=r"mode = 'both': allowed is one of single, per_turn, " r"conversation"
+    ):
         prepare(recipe_of(), tmp_path, "both")
 
 
@@ -96,20 +160,32 @@ def test_one_update_takes_all_samples_of_a_batch(tmp_path):
     assert told(overrides(recipe, tmp_path, "m"))[key] == 8
     found = told(overrides(recipe, tmp_path, "m", mode="per_turn"))
     assert found[key] == 8 * 3
-    assert found["trainer.total_training_steps"] == 2, "verl counts batches, not steps of the optimiser"
+    assert found["trainer.total_training_steps"] == 2, (
+        "verl counts batches, not steps of the optimiser"
+    )
     assert questions(recipe.grpo) == 2 * 8
 
 
 def test_groups_of_equal_worth_are_replaced_from_more_questions(tmp_path):
-    for grpo, rows in (({"refill": 2}, 4 * 8 * 3), ({"drop_equal": False}, 4 * 8), ({"turns": 2}, 4 * 8)):
+    for grpo, rows in (
+        ({"refill": 2}, 4 * 8 * 3),
+        ({"drop_equal": False}, 4 * 8),
+        ({"turns": 2}, 4 * 8),
+    ):
         recipe = recipe_of(grpo=grpo)
         assert questions(recipe.grpo) == rows
-        assert told(overrides(recipe, tmp_path, "m"))["algorithm.filter_groups.enable"] == (rows > 4 * 8)
+        assert told(overrides(recipe, tmp_path, "m"))["algorithm.filter_groups.enable"] == (
+            rows > 4 * 8
+        )
 
 
 def test_launching_runs_the_line_and_gives_its_status(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "need", lambda *names: None)
-    monkeypatch.setattr(cluster, "command", lambda arguments: [sys.executable, "-c", f"raise SystemExit({len(arguments)})"])
+    monkeypatch.setattr(
+        cluster,
+        "command",
+        lambda arguments: [sys.executable, "-c", f"raise SystemExit({len(arguments)})"],
+    )
     recipe = recipe_of(cold_start={})
     with pytest.raises(ConfigError, match=r"cold start = .*first run  vlmgym train"):
         launch(recipe, tmp_path)

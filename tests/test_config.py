@@ -1,4 +1,6 @@
-"""Settings files: whatever lies in them, there is a value or one sentence that says where it is wrong."""
+"""Settings files: whatever lies in them, there is a value or one sentence that says where it is
+wrong.
+"""
 
 import json
 import math
@@ -14,7 +16,15 @@ import yaml
 import vlmgym
 from mutate import json_mutations, mutations
 from vlmgym.cli import main
-from vlmgym.config import FOLDERS, find, read_file, read_prices, read_settings, read_value, read_yaml
+from vlmgym.config import (
+    FOLDERS,
+    find,
+    read_file,
+    read_prices,
+    read_settings,
+    read_value,
+    read_yaml,
+)
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.files import FileError
 from vlmgym.protocol import Protocol
@@ -25,9 +35,18 @@ ROOT = Path(vlmgym.__file__).parent
 BUNDLED = sorted(ROOT.rglob("*.yaml"))
 PRICES = b"gpt-large: {input: 2.5, output: 10}\nother/model: {input: 0.1, output: 1e-1}\n"
 READERS = {
-    "recipe": (lambda path: Recipe.parse(read_file("recipe", path)), (ROOT / "recipes/tiny/g1.yaml").read_bytes()),
-    "protocol": (lambda path: Protocol.parse(read_file("protocol", path)), (ROOT / "protocols/quick.yaml").read_bytes()),
-    "study": (lambda path: Study.parse(read_file("study", path)), (ROOT / "studies/g1.yaml").read_bytes()),
+    "recipe": (
+        lambda path: Recipe.parse(read_file("recipe", path)),
+        (ROOT / "recipes/tiny/g1.yaml").read_bytes(),
+    ),
+    "protocol": (
+        lambda path: Protocol.parse(read_file("protocol", path)),
+        (ROOT / "protocols/quick.yaml").read_bytes(),
+    ),
+    "study": (
+        lambda path: Study.parse(read_file("study", path)),
+        (ROOT / "studies/g1.yaml").read_bytes(),
+    ),
     "prices": (read_prices, PRICES),
 }
 
@@ -38,21 +57,26 @@ def said(error):
 
 
 def fuzz(count, seed, folder=None):
-    """Damaged copies of real settings files: by reader, how many were read, and how many of those failed unclean."""
+    """Damaged copies of real settings files: by reader, how many were read, and how many of those
+    failed unclean.
+    """
     import tempfile
 
     found = {}
     with tempfile.TemporaryDirectory() as temporary:
         for name, (read, whole) in READERS.items():
             tried, wrong = 0, []
-            values = [json.dumps(one).encode() for one in json_mutations(yaml.safe_load(whole), count // 2, seed)]
+            values = [
+                json.dumps(one).encode()
+                for one in json_mutations(yaml.safe_load(whole), count // 2, seed)
+            ]
             for data in (*mutations(whole, count - count // 2, seed), *values):
                 path = Path(folder or temporary) / f"{name}.yaml"
                 path.write_bytes(data)
                 tried += 1
                 try:
                     read(path)
-                except Exception as error:  # noqa: BLE001 - any other class is the finding
+                except Exception as error:
                     if not said(error):
                         wrong.append((repr(error)[:200], data[:300]))
             found[name] = (tried, len(wrong))
@@ -71,7 +95,11 @@ def with_numbers(value):
         return {key: with_numbers(one) for key, one in value.items()}
     if isinstance(value, list):
         return [with_numbers(one) for one in value]
-    return float(value) if isinstance(value, str) and re.fullmatch(r"[0-9.]+e-?[0-9]+", value) else value
+    return (
+        float(value)
+        if isinstance(value, str) and re.fullmatch(r"[0-9.]+e-?[0-9]+", value)
+        else value
+    )
 
 
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: str(path.relative_to(ROOT)))
@@ -111,12 +139,29 @@ def test_yaml_that_is_none_is_said_with_its_line_and_column(text, where, reason)
 
 
 def test_a_small_file_that_grows_without_end_is_refused_at_once(tmp_path, capsys):
-    lines = ["a0: &x0 [lol, lol]"] + [f"a{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 12)]
+    lines = ["a0: &x0 [lol, lol]"] + [
+        f"a{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 12)
+    ]
     (tmp_path / "laughs.yaml").write_text("\n".join(lines))
     for n in range(20):  # each names the one before twice
-        (tmp_path / f"{n}.yaml").write_text(f"base: [{n - 1}.yaml, ./{n - 1}.yaml]\n" if n else "model: tiny\n")
+        (tmp_path / f"{n}.yaml").write_text(
+            f"base: [{n - 1}.yaml, ./{n - 1}.yaml]\n" if n else "model: tiny\n"
+        )
     begin = time.process_time()
-    assert main(["eval", "--player", "random", "--protocol", str(tmp_path / "laughs.yaml"), "--out", str(tmp_path / "o")]) == 2
+    assert (
+        main(
+            [
+                "eval",
+                "--player",
+                "random",
+                "--protocol",
+                str(tmp_path / "laughs.yaml"),
+                "--out",
+                str(tmp_path / "o"),
+            ]
+        )
+        == 2
+    )
     assert "aliases" in capsys.readouterr().err
     assert read_file("recipe", tmp_path / "19.yaml") == {"model": "tiny"}
     assert time.process_time() - begin < 5
@@ -125,9 +170,23 @@ def test_a_small_file_that_grows_without_end_is_refused_at_once(tmp_path, capsys
 def test_values_are_what_is_written():
     assert read_yaml("a: 1e-6") == {"a": 1e-6}
     assert read_yaml("[1., .5, -2e3, +7, 010, 0.0]") == [1.0, 0.5, -2000.0, 7, 10, 0.0]
-    assert read_yaml("[1:30, 2024-01-01, 1_000, 0x1F, =]") == ["1:30", "2024-01-01", "1_000", "0x1F", "="]
-    assert read_yaml("{2048: a, true: b, null: c, 1.50: d}") == {"2048": "a", "true": "b", "null": "c", "1.50": "d"}
-    assert read_yaml('{"a": "\\ud83d\\ude00", "b": [null, true, "é"]}') == {"a": "😀", "b": [None, True, "é"]}, "JSON is YAML"
+    assert read_yaml("[1:30, 2024-01-01, 1_000, 0x1F, =]") == [
+        "1:30",
+        "2024-01-01",
+        "1_000",
+        "0x1F",
+        "=",
+    ]
+    assert read_yaml("{2048: a, true: b, null: c, 1.50: d}") == {
+        "2048": "a",
+        "true": "b",
+        "null": "c",
+        "1.50": "d",
+    }
+    assert read_yaml('{"a": "\\ud83d\\ude00", "b": [null, true, "é"]}') == {
+        "a": "😀",
+        "b": [None, True, "é"],
+    }, "JSON is YAML"
     assert read_yaml("") is None
 
 
@@ -152,8 +211,26 @@ def test_every_command_says_what_is_wrong_with_a_settings_file(tmp_path, capsys,
     commands = {
         "train": ["train", str(path), "--out", str(tmp_path / "o")],
         "plan": ["plan", str(path)],
-        "eval": ["eval", "--player", "random", "--protocol", str(path), "--out", str(tmp_path / "o")],
-        "prices": ["eval", "--player", "random", "--game", "Swap", "--prices", str(path), "--out", str(tmp_path / "o")],
+        "eval": [
+            "eval",
+            "--player",
+            "random",
+            "--protocol",
+            str(path),
+            "--out",
+            str(tmp_path / "o"),
+        ],
+        "prices": [
+            "eval",
+            "--player",
+            "random",
+            "--game",
+            "Swap",
+            "--prices",
+            str(path),
+            "--out",
+            str(tmp_path / "o"),
+        ],
         "study": ["reproduce", "--study", str(path), "--list", "--out", str(tmp_path / "o")],
     }
     for name, call in commands.items():
@@ -210,7 +287,22 @@ def test_an_override_that_cannot_be_is_one_sentence(text, tmp_path, capsys):
 @pytest.mark.parametrize("option", ["--sampling", "--api"])
 def test_fields_of_a_command_line_are_read_alike(option, tmp_path, capsys):
     for text in ("a=[", "a", "a=.nan"):
-        assert main(["eval", "--player", "random", "--game", "Swap", option, text, "--out", str(tmp_path / "o")]) == 2
+        assert (
+            main(
+                [
+                    "eval",
+                    "--player",
+                    "random",
+                    "--game",
+                    "Swap",
+                    option,
+                    text,
+                    "--out",
+                    str(tmp_path / "o"),
+                ]
+            )
+            == 2
+        )
         assert option in capsys.readouterr().err
     assert read_value("--x", "a.b=1e-3") == 1e-3
 

@@ -32,7 +32,9 @@ EVERY = [(name, level) for name, game in GAMES.items() for level in game.LEVELS]
 
 def start(name, level="easy", count=6, steps=4):
     game = get_game(name)
-    return game, walk(game, game.level(level), seeds_for("free", name, level, count), steps, legal=True)
+    return game, walk(
+        game, game.level(level), seeds_for("free", name, level, count), steps, legal=True
+    )
 
 
 def random_actions(game, state, seed=0):
@@ -63,7 +65,9 @@ def test_fork_shares_board_counters_flags_and_luck(name):
     lucky, _ = game.step(forked.with_new_luck(1), np.repeat(legal, 3))
     if name in ("2048", "Swap"):  # no luck after the deal elsewhere
         assert not np.array_equal(lucky.board, after.board)
-    assert (lucky.seed >> np.uint64(62) == after.seed >> np.uint64(62)).all(), "new luck stays in the split"
+    assert (lucky.seed >> np.uint64(62) == after.seed >> np.uint64(62)).all(), (
+        "new luck stays in the split"
+    )
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -119,7 +123,9 @@ def test_ended_rows_pass_through(name):
 def test_bad_actions_are_refused(name):
     game, state = start(name, count=2)
     count = game.n_actions(state.level)
-    with pytest.raises(ActionError, match=f"action {count} of {name}: allowed are 0 to {count - 1}"):
+    with pytest.raises(
+        ActionError, match=f"action {count} of {name}: allowed are 0 to {count - 1}"
+    ):
         game.step(state, np.array([0, count]))
     with pytest.raises(ActionError, match="shape"):
         game.step(state, np.zeros(3, int))
@@ -191,10 +197,25 @@ def test_where_a_whole_number_is_asked_for_anything_else_is_one_sentence(name, b
 def test_whole_numbers_of_every_kind_are_taken(name):
     game, level = get_game(name), "easy"
     wanted = game.reset(level, np.array([7, 2**63], np.uint64))
-    for seeds in ([7, 2**63], (np.uint8(7), np.uint64(2**63)), np.array([7, 2**63], object).tolist()):
+    for seeds in (
+        [7, 2**63],
+        (np.uint8(7), np.uint64(2**63)),
+        np.array([7, 2**63], object).tolist(),
+    ):
         assert game.reset(level, seeds) == wanted
-    assert game.reset(level, np.array([7], np.int32)) == game.reset(level, range(7, 8)) == wanted[0] == wanted[[0]] == wanted[-2]
-    assert wanted[[True, False]] == wanted[np.array([True, False])] == wanted[:1] == wanted[np.array([0], np.uint8)]
+    assert (
+        game.reset(level, np.array([7], np.int32))
+        == game.reset(level, range(7, 8))
+        == wanted[0]
+        == wanted[[0]]
+        == wanted[-2]
+    )
+    assert (
+        wanted[[True, False]]
+        == wanted[np.array([True, False])]
+        == wanted[:1]
+        == wanted[np.array([0], np.uint8)]
+    )
     assert len(wanted[[]]) == len(game.reset(level, [])) == len(game.step(wanted[:0], [])[0]) == 0
     assert game.step(wanted, [0, 1])[0] == game.step(wanted, np.array([0, 1], np.uint8))[0]
     assert [len(row) for row in wanted] == [1, 1], "rows can be gone through"
@@ -205,7 +226,17 @@ def test_seeds_of_another_shape_and_masks_of_another_length_are_refused(shape):
     game, state = start("2048", count=3)
     with pytest.raises(ConfigError, match="seeds"):
         game.reset("easy", np.zeros(shape, np.uint64))
-    for rows in (..., None, np.ones(2, bool), np.ones((3, 2), bool), slice(0.5, 2), np.zeros((1, 1), int), 3, -4, [3]):
+    for rows in (
+        ...,
+        None,
+        np.ones(2, bool),
+        np.ones((3, 2), bool),
+        slice(0.5, 2),
+        np.zeros((1, 1), int),
+        3,
+        -4,
+        [3],
+    ):
         with pytest.raises(RowError):
             state[rows]
 
@@ -229,7 +260,9 @@ def test_config_errors_name_field_value_and_range():
     game = get_game("2048")
     with pytest.raises(ConfigError, match=r"Level2048.rows = 1: allowed is 2 to 16"):
         game.level("easy", rows=1)
-    with pytest.raises(ConfigError, match=r"Level2048.colour = 3: allowed is one of the fields max_steps"):
+    with pytest.raises(
+        ConfigError, match=r"Level2048.colour = 3: allowed is one of the fields " r"max_steps"
+    ):
         game.level("easy", colour=3)
     with pytest.raises(ConfigError, match=r"Level2048.rows = '4': allowed is of type int"):
         game.level("easy", rows="4")
@@ -258,7 +291,9 @@ def test_splits_are_disjoint():
     seeds = {split: set(seeds_for(split, "2048", "easy", 500).tolist()) for split in SPLITS}
     assert sum(map(len, seeds.values())) == len(set.union(*seeds.values())) == 2000
     assert all(split_of(s) == split for split, group in seeds.items() for s in group)
-    assert np.array_equal(seeds_for("test", "a", "b", 10)[4:], seeds_for("test", "a", "b", 6, start=4))
+    assert np.array_equal(
+        seeds_for("test", "a", "b", 10)[4:], seeds_for("test", "a", "b", 6, start=4)
+    )
     assert not set(seeds_for("test", "2048", "hard", 500).tolist()) & seeds["test"]
     with pytest.raises(ConfigError, match="split"):
         seeds_for("validation", "2048", "easy", 1)
@@ -275,7 +310,9 @@ def test_draws_stay_in_range_and_repeat(seed, step, bound):
 def test_draws_are_uniform():
     seeds = seeds_for("free", "u", "u", 40_000)
     counts = np.bincount(draw_rows(seeds, 5, 2, np.full(40_000, 8)), minlength=8)
-    assert ((counts - 5000) ** 2 / 5000).sum() < 30, "chi-square with 7 degrees of freedom: 30 is beyond 1 in 10,000"
+    assert ((counts - 5000) ** 2 / 5000).sum() < 30, (
+        "chi-square with 7 degrees of freedom: 30 is beyond 1 in 10,000"
+    )
     assert draw_rows(seeds[:2], 0, 0, np.array([0, 1])).tolist() == [-1, 0]
 
 
@@ -293,7 +330,7 @@ def test_restart_goes_on_with_a_fresh_deal_and_keeps_the_score():
     assert scores.mean() > 60, "many games of 2x2 end within 80 moves; their scores add up"
 
 
-# ----------------------------------------------------------------------------------------- settings and messages of any kind
+# ---- settings and messages of any kind
 @dataclass(frozen=True)
 class Some(Settings):
     """One setting of each kind."""
@@ -311,7 +348,11 @@ class Some(Settings):
 def test_a_setting_of_any_other_kind_is_one_sentence(name):
     kind = type(getattr(Some(), name))
     for bad in extremes():
-        whole = type(bad) is int and kind is float and (bad in (0, 1) or (name == "free" and abs(bad) <= 2**53))
+        whole = (
+            type(bad) is int
+            and kind is float
+            and (bad in (0, 1) or (name == "free" and abs(bad) <= 2**53))
+        )
         if type(bad) is not kind and not whole:
             with pytest.raises(ConfigError, match=rf"Some.{name} = ") as caught:
                 Some(**{name: bad})
@@ -336,17 +377,39 @@ def test_messages_are_one_short_line_that_no_terminal_obeys():
     bomb = ["lol"] * 9
     for _ in range(9):
         bomb = [bomb] * 9
-    for value in (bomb, "x" * 2_000_000, "\x1b[31m\nred\x9b\u202e\u2028", 10**5000, {"\ud83d": bomb}, b"x" * 10**6):
+    for value in (
+        bomb,
+        "x" * 2_000_000,
+        "\x1b[31m\nred\x9b\u202e\u2028",
+        10**5000,
+        {"\ud83d": bomb},
+        b"x" * 10**6,
+    ):
         text = str(ConfigError("field", value, "less"))
         assert len(text) < 600
         assert text.isprintable()
         assert text.startswith("field = ")
-    assert str(ConfigError("field", 1, "less \x1b[31m\n")) == "field = 1: allowed is less \\x1b[31m\\n"
+    assert str(ConfigError("field", 1, "less \x1b[31m\n")) == (
+        "field = 1: allowed is less \\x1b[31m\\n"
+    )
     assert "\x1b" not in str(StateError("\x1b[31m"))
     assert pickle.loads(pickle.dumps(ConfigError("a", 1, "b"))).allowed == "b"
 
 
-@pytest.mark.parametrize("bad", [None, 5, "hard:", "hard:rows", "hard:rows=4,rows=5", "hard:=", ":", "x" * 100, "hard:rows=NaN"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        5,
+        "hard:",
+        "hard:rows",
+        "hard:rows=4,rows=5",
+        "hard:=",
+        ":",
+        "x" * 100,
+        "hard:rows=NaN",
+    ],
+)
 def test_dials_that_cannot_be_read_are_sentences(bad):
     with pytest.raises(ConfigError):
         get_game("2048").level(bad)
@@ -366,4 +429,7 @@ def test_counts_of_seeds_are_whole_numbers_in_range(bad):
     with pytest.raises(ConfigError, match="seed = "):
         split_of(bad)
     assert len(seeds_for("test", "2048", "easy", 0)) == 0
-    assert np.array_equal(seeds_for("test", "2048", "easy", np.int64(3), np.uint8(1)), seeds_for("test", "2048", "easy", 4)[1:])
+    assert np.array_equal(
+        seeds_for("test", "2048", "easy", np.int64(3), np.uint8(1)),
+        seeds_for("test", "2048", "easy", 4)[1:],
+    )

@@ -1,4 +1,6 @@
-"""Adaptive difficulty: the success rate comes to rest at the target, without chance, and a run can be resumed."""
+"""Adaptive difficulty: the success rate comes to rest at the target, without chance, and a run can
+be resumed.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,11 @@ LADDER = Curriculum.sweep("look", "clean", "noise", np.linspace(0, 0.3, 7), step
 @pytest.mark.parametrize("hard", [2.0, 3.5])
 def test_the_rate_comes_to_rest_at_the_target(target: float, hard: float) -> None:
     """A policy whose success falls along the ladder as a logistic curve."""
-    now, rng, rates = Curriculum.from_dict({**asdict(LADDER), "target": target}), np.random.default_rng(0), []
+    now, rng, rates = (
+        Curriculum.from_dict({**asdict(LADDER), "target": target}),
+        np.random.default_rng(0),
+        [],
+    )
     for _ in range(400):
         chance = 1 / (1 + np.exp(1.5 * (now.rungs.index(now.rung) - hard)))
         won = rng.binomial(32, chance)
@@ -54,7 +60,9 @@ def test_it_is_a_value_without_chance_and_goes_through_json() -> None:
 
 
 def test_on_the_level_of_a_real_game() -> None:
-    """Greedy play of 2048 merges less often on larger boards with few tiles: more start tiles make it easier."""
+    """Greedy play of 2048 merges less often on larger boards with few tiles: more start tiles make
+    it easier.
+    """
     rungs = tuple(f"normal:rows={n},cols={n}" for n in (2, 3, 4, 6, 8, 12))
     now = Curriculum(dial="level", rungs=rungs, target=0.5, step=0.02)
     now.check("2048")
@@ -91,14 +99,20 @@ def test_bad_settings() -> None:
     ("make", "said"),
     [
         (lambda: Curriculum(rungs=None), r"Curriculum.rungs = None"),
-        (lambda: Curriculum(rungs="abc"), r"Curriculum.rungs = 'abc': allowed is two or more names"),
+        (
+            lambda: Curriculum(rungs="abc"),
+            r"Curriculum.rungs = 'abc': allowed is two or more " r"names",
+        ),
         (lambda: Curriculum(rungs=("clean", 3)), r"Curriculum.rungs"),
         (lambda: Curriculum(place=float("nan")), r"Curriculum.place = nan"),
         (lambda: Curriculum().update(1.5, 2), r"successes = 1.5: allowed is a whole number"),
         (lambda: Curriculum().update(True, 2), r"successes = True: allowed is a whole number"),
         (lambda: Curriculum().update(0, "2"), r"answers = '2': allowed is a whole number"),
         (lambda: Curriculum().update(-1, 2), r"successes = -1"),
-        (lambda: Curriculum.sweep("look", "clean", "noise", 5), r"values = 5: allowed is two or more values"),
+        (
+            lambda: Curriculum.sweep("look", "clean", "noise", 5),
+            r"values = 5: allowed is two or " r"more values",
+        ),
         (lambda: Curriculum.sweep("look", 3, "noise", [0, 1]), r"preset = 3: allowed is a name"),
         (lambda: Curriculum.from_dict([1]), r"Curriculum = \[1\]: allowed is a table"),
         (lambda: Curriculum.from_dict({"rungs": 3}), r"Curriculum.rungs = 3"),

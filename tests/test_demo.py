@@ -1,4 +1,6 @@
-"""The main job, shrunk to a few steps: every stage runs, a second call keeps what is finished, a stopped one goes on."""
+"""The main job, shrunk to a few steps: every stage runs, a second call keeps what is finished, a
+stopped one goes on.
+"""
 
 import json
 
@@ -36,7 +38,11 @@ def test_all_stages_leave_their_results(finished):
 
 
 def test_a_second_call_keeps_finished_stages(finished, capsys):
-    watched = [*finished.rglob("summary.json"), *finished.rglob("model.safetensors"), *finished.rglob("metrics.jsonl")]
+    watched = [
+        *finished.rglob("summary.json"),
+        *finished.rglob("model.safetensors"),
+        *finished.rglob("metrics.jsonl"),
+    ]
     checks = 2 * 2 * 4  # of two runs, before and after, on four games
     assert len(watched) == 32 + checks + 3 + 2
     before = {path: path.stat().st_mtime_ns for path in watched}

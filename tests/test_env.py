@@ -1,4 +1,6 @@
-"""Gymnasium environments: its own checkers, seeding, autoreset, rewards, options, actions, snapshots and forks."""
+"""Gymnasium environments: its own checkers, seeding, autoreset, rewards, options, actions,
+snapshots and forks.
+"""
 
 import os
 import subprocess
@@ -60,7 +62,10 @@ def test_vector_env_passes_the_checks_of_its_spaces(name):
 def test_batched_rows_equal_single_environments(name):
     seeds = [4, 9, 2]
     envs = gym.make_vec(name, num_envs=3, level="easy", look="tiny", max_steps=50)
-    singles = [gym.make(name, level="easy", look="tiny", max_steps=50, disable_env_checker=True) for _ in seeds]
+    singles = [
+        gym.make(name, level="easy", look="tiny", max_steps=50, disable_env_checker=True)
+        for _ in seeds
+    ]
     batch, _ = envs.reset(seed=seeds)
     for row, (env, seed) in enumerate(zip(singles, seeds, strict=True)):
         assert np.array_equal(env.reset(seed=seed)[0], batch[row])
@@ -77,7 +82,9 @@ def test_batched_rows_equal_single_environments(name):
 
 
 def test_defect_2_autoreset_swallows_no_answer():
-    """A row that ends is reset by the next step, whose action for it is declared unused; the others play on."""
+    """A row that ends is reset by the next step, whose action for it is declared unused; the others
+    play on.
+    """
     envs = GameVectorEnv("2048", num_envs=2, level="easy", look="tiny", max_steps=2)
     envs.reset(seed=0)
     envs.step(np.array([0, 1]))
@@ -168,7 +175,7 @@ def test_an_ended_game_must_be_reset():
         env.step(0)
 
 
-# ------------------------------------------------------------------------------------------------ Gymnasium's batches
+# ---- Gymnasium's batches
 def same_infos(ours, theirs):
     """Equal keys and masks, and equal values wherever a mask says that there is one."""
     assert ours.keys() == theirs.keys()
@@ -197,13 +204,24 @@ def same_results(ours, theirs):
 @pytest.mark.parametrize("action", ["discrete", "text"])
 @pytest.mark.parametrize("mode", AutoresetMode)
 @pytest.mark.parametrize(("name", "steps"), [("2048", 3), ("FrozenLake", 6), ("Swap", 2)])
-def test_a_batch_does_what_gymnasium_does_with_as_many_single_environments(name, steps, mode, action, copy):
-    """Pictures, rewards, ends, infos, masks, final observations and the games after the first, in all three modes."""
+def test_a_batch_does_what_gymnasium_does_with_as_many_single_environments(
+    name, steps, mode, action, copy
+):
+    """Pictures, rewards, ends, infos, masks, final observations and the games after the first, in
+    all three modes.
+    """
     fields = {"level": "easy", "look": "tiny", "max_steps": steps, "action": action, "copy": copy}
     ours = gym.make_vec(f"vlmgym/{name}-v0", num_envs=4, autoreset_mode=mode, **fields)
     single = {**fields, "copy": True}  # the final observations of Gymnasium are not copied
-    theirs = gym.vector.SyncVectorEnv([lambda: gym.make(f"vlmgym/{name}-v0", **single)] * 4, autoreset_mode=mode)
-    assert ours.metadata["autoreset_mode"] is theirs.metadata["autoreset_mode"] is ours.autoreset_mode is mode
+    theirs = gym.vector.SyncVectorEnv(
+        [lambda: gym.make(f"vlmgym/{name}-v0", **single)] * 4, autoreset_mode=mode
+    )
+    assert (
+        ours.metadata["autoreset_mode"]
+        is theirs.metadata["autoreset_mode"]
+        is ours.autoreset_mode
+        is mode
+    )
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
     same_results(ours.reset(seed=[5, 1, 2, 3]), theirs.reset(seed=[5, 1, 2, 3]))
@@ -213,12 +231,20 @@ def test_a_batch_does_what_gymnasium_does_with_as_many_single_environments(name,
         ids = rng.integers(0, game.n_actions(level), 4)
         if turn == 1:  # rows out of step with each other
             mask = np.array([True, False, True, False])
-            same_results(ours.reset(options={"reset_mask": mask}), theirs.reset(options={"reset_mask": mask}))
-        written = tuple(write_reply("x", "y", game.encode(level, i)) if i % 3 else "nothing" for i in ids.tolist())
+            same_results(
+                ours.reset(options={"reset_mask": mask}), theirs.reset(options={"reset_mask": mask})
+            )
+        written = tuple(
+            write_reply("x", "y", game.encode(level, i)) if i % 3 else "nothing"
+            for i in ids.tolist()
+        )
         actions = written if action == "text" else ids
         got, expected = ours.step(actions), theirs.step(actions)
         same_results(got, expected)
-        assert got[-1]["played"].tolist() == got[-1].get("_gain", np.zeros(4, bool)).tolist() or mode is AutoresetMode.SAME_STEP
+        assert (
+            got[-1]["played"].tolist() == got[-1].get("_gain", np.zeros(4, bool)).tolist()
+            or mode is AutoresetMode.SAME_STEP
+        )
         over = got[2] | got[3]
         ends += over.sum()
         if mode is AutoresetMode.DISABLED and over.any():
@@ -235,7 +261,9 @@ def test_a_batch_does_what_gymnasium_does_with_as_many_single_environments(name,
 def test_what_an_environment_gave_away_stays_as_it_was():
     """No array that was returned is written to later, and writing to one changes no game."""
     for mode in AutoresetMode:
-        envs = GameVectorEnv("2048", 3, "easy", "tiny", max_steps=3, autoreset_mode=mode, reward="gain")
+        envs = GameVectorEnv(
+            "2048", 3, "easy", "tiny", max_steps=3, autoreset_mode=mode, reward="gain"
+        )
         given = [envs.reset(seed=1)]
         for turn in range(6):
             if mode is AutoresetMode.DISABLED and envs.state.ended.all():
@@ -244,7 +272,11 @@ def test_what_an_environment_gave_away_stays_as_it_was():
             kept = envs.snapshot()
             info = given[-1][-1]
             last = [picture for picture in info.get("final_obs", ()) if picture is not None]
-            flat = [*given[-1][:-1], *last, *(v for v in info.values() if isinstance(v, np.ndarray) and v.dtype != object)]
+            flat = [
+                *given[-1][:-1],
+                *last,
+                *(v for v in info.values() if isinstance(v, np.ndarray) and v.dtype != object),
+            ]
             copies = [array.copy() for array in flat]
             if turn % 2:
                 for array in flat:
@@ -257,32 +289,50 @@ def test_what_an_environment_gave_away_stays_as_it_was():
 
 
 def test_the_modes_of_resetting_are_names_too_and_others_are_refused():
-    assert GameVectorEnv("2048", autoreset_mode="SAME_STEP").autoreset_mode is AutoresetMode.SAME_STEP
-    assert GameVectorEnv("2048", autoreset_mode="Disabled").metadata["autoreset_mode"] is AutoresetMode.DISABLED
+    assert (
+        GameVectorEnv("2048", autoreset_mode="SAME_STEP").autoreset_mode is AutoresetMode.SAME_STEP
+    )
+    assert (
+        GameVectorEnv("2048", autoreset_mode="Disabled").metadata["autoreset_mode"]
+        is AutoresetMode.DISABLED
+    )
     assert GameVectorEnv.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
-    with pytest.raises(ConfigError, match=r"autoreset_mode = 'now': allowed is one of NEXT_STEP, SAME_STEP, DISABLED"):
+    with pytest.raises(
+        ConfigError,
+        match=r"autoreset_mode = 'now': allowed is one of NEXT_STEP, " r"SAME_STEP, DISABLED",
+    ):
         GameVectorEnv("2048", autoreset_mode="now")
 
 
-@pytest.mark.parametrize("mask", [[True, False], np.array([1, 0]), np.array([True]), np.array([False, False]), None, "all"])
+@pytest.mark.parametrize(
+    "mask",
+    [[True, False], np.array([1, 0]), np.array([True]), np.array([False, False]), None, "all"],
+)
 def test_a_mask_of_resets_must_be_one(mask):
     envs = GameVectorEnv("2048", 2, "easy", "tiny")
     with pytest.raises(gym.error.ResetNeeded):
         envs.reset(options={"reset_mask": np.array([True, False])})
     envs.reset(seed=0)
-    with pytest.raises(ConfigError, match=r"options\['reset_mask'\] = .* an array \(2,\) of bool with at least one True"):
+    with pytest.raises(
+        ConfigError,
+        match=r"options\['reset_mask'\] = .* an array \(2,\) of bool " r"with at least one True",
+    ):
         envs.reset(options={"reset_mask": mask})
 
 
-@pytest.mark.parametrize("seed", [1.5, "1", True, [1], [1, 2, 3], [1, "2"], [1, -2], -1, [1.0, 2.0]])
+@pytest.mark.parametrize(
+    "seed", [1.5, "1", True, [1], [1, 2, 3], [1, "2"], [1, -2], -1, [1.0, 2.0]]
+)
 def test_seeds_of_a_batch_must_be_whole_numbers(seed):
     with pytest.raises(ConfigError, match=r"seed = .*: allowed is one whole number"):
         GameVectorEnv("2048", 2, "easy", "tiny").reset(seed=seed)
 
 
-# -------------------------------------------------------------------------------------------------- rewards, options
+# ---- rewards, options
 def test_rewards_by_choice():
-    """The default is +1 or -1; the points of all turns are those of the game, turn by turn or with the last turn."""
+    """The default is +1 or -1; the points of all turns are those of the game, turn by turn or with
+    the last turn.
+    """
     total = {}
     for reward in REWARDS:
         env = gym.make("vlmgym/2048-v0", level="easy", look="tiny", max_steps=30, reward=reward)
@@ -296,22 +346,36 @@ def test_rewards_by_choice():
         assert all(type(one) is float for one in given)
         assert reward == "game" or sum(given) == info["score"]
     assert set(total["game"]) == {-1.0, 1.0}
-    assert [one > 0 for one in total["gain"]] == [one > 0 for one in total["game"]], "in 2048 a good move is one with points"
+    assert [one > 0 for one in total["gain"]] == [one > 0 for one in total["game"]], (
+        "in 2048 a good move is one with points"
+    )
     assert not any(total["score"][:-1])
     assert total["score"][-1] > 0
     default = gym.make("vlmgym/2048-v0", level="easy", look="tiny", max_steps=30)
     default.reset(seed=3)
     assert [default.step(turn % 4)[1] for turn in range(len(given))] == total["game"]
-    with pytest.raises(ConfigError, match=r"reward = 'points': allowed is one of game, gain, score"):
+    with pytest.raises(
+        ConfigError, match=r"reward = 'points': allowed is one of game, gain, " r"score"
+    ):
         GameEnv("2048", reward="points")
-    envs = gym.make_vec("vlmgym/2048-v0", num_envs=2, level="easy", look="tiny", max_steps=30, reward="score")
+    envs = gym.make_vec(
+        "vlmgym/2048-v0", num_envs=2, level="easy", look="tiny", max_steps=30, reward="score"
+    )
     envs.reset(seed=[3, 3])
-    assert [envs.step(np.full(2, turn % 4))[1].tolist() for turn in range(len(given))] == [[one] * 2 for one in total["score"]]
+    assert [envs.step(np.full(2, turn % 4))[1].tolist() for turn in range(len(given))] == [
+        [one] * 2 for one in total["score"]
+    ]
 
 
 @pytest.mark.parametrize("level", ["easy", "easy:max_steps=9"])
 def test_split_and_index_open_the_game_that_evaluations_play(level, tmp_path):
-    evaluate(Oracle(), Task(game="Swap", level=level, look="tiny"), Evaluation(episodes=3, turns=1), tmp_path, progress=False)
+    evaluate(
+        Oracle(),
+        Task(game="Swap", level=level, look="tiny"),
+        Evaluation(episodes=3, turns=1),
+        tmp_path,
+        progress=False,
+    )
     turns = [r for r in vlmgym.read_trace(tmp_path / "trace.jsonl") if type(r).__name__ == "Turn"]
     played = [turn.load()[1] for turn in turns]
     envs = GameVectorEnv("Swap", 3, level, "tiny")
@@ -321,7 +385,10 @@ def test_split_and_index_open_the_game_that_evaluations_play(level, tmp_path):
     env.reset(options={"split": "test", "index": 2})
     assert env.state == played[2]
     fields = {"max_steps": 9} if ":" in level else {}
-    for other in (GameEnv("Swap", "easy", "tiny", **fields), GameEnv(env.table.game, env.table.level, "tiny")):
+    for other in (
+        GameEnv("Swap", "easy", "tiny", **fields),
+        GameEnv(env.table.game, env.table.level, "tiny"),
+    ):
         other.reset(options={"split": "test", "index": 2})
         assert other.state == played[2]
 
@@ -332,10 +399,17 @@ def test_options_of_a_batch_are_one_for_all_rows_or_one_a_row():
     assert (envs.state.seed == seeds_for("test", "2048", "easy", 1, 7)).all()
     before = envs.state
     envs.reset(
-        options={"split": ["test", "free", "test", "train"], "index": np.array([1, 2, 3, 4]), "reset_mask": np.arange(4) > 1}
+        options={
+            "split": ["test", "free", "test", "train"],
+            "index": np.array([1, 2, 3, 4]),
+            "reset_mask": np.arange(4) > 1,
+        }
     )
     assert envs.state[:2] == before[:2]
-    assert envs.state.seed[2:].tolist() == [*seeds_for("test", "2048", "easy", 1, 3), *seeds_for("train", "2048", "easy", 1, 4)]
+    assert envs.state.seed[2:].tolist() == [
+        *seeds_for("test", "2048", "easy", 1, 3),
+        *seeds_for("train", "2048", "easy", 1, 4),
+    ]
     envs.reset(options={"split": "free"})
     assert {split_of(seed) for seed in envs.state.seed} == {"free"}
     assert len(set(envs.state.seed.tolist())) == 4
@@ -373,15 +447,27 @@ def test_a_state_opens_the_game_that_it_is():
     ("options", "said"),
     [
         ({"seed": 3}, r"options\['seed'\] = 3: allowed is split and index, or state"),
-        ({"split": "validation"}, r"options\['split'\] = 'validation': allowed is one of train, test, pretrain, free"),
+        (
+            {"split": "validation"},
+            r"options\['split'\] = 'validation': allowed is one of train, " r"test, pretrain, free",
+        ),
         ({"index": 7}, r"options\['index'\] = 7: allowed is an index of a split"),
         ({"split": "test", "index": 1.5}, r"options\['index'\] = 1.5: allowed is a whole number"),
         ({"split": "test", "index": -1}, r"options\['index'\] = -1: allowed is a whole number"),
         ({"split": "test", "index": True}, r"options\['index'\] = True: allowed is a whole number"),
         ({"split": "test", "index": "7"}, r"options\['index'\] = '7': allowed is a whole number"),
-        ({"split": "test", "index": [1, 2, 3]}, r"options\['index'\] = \[1, 2, 3\]: allowed is one value, or a list of"),
-        ({"state": "VLMG"}, r"options\['state'\] = 'str': allowed is a State, its bytes, or a list of these"),
-        ({"state": b"x", "index": 1}, r"options = \['index', 'state'\]: allowed is split and index, or state alone"),
+        (
+            {"split": "test", "index": [1, 2, 3]},
+            r"options\['index'\] = \[1, 2, 3\]: allowed is one " r"value, or a list of",
+        ),
+        (
+            {"state": "VLMG"},
+            r"options\['state'\] = 'str': allowed is a State, its bytes, or a list " r"of these",
+        ),
+        (
+            {"state": b"x", "index": 1},
+            r"options = \['index', 'state'\]: allowed is split and " r"index, or state alone",
+        ),
         ({"state": []}, r"concat needs at least one state"),
         ({"state": b"nonsense"}, r"not a serialised vlmgym state"),
         (["split"], r"options = \['split'\]: allowed is a dict"),
@@ -397,12 +483,16 @@ def test_states_of_other_levels_games_numbers_and_ended_ones_are_refused():
     env = GameEnv("2048", "easy", "tiny", max_steps=1)
     env.reset(seed=0)
     env.step(0)
-    with pytest.raises(ConfigError, match=r"'a game that has ended': allowed is a game that goes on"):
+    with pytest.raises(
+        ConfigError, match=r"'a game that has ended': allowed is a game that goes " r"on"
+    ):
         env.reset(options={"state": env.snapshot()})
     for other in (GameEnv("2048", "normal", "tiny"), GameEnv("Swap", "easy", "tiny")):
         other.reset(seed=0)
         for given in (other.snapshot(), other.state):
-            with pytest.raises((ConfigError, StateError), match=r"level of options\['state'\]|a state of Swap"):
+            with pytest.raises(
+                (ConfigError, StateError), match=r"level of options\['state'\]|a " r"state of Swap"
+            ):
                 env.reset(options={"state": given})
     envs = GameVectorEnv("2048", 3, "easy", "tiny", max_steps=1)
     envs.reset(seed=0)
@@ -410,8 +500,26 @@ def test_states_of_other_levels_games_numbers_and_ended_ones_are_refused():
         env.reset(options={"state": envs.snapshot()})
 
 
-# ---------------------------------------------------------------------------------------------------------- actions
-WRONG = [1.7, 1.0, "0", "", None, True, np.True_, [1], np.array([1]), np.array([0, 1]), np.float32(1), 4, -2, 2**70, 1j, {}, b"1"]
+# ---- actions
+WRONG = [
+    1.7,
+    1.0,
+    "0",
+    "",
+    None,
+    True,
+    np.True_,
+    [1],
+    np.array([1]),
+    np.array([0, 1]),
+    np.float32(1),
+    4,
+    -2,
+    2**70,
+    1j,
+    {},
+    b"1",
+]
 
 
 @pytest.mark.parametrize("action", WRONG, ids=repr)
@@ -419,7 +527,10 @@ def test_an_action_that_is_none_is_refused_and_nothing_is_played(action):
     env = gym.make("vlmgym/2048-v0", level="easy", look="tiny")
     env.reset(seed=0)
     before = env.state
-    with pytest.raises(ActionError, match=r"allowed (is one of the whole numbers 0 to 3|are 0 to 3, or -1 for no action)"):
+    with pytest.raises(
+        ActionError,
+        match=r"allowed (is one of the whole numbers 0 to 3|are 0 to " r"3, or -1 for no action)",
+    ):
         env.step(action)
     assert env.state == before
 
@@ -437,7 +548,21 @@ def test_whole_numbers_of_every_kind_are_actions(action):
 @pytest.mark.parametrize(
     "actions",
     [
-        *(0, [0], [0, 1, 2], [0, 1.5], [0, "1"], [0, None], [True, 0], [0, 4], [0, -2], [[0], [0, 1]], None, "01", {}),
+        *(
+            0,
+            [0],
+            [0, 1, 2],
+            [0, 1.5],
+            [0, "1"],
+            [0, None],
+            [True, 0],
+            [0, 4],
+            [0, -2],
+            [[0], [0, 1]],
+            None,
+            "01",
+            {},
+        ),
         *(np.array([0.0, 1.0]), np.array([[0], [1]]), np.array([True, False])),
     ],
     ids=repr,
@@ -446,7 +571,9 @@ def test_a_wrong_number_or_kind_of_actions_is_refused_in_a_batch(actions):
     envs = gym.make_vec("vlmgym/2048-v0", num_envs=2, level="easy", look="tiny")
     envs.reset(seed=0)
     before = envs.state
-    with pytest.raises(ActionError, match=r"allowed are (2 whole numbers 0 to 3|0 to 3, or -1 for no action)"):
+    with pytest.raises(
+        ActionError, match=r"allowed are (2 whole numbers 0 to 3|0 to 3, or -1 for " r"no action)"
+    ):
         envs.step(actions)
     assert envs.state == before
 
@@ -473,7 +600,11 @@ def test_text_actions_say_what_was_read_and_why_nothing_was():
         *_, info = env.step(text)
         _, (judged,) = judge(env.table.game, before, [text])
         assert info["terms"] == judged.terms
-        assert (info["action"], info["problem"], info["fault"]) == (judged.reply.action, judged.reply.problem, judged.fault)
+        assert (info["action"], info["problem"], info["fault"]) == (
+            judged.reply.action,
+            judged.reply.problem,
+            judged.fault,
+        )
         assert (info["gain"], info["changed"]) == (judged.gain, judged.changed)
         assert type(info["problem"]) is type(info["fault"]) is str
     env.step("no idea")
@@ -495,7 +626,7 @@ def test_action_masks_are_the_legal_actions():
     assert (envs.action_masks() == info["legal"]).all()
 
 
-# ------------------------------------------------------------------------------------------------- what users expect
+# ---- what users expect
 def test_made_environments_have_snapshot_restore_and_fork_themselves():
     env = gym.make("vlmgym/2048-v0", level="easy", look="tiny")
     env.reset(seed=0)
@@ -545,7 +676,10 @@ def test_the_number_of_games_is_a_whole_number(count):
 
 
 def test_render_gives_what_the_render_mode_says():
-    env, envs = (make(i, level="easy", look="tiny") for make, i in ((gym.make, IDS[0]), (gym.make_vec, IDS[0])))
+    env, envs = (
+        make(i, level="easy", look="tiny")
+        for make, i in ((gym.make, IDS[0]), (gym.make_vec, IDS[0]))
+    )
     for one in (env, envs):
         one.reset(seed=0)
         with pytest.warns(UserWarning, match=r"render\(\) without a render mode gives nothing"):
@@ -566,14 +700,22 @@ def test_render_gives_what_the_render_mode_says():
 
 def test_an_unknown_keyword_is_a_type_error_as_python_words_it():
     """Tools that try keywords wait for these words, through ``gym.make`` as well."""
-    makers = [GameEnv, GameVectorEnv, lambda game, **fields: gym.make(f"vlmgym/{game}-v0", **fields)]
+    makers = [
+        GameEnv,
+        GameVectorEnv,
+        lambda game, **fields: gym.make(f"vlmgym/{game}-v0", **fields),
+    ]
     makers.append(lambda game, **fields: gym.make_vec(f"vlmgym/{game}-v0", **fields))
     for make in makers:
-        with pytest.raises(KeywordError, match=r"unexpected keyword argument 'frameskip'") as caught:
+        with pytest.raises(
+            KeywordError, match=r"unexpected keyword argument 'frameskip'"
+        ) as caught:
             make("2048", frameskip=1)
         assert isinstance(caught.value, TypeError)
         assert isinstance(caught.value, ConfigError)
-        assert "Level2048.frameskip = 1: allowed is one of the fields max_steps" in str(caught.value)
+        assert "Level2048.frameskip = 1: allowed is one of the fields max_steps" in str(
+            caught.value
+        )
 
 
 def test_installed_games_are_registered_without_being_imported(tmp_path):
@@ -588,17 +730,27 @@ def test_installed_games_are_registered_without_being_imported(tmp_path):
     )
     code = (
         "import sys, gymnasium, vlmgym; assert 'mine_game' not in sys.modules; "
-        "env = gymnasium.make('vlmgym/Mine-v0', level='easy'); print(env.table.game.name, 'mine_game' in sys.modules, "
-        "type(gymnasium.make('vlmgym/2048-v0').table.game).__name__, 'vlmgym/Breakout-v0' in gymnasium.registry)"
+        "env = gymnasium.make('vlmgym/Mine-v0', level='easy'); print(env.table.game.name, "
+        "'mine_game' in sys.modules, "
+        "type(gymnasium.make('vlmgym/2048-v0').table.game).__name__, 'vlmgym/Breakout-v0' in "
+        "gymnasium.registry)"
     )
     path = os.pathsep.join([str(tmp_path), str(Path(vlmgym.__file__).parent.parent)])
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout.split() == ["Mine", "True", "Game2048", "True"], done.stderr
 
 
 @pytest.mark.parametrize("bad", [-1, 1.5, "1", True, float("nan"), b"1", [1], 2**70])
 def test_seeds_and_numbers_of_forks_are_whole_numbers(bad):
-    one, two = gym.make("vlmgym/2048-v0", level="tiny"), gym.make_vec("vlmgym/2048-v0", num_envs=2, level="tiny")
+    one, two = (
+        gym.make("vlmgym/2048-v0", level="tiny"),
+        gym.make_vec("vlmgym/2048-v0", num_envs=2, level="tiny"),
+    )
     for env in (one, two):
         env.reset(seed=1)
         with pytest.raises(ConfigError, match="n = "):
@@ -608,7 +760,9 @@ def test_seeds_and_numbers_of_forks_are_whole_numbers(bad):
                 env.reset(seed=bad)
 
 
-@pytest.mark.parametrize("reply", ["think=reasoning,answer=final", {"think": "reasoning", "answer": "final"}])
+@pytest.mark.parametrize(
+    "reply", ["think=reasoning,answer=final", {"think": "reasoning", "answer": "final"}]
+)
 def test_text_actions_may_have_blocks_of_other_names(reply):
     one = gym.make("vlmgym/2048-v0", level="tiny", action="text", reply=reply)
     two = gym.make_vec("vlmgym/2048-v0", num_envs=2, level="tiny", action="text", reply=reply)
@@ -618,7 +772,10 @@ def test_text_actions_may_have_blocks_of_other_names(reply):
     assert "<answer>" not in info["prompt"]
     game = one.unwrapped.table.game
     move = game.encode("tiny", int(game.draw_legal(one.unwrapped.state)[0]))
-    text, usual = write_reply(info["truth"], "so", move, blocks), write_reply(info["truth"], "so", move)
+    text, usual = (
+        write_reply(info["truth"], "so", move, blocks),
+        write_reply(info["truth"], "so", move),
+    )
     assert one.step(text)[4]["terms"]["format"] == 1
     _, infos = two.reset(seed=3)
     assert "<final>" in infos["prompt"][0]

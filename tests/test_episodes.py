@@ -25,13 +25,26 @@ def reply(text):
     return f"<perception>x</perception><think>t</think><answer>{text}</answer>"
 
 
-@pytest.mark.parametrize("name", ["2048", "ShisenSho", "Swap", "SlidingPuzzle", "Sokoban", "FrozenLake", "Minesweeper"])
+@pytest.mark.parametrize(
+    "name", ["2048", "ShisenSho", "Swap", "SlidingPuzzle", "Sokoban", "FrozenLake", "Minesweeper"]
+)
 def test_useless_moves_earn_nothing(name):
-    """Silence, illegal moves, one move again and again, to and fro, and giving up are all worth less than playing well."""
+    """Silence, illegal moves, one move again and again, to and fro, and giving up are all worth
+    less than playing well.
+    """
     task = Task.parse(
-        {"game": name, "level": "easy" if name != "2048" else "tiny", "look": "tiny", "walk_max": 2, "walk_legal": True}
+        {
+            "game": name,
+            "level": "easy" if name != "2048" else "tiny",
+            "look": "tiny",
+            "walk_max": 2,
+            "walk_legal": True,
+        }
     )
-    best = lambda game, state: reply(game.encode(state.level, int(np.nanargmax(game.oracle(state)[0]))))  # noqa: E731
+
+    def best(game, state):
+        return reply(game.encode(state.level, int(np.nanargmax(game.oracle(state)[0]))))
+
     honest = episode_terms(played(task, best), "turns", Weights())["game"]
     legal = iter(range(10**6))
 
@@ -43,10 +56,14 @@ def test_useless_moves_earn_nothing(name):
         "silent": lambda game, state: "",
         "talks": lambda game, state: "<perception>x</perception><think>I will move soon</think>",
         "illegal": lambda game, state: reply("99"),
-        "first legal": lambda game, state: reply(game.encode(state.level, int(game.legal(state)[0].argmax()))),
+        "first legal": lambda game, state: reply(
+            game.encode(state.level, int(game.legal(state)[0].argmax()))
+        ),
         "to and fro": to_and_fro,
     }
-    found = {trick: episode_terms(played(task, say), "turns", Weights()) for trick, say in tricks.items()}
+    found = {
+        trick: episode_terms(played(task, say), "turns", Weights()) for trick, say in tricks.items()
+    }
     for trick, terms in found.items():
         assert terms["game"] <= honest, trick
     for trick in ("silent", "talks", "illegal"):
@@ -74,9 +91,13 @@ def test_giving_up_early_is_worth_no_more_than_going_on():
 
 
 def test_replies_to_a_question_are_worth_what_they_do(tmp_path):
-    """For one and the same description: no action <= illegal <= any legal move, with the paper's weights and with regret."""
+    """For one and the same description: no action <= illegal <= any legal move, with the paper's
+    weights and with regret.
+    """
     for name in ("2048", "ShisenSho", "Swap"):
-        task = Task.parse({"game": name, "level": "tiny", "look": "tiny", "walk_max": 3, "walk_legal": True})
+        task = Task.parse(
+            {"game": name, "level": "tiny", "look": "tiny", "walk_max": 3, "walk_legal": True}
+        )
         game, level = task.game, task.level
         state = task.states("train", 1)
         n = game.n_actions(level)
@@ -86,4 +107,8 @@ def test_replies_to_a_question_are_worth_what_they_do(tmp_path):
             worth = [settings.total(one.terms) for one in judged]
             legal = game.legal(state)[0]
             assert worth[0] <= min(worth), "no action is the worst reward"
-            assert all(worth[1 + a] <= min(worth[1 + b] for b in range(n) if legal[b]) for a in range(n) if not legal[a])
+            assert all(
+                worth[1 + a] <= min(worth[1 + b] for b in range(n) if legal[b])
+                for a in range(n)
+                if not legal[a]
+            )

@@ -49,9 +49,13 @@ def test_replies_are_well_formed_repeatable_and_independent_of_the_batch(name, p
 def test_players_stand_in_the_expected_order(name):
     task = Task(game=name, level="tiny", look="tiny", walk_max=4, walk_legal=True)
     how = Evaluation(episodes=200, turns=1, start="walk")
-    success = {p.name: evaluate(p, task, how, progress=False)["metrics"]["success"]["mean"] for p in PLAYERS}
+    success = {
+        p.name: evaluate(p, task, how, progress=False)["metrics"]["success"]["mean"]
+        for p in PLAYERS
+    }
     assert success["random"] < success["teacher"] < success["oracle"]
-    if name in ("Sokoban", "SlidingPuzzle", "FrozenLake"):  # good is what lies on a shortest way, which the gain does not tell
+    # good is what lies on a shortest way, which the gain does not tell
+    if name in ("Sokoban", "SlidingPuzzle", "FrozenLake"):
         assert success["random"] < success["random-legal"] < success["oracle"] == 1
     elif name == "Minesweeper":  # greedy play does not know where the mines are
         assert success["random"] < success["random-legal"] <= success["greedy"] <= 1
@@ -63,7 +67,10 @@ def test_players_stand_in_the_expected_order(name):
 def test_teacher_errs_at_its_stated_rate_and_reasons_to_its_move(name):
     game = get_game(name)
     state = game.reset(game.level("tiny"), seeds_for("test", "x", "tiny", 300))
-    values, replies = game.oracle(state), [parse(game, state.level, text) for text in Teacher(0.3).reply(game, state)]
+    values, replies = (
+        game.oracle(state),
+        [parse(game, state.level, text) for text in Teacher(0.3).reply(game, state)],
+    )
     moves = [game.reasoning(state, row, values[row])[1] for row in range(300)]
     right = [reply.action == move for reply, move in zip(replies, moves, strict=True)]
     chance = 1 / game.n_actions(state.level)
@@ -74,7 +81,9 @@ def test_teacher_errs_at_its_stated_rate_and_reasons_to_its_move(name):
         assert choice == f"so {game.encode(state.level, reply.action)}"
         jumped += not claims
         assert "; ".join(claims) == (game.reasoning(state, row, values[row])[0] if claims else "")
-        assert reply.action == moves[row] or not claims, "an error is a jump to a conclusion, not a wrong search"
+        assert reply.action == moves[row] or not claims, (
+            "an error is a jump to a conclusion, not a wrong search"
+        )
         assert not np.isnan(values[row, moves[row]])
     assert abs(jumped / 300 - 0.3) < 4 * (0.21 / 300) ** 0.5
     with pytest.raises(ConfigError, match=r"teacher.error = 2"):
@@ -97,20 +106,31 @@ def test_a_search_finds_a_move_where_there_is_one(name, level):
             assert game.legal(state[row])[0, move]
             last = tuple(int(x) for x in re.findall(r"\((\d+), (\d+)\)", said.split("; ")[-1])[0])
             rows, cols = board[row].shape
-            assert move in ((3, 0) if last == (rows - 1, cols - 1) else (1,) if last[1] < cols - 1 else (2,)), "it follows"
+            assert move in (
+                (3, 0) if last == (rows - 1, cols - 1) else (1,) if last[1] < cols - 1 else (2,)
+            ), "it follows"
             stuck += 1
         assert said.count(" no") >= said.count("; "), "it ends at the first move that works"
         any_name = "|".join(re.escape(one) for one in sorted(names, key=len, reverse=True))
         told = re.findall(rf"\((\d+), (\d+)\) ({any_name})", said)
         assert told
-        assert all(names[board[row, int(r), int(c)]] == one for r, c, one in told), "it says what is there"
+        assert all(names[board[row, int(r), int(c)]] == one for r, c, one in told), (
+            "it says what is there"
+        )
     assert stuck or name != "2048"
 
 
 def test_only_local_models_go_on_with_a_given_beginning():
     how = Evaluation(episodes=2, observation="prefill")
-    with pytest.raises(ConfigError, match=r"observation = 'prefill': allowed is image, text or both"):
-        evaluate(OpenAIPlayer("nobody"), Task(game="Swap", level="tiny", look="tiny"), how, progress=False)
+    with pytest.raises(
+        ConfigError, match=r"observation = 'prefill': allowed is image, text or " r"both"
+    ):
+        evaluate(
+            OpenAIPlayer("nobody"),
+            Task(game="Swap", level="tiny", look="tiny"),
+            how,
+            progress=False,
+        )
 
 
 def test_greedy_and_oracle_know_no_luck():
@@ -159,7 +179,11 @@ def test_trace_round_trip_and_torn_last_line(tmp_path):
     assert len([r for r in records if isinstance(r, Episode)]) == 3
     game, state = turns[-1].load()
     again = judge(game, state, [turns[-1].reply])[1][0]
-    assert (again.terms, again.fault, again.gain) == (turns[-1].terms, turns[-1].fault, turns[-1].gain), "re-scoring agrees"
+    assert (again.terms, again.fault, again.gain) == (
+        turns[-1].terms,
+        turns[-1].fault,
+        turns[-1].gain,
+    ), "re-scoring agrees"
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
     assert list(read_trace(path)) == records[:-1]
@@ -216,7 +240,9 @@ def test_interval_covers_as_promised():
 def test_interval_agrees_with_scipy():
     values = np.random.default_rng(1).exponential(2, 80)
     mine = stats.mean(values)
-    theirs = scipy_stats.bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=0).confidence_interval
+    theirs = scipy_stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=4000, rng=0
+    ).confidence_interval
     assert mine.mean == pytest.approx(values.mean())
     assert mine.low == pytest.approx(theirs.low, rel=0.03)
     assert mine.high == pytest.approx(theirs.high, rel=0.03)
@@ -247,7 +273,19 @@ def test_paired_differences():
 
 def test_eval_command(tmp_path, capsys):
     out = tmp_path / "x"
-    call = ["eval", "--player", "random", "--game", "2048", "--level", "easy", "--episodes", "5", "--out", str(out)]
+    call = [
+        "eval",
+        "--player",
+        "random",
+        "--game",
+        "2048",
+        "--level",
+        "easy",
+        "--episodes",
+        "5",
+        "--out",
+        str(out),
+    ]
     assert main(call) == 0
     shown = capsys.readouterr().out
     for metric in ("score", "reward", "p_acc", "cells", "r_acc", "format", "fault_reasoning"):

@@ -20,7 +20,13 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("export")
     for game in ("2048", "Swap"):
         task = Task(game=game, level="tiny", look="tiny", prompt="brief")
-        evaluate(Teacher(0.4), task, Evaluation(episodes=6, turns=4), out / "eval" / "teacher" / game, progress=False)
+        evaluate(
+            Teacher(0.4),
+            task,
+            Evaluation(episodes=6, turns=4),
+            out / "eval" / "teacher" / game,
+            progress=False,
+        )
     return out
 
 
@@ -33,7 +39,9 @@ def test_the_table_holds_every_turn_and_value(run, tmp_path, capsys):
 
     assert main(["export", "turns", str(run), "--out", str(tmp_path / "t.parquet")]) == 0
     table = pd.read_parquet(tmp_path / "t.parquet")
-    turns = [(load_trace(path).run, turn) for path in traces(run) for turn in load_trace(path).turns]
+    turns = [
+        (load_trace(path).run, turn) for path in traces(run) for turn in load_trace(path).turns
+    ]
     assert len(table) == len(turns)
     for (_, row), (about, turn) in zip(table.iterrows(), turns, strict=True):
         assert (row.player, row.game, row.episode, row.turn, row.seed) == (
@@ -43,7 +51,12 @@ def test_the_table_holds_every_turn_and_value(run, tmp_path, capsys):
             turn.turn,
             turn.seed,
         )
-        assert (row.reply, row.fault, row.action, row.p_acc) == (turn.reply, turn.fault, turn.action, turn.p_acc)
+        assert (row.reply, row.fault, row.action, row.p_acc) == (
+            turn.reply,
+            turn.fault,
+            turn.action,
+            turn.p_acc,
+        )
         assert [list(cells) for cells in row.seen] == turn.seen
         assert row.term_regret == turn.terms["regret"]
     assert set(table.end) <= {"stopped", "terminated", "truncated"}
@@ -60,7 +73,9 @@ def test_what_is_kept_for_sft(run, tmp_path):
     good = [turn for turn in turns if turn.fault == "none" and turn.terms["format"]]
     assert 0 < len(good) < len(turns)
     found = load_from_disk(str(export_sft(traces(run), tmp_path / "good")))
-    assert [row["completion"][0]["content"][0]["text"] for row in found] == [turn.reply for turn in good]
+    assert [row["completion"][0]["content"][0]["text"] for row in found] == [
+        turn.reply for turn in good
+    ]
     game, state = good[0].load()
     assert (np.array(found[0]["image"]) == np.array(pictures(game, state, "tiny")[0])).all()
     assert [part["type"] for part in found[0]["prompt"][0]["content"]] == ["image", "text"]
@@ -72,7 +87,9 @@ def test_what_is_kept_for_sft(run, tmp_path):
 
 
 def test_trainers_read_the_data_sets(run, tmp_path):
-    """One step of TRL's own SFTTrainer and GRPOTrainer, given nothing but the data set and the model."""
+    """One step of TRL's own SFTTrainer and GRPOTrainer, given nothing but the data set and the
+    model.
+    """
     import torch
     from datasets import load_from_disk
     from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
@@ -89,7 +106,9 @@ def test_trainers_read_the_data_sets(run, tmp_path):
         "save_strategy": "no",
         "bf16": False,
     }
-    sft = load_from_disk(str(export_sft(traces(run), tmp_path / "sft"))).select_columns(["prompt", "completion", "image"])
+    sft = load_from_disk(str(export_sft(traces(run), tmp_path / "sft"))).select_columns(
+        ["prompt", "completion", "image"]
+    )
     before = model.get_input_embeddings().weight.detach().clone()
     config = SFTConfig(str(tmp_path / "a"), max_length=None, learning_rate=1e-3, **common)
     SFTTrainer(model=model, args=config, train_dataset=sft, processing_class=processor).train()
@@ -102,8 +121,20 @@ def test_trainers_read_the_data_sets(run, tmp_path):
         seen.extend(state)
         return [float(len(str(one))) for one in completions]
 
-    config = GRPOConfig(str(tmp_path / "b"), num_generations=4, max_completion_length=8, learning_rate=1e-4, **common)
-    GRPOTrainer(model=model, reward_funcs=reward, args=config, train_dataset=states, processing_class=processor).train()
+    config = GRPOConfig(
+        str(tmp_path / "b"),
+        num_generations=4,
+        max_completion_length=8,
+        learning_rate=1e-4,
+        **common,
+    )
+    GRPOTrainer(
+        model=model,
+        reward_funcs=reward,
+        args=config,
+        train_dataset=states,
+        processing_class=processor,
+    ).train()
     assert set(seen) <= set(states["state"])
     assert len(seen) == 4
 
@@ -128,7 +159,13 @@ def test_films_show_every_turn_and_the_end(run, tmp_path, name):
 
 def test_long_replies_are_cut_and_wrong_names_refused(tmp_path):
     task = Task(game="2048", level="tiny", look="tiny")
-    long = "<perception>" + "word " * 3000 + "</perception><think>" + "x" * 5000 + "</think><answer>1</answer>"
+    long = (
+        "<perception>"
+        + "word " * 3000
+        + "</perception><think>"
+        + "x" * 5000
+        + "</think><answer>1</answer>"
+    )
     evaluate(Scripted(long), task, Evaluation(episodes=2, turns=1), tmp_path, progress=False)
     with Image.open(video(tmp_path / "trace.jsonl", 1, tmp_path / "a.gif")) as film:
         assert film.height == 540

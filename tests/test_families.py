@@ -1,4 +1,6 @@
-"""Model families through one code path: trained, saved, reloaded and played, whole and with adapters; episodes."""
+"""Model families through one code path: trained, saved, reloaded and played, whole and with
+adapters; episodes.
+"""
 
 import importlib.util
 
@@ -19,7 +21,14 @@ from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
 
 torch.set_num_threads(1)
-TASK = {"game": "2048", "level": "tiny", "look": "tiny:width=112,height=112", "prompt": "brief", "walk_min": 4, "walk_max": 40}
+TASK = {
+    "game": "2048",
+    "level": "tiny",
+    "look": "tiny:width=112,height=112",
+    "prompt": "brief",
+    "walk_min": 4,
+    "walk_max": 40,
+}
 CPU = Compute(device="cpu", threads=1)
 
 
@@ -43,33 +52,87 @@ def test_every_family_is_trained_saved_reloaded_and_evaluated(family, models, tm
         "cold_start": {"states": 6},
         "sft": {"steps": 2, "batch": 2, "lr": 1e-3},
     }
-    values["grpo"] = {"steps": 2, "batch": 4, "group": 2, "max_new_tokens": 8, "lr": 1e-3, "drop_equal": False}
-    (tmp_path / "r.yaml").write_text(yaml.safe_dump({**values, "checks": {"every": 2, "states": 2}, "compute": compute}))
+    values["grpo"] = {
+        "steps": 2,
+        "batch": 4,
+        "group": 2,
+        "max_new_tokens": 8,
+        "lr": 1e-3,
+        "drop_equal": False,
+    }
+    (tmp_path / "r.yaml").write_text(
+        yaml.safe_dump({**values, "checks": {"every": 2, "states": 2}, "compute": compute})
+    )
     assert main(["train", str(tmp_path / "r.yaml"), "--out", str(tmp_path / "run")]) == 0
     lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
-    assert [(m["stage"], m["step"]) for m in lines if "loss" in m] == [("sft", 1), ("sft", 2), ("grpo", 1), ("grpo", 2)]
-    before, cold, final = weights(models(family)), weights(tmp_path / "run/cold"), weights(tmp_path / "run/final")
+    assert [(m["stage"], m["step"]) for m in lines if "loss" in m] == [
+        ("sft", 1),
+        ("sft", 2),
+        ("grpo", 1),
+        ("grpo", 2),
+    ]
+    before, cold, final = (
+        weights(models(family)),
+        weights(tmp_path / "run/cold"),
+        weights(tmp_path / "run/final"),
+    )
     moved = [name for name in before if not torch.equal(before[name], cold[name])]
     assert any("vision" in name or "visual" in name for name in moved)
     assert any("vision" not in name and "visual" not in name for name in moved)
     assert any(not torch.equal(cold[name], final[name]) for name in cold)
-    call = ["eval", "--player", f"local:{tmp_path / 'run/final'}", "--game", "2048", "--level", "tiny", "--look", TASK["look"]]
-    assert main([*call, "--episodes", "2", "--turns", "1", "--max-new-tokens", "4", "--out", str(tmp_path / "e")]) == 0
+    call = [
+        "eval",
+        "--player",
+        f"local:{tmp_path / 'run/final'}",
+        "--game",
+        "2048",
+        "--level",
+        "tiny",
+        "--look",
+        TASK["look"],
+    ]
+    assert (
+        main(
+            [
+                *call,
+                "--episodes",
+                "2",
+                "--turns",
+                "1",
+                "--max-new-tokens",
+                "4",
+                "--out",
+                str(tmp_path / "e"),
+            ]
+        )
+        == 0
+    )
     assert "final on 2048 tiny" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_adapters_train_the_language_model_alone_and_are_merged(family, models, tmp_path):
-    sections = {"sft": {"steps": 2, "batch": 2, "lr": 1e-2}, "cold_start": {"states": 4}, "lora": {"rank": 4, "alpha": 8}}
+    sections = {
+        "sft": {"steps": 2, "batch": 2, "lr": 1e-2},
+        "cold_start": {"states": 4},
+        "lora": {"rank": 4, "alpha": 8},
+    }
     sections["grpo"] = {"steps": 1, "batch": 4, "group": 2, "max_new_tokens": 4, "lr": 1e-2}
-    sections |= {"checks": {"every": 0}, "compute": {"device": "cpu", "threads": 1, "weights": "bfloat16"}}
+    sections |= {
+        "checks": {"every": 0},
+        "compute": {"device": "cpu", "threads": 1, "weights": "bfloat16"},
+    }
     train(Recipe.parse({"model": str(models(family)), "tasks": [TASK], **sections}), tmp_path)
     before, cold = weights(models(family)), weights(tmp_path / "cold")
     assert set(before) == set(cold), "merged: the folder is a model like any other"
-    moved = {name for name in before if not torch.equal(before[name].bfloat16().float(), cold[name])}
+    moved = {
+        name for name in before if not torch.equal(before[name].bfloat16().float(), cold[name])
+    }
     assert moved, "trained"
     assert all(
-        name.split(".")[-2] in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj") for name in moved
+        name.split(".")[-2]
+        in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+        for name in moved
     )
     assert not [name for name in moved if "vision" in name or "visual" in name]
     assert (tmp_path / "cold" / "adapter" / "adapter_config.json").is_file()
@@ -77,12 +140,20 @@ def test_adapters_train_the_language_model_alone_and_are_merged(family, models, 
 
 def test_an_adapter_resumes_from_its_checkpoint(models, tmp_path):
     tasks, seen = [Task.parse(TASK)], {}
-    rows = cold_start_rows(tasks, Recipe.parse({"model": "x", "tasks": [TASK], "cold_start": {"states": 8}}).cold_start)
+    rows = cold_start_rows(
+        tasks, Recipe.parse({"model": "x", "tasks": [TASK], "cold_start": {"states": 8}}).cold_start
+    )
 
     def run(steps, out):
         settings = SftSettings(steps=steps, batch=2, lr=1e-2, save_every=2, scheduler="constant")
-        trainer = run_sft(*load(str(models("llava"))), rows, out, settings, CPU, [], Lora(rank=4, alpha=8))
-        return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if "lora" in name}
+        trainer = run_sft(
+            *load(str(models("llava"))), rows, out, settings, CPU, [], Lora(rank=4, alpha=8)
+        )
+        return {
+            name: p.detach().clone()
+            for name, p in trainer.model.named_parameters()
+            if "lora" in name
+        }
 
     seen["whole"] = run(4, tmp_path / "whole")
     run(2, tmp_path / "cut")
@@ -98,7 +169,8 @@ def test_a_frozen_vision_tower_stays_as_it_is(family, models, tmp_path):
     assert sum(p.numel() for p in kept.values()) == frozen > 0
     assert all("vision" in name or "visual" in name for name in kept)
     rows = cold_start_rows(
-        [Task.parse(TASK)], Recipe.parse({"model": "x", "tasks": [TASK], "cold_start": {"states": 4}}).cold_start
+        [Task.parse(TASK)],
+        Recipe.parse({"model": "x", "tasks": [TASK], "cold_start": {"states": 4}}).cold_start,
     )
     run_sft(model, processor, rows, tmp_path, SftSettings(steps=1, batch=4, lr=1e-2), CPU)
     assert all(torch.equal(p, dict(model.named_parameters())[name]) for name, p in kept.items())
@@ -113,7 +185,14 @@ def test_answers_go_on_from_a_true_description(family, models, tmp_path, monkeyp
         return real(self, prompt_ids, images, *rest, **options)
 
     monkeypatch.setattr(trainers.Grpo, "_generate_single_turn", watched)
-    grpo = {"steps": 1, "batch": 4, "group": 2, "max_new_tokens": 6, "prefill": True, "drop_equal": False}
+    grpo = {
+        "steps": 1,
+        "batch": 4,
+        "group": 2,
+        "max_new_tokens": 6,
+        "prefill": True,
+        "drop_equal": False,
+    }
     values = {"model": str(models(family)), "tasks": [TASK], "grpo": grpo, "checks": {"every": 0}}
     train(Recipe.parse({**values, "compute": {"device": "cpu", "threads": 1}}), tmp_path / "run")
     assert len(asked) == 4
@@ -123,17 +202,21 @@ def test_answers_go_on_from_a_true_description(family, models, tmp_path, monkeyp
     assert line["num_tokens"] > 0
 
 
-# ------------------------------------------------------------------------------------------------------- episodes
+# ---- episodes
 def scripted(monkeypatch, say):
     """Answers by row and turn in place of the model's, which is asked all the same."""
     real, turn = trainers.Grpo._generate_single_turn, []
 
     def answer(self, prompt_ids, images, *rest, **options):
-        self.generation_config.max_new_tokens = 2  # what it says is thrown away; that it can be asked is not
+        # what it says is thrown away; that it can be asked is not
+        self.generation_config.max_new_tokens = 2
         real(self, prompt_ids, images, *rest, **options)
         turn.append([len(one) for one in images])
         texts = [say(row, len(turn) - 1) for row in range(len(prompt_ids))]
-        return [self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False) for text in texts], None
+        return [
+            self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False)
+            for text in texts
+        ], None
 
     monkeypatch.setattr(trainers.Grpo, "_generate_single_turn", answer)
     return turn
@@ -146,16 +229,25 @@ def alone(self, model, ids, n, offset, kw):
     if grid is not None:
         ends = [0, *grid.prod(-1).cumsum(0).tolist()]
         pixels = pixels[ends[offset] : ends[offset + n]]
-        more = {"image_grid_thw": grid[offset : offset + n], "mm_token_type_ids": (ids == self._image_pad_token_id).long()}
+        more = {
+            "image_grid_thw": grid[offset : offset + n],
+            "mm_token_type_ids": (ids == self._image_pad_token_id).long(),
+        }
     else:
         pixels = pixels[offset : offset + n]
-    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=pixels, **more).logits.float()
+    logits = model(
+        input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=pixels, **more
+    ).logits.float()
     return logits[0, :-1].log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
 
 
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "qwen3_vl"])
-def test_episodes_see_a_picture_a_turn_and_are_scored_as_if_alone(family, models, tmp_path, monkeypatch):
-    """Mixed lengths, malformed replies among them: the batched log-probabilities are those of each episode by itself."""
+def test_episodes_see_a_picture_a_turn_and_are_scored_as_if_alone(
+    family, models, tmp_path, monkeypatch
+):
+    """Mixed lengths, malformed replies among them: the batched log-probabilities are those of each
+    episode by itself.
+    """
 
     def say(row, turn):
         if row % 3 == 2:
@@ -169,7 +261,9 @@ def test_episodes_see_a_picture_a_turn_and_are_scored_as_if_alone(family, models
         out, offset = real(self, model, input_ids, attention_mask, keep, **kw), 0
         with torch.no_grad():
             for i, n in enumerate(kw["num_images"]):
-                expected = alone(self, model, input_ids[i][attention_mask[i].bool()][None], n, offset, kw)
+                expected = alone(
+                    self, model, input_ids[i][attention_mask[i].bool()][None], n, offset, kw
+                )
                 mask = attention_mask[i, -keep:].bool()
                 worst.append(float((out[0][i][mask] - expected[-int(mask.sum()) :]).abs().max()))
                 offset += n
@@ -197,12 +291,20 @@ def test_episodes_see_a_picture_a_turn_and_are_scored_as_if_alone(family, models
     log = trainer.state.log_history[0]
     assert log["turns"] == 3
     assert log["fault/format"] == pytest.approx(1 / 3)
-    assert (processor.chat_template, "generate" in vars(model)) == (template, False), "left as they were"
+    assert (processor.chat_template, "generate" in vars(model)) == (template, False), (
+        "left as they were"
+    )
 
 
 def test_an_episode_ends_where_the_game_ends(models, tmp_path, monkeypatch):
     """The answers hit mines in different turns; after that nothing is generated for an episode."""
-    task = {"game": "Minesweeper", "level": "easy", "look": "tiny:width=112,height=112", "prompt": "brief", "walk_max": 1}
+    task = {
+        "game": "Minesweeper",
+        "level": "easy",
+        "look": "tiny:width=112,height=112",
+        "prompt": "brief",
+        "walk_max": 1,
+    }
     game, level = Task.parse(task).game, Task.parse(task).level
     cells = game.n_actions(level)
 
@@ -212,7 +314,9 @@ def test_an_episode_ends_where_the_game_ends(models, tmp_path, monkeypatch):
 
     asked = scripted(monkeypatch, click)
     settings = GrpoSettings(steps=1, batch=8, group=4, turns=12, max_new_tokens=4000, beta=0.0)
-    trainer = run_grpo(*load(str(models("llava"))), [Task.parse(task)], tmp_path, settings, Weights(), CPU)
+    trainer = run_grpo(
+        *load(str(models("llava"))), [Task.parse(task)], tmp_path, settings, Weights(), CPU
+    )
     turns = [len(play.lane.turns) for play in trainer.environments]
     ended = [bool(play.lane.state.terminated[0]) for play in trainer.environments]
     assert any(ended), "some hit a mine, so that the test can fail"

@@ -1,4 +1,6 @@
-"""Files that outlive a kill: whole or not there, one sentence for what is wrong, one process a folder."""
+"""Files that outlive a kill: whole or not there, one sentence for what is wrong, one process a
+folder.
+"""
 
 import os
 import re
@@ -66,7 +68,14 @@ def test_numbers_that_json_cannot_hold_are_not_written(tmp_path, value):
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [(b"", "no JSON"), (b"{", "no JSON"), (b"\xff\xfe{", "UTF-8"), (b"[" * 100_000, "no JSON"), (b"[1]", "list"), (b"1", "int")],
+    [
+        (b"", "no JSON"),
+        (b"{", "no JSON"),
+        (b"\xff\xfe{", "UTF-8"),
+        (b"[" * 100_000, "no JSON"),
+        (b"[1]", "list"),
+        (b"1", "int"),
+    ],
 )
 def test_json_that_is_none_is_said_in_one_sentence_with_the_file(tmp_path, content, word):
     path = tmp_path / "a.json"
@@ -86,13 +95,21 @@ def test_a_folder_is_held_by_one_process_and_the_other_is_told_by_which(tmp_path
     code = "from pathlib import Path; from vlmgym.files import only_process\n"
     code += f"with only_process(Path({str(tmp_path)!r}), 'evaluates'): pass"
     with only_process(tmp_path, "evaluates"):
-        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert f"BusyError: {tmp_path}: process {os.getpid()} on" in other.stderr.replace("vlmgym.files.", "")
+        other = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+    assert f"BusyError: {tmp_path}: process {os.getpid()} on" in other.stderr.replace(
+        "vlmgym.files.", ""
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_same_process_does_not_hold_a_folder_twice(tmp_path):
-    with only_process(tmp_path, "evaluates"), pytest.raises(BusyError), only_process(tmp_path, "evaluates"):
+    with (
+        only_process(tmp_path, "evaluates"),
+        pytest.raises(BusyError),
+        only_process(tmp_path, "evaluates"),
+    ):
         pass
 
 
@@ -107,7 +124,9 @@ def test_a_digest_is_of_content_and_names_not_of_place(tmp_path):
         digest_of(tmp_path / "none")
 
 
-@pytest.mark.parametrize(("text", "wanted"), [("a\ud83d", "a�"), ("\udc00b", "�b"), ("\U0001f600é", "\U0001f600é")])
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("a\ud83d", "a�"), ("\udc00b", "�b"), ("\U0001f600é", "\U0001f600é")]
+)
 def test_halves_of_characters_are_replaced_and_whole_ones_kept(text, wanted):
     assert whole_text(text) == wanted
     whole_text(text).encode()
@@ -135,5 +154,9 @@ def test_one_rule_says_what_steers_a_terminal():
 def test_files_of_json_are_read_in_one_place():
     """A file that is read beside it would be a traceback where it is damaged."""
     source = Path(vlmgym.__file__).parent
-    found = [path.name for path in source.rglob("*.py") if re.search(r"json\.loads?\([^\n]*read_text", path.read_text("utf-8"))]
+    found = [
+        path.name
+        for path in source.rglob("*.py")
+        if re.search(r"json\.loads?\([^\n]*read_text", path.read_text("utf-8"))
+    ]
     assert found == []

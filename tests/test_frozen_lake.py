@@ -1,4 +1,6 @@
-"""FrozenLake against plain references: steps with their luck, shortest ways, and the value of slippery moves."""
+"""FrozenLake against plain references: steps with their luck, shortest ways, and the value of
+slippery moves.
+"""
 
 import numpy as np
 import pytest
@@ -17,11 +19,15 @@ STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))
 def ahead(board, place, move):
     """Reference: the cell that a step leads to, or the same if something is in the way."""
     r, c = place[0] + STEPS[move][0], place[1] + STEPS[move][1]
-    return (r, c) if 0 <= r < len(board) and 0 <= c < len(board[0]) and board[r][c] != WALL else place
+    return (
+        (r, c) if 0 <= r < len(board) and 0 <= c < len(board[0]) and board[r][c] != WALL else place
+    )
 
 
 def find(board):
-    return next(((r, c) for r, line in enumerate(board) for c, x in enumerate(line) if x == PLAYER), None)
+    return next(
+        ((r, c) for r, line in enumerate(board) for c, x in enumerate(line) if x == PLAYER), None
+    )
 
 
 def distance(board, start):
@@ -30,7 +36,9 @@ def distance(board, start):
     while layer:
         if any(board[r][c] == GOAL for r, c in layer):
             return moves
-        fresh = {ahead(board, p, m) for p in layer for m in range(4) if board[p[0]][p[1]] != HOLE} - seen
+        fresh = {
+            ahead(board, p, m) for p in layer for m in range(4) if board[p[0]][p[1]] != HOLE
+        } - seen
         seen |= fresh
         layer, moves = sorted(fresh), moves + 1
     return None
@@ -40,10 +48,16 @@ def values(board, place, slip):
     """Reference: by matrices, sweep for sweep over all cells at once."""
     rows, cols = len(board), len(board[0])
     flat = np.array(board).ravel()
-    where = np.array([[ahead(board, divmod(i, cols), m) for m in range(4)] for i in range(rows * cols)]) @ (cols, 1)
+    where = np.array(
+        [[ahead(board, divmod(i, cols), m) for m in range(4)] for i in range(rows * cols)]
+    ) @ (cols, 1)
     chance = np.zeros((4, rows * cols, rows * cols))
     for move in range(4):
-        for other, share in ((move, 1 - slip), ((move + 1) % 4, slip / 2), ((move + 3) % 4, slip / 2)):
+        for other, share in (
+            (move, 1 - slip),
+            ((move + 1) % 4, slip / 2),
+            ((move + 3) % 4, slip / 2),
+        ):
             np.add.at(chance[move], (np.arange(rows * cols), where[:, other]), share)
     worth = (flat == GOAL).astype(float)
     alive = (flat == FLOOR) | (flat == PLAYER)
@@ -71,13 +85,22 @@ def test_steps_agree_with_the_reference(rows, cols, slip):
         after, outcome = GAME.step(state, actions)
         assert state.to_bytes(GAME) == before, "step must not touch its input"
         for i in range(60):
-            board, place, move = state.board[i].tolist(), find(state.board[i].tolist()), int(actions[i])
+            board, place, move = (
+                state.board[i].tolist(),
+                find(state.board[i].tolist()),
+                int(actions[i]),
+            )
             ends, gain, to = bool(state.terminated[i]), 0, place
             if not state.ended[i]:
                 ways = ((0, 1, 3) if slip else (0,)) if move >= 0 else ()
-                assert move < 0 or legal[i, move] == any(ahead(board, place, (move + k) % 4) != place for k in ways)
+                assert move < 0 or legal[i, move] == any(
+                    ahead(board, place, (move + k) % 4) != place for k in ways
+                )
                 if move >= 0 and draw_unit(state.seed[i], turn + 1, 0) < slip:
-                    move, slipped = (move + (1 if draw_below(state.seed[i], turn + 1, 1, 2) else 3)) % 4, slipped + 1
+                    move, slipped = (
+                        (move + (1 if draw_below(state.seed[i], turn + 1, 1, 2) else 3)) % 4,
+                        slipped + 1,
+                    )
                 to = ahead(board, place, move) if move >= 0 else place
             if to != place:
                 thing = board[to[0]][to[1]]
@@ -85,7 +108,11 @@ def test_steps_agree_with_the_reference(rows, cols, slip):
                 board[place[0]][place[1]], board[to[0]][to[1]] = FLOOR, PLAYER
                 assert after.under[i] == thing
             assert after.board[i].tolist() == board
-            assert (outcome.gain[i], outcome.terminated[i], outcome.changed[i]) == (gain, ends, to != place)
+            assert (outcome.gain[i], outcome.terminated[i], outcome.changed[i]) == (
+                gain,
+                ends,
+                to != place,
+            )
             assert after.score[i] == state.score[i] + gain
         assert (after.steps == state.steps + ~state.ended).all()
         ended = np.flatnonzero(state.ended)
@@ -103,18 +130,24 @@ def test_one_slips_to_either_side_as_often_as_stated():
     level = GAME.level("hard", rows=3, cols=3, slip=0.6)
     board = np.zeros((20_000, 3, 3), np.int16)
     board[:, 1, 1] = PLAYER
-    state = GAME.from_symbols(level, board).with_arrays({"seed": seeds_for("free", "FrozenLake", "slip", 20_000)})
+    state = GAME.from_symbols(level, board).with_arrays(
+        {"seed": seeds_for("free", "FrozenLake", "slip", 20_000)}
+    )
     after, _ = GAME.step(state, np.zeros(20_000, int))
     shares = (after.board == PLAYER).mean(axis=0)
     for cell, share in (((0, 1), 0.4), ((1, 0), 0.3), ((1, 2), 0.3)):
         assert abs(shares[cell] - share) < 4 * (share * (1 - share) / 20_000) ** 0.5
-    assert not np.array_equal(GAME.step(state.with_new_luck(1), np.zeros(20_000, int))[0].board, after.board)
+    assert not np.array_equal(
+        GAME.step(state.with_new_luck(1), np.zeros(20_000, int))[0].board, after.board
+    )
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(2, 3), (4, 4), (8, 8), (16, 16)])
 def test_oracle_agrees_with_plain_search(rows, cols):
     rng = np.random.default_rng(rows)
-    state = GAME.from_symbols(GAME.level("easy", rows=rows, cols=cols), random_boards(rng, 30, rows, cols))
+    state = GAME.from_symbols(
+        GAME.level("easy", rows=rows, cols=cols), random_boards(rng, 30, rows, cols)
+    )
     value, good = GAME.oracle(state), GAME.successes(state)
     for i in range(30):
         board = state.board[i].tolist()
@@ -222,7 +255,10 @@ def test_mazes_are_trees_until_loops_are_opened(rows, cols):
 @pytest.mark.parametrize(("rows", "cols"), [(2, 2), (2, 16), (5, 7), (16, 16)])
 @pytest.mark.parametrize("density", [0.0, 0.5, 0.9])
 def test_any_density_deals_lakes_with_a_way(rows, cols, density):
-    state = GAME.reset(GAME.level("easy", rows=rows, cols=cols, density=density), seeds_for("free", "FrozenLake", "d", 40))
+    state = GAME.reset(
+        GAME.level("easy", rows=rows, cols=cols, density=density),
+        seeds_for("free", "FrozenLake", "d", 40),
+    )
     assert all(distance(board, find(board)) >= 1 for board in state.board.tolist())
     holes = (state.board == HOLE).sum(axis=(1, 2))
     assert (holes <= min(round(density * rows * cols), rows * cols - 2)).all()
@@ -259,9 +295,16 @@ def test_any_description_gives_a_state(seed, name, players):
 
 
 def test_explanations():
-    board = np.array([[[HOLE, PLAYER, WALL], [FLOOR, FLOOR, FLOOR], [FLOOR, FLOOR, GOAL]]], np.int16)
+    board = np.array(
+        [[[HOLE, PLAYER, WALL], [FLOOR, FLOOR, FLOOR], [FLOOR, FLOOR, GOAL]]], np.int16
+    )
     state = GAME.from_symbols(GAME.level("easy", rows=3, cols=3), board)
-    assert [GAME.explain(state, 0, m) for m in range(4)] == ["0 up edge", "1 right wall", "2 down floor 2 left", "3 left hole"]
+    assert [GAME.explain(state, 0, m) for m in range(4)] == [
+        "0 up edge",
+        "1 right wall",
+        "2 down floor 2 left",
+        "3 left hole",
+    ]
     after, _ = GAME.step(state, np.array([3]))
     assert GAME.explain(after, 0, 2) == "2 down no"
     assert GAME.candidates(after, 0) == []
@@ -270,7 +313,10 @@ def test_explanations():
     board[0, 2, 2] = GOAL
     state = GAME.from_symbols(GAME.level("easy", rows=3, cols=3, slip=0.5), board)
     value = GAME.oracle(state)[0]
-    assert [GAME.explain(state, 0, m) for m in (1, 2)] == [f"1 right wall {value[1]:.2f}", f"2 down floor {value[2]:.2f}"]
+    assert [GAME.explain(state, 0, m) for m in (1, 2)] == [
+        f"1 right wall {value[1]:.2f}",
+        f"2 down floor {value[2]:.2f}",
+    ]
     assert GAME.candidates(state, 0) == [0, 1, 2, 3]
     assert "slippery" in GAME.rules(state.level)
     assert "maze" in GAME.rules(GAME.level("maze_easy"))
@@ -281,12 +327,27 @@ def test_answers_are_moves():
     assert GAME.n_actions(level) == 4
     for action in range(4):
         assert GAME.decode(level, GAME.encode(level, action)).action == action
-    for text, problem in [("4", "out_of_range"), ("01", "out_of_range"), ("up", "not_a_move"), ("", "not_a_move")]:
-        assert (GAME.decode(level, text).action, GAME.decode(level, text).problem) == (-1, problem), text
+    for text, problem in [
+        ("4", "out_of_range"),
+        ("01", "out_of_range"),
+        ("up", "not_a_move"),
+        ("", "not_a_move"),
+    ]:
+        assert (GAME.decode(level, text).action, GAME.decode(level, text).problem) == (
+            -1,
+            problem,
+        ), text
 
 
 def test_bad_levels_are_refused():
-    bad_settings = [{"slip": 0.95}, {"density": 1.0}, {"loops": -0.1}, {"rows": 1}, {"cols": 17}, {"field": "sea"}]
+    bad_settings = [
+        {"slip": 0.95},
+        {"density": 1.0},
+        {"loops": -0.1},
+        {"rows": 1},
+        {"cols": 17},
+        {"field": "sea"},
+    ]
     for bad in bad_settings:
         with pytest.raises(ConfigError, match=f"LevelFrozenLake.{next(iter(bad))}"):
             GAME.level("easy", **bad)

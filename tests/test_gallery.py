@@ -1,4 +1,6 @@
-"""The gallery and the pages of the games: complete, from the classes, and the committed ones are the present ones."""
+"""The gallery and the pages of the games: complete, from the classes, and the committed ones are
+the present ones.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from vlmgym.looks import LOOKS
 DOCS = Path(__file__).parent.parent / "docs" / "games"
 
 
-def test_the_command_writes_pictures_and_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_pictures_and_pages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["gallery", "--out", str(tmp_path), "--game", "2048", "--game", "FrozenLake"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "index.html")
     with Image.open(tmp_path / "2048.jpg") as picture:
@@ -25,7 +29,13 @@ def test_the_command_writes_pictures_and_pages(tmp_path: Path, capsys: pytest.Ca
             len(GAMES["2048"].LEVELS) * (gallery.CELL + gallery.HEAD),
         )
     page = (tmp_path / "FrozenLake.md").read_text()
-    for part in ("maze_hard", "random-legal", "value iteration", "https://gymnasium.farama.org", "`slip`"):
+    for part in (
+        "maze_hard",
+        "random-legal",
+        "value iteration",
+        "https://gymnasium.farama.org",
+        "`slip`",
+    ):
         assert part in page, part
     assert "nan" not in page
     assert 'src="looks.jpg"' in (tmp_path / "index.html").read_text()
@@ -34,7 +44,9 @@ def test_the_command_writes_pictures_and_pages(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize("name", list(GAMES))
 def test_committed_pages_are_the_present_ones(name: str) -> None:
     """If this fails: `vlmgym gallery --out docs/games`."""
-    assert (DOCS / f"{name}.md").read_text(encoding="utf-8") == gallery.game_page(GAMES[name], f"{name}.jpg")
+    assert (DOCS / f"{name}.md").read_text(encoding="utf-8") == gallery.game_page(
+        GAMES[name], f"{name}.jpg"
+    )
     assert (DOCS / f"{name}.jpg").exists()
 
 
@@ -58,6 +70,16 @@ def test_a_position_is_a_function_of_game_and_level() -> None:
 
 
 def test_sheets_shrink_what_is_too_large() -> None:
-    page = gallery.sheet([("row", [("big", Image.new("RGB", (900, 300), (255, 0, 0))), ("small", Image.new("RGB", (9, 9)))])])
+    page = gallery.sheet(
+        [
+            (
+                "row",
+                [
+                    ("big", Image.new("RGB", (900, 300), (255, 0, 0))),
+                    ("small", Image.new("RGB", (9, 9))),
+                ],
+            )
+        ]
+    )
     red = np.argwhere(np.asarray(page)[:, :, 1] < 10)
     assert np.ptp(red[:, 1]) < 2 * gallery.CELL

@@ -67,7 +67,9 @@ def test_a_method_that_is_wrong_is_named_in_one_sentence(broken, tmp_path, capsy
 
 @pytest.mark.parametrize("method", SELDOM_ASKED)
 @pytest.mark.parametrize("body", BODIES[1:])
-def test_a_method_that_is_seldom_asked_never_ends_in_a_traceback(broken, tmp_path, capsys, method, body):
+def test_a_method_that_is_seldom_asked_never_ends_in_a_traceback(
+    broken, tmp_path, capsys, method, body
+):
     status = evaluate(broken(method, body), tmp_path / "run")
     assert status in (0, 2)
     assert (status == 2) == (f"Broken.{method}: it r" in capsys.readouterr().err)
@@ -104,7 +106,9 @@ def test_a_sound_game_of_others_is_played_as_before(monkeypatch):
     assert outcome.changed.all()
 
 
-def test_reports_name_a_game_that_is_not_known_as_its_trace_names_it(broken, tmp_path, capsys, monkeypatch):
+def test_reports_name_a_game_that_is_not_known_as_its_trace_names_it(
+    broken, tmp_path, capsys, monkeypatch
+):
     game = broken("works", "return super().works(*arguments, **named)")
     assert evaluate(game, tmp_path / "run") == 0
     monkeypatch.setattr("vlmgym.games._given", {})

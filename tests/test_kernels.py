@@ -15,7 +15,15 @@ from vlmgym.games import GAMES, get_game
 from vlmgym.kernels import kernel, set_threads, spread, threads
 from vlmgym.render import Frames, render
 
-LOOKS = ("clean", "clean:width=180,height=200", "paper", "tiny", "clean:noise=0.1", "clean:score=true,noise=0.05", "hard")
+LOOKS = (
+    "clean",
+    "clean:width=180,height=200",
+    "paper",
+    "tiny",
+    "clean:noise=0.1",
+    "clean:score=true,noise=0.05",
+    "hard",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +71,8 @@ def test_threads_draw_the_same(two_threads):
     two.append(kept.draw(after).copy())
     set_threads(1)
     assert all(
-        (a == render(game, s, look)).all() for a, s, look in zip(two, (state, state, after), (*looks, looks[0]), strict=True)
+        (a == render(game, s, look)).all()
+        for a, s, look in zip(two, (state, state, after), (*looks, looks[0]), strict=True)
     )
 
 
@@ -96,12 +105,17 @@ def test_drawn_actions_are_uniform(name):
     counts = np.bincount(game.draw_legal(many), minlength=game.n_actions(state.level))[legal]
     assert counts.sum() == 4000
     expected = 4000 / len(legal)
-    assert ((counts - expected) ** 2 / expected).sum() < len(legal) - 1 + 5 * np.sqrt(2 * len(legal)) + 5  # chi square
+    # chi square
+    assert ((counts - expected) ** 2 / expected).sum() < len(legal) - 1 + 5 * np.sqrt(
+        2 * len(legal)
+    ) + 5
 
 
 def test_games_without_a_legal_action_draw_none():
     game = get_game("2048")
-    stuck = game.from_symbols(game.level("tiny", rows=2, cols=2), np.array([[[1, 2], [2, 1]]], np.int16))
+    stuck = game.from_symbols(
+        game.level("tiny", rows=2, cols=2), np.array([[[1, 2], [2, 1]]], np.int16)
+    )
     assert game.draw_legal(stuck).tolist() == [NO_ACTION]
     pairs = get_game("ShisenSho")
     empty = pairs.from_symbols(pairs.level("tiny"), np.zeros((1, 4, 4), np.int16))
@@ -163,8 +177,12 @@ def test_a_cache_that_cannot_be_written_is_replaced(tmp_path, case):
     elif case == "a file":
         usual.write_text("of another")
     code = READ_ONLY.format(nowhere=case == "nowhere")
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {"TMPDIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {
+        "TMPDIR": str(tmp_path)
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     *place, kept = done.stdout.split()
     if case in ("a file", "nowhere"):
         assert not place
@@ -194,17 +212,30 @@ def test_every_kernel_has_its_own_name():
 
 
 def test_a_half_kept_cache_gives_the_same_rules(tmp_path):
-    """One of two kernels of one definition comes from disk, the other gets the number that the first one had."""
-    ask = "import numpy as np; from vlmgym.games import get_game; game = get_game('Swap'); level = game.level('tiny'); "
-    ask += "legal = game.legal(game.reset(level, np.arange(50, dtype=np.uint64))); print(legal.sum(0)); "
-    tell = "from vlmgym.games.parts import lines; print(next(iter(lines._find_across.overloads.values())).fndesc.uid)"
+    """One of two kernels of one definition comes from disk, the other gets the number that the
+    first one had.
+    """
+    ask = (
+        "import numpy as np; from vlmgym.games import get_game; game = get_game('Swap'); level = "
+        "game.level('tiny'); "
+    )
+    ask += (
+        "legal = game.legal(game.reset(level, np.arange(50, dtype=np.uint64))); "
+        "print(legal.sum(0)); "
+    )
+    tell = (
+        "from vlmgym.games.parts import lines; "
+        "print(next(iter(lines._find_across.overloads.values())).fndesc.uid)"
+    )
     burn = "import sys, itertools; from numba.core.bytecode import FunctionIdentity; "
     burn += "FunctionIdentity._unique_ids = itertools.count(int(sys.argv[1])); "
 
     def run(code, *arguments):
         call = [sys.executable, "-c", code, *map(str, arguments)]
         environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-        return subprocess.run(call, env=environment, capture_output=True, text=True, check=True, timeout=300).stdout.split()
+        return subprocess.run(
+            call, env=environment, capture_output=True, text=True, check=True, timeout=300
+        ).stdout.split()
 
     *rules, number = run(ask + tell)
     lost = "lines._find_along-*.nbc", "lines._find_*.2.nbc", "lines.find_swaps-*", "swap._legal-*"
@@ -214,17 +245,27 @@ def test_a_half_kept_cache_gives_the_same_rules(tmp_path):
     assert run(burn + ask, int(number) - 2) == rules  # two kernels are compiled before
 
 
-@pytest.mark.parametrize("lost", ["mines._chances*", "mines.*", "mines.needs*.nbc", "minesweeper._deal*", "nothing"])
+@pytest.mark.parametrize(
+    "lost", ["mines._chances*", "mines.*", "mines.needs*.nbc", "minesweeper._deal*", "nothing"]
+)
 def test_callers_from_disk_find_what_they_call_where_files_are_lost(tmp_path, lost):
     """A caller's machine code holds only the name of a kernel that is compiled apart."""
-    deal = "import numpy as np; from vlmgym.games import get_game; game = get_game('Minesweeper'); level = game.level('tiny'); "
+    deal = (
+        "import numpy as np; from vlmgym.games import get_game; game = get_game('Minesweeper'); "
+        "level = game.level('tiny'); "
+    )
     deal += "print(game.reset(level, np.arange(9, dtype=np.uint64)).board.tolist()); "
     judge = "print(game.oracle(game.reset(level, np.arange(3, dtype=np.uint64))).tolist())"
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
 
     def run(code):
         return subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=300
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
         ).stdout
 
     dealt = run(deal)

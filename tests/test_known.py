@@ -1,4 +1,6 @@
-"""Which names stand for games: those that users give may be code, those that stand in data may not."""
+"""Which names stand for games: those that users give may be code, those that stand in data may
+not.
+"""
 
 import json
 import os
@@ -12,7 +14,15 @@ import pytest
 from calls import eval_words
 from vlmgym import cli
 from vlmgym.core import ConfigError, StateError, seeds_for
-from vlmgym.games import EXTRA_GAMES, GAMES, get_game, known_game, load_state, read_state_text, state_text
+from vlmgym.games import (
+    EXTRA_GAMES,
+    GAMES,
+    get_game,
+    known_game,
+    load_state,
+    read_state_text,
+    state_text,
+)
 from vlmgym.games.game2048 import Game2048
 from vlmgym.tasks import Task
 
@@ -31,7 +41,7 @@ NO_GAMES = (
 )
 EXAMPLES = Path(__file__).parents[1] / "examples" / "lights_out"
 sys.path.append(str(EXAMPLES))
-from lights_out import LightsOut  # noqa: E402
+from lights_out import LightsOut
 
 
 class Twin(Game2048):
@@ -57,7 +67,9 @@ def silent():
     raise AssertionError("called")
 
 
-@pytest.mark.parametrize("name", [*NO_GAMES, "a\x1b[31m:b", "x\ny:z", "é:ü", "2048:2048", "", "x" * 100_000, "\ud83d:a"])
+@pytest.mark.parametrize(
+    "name", [*NO_GAMES, "a\x1b[31m:b", "x\ny:z", "é:ü", "2048:2048", "", "x" * 100_000, "\ud83d:a"]
+)
 def test_what_is_no_game_is_a_sentence_and_is_not_called(name):
     for ask in (get_game, known_game):
         with pytest.raises(ConfigError, match=r"^game = ") as caught:
@@ -76,7 +88,11 @@ def test_a_name_of_another_type_is_a_sentence(name):
 
 def test_functions_are_called_if_they_say_that_they_make_a_game():
     assert isinstance(get_game(f"{__name__}:lamps"), LightsOut)
-    for name, said in (("silent", "is marked to return one"), ("Broken", "made without arguments"), ("nothing", "nothing")):
+    for name, said in (
+        ("silent", "is marked to return one"),
+        ("Broken", "made without arguments"),
+        ("nothing", "nothing"),
+    ):
         with pytest.raises(ConfigError, match=said):
             get_game(f"{__name__}:{name}")
 
@@ -90,7 +106,8 @@ def test_a_number_is_the_name_of_a_game():
 
 
 def test_a_game_goes_where_its_name_goes(monkeypatch):
-    monkeypatch.setattr("vlmgym.games._given", {})  # other tests of this process may have given it a game of this name
+    # other tests of this process may have given it a game of this name
+    monkeypatch.setattr("vlmgym.games._given", {})
     game = LightsOut()
     task = Task(game=game, level="easy")
     assert task.names.game == "LightsOut"
@@ -129,33 +146,61 @@ print(known_game("lights_out:LightsOut"), read_state_text(sys.argv[1])[0])
 def test_a_name_in_data_imports_nothing_until_the_process_is_told_of_the_game(tmp_path):
     (tmp_path / "evil.py").write_text("open('PWNED', 'w')\ndef go(): open('CALLED', 'w')\n")
     state = LightsOut().reset("easy", seeds_for("free", "LightsOut", "easy", 1))
-    path = os.pathsep.join([str(EXAMPLES), str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join(
+        [str(EXAMPLES), str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     done = subprocess.run(
         [sys.executable, "-c", UNTOLD, state_text(LightsOut(), state)],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = done.stdout.splitlines()
-    assert "known by --game evil:go (in Python: get_game('evil:go')), if you trust its code" in lines[0]
+    assert (
+        "known by --game evil:go (in Python: get_game('evil:go')), if you trust its code"
+        in lines[0]
+    )
     assert "known by --game MODULE:CLASS" in lines[1]
     assert lines[2].startswith("a state of another game: game = 'LightsOut'")
     assert lines[3] == "Game LightsOut (version 1) Game LightsOut (version 1)"
-    assert sorted(one.name for one in tmp_path.iterdir() if not one.name.startswith("__")) == ["evil.py"]
+    assert sorted(one.name for one in tmp_path.iterdir() if not one.name.startswith("__")) == [
+        "evil.py"
+    ]
 
 
 def test_what_module_and_class_played_is_read_back_by_every_command(tmp_path):
     """In the process that was given the game, and in a new one that is told of it."""
-    (tmp_path / "mine.py").write_text((EXAMPLES / "lights_out.py").read_text().replace('"LightsOut", 1', '"Mine", 1'))
+    (tmp_path / "mine.py").write_text(
+        (EXAMPLES / "lights_out.py").read_text().replace('"LightsOut", 1', '"Mine", 1')
+    )
     run, told = tmp_path / "run", ["--game", "mine:LightsOut"]
 
     def v(*arguments):
-        code = "import sys; sys.path.pop(0); from vlmgym.cli import main; sys.exit(main(sys.argv[1:]))"
+        code = (
+            "import sys; sys.path.pop(0); from vlmgym.cli import main; sys.exit(main(sys.argv[1:]))"
+        )
         done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code, *map(str, arguments)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert "Traceback" not in done.stderr
         return done
 
-    played = v("eval", "--player", "random", *told, "--level", "easy", "--episodes", 1, "--turns", 2, "--out", run)
+    played = v(
+        "eval",
+        "--player",
+        "random",
+        *told,
+        "--level",
+        "easy",
+        "--episodes",
+        1,
+        "--turns",
+        2,
+        "--out",
+        run,
+    )
     assert played.returncode == 0, played.stderr
     assert '"game":"mine:LightsOut"' in next(run.rglob("trace.jsonl")).read_text().splitlines()[0]
     refused = v("report", run)
@@ -177,7 +222,10 @@ def test_reading_a_trace_never_imports_what_it_names(tmp_path, capsys):
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     sys.modules.pop("this", None)
     capsys.readouterr()
-    for command in (["report", str(folder)], ["rescore", str(folder), "--out", str(tmp_path / "x")]):
+    for command in (
+        ["report", str(folder)],
+        ["rescore", str(folder), "--out", str(tmp_path / "x")],
+    ):
         assert cli.main(command) == 2
         assert "game = 'this:s'" in capsys.readouterr().err
     assert "this" not in sys.modules

@@ -130,8 +130,11 @@ LAYERS = [
     ],
     ["__main__"],
 ]
-ORDER = {name: (rank, place) for rank, layer in enumerate(LAYERS) for place, name in enumerate(layer)}
-HEAVY = {"train.trainers", "train.verl"}  # imported where a run begins, and nowhere at the top of a module
+ORDER = {
+    name: (rank, place) for rank, layer in enumerate(LAYERS) for place, name in enumerate(layer)
+}
+# imported where a run begins, and nowhere at the top of a module
+HEAVY = {"train.trainers", "train.verl"}
 LAZY_ONLY = {"torch", "transformers", "trl", "matplotlib", "datasets", "peft", "httpx2", "jinja2"}
 
 
@@ -171,7 +174,12 @@ def test_imports_go_downward():
     for name, tree in modules():
         for target in imported(tree, top_level_only=False):
             short = target.removeprefix("vlmgym.")
-            if target.startswith("vlmgym.") and short in ORDER and ORDER[short] >= ORDER[name] and name != short:
+            if (
+                target.startswith("vlmgym.")
+                and short in ORDER
+                and ORDER[short] >= ORDER[name]
+                and name != short
+            ):
                 upward.add((name, short))
                 if (name, short) not in UPWARD or target in imported(tree, top_level_only=True):
                     wrong.append(f"{name} imports {short}")
@@ -184,7 +192,8 @@ def test_heavy_packages_are_imported_where_used():
         f"{name} imports {target}"
         for name, tree in modules()
         for target in imported(tree, top_level_only=True)
-        if (target.split(".")[0] in LAZY_ONLY and name not in HEAVY) or target.removeprefix("vlmgym.") in HEAVY
+        if (target.split(".")[0] in LAZY_ONLY and name not in HEAVY)
+        or target.removeprefix("vlmgym.") in HEAVY
     ]
     assert wrong == []
 
@@ -192,17 +201,28 @@ def test_heavy_packages_are_imported_where_used():
 def test_games_know_no_pictures_and_no_learning():
     for name, tree in modules():
         if name == "core" or name.startswith("games"):
-            assert not {t.split(".")[0] for t in imported(tree, False)} & {"PIL", "gymnasium", *LAZY_ONLY}, name
+            assert not {t.split(".")[0] for t in imported(tree, False)} & {
+                "PIL",
+                "gymnasium",
+                *LAZY_ONLY,
+            }, name
 
 
 def test_import_is_light():
     heavy = sorted(LAZY_ONLY | {"numba", "PIL", "pygame"})
     code = f"import sys, vlmgym; print(sorted(m for m in sys.modules if m in {heavy}))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_public_names_are_what_they_are_whatever_was_imported_before():
-    """A submodule of the same name hides none of them, in either order; twice, as only a second look can find that."""
+    """A submodule of the same name hides none of them, in either order; twice, as only a second
+    look can find that.
+    """
     look = (
         "import importlib, pkgutil, types, vlmgym\n"
         "before = {name: getattr(vlmgym, name) for name in vlmgym.__all__}\n"
@@ -216,13 +236,15 @@ def test_public_names_are_what_they_are_whatever_was_imported_before():
     )
     compare = (
         "import types, vlmgym.render\n"
-        "assert [n for n in vlmgym.__all__ if isinstance(getattr(vlmgym, n), types.ModuleType)] == []\n"
+        "assert [n for n in vlmgym.__all__ if isinstance(getattr(vlmgym, n), types.ModuleType)] == "
+        "[]\n"
         "assert all(again[n] is before[n] is getattr(vlmgym, n) for n in vlmgym.__all__)\n"
         "from vlmgym.render import render, Frames\n"
         "assert render is vlmgym.render\n"
         "game = vlmgym.get_game('2048')\n"
         "state = game.reset(game.level('easy'), vlmgym.seeds_for('test', '2048', 'easy', 1))\n"
-        "assert vlmgym.render(game, state, 'tiny').shape == vlmgym.render(game, state, 'tiny').shape\n"
+        "assert vlmgym.render(game, state, 'tiny').shape == vlmgym.render(game, state, "
+        "'tiny').shape\n"
     )
     for code in (look + load + compare, load + look + compare):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -239,7 +261,13 @@ def test_type_checkers_and_editors_see_the_public_names(tmp_path):
         "state = game.reset(game.level('easy'), vlmgym.seeds_for('test', '2048', 'easy', 4))\n"
         "reveal_type(vlmgym.render(game, state))\nvlmgym.get_game(1.5)\nvlmgym.no_such_name\n"
     )
-    options = ["--no-incremental", "--follow-imports=silent", "--ignore-missing-imports", f"--cache-dir={tmp_path}", str(snippet)]
+    options = [
+        "--no-incremental",
+        "--follow-imports=silent",
+        "--ignore-missing-imports",
+        f"--cache-dir={tmp_path}",
+        str(snippet),
+    ]
     said, _, _ = mypy.api.run(options)
     revealed = re.findall(r'Revealed type is "(.*)"', said)
     assert len(revealed) == len(vlmgym.__all__) + 1, said

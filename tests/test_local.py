@@ -39,7 +39,13 @@ def loaded():
 
 
 def player_of(loaded, **options):
-    options = {"name": "t", "look": "tiny", "style": "brief", "max_new_tokens": 40, "temperature": 1.0} | options
+    options = {
+        "name": "t",
+        "look": "tiny",
+        "style": "brief",
+        "max_new_tokens": 40,
+        "temperature": 1.0,
+    } | options
     return LocalPlayer(*loaded, banned=banned_tokens(*loaded), **options)
 
 
@@ -51,10 +57,12 @@ def texts(player, query):
     return [one.text for one in player.answer([query])[0]]
 
 
-# ------------------------------------------------------------------------------------------------------------- luck
+# ---- luck
 @pytest.mark.parametrize("straight", [True, False])
 def test_a_sampled_reply_is_the_same_alone_in_a_batch_and_in_another_order(loaded, straight):
-    """Once the luck was that of the call: the first four rows alone or within eight had no text in common."""
+    """Once the luck was that of the call: the first four rows alone or within eight had no text in
+    common.
+    """
     player, query = player_of(loaded), asked()
     if not straight:
         player.pixels = None
@@ -62,10 +70,15 @@ def test_a_sampled_reply_is_the_same_alone_in_a_batch_and_in_another_order(loade
     assert len(set(together)) > 4
     assert [texts(player, query[i : i + 1])[0] for i in range(8)] == together, "alone"
     assert texts(player, query[0:4]) == together[:4], "in half of the batch"
-    assert texts(player, replace(query, state=query.state[::-1])) == together[::-1], "in another order"
+    assert texts(player, replace(query, state=query.state[::-1])) == together[::-1], (
+        "in another order"
+    )
     assert texts(player_of(loaded, batch=3), query) == together, "in batches of three"
     other = asked(5, tiny.TASKS[1])
-    assert [[one.text for one in found] for found in player.answer([other, query])] == [texts(player, other), together]
+    assert [[one.text for one in found] for found in player.answer([other, query])] == [
+        texts(player, other),
+        together,
+    ]
 
 
 def test_another_seed_game_repeat_or_turn_is_other_luck(loaded):
@@ -74,10 +87,14 @@ def test_another_seed_game_repeat_or_turn_is_other_luck(loaded):
     assert texts(player_of(loaded, seed=1), query) != plain
     assert texts(player_of(loaded), replace(query, repeats=[0] * 6)) == plain
     again = texts(player_of(loaded), replace(query, repeats=[1] * 6))
-    later = texts(player_of(loaded), replace(query, state=replace(query.state, steps=query.state.steps + 1)))
+    later = texts(
+        player_of(loaded), replace(query, state=replace(query.state, steps=query.state.steps + 1))
+    )
     assert sum(a != b for a, b in zip(plain, again, strict=True)) > 3
     assert sum(a != b for a, b in zip(plain, later, strict=True)) > 3
-    keys = keys_of(0, query.state.seed.repeat(4), np.tile([0, 0, 1, 1], 6), np.tile([0, 1, 0, 1], 6))
+    keys = keys_of(
+        0, query.state.seed.repeat(4), np.tile([0, 0, 1, 1], 6), np.tile([0, 1, 0, 1], 6)
+    )
     assert len(set(keys.tolist())) == 24
 
 
@@ -85,17 +102,24 @@ def test_a_run_that_was_stopped_is_the_same_run(loaded):
     game, state = SWAP.game, SWAP.states("test", 3)
 
     def lane():
-        return Lane(game, state.repeat(2), Telling("tiny", "brief"), turns=3, oracle=False, repeats=2)
+        return Lane(
+            game, state.repeat(2), Telling("tiny", "brief"), turns=3, oracle=False, repeats=2
+        )
 
     whole, cut, again = lane(), lane(), lane()
     play([whole], player_of(loaded))
     rows = cut.live()
-    cut.take(rows, player_of(loaded).answer([cut.query(rows)])[0])  # one turn, and the machine is gone
+    # one turn, and the machine is gone
+    cut.take(rows, player_of(loaded).answer([cut.query(rows)])[0])
     again.replay(cut.turns)
     play([again], player_of(loaded))
-    assert [(t.episode, t.turn, t.reply) for t in again.turns] == [(t.episode, t.turn, t.reply) for t in whole.turns]
+    assert [(t.episode, t.turn, t.reply) for t in again.turns] == [
+        (t.episode, t.turn, t.reply) for t in whole.turns
+    ]
     first = [t.reply for t in whole.turns if t.turn == 0]
-    assert any(a != b for a, b in zip(first[::2], first[1::2], strict=True)), "repetitions of one start have their own luck"
+    assert any(a != b for a, b in zip(first[::2], first[1::2], strict=True)), (
+        "repetitions of one start have their own luck"
+    )
 
 
 def test_samples_follow_the_distribution():
@@ -108,17 +132,22 @@ def test_samples_follow_the_distribution():
     assert chi2 < 18.5, "0.1 % of four degrees of freedom"
     noise = gumbel(keys[:2000], 50).numpy()
     assert abs(noise.mean() - 0.5772) < 0.02
-    assert np.abs(np.corrcoef(noise.T) - np.eye(50)).max() < 0.12, "columns have nothing to do with each other"
+    assert np.abs(np.corrcoef(noise.T) - np.eye(50)).max() < 0.12, (
+        "columns have nothing to do with each other"
+    )
 
 
-# ---------------------------------------------------------------------------------------- settings that a model brings
+# ---- settings that a model brings
 LEAKS = [
     {"repetition_penalty": 3.0},
     {"do_sample": True, "top_k": 1},
     {"do_sample": True, "temperature": 0.1, "top_p": 0.2, "min_p": 0.5, "typical_p": 0.3},
     {"forced_bos_token_id": 5, "forced_eos_token_id": 5},
     {"no_repeat_ngram_size": 2, "min_new_tokens": 30},
-    {"bad_words_ids": [[n] for n in range(60, 300)], "begin_suppress_tokens": list(range(300, 600))},
+    {
+        "bad_words_ids": [[n] for n in range(60, 300)],
+        "begin_suppress_tokens": list(range(300, 600)),
+    },
     {"num_beams": 3, "length_penalty": 2.0},
     {"max_time": 0.0, "max_length": 30, "stop_strings": ["("]},
 ]
@@ -141,14 +170,26 @@ def test_generation_settings_of_a_model_change_nothing(loaded, leak, temperature
 def test_nor_in_training(tmp_path, loaded):
     """TRL says some of them and leaves the others to the model."""
     found = []
-    for leak in ({}, {"no_repeat_ngram_size": 2, "min_new_tokens": 20, "typical_p": 0.3, "repetition_penalty": 3.0}):
+    for leak in (
+        {},
+        {
+            "no_repeat_ngram_size": 2,
+            "min_new_tokens": 20,
+            "typical_p": 0.3,
+            "repetition_penalty": 3.0,
+        },
+    ):
         model, processor = load("tiny")
         for name, value in leak.items():
             setattr(model.generation_config, name, value)
         settings = GrpoSettings(steps=1, batch=4, group=2, lr=1e-3, max_new_tokens=24, refill=0)
         folder = tmp_path / str(len(leak))
-        trainer = run_grpo(model, processor, [SWAP], folder, settings, Weights(), Compute(device="cpu", threads=1))
-        assert all(getattr(trainer.model.generation_config, name) == value for name, value in leak.items()), "saved as it came"
+        trainer = run_grpo(
+            model, processor, [SWAP], folder, settings, Weights(), Compute(device="cpu", threads=1)
+        )
+        assert all(
+            getattr(trainer.model.generation_config, name) == value for name, value in leak.items()
+        ), "saved as it came"
         found.append(torch.cat([weights.detach().flatten() for weights in model.parameters()]))
     assert torch.equal(*found)
 
@@ -169,7 +210,7 @@ def test_a_description_holds_all_settings_of_the_sampling(loaded):
     assert about["sampling"] == sampling
 
 
-# ------------------------------------------------------------------------------------------------------- cut replies
+# ---- cut replies
 def test_a_reply_without_an_end_was_cut(loaded):
     query = asked(4)
     ended = player_of(loaded, temperature=0.0, max_new_tokens=192).answer([query])[0]
@@ -179,15 +220,28 @@ def test_a_reply_without_an_end_was_cut(loaded):
     tokenizer = loaded[1].tokenizer
     for one, short in zip(ended, cut, strict=True):
         assert one.text.startswith(short.text)
-        assert one.output_tokens == len(tokenizer(one.text)["input_ids"]) + 1, "its end is a token as well"
+        assert one.output_tokens == len(tokenizer(one.text)["input_ids"]) + 1, (
+            "its end is a token as well"
+        )
         assert one.input_tokens == short.input_tokens > 16
-    exact = player_of(loaded, temperature=0.0, max_new_tokens=ended[0].output_tokens).answer([query[0:1]])[0][0]
+    exact = player_of(loaded, temperature=0.0, max_new_tokens=ended[0].output_tokens).answer(
+        [query[0:1]]
+    )[0][0]
     assert exact == ended[0], "an end in the last place is an end"
 
 
 def test_cut_replies_are_in_the_trace(loaded, tmp_path):
-    evaluate(player_of(loaded, max_new_tokens=7), SWAP, Evaluation(episodes=2, turns=1), tmp_path, progress=False)
-    assert [turn.usage["finish"] for turn in load_trace(tmp_path / "trace.jsonl").turns] == [CUT, CUT]
+    evaluate(
+        player_of(loaded, max_new_tokens=7),
+        SWAP,
+        Evaluation(episodes=2, turns=1),
+        tmp_path,
+        progress=False,
+    )
+    assert [turn.usage["finish"] for turn in load_trace(tmp_path / "trace.jsonl").turns] == [
+        CUT,
+        CUT,
+    ]
 
 
 def test_a_relay_counts_the_tokens_of_both(loaded):
@@ -199,7 +253,7 @@ def test_a_relay_counts_the_tokens_of_both(loaded):
         assert one.finish == "stop"
 
 
-# ------------------------------------------------------------------------------------------- what a model was made for
+# ---- what a model was made for
 def test_the_embedded_model_says_what_it_was_trained_for():
     about = trained_for("tiny")
     assert [(*vars(task.names).values(), task.prompt) for task in about.tasks] == [
@@ -211,24 +265,72 @@ def test_the_embedded_model_says_what_it_was_trained_for():
 
 
 def test_what_is_not_said_is_as_the_model_was_trained(tmp_path, capsys):
-    """The first example of the documentation scored 0 in all games: the model knows one look and one prompt style."""
-    call = ["eval", "--player", "local:tiny", "--game", "Swap", "--episodes", "4", "--turns", "1", "--start", "walk"]
-    assert main([*call, "--max-new-tokens", "192", "--walk", "0", "3", "--walk-legal", "--out", str(tmp_path / "a")]) == 0
+    """The first example of the documentation scored 0 in all games: the model knows one look and
+    one prompt style.
+    """
+    call = [
+        "eval",
+        "--player",
+        "local:tiny",
+        "--game",
+        "Swap",
+        "--episodes",
+        "4",
+        "--turns",
+        "1",
+        "--start",
+        "walk",
+    ]
+    assert (
+        main(
+            [
+                *call,
+                "--max-new-tokens",
+                "192",
+                "--walk",
+                "0",
+                "3",
+                "--walk-legal",
+                "--out",
+                str(tmp_path / "a"),
+            ]
+        )
+        == 0
+    )
     run = json.loads((tmp_path / "a" / "trace.jsonl").read_text().splitlines()[0])
     text = json.dumps(run)
-    assert all(f'"{name}": "{value}"' in text for name, value in (("level", "tiny"), ("look", "tiny"), ("prompt", "brief")))
-    assert json.loads((tmp_path / "a" / "summary.json").read_text())["metrics"]["cells"]["mean"] > 0.9
+    assert all(
+        f'"{name}": "{value}"' in text
+        for name, value in (("level", "tiny"), ("look", "tiny"), ("prompt", "brief"))
+    )
+    assert (
+        json.loads((tmp_path / "a" / "summary.json").read_text())["metrics"]["cells"]["mean"] > 0.9
+    )
     assert "never trained" not in capsys.readouterr().err
-    assert main([*call, "--look", "clean", "--max-new-tokens", "4", "--out", str(tmp_path / "b")]) == 0
-    assert "warning: local:tiny: the model was never trained on Swap with look = 'clean'" in capsys.readouterr().err
+    assert (
+        main([*call, "--look", "clean", "--max-new-tokens", "4", "--out", str(tmp_path / "b")]) == 0
+    )
+    assert (
+        "warning: local:tiny: the model was never trained on Swap with look = 'clean'"
+        in capsys.readouterr().err
+    )
     warnings = json.loads((tmp_path / "b" / "summary.json").read_text())["warnings"]
-    assert any("never trained on Swap with look = 'clean'" in one for one in warnings), "and counted with the numbers"
+    assert any("never trained on Swap with look = 'clean'" in one for one in warnings), (
+        "and counted with the numbers"
+    )
 
 
 def test_a_file_of_another_form_is_one_sentence(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     assert trained_for(str(tmp_path)) is None
-    for text in ("[]", "{", '{"tasks": []}', '{"tasks": [3]}', '{"tasks": [{"game": "Chess"}]}', '{"tasks": "Swap"}'):
+    for text in (
+        "[]",
+        "{",
+        '{"tasks": []}',
+        '{"tasks": [3]}',
+        '{"tasks": [{"game": "Chess"}]}',
+        '{"tasks": "Swap"}',
+    ):
         (tmp_path / "vlmgym.json").write_text(text)
         with pytest.raises(VlmGymError, match=r"vlmgym\.json"):
             trained_for(str(tmp_path))
@@ -250,7 +352,13 @@ def test_no_update_of_adapters_is_lost_in_rounding(tmp_path):
     base = load(str(folder))[0](**ids).logits
     exact = copy.deepcopy(adapted).float()(**ids).logits
     trainer = SimpleNamespace(model=adapted, accelerator=Alone())
-    recipe._finish(trainer, processor, tmp_path / "checkpoints", tmp_path / "final", recipe.TrainedFor((SWAP,), 12, "small"))
+    recipe._finish(
+        trainer,
+        processor,
+        tmp_path / "checkpoints",
+        tmp_path / "final",
+        recipe.TrainedFor((SWAP,), 12, "small"),
+    )
     saved = load(str(tmp_path / "final"))[0]
     assert saved.dtype == torch.float32
     moved = (exact - base).abs().max()
@@ -275,7 +383,15 @@ class Alone:
 def test_dropout_of_adapters_is_refused_in_grpo(tmp_path, loaded):
     settings = GrpoSettings(steps=1, batch=4, group=2)
     with pytest.raises(ConfigError, match=r"lora.dropout = 0.1: allowed is 0 in GRPO"):
-        run_grpo(*loaded, [SWAP], tmp_path, settings, Weights(), Compute(device="cpu"), lora=Lora(dropout=0.1))
+        run_grpo(
+            *loaded,
+            [SWAP],
+            tmp_path,
+            settings,
+            Weights(),
+            Compute(device="cpu"),
+            lora=Lora(dropout=0.1),
+        )
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
@@ -287,4 +403,6 @@ def test_curves_go_where_they_are_wanted(name, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=rf"report_to = '{name}'.*pip install {name}"):
         GrpoSettings(report_to=name).arguments(tmp_path, compute)
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: module)
-    assert GrpoSettings(report_to=name).arguments(tmp_path, compute)["report_to"] == [name], "handed on to the Trainer"
+    assert GrpoSettings(report_to=name).arguments(tmp_path, compute)["report_to"] == [name], (
+        "handed on to the Trainer"
+    )

@@ -1,4 +1,6 @@
-"""Minesweeper against plain references: what a move reveals, and the exact probability of a mine."""
+"""Minesweeper against plain references: what a move reveals, and the exact probability of a
+mine.
+"""
 
 from itertools import combinations
 
@@ -16,7 +18,11 @@ GAME = Minesweeper()
 
 
 def around(r, c, rows, cols):
-    return [(i, j) for i in range(max(r - 1, 0), min(r + 2, rows)) for j in range(max(c - 1, 0), min(c + 2, cols))]
+    return [
+        (i, j)
+        for i in range(max(r - 1, 0), min(r + 2, rows))
+        for j in range(max(c - 1, 0), min(c + 2, cols))
+    ]
 
 
 def reveal(board, mines, action):
@@ -61,7 +67,9 @@ def probabilities(board, mines):
 
 
 def study(level, board):
-    chance, layout, kind = solver.study(np.ascontiguousarray(board, np.uint8)[None], level.mines, np.zeros(1, bool))
+    chance, layout, kind = solver.study(
+        np.ascontiguousarray(board, np.uint8)[None], level.mines, np.zeros(1, bool)
+    )
     return chance[0], layout[0], int(kind[0])
 
 
@@ -137,10 +145,14 @@ def test_every_number_of_mines_deals(rows, cols):
         assert GAME.successes(state).any(axis=1).all()
         assert ((state.board != HIDDEN) & ~state.mines).any(axis=(1, 2)).all()
         if mines <= rows * cols - 4:
-            assert (state.board == 0).any(axis=(1, 2)).all(), "in a corner an opening without mines around is possible"
+            assert (state.board == 0).any(axis=(1, 2)).all(), (
+                "in a corner an opening without mines around is possible"
+            )
 
 
-@pytest.mark.parametrize(("rows", "cols", "mines"), [(4, 4, 2), (3, 4, 4), (4, 4, 5), (2, 5, 3), (3, 3, 1)])
+@pytest.mark.parametrize(
+    ("rows", "cols", "mines"), [(4, 4, 2), (3, 4, 4), (4, 4, 5), (2, 5, 3), (3, 3, 1)]
+)
 def test_probabilities_agree_with_all_layouts(rows, cols, mines):
     rng = np.random.default_rng(rows + cols + mines)
     level = GAME.level("hard", rows=rows, cols=cols, mines=mines, max_steps=0)
@@ -159,11 +171,15 @@ def test_probabilities_agree_with_all_layouts(rows, cols, mines):
                 np.testing.assert_array_equal(GAME.oracle(state[i])[0], 1 - chance)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 3), st.sampled_from([(3, 3, 2), (4, 3, 4), (2, 4, 1)]))
+@given(
+    st.integers(0, 2**32 - 1), st.integers(0, 3), st.sampled_from([(3, 3, 2), (4, 3, 4), (2, 4, 1)])
+)
 def test_probabilities_on_described_boards(seed, exploded, size):
     rows, cols, mines = size
     rng = np.random.default_rng(seed)
-    board = np.where(rng.random((rows, cols)) < 0.6, HIDDEN, rng.choice(4, (rows, cols), p=[0.3, 0.4, 0.2, 0.1]))
+    board = np.where(
+        rng.random((rows, cols)) < 0.6, HIDDEN, rng.choice(4, (rows, cols), p=[0.3, 0.4, 0.2, 0.1])
+    )
     if exploded == 3:
         board[rng.integers(rows), rng.integers(cols)] = MINE
     level = GAME.level("hard", rows=rows, cols=cols, mines=mines)
@@ -250,10 +266,14 @@ def test_a_move_works_on_a_description_if_none_is_safer():
     works = GAME.works(level, np.repeat(board[None], 10, axis=0), np.arange(-1, 9))
     assert np.flatnonzero(works).tolist() == [3, 6, 7, 8, 9]
     board[2, 2] = MINE
-    assert not GAME.works(level, board[None], np.array([2])).any(), "a described mine: the game has ended there"
+    assert not GAME.works(level, board[None], np.array([2])).any(), (
+        "a described mine: the game has ended there"
+    )
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["easy", "normal", "hard", "tiny"]), st.floats(0, 1))
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from(["easy", "normal", "hard", "tiny"]), st.floats(0, 1)
+)
 def test_any_description_gives_a_state(seed, name, share):
     rng, level = np.random.default_rng(seed), GAME.level(name)
     symbols = rng.integers(0, 11, (3, level.rows, level.cols)).astype(np.int16)
@@ -287,13 +307,22 @@ def test_answers_are_cells():
         ("reveal (1, 2)", "not_a_move"),
         ("", "not_a_move"),
     ]:
-        assert (GAME.decode(level, text).action, GAME.decode(level, text).problem) == (-1, problem), text
+        assert (GAME.decode(level, text).action, GAME.decode(level, text).problem) == (
+            -1,
+            problem,
+        ), text
 
 
 def test_explanations_and_candidates():
     level = GAME.level("hard", rows=3, cols=3, mines=1)
-    state = GAME.from_symbols(level, np.array([[[1, HIDDEN, HIDDEN], [HIDDEN] * 3, [HIDDEN] * 3]], np.int16))
-    assert [GAME.explain(state, 0, a) for a in (0, 1, 2)] == ["(0, 0) open", "(0, 1) mine 0.33", "(0, 2) safe"]
+    state = GAME.from_symbols(
+        level, np.array([[[1, HIDDEN, HIDDEN], [HIDDEN] * 3, [HIDDEN] * 3]], np.int16)
+    )
+    assert [GAME.explain(state, 0, a) for a in (0, 1, 2)] == [
+        "(0, 0) open",
+        "(0, 1) mine 0.33",
+        "(0, 2) safe",
+    ]
     assert GAME.candidates(state, 0) == [2, 5, 6]
     assert "3 rows" in GAME.rules(level)
     assert "1 mine is" in GAME.rules(level)

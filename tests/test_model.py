@@ -1,4 +1,6 @@
-"""Loading models: whole or one sentence that names the folder, no code beside them is run, and what tells one from another."""
+"""Loading models: whole or one sentence that names the folder, no code beside them is run, and what
+tells one from another.
+"""
 
 import json
 import shutil
@@ -49,7 +51,9 @@ def spoil(folder, how):
         save_file(dict(list(tensors.items())[::2]), weights, {"format": "pt"})
     elif how == "other sizes":
         config = json.loads((folder / "config.json").read_text())
-        config["text_config"]["intermediate_size"] = 2 * config["text_config"].get("intermediate_size", 64)
+        config["text_config"]["intermediate_size"] = 2 * config["text_config"].get(
+            "intermediate_size", 64
+        )
         (folder / "config.json").write_text(json.dumps(config))
     elif how == "an unknown kind":
         changed(folder / "config.json", model_type="new_kind")
@@ -69,7 +73,7 @@ def spoil(folder, how):
 @pytest.mark.parametrize(
     "how",
     [
-        "an empty folder", "no weights", "damaged weights", "weights that are none", "half of the weights", "other sizes",
+        "an empty folder", "no weights", "damaged weights", "weights that are none", "half of the " "weights", "other sizes",
         "an unknown kind", "a text model", "a broken config", "a config of another type", "no processor", "a broken tokenizer",
     ],
 )  # fmt: skip
@@ -92,7 +96,16 @@ def test_a_hub_that_cannot_be_reached_is_said(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a b", "owner/name@", "nul\0", "x" * 3 + "/.." * 3, "~nobody-at-all/model", "owner/name?x=1"]
+    "name",
+    [
+        "",
+        "a b",
+        "owner/name@",
+        "nul\0",
+        "x" * 3 + "/.." * 3,
+        "~nobody-at-all/model",
+        "owner/name?x=1",
+    ],
 )
 def test_names_that_no_model_has(name):
     with pytest.raises(ConfigError, match="model"):
@@ -101,15 +114,26 @@ def test_names_that_no_model_has(name):
 
 @pytest.mark.parametrize("where", ["config.json", "processor_config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("kind", ["known", "unknown"])
-def test_code_beside_a_model_is_never_run_and_nobody_is_asked(folder, tmp_path, monkeypatch, where, kind):
+def test_code_beside_a_model_is_never_run_and_nobody_is_asked(
+    folder, tmp_path, monkeypatch, where, kind
+):
     ran = tmp_path / "ran"
     (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: pass\n")
     path = folder / where
-    names = {"config.json": ("AutoConfig", "AutoModelForImageTextToText"), "processor_config.json": ("AutoProcessor",)}
+    names = {
+        "config.json": ("AutoConfig", "AutoModelForImageTextToText"),
+        "processor_config.json": ("AutoProcessor",),
+    }
     names = names.get(where, ("AutoTokenizer",))
-    values = {"auto_map": {name: "evil.Evil" if name != "AutoTokenizer" else ["evil.Evil", None] for name in names}}
+    values = {
+        "auto_map": {
+            name: "evil.Evil" if name != "AutoTokenizer" else ["evil.Evil", None] for name in names
+        }
+    }
     if kind == "unknown":
-        key = {"config.json": "model_type", "processor_config.json": "processor_class"}.get(where, "tokenizer_class")
+        key = {"config.json": "model_type", "processor_config.json": "processor_class"}.get(
+            where, "tokenizer_class"
+        )
         values[key] = "Unknown"
     if not path.exists():
         path.write_text("{}")
@@ -132,7 +156,8 @@ def test_code_beside_a_model_is_never_run_and_nobody_is_asked(folder, tmp_path, 
     [
         "{{ cycler.__init__.__globals__.os.mkdir(RAN) }}",
         "{{ raise_exception.__globals__['__builtins__']['__import__']('os').mkdir(RAN) }}",
-        "{% set x = messages.__class__.__base__.__subclasses__() %}{{ lipsum.__globals__['os'].mkdir(RAN) }}",
+        "{% set x = messages.__class__.__base__.__subclasses__() %}{{ "
+        "lipsum.__globals__['os'].mkdir(RAN) }}",
     ],
 )
 def test_a_chat_template_runs_no_code(folder, tmp_path, template):

@@ -1,4 +1,6 @@
-"""Outside environments: exact clones and replays, keyed luck, refusals, and the way through the pipeline."""
+"""Outside environments: exact clones and replays, keyed luck, refusals, and the way through the
+pipeline.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,26 @@ BREAKOUT = "Breakout"
 class Counter(gymnasium.Env):  # type: ignore[type-arg]
     """A bar that grows by the action; seeded, so it can be replayed; or with hidden luck."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}
 
     def __init__(
-        self, render_mode: str | None = None, hidden_luck: bool = False, flat: bool = False, points: float = 1.0
+        self,
+        render_mode: str | None = None,
+        hidden_luck: bool = False,
+        flat: bool = False,
+        points: float = 1.0,
     ) -> None:
-        self.observation_space, self.action_space = gymnasium.spaces.Discrete(256), gymnasium.spaces.Discrete(3)
-        self.render_mode, self.hidden_luck, self.flat, self.points, self.level = render_mode, hidden_luck, flat, points, 0
+        self.observation_space, self.action_space = (
+            gymnasium.spaces.Discrete(256),
+            gymnasium.spaces.Discrete(3),
+        )
+        self.render_mode, self.hidden_luck, self.flat, self.points, self.level = (
+            render_mode,
+            hidden_luck,
+            flat,
+            points,
+            0,
+        )
         self.resets = 0
 
     def reset(self, *, seed=None, options=None):  # type: ignore[no-untyped-def]
@@ -58,12 +73,17 @@ class Counter(gymnasium.Env):  # type: ignore[type-arg]
 
 gymnasium.register("Counter-v0", Counter)
 ACTIONS = {"none": 0, "little": 1, "much": 2}
-RULES = "A white bar. Every answer makes it longer by a little luck and by what the answer says; the game ends when it is long."
+RULES = (
+    "A white bar. Every answer makes it longer by a little luck and by what the answer says; "
+    "the game ends when it is long."
+)
 
 
 @pytest.fixture(scope="module")
 def counter() -> OutsideGame:
-    return from_gymnasium("Counter-v0", ACTIONS, RULES, value=lambda env: -float(env.unwrapped.level) / 1000)
+    return from_gymnasium(
+        "Counter-v0", ACTIONS, RULES, value=lambda env: -float(env.unwrapped.level) / 1000
+    )
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +103,15 @@ def test_breakout_passes_the_check(breakout: OutsideGame) -> None:
 
 @pytest.mark.parametrize("name", ["counter", "breakout"])
 def test_a_fork_goes_where_gymnasium_goes(name: str, request: pytest.FixtureRequest) -> None:
-    """A game stepped through snapshots, its rows in turns, equals the environment stepped straight on."""
+    """A game stepped through snapshots, its rows in turns, equals the environment stepped straight
+    on.
+    """
     game: OutsideGame = request.getfixturevalue(name)
-    level = game.level("easy", max_steps=40) if name == "counter" else game.level("easy", max_steps=40, noop_max=0)
+    level = (
+        game.level("easy", max_steps=40)
+        if name == "counter"
+        else game.level("easy", max_steps=40, noop_max=0)
+    )
     state = game.reset(level, seeds_for("test", game.name, "easy", 3))
     rng = np.random.default_rng(0)
     moves = rng.integers(0, len(game.words), (12, 3))
@@ -109,9 +135,13 @@ def test_a_fork_goes_where_gymnasium_goes(name: str, request: pytest.FixtureRequ
 
 
 def test_what_cannot_be_kept_is_refused() -> None:
-    with pytest.raises(SnapshotError, match=r"no snapshot is possible.*different pictures or rewards"):
+    with pytest.raises(
+        SnapshotError, match=r"no snapshot is possible.*different pictures or " r"rewards"
+    ):
         from_gymnasium("Counter-v0", ACTIONS, RULES, hidden_luck=True)
-    with pytest.raises(ConfigError, match=r"actions\['leap'\] = 7: allowed is an element of Discrete\(3\)"):
+    with pytest.raises(
+        ConfigError, match=r"actions\['leap'\] = 7: allowed is an element of " r"Discrete\(3\)"
+    ):
         from_gymnasium("Counter-v0", {"leap": 7}, RULES)
     with pytest.raises(ConfigError, match=r"actions = \{\}"):
         from_gymnasium("Counter-v0", {}, RULES)
@@ -126,13 +156,17 @@ def test_what_cannot_be_kept_is_refused() -> None:
 
 def test_arcade_games_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
-    with pytest.raises(MissingExtra, match=r"ale_py not installed: this needs  pip install .*\[atari\]'"):
+    with pytest.raises(
+        MissingExtra, match=r"ale_py not installed: this needs  pip install " r".*\[atari\]'"
+    ):
         from_gymnasium("ALE/Pong-v5", {"stay": 0}, RULES)
 
 
 def test_luck_of_sticky_answers_is_keyed(counter: OutsideGame) -> None:
     level = counter.level("easy", sticky=0.5)
-    state, _ = counter.step(counter.reset(level, seeds_for("test", "Counter", "easy", 1)), np.array([2]))
+    state, _ = counter.step(
+        counter.reset(level, seeds_for("test", "Counter", "easy", 1)), np.array([2])
+    )
     fork = state.repeat(200)
     same, _ = counter.step(fork, np.zeros(200, np.int64))
     assert len(set(same.last.tolist())) == 1  # type: ignore[attr-defined]
@@ -141,7 +175,9 @@ def test_luck_of_sticky_answers_is_keyed(counter: OutsideGame) -> None:
 
 
 def test_hold_repeats_the_action() -> None:
-    game = from_gymnasium("Counter-v0", ACTIONS, RULES, levels={"slow": LevelOutside(max_steps=9, hold=4)})
+    game = from_gymnasium(
+        "Counter-v0", ACTIONS, RULES, levels={"slow": LevelOutside(max_steps=9, hold=4)}
+    )
     state = game.reset(game.level("slow"), np.zeros(5, np.uint64))
     after, outcome = game.step(state, np.full(5, 2))
     assert (outcome.gain == 4).all()
@@ -172,7 +208,9 @@ def test_breakout_is_evaluated_like_the_others(tmp_path, breakout: OutsideGame) 
     assert wrong["success"]["mean"] < 0.9
     assert wrong["fault_unknown"]["mean"] > 0
     assert wrong["fault_perception"]["mean"] == wrong["fault_reasoning"]["mean"] == 0
-    _, judged = judge(game, state, ["<perception>a wall</perception><think>up</think><answer>sideways</answer>"])
+    _, judged = judge(
+        game, state, ["<perception>a wall</perception><think>up</think><answer>sideways</answer>"]
+    )
     assert judged[0].fault == Fault.FORMAT
     assert judged[0].reply.problem == "not_a_move"
 
@@ -187,24 +225,33 @@ def test_breakout_answers(breakout: OutsideGame) -> None:
     assert reward == 1, "with no ball in play, serve is the best answer"
 
 
-def test_a_look_for_states_that_do_not_exist_ends(counter: OutsideGame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_for_states_that_do_not_exist_ends(
+    counter: OutsideGame, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from vlmgym import games, tasks
 
     never = from_gymnasium("Counter-v0", {"none": 0}, RULES, name="Never")
     monkeypatch.setitem(games.GAMES, "Never", never)
     monkeypatch.setattr(tasks, "PATIENCE", 3)
-    with pytest.raises(ConfigError, match=r"Task\.walk_max = 2: allowed is a length of walks .*\(0 of"):
+    with pytest.raises(
+        ConfigError, match=r"Task\.walk_max = 2: allowed is a length of walks .*\(0 " r"of"
+    ):
         Task(game="Never", level="easy", walk_max=2).states("train", 3)
 
 
 def test_scripted_replies_and_levels(breakout: OutsideGame) -> None:
     assert isinstance(breakout.level("hard"), LevelAtari)
     reply = "<perception>x</perception><think>y</think><answer>stay</answer>"
-    found = evaluate(Scripted(reply), Task(game=BREAKOUT, level="easy"), Evaluation(episodes=2, turns=3), progress=False)
+    found = evaluate(
+        Scripted(reply),
+        Task(game=BREAKOUT, level="easy"),
+        Evaluation(episodes=2, turns=3),
+        progress=False,
+    )
     assert found["metrics"]["format"]["mean"] == 1
 
 
-# ---------------------------------------------------------------------------------------------- odd environments
+# ---- odd environments
 class Odd(Counter):
     """A counter with one oddity, named by ``odd``."""
 
@@ -229,7 +276,9 @@ class Odd(Counter):
         if self.odd == "step raises" and self.turns == 2:
             raise ZeroDivisionError("division by zero")
         seen, reward, over, cut, info = super().step(int(action) % 5)
-        reward = {"nan": np.nan, "inf": np.inf, "none": None, "a word": "much"}.get(self.odd, reward)
+        reward = {"nan": np.nan, "inf": np.inf, "none": None, "a word": "much"}.get(
+            self.odd, reward
+        )
         if self.odd == "numpy ends":
             return seen, np.float32(reward), np.bool_(over), int(cut), info
         return seen, reward, over, cut, info
@@ -244,7 +293,11 @@ class Odd(Counter):
         if self.odd == "own buffer, upside down":
             self.buffer[::-1] = picture
             return self.buffer[::-1]
-        shapes = {"grows": picture[: 10 + self.turns], "grey": picture[..., :1], "alpha": np.dstack([picture, picture[..., :1]])}
+        shapes = {
+            "grows": picture[: 10 + self.turns],
+            "grey": picture[..., :1],
+            "alpha": np.dstack([picture, picture[..., :1]]),
+        }
         kinds = {"floats": picture / 255.0, "a list": [picture, picture], "nothing": None}
         return {**shapes, **kinds}.get(self.odd, picture)
 
@@ -252,11 +305,16 @@ class Odd(Counter):
 gymnasium.register("Odd-v0", Odd, order_enforce=False, disable_env_checker=True)
 
 
-@pytest.mark.parametrize("odd", ["own buffer", "own buffer, upside down", "numpy ends", "counts from five"])
+@pytest.mark.parametrize(
+    "odd", ["own buffer", "own buffer, upside down", "numpy ends", "counts from five"]
+)
 def test_odd_environments_that_are_right_play_like_the_plain_one(odd: str) -> None:
     """One that draws all pictures into one buffer gives each game its own picture, for instance."""
     actions = {"none": 5, "little": 6, "much": 7} if odd == "counts from five" else ACTIONS
-    plain, game = from_gymnasium("Odd-v0", ACTIONS, RULES), from_gymnasium("Odd-v0", actions, RULES, odd=odd)
+    plain, game = (
+        from_gymnasium("Odd-v0", ACTIONS, RULES),
+        from_gymnasium("Odd-v0", actions, RULES, odd=odd),
+    )
     seeds, moves = seeds_for("test", "Odd", "easy", 4), np.array([0, 1, 2, 2])
     states = []
     for one in (plain, game):
@@ -269,10 +327,16 @@ def test_odd_environments_that_are_right_play_like_the_plain_one(odd: str) -> No
     assert len({frame.tobytes() for frame in states[1][0].frame}) == 4  # type: ignore[attr-defined]
 
 
-def test_games_that_share_a_buffer_are_refused_when_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the copy at the edge, the trial of snapshots says that games side by side are not what they are alone."""
+def test_games_that_share_a_buffer_are_refused_when_they_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the copy at the edge, the trial of snapshots says that games side by side are not
+    what they are alone.
+    """
     monkeypatch.setattr(OutsideGame, "_copied", staticmethod(lambda frame: frame))
-    with pytest.raises(SnapshotError, match="games side by side differ from the same games played alone"):
+    with pytest.raises(
+        SnapshotError, match="games side by side differ from the same games played alone"
+    ):
         from_gymnasium("Odd-v0", ACTIONS, RULES, odd="own buffer")
 
 
@@ -286,18 +350,31 @@ def test_games_that_share_a_buffer_are_refused_when_they_are_made(monkeypatch: p
         ("inf", r"Odd: step\(0\) gave the reward inf: allowed are finite numbers"),
         ("none", r"Odd: step\(0\) raised TypeError"),
         ("a word", r"Odd: step\(0\) raised ValueError"),
-        ("grows", r"render\(\) = 'array \(11, 30, 3\)': allowed is one size .* the first one was \(10, 30, 3\)"),
-        ("grey", r"render\(\) = 'array \(20, 30, 1\) of uint8': allowed is an array \(H, W, 3\) of uint8"),
+        (
+            "grows",
+            r"render\(\) = 'array \(11, 30, 3\)': allowed is one size .* the first one was "
+            r"\(10, 30, 3\)",
+        ),
+        (
+            "grey",
+            r"render\(\) = 'array \(20, 30, 1\) of uint8': allowed is an array \(H, W, 3\) of "
+            r"uint8",
+        ),
         ("alpha", r"render\(\) = 'array \(20, 30, 4\) of uint8'"),
         ("floats", r"render\(\) = 'array \(20, 30, 3\) of float64'"),
         ("a list", r"render\(\) = 'list'"),
         ("nothing", r"render\(\) = 'NoneType'"),
-        ("counts from five", r"actions\['none'\] = 0: allowed is an element of Discrete\(3, start=5\)"),
+        (
+            "counts from five",
+            r"actions\['none'\] = 0: allowed is an element of Discrete\(3, " r"start=5\)",
+        ),
         ("many actions", r"actions\['none'\] = 0: allowed is an element of MultiDiscrete"),
         ("a force", r"actions\['none'\] = 0: allowed is an element of Box"),
     ],
 )
-def test_odd_environments_that_cannot_be_used_are_refused_in_a_sentence(odd: str, said: str) -> None:
+def test_odd_environments_that_cannot_be_used_are_refused_in_a_sentence(
+    odd: str, said: str
+) -> None:
     with pytest.raises(VlmGymError, match=said):
         from_gymnasium("Odd-v0", ACTIONS, RULES, odd=odd)
 
@@ -307,7 +384,10 @@ def test_odd_environments_that_cannot_be_used_are_refused_in_a_sentence(odd: str
     [
         ({"env": "NoSuchEnv-v0"}, r"NoSuchEnv: making the environment raised NameNotFound"),
         ({"env": 7}, r"env = 7: allowed is the id of an environment"),
-        ({"env": "Counter-v0", "speed": 3}, r"Counter: making the environment raised TypeError.*speed"),
+        (
+            {"env": "Counter-v0", "speed": 3},
+            r"Counter: making the environment raised " r"TypeError.*speed",
+        ),
         ({"actions": {"a": 0, "b": 0}}, r"actions\['b'\] = 0: allowed is each name .* once"),
         ({"actions": {"up": 0, "UP": 1}}, r"actions\['UP'\] = 1: allowed is each name"),
         ({"actions": {"": 0}}, r"actions = ''"),
@@ -332,12 +412,16 @@ def test_arguments_that_make_no_game_are_refused(given: dict[str, object], said:
         from_gymnasium(**{"env": "Counter-v0", "actions": ACTIONS, "rules": RULES, **given})  # type: ignore[arg-type]
 
 
-# ------------------------------------------------------------------------------------------------------ time limits
+# ---- time limits
 gymnasium.register("Short-v0", Counter, max_episode_steps=3)
 
 
-def test_a_time_limit_of_the_environment_cuts_the_game_and_does_not_end_it(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """In states, bytes, environments, traces and the rewards that go on from there; the rules still end games."""
+def test_a_time_limit_of_the_environment_cuts_the_game_and_does_not_end_it(
+    tmp_path, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
+    """In states, bytes, environments, traces and the rewards that go on from there; the rules still
+    end games.
+    """
     game = from_gymnasium("Short-v0", ACTIONS, RULES, value=lambda env: 2.0)
     state = game.reset(game.level("easy"), np.arange(6, dtype=np.uint64))
     rules = np.zeros(6, bool)
@@ -345,7 +429,9 @@ def test_a_time_limit_of_the_environment_cuts_the_game_and_does_not_end_it(tmp_p
         assert not state.truncated.any()
         if turn == 2:
             going = ~state.ended
-            assert (game.oracle(state)[going, 0] >= 2.0).any(), "what was cut is worth what it stands at"
+            assert (game.oracle(state)[going, 0] >= 2.0).any(), (
+                "what was cut is worth what it stands at"
+            )
         state, outcome = game.step(state, np.full(6, 0))
         rules |= state.terminated
         assert (outcome.terminated == state.terminated).all()
@@ -359,11 +445,23 @@ def test_a_time_limit_of_the_environment_cuts_the_game_and_does_not_end_it(tmp_p
     assert (state[state.truncated].repeat(2)).truncated.all()
     assert game.step(state, np.full(6, 0))[0] == state, "nothing is played after it"
     env = GameEnv(game, "easy")
-    env.reset(options={"state": game.reset(game.level("easy"), np.flatnonzero(~rules)[:1].astype(np.uint64))})
+    env.reset(
+        options={
+            "state": game.reset(game.level("easy"), np.flatnonzero(~rules)[:1].astype(np.uint64))
+        }
+    )
     assert [env.step(0)[2:4] for _ in range(3)] == [(False, False), (False, False), (False, True)]
     monkeypatch.setitem(GAMES, "Short", game)
-    evaluate(Scripted("<answer>none</answer>"), Task(game="Short", level="easy"), Evaluation(3, 9), tmp_path, progress=False)
-    ends = [record.end for record in read_trace(tmp_path / "trace.jsonl") if isinstance(record, Episode)]
+    evaluate(
+        Scripted("<answer>none</answer>"),
+        Task(game="Short", level="easy"),
+        Evaluation(3, 9),
+        tmp_path,
+        progress=False,
+    )
+    ends = [
+        record.end for record in read_trace(tmp_path / "trace.jsonl") if isinstance(record, Episode)
+    ]
     assert set(ends) == {"truncated"}
 
 
@@ -379,7 +477,9 @@ def test_states_of_an_environment_are_read_from_bytes_or_refused(counter: Outsid
                 counter.from_bytes(bad)
     for key, value in {"used": 5000, "last": 99, "deal": 1 << 40}.items():
         with pytest.raises(StateError, match=key):
-            counter.from_bytes(replace(state, **{key: np.full_like(state.arrays()[key], value)}).to_bytes(counter))
+            counter.from_bytes(
+                replace(state, **{key: np.full_like(state.arrays()[key], value)}).to_bytes(counter)
+            )
     with pytest.raises(StateError, match="actions that Counter does not have"):
         counter.from_bytes(replace(state, board=np.full_like(state.board, 200)).to_bytes(counter))
     with pytest.raises(StateError, match="damaged state: arrays"):

@@ -1,4 +1,6 @@
-"""What is installed: the lock holds every pin with its hashes, the wheel every file of the package."""
+"""What is installed: the lock holds every pin with its hashes, the wheel every file of the
+package.
+"""
 
 import re
 import shutil
@@ -15,27 +17,46 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
 def pins():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    return {re.sub(r"[-_.]+", "-", name.lower()): version for name, _, version in (x.partition("==") for x in lines if "==" in x)}
+    return {
+        re.sub(r"[-_.]+", "-", name.lower()): version
+        for name, _, version in (x.partition("==") for x in lines if "==" in x)
+    }
 
 
 def test_the_lock_holds_every_pin_with_its_hashes(pins):
     text = (ROOT / "requirements.lock").read_text()
     found = dict(re.findall(r"^([\w.-]+)==(\S+) \\$", text, re.MULTILINE))
-    assert found == {name: version for name, version in pins.items() if name not in ("torch", "torchvision")}
+    assert found == {
+        name: version for name, version in pins.items() if name not in ("torch", "torchvision")
+    }
     for entry in re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]:
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
 
 
 def test_the_wheel_holds_what_git_does_and_nothing_else(tmp_path):
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
     names = [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
     if not names:
         pytest.skip("no git here")
     for name in names:
         (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, tmp_path / "tree" / name)
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "."]
-    subprocess.run([*build, "--wheel-dir", str(tmp_path)], cwd=tmp_path / "tree", check=True, timeout=300)
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        ".",
+    ]
+    subprocess.run(
+        [*build, "--wheel-dir", str(tmp_path)], cwd=tmp_path / "tree", check=True, timeout=300
+    )
     (wheel,) = tmp_path.glob("*.whl")
     held = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
     about = {name for name in held if name.partition("/")[0].endswith(".dist-info")}

@@ -16,7 +16,9 @@ KINDS = (Moves(), Cells(), CellPairs(), Neighbours())
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: type(kind).__name__)
 @pytest.mark.parametrize(("rows", "cols"), [(2, 2), (2, 5), (4, 3)])
-def test_every_action_is_read_back_from_what_it_is_written_as(kind: Actions, rows: int, cols: int) -> None:
+def test_every_action_is_read_back_from_what_it_is_written_as(
+    kind: Actions, rows: int, cols: int
+) -> None:
     level = GridLevel(rows=rows, cols=cols)
     texts = [kind.encode(level, action) for action in range(kind.count(level))]
     assert [kind.decode(level, text).action for text in texts] == list(range(len(texts)))

@@ -1,4 +1,6 @@
-"""Photographs: every source in its true format, two parts that share no picture, and evaluation that sees the test part only."""
+"""Photographs: every source in its true format, two parts that share no picture, and evaluation
+that sees the test part only.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ DIGITS, CIFAR = PICTURE_CLASSES["digits"], PICTURE_CLASSES["cifar10"]
 
 def contents(found: photos.Photographs) -> dict[str, list[set[bytes]]]:
     return {
-        part: [{found.load(part, kind, n).tobytes() for n in range(count)} for kind, count in enumerate(found.counts[part])]
+        part: [
+            {found.load(part, kind, n).tobytes() for n in range(count)}
+            for kind, count in enumerate(found.counts[part])
+        ]
         for part in PARTS
     }
 
@@ -42,7 +47,9 @@ def class_folder(root: Path, names: tuple[str, ...], count: int, seed: int = 0) 
     for name in names:
         (root / name).mkdir(parents=True)
         for k in range(count):
-            Image.fromarray(rng.integers(0, 256, (20, 24 + k, 3), np.uint8)).save(root / name / f"{k}.png")
+            Image.fromarray(rng.integers(0, 256, (20, 24 + k, 3), np.uint8)).save(
+                root / name / f"{k}.png"
+            )
     return root
 
 
@@ -79,7 +86,9 @@ def test_the_bundled_digits_are_those_of_scikit_learn() -> None:
             for part in PARTS
             for n in range(photographs("auto", DIGITS).counts[part][digit])
         )
-        assert mine == sorted((image * 15).astype(np.uint8).tobytes() for image in true.images[true.target == digit])
+        assert mine == sorted(
+            (image * 15).astype(np.uint8).tobytes() for image in true.images[true.target == digit]
+        )
 
 
 def test_cifar_pictures_are_those_of_the_file(tmp_path: Path) -> None:
@@ -97,10 +106,16 @@ def test_copies_of_a_class_are_different_pictures(source: photos.Photographs) ->
     rng = np.random.default_rng(0)
     least = min(min(source.counts[part]) for part in PARTS)
     for _ in range(50):
-        test, kind, luck = bool(rng.integers(2)), int(rng.integers(len(source.names))), int(rng.integers(1 << 20))
+        test, kind, luck = (
+            bool(rng.integers(2)),
+            int(rng.integers(len(source.names))),
+            int(rng.integers(1 << 20)),
+        )
         copies = np.arange(min(least, 16))
         variants = (16 * luck + copies).astype(np.int32)
-        numbers = source.choose(np.full(len(copies), test), np.full(len(copies), kind), variants, 10_000)
+        numbers = source.choose(
+            np.full(len(copies), test), np.full(len(copies), kind), variants, 10_000
+        )
         assert len(set(numbers.tolist())) == len(copies)
         assert numbers.max() < source.counts[PARTS[test]][kind]
 
@@ -154,7 +169,10 @@ def test_a_fresh_deal_within_an_episode_stays_in_its_part() -> None:
 def test_four_tiles_of_a_class_show_four_photographs() -> None:
     level = GAME.level("normal")
     state = GAME.reset(level, core.seeds_for("train", GAME.name, "normal", 5))
-    frames, boxes = render(GAME, state, Look(tile=32)), tile_boxes(GAME, level, Look(tile=32)).reshape(-1, 4)
+    frames, boxes = (
+        render(GAME, state, Look(tile=32)),
+        tile_boxes(GAME, level, Look(tile=32)).reshape(-1, 4),
+    )
     for row in range(5):
         for kind in np.unique(state.board[row]):
             places = np.flatnonzero(state.board[row].ravel() == kind)
@@ -170,7 +188,10 @@ def test_a_photograph_stays_where_it_is_until_it_is_matched() -> None:
     stays = after.board > 0
     assert (after.board == state.board)[stays].all()
     look = get_look("photo")
-    a, b = render(GAME, state, get_look(look, noise=0)), render(GAME, after, get_look(look, noise=0))
+    a, b = (
+        render(GAME, state, get_look(look, noise=0)),
+        render(GAME, after, get_look(look, noise=0)),
+    )
     boxes = tile_boxes(GAME, level, look)
     for row, r, c in zip(*np.nonzero(stays), strict=True):
         x0, y0, x1, y1 = boxes[r, c]
@@ -258,12 +279,14 @@ def test_download_is_checked(tmp_path: Path) -> None:
     assert path.read_bytes() == payload
     server.shutdown()
     server.server_close()
-    assert photos.fetch_cifar10(url, md5, tmp_path / "data", progress=False) == path, "a good download is kept"
+    assert photos.fetch_cifar10(url, md5, tmp_path / "data", progress=False) == path, (
+        "a good download is kept"
+    )
     with pytest.raises(PhotoError, match="cannot be downloaded"):
         photos.fetch_cifar10(url, "1" * 32, tmp_path / "other", progress=False)
 
 
-# ------------------------------------------------------------------------------------------------- files of others
+# ---- files of others
 def one_class(root: Path, count: int = 5) -> Path:
     """A source with the class ``cat``, whose pictures lie in the folder that is returned."""
     return class_folder(root, ("cat",), count) / "cat"
@@ -284,7 +307,9 @@ def halves(mode: str, left: object, right: object) -> Image.Image:
 
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_a_photograph_stands_upright_whichever_way_the_camera_was_held(turn: int, suffix: str, tmp_path: Path) -> None:
+def test_a_photograph_stands_upright_whichever_way_the_camera_was_held(
+    turn: int, suffix: str, tmp_path: Path
+) -> None:
     upright = np.zeros((24, 16, 3), np.uint8)
     upright[:12, :8] = 255  # white at the top left alone
     stored = {
@@ -293,7 +318,9 @@ def test_a_photograph_stands_upright_whichever_way_the_camera_was_held(turn: int
     }[turn]  # fmt: skip
     exif = Image.Exif()
     exif[0x0112] = turn
-    found = saved(Image.fromarray(np.ascontiguousarray(stored)), tmp_path / f"a.{suffix}", exif=exif)
+    found = saved(
+        Image.fromarray(np.ascontiguousarray(stored)), tmp_path / f"a.{suffix}", exif=exif
+    )
     assert found.size == (16, 24)
     assert (np.abs(np.asarray(found).astype(int) - upright) < 60).mean() > 0.95
 
@@ -308,10 +335,19 @@ def test_every_kind_of_picture_has_its_right_colours(tmp_path: Path) -> None:
     deep = Image.fromarray(np.repeat([[1000, 40_000]], 8, 1).repeat(16, 0).astype(np.uint16))
     assert colours(deep, "deep.png") == [(1000 >> 8,) * 3, (40_000 >> 8,) * 3]
     assert colours(halves("1", 0, 1), "bit.png") == [(0,) * 3, (255,) * 3]
-    assert colours(halves("RGB", "red", "blue").quantize(4), "palette.png") == [(255, 0, 0), (0, 0, 255)]
-    assert colours(halves("RGBA", (255, 0, 0, 255), (0, 0, 0, 0)), "alpha.png") == [(255, 0, 0), (255, 255, 255)]
+    assert colours(halves("RGB", "red", "blue").quantize(4), "palette.png") == [
+        (255, 0, 0),
+        (0, 0, 255),
+    ]
+    assert colours(halves("RGBA", (255, 0, 0, 255), (0, 0, 0, 0)), "alpha.png") == [
+        (255, 0, 0),
+        (255, 255, 255),
+    ]
     assert colours(halves("LA", (9, 255), (0, 0)), "grey-alpha.png") == [(9,) * 3, (255,) * 3]
-    assert colours(halves("RGB", "red", "blue"), "keyed.png", transparency=(0, 0, 255)) == [(255, 0, 0), (255, 255, 255)]
+    assert colours(halves("RGB", "red", "blue"), "keyed.png", transparency=(0, 0, 255)) == [
+        (255, 0, 0),
+        (255, 255, 255),
+    ]
     assert colours(deep, "deep-keyed.png", transparency=40_000) == [(1000 >> 8,) * 3, (255,) * 3]
     assert colours(halves("RGB", "red", "blue"), "plain.bmp") == [(255, 0, 0), (0, 0, 255)]
     ink = colours(halves("CMYK", (0, 255, 255, 0), (0, 0, 0, 255)), "ink.jpg", quality=95)
@@ -368,7 +404,9 @@ def poison(kind: str, folder: Path) -> Path:
         "8,000 x 8,000", "empty", "a folder deep down", "half a WebP",
     ],
 )  # fmt: skip
-def test_what_is_called_like_a_picture_and_is_none_is_named_before_anything_is_drawn(kind: str, tmp_path: Path) -> None:
+def test_what_is_called_like_a_picture_and_is_none_is_named_before_anything_is_drawn(
+    kind: str, tmp_path: Path
+) -> None:
     folder = one_class(tmp_path / "zoo")
     bad = poison(kind, folder)
     with pytest.raises(PhotoError) as error:
@@ -378,7 +416,9 @@ def test_what_is_called_like_a_picture_and_is_none_is_named_before_anything_is_d
 
 
 @pytest.mark.parametrize("where", ["", "cat"])
-def test_a_folder_that_may_not_be_entered_is_named(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_may_not_be_entered_is_named(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its files can be listed, and nothing else be asked of them."""
     one_class(tmp_path / "zoo")
     real = os.stat
@@ -404,7 +444,9 @@ def test_links_within_the_folder_and_hidden_folders_are_no_fault(tmp_path: Path)
     assert sum(found.counts[part][0] for part in PARTS) == 6
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../zoo/cat", "a/b", "/etc", "a\\b", ".cat", "a\0"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../zoo/cat", "a/b", "/etc", "a\\b", ".cat", "a\0"]
+)
 def test_no_class_name_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
     one_class(tmp_path / "zoo")
     with pytest.raises(PhotoError, match="a class of photographs is called"):
@@ -431,7 +473,9 @@ def test_a_damaged_picture_is_drawn_or_named(suffix: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("source", ["pipe", "/dev/zero", "/dev/null", "a\0b", "x" * 5000, "loop"])
-def test_a_source_that_is_no_folder_and_no_archive_is_said(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_is_no_folder_and_no_archive_is_said(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
     os.symlink("loop", "loop")
@@ -449,15 +493,21 @@ def archive_of(path: Path, members: list[tuple[str, int, bytes]]) -> Path:
     return path
 
 
-def test_archives_are_read_up_to_the_size_of_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archives_are_read_up_to_the_size_of_the_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = cifar_folder(tmp_path / "cifar")
-    whole = [(path.name, path.stat().st_size, path.read_bytes()) for path in sorted(folder.glob("*.bin"))]
+    whole = [
+        (path.name, path.stat().st_size, path.read_bytes()) for path in sorted(folder.glob("*.bin"))
+    ]
     good = archive_of(tmp_path / "good.tar.gz", whole)
     assert photographs(str(good), CIFAR).counts == photographs(str(folder), CIFAR).counts
     twice = archive_of(tmp_path / "twice.tar.gz", [*whole, whole[0]])
     with pytest.raises(PhotoError, match="is in it twice"):
         photographs(str(twice), CIFAR)
-    large = archive_of(tmp_path / "large.tar.gz", [("data_batch_1.bin", 30_730_000 + 3073, b""), *whole])
+    large = archive_of(
+        tmp_path / "large.tar.gz", [("data_batch_1.bin", 30_730_000 + 3073, b""), *whole]
+    )
     with pytest.raises(PhotoError, match="30730000 are right"):
         photographs(str(large), CIFAR)
     monkeypatch.setattr(photos, "CIFAR_BYTES", 2_000_000)
@@ -469,12 +519,18 @@ def test_archives_are_read_up_to_the_size_of_the_data_set(tmp_path: Path, monkey
         photographs(str(long_name), CIFAR)
 
 
-def test_nothing_of_an_archive_is_unpacked_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Members that would lead out of a folder, links and devices: read as what they are called, or passed over."""
+def test_nothing_of_an_archive_is_unpacked_to_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Members that would lead out of a folder, links and devices: read as what they are called, or
+    passed over.
+    """
     folder = cifar_folder(tmp_path / "cifar")
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
-    path = archive_of(inside / "x.tar.gz", [("../../up.bin", 9, b"up"), (str(tmp_path / "absolute"), 9, b"x")])
+    path = archive_of(
+        inside / "x.tar.gz", [("../../up.bin", 9, b"up"), (str(tmp_path / "absolute"), 9, b"x")]
+    )
     with tarfile.open(path, "w:gz") as archive:
         for name, kind in (
             ("../../link", tarfile.SYMTYPE),
@@ -503,7 +559,10 @@ def test_nothing_of_an_archive_is_unpacked_to_disk(tmp_path: Path, monkeypatch: 
 
 def test_a_damaged_archive_is_said(tmp_path: Path) -> None:
     folder = cifar_folder(tmp_path / "cifar")
-    path = archive_of(tmp_path / "a.tar.gz", [(one.name, 3073, one.read_bytes()[:3073]) for one in sorted(folder.glob("*.bin"))])
+    path = archive_of(
+        tmp_path / "a.tar.gz",
+        [(one.name, 3073, one.read_bytes()[:3073]) for one in sorted(folder.glob("*.bin"))],
+    )
     faults = []
     for number, data in enumerate(mutations(path.read_bytes(), 100, 5)):
         (tmp_path / f"{number}.tar.gz").write_bytes(data)
@@ -519,12 +578,18 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("VLMGYM_DATA", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54_321)
-    for ask in (photos.data_folder, lambda: photographs("auto", CIFAR), lambda: photographs("~/zoo", ("cat",))):
+    for ask in (
+        photos.data_folder,
+        lambda: photographs("auto", CIFAR),
+        lambda: photographs("~/zoo", ("cat",)),
+    ):
         with pytest.raises(PhotoError, match="VLMGYM_DATA"):
             ask()
 
 
-def test_missing_photographs_are_said_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_photographs_are_said_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("VLMGYM_DATA", str(tmp_path))
     with pytest.raises(PhotoError, match="vlmgym photos cifar10"):
         photos.check(GAME, GAME.level("paper"), get_look("paper"))
@@ -550,7 +615,12 @@ def test_a_download_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name in ("cifar.tar.gz", "header.tar.gz"):
         with pytest.raises(PhotoError, match="cannot be downloaded"):
-            photos.fetch_cifar10(f"http://127.0.0.1:{server.server_port}/{name}", "0" * 32, tmp_path / "data", progress=False)
+            photos.fetch_cifar10(
+                f"http://127.0.0.1:{server.server_port}/{name}",
+                "0" * 32,
+                tmp_path / "data",
+                progress=False,
+            )
     assert list((tmp_path / "data").iterdir()) == []
     server.shutdown()
     server.server_close()

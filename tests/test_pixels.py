@@ -1,4 +1,6 @@
-"""Pixel values written straight from frames and boards equal those of the library's own processors."""
+"""Pixel values written straight from frames and boards equal those of the library's own
+processors.
+"""
 
 from pathlib import Path
 
@@ -23,11 +25,21 @@ def processors():
     size = {"shortest_edge": 56 * 56, "longest_edge": 1280 * 28 * 28}
     return {
         "llava (SigLIP)": (hf.SiglipImageProcessor(size={"height": 112, "width": 112}), (112, 112)),
-        "llava (CLIP)": (hf.CLIPImageProcessor(size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224}), (224, 224)),
+        "llava (CLIP)": (
+            hf.CLIPImageProcessor(
+                size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224}
+            ),
+            (224, 224),
+        ),
         "gemma3": (hf.Gemma3ImageProcessor(size={"height": 224, "width": 224}), (224, 224)),
         "qwen2.5-vl": (hf.Qwen2VLImageProcessor(size=size), (252, 336)),
         "qwen2.5-vl (PIL)": (Qwen2VLImageProcessorPil(size=size), (252, 336)),
-        "qwen3-vl": (hf.Qwen2VLImageProcessor(patch_size=16, size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3), (256, 320)),
+        "qwen3-vl": (
+            hf.Qwen2VLImageProcessor(
+                patch_size=16, size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3
+            ),
+            (256, 320),
+        ),
     }
 
 
@@ -70,7 +82,10 @@ def test_looks_that_are_more_than_cells_go_through_frames(extra):
     processor, (height, width) = FAMILIES["qwen2.5-vl"]
     look = f"clean:height={height},width={width},{extra}"
     game, state = states("2048", "tiny")
-    close(Pixels(processor).boards(game, state, look), processor(pictures(game, state, look), return_tensors="np"))
+    close(
+        Pixels(processor).boards(game, state, look),
+        processor(pictures(game, state, look), return_tensors="np"),
+    )
 
 
 def test_other_sizes_are_left_to_the_processor():
@@ -79,7 +94,9 @@ def test_other_sizes_are_left_to_the_processor():
     assert not pixels.exact(height + 1, width)  # resized
     assert not pixels.exact(height + 14, width)  # one patch more, but half a merged one
     assert not Pixels(FAMILIES["gemma3"][0]).exact(112, 112)
-    idefics = hf.Idefics3ImageProcessor(size={"longest_edge": 128}, max_image_size={"longest_edge": 64})
+    idefics = hf.Idefics3ImageProcessor(
+        size={"longest_edge": 128}, max_image_size={"longest_edge": 64}
+    )
     assert not Pixels(idefics).exact(128, 128)  # splits pictures
 
 
@@ -115,7 +132,9 @@ class Shell:
 def counted(processor):
     shell, seen = quicken(Shell(processor)), []
     plain = shell.image_processor.pixels.frames
-    shell.image_processor.pixels.frames = lambda frames, out=None: seen.append(len(frames)) or plain(frames, out)
+    shell.image_processor.pixels.frames = lambda frames, out=None: (
+        seen.append(len(frames)) or plain(frames, out)
+    )
     return shell.image_processor, seen
 
 
@@ -127,25 +146,39 @@ def test_quickened_processors_give_the_same_and_work_once(family):
     assert type(quick).__name__ == type(plain).__name__
     assert isinstance(quick, type(plain))
     game, state = states("Swap", "easy")
-    images = pictures(game, state[[0, 1, 0, 2, 1]], f"clean:height={height},width={width},margin=9,coordinates=false")
+    images = pictures(
+        game,
+        state[[0, 1, 0, 2, 1]],
+        f"clean:height={height},width={width},margin=9,coordinates=false",
+    )
     theirs = plain(images, return_tensors="pt")
     for given in (images, [[one] for one in images]):
         ours = quick(given, return_tensors="pt")
         assert all((ours[k] - theirs[k]).abs().max() <= TOLERANCE for k in theirs)
         assert set(ours) == set(theirs)
-    assert seen == [2, 3]  # the trial of the size, three different pictures; the second call found them
+    # the trial of the size, three different pictures; the second call found them
+    assert seen == [2, 3]
     other = quick(images[0].resize((width + 30, height)), return_tensors="pt")
     assert set(other) == set(theirs)
     assert seen[2:] in ([], [2])
 
 
 def test_quickened_processors_save_what_they_were(tmp_path: Path):
-    plain, quick = processors()["qwen2.5-vl"][0], quicken(Shell(processors()["qwen2.5-vl"][0])).image_processor
+    plain, quick = (
+        processors()["qwen2.5-vl"][0],
+        quicken(Shell(processors()["qwen2.5-vl"][0])).image_processor,
+    )
     plain.save_pretrained(tmp_path / "a")
     quick.save_pretrained(tmp_path / "b")
-    assert (tmp_path / "a" / "preprocessor_config.json").read_text() == (tmp_path / "b" / "preprocessor_config.json").read_text()
+    assert (tmp_path / "a" / "preprocessor_config.json").read_text() == (
+        tmp_path / "b" / "preprocessor_config.json"
+    ).read_text()
     assert quicken(Shell(quick)).image_processor is quick
-    with_options = quick(pictures(*states("2048", "tiny"), "clean:height=252,width=336"), do_normalize=False, return_tensors="np")
+    with_options = quick(
+        pictures(*states("2048", "tiny"), "clean:height=252,width=336"),
+        do_normalize=False,
+        return_tensors="np",
+    )
     assert with_options["pixel_values"].min() >= 0
 
 
@@ -156,7 +189,10 @@ def test_models_are_told_the_past_and_the_board_in_words(name, tmp_path):
     from vlmgym.train.model import load
 
     model, processor = load("tiny" if name == "tiny" else str(save_qwen2_5_vl(tmp_path)))
-    game, look = get_game("2048"), get_look("tiny" if name == "tiny" else "clean:width=112,height=112")
+    game, look = (
+        get_game("2048"),
+        get_look("tiny" if name == "tiny" else "clean:width=112,height=112"),
+    )
     state = game.reset(game.level("tiny"), seeds_for("test", "2048", "tiny", 2))
     player = LocalPlayer(model, processor, name=name, look=look, style="brief", max_new_tokens=4)
     past = [[(state[0], "<answer>1</answer>")], []]

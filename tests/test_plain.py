@@ -17,7 +17,9 @@ LEVELS = [(name, level) for name in GAMES for level in ("tiny", "easy", "normal"
 
 
 class KeyedLuck:
-    """The draws of the compiled games where a plain object asks its generator; ``dealt``: a board was laid out by other luck."""
+    """The draws of the compiled games where a plain object asks its generator; ``dealt``: a board
+    was laid out by other luck.
+    """
 
     def __init__(self, seed, step):
         self.seed, self.step, self.number, self.dealt = seed, step, 0, False
@@ -37,7 +39,11 @@ class KeyedLuck:
 
 
 def shown(one):
-    return np.log2(np.maximum(one.board, 1)).astype(int) if isinstance(one, plain.Plain2048) else one.board
+    return (
+        np.log2(np.maximum(one.board, 1)).astype(int)
+        if isinstance(one, plain.Plain2048)
+        else one.board
+    )
 
 
 @pytest.mark.parametrize(("name", "level"), LEVELS)
@@ -49,7 +55,9 @@ def test_plain_objects_play_the_same_game(name, level):
         legal, texts = game.legal(state), truth(game, state)
         actions = game.draw_legal(state)
         if turn % 4 == 3:  # any action, which is mostly illegal
-            actions = np.array([draw_below(s, turn, 99, game.n_actions(state.level)) for s in state.seed])
+            actions = np.array(
+                [draw_below(s, turn, 99, game.n_actions(state.level)) for s in state.seed]
+            )
         after, outcome = game.step(state, actions)
         for row, one in enumerate(ones):
             assert one.legal() == np.flatnonzero(legal[row]).tolist()
@@ -75,7 +83,10 @@ def test_rewards_of_branches_are_the_same(name):
     for _ in range(3):
         state, _ = game.step(state, game.draw_legal(state))
     state = state[~state.ended]
-    actions = np.stack([game.draw_legal(state, 7 + k) if k < 3 else np.full(len(state), k - 3) for k in range(5)], axis=1)
+    actions = np.stack(
+        [game.draw_legal(state, 7 + k) if k < 3 else np.full(len(state), k - 3) for k in range(5)],
+        axis=1,
+    )
     for row, answers in enumerate(game.branch(state, actions)):
         one = plain.make(game, state, row)
         before = one.board.copy()
@@ -101,6 +112,10 @@ def test_plain_objects_draw_and_deal(name):
 
 def test_sliding_rewards_of_large_boards_are_searched():
     game = get_game("SlidingPuzzle")
-    state = game.reset(game.level("hard", scramble=4), seeds_for("test", "SlidingPuzzle", "hard", 3))
+    state = game.reset(
+        game.level("hard", scramble=4), seeds_for("test", "SlidingPuzzle", "hard", 3)
+    )
     actions = np.tile(np.arange(4), (3, 1))
-    assert [plain.make(game, state, row).rewards(range(4)) for row in range(3)] == game.branch(state, actions).tolist()
+    assert [plain.make(game, state, row).rewards(range(4)) for row in range(3)] == game.branch(
+        state, actions
+    ).tolist()

@@ -1,4 +1,6 @@
-"""What a run needs and how it starts: parents of recipes, known models, arithmetic against measured bytes, checks, launches."""
+"""What a run needs and how it starts: parents of recipes, known models, arithmetic against measured
+bytes, checks, launches.
+"""
 
 import os
 import re
@@ -28,9 +30,20 @@ from vlmgym.train.states import States
 torch.set_num_threads(1)
 RECIPES = Path(vlmgym.__file__).parent / "recipes"
 NAMES = sorted(str(p.relative_to(RECIPES).with_suffix("")) for p in RECIPES.rglob("*.yaml"))
-NAMES = [name for name in NAMES if not name.startswith("on/") and name.split("/")[-1] not in ("base", "cold")]
+NAMES = [
+    name
+    for name in NAMES
+    if not name.startswith("on/") and name.split("/")[-1] not in ("base", "cold")
+]
 OURS = ("1x24gb", "1x80gb", "1x141gb", "8x80gb")
-TASK = {"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 40}
+TASK = {
+    "game": "2048",
+    "level": "tiny",
+    "look": "tiny",
+    "prompt": "brief",
+    "walk_min": 4,
+    "walk_max": 40,
+}
 
 
 def bundled(name, on=(), overrides=()):
@@ -61,7 +74,7 @@ def sized():
     return {name: architecture(name) for name in known_models()}
 
 
-# ---------------------------------------------------------------------------------------------- parents and overlays
+# ---- parents and overlays
 def written(folder, **files):
     for name, values in files.items():
         path = folder / f"{name}.yaml"
@@ -83,7 +96,12 @@ def test_parents_are_merged_deeply_and_later_ones_win(tmp_path):
     assert child == {"grpo": {"lr": 2, "group": 5, "beta": 0.0}, "tasks": [3], "model": "two"}
     assert read_file("recipe", tmp_path / "grandchild.yaml") == child | {"model": "mine"}
     over = read_file("recipe", tmp_path / "child.yaml", ["grpo.lr=9"], [str(tmp_path / "on.yaml")])
-    assert over == {"grpo": {"lr": 9, "group": 8, "beta": 0.0}, "tasks": [3], "model": "two", "lora": None}
+    assert over == {
+        "grpo": {"lr": 9, "group": 8, "beta": 0.0},
+        "tasks": [3],
+        "model": "two",
+        "lora": None,
+    }
 
 
 def test_a_parent_is_looked_for_beside_the_file_then_among_the_bundled(tmp_path, monkeypatch):
@@ -97,7 +115,13 @@ def test_a_parent_is_looked_for_beside_the_file_then_among_the_bundled(tmp_path,
 
 
 def test_the_same_parent_twice_is_no_cycle(tmp_path):
-    written(tmp_path, top={"a": 1}, left={"base": "top"}, right={"base": "top", "b": 2}, child={"base": ["left", "right"]})
+    written(
+        tmp_path,
+        top={"a": 1},
+        left={"base": "top"},
+        right={"base": "top", "b": 2},
+        child={"base": ["left", "right"]},
+    )
     assert read_file("recipe", tmp_path / "child.yaml") == {"a": 1, "b": 2}
 
 
@@ -111,7 +135,10 @@ def test_merging_changes_neither_side():
     ("files", "message"),
     [
         ({"child": {"base": "child"}}, "child.yaml -> child.yaml"),
-        ({"child": {"base": "two"}, "two": {"base": "child"}}, "child.yaml -> two.yaml -> child.yaml"),
+        (
+            {"child": {"base": "two"}, "two": {"base": "child"}},
+            "child.yaml -> two.yaml -> child.yaml",
+        ),
         ({"child": {"base": "nowhere"}}, "recipe = 'nowhere'"),
         ({"child": {"base": 3}}, "base = 3"),
         ({"child": {"base": ["two", 3]}}, "base = "),
@@ -129,7 +156,7 @@ def test_unknown_overlays_are_refused_with_those_there_are():
         read_file("recipe", find("recipe", "tiny/g0"), (), ["9x9gb"])
 
 
-# ------------------------------------------------------------------------------------------------- bundled recipes
+# ---- bundled recipes
 def test_the_papers_hyperparameters():
     grpo = bundled("qwen2.5-vl-7b/g0-all").grpo
     known = {
@@ -145,7 +172,12 @@ def test_the_papers_hyperparameters():
     assert recipe.compute.train_vision
     assert recipe.compute.weights == "float32"
     walks = {task.names.game: (task.walk_min, task.walk_max) for task in recipe.tasks}
-    assert walks == {"2048": (100, 100), "ShisenSho": (250, 250), "ShisenShoPhotos": (250, 250), "Swap": (0, 0)}
+    assert walks == {
+        "2048": (100, 100),
+        "ShisenSho": (250, 250),
+        "ShisenShoPhotos": (250, 250),
+        "Swap": (0, 0),
+    }
     for name in NAMES:
         one = bundled(name)
         if name.startswith("qwen"):
@@ -157,7 +189,8 @@ def test_the_papers_hyperparameters():
 def test_every_bundled_recipe_on_all_hardware_passes_its_check(name, sized, monkeypatch, tmp_path):
     real = sizes.architecture
     monkeypatch.setattr(plan, "architecture", lambda model: sized.get(model) or real(model))
-    machine = {"model", "packages", "disk", "host", "memory"}  # a hub that is not reached, bitsandbytes, how large this one is
+    # a hub that is not reached, bitsandbytes, how large this one is
+    machine = {"model", "packages", "disk", "host", "memory"}
     paper = name.startswith("paper/")
     for on in ([], *([one] for one in OURS)) if paper or name.startswith("qwen") else ([],):
         recipe = bundled(name, on)
@@ -166,7 +199,8 @@ def test_every_bundled_recipe_on_all_hardware_passes_its_check(name, sized, monk
         frames = [f for f in found if f.what.startswith("tasks.")]
         assert [f for f in found if f.level == "warning"] == (frames if paper else [])
         assert len(frames) == len(recipe.tasks)
-        ends = "resizes these frames: what is drawn is not what is seen" if paper else "not resized"  # 640 is no multiple of 28
+        # 640 is no multiple of 28
+        ends = "resizes these frames: what is drawn is not what is seen" if paper else "not resized"
         assert all(f.message.endswith(ends) for f in frames)
         told = {"disk", "memory", "architecture"} | ({"batch"} if recipe.grpo else set())
         assert told <= {f.what for f in found}
@@ -180,13 +214,20 @@ def test_paper_recipes_show_the_papers_pictures_and_ask_from_all_walks(name):
     assert frame_size(game, level, look) == (840, 640)
     assert not look.coordinates
     assert [(source.kind, source.hopeless) for source in recipe.states] == [("random_walk", True)]
-    assert (recipe.grpo.max_new_tokens, recipe.grpo.drop_equal, recipe.grpo.batch, recipe.grpo.group) == (8192, False, 640, 5)
+    assert (
+        recipe.grpo.max_new_tokens,
+        recipe.grpo.drop_equal,
+        recipe.grpo.batch,
+        recipe.grpo.group,
+    ) == (8192, False, 640, 5)
     asked = yaml.safe_load(find("protocol", "paper").read_text())["tasks"]
     assert {(task.names.game, task.names.level, task.names.look) for task in recipe.tasks} <= {
         tuple(t[k] for k in ("game", "level", "look")) for t in asked
     }
     drawn = recipe.tasks[0].override(look="clean:width=448,height=448")
-    assert drawn == bundled(f"qwen2.5-vl-7b/{name.split('/')[1]}").tasks[0], "nothing else about the games differs"
+    assert drawn == bundled(f"qwen2.5-vl-7b/{name.split('/')[1]}").tasks[0], (
+        "nothing else about the games differs"
+    )
 
 
 def test_all_walks_keep_the_boards_on_which_nothing_succeeds():
@@ -204,7 +245,9 @@ def test_paper_recipes_fit_where_their_comment_says(sized):
     model = sized["Qwen/Qwen2.5-VL-7B-Instruct"]
     for on, fits in (("1x80gb", True), ("8x80gb", True), ("1x24gb", False)):
         recipe = bundled("paper/g1-all", [on])
-        assert (longest_answer(recipe, model, *hardware(on)) >= recipe.grpo.max_new_tokens) == fits, on
+        assert (
+            longest_answer(recipe, model, *hardware(on)) >= recipe.grpo.max_new_tokens
+        ) == fits, on
     assert bundled("paper/g1-all", ["1x80gb"]).grpo.max_new_tokens == 8192
 
 
@@ -233,13 +276,19 @@ def test_overlays_of_the_library_are_those_tested():
         hardware("laptop")
 
 
-# ------------------------------------------------------------------------------------------------------ arithmetic
+# ---- arithmetic
 def test_known_models_have_their_published_sizes(sized):
-    published = {"Qwen/Qwen2.5-VL-3B-Instruct": 3.75, "Qwen/Qwen2.5-VL-7B-Instruct": 8.29, "Qwen/Qwen3-VL-8B-Instruct": 8.77}
+    published = {
+        "Qwen/Qwen2.5-VL-3B-Instruct": 3.75,
+        "Qwen/Qwen2.5-VL-7B-Instruct": 8.29,
+        "Qwen/Qwen3-VL-8B-Instruct": 8.77,
+    }
     assert {name: round(one.parameters / 1e9, 2) for name, one in sized.items()} == published
     seven = sized["Qwen/Qwen2.5-VL-7B-Instruct"]
     assert seven.parts["embeddings"] == 2 * 152064 * 3584
-    assert seven.unfrozen == seven.parameters - seven.parts["vision tower"] - seven.parts["connector"]
+    assert (
+        seven.unfrozen == seven.parameters - seven.parts["vision tower"] - seven.parts["connector"]
+    )
     assert seven.text.head_dim == 128
     assert [sized[name].tokens(448, 448) for name in sorted(sized)] == [256, 256, 196]
     three = sized["Qwen/Qwen2.5-VL-3B-Instruct"]
@@ -247,7 +296,9 @@ def test_known_models_have_their_published_sizes(sized):
 
 
 def test_adapters_by_hand(sized):
-    """Hu et al.: an adapter of a layer with m inputs and n outputs has rank * (m + n) parameters."""
+    """Hu et al.: an adapter of a layer with m inputs and n outputs has rank * (m + n)
+    parameters.
+    """
     hidden, inner, kv = 3584, 18944, 4 * 128
     layer = 2 * (hidden + hidden) + 2 * (hidden + kv) + 3 * (hidden + inner)
     assert sized["Qwen/Qwen2.5-VL-7B-Instruct"].adapted == 28 * layer
@@ -262,20 +313,29 @@ def test_models_that_are_not_there(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"lora": {"rank": 4}}, {"compute": {"device": "cpu", "threads": 1, "train_vision": False}}],
+    [
+        {},
+        {"lora": {"rank": 4}},
+        {"compute": {"device": "cpu", "threads": 1, "train_vision": False}},
+    ],
     ids=["full", "lora", "frozen tower"],
 )
 @pytest.mark.parametrize("family", ["tiny", "qwen"])
 def test_arithmetic_is_what_is_allocated(family, change, qwen, tmp_path):
-    """One real step of SFT and GRPO: weights, adapters, reference, gradients and optimiser states, to the byte."""
+    """One real step of SFT and GRPO: weights, adapters, reference, gradients and optimiser states,
+    to the byte.
+    """
     recipe = small(qwen if family == "qwen" else "tiny", **change)
     real = measure(recipe, tmp_path)
     assert set(real) == {"sft", "grpo"}
     phases = memory(recipe, architecture(recipe.model)).phases
-    # the tiny model leaves out the last norm of its tower (a scale and a shift of 128 numbers), which thus gets no gradient
+    # the tiny model leaves out the last norm of its tower (a scale and a shift of 128 numbers),
+    # which thus gets no gradient
     unused = 2 * 128 * 4 if family == "tiny" and not change else 0
     for stage, counted in real.items():
-        parts = next(phase.parts for phase in phases if (phase.stage, phase.name) == (stage, "update"))
+        parts = next(
+            phase.parts for phase in phases if (phase.stage, phase.name) == (stage, "update")
+        )
         spare = {"gradients": unused, "optimiser states": 2 * unused}
         assert counted == {part: parts[part] - spare.get(part, 0) for part in counted}, stage
         assert counted["weights"] > 0
@@ -284,7 +344,9 @@ def test_arithmetic_is_what_is_allocated(family, change, qwen, tmp_path):
 
 
 def test_formats_of_weights_and_optimisers(sized):
-    """Bytes of a parameter: float32 is 4 weights + 4 gradients + 8 states; 8-bit states about 2; LoRA leaves the base alone."""
+    """Bytes of a parameter: float32 is 4 weights + 4 gradients + 8 states; 8-bit states about 2;
+    LoRA leaves the base alone.
+    """
     seven = sized["Qwen/Qwen2.5-VL-7B-Instruct"]
     count = seven.parameters
 
@@ -293,27 +355,49 @@ def test_formats_of_weights_and_optimisers(sized):
         return next(phase for phase in memory(recipe, seven).phases if phase.name == "update").parts
 
     full = update()
-    assert [full[k] / count for k in ("weights", "reference", "gradients", "optimiser states")] == [4, 4, 4, 8]
+    assert [full[k] / count for k in ("weights", "reference", "gradients", "optimiser states")] == [
+        4,
+        4,
+        4,
+        8,
+    ]
     assert update(**{"grpo.beta": 0})["reference"] == 0
     table = 152064 * 3584
     packed = update(**{"compute.optimizer": "adamw_8bit"})["optimiser states"]
     assert packed == pytest.approx(2.03125 * (count - table) + 8 * table)
     assert update(**{"compute.optimizer": "paged_adamw_8bit"})["optimiser states"] == 0
     half = update(**{"compute.weights": "bfloat16"})
-    assert [half[k] / count for k in ("weights", "reference", "gradients", "optimiser states")] == [2, 2, 2, 4]
+    assert [half[k] / count for k in ("weights", "reference", "gradients", "optimiser states")] == [
+        2,
+        2,
+        2,
+        4,
+    ]
     assert half["weights cast"] == 0 < full["weights cast"]
     lora = update(**{"compute.weights": "bfloat16", "lora.rank": 8})
-    assert lora["adapters"] == lora["gradients"] == lora["optimiser states"] / 2 == 4 * 8 * seven.adapted
+    assert (
+        lora["adapters"]
+        == lora["gradients"]
+        == lora["optimiser states"] / 2
+        == 4 * 8 * seven.adapted
+    )
     assert lora["reference"] == 0
     assert lora["activations"] < half["activations"], "the vision tower keeps nothing"
-    assert update(**{"compute.gradient_checkpointing": False})["activations"] > 5 * full["activations"]
+    assert (
+        update(**{"compute.gradient_checkpointing": False})["activations"] > 5 * full["activations"]
+    )
 
 
 def test_sharing_out_divides_what_is_kept(sized):
     seven = sized["Qwen/Qwen2.5-VL-7B-Instruct"]
     recipe = bundled("qwen2.5-vl-7b/g1-all", ["8x80gb"])
-    alone, copied, shared = (memory(recipe, seven, *how) for how in ((1, False), (8, False), (8, True)))
-    parts = [next(p.parts for p in m.phases if (p.stage, p.name) == ("grpo", "update")) for m in (alone, copied, shared)]
+    alone, copied, shared = (
+        memory(recipe, seven, *how) for how in ((1, False), (8, False), (8, True))
+    )
+    parts = [
+        next(p.parts for p in m.phases if (p.stage, p.name) == ("grpo", "update"))
+        for m in (alone, copied, shared)
+    ]
     for name in ("weights", "reference", "gradients", "optimiser states"):
         assert parts[1][name] == parts[0][name] == 8 * parts[2][name]
     assert parts[1]["gradient buckets"] == parts[0]["gradients"]
@@ -325,7 +409,9 @@ def test_sharing_out_divides_what_is_kept(sized):
 
 
 def test_the_cache_of_generation_is_in_the_format_of_the_weights(qwen):
-    """Also under autocast: what the arithmetic counts for float32 weights is twice that of bfloat16."""
+    """Also under autocast: what the arithmetic counts for float32 weights is twice that of
+    bfloat16.
+    """
     one = architecture(str(qwen))
     for weights in ("float32", "bfloat16"):
         model, _ = load(str(qwen), weights)
@@ -340,12 +426,16 @@ def test_the_cache_of_generation_is_in_the_format_of_the_weights(qwen):
             )
         real = sum(layer.keys.nbytes + layer.values.nbytes for layer in out.past_key_values.layers)
         recipe = small(qwen, compute={"weights": weights, "bf16": True})
-        counted = sizes._generating(recipe, one, count=3, asked=1, length=24, patches=0, shares=1)["key-value cache"]
+        counted = sizes._generating(recipe, one, count=3, asked=1, length=24, patches=0, shares=1)[
+            "key-value cache"
+        ]
         assert real == counted, "24: the last token is not read again"
 
 
 def test_autocast_keeps_a_copy_of_float32_weights_that_learn():
-    """Each is cast once in a forward pass and the copy is used again, also without gradients; frozen ones are cast each time."""
+    """Each is cast once in a forward pass and the copy is used again, also without gradients;
+    frozen ones are cast each time.
+    """
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Casts(TorchDispatchMode):
@@ -366,7 +456,9 @@ def test_autocast_keeps_a_copy_of_float32_weights_that_learn():
 @pytest.mark.parametrize("kept", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl"])
 def test_activations_are_near_what_pytorch_saves(kind, kept):
-    """A layer of the language model under autocast: what is saved for the backward pass, weights left out."""
+    """A layer of the language model under autocast: what is saved for the backward pass, weights
+    left out.
+    """
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     def model_of(layers):
@@ -385,7 +477,8 @@ def test_activations_are_near_what_pytorch_saves(kind, kept):
     saved = []
     for layers in (2, 3):
         config, model = model_of(layers)
-        own = {tuple(sorted(w.shape)) for w in model.parameters()}  # weights and their casts, also transposed
+        # weights and their casts, also transposed
+        own = {tuple(sorted(w.shape)) for w in model.parameters()}
         storages = {}
 
         def keep(tensor, own=own, storages=storages):
@@ -396,7 +489,10 @@ def test_activations_are_near_what_pytorch_saves(kind, kept):
         given = torch.randn(rows, length, 96, dtype=kept, requires_grad=True)
         mask = torch.ones(rows, length, dtype=torch.long)
         mask[0, :3] = 0
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), torch.autocast("cpu", torch.bfloat16):
+        with (
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t),
+            torch.autocast("cpu", torch.bfloat16),
+        ):
             model(
                 inputs_embeds=given,
                 attention_mask=mask,
@@ -413,7 +509,10 @@ def test_the_tile_of_logits_is_that_of_trl():
     from trl.kernels.chunked_logprob import TOKEN_CHUNK_SIZE
     from trl.trainer.utils import _CHUNKED_LOGPROB_CHUNK_SIZE
 
-    assert (TOKEN_CHUNK_SIZE, _CHUNKED_LOGPROB_CHUNK_SIZE) == (sizes.TOKENS_AT_ONCE, sizes.WORDS_AT_ONCE)
+    assert (TOKEN_CHUNK_SIZE, _CHUNKED_LOGPROB_CHUNK_SIZE) == (
+        sizes.TOKENS_AT_ONCE,
+        sizes.WORDS_AT_ONCE,
+    )
 
 
 def test_estimated_prompts_are_not_too_short(qwen):
@@ -425,7 +524,7 @@ def test_estimated_prompts_are_not_too_short(qwen):
     assert tokens > one.tokens(height, width) + 100
 
 
-# ---------------------------------------------------------------------------------------------------------- checks
+# ---- checks
 def errors(recipe, out):
     return {f.what: f.message for f in check(recipe, out) if f.level == "error"}
 
@@ -435,7 +534,10 @@ def test_a_check_that_finds_nothing(tmp_path, qwen):
         grpo = {"batch": 4, "group": 2, "max_new_tokens": 2000}
         found = check(small(model, grpo=grpo), tmp_path / "not" / "yet" / "there")
         assert {f.level for f in found} == {"ok"}, found
-        assert any("112 x 112 pixels, tiles of 26" in f.message and "not resized" in f.message for f in found)
+        assert any(
+            "112 x 112 pixels, tiles of 26" in f.message and "not resized" in f.message
+            for f in found
+        )
     assert not (tmp_path / "not").exists(), "a check writes nothing"
 
 
@@ -447,8 +549,15 @@ def test_all_problems_are_found_at_once(tmp_path, qwen, monkeypatch):
         {"game": "Swap", "level": "normal", "look": "clean:width=100,height=100"},
     ]
     grpo = {"batch": 4, "group": 2, "max_new_tokens": 4096}
-    recipe = small(qwen, tasks=[*tasks, TASK], grpo=grpo, compute={"optimizer": "adamw_8bit", "weights": "bfloat16"})
-    monkeypatch.setattr(plan.shutil, "disk_usage", lambda path: plan.shutil._ntuple_diskusage(10, 9, 1))
+    recipe = small(
+        qwen,
+        tasks=[*tasks, TASK],
+        grpo=grpo,
+        compute={"optimizer": "adamw_8bit", "weights": "bfloat16"},
+    )
+    monkeypatch.setattr(
+        plan.shutil, "disk_usage", lambda path: plan.shutil._ntuple_diskusage(10, 9, 1)
+    )
     monkeypatch.setattr(plan, "need", refuse_bitsandbytes)
     found = errors(recipe, tmp_path)
     assert "vlmgym photos cifar10" in found["tasks.0"]
@@ -473,23 +582,47 @@ def refuse_bitsandbytes(extra, *modules):
         ({"model": "nobody/nothing"}, "architecture", "a hub name that can be reached"),
         ({"model": "./nowhere"}, "model", "config.json"),
         ({"states": [{"kind": "replay", "trace": "nowhere.jsonl"}]}, "states", "nowhere.jsonl"),
-        ({"curriculum": {"Swap": {"dial": "level", "rungs": ["tiny", "easy"]}}}, "states", "a game of the run"),
+        (
+            {"curriculum": {"Swap": {"dial": "level", "rungs": ["tiny", "easy"]}}},
+            "states",
+            "a game of the run",
+        ),
         ({"grpo": {"batch": 4, "group": 2, "use_vllm": True}}, "packages", "vllm"),
     ],
 )
 def test_each_cause_has_its_finding(change, what, part, tmp_path):
-    assert part in errors(small(change.get("model", "tiny"), **{k: v for k, v in change.items() if k != "model"}), tmp_path)[what]
+    assert (
+        part
+        in errors(
+            small(change.get("model", "tiny"), **{k: v for k, v in change.items() if k != "model"}),
+            tmp_path,
+        )[what]
+    )
 
 
 def test_frames_that_are_resized_or_small_are_warned_of(tmp_path, qwen, sized):
     seven = sized["Qwen/Qwen2.5-VL-7B-Instruct"]
-    cases = {(448, 448): False, (449, 448): True, (640, 840): True, (28, 56): True, (840, 644): False}
+    cases = {
+        (448, 448): False,
+        (449, 448): True,
+        (640, 840): True,
+        (28, 56): True,
+        (840, 644): False,
+    }
     assert {size: seven.resizes(*size) for size in cases} == cases
     tasks = [
         {**TASK, "look": "clean:width=300,height=300"},
-        {"game": "ShisenSho", "level": "paper12", "look": "clean:width=336,height=336", "prompt": "brief", "walk_max": 5},
+        {
+            "game": "ShisenSho",
+            "level": "paper12",
+            "look": "clean:width=336,height=336",
+            "prompt": "brief",
+            "walk_max": 5,
+        },
     ]
-    warnings = {f.what: f.message for f in check(small(qwen, tasks=tasks), tmp_path) if f.level == "warning"}
+    warnings = {
+        f.what: f.message for f in check(small(qwen, tasks=tasks), tmp_path) if f.level == "warning"
+    }
     assert "300 x 300" in warnings["tasks.0"]
     assert "resizes" in warnings["tasks.0"]
     assert "small" in warnings["tasks.1"]
@@ -502,14 +635,18 @@ def test_frames_that_are_resized_or_small_are_warned_of(tmp_path, qwen, sized):
 def test_answers_of_the_teacher_that_do_not_fit_are_counted(tmp_path):
     """A cold start on Swap once taught answers of up to 3,000 tokens, and GRPO allowed 1,024."""
     for limit, level in ((20, "warning"), (2000, "ok")):
-        recipe = small("tiny", cold_start={"states": 5}, grpo={"batch": 4, "group": 2, "max_new_tokens": limit})
+        recipe = small(
+            "tiny", cold_start={"states": 5}, grpo={"batch": 4, "group": 2, "max_new_tokens": limit}
+        )
         (found,) = (f for f in check(recipe, tmp_path) if f.what.startswith("cold_start"))
         assert found.level == level
         assert "answers that are taught have at least " in found.message
         assert ("none fits into grpo.max_new_tokens = 20" in found.message) == (level == "warning")
         rows, processor = cold_start_rows(recipe.tasks, recipe.cold_start), load_processor("tiny")
         said = cut_off(rows, processor, limit)
-        assert said.startswith("cold start: 5 of 5 taught answers do not fit") == (level == "warning")
+        assert said.startswith("cold start: 5 of 5 taught answers do not fit") == (
+            level == "warning"
+        )
         assert bool(said) == (level == "warning")
         least = int(found.message.split("at least ")[1].split()[0])
         texts = [row["completion"][0]["content"][0]["text"] for row in rows]
@@ -518,7 +655,12 @@ def test_answers_of_the_teacher_that_do_not_fit_are_counted(tmp_path):
 
 def test_a_share_of_long_answers_that_is_known_is_warned_of(tmp_path):
     task = {"game": "Swap", "level": "paper"}
-    recipe = small("tiny", tasks=[task], cold_start={"states": 5}, grpo={"batch": 4, "group": 2, "max_new_tokens": 2048})
+    recipe = small(
+        "tiny",
+        tasks=[task],
+        cold_start={"states": 5},
+        grpo={"batch": 4, "group": 2, "max_new_tokens": 2048},
+    )
     (found,) = (f for f in check(recipe, tmp_path) if f.what.startswith("cold_start"))
     assert found.level == "warning"
     assert "<= 8.0% do not fit into grpo.max_new_tokens = 2048" in found.message
@@ -543,7 +685,7 @@ def test_memory_is_held_against_the_gpu(tmp_path, monkeypatch):
     assert "memory" not in errors(recipe, tmp_path)
 
 
-# -------------------------------------------------------------------------------------------------------- starting
+# ---- starting
 def split(text):
     """Environment, program and arguments of a line."""
     words = shlex.split(text)
@@ -558,7 +700,9 @@ def test_launch_lines_are_what_their_programs_take(name):
 
     seen = set()
     total = bundled(name).grpo.batch
-    for title, text in launch_lines(name, *(("1x80gb", "8x80gb") if name.startswith("qwen") else ()), gpus=8, nodes=2):
+    for title, text in launch_lines(
+        name, *(("1x80gb", "8x80gb") if name.startswith("qwen") else ()), gpus=8, nodes=2
+    ):
         _, words = split(text)
         if words[0] == "srun":
             words = words[words.index("torchrun") :]
@@ -583,8 +727,14 @@ def test_launch_lines_are_what_their_programs_take(name):
         assert rest[:2] == ["train", name], title
         options = rest[2::2]
         assert set(options) <= {"--out", "--on", "--set", "--engine", "--nodes", "--gpus"}, title
-        overrides = [value for option, value in zip(options, rest[3::2], strict=True) if option == "--set"]
-        recipe = bundled(name, [value for option, value in zip(options, rest[3::2], strict=True) if option == "--on"], overrides)
+        overrides = [
+            value for option, value in zip(options, rest[3::2], strict=True) if option == "--set"
+        ]
+        recipe = bundled(
+            name,
+            [value for option, value in zip(options, rest[3::2], strict=True) if option == "--on"],
+            overrides,
+        )
         if recipe.grpo is None:
             assert (overrides, recipe.cold_start is not None) == (["grpo=null"], True), title
         elif "--set" in options:
@@ -597,7 +747,9 @@ def test_launch_lines_are_what_their_programs_take(name):
 
 @pytest.mark.parametrize("name", ["fsdp2", "zero3"])
 def test_cluster_files_are_accelerates(name):
-    """Every key is one that Accelerate knows: an option of its launcher, or a field of its configuration."""
+    """Every key is one that Accelerate knows: an option of its launcher, or a field of its
+    configuration.
+    """
     from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
     from accelerate.commands.launch import launch_command_parser
 
@@ -618,21 +770,30 @@ def test_the_report_shows_all_hardware_and_what_does_not_fit(sized, monkeypatch)
     assert "8.29 B parameters" in lines[0]
     assert all(on in text for on in OURS)
     assert [line.split()[1:] for line in lines if line.startswith("fits")] == [["yes"] * 4]
-    lines = launch_lines("qwen2.5-vl-7b/g1-all", "1x80gb", "8x80gb", model=sized["Qwen/Qwen2.5-VL-7B-Instruct"])
+    lines = launch_lines(
+        "qwen2.5-vl-7b/g1-all", "1x80gb", "8x80gb", model=sized["Qwen/Qwen2.5-VL-7B-Instruct"]
+    )
     for title, line in lines:
         assert f"# {title}\n{line}\n" in text
     eights = report("qwen2.5-vl-7b/g1-all", ["grpo.group=8", "grpo.accumulate=4"])
-    assert "1x24gb: GrpoSettings.generate_batch = 20: allowed is a multiple of group = 8, or 0" in eights
+    assert (
+        "1x24gb: GrpoSettings.generate_batch = 20: allowed is a multiple of group = 8, or 0"
+        in eights
+    )
     longer = report("qwen2.5-vl-7b/g1-all", ["grpo.batch=640", "grpo.generate_batch=0"])
-    assert [line.split()[1:] for line in longer.splitlines() if line.startswith("fits")] == [["NO", "NO", "NO", "NO"]]
+    assert [line.split()[1:] for line in longer.splitlines() if line.startswith("fits")] == [
+        ["NO", "NO", "NO", "NO"]
+    ]
 
 
-# ---------------------------------------------------------------------------------------------------------- hours
+# ---- hours
 SEVEN = "Qwen/Qwen2.5-VL-7B-Instruct"
 
 
 def test_hours_by_hand(sized):
-    """Qwen2.5-VL-7B with adapters on an H100: 400 steps of 640 answers, 40 together, of at most 4,096 tokens."""
+    """Qwen2.5-VL-7B with adapters on an H100: 400 steps of 640 answers, 40 together, of at most
+    4,096 tokens.
+    """
     recipe, model = bundled("qwen2.5-vl-7b/g0-all", ["1x80gb"]), sized[SEVEN]
     _, room = hardware("1x80gb")
     one = speed(recipe, model, CARDS[80], 1, room)
@@ -644,19 +805,29 @@ def test_hours_by_hand(sized):
     token = max(28 * LAUNCH, (2 * weights + 3 * 2 * cached * 40 * (asked + 2048)) / bandwidth)
     assert one.generation == pytest.approx(16 * 4096 * token + read)
     text, eyes = 640 * (asked + mean) * weights, 640 * patches * tower
-    # adapters: forward 2, backward 2, again 2; the reference 2; the frozen tower is passed once for each model
+    # adapters: forward 2, backward 2, again 2; the reference 2; the frozen tower is passed once for
+    # each model
     assert one.update == pytest.approx((text * 8 + eyes * 4) / rate)
     running = int((VLLM_SHARE * room - 2 * model.parameters) / (2 * cached) / (asked + mean))
-    token = SCHEDULE + max((2 * weights + 2 * cached * running * (asked + mean / 2)) / bandwidth, 2 * weights * running / rate)
+    token = SCHEDULE + max(
+        (2 * weights + 2 * cached * running * (asked + mean / 2)) / bandwidth,
+        2 * weights * running / rate,
+    )
     assert one.vllm_generation == pytest.approx(max(640 * mean / running, 4096) * token + read)
-    assert one.vllm_update == pytest.approx((text * 10 + eyes * 6) / rate), "and the log-probabilities that vLLM does not tell"
+    assert one.vllm_update == pytest.approx((text * 10 + eyes * 6) / rate), (
+        "and the log-probabilities that vLLM does not tell"
+    )
     assert one.cold == 0
     assert one.hours == pytest.approx(400 * (one.generation + one.update) / 3600)
     assert one.vllm_hours == pytest.approx(400 * (one.vllm_generation + one.vllm_update) / 3600)
     assert one.answered / one.generation == pytest.approx(640 * mean / one.generation)
-    full = speed(bundled("qwen2.5-vl-7b/g1-all", ["1x141gb"]), model, CARDS[141], 1, hardware("1x141gb")[1])
+    full = speed(
+        bundled("qwen2.5-vl-7b/g1-all", ["1x141gb"]), model, CARDS[141], 1, hardware("1x141gb")[1]
+    )
     length = asked + MEAN * sizes.longest_board(recipe)
-    assert full.cold == pytest.approx(4000 * (length * weights + patches * tower) * 8 / rate), "full training, checkpointing"
+    assert full.cold == pytest.approx(4000 * (length * weights + patches * tower) * 8 / rate), (
+        "full training, checkpointing"
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(("qwen", "paper/"))])
@@ -673,7 +844,13 @@ def test_all_recipes_have_finite_hours_on_all_hardware(name, sized):
 
 def test_longer_answers_and_more_steps_take_longer(sized):
     def hours(*overrides):
-        return speed(bundled("qwen2.5-vl-7b/g1-all", ["1x80gb"], overrides), sized[SEVEN], CARDS[80], 1, hardware("1x80gb")[1])
+        return speed(
+            bundled("qwen2.5-vl-7b/g1-all", ["1x80gb"], overrides),
+            sized[SEVEN],
+            CARDS[80],
+            1,
+            hardware("1x80gb")[1],
+        )
 
     usual = hours()
     assert hours("grpo.max_new_tokens=1024").hours < usual.hours
@@ -689,28 +866,50 @@ def test_vllm_is_the_first_line_where_generating_without_takes_most_of_the_time(
     model = sized[SEVEN]
     first, second, *rest = launch_lines("qwen2.5-vl-7b/g1-all", "1x80gb", "8x80gb", model=model)
     assert first[1].endswith("--on 1x80gb --set grpo.use_vllm=true --set grpo.vllm_mode=colocate")
-    assert re.search(r"vLLM generates \(without it \d\d% of the time, \d+ hours instead of \d+; estimated\)", first[0])
+    assert re.search(
+        r"vLLM generates \(without it \d\d% of the time, \d+ hours instead of \d+; " r"estimated\)",
+        first[0],
+    )
     assert "vllm" not in second[1]
     programs = [text for _, text in rest]
     served = next(n for n, text in enumerate(programs) if "vllm serve" in text)
     alone = next(n for n, text in enumerate(programs) if "num_processes 8" in text)
     assert served < alone
-    for on, known in (("1x24gb", model), ("1x141gb", model), ("8x80gb", model), ("1x80gb", None), ("", model)):
+    for on, known in (
+        ("1x24gb", model),
+        ("1x141gb", model),
+        ("8x80gb", model),
+        ("1x80gb", None),
+        ("", model),
+    ):
         assert "use_vllm" not in launch_lines("qwen2.5-vl-7b/g1-all", on, model=known)[0][1], on
 
 
 def test_a_plan_prints_hours_and_what_they_rest_on(sized, monkeypatch):
     monkeypatch.setattr(plan, "architecture", sized.get)
     lines = report("qwen2.5-vl-7b/g1-swap").splitlines()
-    for row in ("hours (estimate)  ", "  generation   ", "  update   ", "tokens/s, generation  ", "tokens/s, update  "):
+    for row in (
+        "hours (estimate)  ",
+        "  generation   ",
+        "  update   ",
+        "tokens/s, generation  ",
+        "tokens/s, update  ",
+    ):
         (line,) = (line for line in lines if line.startswith(row))
         numbers = [float(word) for word in line[len(row) :].split()]
         assert len(numbers) == len(OURS)
         assert min(numbers) > 0
     (cut,) = (line for line in lines if line.startswith("taught answers cut, Swap"))
-    assert cut.split()[4:] == ["none", "<=", "3.7%", "<=", "35.2%", "none", "none"], "as it is, 141, 24, 80, 8 x 80 GB"
+    assert cut.split()[4:] == ["none", "<=", "3.7%", "<=", "35.2%", "none", "none"], (
+        "as it is, 141, 24, 80, 8 x 80 GB"
+    )
     text = "\n".join(lines)
-    for part in ("confirmed by no GPU run", "from data sheets: H200 SXM 4.8 TB/s", "assumed: 1 ms a layer", "does not fit"):
+    for part in (
+        "confirmed by no GPU run",
+        "from data sheets: H200 SXM 4.8 TB/s",
+        "assumed: 1 ms a layer",
+        "does not fit",
+    ):
         assert part in text
 
 
@@ -721,7 +920,7 @@ def test_a_plan_of_the_embedded_model_tells_no_hours_of_cards():
     assert "vllm" not in text
 
 
-# ------------------------------------------------------------------------------------------------------ bad recipes
+# ---- bad recipes
 BAD = [
     ("grpo.batch=3", "GrpoSettings.batch = 3"),
     ("grpo.batch=many", "of type int"),
@@ -770,8 +969,15 @@ BAD = [
 
 @pytest.mark.parametrize(("override", "part"), BAD, ids=[override for override, _ in BAD])
 def test_bad_recipes_are_told_in_one_sentence(override, part, tmp_path, capsys):
-    values = {"model": "tiny", "tasks": [TASK], "grpo": {"batch": 4, "group": 2, "max_new_tokens": 600}, "checks": {"every": 0}}
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**values, "compute": {"device": "cpu", "threads": 1}}))
+    values = {
+        "model": "tiny",
+        "tasks": [TASK],
+        "grpo": {"batch": 4, "group": 2, "max_new_tokens": 600},
+        "checks": {"every": 0},
+    }
+    (tmp_path / "recipe.yaml").write_text(
+        yaml.safe_dump({**values, "compute": {"device": "cpu", "threads": 1}})
+    )
     for command in (["plan"], ["train", "--dry-run", "--out", str(tmp_path / "run")]):
         status = main([command[0], str(tmp_path / "recipe.yaml"), *command[1:], "--set", override])
         told = capsys.readouterr()
@@ -787,6 +993,11 @@ def test_python_m_vlmgym_is_the_command_line():
     import sys
 
     done = subprocess.run(
-        [sys.executable, "-m", "vlmgym", "games"], capture_output=True, text=True, check=True, env=os.environ, timeout=60
+        [sys.executable, "-m", "vlmgym", "games"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
+        timeout=60,
     )
     assert "ShisenSho" in done.stdout

@@ -23,7 +23,11 @@ def small(tmp_path_factory):
 
 def run(stage, model, out, processes):
     out.mkdir()
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
+    launch = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        if processes > 1
+        else []
+    )
     done = subprocess.run(
         [sys.executable, *launch, str(TWO), stage, str(model), str(out)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -36,7 +40,9 @@ def run(stage, model, out, processes):
 
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
 def test_two_processes_train_as_one_with_the_same_effective_batch(stage, small, tmp_path):
-    """Weights agree to 1e-4 (float32 sums in another order, through Adam); moves are 1e-3 and more a step."""
+    """Weights agree to 1e-4 (float32 sums in another order, through Adam); moves are 1e-3 and more
+    a step.
+    """
     alone, log = run(stage, small, tmp_path / "one", 1)
     both, log_of_two = run(stage, small, tmp_path / "two", 2)
     start = dict(tiny_weights(small))

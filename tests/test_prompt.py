@@ -1,4 +1,6 @@
-"""Replies: any text at all is read in linear time, without an exception, and never yields an action it does not state."""
+"""Replies: any text at all is read in linear time, without an exception, and never yields an action
+it does not state.
+"""
 
 import re
 import time
@@ -64,7 +66,9 @@ def test_any_text_parses_and_yields_no_action_that_it_does_not_state(name, text,
      "1. a bs\n", "<answer>(", "red circle ", "(0, 0): red circle, ", "\u202e", "- "],
 )  # fmt: skip
 def test_megabytes_parse_in_linear_time(unit):
-    """Ten times the text takes about ten times as long; a quadratic reader would take a hundred times."""
+    """Ten times the text takes about ten times as long; a quadratic reader would take a hundred
+    times.
+    """
     game = get_game("ShisenSho")
     level = game.level("easy")
     scene = game.scene(game.reset(level, seeds_for("free", "x", "easy", 1)))
@@ -136,7 +140,9 @@ def test_reasons(text, strict, lenient):
 def test_defect_8_format_needs_order_nesting_uniqueness_and_content(text):
     game = get_game("2048")
     assert not parse(game, game.level("easy"), text).well_formed
-    assert parse(game, game.level("easy"), "\n" + CANONICAL.replace("><", "> \n<") + "\n").well_formed
+    assert parse(
+        game, game.level("easy"), "\n" + CANONICAL.replace("><", "> \n<") + "\n"
+    ).well_formed
 
 
 def scene_of(name="ShisenSho"):
@@ -162,7 +168,9 @@ def test_defect_7_perception_is_scored_by_cell_and_only_in_its_block():
     table = "\n".join(f"|{line}|" for line in text.split("\n"))
     assert read_perception(table, scene).exact(scene.symbols[0]), "nor do the outer bars of a table"
     copied = parse(game, state.level, write_reply("nothing to see", text, "(0, 0) (0, 1)"))
-    assert read_perception(copied.perception, scene).accuracy(scene.symbols[0]) == 0, "a copy in <think> does not count"
+    assert read_perception(copied.perception, scene).accuracy(scene.symbols[0]) == 0, (
+        "a copy in <think> does not count"
+    )
     lines = text.split("\n")
     lines[1] = "red star|" + lines[1].split("|", 1)[1]
     wrong = read_perception("\n".join(lines), scene)
@@ -172,7 +180,9 @@ def test_defect_7_perception_is_scored_by_cell_and_only_in_its_block():
     short = read_perception("\n".join(lines[:3]), scene)
     assert (short.symbols[3] == UNKNOWN).all()
     assert not short.complete
-    assert not read_perception(text + "\n" + lines[0], scene).exact(scene.symbols[0]), "an extra row is a false claim"
+    assert not read_perception(text + "\n" + lines[0], scene).exact(scene.symbols[0]), (
+        "an extra row is a false claim"
+    )
 
 
 def test_coordinates_in_any_order():
@@ -187,8 +197,12 @@ def test_coordinates_in_any_order():
     assert doubled.symbols[0, 0] == UNKNOWN
     assert not doubled.complete
     numbers = get_game("2048")
-    grid = numbers.scene(numbers.from_symbols(numbers.level("easy"), np.full((1, 3, 3), 2, np.int16)))
-    assert read_perception(" ".join(f"({r},{c}) 4" for r in range(3) for c in range(3)), grid).exact(grid.symbols[0])
+    grid = numbers.scene(
+        numbers.from_symbols(numbers.level("easy"), np.full((1, 3, 3), 2, np.int16))
+    )
+    assert read_perception(
+        " ".join(f"({r},{c}) 4" for r in range(3) for c in range(3)), grid
+    ).exact(grid.symbols[0])
 
 
 @pytest.mark.parametrize(
@@ -240,7 +254,7 @@ def test_prompts_state_size_answer_and_blocks(name):
         parse(game, level, "", "loose")
 
 
-# ------------------------------------------------------------------------------------------- what stands around a board
+# ---- what stands around a board
 def _numbered(lines, first, mark):
     return [mark.format(number + first) + line for number, line in enumerate(lines)]
 
@@ -300,7 +314,9 @@ DRESSED = {
 
 @pytest.fixture(scope="module", params=GAMES)
 def described(request):
-    """A board in the middle of a game, with symbols of several kinds: its scene and the lines of its truth."""
+    """A board in the middle of a game, with symbols of several kinds: its scene and the lines of
+    its truth.
+    """
     game = get_game(request.param)
     state = game.reset(game.level("easy"), seeds_for("free", "described", "easy", 1))
     for _ in range(3):
@@ -357,7 +373,10 @@ def test_an_unclear_board_is_right_or_not_stated_and_never_shifted(described, un
     scene, lines = described
     seen, board = read_perception(UNCLEAR[unclear](lines), scene), scene.symbols[0]
     assert not seen.exact(board)
-    assert ((seen.symbols == board) | (seen.symbols == UNKNOWN)).all(), (UNCLEAR[unclear](lines), seen.symbols)
+    assert ((seen.symbols == board) | (seen.symbols == UNKNOWN)).all(), (
+        UNCLEAR[unclear](lines),
+        seen.symbols,
+    )
     if unclear.startswith("words"):
         assert (seen.symbols == board).all(), "the rows are clear; there is something besides"
 
@@ -389,19 +408,36 @@ def test_a_hedged_tile_is_not_stated(described, hedge, layout, mode):
     cells[0][1] = hedge.format(cells[0][1], cells[0][1], other=other)
     rows = "\n".join("|".join(line) for line in cells)
     if layout == "coordinates":
-        rows = " ".join(f"({r}, {c}) {tile}" for r, line in enumerate(cells) for c, tile in enumerate(line))
+        rows = " ".join(
+            f"({r}, {c}) {tile}" for r, line in enumerate(cells) for c, tile in enumerate(line)
+        )
     seen = read_perception(rows, scene, mode)
     assert seen.symbols[0, 1] == UNKNOWN, rows
     assert not seen.exact(board)
-    assert (np.delete(seen.symbols.ravel(), 1) == np.delete(board.ravel(), 1)).all(), "the other cells are as clear as before"
+    assert (np.delete(seen.symbols.ravel(), 1) == np.delete(board.ravel(), 1)).all(), (
+        "the other cells are as clear as before"
+    )
 
 
-@pytest.mark.parametrize("form", ["({r}, {c}) {tile}", "({r}, {c}): {tile},", "({r},{c}) = {tile};", "- ({r}, {c}) is {tile}.\n"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "({r}, {c}) {tile}",
+        "({r}, {c}): {tile},",
+        "({r},{c}) = {tile};",
+        "- ({r}, {c}) is {tile}.\n",
+    ],
+)
 def test_cells_by_coordinates_are_read_in_all_games(described, form):
     scene, lines = described
     cells = [(r, c, tile) for r, line in enumerate(lines) for c, tile in enumerate(line.split("|"))]
     text = " ".join(form.format(r=r, c=c, tile=tile) for r, c, tile in cells)
-    for one in (text, f"```\n{text}\n```", f"Board:\n{text}", text.removesuffix(",").removesuffix(";")):
+    for one in (
+        text,
+        f"```\n{text}\n```",
+        f"Board:\n{text}",
+        text.removesuffix(",").removesuffix(";"),
+    ):
         assert read_perception(one, scene).exact(scene.symbols[0]), one
     assert not read_perception(text + " and more", scene).exact(scene.symbols[0])
 
@@ -415,7 +451,7 @@ def test_marks_around_tiles_count_in_strict_only(described):
         read_perception(text, scene, "loose")
 
 
-# ----------------------------------------------------------------------------------------------------- names of blocks
+# ---- names of blocks
 OTHERS = Blocks("description", "reasoning", "final-answer")
 
 
@@ -427,21 +463,39 @@ def test_the_names_of_the_blocks_can_be_chosen(described):
     assert [f"<{name}>" in text and f"</{name}>" in text for name in OTHERS.names] == [True] * 3
     assert not any(f"<{name}>" in text for name in BLOCKS.names)
     reply = write_reply("0|2", "so", "1", OTHERS)
-    assert reply == "<description>0|2</description><reasoning>so</reasoning><final-answer>1</final-answer>"
+    assert (
+        reply
+        == "<description>0|2</description><reasoning>so</reasoning><final-answer>1</final-answer>"
+    )
     read = parse(game, level, reply, blocks=OTHERS)
-    assert (read.perception, read.think, read.answer, read.action, read.well_formed) == ("0|2", "so", "1", 1, True)
+    assert (read.perception, read.think, read.answer, read.action, read.well_formed) == (
+        "0|2",
+        "so",
+        "1",
+        1,
+        True,
+    )
     assert parse(game, level, reply.upper(), "lenient", OTHERS).action == 1
-    assert parse(game, level, reply).problem is Problem.MISSING_ANSWER, "these are not the usual names"
+    assert parse(game, level, reply).problem is Problem.MISSING_ANSWER, (
+        "these are not the usual names"
+    )
     assert parse(game, level, CANONICAL, blocks=OTHERS).problem is Problem.MISSING_ANSWER
     thinks = write_reply("0|2", "<think>2</think>", "1", OTHERS)
     assert parse(game, level, thinks, blocks=OTHERS).well_formed, "what is no block is text"
-    assert prefills(game, state, blocks=OTHERS)[0] == f"<description>{truth(game, state)[0]}</description>"
+    assert (
+        prefills(game, state, blocks=OTHERS)[0]
+        == f"<description>{truth(game, state)[0]}</description>"
+    )
 
 
 def test_names_of_blocks_are_read_from_a_mapping_or_a_text():
     assert Blocks.of("") == Blocks.of({}) == BLOCKS
     assert str(BLOCKS) == ""
-    assert Blocks.of("think=reasoning") == Blocks.of({"think": "reasoning"}) == Blocks(think="reasoning")
+    assert (
+        Blocks.of("think=reasoning")
+        == Blocks.of({"think": "reasoning"})
+        == Blocks(think="reasoning")
+    )
     assert Blocks.of(str(OTHERS)) == OTHERS == Blocks.of(OTHERS)
 
 

@@ -1,4 +1,6 @@
-"""Pictures: the same bytes everywhere, nothing in them but the board, and every symbol told apart."""
+"""Pictures: the same bytes everywhere, nothing in them but the board, and every symbol told
+apart.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +35,16 @@ class Board(Game2048):
         self.name, self.names, self.kind = name, names, kind  # type: ignore[misc]
 
     def scene(self, state: core.State) -> core.Scene:
-        return self.view(state, state.board, self.names, self.kind, np.full(state.board.shape, 7, np.int32))
+        return self.view(
+            state, state.board, self.names, self.kind, np.full(state.board.shape, 7, np.int32)
+        )
 
 
 NUMBERS, SHAPES = Game2048(), Board("shape-board", SHAPE_NAMES, "shape")
-ALL_SHAPES, LETTERS = Board("all-shapes", NAMES["shapes"], "shape"), Board("letters", NAMES["letters"], "letter")
+ALL_SHAPES, LETTERS = (
+    Board("all-shapes", NAMES["shapes"], "shape"),
+    Board("letters", NAMES["letters"], "letter"),
+)
 SPRITES = Board("sprites", drawing.SPRITES, "sprite")
 WORDS = Board("words", ("", "off", "on", "left wing", "Queen", "q"), "text")
 DIGITS = Board("digits", ("empty", *"0123456789"), "photo")
@@ -63,7 +70,9 @@ def gallery(game: core.Game) -> core.State:
 
 
 def one_each(game: core.Game, **look: int) -> np.ndarray:
-    """A picture of each symbol's tile, ``(symbols, tile, tile, 3)``, from row 0, column 1 of 2x2 boards."""
+    """A picture of each symbol's tile, ``(symbols, tile, tile, 3)``, from row 0, column 1 of 2x2
+    boards.
+    """
     grid = np.zeros((SYMBOLS[game], 2, 2), np.int16)
     grid[:, 0, 1] = np.arange(SYMBOLS[game])
     state = boards(game, grid)
@@ -76,7 +85,7 @@ def digest(frames: np.ndarray) -> str:
     return hashlib.blake2b(frames.tobytes(), digest_size=16).hexdigest()
 
 
-# ----------------------------------------------------------------------------------------------------- golden hashes
+# ---- golden hashes
 GOLDEN = {
     ("2048", "clean"): "64e56f5d78e710583e70f0cc32eb5179",
     ("2048", "normal"): "21d6c0607489a6c02be48ef734732865",
@@ -120,7 +129,7 @@ def test_every_level_of_every_game_can_be_drawn(name: str, look: str) -> None:
         assert frames.shape == (2, *frame_size(game, label, look), 3)
 
 
-# ------------------------------------------------------------------------------------------------------------ skins
+# ---- skins
 @BOTH
 @pytest.mark.parametrize("tile", [12, 26, 28, 64, 150])
 def test_symbols_differ_in_pixels(game: core.Game, tile: int) -> None:
@@ -133,15 +142,25 @@ def test_symbols_differ_in_pixels(game: core.Game, tile: int) -> None:
 @EVERY_KIND
 @EVERY_LOOK
 def test_symbols_differ_in_every_look(game: core.Game, look: str) -> None:
-    """Not in single bytes only: some pixel differs clearly, without the noise, wherever the tile stands."""
+    """Not in single bytes only: some pixel differs clearly, without the noise, wherever the tile
+    stands.
+    """
     grid = np.zeros((SYMBOLS[game], 4, 4), np.int16)
     grid[:, 2, 1] = grid[:, 0, 0] = np.arange(SYMBOLS[game])
     state, quiet = boards(game, grid), get_look(look, noise=0)
     frames = draw(game, state, quiet)
-    for box in (tile_boxes(game, state.level, quiet)[2, 1], tile_boxes(game, state.level, quiet)[0, 0]):
-        tiles = frames[:, box[1] : box[3], box[0] : box[2]].reshape(SYMBOLS[game], -1).astype(np.int16)
+    for box in (
+        tile_boxes(game, state.level, quiet)[2, 1],
+        tile_boxes(game, state.level, quiet)[0, 0],
+    ):
+        tiles = (
+            frames[:, box[1] : box[3], box[0] : box[2]].reshape(SYMBOLS[game], -1).astype(np.int16)
+        )
         for a in range(len(tiles)):
-            assert np.abs(tiles[:a] - tiles[a]).max(axis=1, initial=255 * (a == 0)).min(initial=255) > 12, a
+            assert (
+                np.abs(tiles[:a] - tiles[a]).max(axis=1, initial=255 * (a == 0)).min(initial=255)
+                > 12
+            ), a
 
 
 @pytest.mark.parametrize("tile", [12, 28, 64])
@@ -152,14 +171,18 @@ def test_big_numbers_are_written(tile: int) -> None:
         fill = np.array(drawing.NUMBER_FILLS[symbol - 1] if symbol else drawing.EMPTY)
         inked = (np.abs(inner - fill).max(1) > 40).mean()
         assert inked == 0 if symbol == 0 else inked > 0.04, symbol
-        assert (picture[tile // 2, 0] == fill).all(), symbol  # the number stays off the tile's edges
+        # the number stays off the tile's edges
+        assert (picture[tile // 2, 0] == fill).all(), symbol
         assert (picture[tile // 2, -1] == fill).all(), symbol
 
 
 def test_numbers_contrast_with_their_tiles() -> None:
     """At least 4.5 to 1, the level AA of WCAG 2.2."""
     for picture, fill in zip(one_each(NUMBERS, tile=128)[1:], drawing.NUMBER_FILLS, strict=True):
-        lights = [drawing.luminance(tuple(int(v) for v in c)) for c in picture[40:-40, 8:-8].reshape(-1, 3)]
+        lights = [
+            drawing.luminance(tuple(int(v) for v in c))
+            for c in picture[40:-40, 8:-8].reshape(-1, 3)
+        ]
         mine = drawing.luminance(fill)
         assert max((max(x, mine) + 0.05) / (min(x, mine) + 0.05) for x in lights) >= 4.5, fill
 
@@ -170,16 +193,27 @@ def test_tile_colours_are_far_apart() -> None:
     def lab(colour: tuple[int, int, int]) -> np.ndarray:
         c = np.array(colour) / 255
         c = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-        xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ c
-        x, y, z = (np.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116 for v in xyz / np.array([0.9505, 1, 1.089]))
+        xyz = (
+            np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+            @ c
+        )
+        x, y, z = (
+            np.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116
+            for v in xyz / np.array([0.9505, 1, 1.089])
+        )
         return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
-    for palette in ((drawing.BOARD, drawing.EMPTY, *drawing.NUMBER_FILLS), (drawing.PAPER, *drawing.FILLS.values())):
+    for palette in (
+        (drawing.BOARD, drawing.EMPTY, *drawing.NUMBER_FILLS),
+        (drawing.PAPER, *drawing.FILLS.values()),
+    ):
         points = [lab(c) for c in palette]
         assert min(np.linalg.norm(a - b) for i, a in enumerate(points) for b in points[:i]) > 20
 
 
-@pytest.mark.parametrize(("name", "kind"), [("mauve star", "shape"), ("red Z", "letter"), ("dragon", "sprite")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("mauve star", "shape"), ("red Z", "letter"), ("dragon", "sprite")]
+)
 def test_unknown_symbols_are_named(name: str, kind: str) -> None:
     game = Board("odd", ("empty" if kind != "sprite" else "floor", name), kind)
     with pytest.raises(core.ConfigError, match=name):
@@ -192,7 +226,7 @@ def test_symbols_without_a_name_are_refused() -> None:
             draw(NUMBERS, boards(NUMBERS, [[[0, 1], [2, wrong]]]))
 
 
-# --------------------------------------------------------------------------------------------------------- geometry
+# ---- geometry
 def test_sizes_of_the_named_looks() -> None:
     state = gallery(NUMBERS)[0]
     assert draw(NUMBERS, state, "paper").shape == (1, 840, 640, 3)
@@ -212,15 +246,23 @@ def test_a_tiny_cell_is_one_patch(game: core.Game) -> None:
         for c in range(4):
             other = grid.copy()
             other[0, r, c] = (grid[0, r, c] + 1 + rng.integers(SYMBOLS[game] - 1)) % SYMBOLS[game]
-            after = draw(game, boards(game, other), "tiny")[0].reshape(4, 28, 4, 28, 3).swapaxes(1, 2)
+            after = (
+                draw(game, boards(game, other), "tiny")[0].reshape(4, 28, 4, 28, 3).swapaxes(1, 2)
+            )
             changed = (after != patches).any((2, 3, 4))
             assert changed[r, c]
             assert changed.sum() == 1
-    same = draw(game, boards(game, np.full((1, 4, 4), 5)), "tiny")[0].reshape(4, 28, 4, 28, 3).swapaxes(1, 2)
+    same = (
+        draw(game, boards(game, np.full((1, 4, 4), 5)), "tiny")[0]
+        .reshape(4, 28, 4, 28, 3)
+        .swapaxes(1, 2)
+    )
     assert (same == same[0, 0]).all()  # a patch depends on its symbol, not on its place
 
 
-@pytest.mark.parametrize("look", [*LOOKS, Look(tile=31, gap=3, margin=7), Look(tile=20, gap=0), Look(width=333, gap=5)])
+@pytest.mark.parametrize(
+    "look", [*LOOKS, Look(tile=31, gap=3, margin=7), Look(tile=20, gap=0), Look(width=333, gap=5)]
+)
 def test_tile_boxes(look: str | Look) -> None:
     level = NUMBERS.level(rows=3, cols=5)
     look = get_look(look, noise=0, blur=0, rotation=0, occlusion=0, texture=0, grid=True)
@@ -261,17 +303,27 @@ def test_a_canvas_holds_the_largest_tiles_that_fit() -> None:
     assert abs(boxes[0, 0, 0] - (500 - boxes[-1, -1, 2])) <= 1  # centred
     assert abs(boxes[0, 0, 1] - (300 - boxes[-1, -1, 3])) <= 1
     assert (frame[0] == drawing.PAGE).all()
-    assert frame_size(NUMBERS, "normal", Look(width=500, gap=4, margin=10)) == (4 * (116 + 4) + 20, 500)
-    with pytest.raises(core.ConfigError, match=r"Look\.height = 50: allowed is 68 or more for a board of 4 x 4"):
+    assert frame_size(NUMBERS, "normal", Look(width=500, gap=4, margin=10)) == (
+        4 * (116 + 4) + 20,
+        500,
+    )
+    with pytest.raises(
+        core.ConfigError, match=r"Look\.height = 50: allowed is 68 or more for a " r"board of 4 x 4"
+    ):
         frame_size(NUMBERS, "normal", look.override(height=50))
 
 
 def test_coordinates_number_rows_and_columns() -> None:
     state = boards(NUMBERS, np.zeros((1, 12, 12)))
     look = get_look("clean")
-    frame, bare = draw(NUMBERS, state, look)[0], draw(NUMBERS, state, look.override(coordinates=False))[0]
+    frame, bare = (
+        draw(NUMBERS, state, look)[0],
+        draw(NUMBERS, state, look.override(coordinates=False))[0],
+    )
     ink = (frame != bare).any(2)
-    for (x0, y0, x1, _), column in ((tile_boxes(NUMBERS, state.level, look)[0, c], c) for c in range(12)):
+    for (x0, y0, x1, _), column in (
+        (tile_boxes(NUMBERS, state.level, look)[0, c], c) for c in range(12)
+    ):
         label = ink[: y0 - 4, x0:x1]
         assert label.any(), column
         xs = np.nonzero(label.any(0))[0]
@@ -285,7 +337,9 @@ def test_coordinates_number_rows_and_columns() -> None:
         Look(gap=4, margin=15, coordinates=True)
 
 
-@pytest.mark.parametrize("field", [{"tile": 7}, {"tile": 257}, {"gap": -1}, {"margin": 1.5}, {"skin": "x"}, {"blurr": 1}])
+@pytest.mark.parametrize(
+    "field", [{"tile": 7}, {"tile": 257}, {"gap": -1}, {"margin": 1.5}, {"skin": "x"}, {"blurr": 1}]
+)
 def test_bad_looks(field: dict[str, object]) -> None:
     with pytest.raises(core.ConfigError, match=r"Look\." + next(iter(field))):
         get_look("clean", **field)
@@ -298,13 +352,18 @@ def test_unknown_looks() -> None:
         get_look(3)  # type: ignore[arg-type]
 
 
-# ---------------------------------------------------------------------------------------- what a picture depends on
+# ---- what a picture depends on
 @EVERY_LOOK
 def test_defect_10_score_and_turn_are_not_to_be_seen(look: str) -> None:
-    """Defect 10 of the published code: the picture showed the score. Only the look's score strip does."""
+    """Defect 10 of the published code: the picture showed the score.
+
+    Only the look's score strip does.
+    """
     look = get_look(look, score=False)  # type: ignore[assignment]
     state = gallery(NUMBERS)
-    other = replace(state, score=state.score + 12345, steps=state.steps + 7, terminated=~state.terminated)
+    other = replace(
+        state, score=state.score + 12345, steps=state.steps + 7, terminated=~state.terminated
+    )
     assert (draw(NUMBERS, state, look) == draw(NUMBERS, other.with_new_luck(3), look)).all()
 
 
@@ -338,7 +397,7 @@ def test_frames_are_the_tiles_on_the_canvas() -> None:
             assert (frame == expected).all()
 
 
-# ---------------------------------------------------------------------------------------------------------- the dial
+# ---- the dial
 DIAL = {
     "skin": "handwritten", "font": "mono", "tile": 40, "gap": 9, "margin": 20, "width": 400, "height": 300, "coordinates": True,
     "grid": False, "score": True, "palette": 1, "similarity": 0.4, "contrast": 0.5, "brightness": 0.2, "blur": 1.0,
@@ -349,7 +408,10 @@ DIAL = {
 @pytest.mark.parametrize("field", DIAL)
 def test_every_field_of_the_look_shows_and_leaves_the_puzzle_alone(field: str) -> None:
     game = GAMES["2048"]
-    state = game.reset(game.level("normal", start_max=9, start_tiles=4), core.seeds_for("test", "2048", "normal", 6))
+    state = game.reset(
+        game.level("normal", start_max=9, start_tiles=4),
+        core.seeds_for("test", "2048", "normal", 6),
+    )
     plain, turned = Look(margin=20), Look(margin=20).override(**{field: DIAL[field]})
     if field == "margin":
         plain = Look()
@@ -389,8 +451,12 @@ def test_every_field_of_the_look_shows_and_leaves_the_puzzle_alone(field: str) -
         max_size=2,
     ),
 )
-def test_one_seed_is_one_puzzle_under_any_two_looks(name: str, seed: int, looks: list[Look]) -> None:
-    """Through the environments: whatever the look, equal seeds and moves give equal boards, rewards and truth texts."""
+def test_one_seed_is_one_puzzle_under_any_two_looks(
+    name: str, seed: int, looks: list[Look]
+) -> None:
+    """Through the environments: whatever the look, equal seeds and moves give equal boards, rewards
+    and truth texts.
+    """
     from vlmgym.env import GameEnv
 
     envs = [GameEnv(name, "easy", look) for look in looks]
@@ -413,7 +479,14 @@ def test_one_seed_is_one_puzzle_under_any_two_looks(name: str, seed: int, looks:
 @given(
     game=st.sampled_from(list(SYMBOLS)),
     look=st.sampled_from(
-        [*LOOKS, *(f"hard:font={f},skin={s}" for f in ("sans", "serif", "mono") for s in ("printed", "handwritten"))]
+        [
+            *LOOKS,
+            *(
+                f"hard:font={f},skin={s}"
+                for f in ("sans", "serif", "mono")
+                for s in ("printed", "handwritten")
+            ),
+        ]
     ),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -432,7 +505,10 @@ def test_different_scenes_differ_in_pixels(game: core.Game, look: str, seed: int
 def test_noise_is_the_stated_one() -> None:
     state = boards(NUMBERS, np.zeros((1, 16, 16)))
     look = Look(tile=32, contrast=0.2)
-    clean, noisy = draw(NUMBERS, state, look).astype(float), draw(NUMBERS, state, look.override(noise=0.1)).astype(float)
+    clean, noisy = (
+        draw(NUMBERS, state, look).astype(float),
+        draw(NUMBERS, state, look.override(noise=0.1)).astype(float),
+    )
     error = (noisy - clean) / 255
     assert abs(error.mean()) < 0.004
     assert abs(error.std() - 0.1) < 0.003
@@ -443,7 +519,9 @@ def test_noise_is_the_stated_one() -> None:
 def test_looks_and_levels_as_text() -> None:
     assert get_look("clean:noise=0.1,grid=false") == get_look("clean", noise=0.1, grid=False)
     assert get_look("clean:photos=/a,b,tile=20").photos == "/a,b"
-    assert NUMBERS.level("normal:rows=5,max_steps=7") == NUMBERS.level("normal", rows=5, max_steps=7)
+    assert NUMBERS.level("normal:rows=5,max_steps=7") == NUMBERS.level(
+        "normal", rows=5, max_steps=7
+    )
     for text in ("clean:noise", "clean:noise=2", "clean:noize=1", "clear:noise=0.1"):
         with pytest.raises(core.ConfigError):
             get_look(text)
@@ -455,10 +533,13 @@ def test_the_score_strip_shows_the_score() -> None:
     a, b = draw(NUMBERS, state, look), draw(NUMBERS, replace(state, score=state.score + 36), look)
     rows = np.unique(np.nonzero((a != b).any((0, 2, 3)))[0])
     assert rows.max() < look.strip
-    assert frame_size(NUMBERS, state.level, look)[0] == frame_size(NUMBERS, state.level, "clean")[0] + look.strip
+    assert (
+        frame_size(NUMBERS, state.level, look)[0]
+        == frame_size(NUMBERS, state.level, "clean")[0] + look.strip
+    )
 
 
-# ------------------------------------------------------------------------------------------------------- out buffer
+# ---- out buffer
 @EVERY_LOOK
 def test_out(look: str) -> None:
     state = gallery(NUMBERS)
@@ -478,23 +559,42 @@ def test_out_that_does_not_fit() -> None:
     fixed = good.copy()
     fixed.flags.writeable = False
     wide = np.empty((*good.shape[:2], 2 * good.shape[2], 3), np.uint8)
-    for bad in (good[:1], good.astype(np.int16), wide[:, :, ::2], good[:, ::-1], fixed, good.tolist(), good[..., 0]):
-        with pytest.raises(core.ConfigError, match=r"^out = .*C-contiguous uint8 array of shape \(2, 404, 336, 3\)"):
+    for bad in (
+        good[:1],
+        good.astype(np.int16),
+        wide[:, :, ::2],
+        good[:, ::-1],
+        fixed,
+        good.tolist(),
+        good[..., 0],
+    ):
+        with pytest.raises(
+            core.ConfigError,
+            match=r"^out = .*C-contiguous uint8 array of shape " r"\(2, 404, 336, 3\)",
+        ):
             draw(NUMBERS, state, out=bad)  # type: ignore[arg-type]
 
 
-# ------------------------------------------------------------------------------------------------- processes, imports
+# ---- processes, imports
 def test_a_fresh_process_draws_the_same_bytes() -> None:
     code = (
-        "import hashlib, sys, numpy as np; from vlmgym.games import GAMES; from vlmgym.render import render;"
+        "import hashlib, sys, numpy as np; from vlmgym.games import GAMES; from vlmgym.render "
+        "import render;"
         "game, grid = GAMES['2048'], (np.arange(20).reshape(1, 5, 4) % 18).astype(np.int16);"
         "level = game.level(rows=5, cols=4);"
         "state = game.from_symbols(level, np.concatenate([grid, grid[:, ::-1, ::-1]]));"
         "frames = render(game, state, 'tiny').tobytes();"
         "sys.stdout.write(hashlib.blake2b(frames, digest_size=16).hexdigest())"
     )
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LC_ALL": "C", "PYTHONHASHSEED": "7"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "LC_ALL": "C",
+        "PYTHONHASHSEED": "7",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
     assert done.stdout == GOLDEN["2048", "tiny"]
 
 
@@ -506,4 +606,5 @@ def test_rules_do_not_need_pillow() -> None:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(n.split(".")[0] == "PIL" for n in names), file
-            assert "vlmgym.render" not in names or node not in tree.body, file  # a state in a notebook loads it
+            # a state in a notebook loads it
+            assert "vlmgym.render" not in names or node not in tree.body, file

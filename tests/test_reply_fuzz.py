@@ -1,4 +1,6 @@
-"""Whatever a reply holds: it is read without an exception, in bounded time, and no action and no symbol is out of range."""
+"""Whatever a reply holds: it is read without an exception, in bounded time, and no action and no
+symbol is out of range.
+"""
 
 import random
 import resource
@@ -11,7 +13,18 @@ import mutate
 from vlmgym.core import NO_ACTION, seeds_for
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.teacher import Teacher
-from vlmgym.prompt import BLOCKS, MODES, UNKNOWN, Blocks, parse, patterns, read_perception, taken_apart, truth, write_reply
+from vlmgym.prompt import (
+    BLOCKS,
+    MODES,
+    UNKNOWN,
+    Blocks,
+    parse,
+    patterns,
+    read_perception,
+    taken_apart,
+    truth,
+    write_reply,
+)
 from vlmgym.reward import TERMS, Fault, judge
 from vlmgym.rollout import walk
 
@@ -70,7 +83,9 @@ def judged(game, state, texts):
 
 
 def real_replies(game, state):
-    """Replies as models write them: the teacher's in both layouts, boards that are wrong, and boards in Markdown."""
+    """Replies as models write them: the teacher's in both layouts, boards that are wrong, and
+    boards in Markdown.
+    """
     told = [*truth(game, state), *truth(game, state, "brief")]
     other = truth(game, state[::-1])
     return [
@@ -85,7 +100,9 @@ def real_replies(game, state):
 
 
 def fuzz(count: int, seed: int) -> dict[str, int]:
-    """Read about ``count`` mutated replies, over all games and three levels of each; returns what was found in them."""
+    """Read about ``count`` mutated replies, over all games and three levels of each; returns what
+    was found in them.
+    """
     found, luck = Counter[str](), random.Random(seed)
     share = max(1, count // (len(GAMES) * len(LEVELS)))
     for name in GAMES:
@@ -95,7 +112,9 @@ def fuzz(count: int, seed: int) -> dict[str, int]:
             texts = []
             for _ in range(share):
                 (data,) = mutate.mutations(luck.choice(replies), 1, luck.randrange(2**32))
-                texts.append(data.decode("utf-8", luck.choice(("replace", "ignore", "surrogateescape"))))
+                texts.append(
+                    data.decode("utf-8", luck.choice(("replace", "ignore", "surrogateescape")))
+                )
                 if luck.random() < 0.1:
                     texts[-1] += luck.choice(UNITS) * luck.randint(1, 400)
                 found += read(game, state, scene, texts[-1])
@@ -104,7 +123,9 @@ def fuzz(count: int, seed: int) -> dict[str, int]:
 
 
 def fuzz_long(size: int = 800_000, seconds: float = 60.0) -> dict[str, int]:
-    """Read long texts of each hostile piece, within so many seconds of processor time each; returns their number."""
+    """Read long texts of each hostile piece, within so many seconds of processor time each; returns
+    their number.
+    """
     found = Counter[str]()
     for name in ("2048", "ShisenSho", "Minesweeper", "Sokoban"):
         game, state, scene = boards(name, "normal", 1)

@@ -1,4 +1,6 @@
-"""The report page: complete, true to its data, self-contained, safe against hostile text, and without parts that are missing."""
+"""The report page: complete, true to its data, self-contained, safe against hostile text, and
+without parts that are missing.
+"""
 
 import base64
 import hashlib
@@ -34,7 +36,14 @@ TASKS = (
 HOW = Evaluation(episodes=24, turns=1, start="walk")
 ATTACK = "<script>alert(1)</script>"
 BAD_PLAYER = "<img src=x onerror=alert(1)>"
-BROWSER = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome")) if p), None)
+BROWSER = next(
+    (
+        p
+        for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))
+        if p
+    ),
+    None,
+)
 
 
 def blurred(game, state):
@@ -43,7 +52,9 @@ def blurred(game, state):
     wrong = next(n for n in game.scene(state).names[1:] if n != rows[0][0])
     rows[0][0], rows[1][1] = wrong, "???"
     text = "\n".join("|".join(row) for row in rows)
-    return write_reply(text, ATTACK, game.encode(state.level, int(state.seed[0]) % game.n_actions(state.level)))
+    return write_reply(
+        text, ATTACK, game.encode(state.level, int(state.seed[0]) % game.n_actions(state.level))
+    )
 
 
 def fill(folder: Path) -> Path:
@@ -60,16 +71,38 @@ def fill(folder: Path) -> Path:
         for task in TASKS:
             evaluate(player, task, HOW, folder / "eval" / name / task.names.game, progress=False)
     for run in ("g0", "g1"):
-        lines = [{"stage": "sft", "step": s, "loss": 1 / s} for s in range(1, 9)] if run == "g1" else []
+        lines = (
+            [{"stage": "sft", "step": s, "loss": 1 / s} for s in range(1, 9)] if run == "g1" else []
+        )
         for s in range(1, 31):
-            lines.append({"stage": "grpo", "step": s, "reward": s / 30, "success": 0.5, "p_acc": 0.8, "r_acc": s / 60})
+            lines.append(
+                {
+                    "stage": "grpo",
+                    "step": s,
+                    "reward": s / 30,
+                    "success": 0.5,
+                    "p_acc": 0.8,
+                    "r_acc": s / 60,
+                }
+            )
             if s % 10 == 0:
-                lines.append({"stage": "grpo", "step": s, "check/2048/success": 0.25, "check/2048/p_acc": 0.75})
+                lines.append(
+                    {
+                        "stage": "grpo",
+                        "step": s,
+                        "check/2048/success": 0.25,
+                        "check/2048/p_acc": 0.75,
+                    }
+                )
         lines[-2]["r_acc"] = float("nan")
         (folder / run).mkdir()
-        (folder / run / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines) + '{"torn": ')
+        (folder / run / "metrics.jsonl").write_text(
+            "".join(json.dumps(x) + "\n" for x in lines) + '{"torn": '
+        )
         (folder / run / "recipe.json").write_text(json.dumps({"model": ATTACK}))
-    (folder / "demo.json").write_text(json.dumps({"command": ATTACK, "odd & new": {"a": [1, "<b>"]}, "seed": 7}))
+    (folder / "demo.json").write_text(
+        json.dumps({"command": ATTACK, "odd & new": {"a": [1, "<b>"]}, "seed": 7})
+    )
     return folder
 
 
@@ -103,7 +136,10 @@ class Page(HTMLParser):
         return " ".join(self.texts)
 
     def count(self, tag, cls=None):
-        return sum(t == tag and (cls is None or cls in (a.get("class") or "").split()) for t, a in self.tags)
+        return sum(
+            t == tag and (cls is None or cls in (a.get("class") or "").split())
+            for t, a in self.tags
+        )
 
     def sections(self):
         return [a["id"] for t, a in self.tags if t == "section"]
@@ -148,7 +184,12 @@ def test_page_holds_every_section(page):
     assert page.count("article") == 12
     assert {a["href"] for t, a in page.tags if t == "a"} == {f"#{key}" for key in page.sections()}
     assert page.count("div", "dots") == page.count("div", "stacks") == len(TASKS)
-    for text in ("Reward while training", "Loss of the cold start", "2048: held-out success", "Recipe of G1"):
+    for text in (
+        "Reward while training",
+        "Loss of the cold start",
+        "2048: held-out success",
+        "Recipe of G1",
+    ):
         assert text in page.text
 
 
@@ -161,8 +202,12 @@ def test_page_is_self_contained_and_runs_nothing_but_its_own_script(page):
     for tag, attributes in page.tags:
         assert not any(name.startswith("on") for name in attributes), tag
         for name in ("src", "href", "xlink:href", "srcset", "action"):
-            assert attributes.get(name, "#").startswith(("#", "data:image/png;base64,")), (tag, name)
-    source = page.source.replace("http://www.w3.org/2000/svg", "")  # the name of a name space, never fetched
+            assert attributes.get(name, "#").startswith(("#", "data:image/png;base64,")), (
+                tag,
+                name,
+            )
+    # the name of a name space, never fetched
+    source = page.source.replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?://|@import|url\((?!#)", source)
     assert "default-src 'none'" in page.source
 
@@ -182,15 +227,20 @@ def test_results_are_those_of_the_summaries(folder, page):
             cells = ["".join(c) for c in row(section(page, "results"), task.names.game, label)]
             assert cells[0] == str(one["success"]["n"]) == "24"
             assert cells[1] == percent(one["success"]["mean"])
-            assert cells[2] == f"{percent(one['success']['low'])} to {percent(one['success']['high'])}"
-            assert cells[3].replace("−", "-") == f"{one['game']['mean']:+.2f}".replace("+0.00", "0.00")
+            assert cells[2] == (
+                f"{percent(one['success']['low'])} to {percent(one['success']['high'])}"
+            )
+            assert cells[3].replace("−", "-") == f"{one['game']['mean']:+.2f}".replace(
+                "+0.00", "0.00"
+            )
             assert cells[5] == percent(one["format"]["mean"])
             assert cells[7] == percent(one["p_acc"]["mean"])
             assert (cells[8] == "given") == (player != "g0")
             assert cells[15] == f"{one['regret']['mean']:.2f}"
             assert (cells[12] == "given") == (player != "g0")
     assert "R_acc, %" in page.text
-    assert "–" in ["".join(c) for c in row(section(page, "results"), "2048", "G0")]  # R_acc: it never described a board right
+    # R_acc: it never described a board right
+    assert "–" in ["".join(c) for c in row(section(page, "results"), "2048", "G0")]
 
 
 def test_differences_are_paired_by_state(folder, page):
@@ -199,7 +249,10 @@ def test_differences_are_paired_by_state(folder, page):
         a, b = rewards(folder, "g1", task.names.game), rewards(folder, "teacher", task.names.game)
         assert a.keys() == b.keys()
         want = stats.paired([a[s] for s in a], [b[s] for s in a])
-        cells = ["".join(c).replace("−", "-").replace("&lt;", "<") for c in row(part, task.names.game, "G1 − teacher")]
+        cells = [
+            "".join(c).replace("−", "-").replace("&lt;", "<")
+            for c in row(part, task.names.game, "G1 − teacher")
+        ]
         assert cells[0] == f"{50 * want.mean:+.1f}"
         assert cells[1] == f"{50 * want.low:+.1f} to {50 * want.high:+.1f}"
         assert cells[2] == f"{want.mean:+.2f}"
@@ -232,10 +285,22 @@ def copied(source, target, player):
 
 def test_a_worse_or_equal_student_is_not_praised(folder, tmp_path):
     for name, source in (("g1", "random"), ("teacher", "g1")):
-        copied(folder / "eval" / source / "ShisenSho", tmp_path / "worse" / "eval" / name / "ShisenSho", name)
-        copied(folder / "eval" / "random" / "ShisenSho", tmp_path / "same" / "eval" / name / "ShisenSho", name)
-    assert "G1 is below the teacher on ShisenSho." in write_report(tmp_path / "worse").read_text(encoding="utf-8")
-    assert "G1 cannot be told apart from the teacher on ShisenSho." in write_report(tmp_path / "same").read_text(encoding="utf-8")
+        copied(
+            folder / "eval" / source / "ShisenSho",
+            tmp_path / "worse" / "eval" / name / "ShisenSho",
+            name,
+        )
+        copied(
+            folder / "eval" / "random" / "ShisenSho",
+            tmp_path / "same" / "eval" / name / "ShisenSho",
+            name,
+        )
+    assert "G1 is below the teacher on ShisenSho." in write_report(tmp_path / "worse").read_text(
+        encoding="utf-8"
+    )
+    assert "G1 cannot be told apart from the teacher on ShisenSho." in write_report(
+        tmp_path / "same"
+    ).read_text(encoding="utf-8")
 
 
 def test_marks_stand_on_the_wrong_cells(page):
@@ -250,12 +315,17 @@ def test_marks_stand_on_the_wrong_cells(page):
         assert "oracle" in card
         pictures = [base64.b64decode(x) for x in re.findall(r"base64,([^\"]+)", card)]
         assert len(set(pictures)) == 1
-        assert Image.open(BytesIO(pictures[0])).size == (224, 224), "the look that was played, enlarged"
+        assert Image.open(BytesIO(pictures[0])).size == (224, 224), (
+            "the look that was played, enlarged"
+        )
     assert "14 of 16 cells right" in page.text
 
 
 def test_report_is_repeatable_and_the_command_writes_it(folder, page, tmp_path, capsys):
-    assert write_report(folder, tmp_path / "deep" / "x.html").read_text(encoding="utf-8") == page.source
+    assert (
+        write_report(folder, tmp_path / "deep" / "x.html").read_text(encoding="utf-8")
+        == page.source
+    )
     assert main(["report", str(folder)]) == 0
     assert capsys.readouterr().out.strip() == str(folder / "report.html")
 
@@ -265,9 +335,12 @@ def test_missing_parts_are_left_out(folder, tmp_path):
     one = Page(write_report(tmp_path / "one"))
     assert one.sections() == ["results", "faults", "turns", "episodes"]
     assert one.count("table", "facts") == 0
-    (tmp_path / "one" / "eval" / "base" / "2048" / "summary.json").unlink()  # the trace alone gives the same numbers
+    # the trace alone gives the same numbers
+    (tmp_path / "one" / "eval" / "base" / "2048" / "summary.json").unlink()
     again = Page(write_report(tmp_path / "one"))
-    assert row(section(again, "results"), "2048", "base") == row(section(one, "results"), "2048", "base")
+    assert row(section(again, "results"), "2048", "base") == row(
+        section(one, "results"), "2048", "base"
+    )
 
     shutil.copytree(folder / "eval" / "base" / "2048", tmp_path / "two" / "eval" / "base" / "2048")
     (tmp_path / "two" / "eval" / "base" / "2048" / "trace.jsonl").unlink()
@@ -287,8 +360,13 @@ def test_longer_episodes_are_reported(tmp_path):
     page = Page(write_report(tmp_path))
     assert page.sections() == ["results", "differences", "faults", "turns", "episodes"]
     assert 1 <= page.count("article") <= 12
-    reward = np.mean([summary(tmp_path, p, "2048")["reward"]["mean"] * s for p, s in (("g0", 2), ("base", -2))])
-    assert "".join(row(section(page, "differences"), "2048", "G0 − base")[2]).replace("−", "-") == f"{reward:+.2f}"
+    reward = np.mean(
+        [summary(tmp_path, p, "2048")["reward"]["mean"] * s for p, s in (("g0", 2), ("base", -2))]
+    )
+    assert (
+        "".join(row(section(page, "differences"), "2048", "G0 − base")[2]).replace("−", "-")
+        == f"{reward:+.2f}"
+    )
     assert "for up to 4 turns" in page.text
 
 
@@ -299,7 +377,10 @@ def test_nothing_to_report_is_a_clear_error(tmp_path):
         assert not (path / "report.html").exists()
 
 
-@pytest.mark.parametrize("name", ["demo.json", "g0/metrics.jsonl", "eval/base/2048/summary.json", "eval/base/2048/trace.jsonl"])
+@pytest.mark.parametrize(
+    "name",
+    ["demo.json", "g0/metrics.jsonl", "eval/base/2048/summary.json", "eval/base/2048/trace.jsonl"],
+)
 def test_a_damaged_file_is_named(folder, tmp_path, name):
     shutil.copytree(folder / "g0", tmp_path / "g0")
     shutil.copytree(folder / "eval" / "base", tmp_path / "eval" / "base")
@@ -313,11 +394,29 @@ def test_page_opens_in_a_browser(folder, page, tmp_path):
         assert page.count("main") == 1
         return
     shot = tmp_path / "page.png"
-    call = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    call += ["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}"]
-    call += ["--enable-logging=stderr", "--window-size=400,2600", f"--screenshot={shot}", (folder / "report.html").as_uri()]
+    call = [
+        BROWSER,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
+    call += [
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    call += [
+        "--enable-logging=stderr",
+        "--window-size=400,2600",
+        f"--screenshot={shot}",
+        (folder / "report.html").as_uri(),
+    ]
     done = subprocess.run(call, capture_output=True, text=True, timeout=120, check=True)
-    assert "CONSOLE" not in done.stderr  # no errors, and nothing that the page's policy had to refuse
+    # no errors, and nothing that the page's policy had to refuse
+    assert "CONSOLE" not in done.stderr
     pixels = np.asarray(Image.open(shot).convert("RGB"))
     assert pixels.shape == (2600, 400, 3)
     for part in np.split(pixels, 4):  # something everywhere, not only at the top
@@ -332,13 +431,17 @@ def test_players_of_any_name_are_compared(tmp_path):
         evaluate(player, TASKS[0], how, tmp_path / "eval" / name / "2048", progress=False)
     page = Page(write_report(tmp_path))
     part = section(page, "differences")
-    assert [label in part for label in ("model-a − model-b", "model-a − random", "model-b − random")] == [True] * 3
+    assert [
+        label in part for label in ("model-a − model-b", "model-a − random", "model-b − random")
+    ] == [True] * 3
     verdict = re.search(r'class="verdict">([^<]*)<', page.source)[1]
     assert verdict == "Model-a is below model-b on 2048."
 
 
 def test_half_characters_of_earlier_traces_break_nothing(folder, tmp_path, capsys):
-    """Replies that were cut inside a character, as traces of earlier versions hold them: report, exports, film."""
+    """Replies that were cut inside a character, as traces of earlier versions hold them: report,
+    exports, film.
+    """
     copied(folder / "eval" / "base" / "2048", tmp_path / "run", "base \ud83d")
     lines = (tmp_path / "run" / "trace.jsonl").read_text().splitlines()
     for k in (1, 2):
@@ -349,8 +452,32 @@ def test_half_characters_of_earlier_traces_break_nothing(folder, tmp_path, capsy
     assert "base \ufffd" in page.text
     run = str(tmp_path / "run")
     for kind, out in (("turns", "turns.parquet"), ("sft", "sft"), ("grpo", "grpo")):
-        assert main(["export", kind, run, "--out", str(tmp_path / out), *(["--only", "all"] if kind == "sft" else [])]) == 0
-    assert main(["video", run, "--episode", str(json.loads(lines[1])["episode"]), "--out", str(tmp_path / "film.gif")]) == 0
+        assert (
+            main(
+                [
+                    "export",
+                    kind,
+                    run,
+                    "--out",
+                    str(tmp_path / out),
+                    *(["--only", "all"] if kind == "sft" else []),
+                ]
+            )
+            == 0
+        )
+    assert (
+        main(
+            [
+                "video",
+                run,
+                "--episode",
+                str(json.loads(lines[1])["episode"]),
+                "--out",
+                str(tmp_path / "film.gif"),
+            ]
+        )
+        == 0
+    )
     capsys.readouterr()
 
 
@@ -412,10 +539,15 @@ def test_repetitions_of_a_start_are_one_value_of_the_report_as_of_every_table(tm
         evaluate(player, TASKS[1], how, tmp_path / "eval" / name / "ShisenSho", progress=False)
     page = Page(write_report(tmp_path, progress=False))
     whole = row(section(page, "results"), "ShisenSho", "model-a")
-    cells = ["".join(cell) for cell in row(section(page, "differences"), "ShisenSho", "model-a − model-b")]
+    cells = [
+        "".join(cell)
+        for cell in row(section(page, "differences"), "ShisenSho", "model-a − model-b")
+    ]
     assert (cells[0], cells[-1]) == ("+50.0", "8"), "one of two answers to each start is right"
     (tmp_path / "eval" / "model-a" / "ShisenSho" / "summary.json").unlink()
-    alone = row(section(Page(write_report(tmp_path, progress=False)), "results"), "ShisenSho", "model-a")
+    alone = row(
+        section(Page(write_report(tmp_path, progress=False)), "results"), "ShisenSho", "model-a"
+    )
     assert alone == whole, "the trace alone has as many starts"
     assert "".join(whole[0]) == "8"
 

@@ -48,8 +48,22 @@ def test_unavoidable():
 
 def test_terms():
     judged = one(write_reply("2|2\n8|0", "x", "3"))
-    assert judged.terms == {"game": 1, "format": 1, "perception": 0, "cells": 0.75, "balanced": 0.5, "regret": 0}
-    assert one("<answer>3</answer>").terms == {"game": 1, "format": 0, "perception": 0, "cells": 0, "balanced": -0.5, "regret": 0}
+    assert judged.terms == {
+        "game": 1,
+        "format": 1,
+        "perception": 0,
+        "cells": 0.75,
+        "balanced": 0.5,
+        "regret": 0,
+    }
+    assert one("<answer>3</answer>").terms == {
+        "game": 1,
+        "format": 0,
+        "perception": 0,
+        "cells": 0,
+        "balanced": -0.5,
+        "regret": 0,
+    }
     assert one(write_reply(TRUE, "x", "none")).terms["regret"] == -1
     values = GAME.oracle(BOARD)[0]
     judged = one(write_reply(TRUE, "x", "0"))
@@ -60,7 +74,14 @@ def test_terms():
 
 
 def test_weights_are_the_papers_and_checked():
-    terms = {"game": -1.0, "format": 1.0, "perception": 1.0, "cells": 1.0, "balanced": 0.5, "regret": -0.5}
+    terms = {
+        "game": -1.0,
+        "format": 1.0,
+        "perception": 1.0,
+        "cells": 1.0,
+        "balanced": 0.5,
+        "regret": -0.5,
+    }
     assert Weights().total(terms) == 0
     assert Weights(perception=0.1, regret=2).total(terms) == pytest.approx(-0.9)
     with pytest.raises(ConfigError, match=r"Weights.speed"):
@@ -113,7 +134,15 @@ def test_defect_6_an_unreadable_answer_is_no_move_anywhere(name):
 
 def test_seeing_is_a_condition_of_the_game_term():
     right, wrong = (
-        {"game": 1.0, "format": 1.0, "perception": seen, "cells": 0.9, "balanced": 0.8, "regret": 0.0} for seen in (1.0, 0.0)
+        {
+            "game": 1.0,
+            "format": 1.0,
+            "perception": seen,
+            "cells": 0.9,
+            "balanced": 0.8,
+            "regret": 0.0,
+        }
+        for seen in (1.0, 0.0)
     )
     plain, strict = Weights(), Weights(seeing=True)
     assert plain.rewarded(wrong) is wrong
@@ -124,11 +153,20 @@ def test_seeing_is_a_condition_of_the_game_term():
 
 
 def test_training_rewards_are_the_evaluations_judgement():
-    """Reward functions restore states from bytes, over several games in one batch, and agree with judge()."""
+    """Reward functions restore states from bytes, over several games in one batch, and agree with
+    judge().
+    """
     import base64
 
     functions, factors = reward_functions(Weights(perception=0.1))
-    assert [f.__name__ for f in functions] == ["game", "format", "perception", "cells", "balanced", "regret"]
+    assert [f.__name__ for f in functions] == [
+        "game",
+        "format",
+        "perception",
+        "cells",
+        "balanced",
+        "regret",
+    ]
     assert factors == [1, 1, 0.1, 0, 0, 0]
     states, texts, games, expected = [], [], [], []
     for task in TASKS:
@@ -144,7 +182,10 @@ def test_training_rewards_are_the_evaluations_judgement():
     completions = [[{"role": "assistant", "content": texts[i]}] for i in order]
     for function in functions:
         got = function(
-            completions, state=[states[i] for i in order], game=[games[i] for i in order], log_metric=logged.__setitem__
+            completions,
+            state=[states[i] for i in order],
+            game=[games[i] for i in order],
+            log_metric=logged.__setitem__,
         )
         if function.__name__ != "regret":
             assert got == [expected[i].terms[function.__name__] for i in order]
@@ -175,12 +216,23 @@ def one_tile(scene, name):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", GAMES)
 def test_no_reward_term_but_cells_is_had_without_looking(name, mode):
-    """Silence, one tile for all cells, and hedges get nothing; what ``cells`` pays for one tile is its stated chance level."""
+    """Silence, one tile for all cells, and hedges get nothing; what ``cells`` pays for one tile is
+    its stated chance level.
+    """
     game, state, scene = boards_of(name)
     least = {"game": -1, "format": 0, "perception": 0, "cells": 0, "regret": -1}
-    for reply in ("", "no idea", "<perception>", "<think>0</think>", write_reply("?", "?", "?"), write_reply("", "", "")):
+    for reply in (
+        "",
+        "no idea",
+        "<perception>",
+        "<think>0</think>",
+        write_reply("?", "?", "?"),
+        write_reply("", "", ""),
+    ):
         for judged in judge(game, state, [reply] * len(state), mode)[1]:
-            assert {term: judged.terms[term] for term in least} == least | {"format": float(judged.reply.well_formed)}
+            assert {term: judged.terms[term] for term in least} == least | {
+                "format": float(judged.reply.well_formed)
+            }
             assert -1 <= judged.terms["balanced"] <= 0
     kinds = [len(np.unique(board)) for board in scene.symbols]
     paid = []
@@ -188,13 +240,17 @@ def test_no_reward_term_but_cells_is_had_without_looking(name, mode):
         replies = [write_reply(one_tile(scene, scene.names[tile]), ".", "?")] * len(state)
         terms = [one.terms for one in judge(game, state, replies, mode)[1]]
         assert all(one["balanced"] <= 1e-9 for one in terms), scene.names[tile]
-        assert not any(one["perception"] for one, many in zip(terms, kinds, strict=True) if many > 1)
+        assert not any(
+            one["perception"] for one, many in zip(terms, kinds, strict=True) if many > 1
+        )
         paid.append(np.mean([one["cells"] for one in terms]))
     assert constant_cells(scene.symbols) == pytest.approx(max(paid))
     hedged = []
     for board in scene.symbols:
         names = [scene.names[tile] for tile in np.unique(board)]
-        hedged.append(write_reply(one_tile(scene, " or ".join([*names, "something else"])), ".", "?"))
+        hedged.append(
+            write_reply(one_tile(scene, " or ".join([*names, "something else"])), ".", "?")
+        )
     for judged in judge(game, state, hedged, mode)[1]:
         assert judged.terms["cells"] == judged.terms["perception"] == 0
         assert judged.terms["balanced"] <= 0
@@ -215,7 +271,9 @@ def test_terms_stay_in_their_ranges_and_truth_gets_the_most(name):
 
 
 def test_a_description_that_knows_the_mixture_but_not_the_board_gains_nothing_on_average():
-    """Shuffled descriptions: the right number of each tile in the wrong places, so that every share is chance."""
+    """Shuffled descriptions: the right number of each tile in the wrong places, so that every share
+    is chance.
+    """
     rng, found = np.random.default_rng(0), []
     game, state, scene = boards_of("ShisenSho", 200)
     replies = []
@@ -227,7 +285,9 @@ def test_a_description_that_knows_the_mixture_but_not_the_board_gains_nothing_on
 
 
 def test_rewards_are_judged_by_the_names_of_the_blocks():
-    """The same reply under other names is worth the same, in the evaluation's judgement and in training's."""
+    """The same reply under other names is worth the same, in the evaluation's judgement and in
+    training's.
+    """
     from vlmgym.games import state_text
 
     others = Blocks("seen", "reasoning", "move")
@@ -236,7 +296,12 @@ def test_rewards_are_judged_by_the_names_of_the_blocks():
     assert one(named).terms["format"] == 0
     functions, _ = reward_functions(Weights())
     for function in functions[:2]:
-        got = function([usual, named, named], state=[state_text(GAME, BOARD)] * 3, game=["2048"] * 3, reply=["", str(others), ""])
+        got = function(
+            [usual, named, named],
+            state=[state_text(GAME, BOARD)] * 3,
+            game=["2048"] * 3,
+            reply=["", str(others), ""],
+        )
         assert got[0] == got[1] == 1
         assert got[2] < 1
 
@@ -247,11 +312,22 @@ def test_the_chance_levels_of_the_documentation_are_those_that_are_computed():
 
     from vlmgym.tasks import Task
 
-    text = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8").partition("**Chance of cells.**")[2]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    text = (
+        (Path(__file__).parents[1] / "docs" / "evaluation.md")
+        .read_text(encoding="utf-8")
+        .partition("**Chance of cells.**")[2]
+    )
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("| ")
+    ]
     levels, told = rows[0][1:], {row[0]: row[1:] for row in rows[1 : 1 + len(GAMES)]}
     assert set(told) == set(GAMES)
     for name, values in told.items():
         for level, value in zip(levels, values, strict=True):
             state = Task(game=name, level=level, walk_max=20).states("test", 100)
-            assert f"{constant_cells(get_game(name).scene(state).symbols):.2f}" == value, (name, level)
+            assert f"{constant_cells(get_game(name).scene(state).symbols):.2f}" == value, (
+                name,
+                level,
+            )

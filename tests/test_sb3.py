@@ -1,4 +1,6 @@
-"""Stable-Baselines3 over the environments: its own checker, PPO on pictures, and MaskablePPO with the masks of the games."""
+"""Stable-Baselines3 over the environments: its own checker, PPO on pictures, and MaskablePPO with
+the masks of the games.
+"""
 
 import warnings
 
@@ -31,7 +33,9 @@ def test_masked_ppo_learns_some_steps_and_never_plays_an_illegal_action():
 
     envs = DummyVecEnv([make, make])
     assert is_masking_supported(envs)
-    model = MaskablePPO("CnnPolicy", envs, n_steps=8, batch_size=8, n_epochs=1, seed=0, device="cpu")
+    model = MaskablePPO(
+        "CnnPolicy", envs, n_steps=8, batch_size=8, n_epochs=1, seed=0, device="cpu"
+    )
     model.learn(16)
     seen = envs.reset()
     for _ in range(10):

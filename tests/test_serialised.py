@@ -1,4 +1,6 @@
-"""States as bytes, whoever wrote them: what is read is the state that was written, or a StateError."""
+"""States as bytes, whoever wrote them: what is read is the state that was written, or a
+StateError.
+"""
 
 import io
 import json
@@ -38,7 +40,9 @@ FORMAT_1 = {  # written by version 0.1.0 before there was a checksum
 
 def some(name, level="easy", count=1, steps=3):
     game = get_game(name)
-    return game, walk(game, game.level(level), seeds_for("free", name, level, count), steps, legal=True)
+    return game, walk(
+        game, game.level(level), seeds_for("free", name, level, count), steps, legal=True
+    )
 
 
 def parts(data):
@@ -49,7 +53,9 @@ def parts(data):
 
 def forged(header, body, form=2):
     """State bytes with a right checksum, whatever is in them."""
-    head = header if isinstance(header, bytes) else json.dumps(header).encode("utf-8", "surrogatepass")
+    head = (
+        header if isinstance(header, bytes) else json.dumps(header).encode("utf-8", "surrogatepass")
+    )
     data = b"VLMG" + struct.pack("<HI", form, len(head)) + head + body
     return data + struct.pack("<I", zlib.crc32(data)) if form == 2 else data
 
@@ -78,7 +84,9 @@ def test_a_forged_header_is_refused_or_says_the_same(name):
     for form in (1, 2):
         for bad in json_mutations(header, 400, 11):
             found = answer(forged(bad, body, form))
-            assert found is None or all(np.array_equal(value, found.arrays()[key]) for key, value in state.arrays().items())
+            assert found is None or all(
+                np.array_equal(value, found.arrays()[key]) for key, value in state.arrays().items()
+            )
     for key in header:
         for bad in extremes():
             found = answer(forged({**header, key: bad}, body))
@@ -91,7 +99,17 @@ def test_a_forged_header_is_refused_or_says_the_same(name):
 
 @pytest.mark.parametrize(
     "shape",
-    [[-1, 4, 4], [10**30, 4, 4], [1.0, 4, 4], [True, 4, 4], [1, 4], [1, 4, 4, 1], [2, 4, 4], [1, 2, 8], [float("nan"), 4, 4]],
+    [
+        [-1, 4, 4],
+        [10**30, 4, 4],
+        [1.0, 4, 4],
+        [True, 4, 4],
+        [1, 4],
+        [1, 4, 4, 1],
+        [2, 4, 4],
+        [1, 2, 8],
+        [float("nan"), 4, 4],
+    ],
 )
 def test_shapes_that_are_not_those_of_the_level_are_refused(shape):
     game, state = some("2048", "normal")
@@ -108,7 +126,11 @@ def test_types_and_forms_that_are_not_those_of_the_level_are_refused():
     header, body = parts(data)
     for kind in ("V0", "zz", "|i1", "<u2", ">i8", "O", 8, None, []):
         with pytest.raises(StateError):
-            load_state(forged({**header, "arrays": [["board", kind, [1, 4, 4]], *header["arrays"][1:]]}, body))
+            load_state(
+                forged(
+                    {**header, "arrays": [["board", kind, [1, 4, 4]], *header["arrays"][1:]]}, body
+                )
+            )
     for version in (True, 1.0, "1", None, 2):
         with pytest.raises(StateError):
             load_state(forged({**header, "version": version}, body))
@@ -137,14 +159,18 @@ def test_values_that_no_board_can_hold_are_refused(name):
         replace(state, board=np.full_like(state.board, 255)),
         replace(
             state,
-            board=np.where(np.arange(state.board.size).reshape(state.board.shape) == 0, names, state.board).astype(np.uint8),
+            board=np.where(
+                np.arange(state.board.size).reshape(state.board.shape) == 0, names, state.board
+            ).astype(np.uint8),
         ),
         replace(state, steps=state.steps - 1_000),
     ):
         with pytest.raises(StateError):
             game.from_bytes(bad.to_bytes(game))
     header, body = parts(state.to_bytes(game))
-    at = sum(np.dtype(kind).itemsize * int(np.prod(shape)) for _, kind, shape in header["arrays"][:3])
+    at = sum(
+        np.dtype(kind).itemsize * int(np.prod(shape)) for _, kind, shape in header["arrays"][:3]
+    )
     with pytest.raises(StateError, match="terminated holds what is neither true nor false"):
         load_state(forged(header, body[:at] + b"\x02" + body[at + 1 :]))
 
@@ -176,7 +202,13 @@ def test_big_batches_are_packed_and_come_back():
     for packed in (header["packed"] - 1, header["packed"] + 1, 0, -1, True, 1e5, 10**400):
         with pytest.raises(StateError):
             load_state(forged({**header, "packed": packed}, body))
-    for other in (body + b"x", body[:-5], zlib.compress(zlib.decompress(body) + b"x"), zlib.compress(b""), b""):
+    for other in (
+        body + b"x",
+        body[:-5],
+        zlib.compress(zlib.decompress(body) + b"x"),
+        zlib.compress(b""),
+        b"",
+    ):
         with pytest.raises(StateError):
             load_state(forged(header, other))
 
@@ -208,16 +240,25 @@ def test_a_bomb_is_refused_before_it_goes_off():
         for array in header["arrays"]:
             array[2][0] = rows_
         data = forged({**header, "packed": packed}, body)
-        done = subprocess.run([sys.executable, "-c", BOMB], input=data, capture_output=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", BOMB], input=data, capture_output=True, check=False
+        )
         assert done.stdout.startswith(b"refused: damaged state"), done.stderr.decode()[-2000:]
 
 
-# ------------------------------------------------------------------------------------------- arrays that are no state's
+# ---- arrays that are no state's
 @pytest.mark.parametrize("name", GAMES)
 def test_arrays_of_another_size_or_type_never_become_a_state(name):
     game, state = some(name, "normal", 3)
     for key, array in state.arrays().items():
-        bad = [array[:2], np.repeat(array, 2, axis=0), array[None], array.tolist(), None, array.astype(np.float32)]
+        bad = [
+            array[:2],
+            np.repeat(array, 2, axis=0),
+            array[None],
+            array.tolist(),
+            None,
+            array.astype(np.float32),
+        ]
         if array.ndim == 3:
             bad += [array[:, 1:], array[:, :, :-1], np.pad(array, ((0, 0), (0, 1), (0, 1)))]
         for one in bad:
@@ -228,7 +269,12 @@ def test_arrays_of_another_size_or_type_never_become_a_state(name):
     with pytest.raises(StateError):
         replace(
             state,
-            level=replace(state.level, rows=state.level.rows - 1 if name in ("2048", "SlidingPuzzle") else state.level.rows - 2),
+            level=replace(
+                state.level,
+                rows=state.level.rows - 1
+                if name in ("2048", "SlidingPuzzle")
+                else state.level.rows - 2,
+            ),
         )
     with pytest.raises(StateError):
         replace(state, level="normal")
@@ -242,7 +288,12 @@ def test_a_game_refuses_the_states_of_others_and_whatever_is_none(name):
     _, other = some("Swap" if name != "Swap" else "2048")
     actions = np.zeros(len(other), np.int64)
     for bad in (other, None, "a state", other.board):
-        asked = {"step": (actions,), "branch": (actions[:, None],), "explain": (0, 0), "candidates": (0,)}
+        asked = {
+            "step": (actions,),
+            "branch": (actions[:, None],),
+            "explain": (0, 0),
+            "candidates": (0,),
+        }
         for method in (*asked, "legal", "successes", "draw_legal", "oracle", "scene"):
             with pytest.raises(StateError, match=f"{name} allows a State"):
                 getattr(game, method)(bad, *asked.get(method, ()))
@@ -252,18 +303,39 @@ def test_a_game_refuses_the_states_of_others_and_whatever_is_none(name):
 def test_a_level_may_be_named_wherever_one_is_taken(name):
     game, seeds = get_game(name), seeds_for("free", name, "easy", 2)
     level = game.level("easy")
-    assert game.reset("easy", seeds) == game.reset(level, seeds) == game.reset(level=level, seeds=seeds)
+    assert (
+        game.reset("easy", seeds)
+        == game.reset(level, seeds)
+        == game.reset(level=level, seeds=seeds)
+    )
     symbols = game.scene(game.reset("easy", seeds)).symbols
     assert game.from_symbols("easy", symbols) == game.from_symbols(level, symbols)
-    assert game.start("easy", symbols.astype(np.uint8), **_extra(game.from_symbols(level, symbols))).level == level
+    assert (
+        game.start(
+            "easy", symbols.astype(np.uint8), **_extra(game.from_symbols(level, symbols))
+        ).level
+        == level
+    )
     assert game.n_actions("easy") == game.n_actions(level)
     assert game.rules("easy") == game.rules(level)
     assert game.answer_format("easy") == game.answer_format(level)
     assert game.decode("easy", game.encode("easy", 0)).action == 0
     assert game.sample("easy").names == game.sample(level).names
     other = get_game("Swap" if name != "Swap" else "2048").level("easy")
-    asked = {"reset": (seeds,), "from_symbols": (symbols,), "works": (symbols, np.zeros(2, np.int64)), "start": (symbols,)}
-    asked |= {"n_actions": (), "rules": (), "answer_format": (), "encode": (0,), "decode": ("0",), "sample": ()}
+    asked = {
+        "reset": (seeds,),
+        "from_symbols": (symbols,),
+        "works": (symbols, np.zeros(2, np.int64)),
+        "start": (symbols,),
+    }
+    asked |= {
+        "n_actions": (),
+        "rules": (),
+        "answer_format": (),
+        "encode": (0,),
+        "decode": ("0",),
+        "sample": (),
+    }
     for bad in ("nope", 7, None, 1.5, other):
         for method, rest in asked.items():
             with pytest.raises(ConfigError, match=f"level of {name}"):
@@ -272,7 +344,11 @@ def test_a_level_may_be_named_wherever_one_is_taken(name):
 
 def _extra(state):
     """The arrays that only this game has."""
-    return {key: array for key, array in state.arrays().items() if key not in ("board", "score", "steps", "terminated", "seed")}
+    return {
+        key: array
+        for key, array in state.arrays().items()
+        if key not in ("board", "score", "steps", "terminated", "seed")
+    }
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -295,10 +371,12 @@ def test_a_description_of_another_shape_or_without_names_is_refused(name):
             game.works(level, bad, actions)
 
 
-# --------------------------------------------------------------------------------------------------- how they are shown
+# ---- how they are shown
 @pytest.fixture
 def only_bundled(monkeypatch):
-    """As in a new process: other tests bring games of their own, some with the states and levels of ours."""
+    """As in a new process: other tests bring games of their own, some with the states and levels of
+    ours.
+    """
     monkeypatch.setattr(games, "_given", {})
 
 
@@ -315,7 +393,9 @@ def test_games_and_states_say_what_they_are(only_bundled):
     assert repr(other) == "<State: 1 game of 2048 easy:rows=6, turn 0, score 0, 0 over>"
     mines_game, mines = some("Minesweeper")
     assert repr(mines).startswith("<StateMinesweeper: 1 game of Minesweeper ")
-    assert str(mines).endswith(mines_game.scene(mines).texts()[0]), "what is to be seen, and not where the mines are"
+    assert str(mines).endswith(mines_game.scene(mines).texts()[0]), (
+        "what is to be seen, and not where the mines are"
+    )
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -335,7 +415,9 @@ def test_a_state_of_a_game_that_is_not_known_is_shown_all_the_same():
         pass
 
     zero = np.zeros(1, np.int64)
-    state = core.State(Level(), np.zeros((1, 2, 2), np.uint8), zero, zero, zero > 0, zero.astype(np.uint64))
+    state = core.State(
+        Level(), np.zeros((1, 2, 2), np.uint8), zero, zero, zero > 0, zero.astype(np.uint64)
+    )
     assert repr(state) == str(state)
     assert "1 game of " in repr(state)
     assert state._repr_png_() is None

@@ -22,8 +22,10 @@ GAME = ShisenSho()
 TYPES = 36
 
 
-# ------------------------------------------------------------------------------------------------- plain reference
-def reachable(board: np.ndarray, start: tuple[int, int], max_bends: int, margin: int) -> set[tuple[int, int]]:
+# ---- plain reference
+def reachable(
+    board: np.ndarray, start: tuple[int, int], max_bends: int, margin: int
+) -> set[tuple[int, int]]:
     """Tiles that a path from ``start`` ends on: breadth-first over (cell, direction, bends)."""
     rows, cols = board.shape
     first = [(start, way, 0) for way in ((0, 1), (1, 0), (0, -1), (-1, 0))]
@@ -60,13 +62,19 @@ def plain_pairs(board: np.ndarray, max_bends: int, margin: int) -> set[tuple[int
 
 def any_level(rows: int, cols: int, **fields: int) -> LevelShisenSho:
     """A level of that size with as many copies as it takes."""
-    copies = next(k for k in (4, 2, 6, 10, 14, 8, 12, 16) if rows * cols % k == 0 and rows * cols // k <= TYPES)
+    copies = next(
+        k
+        for k in (4, 2, 6, 10, 14, 8, 12, 16)
+        if rows * cols % k == 0 and rows * cols // k <= TYPES
+    )
     return LevelShisenSho(rows=rows, cols=cols, copies=copies, **fields)
 
 
 def random_board(rng: np.random.Generator, rows: int, cols: int) -> np.ndarray:
     kinds, filled = rng.integers(1, 8), rng.random()
-    return np.where(rng.random((rows, cols)) < filled, rng.integers(1, kinds + 1, (rows, cols)), 0).astype(np.int16)
+    return np.where(
+        rng.random((rows, cols)) < filled, rng.integers(1, kinds + 1, (rows, cols)), 0
+    ).astype(np.int16)
 
 
 def joinable(mask: np.ndarray, cells: int) -> set[tuple[int, int]]:
@@ -86,21 +94,33 @@ def test_legal_agrees_with_plain_search(rows: int, cols: int) -> None:
             2 if trial % 3 == 0 else int(rng.integers(0, 9)),
             trial % 2,
         )
-        state = GAME.from_symbols(any_level(rows, cols, max_bends=bends, margin=margin), board[None])
+        state = GAME.from_symbols(
+            any_level(rows, cols, max_bends=bends, margin=margin), board[None]
+        )
         pairs = plain_pairs(board, bends, margin)
         assert joinable(GAME.legal(state)[0], cells) == pairs | {(b, a) for a, b in pairs}
 
 
 @settings(max_examples=60)
-@given(st.integers(2, 6), st.integers(2, 6), st.integers(0, 8), st.integers(0, 1), st.integers(0, 2**32 - 1))
-def test_turn_agrees_with_plain_rules(rows: int, cols: int, bends: int, margin: int, seed: int) -> None:
+@given(
+    st.integers(2, 6),
+    st.integers(2, 6),
+    st.integers(0, 8),
+    st.integers(0, 1),
+    st.integers(0, 2**32 - 1),
+)
+def test_turn_agrees_with_plain_rules(
+    rows: int, cols: int, bends: int, margin: int, seed: int
+) -> None:
     if rows * cols % 2:
         rows += 1
     rng = np.random.default_rng(seed)
     board, cells = random_board(rng, rows, cols), rows * cols
     pairs = plain_pairs(board, bends, margin)
     state = GAME.from_symbols(any_level(rows, cols, max_bends=bends, margin=margin), board[None])
-    tries = [int(a * cells + b) for a, b in list(pairs)[:6]] + rng.integers(0, cells**2, 10).tolist()
+    tries = [int(a * cells + b) for a, b in list(pairs)[:6]] + rng.integers(
+        0, cells**2, 10
+    ).tolist()
     for action in tries:
         first, second = divmod(action, cells)
         good = (min(first, second), max(first, second)) in pairs
@@ -110,8 +130,17 @@ def test_turn_agrees_with_plain_rules(rows: int, cols: int, bends: int, margin: 
             expected[[first, second]] = 0
         expected = expected.reshape(rows, cols)
         assert np.array_equal(after.board[0], expected)
-        assert (outcome.gain[0], outcome.changed[0], after.score[0], after.steps[0]) == (good, good, good, 1)
-        assert outcome.terminated[0] == after.terminated[0] == (good and not plain_pairs(expected, bends, margin))
+        assert (outcome.gain[0], outcome.changed[0], after.score[0], after.steps[0]) == (
+            good,
+            good,
+            good,
+            1,
+        )
+        assert (
+            outcome.terminated[0]
+            == after.terminated[0]
+            == (good and not plain_pairs(expected, bends, margin))
+        )
         flat = board.ravel()
         name = tiles.NAMES["shapes"][flat[first]]
         if first == second:
@@ -122,7 +151,9 @@ def test_turn_agrees_with_plain_rules(rows: int, cols: int, bends: int, margin: 
             verdict = "differ"
         else:
             verdict = "joined" if good else "blocked"
-        assert GAME.explain(state, 0, action) == f"{name} {GAME.encode(state.level, action)} {verdict}"
+        assert GAME.explain(state, 0, action) == (
+            f"{name} {GAME.encode(state.level, action)} {verdict}"
+        )
     assert GAME.candidates(state, 0) == [a * cells + b for a, b in sorted(pairs)][:3]
 
 
@@ -160,7 +191,7 @@ def test_paths_by_hand() -> None:
     assert joins(level.override(max_bends=0, margin=0), "(1, 3) (2, 3)")  # neighbours
 
 
-# ------------------------------------------------------------------------------------------------------------ deals
+# ---- deals
 @pytest.mark.parametrize("name", GAME.LEVELS)
 def test_fresh_deals(name: str) -> None:
     level = GAME.LEVELS[name]
@@ -181,7 +212,8 @@ def test_deals_are_uniform() -> None:
     level, count = LevelShisenSho(rows=2, cols=4, copies=2, colours=2, shapes=3), 12_000
     state = GAME.reset(level, seeds_for("free", GAME.name, "uniform", count))
     share = np.stack([(state.board == kind).mean(0) for kind in (1, 2, 3, 13, 14, 15)])
-    # a deal is kept only if it has a pair; all but a few 2x4 deals have one, by symmetry it skews no type
+    # a deal is kept only if it has a pair; all but a few 2x4 deals have one, by symmetry it skews
+    # no type
     assert np.abs(share.mean((1, 2)) - 1 / 6).max() < 4 * np.sqrt(1 / 6 * 5 / 6 / count)
     assert np.abs(share - 1 / 6).max() < 5 * np.sqrt(1 / 6 * 5 / 6 / count)
 
@@ -196,7 +228,7 @@ def test_hopeless_deals_start_ended() -> None:
     assert GAME.candidates(game_over, 0) == []
 
 
-# ------------------------------------------------------------------------------------------------- states are values
+# ---- states are values
 def walk(state: State, turns: int, seed: int) -> State:
     """Legal and illegal moves and turns without action."""
     rng = np.random.default_rng(seed)
@@ -214,11 +246,17 @@ def test_row_does_not_depend_on_its_batch() -> None:
     batch, alone = GAME.reset(level, seeds), [GAME.reset(level, seeds[i : i + 1]) for i in range(9)]
     for _ in range(14):
         legal = GAME.legal(batch)
-        actions = np.where(rng.random(9) < 0.8, (rng.random(legal.shape) * legal).argmax(1), rng.integers(-1, 256, 9))
+        actions = np.where(
+            rng.random(9) < 0.8,
+            (rng.random(legal.shape) * legal).argmax(1),
+            rng.integers(-1, 256, 9),
+        )
         batch, _ = GAME.step(batch, actions)
         alone = [GAME.step(s, actions[i : i + 1])[0] for i, s in enumerate(alone)]
         assert concat(alone) == batch
-        assert np.array_equal(GAME.oracle(batch), np.concatenate([GAME.oracle(s) for s in alone]), equal_nan=True)
+        assert np.array_equal(
+            GAME.oracle(batch), np.concatenate([GAME.oracle(s) for s in alone]), equal_nan=True
+        )
 
 
 def test_step_leaves_its_input_and_forks_agree() -> None:
@@ -274,9 +312,13 @@ def test_bytes_round_trip(name: str) -> None:
     assert np.array_equal(again.board, state.board)
 
 
-# ------------------------------------------------------------------------------------------------------------- text
+# ---- text
 def test_every_action_survives_its_text() -> None:
-    for level in (LevelShisenSho(rows=2, cols=6), LevelShisenSho(rows=6, cols=6), LevelShisenSho(rows=5, cols=4)):
+    for level in (
+        LevelShisenSho(rows=2, cols=6),
+        LevelShisenSho(rows=6, cols=6),
+        LevelShisenSho(rows=5, cols=4),
+    ):
         for action in range(GAME.n_actions(level)):
             assert GAME.decode(level, GAME.encode(level, action)) == core.Decoded(action)
 
@@ -379,25 +421,34 @@ def test_bad_levels_name_the_field(fields: dict[str, int], named: str) -> None:
         GAME.level("normal", **fields)
 
 
-# ---------------------------------------------------------------------------------------------- numbers of the facts
+# ---- numbers of the facts
 @pytest.mark.parametrize("name", ["paper6", "paper8", "paper12"])
 def test_pairs_on_a_full_board_by_counting(name: str) -> None:
-    """On a full board only neighbours and the cells of one edge can be joined; two are equal with 3 / (cells - 1)."""
+    """On a full board only neighbours and the cells of one edge can be joined; two are equal with 3
+    / (cells - 1).
+    """
     level, n, count = GAME.LEVELS[name], GAME.LEVELS[name].rows, 2000
     neighbours, same_edge = 2 * n * (n - 1), 4 * (n * (n - 1) // 2 - (n - 1))
     pairs = GAME.legal(GAME.reset(level, seeds_for("free", GAME.name, name, count))).sum(1) / 2
-    assert abs(pairs.mean() - (neighbours + same_edge) * 3 / (n * n - 1)) < 4 * pairs.std() / np.sqrt(count)
+    assert abs(
+        pairs.mean() - (neighbours + same_edge) * 3 / (n * n - 1)
+    ) < 4 * pairs.std() / np.sqrt(count)
 
 
-@pytest.mark.parametrize(("name", "matches"), [("paper6", 1.295), ("paper8", 0.453), ("paper12", 0.098)])
+@pytest.mark.parametrize(
+    ("name", "matches"), [("paper6", 1.295), ("paper8", 0.453), ("paper12", 0.098)]
+)
 def test_matches_of_random_pairs(name: str, matches: float) -> None:
     """Matches in 100 uniformly random pairs of distinct cells, against 20,000 games of our own.
 
-    an earlier simulation had 1.30, 0.51 and 0.10; 0.51 on 8x8 is above the 0.463 that counting the pairs of full
-    boards gives, so it is taken for the noise of a small sample.
+    an earlier simulation had 1.30, 0.51 and 0.10; 0.51 on 8x8 is above the 0.463 that counting the
+    pairs of full boards gives, so it is taken for the noise of a small sample.
     """
     level, count = GAME.LEVELS[name], 2000
-    state, rng = GAME.reset(level, seeds_for("test", GAME.name, name, count)), np.random.default_rng(0)
+    state, rng = (
+        GAME.reset(level, seeds_for("test", GAME.name, name, count)),
+        np.random.default_rng(0),
+    )
     cells = level.rows * level.cols
     for _ in range(100):
         first = rng.integers(cells, size=count)
@@ -407,7 +458,9 @@ def test_matches_of_random_pairs(name: str, matches: float) -> None:
 
 
 def test_random_legal_play_clears_most_boards() -> None:
-    """93 % of 6x6 boards, 17.6 of 18 pairs (an earlier simulation: 97 % and 17.8); what it leaves has no pair."""
+    """93 % of 6x6 boards, 17.6 of 18 pairs (an earlier simulation: 97 % and 17.8); what it leaves
+    has no pair.
+    """
     count = 500
     state, rng = (
         GAME.reset(GAME.level("paper6"), seeds_for("test", GAME.name, "clear", count)),
@@ -416,7 +469,9 @@ def test_random_legal_play_clears_most_boards() -> None:
     while not state.ended.all():
         legal = GAME.legal(state)
         assert legal.any(1)[~state.ended].all()
-        state, _ = GAME.step(state, np.where(state.ended, NO_ACTION, (rng.random(legal.shape) * legal).argmax(1)))
+        state, _ = GAME.step(
+            state, np.where(state.ended, NO_ACTION, (rng.random(legal.shape) * legal).argmax(1))
+        )
     assert abs((state.score == 18).mean() - 0.932) < 4 * np.sqrt(0.93 * 0.07 / count)
     assert abs(state.score.mean() - 17.63) < 4 * state.score.std() / np.sqrt(count)
     left = np.array([np.count_nonzero(b) for b in state.board])
@@ -425,7 +480,9 @@ def test_random_legal_play_clears_most_boards() -> None:
 
 
 def test_pairs_are_symmetric() -> None:
-    state = walk(GAME.reset(GAME.level("paper8"), seeds_for("free", GAME.name, "symmetry", 10)), 20, 5)
+    state = walk(
+        GAME.reset(GAME.level("paper8"), seeds_for("free", GAME.name, "symmetry", 10)), 20, 5
+    )
     legal = GAME.legal(state).reshape(10, 64, 64)
     assert np.array_equal(legal, legal.transpose(0, 2, 1))
     for row, (a, b) in product(range(10), combinations(range(64), 2)):

@@ -1,4 +1,6 @@
-"""The sliding puzzle: the kernels agree with plain lists, the oracle with a plain search, and a state is a value."""
+"""The sliding puzzle: the kernels agree with plain lists, the oracle with a plain search, and a
+state is a value.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ Flat = tuple[int, ...]
 LARGE = {"rows": 4, "cols": 4}
 
 
-# ------------------------------------------------------------------------------------------------- plain reference
+# ---- plain reference
 def slid(flat: Flat, rows: int, cols: int, move: int) -> Flat | None:
     """The board after a move; None where nothing moves."""
     if 0 not in flat:
@@ -67,7 +69,7 @@ def deals(level: str, count: int = 200, **overrides: object) -> State:
     return GAME.reset(GAME.level(level, **overrides), seeds_for("free", GAME.name, level, count))
 
 
-# ---------------------------------------------------------------------------------------------------------- moves
+# ---- moves
 @settings(max_examples=150)
 @given(st.data())
 def test_step_agrees_with_the_reference_on_any_board(data):
@@ -110,7 +112,7 @@ def test_without_an_action_only_the_turn_counts():
     assert not GAME.good(state, np.full(5, NO_ACTION), outcome).any()
 
 
-# --------------------------------------------------------------------------------------------------------- oracle
+# ---- oracle
 @pytest.mark.parametrize(("rows", "cols"), [(2, 2), (2, 3), (3, 2)])
 def test_oracle_is_exact_on_every_board(rows, cols):
     flats, known = list(permutations(range(rows * cols))), distances(rows, cols)
@@ -142,13 +144,18 @@ def test_parity_agrees_with_the_table():
     flats = list(permutations(range(6)))
     for rows, cols in ((2, 3), (3, 2)):
         known = distances(rows, cols)
-        assert all(fifteen.solvable(np.array(f, np.uint8).reshape(rows, cols)) == (f in known) for f in flats)
+        assert all(
+            fifteen.solvable(np.array(f, np.uint8).reshape(rows, cols)) == (f in known)
+            for f in flats
+        )
 
 
 @settings(max_examples=60)
 @given(st.integers(0, 2**64 - 1), st.integers(1, 18))
 def test_larger_boards_are_solved_in_no_more_moves_than_they_were_scrambled_by(seed, scramble):
-    state = GAME.reset(GAME.level("hard", rows=4, cols=5, scramble=scramble), np.array([seed], np.uint64))
+    state = GAME.reset(
+        GAME.level("hard", rows=4, cols=5, scramble=scramble), np.array([seed], np.uint64)
+    )
     best = -np.nanmax(GAME.oracle(state))
     assert best <= scramble
     assert (best - scramble) % 2 == 0
@@ -156,7 +163,13 @@ def test_larger_boards_are_solved_in_no_more_moves_than_they_were_scrambled_by(s
 
 
 def test_linear_conflicts_count_the_tiles_that_must_leave_their_line():
-    for line, extra in [((1, 2, 3, 4), 0), ((2, 1, 3, 4), 2), ((3, 2, 1, 4), 4), ((4, 1, 2, 3), 2), ((2, 4, 1, 3), 4)]:
+    for line, extra in [
+        ((1, 2, 3, 4), 0),
+        ((2, 1, 3, 4), 2),
+        ((3, 2, 1, 4), 4),
+        ((4, 1, 2, 3), 2),
+        ((2, 4, 1, 3), 4),
+    ]:
         flat = np.array([*line, *range(5, 16), 0], np.uint8).reshape(4, 4)
         manhattan = sum(abs(k - line.index(k + 1)) for k in range(4))
         assert fifteen.lower_bound(flat) == manhattan + extra
@@ -230,7 +243,7 @@ def test_good_moves_are_those_on_a_shortest_solution():
         assert np.array_equal(GAME.works(state.level, GAME.scene(state).symbols, moves), good)
 
 
-# ---------------------------------------------------------------------------------------------------- values, texts
+# ---- values, texts
 @pytest.mark.parametrize("name", GAME.LEVELS)
 def test_rows_do_not_depend_on_their_batch_and_survive_bytes(name):
     state = deals(name, 12)
@@ -295,7 +308,10 @@ def test_scene_and_symbols_are_inverse(name):
     assert np.array_equal(GAME.scene(twin).symbols, scene.symbols)
     assert np.array_equal(GAME.legal(twin), GAME.legal(state))
     assert len(GAME.reset(state.level, np.zeros(0, np.uint64))) == 0
-    assert GAME.from_symbols(state.level, scene.symbols[:0]).board.shape == (0, *scene.symbols.shape[1:])
+    assert GAME.from_symbols(state.level, scene.symbols[:0]).board.shape == (
+        0,
+        *scene.symbols.shape[1:],
+    )
 
 
 def test_answers_and_explanations():
@@ -304,7 +320,12 @@ def test_answers_and_explanations():
     assert GAME.decode(level, "4").problem == "out_of_range"
     assert GAME.decode(level, "up").problem == "not_a_move"
     state = described([(1, 2, 3, 4, 5, 6, 7, 0, 8), (2, 1, 3, 4, 5, 6, 7, 0, 8)], 3, 3)
-    assert [GAME.explain(state, 0, a) for a in range(4)] == ["0 up no", "1 right 2 to go", "2 down 2 to go", "3 left 0 to go"]
+    assert [GAME.explain(state, 0, a) for a in range(4)] == [
+        "0 up no",
+        "1 right 2 to go",
+        "2 down 2 to go",
+        "3 left 0 to go",
+    ]
     assert GAME.explain(state, 1, 3) == "3 left dead"
     assert "3 rows and 3 columns with the tiles 1 to 8" in GAME.rules(level)
     assert "0 = up" in GAME.answer_format(level)

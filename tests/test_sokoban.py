@@ -1,4 +1,6 @@
-"""Sokoban: the kernels agree with plain lists, the oracle with a plain search, and a state is a value."""
+"""Sokoban: the kernels agree with plain lists, the oracle with a plain search, and a state is a
+value.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))
 Lines = tuple[str, ...]
 
 
-# ------------------------------------------------------------------------------------------------- plain reference
+# ---- plain reference
 def moved(lines: Lines, move: int) -> tuple[Lines, int] | None:
     """The room after a move, and the gain; None where nothing moves."""
     cells = {(r, c): sign for r, line in enumerate(lines) for c, sign in enumerate(line)}
@@ -39,7 +41,9 @@ def moved(lines: Lines, move: int) -> tuple[Lines, int] | None:
         cells[beyond] = "*" if cells[beyond] == "." else "$"
     cells[(r, c)] = "." if cells[(r, c)] == "+" else "_"
     cells[ahead] = "+" if cells[ahead] in ".*" else "@"
-    return tuple("".join(cells[i, j] for j in range(len(lines[0]))) for i in range(len(lines))), gain
+    return tuple(
+        "".join(cells[i, j] for j in range(len(lines[0]))) for i in range(len(lines))
+    ), gain
 
 
 def solved(lines: Lines) -> bool:
@@ -66,7 +70,9 @@ def lines_of(state: State, row: int = 0) -> Lines:
 
 
 def described(*rooms: Lines, **overrides: object) -> State:
-    symbols = np.array([[[SIGNS.index(sign) for sign in line] for line in lines] for lines in rooms], np.int16)
+    symbols = np.array(
+        [[[SIGNS.index(sign) for sign in line] for line in lines] for lines in rooms], np.int16
+    )
     level = GAME.level("easy", rows=symbols.shape[1], cols=symbols.shape[2], walls=0, **overrides)
     return GAME.from_symbols(level, symbols)
 
@@ -101,7 +107,7 @@ def rooms(draw, max_boxes=40, max_side=7):
     return tuple("".join(signs[r * cols : (r + 1) * cols]) for r in range(rows))
 
 
-# ---------------------------------------------------------------------------------------------------------- moves
+# ---- moves
 @settings(max_examples=200)
 @given(rooms())
 def test_step_agrees_with_the_reference_on_any_room(lines):
@@ -115,7 +121,11 @@ def test_step_agrees_with_the_reference_on_any_room(lines):
         assert lines_of(after) == (lines if new is None else new[0])
         assert outcome.changed[0] == (new is not None)
         assert outcome.gain[0] == after.score[0] == (0 if new is None else new[1])
-        assert after.terminated[0] == outcome.terminated[0] == (over or (new is not None and solved(new[0])))
+        assert (
+            after.terminated[0]
+            == outcome.terminated[0]
+            == (over or (new is not None and solved(new[0])))
+        )
         assert after.steps[0] == (not over)
         if move >= 0:
             assert GAME.legal(state)[0, move] == (new is not None)
@@ -134,7 +144,7 @@ def test_boxes_gain_on_targets_and_lose_off_them():
         assert outcome.changed[0] == (before != after)
 
 
-# --------------------------------------------------------------------------------------------------------- oracle
+# ---- oracle
 @pytest.mark.parametrize(("name", "count"), [("tiny", 40), ("easy", 25), ("normal", 5)])
 def test_oracle_agrees_with_a_plain_search(name, count):
     state = deals(name, count)
@@ -151,7 +161,10 @@ def test_oracle_agrees_with_a_plain_search(name, count):
 def test_oracle_agrees_with_a_plain_search_on_any_room(lines):
     text = "".join(lines)
     state = described(lines)
-    boxes, targets = text.count("$") + text.count("*"), text.count(".") + text.count("*") + text.count("+")
+    boxes, targets = (
+        text.count("$") + text.count("*"),
+        text.count(".") + text.count("*") + text.count("+"),
+    )
     if boxes <= targets:
         assert values(state) == expected_values(lines)
     else:
@@ -213,7 +226,9 @@ def test_rooms_are_connected():
     state = deals("hard", 50)
     for row in range(50):
         lines = lines_of(state, row)
-        free = {(r, c) for r, line in enumerate(lines) for c, sign in enumerate(line) if sign != "#"}
+        free = {
+            (r, c) for r, line in enumerate(lines) for c, sign in enumerate(line) if sign != "#"
+        }
         seen, todo = set(), [min(free)]
         while todo:
             r, c = todo.pop()
@@ -224,7 +239,12 @@ def test_rooms_are_connected():
 
 
 def test_the_smallest_and_fullest_rooms_can_be_dealt():
-    for kw in ({"rows": 4, "cols": 5}, {"rows": 5, "cols": 4}, {"rows": 5, "walls": 3}, {"rows": 6, "cols": 7, "boxes": 4}):
+    for kw in (
+        {"rows": 4, "cols": 5},
+        {"rows": 5, "cols": 4},
+        {"rows": 5, "walls": 3},
+        {"rows": 6, "cols": 7, "boxes": 4},
+    ):
         state = deals("tiny", 50, **kw)
         assert not state.terminated.any()
         assert (GAME.oracle(state) > DEAD).any(axis=1).all()
@@ -245,7 +265,7 @@ def test_good_moves_are_those_on_a_shortest_solution():
     assert not GAME.good(state, nothing, outcome).any()
 
 
-# ---------------------------------------------------------------------------------------------------- values, texts
+# ---- values, texts
 @pytest.mark.parametrize("name", GAME.LEVELS)
 def test_rows_do_not_depend_on_their_batch_and_survive_bytes(name):
     state = deals(name, 10)
@@ -312,7 +332,10 @@ def test_scene_and_symbols_are_inverse(name):
         assert np.array_equal(GAME.legal(twin), GAME.legal(state))
         state, _ = GAME.step(state, np.nan_to_num(GAME.oracle(state), nan=2 * DEAD).argmax(axis=1))
     assert len(GAME.reset(state.level, np.zeros(0, np.uint64))) == 0
-    assert GAME.from_symbols(state.level, scene.symbols[:0]).board.shape == (0, *scene.symbols.shape[1:])
+    assert GAME.from_symbols(state.level, scene.symbols[:0]).board.shape == (
+        0,
+        *scene.symbols.shape[1:],
+    )
 
 
 def test_answers_and_explanations():

@@ -1,4 +1,6 @@
-"""Where GRPO's questions come from, what becomes of pools and ladders, and which groups are trained on."""
+"""Where GRPO's questions come from, what becomes of pools and ladders, and which groups are trained
+on.
+"""
 
 import json
 from itertools import pairwise
@@ -23,8 +25,26 @@ from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.states import CHUNK, ROOM, USES, Answered, Source, States, first_state
 
 torch.set_num_threads(1)
-T2048 = Task.parse({"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 40})
-SWAP = Task.parse({"game": "Swap", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_max": 3, "walk_legal": True})
+T2048 = Task.parse(
+    {
+        "game": "2048",
+        "level": "tiny",
+        "look": "tiny",
+        "prompt": "brief",
+        "walk_min": 4,
+        "walk_max": 40,
+    }
+)
+SWAP = Task.parse(
+    {
+        "game": "Swap",
+        "level": "tiny",
+        "look": "tiny",
+        "prompt": "brief",
+        "walk_max": 3,
+        "walk_legal": True,
+    }
+)
 CPU = Compute(device="cpu", threads=1)
 
 
@@ -53,7 +73,10 @@ def test_weights_of_tasks_and_sources_are_kept():
     tasks = (T2048.override(weight=3), SWAP)
     states = States(tasks, (Source(weight=1), Source("policy_pool", weight=3)), seed=5)
     questions = states.draw(800)
-    for share, expected in ((np.mean([q.number == 0 for q in questions]), 0.75), (np.mean([q.source for q in questions]), 0.75)):
+    for share, expected in (
+        (np.mean([q.number == 0 for q in questions]), 0.75),
+        (np.mean([q.source for q in questions]), 0.75),
+    ):
         assert abs(share - expected) < 4 * (0.75 * 0.25 / 800) ** 0.5
     assert [q.serial for q in questions] == list(range(800))
     assert {split_of(q.state.seed[0]) for q in questions} == {"train"}
@@ -91,7 +114,9 @@ def test_an_ended_game_is_followed_by_a_fresh_one_and_its_answer_counts():
         before = states.counts["pool_ended"]
         one = answered(states, question, [int(rng.integers(4))])
         after = read_state_text(one.after)[1]
-        assert after.steps[0] == question.state.steps[0] + 1, "the answer was played on the board that was shown"
+        assert after.steps[0] == question.state.steps[0] + 1, (
+            "the answer was played on the board that was shown"
+        )
         states.tell([question], [one])
         if states.counts["pool_ended"] > before:
             ends += 1
@@ -124,7 +149,21 @@ def test_one_game_asked_twice_in_a_batch_moves_once():
 
 def trace_of(tmp_path, game="Swap", level="tiny"):
     out = tmp_path / "e"
-    call = ["eval", "--player", "random", "--game", game, "--level", level, "--look", "tiny", "--episodes", "6", "--turns", "4"]
+    call = [
+        "eval",
+        "--player",
+        "random",
+        "--game",
+        game,
+        "--level",
+        level,
+        "--look",
+        "tiny",
+        "--episodes",
+        "6",
+        "--turns",
+        "4",
+    ]
     assert main([*call, "--out", str(out)]) == 0
     return out
 
@@ -139,13 +178,17 @@ def test_a_trace_is_asked_again(tmp_path, capsys):
     assert all(game.successes(q.state).any() for q in questions)
     once = len({q.text for q in questions})
     assert questions[0].text == questions[once].text, "in an order of the seed, again and again"
-    assert [q.text for q in questions] != [q.text for q in States((SWAP,), (Source("replay", trace=str(out)),), seed=3).draw(30)]
+    assert [q.text for q in questions] != [
+        q.text for q in States((SWAP,), (Source("replay", trace=str(out)),), seed=3).draw(30)
+    ]
     assert "held out" in capsys.readouterr().err, "its states are test states, and that is said"
 
 
 def test_sources_that_do_not_fit_say_so(tmp_path, capsys):
     out = trace_of(tmp_path)
-    with pytest.raises(ConfigError, match=r"nothing for 2048 tiny.*a source with states of every task"):
+    with pytest.raises(
+        ConfigError, match=r"nothing for 2048 tiny.*a source with states of every " r"task"
+    ):
         States((T2048, SWAP), (Source("replay", trace=str(out)),))
     with pytest.raises(ConfigError, match=r"Source.trace"):
         Source("replay")
@@ -159,18 +202,35 @@ def test_sources_that_do_not_fit_say_so(tmp_path, capsys):
 
 @pytest.mark.parametrize("dial", ["look", "level"])
 def test_a_ladder_follows_the_answers(dial):
-    rungs = {"look": ("tiny", "tiny:noise=0.1", "tiny:noise=0.2"), "level": ("tiny", "easy", "normal")}[dial]
+    rungs = {
+        "look": ("tiny", "tiny:noise=0.1", "tiny:noise=0.2"),
+        "level": ("tiny", "easy", "normal"),
+    }[dial]
     ladder = Curriculum(dial=dial, rungs=rungs, target=0.5, step=0.25)
-    states = States((SWAP, T2048), (Source(), Source("policy_pool", games=8)), {"Swap": ladder}, seed=4)
+    states = States(
+        (SWAP, T2048), (Source(), Source("policy_pool", games=8)), {"Swap": ladder}, seed=4
+    )
     seen = []
     for right in (True, False):
         for _ in range(12):
             questions = states.draw(8)
-            assert all(q.state.level == q.task.level for q in questions), "the prompt tells the rules of this very board"
-            seen += [getattr(q.task.names, dial) for q in questions if q.task.names.game == "Swap" and q.slot < 0]
-            assert {getattr(q.task.names, dial) for q in questions if q.task.names.game == "2048"} <= {getattr(T2048.names, dial)}
-            states.tell(questions, [answered(states, q, [good(q) if right else None]) for q in questions])
-        assert states.curricula["Swap"].place > 1.5 if right else states.curricula["Swap"].place < 0.5
+            assert all(q.state.level == q.task.level for q in questions), (
+                "the prompt tells the rules of this very board"
+            )
+            seen += [
+                getattr(q.task.names, dial)
+                for q in questions
+                if q.task.names.game == "Swap" and q.slot < 0
+            ]
+            assert {
+                getattr(q.task.names, dial) for q in questions if q.task.names.game == "2048"
+            } <= {getattr(T2048.names, dial)}
+            states.tell(
+                questions, [answered(states, q, [good(q) if right else None]) for q in questions]
+            )
+        assert (
+            states.curricula["Swap"].place > 1.5 if right else states.curricula["Swap"].place < 0.5
+        )
     assert set(seen) == set(rungs), "up and down again"
     if dial == "level":
         for game in states.pools[0]:
@@ -178,8 +238,15 @@ def test_a_ladder_follows_the_answers(dial):
 
 
 def test_all_of_it_is_saved_and_goes_on(tmp_path, capsys):
-    sources = (Source(), Source("policy_pool", games=5), Source("replay", trace=str(trace_of(tmp_path))))
-    make = lambda: States((SWAP, T2048), sources, {"Swap": Curriculum(rungs=("tiny", "clean"))}, seed=9)  # noqa: E731
+    sources = (
+        Source(),
+        Source("policy_pool", games=5),
+        Source("replay", trace=str(trace_of(tmp_path))),
+    )
+
+    def make():
+        return States((SWAP, T2048), sources, {"Swap": Curriculum(rungs=("tiny", "clean"))}, seed=9)
+
     whole, cut = make(), make()
 
     def play(states, rounds):
@@ -200,7 +267,7 @@ def test_all_of_it_is_saved_and_goes_on(tmp_path, capsys):
     assert again.state_dict() == whole.state_dict()
 
 
-# --------------------------------------------------------------------------------------------------------- groups
+# ---- groups
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     out = tmp_path_factory.mktemp("models") / "small"
@@ -209,7 +276,9 @@ def small(tmp_path_factory):
 
 
 def scripted(monkeypatch, equal):
-    """Answers to questions by their number: all the same where ``equal`` says so, else one good and the others none."""
+    """Answers to questions by their number: all the same where ``equal`` says so, else one good and
+    the others none.
+    """
     asked = []
     draw = States.draw
 
@@ -222,9 +291,15 @@ def scripted(monkeypatch, equal):
         texts = []
         for question in mine:
             same = equal(question.serial)
-            texts += [reply(question, good(question) if k == 0 and not same else None) for k in range(size)]
+            texts += [
+                reply(question, good(question) if k == 0 and not same else None)
+                for k in range(size)
+            ]
         assert len(texts) == len(prompt_ids)
-        return [self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False) for text in texts], None
+        return [
+            self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False)
+            for text in texts
+        ], None
 
     monkeypatch.setattr(States, "draw", drawn)
     monkeypatch.setattr(trainers.Grpo, "_generate_single_turn", answer)
@@ -232,7 +307,10 @@ def scripted(monkeypatch, equal):
 
 
 def trained(small, tmp_path, **settings):
-    settings = GrpoSettings(**{"steps": 1, "batch": 12, "group": 3, "lr": 1e-3, "beta": 0.0, "max_new_tokens": 60} | settings)
+    settings = GrpoSettings(
+        **{"steps": 1, "batch": 12, "group": 3, "lr": 1e-3, "beta": 0.0, "max_new_tokens": 60}
+        | settings
+    )
     model, processor = load(small)
     kept, real = [], trainers.Grpo._compute_loss
 
@@ -249,11 +327,15 @@ def trained(small, tmp_path, **settings):
 def test_equal_groups_are_replaced_before_the_update_and_counted(small, tmp_path, monkeypatch):
     asked = scripted(monkeypatch, lambda serial: serial % 2 == 1)
     kept, log, _ = trained(small, tmp_path, refill=3)
-    assert [len(one) for one in asked] == [4, 2, 1], "two of four were equal, then one of two, and question 6 is not"
+    assert [len(one) for one in asked] == [4, 2, 1], (
+        "two of four were equal, then one of two, and question 6 is not"
+    )
     assert log["groups/generated"] == 7
     assert log["groups/left_out"] == 0
     groups = kept[0]["advantages"].view(-1, 3)
-    assert bool((kept[0]["advantages"] > 0).sum() == 4), "shuffled, but one good answer for each of four questions"
+    assert bool((kept[0]["advantages"] > 0).sum() == 4), (
+        "shuffled, but one good answer for each of four questions"
+    )
     assert groups.numel() == 12
 
 
@@ -271,11 +353,15 @@ def test_the_rounds_are_bounded_and_what_remains_equal_is_left_out(small, tmp_pa
     assert log["groups/left_out"] == pytest.approx(3 / 4)
     used = kept[0]["completion_mask"].sum(1) > 0
     assert bool((used == (kept[0]["advantages"] != 0)).all())
-    assert int(kept[0]["num_items_in_batch"]) == int(kept[0]["completion_mask"].sum()), "the normaliser counts what is trained on"
+    assert int(kept[0]["num_items_in_batch"]) == int(kept[0]["completion_mask"].sum()), (
+        "the normaliser counts what is trained on"
+    )
 
 
 def test_dropping_changes_the_update_only_by_its_normaliser(small, tmp_path, monkeypatch):
-    """Without KL, equal groups have no gradient: leaving them out scales the loss by the share of tokens that are left."""
+    """Without KL, equal groups have no gradient: leaving them out scales the loss by the share of
+    tokens that are left.
+    """
     scripted(monkeypatch, lambda serial: serial > 0)
     kept, _, _ = trained(small, tmp_path / "a", refill=0)
     with monkeypatch.context() as patch:
@@ -283,37 +369,53 @@ def test_dropping_changes_the_update_only_by_its_normaliser(small, tmp_path, mon
         everything, log, _ = trained(small, tmp_path / "b", drop_equal=False)
     assert log["groups/left_out"] == 0
     assert int(everything[0]["num_items_in_batch"]) > int(kept[0]["num_items_in_batch"])
-    assert torch.equal(everything[0]["advantages"].sort().values, kept[0]["advantages"].sort().values)
+    assert torch.equal(
+        everything[0]["advantages"].sort().values, kept[0]["advantages"].sort().values
+    )
 
 
 @pytest.mark.parametrize("loss", ["grpo", "dr_grpo", "sapo", "dapo"])
 def test_what_is_left_out_is_not_in_the_divisor(small, tmp_path, monkeypatch, loss):
-    """One of four groups teaches: its gradient is that of a batch of this group alone, four times that of the whole batch."""
+    """One of four groups teaches: its gradient is that of a batch of this group alone, four times
+    that of the whole batch.
+    """
     norms = []
-    for name, settings in {"kept": {}, "whole": {"drop_equal": False}, "alone": {"batch": 3}}.items():
+    for name, settings in {
+        "kept": {},
+        "whole": {"drop_equal": False},
+        "alone": {"batch": 3},
+    }.items():
         with monkeypatch.context() as patch:
             scripted(patch, lambda serial: serial > 0)
-            norms.append(trained(small, tmp_path / name, refill=0, loss=loss, **settings)[1]["grad_norm"])
+            norms.append(
+                trained(small, tmp_path / name, refill=0, loss=loss, **settings)[1]["grad_norm"]
+            )
     kept, whole, alone = norms
     assert kept == pytest.approx(alone, rel=1e-3)
     assert kept > 2 * whole
 
 
 @pytest.mark.parametrize("loss", ["bnpo", "cispo", "grpo"])
-def test_micro_batches_of_what_is_left_out_are_not_in_the_divisor(small, tmp_path, monkeypatch, loss):
+def test_micro_batches_of_what_is_left_out_are_not_in_the_divisor(
+    small, tmp_path, monkeypatch, loss
+):
     """One of four groups teaches, and its rows do not lie in all micro-batches."""
     norms = []
     for name, settings in {"kept": {"accumulate": 4}, "alone": {"batch": 3}}.items():
         with monkeypatch.context() as patch:
             scripted(patch, lambda serial: serial > 0)
-            norms.append(trained(small, tmp_path / name, refill=0, loss=loss, **settings)[1]["grad_norm"])
+            norms.append(
+                trained(small, tmp_path / name, refill=0, loss=loss, **settings)[1]["grad_norm"]
+            )
     kept, alone = norms
     assert kept == pytest.approx(alone, rel=1e-3)
 
 
 @pytest.mark.parametrize("drop", [True, False])
 def test_equal_totals_have_no_advantage_and_move_no_weight(small, tmp_path, monkeypatch, drop):
-    """2.1 eight times: TRL's float32 mean misses it by a bit and makes an advantage of 0.0024 of that."""
+    """2.1 eight times: TRL's float32 mean misses it by a bit and makes an advantage of 0.0024 of
+    that.
+    """
     model, processor = load(small)
     before = {name: value.clone() for name, value in model.named_parameters()}
     asked, kept, draw, real = [], [], States.draw, trainers.Grpo._compute_loss
@@ -325,28 +427,51 @@ def test_equal_totals_have_no_advantage_and_move_no_weight(small, tmp_path, monk
         ids = self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False)
         return [ids] * len(prompt_ids), None
 
-    monkeypatch.setattr(States, "draw", lambda self, count: asked.append(draw(self, count)) or asked[-1])
+    monkeypatch.setattr(
+        States, "draw", lambda self, count: asked.append(draw(self, count)) or asked[-1]
+    )
     monkeypatch.setattr(trainers.Grpo, "_generate_single_turn", right)
     monkeypatch.setattr(
-        trainers.Grpo, "_compute_loss", lambda self, model, inputs: kept.append(inputs) or real(self, model, inputs)
+        trainers.Grpo,
+        "_compute_loss",
+        lambda self, model, inputs: kept.append(inputs) or real(self, model, inputs),
     )
     settings = GrpoSettings(
-        steps=2, batch=8, group=8, lr=1e-2, beta=0.0, max_new_tokens=200, weight_decay=0.1, drop_equal=drop, refill=0
+        steps=2,
+        batch=8,
+        group=8,
+        lr=1e-2,
+        beta=0.0,
+        max_new_tokens=200,
+        weight_decay=0.1,
+        drop_equal=drop,
+        refill=0,
     )
     trainer = run_grpo(model, processor, [SWAP], tmp_path, settings, Weights(perception=0.1), CPU)
     log = trainer.state.log_history[0]
-    assert (log["rewards/perception/mean"], log["rewards/game/mean"], log["rewards/format/mean"]) == (1, 1, 1)
+    assert (
+        log["rewards/perception/mean"],
+        log["rewards/game/mean"],
+        log["rewards/format/mean"],
+    ) == (1, 1, 1)
     assert not kept[0]["advantages"].any()
     assert log["groups/left_out"] == drop
-    moved = [name for name, value in model.named_parameters() if not torch.equal(value, before[name])]
-    assert bool(moved) != drop, "decay alone moves them where the group is trained on, as in the paper; nothing else does"
+    moved = [
+        name for name, value in model.named_parameters() if not torch.equal(value, before[name])
+    ]
+    assert bool(moved) != drop, (
+        "decay alone moves them where the group is trained on, as in the paper; nothing else does"
+    )
 
 
 def test_equal_totals_are_recognised_whatever_their_sum():
     rng = np.random.default_rng(0)
     weights = Weights(regret=0.3, perception=0.1, cells=0.7)
     for _ in range(200):
-        terms = dict.fromkeys(weights.factors(), 1.0) | {"cells": rng.random(), "regret": -rng.random()}
+        terms = dict.fromkeys(weights.factors(), 1.0) | {
+            "cells": rng.random(),
+            "regret": -rng.random(),
+        }
         assert trainers.worth_the_same([weights.total(terms)] * 5)
         assert not trainers.worth_the_same(
             [weights.total(terms)] * 4 + [weights.total({**terms, "cells": terms["cells"] + 1e-6})]
@@ -355,8 +480,14 @@ def test_equal_totals_are_recognised_whatever_their_sum():
 
 def test_a_pool_is_advanced_and_a_ladder_climbed_in_training(small, tmp_path, monkeypatch):
     asked = scripted(monkeypatch, lambda serial: False)
-    states = States((SWAP,), (Source("policy_pool", games=4),), {"Swap": Curriculum(rungs=("tiny", "tiny:noise=0.1"), step=0.5)})
-    settings = GrpoSettings(steps=4, batch=12, group=3, lr=1e-3, beta=0.0, max_new_tokens=60, save_every=2)
+    states = States(
+        (SWAP,),
+        (Source("policy_pool", games=4),),
+        {"Swap": Curriculum(rungs=("tiny", "tiny:noise=0.1"), step=0.5)},
+    )
+    settings = GrpoSettings(
+        steps=4, batch=12, group=3, lr=1e-3, beta=0.0, max_new_tokens=60, save_every=2
+    )
     trainer = run_grpo(*load(small), [SWAP], tmp_path, settings, Weights(), CPU, states=states)
     assert [[q.slot for q in batch] for batch in asked] == [[0, 1, 2, 3]] * 4
     steps = np.array([[int(q.state.steps[0]) for q in batch] for batch in asked])
@@ -371,13 +502,24 @@ def test_a_pool_is_advanced_and_a_ladder_climbed_in_training(small, tmp_path, mo
     assert saved["served"] == 16
 
 
-# ----------------------------------------------------------------------------------- pools against the policy's own games
-POOLED = ("2048", "ShisenSho", "ShisenShoPhotos", "Swap", "Minesweeper", "Sokoban", "SlidingPuzzle", "FrozenLake")
+# ---- pools against the policy's own games
+POOLED = (
+    "2048",
+    "ShisenSho",
+    "ShisenShoPhotos",
+    "Swap",
+    "Minesweeper",
+    "Sokoban",
+    "SlidingPuzzle",
+    "FrozenLake",
+)
 
 
 def oracle_moves(game, state):
     values = game.oracle(state)
-    return np.where(np.isnan(values).all(axis=1), 0, np.nan_to_num(values, nan=-np.inf).argmax(axis=1))
+    return np.where(
+        np.isnan(values).all(axis=1), 0, np.nan_to_num(values, nan=-np.inf).argmax(axis=1)
+    )
 
 
 def random_moves(game, state):
@@ -397,7 +539,9 @@ def turns_of_own_games(game, level, policy, count=96):
 @pytest.mark.parametrize("policy", [oracle_moves, random_moves])
 @pytest.mark.parametrize("name", POOLED)
 def test_a_pool_asks_at_the_turns_of_the_policys_own_games(name, policy):
-    """A board on which nothing can succeed (2048: nothing merges) once ended the pool's game, which so never left the opening."""
+    """A board on which nothing can succeed (2048: nothing merges) once ended the pool's game, which
+    so never left the opening.
+    """
     task = Task(game=name, level="tiny", look="tiny", walk_max=0)
     game, level = task.game, task.level
     states, turns = States((task,), (Source("policy_pool", games=16),), seed=3), []
@@ -405,16 +549,27 @@ def test_a_pool_asks_at_the_turns_of_the_policys_own_games(name, policy):
         asked = [*states.draw(8), *states.passing()]
         state = concat([one.state for one in asked])
         after, out = game.step(state, policy(game, state))
-        states.tell(asked, [Answered(0, 1, state_text(game, after[i]), bool(out.changed[i])) for i in range(len(asked))])
+        states.tell(
+            asked,
+            [
+                Answered(0, 1, state_text(game, after[i]), bool(out.changed[i]))
+                for i in range(len(asked))
+            ],
+        )
         turns += [int(one.state.steps[0]) for one in asked if one.serial >= 0]
     own = turns_of_own_games(game, level, policy)
     grid = np.arange(max(*turns, *own) + 1)
     apart = max(abs((np.array(turns) <= turn).mean() - (own <= turn).mean()) for turn in grid)
-    assert apart < 0.12, f"turns of the pool {np.mean(turns):.1f}, of its own games {own.mean():.1f}"
+    assert apart < 0.12, (
+        f"turns of the pool {np.mean(turns):.1f}, of its own games {own.mean():.1f}"
+    )
 
 
 def test_where_nothing_can_succeed_a_game_goes_on_by_the_answer_or_else_by_a_legal_move():
-    game, states = get_game("2048"), States((T2048,), (Source("policy_pool", games=8, patience=50),), seed=3)
+    game, states = (
+        get_game("2048"),
+        States((T2048,), (Source("policy_pool", games=8, patience=50),), seed=3),
+    )
     followed = helped = 0
     for _ in range(80):
         asked = states.draw(4)
@@ -424,7 +579,8 @@ def test_where_nothing_can_succeed_a_game_goes_on_by_the_answer_or_else_by_a_leg
         assert all(game.legal(one.state).any() for one in passing)
         legal = [int(game.legal(one.state)[0].argmax()) for one in passing]
         told = [
-            answered(states, one, [move if k % 2 else None]) for k, (one, move) in enumerate(zip(passing, legal, strict=True))
+            answered(states, one, [move if k % 2 else None])
+            for k, (one, move) in enumerate(zip(passing, legal, strict=True))
         ]
         ended = states.counts["pool_ended"]
         states.tell(passing, told)
@@ -432,7 +588,9 @@ def test_where_nothing_can_succeed_a_game_goes_on_by_the_answer_or_else_by_a_leg
             for k, (one, answer) in enumerate(zip(passing, told, strict=True)):
                 now = states.pools[0][one.slot].state
                 assert (now == answer.after) == bool(k % 2)
-                assert read_state_text(now)[1].steps[0] == one.state.steps[0] + (1 if k % 2 else 2), "the turn, and the move"
+                assert read_state_text(now)[1].steps[0] == one.state.steps[0] + (
+                    1 if k % 2 else 2
+                ), "the turn, and the move"
                 followed, helped = followed + k % 2, helped + 1 - k % 2
     assert followed > 5
     assert helped > 5
@@ -440,7 +598,11 @@ def test_where_nothing_can_succeed_a_game_goes_on_by_the_answer_or_else_by_a_leg
 
 
 def test_no_two_uses_or_seeds_of_training_states_meet():
-    firsts = [(first_state(use, seed), use, seed) for use in USES for seed in (*range(260), 500, 900, 997, 2**31 - 1)]
+    firsts = [
+        (first_state(use, seed), use, seed)
+        for use in USES
+        for seed in (*range(260), 500, 900, 997, 2**31 - 1)
+    ]
     for (one, use, seed), (after, *other) in pairwise(sorted(firsts)):
         room = 1_000_000 - CHUNK if use == "walk" and seed < 128 else ROOM
         assert after - one >= room, f"{use} {seed} and {other}"

@@ -1,4 +1,6 @@
-"""Statistics of studies: intervals over seeds and episodes, and tests, on simulated data with known answers."""
+"""Statistics of studies: intervals over seeds and episodes, and tests, on simulated data with known
+answers.
+"""
 
 from statistics import NormalDist
 
@@ -13,11 +15,15 @@ def test_crossed_resamples_seeds_and_episodes():
     noise = rng.normal(0, 1, (3, 200))
     alone = stats.crossed(noise[:1])
     plain = stats.mean(noise[0])
-    assert (alone.mean, alone.low, alone.high) == pytest.approx((plain.mean, plain.low, plain.high), abs=1e-9)
+    assert (alone.mean, alone.low, alone.high) == pytest.approx(
+        (plain.mean, plain.low, plain.high), abs=1e-9
+    )
     apart = noise + np.array([[-1.0], [0.0], [1.0]])  # what training makes of it differs
     found = stats.crossed(apart)
     assert found.mean == pytest.approx(apart.mean())
-    assert found.high - found.low > 3 * (stats.crossed(noise).high - stats.crossed(noise).low), "the luck of training is in it"
+    assert found.high - found.low > 3 * (stats.crossed(noise).high - stats.crossed(noise).low), (
+        "the luck of training is in it"
+    )
     assert found.n == 200
 
 
@@ -25,13 +31,19 @@ def test_crossed_resamples_seeds_and_episodes():
 def test_crossed_covers_the_truth_with_three_seeds(luck):
     rng, hits = np.random.default_rng(1), 0
     for k in range(400):
-        table = rng.normal(0, luck, (3, 1)) + rng.normal(0, 0.3, (1, 100)) + rng.normal(0, 0.35, (3, 100))
+        table = (
+            rng.normal(0, luck, (3, 1))
+            + rng.normal(0, 0.3, (1, 100))
+            + rng.normal(0, 0.35, (3, 100))
+        )
         one = stats.crossed(table, seed=k)
         hits += one.low <= 0 <= one.high
     assert 0.88 <= hits / 400 <= 0.995
 
 
-@pytest.mark.parametrize(("share", "luck"), [(0.5, 0.0), (0.9, 0.0), (0.97, 0.0), (0.8, 0.05), (0.8, 0.15)])
+@pytest.mark.parametrize(
+    ("share", "luck"), [(0.5, 0.0), (0.9, 0.0), (0.97, 0.0), (0.8, 0.05), (0.8, 0.15)]
+)
 def test_crossed_of_shares_covers_the_truth(share, luck):
     rng, hits, rounds = np.random.default_rng(3), 0, 400
     for _ in range(rounds):
@@ -62,18 +74,27 @@ def test_intervals_are_cut_to_what_is_possible_and_never_to_what_was_seen():
 @pytest.mark.parametrize("n", [20, 59, 100])
 def test_equal_values_leave_an_interval_by_the_rule_of_three(n):
     unseen = 1 - 0.05 ** (1 / n)
-    for found in (stats.mean(np.ones(n), bounds=stats.SHARE), stats.crossed(np.ones((3, n)), bounds=stats.SHARE)):
+    for found in (
+        stats.mean(np.ones(n), bounds=stats.SHARE),
+        stats.crossed(np.ones((3, n)), bounds=stats.SHARE),
+    ):
         assert (found.low, found.high) == (pytest.approx(1 - unseen), 1)
     gap = stats.paired(np.ones(n), np.ones(n), bounds=stats.GAP)
     assert (gap.low, gap.high, gap.p) == (pytest.approx(-unseen), pytest.approx(unseen), 1)
-    assert np.isnan(stats.mean(np.full(n, 6.0)).low), "nothing can be said of a value whose range is not known"
+    assert np.isnan(stats.mean(np.full(n, 6.0)).low), (
+        "nothing can be said of a value whose range is not known"
+    )
 
 
 def test_tests_of_no_difference_reject_as_often_as_they_say():
     rng, rounds = np.random.default_rng(4), 600
     for luck in (0.0, 0.1):
         p = [
-            stats.crossed_p(rng.normal(0, luck, (3, 1)) + rng.normal(0, 0.3, (1, 60)) + rng.normal(0, 0.4, (3, 60)))
+            stats.crossed_p(
+                rng.normal(0, luck, (3, 1))
+                + rng.normal(0, 0.3, (1, 60))
+                + rng.normal(0, 0.4, (3, 60))
+            )
             for _ in range(rounds)
         ]
         assert np.mean(np.array(p) < 0.05) < 0.08
@@ -90,15 +111,21 @@ def test_equality_is_not_found_where_the_difference_is_as_large_as_the_margin(se
         for _ in range(rounds):
             draw = rng.random((seeds, n))
             table = (draw > 1 - gained).astype(float) - (draw < lost)
-            found += max(stats.crossed_p(table, -margin, 1), stats.crossed_p(table, margin, -1)) < 0.05
+            found += (
+                max(stats.crossed_p(table, -margin, 1), stats.crossed_p(table, margin, -1)) < 0.05
+            )
         assert found / rounds <= 0.08
-    assert max(stats.crossed_p(np.zeros((1, 20)), -margin, 1), 0) > 0.05, "20 equal states are no evidence of equality"
+    assert max(stats.crossed_p(np.zeros((1, 20)), -margin, 1), 0) > 0.05, (
+        "20 equal states are no evidence of equality"
+    )
 
 
 @pytest.mark.parametrize("margin", [0.05, -0.05])
 @pytest.mark.parametrize(("seeds", "n"), [(1, 35), (1, 45), (1, 100), (3, 60), (3, 150)])
 def test_few_values_other_than_0_are_not_taken_for_little_variance(seeds, n, margin):
-    """All seeds differ in the same episodes, in one direction only: the difference is as large as the margin."""
+    """All seeds differ in the same episodes, in one direction only: the difference is as large as
+    the margin.
+    """
     rng, rounds, found = np.random.default_rng(7), 500, 0
     for _ in range(rounds):
         table = np.repeat((rng.random((1, n)) < abs(margin)) * np.sign(margin), seeds, axis=0)
@@ -120,7 +147,8 @@ def test_independent_runs_give_the_sign_test_no_more_than_its_level():
     rng, rounds = np.random.default_rng(6), 2000
     hits = 0
     for _ in range(rounds):
-        first, second = rng.integers(4, 12, (2, 24))  # half-rise times of 24 runs, each curve with its own jitter
+        # half-rise times of 24 runs, each curve with its own jitter
+        first, second = rng.integers(4, 12, (2, 24))
         hits += stats.sign_test(first - second) < 0.05
     assert hits / rounds <= 0.06
     assert stats.sign_test(np.ones(24)) < 1e-6
@@ -138,13 +166,21 @@ def test_crossed_ratio_and_gaps():
 
 def test_an_estimate_is_written_in_one_way_and_what_is_missing_is_said():
     nan = float("nan")
-    for kind in (lambda *ends: stats.Estimate(*ends, 5), lambda *ends: stats.Difference(*ends, 0.5, 5)):
+    for kind in (
+        lambda *ends: stats.Estimate(*ends, 5),
+        lambda *ends: stats.Difference(*ends, 0.5, 5),
+    ):
         assert str(kind(0.12345, 0.1, 0.2)) == "0.123 [0.1, 0.2]"
         assert str(kind(0.5, nan, nan)) == "0.5", "one value has no interval"
         assert str(kind(nan, nan, nan)) == "-"
         assert kind(1234.5, 99.94, 2e6).text(stats.readable) == "1,234 [99.940, 2,000,000]"
-        assert kind(0.05, -0.01, 0.11).text(stats.decimals(1, signed=True, factor=100)) == "+5.0 [-1.0, +11.0]"
-        assert kind(0.05, -0.011, 0.11).ends_text(stats.typeset(percent=True, signed=True)) == "−1.1 to +11.0"
+        assert kind(0.05, -0.01, 0.11).text(stats.decimals(1, signed=True, factor=100)) == (
+            "+5.0 [-1.0, +11.0]"
+        )
+        assert (
+            kind(0.05, -0.011, 0.11).ends_text(stats.typeset(percent=True, signed=True))
+            == "−1.1 to +11.0"
+        )
         assert kind(0.5, nan, nan).ends_text() == "no interval"
         assert kind(0.5, nan, nan).mean_text(stats.decimals(2)) == "0.50"
     assert stats.typeset(percent=True, signed=True)(-0.00001) == "0.0", "nothing has no sign"
@@ -152,7 +188,10 @@ def test_an_estimate_is_written_in_one_way_and_what_is_missing_is_said():
 
 
 def test_an_estimate_comes_back_from_json():
-    for one in (stats.Estimate(0.5, 0.25, 0.75, 8), stats.Estimate(0.5, float("nan"), float("nan"), 1)):
+    for one in (
+        stats.Estimate(0.5, 0.25, 0.75, 8),
+        stats.Estimate(0.5, float("nan"), float("nan"), 1),
+    ):
         assert str(stats.Estimate.from_dict(one.to_dict())) == str(one)
         assert stats.Estimate.from_dict(one.to_dict()).n == one.n
     empty = stats.Estimate.from_dict({})

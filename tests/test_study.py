@@ -1,4 +1,6 @@
-"""Studies: jobs in their order, stopped and gone on with, and the report; all with two steps and a few states."""
+"""Studies: jobs in their order, stopped and gone on with, and the report; all with two steps and a
+few states.
+"""
 
 import json
 import re
@@ -49,8 +51,17 @@ def small(tmp_path_factory):
     return path
 
 
-HERE = ("train/*-swap/*", "evaluate/*-swap.*", "evaluate/random", "evaluate/oracle", "evaluate/teacher*", "evaluate/base")
-"""Jobs that this process does, which spares as many starts of Python; the others are left to the scheduler."""
+HERE = (
+    "train/*-swap/*",
+    "evaluate/*-swap.*",
+    "evaluate/random",
+    "evaluate/oracle",
+    "evaluate/teacher*",
+    "evaluate/base",
+)
+"""Jobs that this process does, which spares as many starts of Python; the others are left to the
+scheduler.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +83,9 @@ def test_every_job_is_done_in_its_order(small, finished):
     ended = {line["job"]: line["begin"] + line["seconds"] for line in lines}
     for job in whole.jobs:
         if job.name not in here:
-            assert all(ended[other] <= begun[job.name] + 0.2 for other in job.needs if other not in here), job
+            assert all(
+                ended[other] <= begun[job.name] + 0.2 for other in job.needs if other not in here
+            ), job
     for seed in ("0", "3"):
         recipe = json.loads((finished / "runs" / "g1-swap" / seed / "recipe.json").read_text())
         assert recipe["model"] == str((finished / "runs" / "cold-swap" / seed / "cold").resolve())
@@ -83,12 +96,17 @@ def test_the_report_holds_tables_verdicts_and_pictures(finished):
     text = (finished / "report.md").read_text()
     assert "training seeds 0, 3, GRPO of 2 steps." in text
     assert f"hours on {study.this_machine()}; vlmgym" in text
-    assert re.search(r"\| Swap: G1 - its teacher \| 78 against 43 \| .* \| (larger|smaller|not decided) \|", text)
+    assert re.search(
+        r"\| Swap: G1 - its teacher \| 78 against 43 \| .* \| (larger|smaller|not " r"decided) \|",
+        text,
+    )
     assert "| Swap: the base knows more moves than it makes (as it was pretrained to) |" in text
     assert "Exploratory: none of these was named as a primary claim" in text
     for name in re.findall(r"\]\((\w+\.png)\)", text):
         assert (finished / name).stat().st_size > 5000
-    told = json.loads((finished / "evaluations" / "told" / "eval" / "base" / "Swap" / "summary.json").read_text())
+    told = json.loads(
+        (finished / "evaluations" / "told" / "eval" / "base" / "Swap" / "summary.json").read_text()
+    )
     assert (told["metrics"]["p_acc"]["mean"], told["evaluation"]["observation"]) == (1, "prefill")
     results = json.loads((finished / "results.json").read_text())
     assert results["scores"]["oracle"]["Swap"]["n"] == 4
@@ -96,24 +114,46 @@ def test_the_report_holds_tables_verdicts_and_pictures(finished):
     assert results["scores"]["oracle"]["2048"]["mean"] is None, "what was not measured is not there"
     assert results["curves"]["g1-swap"]["Swap"]["steps"] == [0, 1, 2]
     turns = [json.loads(line) for line in (finished / "turns.jsonl").read_text().splitlines()]
-    assert {turn["player"] for turn in turns} == {"base", "g0-swap", "cold-swap", "g1-swap", "cold-turned", "g1-turned"}
+    assert {turn["player"] for turn in turns} == {
+        "base",
+        "g0-swap",
+        "cold-swap",
+        "g1-swap",
+        "cold-turned",
+        "g1-turned",
+    }
     explored = results["exploration"]["base"]["Swap"]
     assert explored["searches"]["n"] == 4, "four states, three answers to each"
     told = {one["claim"]: one for one in results["differences"]}
-    assert all(one["adjusted"] >= one["p"] - 1e-12 for one in told.values()), "adjusted for their number"
+    assert all(one["adjusted"] >= one["p"] - 1e-12 for one in told.values()), (
+        "adjusted for their number"
+    )
 
 
 def test_checks_keep_their_traces(finished):
     run = finished / "runs" / "g1-swap" / "0"
-    assert sorted(path.name for path in (run / "checks").iterdir()) == ["000000", "000001", "000002"]
-    logged = [line["check/Swap/success"] for line in read_metrics(run / "metrics.jsonl") if "check/Swap/success" in line]
-    kept = [json.loads((run / "checks" / step / "Swap" / "summary.json").read_text()) for step in ("000000", "000001", "000002")]
+    assert sorted(path.name for path in (run / "checks").iterdir()) == [
+        "000000",
+        "000001",
+        "000002",
+    ]
+    logged = [
+        line["check/Swap/success"]
+        for line in read_metrics(run / "metrics.jsonl")
+        if "check/Swap/success" in line
+    ]
+    kept = [
+        json.loads((run / "checks" / step / "Swap" / "summary.json").read_text())
+        for step in ("000000", "000001", "000002")
+    ]
     assert logged == [one["metrics"]["success"]["mean"] for one in kept]
     trained = [line for line in read_metrics(run / "metrics.jsonl") if "reward" in line]
-    assert [line["p_acc"] for line in trained] == [1, 1], "answers that begin with the truth are right about the board"
-    steps, table = findings.StudyResults(read_study(str(finished.parent / "small.yaml")), finished).curve(
-        "g1-swap", "Swap", "success"
+    assert [line["p_acc"] for line in trained] == [1, 1], (
+        "answers that begin with the truth are right about the board"
     )
+    steps, table = findings.StudyResults(
+        read_study(str(finished.parent / "small.yaml")), finished
+    ).curve("g1-swap", "Swap", "success")
     assert steps.tolist() == [0, 1, 2]
     assert table[0].tolist() == logged
 
@@ -133,23 +173,31 @@ def test_jobs_are_listed_and_one_can_be_done_alone(small, tmp_path, capsys):
     assert "train/g1-swap/0" in listed
     assert "train/cold-swap/0" in listed.split("train/g1-swap/0")[1]
     assert main([*call, "--list", "--only", "train/g1-s*"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["train/cold-swap/0", "train/g1-swap/0"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "train/cold-swap/0",
+        "train/g1-swap/0",
+    ]
     assert main([*call, "--only", "g1-swap"]) == 2
     assert "only = 'g1-swap'" in capsys.readouterr().err
     assert main([*call, "--job", "train/g1-swap/0"]) == 2
     assert "first train/cold-swap/0" in capsys.readouterr().err
     assert main([*call, "--job", "train/g9/0"]) == 2
     assert main([*call, "--job", "evaluate/oracle"]) == 0
-    assert (tmp_path / "evaluations" / "states" / "eval" / "oracle" / "Swap" / "summary.json").exists()
+    assert (
+        tmp_path / "evaluations" / "states" / "eval" / "oracle" / "Swap" / "summary.json"
+    ).exists()
 
 
-def test_time_that_is_over_stops_with_checkpoints_and_a_failed_job_is_named(small, tmp_path, monkeypatch, capsys):
+def test_time_that_is_over_stops_with_checkpoints_and_a_failed_job_is_named(
+    small, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(study, "_POLL", 0.1)
     call = ["reproduce", "--study", str(small), "--quick", "--out", str(tmp_path)]
     assert main([*call, "--hours", "0.0001"]) == 0
     assert "run the same command to go on" in capsys.readouterr().err
     (tmp_path / "runs" / "cold-swap" / "0").mkdir(parents=True, exist_ok=True)
-    (tmp_path / "runs" / "cold-swap" / "0" / "recipe.json").write_text("{}")  # a run of another recipe lies there
+    # a run of another recipe lies there
+    (tmp_path / "runs" / "cold-swap" / "0" / "recipe.json").write_text("{}")
     with pytest.raises(JobError, match=r"train/cold-swap/0 .*log.*train/g1-swap/0"):
         run_study(str(small), tmp_path, quick=True, only=("train/g1-swap/0", "evaluate/random"))
     assert is_done(read_study(str(small), True), tmp_path, "evaluate/random")
@@ -168,7 +216,21 @@ def test_sigterm_stops_the_jobs_and_writes_them_down(small, tmp_path, monkeypatc
 
     monkeypatch.setattr(study, "_progress", ask_for_the_end)
     before = signal.getsignal(signal.SIGTERM)
-    assert main(["reproduce", "--study", str(small), "--quick", "--out", str(tmp_path), "--only", "train/cold-swap/0"]) == 0
+    assert (
+        main(
+            [
+                "reproduce",
+                "--study",
+                str(small),
+                "--quick",
+                "--out",
+                str(tmp_path),
+                "--only",
+                "train/cold-swap/0",
+            ]
+        )
+        == 0
+    )
     assert signal.getsignal(signal.SIGTERM) is before
     assert "SIGTERM; 0 of 1 jobs are done: run the same command to go on" in capsys.readouterr().err
     [line] = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
@@ -180,11 +242,24 @@ def test_sigterm_stops_the_jobs_and_writes_them_down(small, tmp_path, monkeypatc
     [
         ({"sedes": [0]}, r"study.sedes = .*: allowed is one of model, seeds"),
         ({"seeds": []}, r"study.seeds = \[\]"),
-        ({"runs": {"a": {"recipe": "study/rl-swap", "start": "b"}}}, r"study.runs.a.start = 'b': allowed is base"),
+        (
+            {"runs": {"a": {"recipe": "study/rl-swap", "start": "b"}}},
+            r"study.runs.a.start = 'b': " r"allowed is base",
+        ),
         ({"runs": {"a": {"steps": 3}}}, r"study.runs.a = .*a mapping with recipe, start, set"),
         ({"evaluations": {"a": {"protocol": "study/states"}}}, r"study.evaluations.a"),
-        ({"evaluations": {"a": {"protocol": "study/states", "players": ["bse"]}}}, r"players = 'bse': allowed is random"),
-        ({"evaluations": {"a": {"protocol": "study/states", "players": ["base"], "games": ["Go"]}}}, r"a.games = \['Go'\]"),
+        (
+            {"evaluations": {"a": {"protocol": "study/states", "players": ["bse"]}}},
+            r"players = 'bse': allowed is " r"random",
+        ),
+        (
+            {
+                "evaluations": {
+                    "a": {"protocol": "study/states", "players": ["base"], "games": ["Go"]}
+                }
+            },
+            r"a.games = \['Go'\]",
+        ),
     ],
 )
 def test_bad_studies_are_refused(change, message):
@@ -195,8 +270,24 @@ def test_bad_studies_are_refused(change, message):
 def test_relays_and_patterns_name_who_is_asked():
     runs = {name: {"recipe": "study/rl-swap"} for name in ("a", "b", "ab")}
     players = ["a*", "base+b", "b+a", "random", "c*"]
-    asked = Study.parse({"seeds": [1, 2], "runs": runs, "evaluations": {"e": {"protocol": "study/states", "players": players}}})
-    assert asked.players("e") == ["a.1", "a.2", "ab.1", "ab.2", "base+b.1", "base+b.2", "b+a.1", "b+a.2", "random"]
+    asked = Study.parse(
+        {
+            "seeds": [1, 2],
+            "runs": runs,
+            "evaluations": {"e": {"protocol": "study/states", "players": players}},
+        }
+    )
+    assert asked.players("e") == [
+        "a.1",
+        "a.2",
+        "ab.1",
+        "ab.2",
+        "base+b.1",
+        "base+b.2",
+        "b+a.1",
+        "b+a.2",
+        "random",
+    ]
     assert asked.makers("base+b.2") == [("b", 2)]
     assert asked.makers("random") == asked.makers("base") == asked.makers("teacher:0.4") == []
     needs = {job.name: job.needs for job in asked.jobs}
@@ -204,7 +295,9 @@ def test_relays_and_patterns_name_who_is_asked():
     assert needs["evaluate/random"] == ()
 
 
-def test_who_is_trained_is_asked_at_once_and_a_part_of_a_study_is_reported_as_one(small, tmp_path, capsys):
+def test_who_is_trained_is_asked_at_once_and_a_part_of_a_study_is_reported_as_one(
+    small, tmp_path, capsys
+):
     names = [job.name for job in read_study(str(small)).jobs]
     assert names[:8] == [
         *("evaluate/random", "evaluate/oracle", "evaluate/teacher:0.3", "evaluate/base"),
@@ -224,7 +317,9 @@ def test_who_is_trained_is_asked_at_once_and_a_part_of_a_study_is_reported_as_on
 def test_the_bundled_study_is_whole(quick):
     whole = read_study("g1", quick)
     assert len({job.name for job in whole.jobs}) == len(whole.jobs)
-    assert {f"{kind}-{key}" for kind in ("g0", "cold", "g1") for key in findings.GAMES.values()} <= set(whole.runs)
+    assert {
+        f"{kind}-{key}" for kind in ("g0", "cold", "g1") for key in findings.GAMES.values()
+    } <= set(whole.runs)
     assert set(findings.INTERVENTIONS) <= set(whole.runs)
     assert whole.seeds == ((0,) if quick else (0, 1, 2))
     with pytest.raises(ConfigError, match=r"study = 'g2'.*g1"):
@@ -278,7 +373,8 @@ def test_a_job_goes_on_by_itself(small, tmp_path):
     quick = read_study(str(small), True)
     run_job(quick, tmp_path, "evaluate/teacher:0.3")
     path = tmp_path / "evaluations" / "states" / "eval" / "teacher-0.3" / "Swap" / "trace.jsonl"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))  # as if it had been killed
+    # as if it had been killed
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
     path.with_name("summary.json").unlink()
     run_job(quick, tmp_path, "evaluate/teacher:0.3")
     assert json.loads(path.with_name("summary.json").read_text())["episodes"]["turns"] == 4
@@ -312,7 +408,25 @@ def test_halves_of_a_rise():
 
 @pytest.mark.parametrize(
     "name",
-    ["../x", "../../../..", "/tmp/x", "a/b", ".", "..", "", ".a", "a.", "a..b", "a b", "-x", "é", "a\0", "x\n", "a+b", "*"],
+    [
+        "../x",
+        "../../../..",
+        "/tmp/x",
+        "a/b",
+        ".",
+        "..",
+        "",
+        ".a",
+        "a.",
+        "a..b",
+        "a b",
+        "-x",
+        "é",
+        "a\0",
+        "x\n",
+        "a+b",
+        "*",
+    ],
 )
 @pytest.mark.parametrize("section", ["runs", "evaluations"])
 def test_no_name_of_a_study_leaves_its_folder(name, section, tmp_path, capsys):
@@ -323,7 +437,10 @@ def test_no_name_of_a_study_leaves_its_folder(name, section, tmp_path, capsys):
     }[section]
     (tmp_path / "bad.yaml").write_text(json.dumps(values))
     before = sorted(tmp_path.parent.iterdir())
-    assert main(["reproduce", "--study", str(tmp_path / "bad.yaml"), "--out", str(tmp_path / "out")]) == 2
+    assert (
+        main(["reproduce", "--study", str(tmp_path / "bad.yaml"), "--out", str(tmp_path / "out")])
+        == 2
+    )
     assert capsys.readouterr().err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
     assert sorted(tmp_path.parent.iterdir()) == before
@@ -366,4 +483,6 @@ def test_durations_are_not_of_the_time_of_day(small, tmp_path, monkeypatch):
 def test_the_bundled_study_is_read_and_its_names_with_a_dot_find_their_runs(quick):
     study = read_study("g1", quick)
     assert "perception-0.1" in study.runs or quick
-    assert all(study.makers(f"{name}.{study.seeds[0]}") == [(name, study.seeds[0])] for name in study.runs)
+    assert all(
+        study.makers(f"{name}.{study.seeds[0]}") == [(name, study.seeds[0])] for name in study.runs
+    )

@@ -24,7 +24,14 @@ from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
 
 torch.set_num_threads(1)
-TASK = {"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 40}
+TASK = {
+    "game": "2048",
+    "level": "tiny",
+    "look": "tiny",
+    "prompt": "brief",
+    "walk_min": 4,
+    "walk_max": 40,
+}
 CPU = Compute(device="cpu", threads=1)
 
 
@@ -85,7 +92,9 @@ def test_a_damaged_checkpoint_is_passed_over(how, reason, tmp_path, capsys):
     assert survive.last_good_checkpoint(tmp_path) == good
 
 
-@pytest.mark.parametrize("content", ["[]", "1", "null", "{}", "", "[" * 10_000, '{"model.safetensors": 5}', '{"a": NaN}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "1", "null", "{}", "", "[" * 10_000, '{"model.safetensors": 5}', '{"a": NaN}']
+)
 def test_a_seal_that_is_none_is_no_seal(content, tmp_path, capsys):
     good, bad = checkpoint(tmp_path, 9), checkpoint(tmp_path, 10)
     (bad / survive.SEAL).write_text(content)
@@ -100,7 +109,9 @@ def test_what_no_run_of_ours_began_is_put_aside_and_never_deleted(tmp_path):
         other.mkdir(parents=True)
         (other / "weights").write_text(f"weeks of work {number}")
         assert survive.last_good_checkpoint(tmp_path / "run") is None
-    kept = sorted(path.read_text() for path in (tmp_path / "run").glob("checkpoint-10.unfinished*/weights"))
+    kept = sorted(
+        path.read_text() for path in (tmp_path / "run").glob("checkpoint-10.unfinished*/weights")
+    )
     assert kept == ["weeks of work 1", "weeks of work 2"]
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -109,7 +120,8 @@ def test_what_no_run_of_ours_began_is_put_aside_and_never_deleted(tmp_path):
     (tmp_path / "run" / "checkpoint-12").symlink_to("nowhere")
     (tmp_path / "run" / "checkpoint-13").write_text("a file")
     good = checkpoint(tmp_path / "run", 3)
-    (tmp_path / "run" / "checkpoint-1").mkdir()  # older than ours: the Trainer would delete it after a while
+    # older than ours: the Trainer would delete it after a while
+    (tmp_path / "run" / "checkpoint-1").mkdir()
     assert survive.last_good_checkpoint(tmp_path / "run", tidy=False) == good
     assert survive.last_good_checkpoint(tmp_path / "run") == good
     assert (tmp_path / "run" / "checkpoint-1.unfinished").is_dir()
@@ -159,7 +171,9 @@ def run_stage(stage, model, out, callbacks=(), **settings):
     rows = cold_start_rows([Task.parse(TASK)], ColdStart(states=12))
     settings = {"steps": 6, "lr": 1e-2, "save_every": 2} | settings
     if stage == "sft":
-        return run_sft(*load(str(model)), rows, out, SftSettings(batch=2, **settings), CPU, callbacks)
+        return run_sft(
+            *load(str(model)), rows, out, SftSettings(batch=2, **settings), CPU, callbacks
+        )
     settings = GrpoSettings(batch=4, group=2, max_new_tokens=4, drop_equal=False, **settings)
     return run_grpo(*load(str(model)), [Task.parse(TASK)], out, settings, Weights(), CPU, callbacks)
 
@@ -180,7 +194,9 @@ class Payload:
 
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
 def test_no_code_in_a_checkpoint_is_run(stage, small, tmp_path):
-    """Each file that is a pickle runs something where it is loaded as one; the checkpoint's seal is valid."""
+    """Each file that is a pickle runs something where it is loaded as one; the checkpoint's seal is
+    valid.
+    """
     out, ran = tmp_path / "run", tmp_path / "ran"
     with pytest.raises(KeyboardInterrupt):
         run_stage(stage, small, out, [Stop(2)], save_every=1)
@@ -241,7 +257,9 @@ def test_a_bad_loss_ends_the_run_and_leaves_its_batch(stage, bad, small, tmp_pat
         return (spoiled, *loss[1:]) if isinstance(loss, tuple) else spoiled
 
     monkeypatch.setattr(kind, "compute_loss", spoilt)
-    with pytest.raises(survive.DivergedError, match=r"loss is .* in step 4.*checkpoint-2.*lower lr"):
+    with pytest.raises(
+        survive.DivergedError, match=r"loss is .* in step 4.*checkpoint-2.*lower " r"lr"
+    ):
         run_stage(stage, small, tmp_path, explode=1e4)
     (saved,) = tmp_path.glob("bad-batch-step-4-rank-0.pt")
     batch = torch.load(saved, weights_only=True)
@@ -257,9 +275,14 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_the_step(small, tmp_p
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     model.get_input_embeddings().weight.register_hook(lambda grad: grad * float("nan"))
     rows = cold_start_rows([Task.parse(TASK)], ColdStart(states=4))
-    with pytest.raises(survive.DivergedError, match=r"gradient norm is nan in step 1.*the last checkpoint is none"):
+    with pytest.raises(
+        survive.DivergedError,
+        match=r"gradient norm is nan in step 1.*the last " r"checkpoint is none",
+    ):
         run_sft(model, processor, rows, tmp_path, SftSettings(steps=2, batch=2), CPU)
-    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters()), "the weights are as they were"
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters()), (
+        "the weights are as they were"
+    )
 
 
 def test_a_refused_write_is_told_from_other_errors(tmp_path):
@@ -267,7 +290,9 @@ def test_a_refused_write_is_told_from_other_errors(tmp_path):
     assert not survive.no_room(told, tmp_path, 0)
     told.__cause__ = OSError(28, "No space left on device")
     assert survive.no_room(told, tmp_path, 0)
-    assert survive.no_room(RuntimeError("I/O error: No space left on device (os error 28)"), tmp_path, 0)
+    assert survive.no_room(
+        RuntimeError("I/O error: No space left on device (os error 28)"), tmp_path, 0
+    )
     assert not survive.no_room(ValueError("something else"), tmp_path, 0)
     assert survive.no_room(None, tmp_path, 10**18), "less is free than is needed"
 
@@ -275,11 +300,20 @@ def test_a_refused_write_is_told_from_other_errors(tmp_path):
 def started(recipe, out, limit=""):
     """``vlmgym train`` as a process of its own; ``limit`` is a shell line before it."""
     command = f"{limit} exec {sys.executable} -m vlmgym train {recipe} --out {out}"
-    return subprocess.Popen(["bash", "-c", command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        ["bash", "-c", command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
-def test_a_run_is_stopped_in_order_meets_a_full_disk_and_still_ends_as_an_unbroken_one(small, tmp_path):
-    values = {"model": str(small), "tasks": [TASK], "checks": {"every": 0}, "compute": {"device": "cpu", "threads": 1}}
+def test_a_run_is_stopped_in_order_meets_a_full_disk_and_still_ends_as_an_unbroken_one(
+    small, tmp_path
+):
+    values = {
+        "model": str(small),
+        "tasks": [TASK],
+        "checks": {"every": 0},
+        "compute": {"device": "cpu", "threads": 1},
+    }
     values["grpo"] = {
         "steps": 60,
         "batch": 8,
@@ -306,7 +340,8 @@ def test_a_run_is_stopped_in_order_meets_a_full_disk_and_still_ends_as_an_unbrok
     assert survive.flaw(saved) == ""
 
     size = (saved / "model.safetensors").stat().st_size
-    second = started(recipe, out, f"ulimit -f {size // 1024 // 2};")  # no file may be larger than half of the weights
+    # no file may be larger than half of the weights
+    second = started(recipe, out, f"ulimit -f {size // 1024 // 2};")
     while second.poll() is None and len(read_metrics(out / "metrics.jsonl")) < step + 2:
         time.sleep(0.02)
     second.send_signal(signal.SIGTERM)  # asks for a checkpoint, which finds no room
@@ -324,7 +359,9 @@ def test_a_run_is_stopped_in_order_meets_a_full_disk_and_still_ends_as_an_unbrok
     assert steps == list(range(1, 61)), "every step once"
     unbroken = train(Recipe.parse(values), tmp_path / "unbroken")
     a, b = load(str(out / "final"))[0], load(str(unbroken))[0]
-    assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True)), "to the bit"
+    assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True)), (
+        "to the bit"
+    )
 
 
 def test_a_second_signal_ends_at_once(tmp_path):
@@ -334,7 +371,9 @@ def test_a_second_signal_ends_at_once(tmp_path):
         "    print('ready', flush=True)\n"
         "    while True: time.sleep(0.01)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)

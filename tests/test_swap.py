@@ -22,7 +22,7 @@ GAME = Swap()
 Board = list[list[int]]
 
 
-# ------------------------------------------------------------------------------------------------- plain reference
+# ---- plain reference
 class Luck:
     """The draws of one turn, in order."""
 
@@ -43,8 +43,12 @@ def neighbours(rows: int, cols: int) -> list[tuple[tuple[int, int], tuple[int, i
 @cache
 def windows(rows: int, cols: int, line: int) -> list[list[tuple[int, int]]]:
     """All places of ``line`` cells in a row or column."""
-    across = [[(r, c + k) for k in range(line)] for r in range(rows) for c in range(cols - line + 1)]
-    return across + [[(r + k, c) for k in range(line)] for r in range(rows - line + 1) for c in range(cols)]
+    across = [
+        [(r, c + k) for k in range(line)] for r in range(rows) for c in range(cols - line + 1)
+    ]
+    return across + [
+        [(r + k, c) for k in range(line)] for r in range(rows - line + 1) for c in range(cols)
+    ]
 
 
 def in_lines(board: Board, line: int) -> set[tuple[int, int]]:
@@ -105,7 +109,9 @@ def plain_deal(level: LevelSwap, luck: Luck) -> tuple[Board, bool]:
 def plain_turn(
     level: LevelSwap, board: Board, action: int, luck: Luck, used: list[str] | None = None
 ) -> tuple[Board, int, bool, bool]:
-    """Board, gain, changed, terminated; ``used`` takes down which way out of a stuck board there was."""
+    """Board, gain, changed, terminated; ``used`` takes down which way out of a stuck board there
+    was.
+    """
     used = [] if used is None else used
     new = swapped(board, action, level.line)
     if new is None:
@@ -150,10 +156,12 @@ def plain_value(board: Board, action: int, line: int) -> float:
 def random_board(rng: np.random.Generator, rows: int, cols: int) -> np.ndarray:
     """Any tiles, with lines and often with empty cells."""
     empty = 0.0 if rng.random() < 0.5 else rng.random()
-    return np.where(rng.random((rows, cols)) < empty, 0, rng.integers(1, rng.integers(3, 10), (rows, cols))).astype(np.int16)
+    return np.where(
+        rng.random((rows, cols)) < empty, 0, rng.integers(1, rng.integers(3, 10), (rows, cols))
+    ).astype(np.int16)
 
 
-# ------------------------------------------------------------------------------------------------------- agreement
+# ---- agreement
 @settings(max_examples=80)
 @given(
     rows=st.integers(2, 8),
@@ -163,9 +171,13 @@ def random_board(rng: np.random.Generator, rows: int, cols: int) -> np.ndarray:
     line=st.integers(2, 4),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_any_board_agrees_with_plain_rules(rows: int, cols: int, colours: int, shapes: int, line: int, seed: int) -> None:
+def test_any_board_agrees_with_plain_rules(
+    rows: int, cols: int, colours: int, shapes: int, line: int, seed: int
+) -> None:
     colours = max(colours, 6 - shapes)  # fewer types cascade for hundreds of plain waves
-    level = LevelSwap(rows=rows, cols=cols, colours=colours, shapes=shapes, line=min(line, max(rows, cols)))
+    level = LevelSwap(
+        rows=rows, cols=cols, colours=colours, shapes=shapes, line=min(line, max(rows, cols))
+    )
     rng = np.random.default_rng(seed)
     board = random_board(rng, rows, cols)
     plain, state = board.tolist(), GAME.from_symbols(level, board[None])
@@ -182,7 +194,11 @@ def test_any_board_agrees_with_plain_rules(rows: int, cols: int, colours: int, s
         after, outcome = GAME.step(state, np.array([action]))
         new, gain, changed, terminated = plain_turn(level, plain, action, Luck(0, 1))
         assert after.board[0].tolist() == new
-        assert (outcome.gain[0], outcome.changed[0], outcome.terminated[0]) == (gain, changed, terminated)
+        assert (outcome.gain[0], outcome.changed[0], outcome.terminated[0]) == (
+            gain,
+            changed,
+            terminated,
+        )
         assert (after.score[0], after.steps[0], after.terminated[0]) == (gain, 1, terminated)
 
 
@@ -217,12 +233,18 @@ def test_games_agree_with_plain_rules(level: LevelSwap) -> None:
                 break
             board, gain, changed, terminated = plain_turn(level, board, action, Luck(seed, step))
             assert state.board[0].tolist() == board
-            assert (outcome.gain[0], outcome.changed[0], outcome.terminated[0]) == (gain, changed, terminated)
+            assert (outcome.gain[0], outcome.changed[0], outcome.terminated[0]) == (
+                gain,
+                changed,
+                terminated,
+            )
 
 
 def state_of(level: LevelSwap, *rows: str) -> State:
     """A board of letters; ``.`` is empty."""
-    return GAME.from_symbols(level, np.array([[[ord(t) - 96 if t != "." else 0 for t in row] for row in rows]], np.int16))
+    return GAME.from_symbols(
+        level, np.array([[[ord(t) - 96 if t != "." else 0 for t in row] for row in rows]], np.int16)
+    )
 
 
 def test_scores_and_words_by_hand() -> None:
@@ -239,16 +261,26 @@ def test_scores_and_words_by_hand() -> None:
     assert see("(0, 2) (1, 2)", "efagh", "aabad", "ijklm") == (12, "4 red circle")
     assert see("(0, 2) (1, 2)", "efagh", "aabaa", "ijklm") == (20, "5 red circle")
     assert see("(0, 2) (1, 2)", "bbaef", "aabgh", "ijklm") == (30, "3 red square and 3 red circle")
-    assert see("(0, 1) (0, 2)", "ebagh", "jacda", "ijklm") == (pytest.approx(np.nan, nan_ok=True), "no line")
-    assert see("(1, 2) (2, 2)", "bbpbk", "ghbij", "aaacd") == (pytest.approx(np.nan, nan_ok=True), "no line")
+    assert see("(0, 1) (0, 2)", "ebagh", "jacda", "ijklm") == (
+        pytest.approx(np.nan, nan_ok=True),
+        "no line",
+    )
+    assert see("(1, 2) (2, 2)", "bbpbk", "ghbij", "aaacd") == (
+        pytest.approx(np.nan, nan_ok=True),
+        "no line",
+    )
     # a line that stood there before vanishes with the first wave
     assert see("(1, 3) (2, 3)", "eebbb", "bcaqa", "ijkal") == (30, "3 red square and 3 red circle")
     # the a of the middle row vanish, two b fall beside the third: two waves of 3
     assert see("(1, 3) (2, 3)", "eebbf", "cbaqa", "ijkal") == (12, "3 red circle")
-    assert see("(0, 0) (1, 0)", ".aa..", "abc..", "ijk..") == (pytest.approx(np.nan, nan_ok=True), "no line")  # empty
+    # empty
+    assert see("(0, 0) (1, 0)", ".aa..", "abc..", "ijk..") == (
+        pytest.approx(np.nan, nan_ok=True),
+        "no line",
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------ deals
+# ---- deals
 @pytest.mark.parametrize("name", GAME.LEVELS)
 def test_boards_stay_playable(name: str) -> None:
     """No line, no empty cell, a valid swap: on fresh boards and after any number of turns."""
@@ -269,14 +301,22 @@ def test_boards_stay_playable(name: str) -> None:
 def test_valid_swaps_on_fresh_boards() -> None:
     """About 4.2 of 112 (simulated before as well), so random neighbours succeed 3.8 %."""
     count = 4000
-    swaps = GAME.legal(GAME.reset(GAME.level("paper"), seeds_for("free", GAME.name, "fresh", count))).sum(1)
-    assert abs(swaps.mean() - 4.2) < 4 * swaps.std() / np.sqrt(count) + 0.05  # the facts have one decimal
+    swaps = GAME.legal(
+        GAME.reset(GAME.level("paper"), seeds_for("free", GAME.name, "fresh", count))
+    ).sum(1)
+    # the facts have one decimal
+    assert abs(swaps.mean() - 4.2) < 4 * swaps.std() / np.sqrt(count) + 0.05
 
 
 @pytest.mark.parametrize(
     ("level", "rows", "text", "way"),
     [
-        (LevelSwap(rows=4, cols=4, colours=5, shapes=2), ("bchg", "hgcb", "mnas", "aatm"), "(2, 2) (3, 2)", "shuffle"),
+        (
+            LevelSwap(rows=4, cols=4, colours=5, shapes=2),
+            ("bchg", "hgcb", "mnas", "aatm"),
+            "(2, 2) (3, 2)",
+            "shuffle",
+        ),
         (LevelSwap(rows=2, cols=4, colours=4, shapes=2), ("bcah", "aagm"), "(0, 2) (1, 2)", "deal"),
     ],
 )
@@ -287,7 +327,12 @@ def test_stuck_boards(level: LevelSwap, rows: tuple[str, ...], text: str, way: s
     after, outcome = GAME.step(state, np.full(12, action))
     for i in range(12):
         turn = plain_turn(level, state.board[i].tolist(), action, Luck(int(state.seed[i]), 1), used)
-        assert (after.board[i].tolist(), outcome.gain[i], outcome.changed[i], outcome.terminated[i]) == turn
+        assert (
+            after.board[i].tolist(),
+            outcome.gain[i],
+            outcome.changed[i],
+            outcome.terminated[i],
+        ) == turn
     assert way in used
     assert GAME.legal(after).any(1).all()
 
@@ -301,7 +346,9 @@ def test_boards_that_cannot_be_saved_end_the_game() -> None:
     assert outcome.terminated.any()
     for board, over in zip(after.board.tolist(), after.terminated, strict=True):
         assert bool(valid(board, 4)) != over
-    assert np.array_equal(GAME.step(after, np.zeros(40, int))[0].steps, np.where(after.terminated, 1, 2))
+    assert np.array_equal(
+        GAME.step(after, np.zeros(40, int))[0].steps, np.where(after.terminated, 1, 2)
+    )
 
 
 def test_hopeless_levels_start_ended() -> None:
@@ -313,7 +360,9 @@ def test_hopeless_levels_start_ended() -> None:
 
 
 def test_endless_cascades_end() -> None:
-    """With 3 types and lines of 2 nearly every refill matches again: bounded waves, then a fresh deal."""
+    """With 3 types and lines of 2 nearly every refill matches again: bounded waves, then a fresh
+    deal.
+    """
     level = LevelSwap(rows=8, cols=8, colours=3, shapes=1, line=2)
     state = GAME.reset(level, seeds_for("free", GAME.name, "endless", 4))
     for _ in range(3):
@@ -322,7 +371,7 @@ def test_endless_cascades_end() -> None:
         assert not any(in_lines(board, 2) for board in state.board.tolist())
 
 
-# ------------------------------------------------------------------------------------------------- states are values
+# ---- states are values
 def test_row_does_not_depend_on_its_batch() -> None:
     level = LevelSwap(rows=6, cols=5, colours=5, shapes=1, max_steps=12)
     seeds, rng = seeds_for("free", GAME.name, "batch", 9), np.random.default_rng(0)
@@ -330,11 +379,17 @@ def test_row_does_not_depend_on_its_batch() -> None:
     count = GAME.n_actions(level)
     for _ in range(14):
         legal = GAME.legal(batch)
-        actions = np.where(rng.random(9) < 0.8, (rng.random(legal.shape) * legal).argmax(1), rng.integers(-1, count, 9))
+        actions = np.where(
+            rng.random(9) < 0.8,
+            (rng.random(legal.shape) * legal).argmax(1),
+            rng.integers(-1, count, 9),
+        )
         batch, _ = GAME.step(batch, actions)
         alone = [GAME.step(s, actions[i : i + 1])[0] for i, s in enumerate(alone)]
         assert concat(alone) == batch
-        assert np.array_equal(GAME.oracle(batch), np.concatenate([GAME.oracle(s) for s in alone]), equal_nan=True)
+        assert np.array_equal(
+            GAME.oracle(batch), np.concatenate([GAME.oracle(s) for s in alone]), equal_nan=True
+        )
 
 
 def test_step_leaves_its_input_forks_agree_and_new_luck_differs() -> None:
@@ -379,10 +434,12 @@ def test_bytes_round_trip(name: str) -> None:
     game, back = load_state(state.to_bytes(GAME))
     assert game.name == GAME.name
     assert back == state
-    assert np.array_equal(GAME.from_symbols(state.level, GAME.scene(state).symbols).board, state.board)
+    assert np.array_equal(
+        GAME.from_symbols(state.level, GAME.scene(state).symbols).board, state.board
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------- text
+# ---- text
 @pytest.mark.parametrize(("rows", "cols"), [(8, 8), (2, 2), (3, 16), (16, 2), (5, 7)])
 def test_every_action_survives_its_text(rows: int, cols: int) -> None:
     level = LevelSwap(rows=rows, cols=cols, line=2)

@@ -38,7 +38,11 @@ def records_of(name):
 
 
 def written(path, records):
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8", errors="surrogatepass")
+    path.write_text(
+        "".join(json.dumps(record) + "\n" for record in records),
+        encoding="utf-8",
+        errors="surrogatepass",
+    )
     return path
 
 
@@ -119,7 +123,10 @@ def test_a_line_that_is_no_record_is_named(tmp_path, line):
 
 def test_empty_and_short_traces(tmp_path):
     path = tmp_path / "trace.jsonl"
-    for data, said in ((b"", "no run line"), (lines_of("random")[1], "no run line at the beginning")):
+    for data, said in (
+        (b"", "no run line"),
+        (lines_of("random")[1], "no run line at the beginning"),
+    ):
         path.write_bytes(data)
         with pytest.raises(TraceError, match=said):
             load_trace(path)
@@ -145,15 +152,29 @@ def falsehoods():
     turns = [i for i, one in enumerate(whole) if one["kind"] == "turn"]
     episodes = [i for i, one in enumerate(whole) if one["kind"] == "episode"]
     yield "is there twice", [*whole[: turns[0] + 1], whole[turns[0]], *whole[turns[0] + 1 :]]
-    yield "has 1 turns, the last of them is number 1", [one for i, one in enumerate(whole) if i != turns[0]]
-    yield "is said to have 2 turns, and has 1", [one for i, one in enumerate(whole) if i != turns[2]]
+    yield (
+        "has 1 turns, the last of them is number 1",
+        [one for i, one in enumerate(whole) if i != turns[0]],
+    )
+    yield (
+        "is said to have 2 turns, and has 1",
+        [one for i, one in enumerate(whole) if i != turns[2]],
+    )
     yield "score of episode 0", change(episodes[0], score=10**9)
     yield "reward of episode 0", change(episodes[0], reward=999.0)
-    yield "reward of episode", change(turns[0], terms=whole[turns[0]]["terms"] | {"game": -whole[turns[0]]["terms"]["game"]})
+    yield (
+        "reward of episode",
+        change(
+            turns[0], terms=whole[turns[0]]["terms"] | {"game": -whole[turns[0]]["terms"]["game"]}
+        ),
+    )
     yield "another seed than its turns", change(episodes[0], seed=5)
     yield "of several seeds", change(turns[0], seed=5)
     yield "repetition 1, of 1", change(episodes[0], repeat=1)
-    yield "one more than the 2", [*whole, whole[episodes[0]] | {"episode": 2, "turns": 0, "score": 0, "reward": 0.0}]
+    yield (
+        "one more than the 2",
+        [*whole, whole[episodes[0]] | {"episode": 2, "turns": 0, "score": 0, "reward": 0.0}],
+    )
     yield "ended before", [*whole, whole[episodes[0]] | {"end": "terminated"}]
     yield "second run line", [*whole, whole[0]]
     yield "is said to have 9 turns", change(episodes[0], turns=9)
@@ -212,7 +233,9 @@ def test_a_trace_of_other_boards_measures_nothing_and_says_so(tmp_path, capsys):
     game = GAMES["Swap"]
     for record in records:
         if record["kind"] == "turn":
-            record["state"] = state_text(game, game.reset("tiny", seeds_for("free", "other", "tiny", 1)))
+            record["state"] = state_text(
+                game, game.reset("tiny", seeds_for("free", "other", "tiny", 1))
+            )
     written(tmp_path / "run/trace.jsonl", records)
     assert main(["rescore", str(tmp_path / "run"), "--out", str(tmp_path / "again")]) == 1
     assert "or recorded on another board" in capsys.readouterr().out
@@ -242,7 +265,9 @@ def test_files_of_others_are_never_touched(tmp_path, data):
 
 
 def test_a_write_that_fails_leaves_nothing_of_its_record(tmp_path, monkeypatch):
-    """A disk that fills up in the middle of a line: the file is as before, and goes on whole when there is room again."""
+    """A disk that fills up in the middle of a line: the file is as before, and goes on whole when
+    there is room again.
+    """
     trace = load_trace(GOLDEN / "random" / "trace.jsonl")
     path, true_write = tmp_path / "trace.jsonl", os.write
     with TraceWriter(path) as writer:
@@ -304,7 +329,7 @@ def test_a_turn_that_comes_twice_is_refused_and_nothing_is_counted_double(tmp_pa
         evaluate(Random(), TASK, HOW, tmp_path, progress=False)
 
 
-# ------------------------------------------------------------------------------------------------- whatever may come
+# ---- whatever may come
 def readers(folder, out):
     """All that reads the folder of an evaluation."""
     from vlmgym.export import turns_table
@@ -320,7 +345,10 @@ def readers(folder, out):
 
 
 def survived(folder, out):
-    """Run all readers; returns how many went well. Anything but an error of ours in one line is a failure."""
+    """Run all readers; returns how many went well.
+
+    Anything but an error of ours in one line is a failure.
+    """
     good = 0
     for read in readers(folder, out):
         shutil.rmtree(out, ignore_errors=True)
@@ -355,13 +383,19 @@ def test_damaged_traces_end_in_sentences(tmp_path, sound):
 @pytest.mark.parametrize("file", ["trace.jsonl", "summary.json"])
 def test_values_of_any_kind_in_any_place_end_in_sentences(tmp_path, sound, file):
     text = (sound / file).read_text()
-    value = [json.loads(line) for line in text.splitlines()] if file == "trace.jsonl" else json.loads(text)
+    value = (
+        [json.loads(line) for line in text.splitlines()]
+        if file == "trace.jsonl"
+        else json.loads(text)
+    )
     folder, results = tmp_path / "run", []
     for mutant in json_mutations(value, 150, 2):
         shutil.copytree(sound, folder, dirs_exist_ok=True)
         try:
             lines = mutant if file == "trace.jsonl" and isinstance(mutant, list) else [mutant]
-            (folder / file).write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8", "surrogatepass")
+            (folder / file).write_text(
+                "".join(json.dumps(one) + "\n" for one in lines), "utf-8", "surrogatepass"
+            )
         except (RecursionError, ValueError):  # deeper, or longer, than Python writes
             continue
         results.append(survived(folder, tmp_path / "out"))
@@ -374,7 +408,9 @@ def test_an_unreadable_summary_counts_as_not_there(tmp_path, sound):
         shutil.copytree(sound, folder, dirs_exist_ok=True)
         (folder / "summary.json").write_bytes(data)
         evaluate(Scripted("nothing"), TASK, HOW, folder, progress=False)
-        assert json.loads((folder / "summary.json").read_text()) == json.loads((sound / "summary.json").read_text())
+        assert json.loads((folder / "summary.json").read_text()) == json.loads(
+            (sound / "summary.json").read_text()
+        )
 
 
 def test_a_run_line_of_another_version_is_told_by_its_schema(tmp_path):
@@ -386,12 +422,28 @@ def test_a_run_line_of_another_version_is_told_by_its_schema(tmp_path):
 
 
 def test_a_folder_with_an_evaluation_of_its_own_and_a_run_counts_each_once(tmp_path, capsys):
-    """One player first, two in the same folder later: three evaluations, and as many rows, in whatever way they are named."""
-    words = ["eval", "--game", "2048", "--level", "tiny", "--episodes", "2", "--turns", "2", "--out", str(tmp_path)]
+    """One player first, two in the same folder later: three evaluations, and as many rows, in
+    whatever way they are named.
+    """
+    words = [
+        "eval",
+        "--game",
+        "2048",
+        "--level",
+        "tiny",
+        "--episodes",
+        "2",
+        "--turns",
+        "2",
+        "--out",
+        str(tmp_path),
+    ]
     assert main([*words, "--player", "random"]) == 0
     assert main([*words, "--player", "random", "--player", "oracle"]) == 0
     rows = (tmp_path / "leaderboard.csv").read_text().splitlines()[1:]
     assert len({row.partition(",")[0] for row in rows}) == len(rows) == 3
     folders = [tmp_path, *tmp_path.glob("eval/*/*"), tmp_path]
-    assert [place.player for place in places(folders)] == [place.player for place in places([tmp_path])]
+    assert [place.player for place in places(folders)] == [
+        place.player for place in places([tmp_path])
+    ]
     capsys.readouterr()

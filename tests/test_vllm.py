@@ -1,4 +1,6 @@
-"""Generation with vLLM, through TRL, on a stand-in for its backend: what is handed to it, and what becomes of its answers."""
+"""Generation with vLLM, through TRL, on a stand-in for its backend: what is handed to it, and what
+becomes of its answers.
+"""
 
 from typing import ClassVar
 
@@ -17,7 +19,14 @@ from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.trainers import collapse
 
 torch.set_num_threads(1)
-TASK = {"game": "2048", "level": "tiny", "look": "tiny:width=112,height=112", "prompt": "brief", "walk_min": 4, "walk_max": 40}
+TASK = {
+    "game": "2048",
+    "level": "tiny",
+    "look": "tiny:width=112,height=112",
+    "prompt": "brief",
+    "walk_min": 4,
+    "walk_max": 40,
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +39,17 @@ class Backend:
 
     made: ClassVar[list] = []
 
-    def __init__(self, *, model, mode, generation_kwargs, processing_class, temperature, max_completion_length, **options):
+    def __init__(
+        self,
+        *,
+        model,
+        mode,
+        generation_kwargs,
+        processing_class,
+        temperature,
+        max_completion_length,
+        **options,
+    ):
         self.mode, self.kwargs, self.tokenizer = mode, generation_kwargs, processing_class.tokenizer
         self.temperature, self.limit = temperature, max_completion_length
         self.calls, self.synced = [], 0
@@ -45,8 +64,14 @@ class Backend:
 
     def generate(self, prompts, images, num_generations, profiler):
         self.calls.append((prompts, images, num_generations))
-        texts = [f"<perception>x</perception><think>t</think><answer>{k % 4}</answer>" for k in range(len(prompts))]
-        ids = [self.tokenizer.encode(text + self.tokenizer.eos_token, add_special_tokens=False) for text in texts]
+        texts = [
+            f"<perception>x</perception><think>t</think><answer>{k % 4}</answer>"
+            for k in range(len(prompts))
+        ]
+        ids = [
+            self.tokenizer.encode(text + self.tokenizer.eos_token, add_special_tokens=False)
+            for text in texts
+        ]
         return prompts, ids, [[[-1.0]] * len(one) for one in ids], None
 
 
@@ -61,10 +86,26 @@ def backend(monkeypatch):
 @pytest.mark.parametrize("mode", ["colocate", "server"])
 def test_pictures_reach_vllm_once_and_its_answers_are_judged(mode, qwen, tmp_path, backend):
     settings = GrpoSettings(
-        steps=2, batch=8, group=4, max_new_tokens=60, beta=0.0, lr=1e-3, use_vllm=True, vllm_mode=mode, vllm_url="http://gpu:8000"
+        steps=2,
+        batch=8,
+        group=4,
+        max_new_tokens=60,
+        beta=0.0,
+        lr=1e-3,
+        use_vllm=True,
+        vllm_mode=mode,
+        vllm_url="http://gpu:8000",
     )
     model, processor = load(qwen)
-    trainer = run_grpo(model, processor, [Task.parse(TASK)], tmp_path, settings, Weights(), Compute(device="cpu", threads=1))
+    trainer = run_grpo(
+        model,
+        processor,
+        [Task.parse(TASK)],
+        tmp_path,
+        settings,
+        Weights(),
+        Compute(device="cpu", threads=1),
+    )
     image = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     tokens = (112 // 28) ** 2
     assert backend().mode == mode
@@ -72,12 +113,18 @@ def test_pictures_reach_vllm_once_and_its_answers_are_judged(mode, qwen, tmp_pat
         assert group == 4
         for ids, shown in zip(prompts, images, strict=True):
             assert [picture.size for picture in shown] == [(112, 112)]
-            assert ids.count(image) == (1 if mode == "colocate" else tokens), "vLLM expands it itself; a server gets features"
-    assert backend().kwargs == {"logit_bias": dict.fromkeys(banned_tokens(model, processor), -100.0)}
+            assert ids.count(image) == (1 if mode == "colocate" else tokens), (
+                "vLLM expands it itself; a server gets features"
+            )
+    assert backend().kwargs == {
+        "logit_bias": dict.fromkeys(banned_tokens(model, processor), -100.0)
+    }
     assert backend().synced == 2, "once a step, however many rounds it takes"
     log = trainer.state.log_history[0]
     assert log["rewards/format/mean"] == 1
-    assert log["sampling/sampling_logp_difference/mean"] > 0, "vLLM's own log-probabilities are compared"
+    assert log["sampling/sampling_logp_difference/mean"] > 0, (
+        "vLLM's own log-probabilities are compared"
+    )
     assert trainer.args.vllm_importance_sampling_mode == "token_truncate"
 
 
@@ -90,4 +137,11 @@ def test_runs_of_a_token_become_one():
 def test_without_vllm_the_install_line_is_named(qwen, tmp_path):
     settings = GrpoSettings(batch=10, use_vllm=True)
     with pytest.raises(MissingExtra, match=r"vllm not installed.*\[vllm\]"):
-        run_grpo(*load(qwen), [Task.parse(TASK)], tmp_path, settings, Weights(), Compute(device="cpu", threads=1))
+        run_grpo(
+            *load(qwen),
+            [Task.parse(TASK)],
+            tmp_path,
+            settings,
+            Weights(),
+            Compute(device="cpu", threads=1),
+        )

@@ -1,4 +1,6 @@
-"""The page on which a person plays: its server, its trace, and real clicks and keys in a browser."""
+"""The page on which a person plays: its server, its trace, and real clicks and keys in a
+browser.
+"""
 
 import contextlib
 import http.client
@@ -50,7 +52,11 @@ def ask(server, path, values=None, token=True, **headers):
     """Status and content: JSON as a dict, everything else as bytes."""
     port = server.server_address[1]
     line = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    headers = {"Host": f"127.0.0.1:{port}", **({"X-Token": server.token} if token is True else {}), **headers}
+    headers = {
+        "Host": f"127.0.0.1:{port}",
+        **({"X-Token": server.token} if token is True else {}),
+        **headers,
+    }
     body = None if values is None else values if isinstance(values, bytes) else json.dumps(values)
     line.request("GET" if values is None else "POST", path, body, headers)
     reply = line.getresponse()
@@ -75,7 +81,7 @@ def idle_answer(session):
     return session.game.encode(session.level, int(np.argmin(session.game.legal(session.state)[0])))
 
 
-# ---------------------------------------------------------------------------------------------------------- server
+# ---- server
 def test_only_this_machine_is_listened_to(tmp_path):
     with served(tmp_path) as server:
         assert server.socket.getsockname()[0] == "127.0.0.1"
@@ -85,7 +91,13 @@ def test_foreign_hosts_and_origins_are_refused(tmp_path):
     with served(tmp_path) as server:
         port = server.server_address[1]
         for path in ("/", "/state", "/frame.png", "/truth"):
-            for host in ("evil.example", f"evil.example:{port}", "127.0.0.1:1", "localhost", f"127.0.0.1.evil.example:{port}"):
+            for host in (
+                "evil.example",
+                f"evil.example:{port}",
+                "127.0.0.1:1",
+                "localhost",
+                f"127.0.0.1.evil.example:{port}",
+            ):
                 assert ask(server, path, Host=host)[0] == 403
             assert ask(server, path, Host=f"localhost:{port}")[0] == 200
         for path in ("/act", "/new", "/oracle"):
@@ -100,7 +112,16 @@ def test_posts_need_the_token_of_the_page(tmp_path):
         for token in (None, "", "x", "é", other.token, server.token[:-1]):
             headers = {} if token is None else {"X-Token": token.encode("utf-8")}
             for path in ("/act", "/new", "/oracle"):
-                assert ask(server, path, {"answer": good_answer(server.session)}, token=False, **headers)[0] == 403
+                assert (
+                    ask(
+                        server,
+                        path,
+                        {"answer": good_answer(server.session)},
+                        token=False,
+                        **headers,
+                    )[0]
+                    == 403
+                )
         assert server.session.view()["n"] == 1
         page = ask(server, "/")[1].decode()
         assert server.token in page
@@ -121,7 +142,16 @@ def test_pages_may_load_nothing_from_elsewhere(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", b"[]", b"\xff", b'{"answer": 1}', b"{}", b'{"answer": "0", "n": "1"}', b'{"answer": "0", "n": true}']
+    "body",
+    [
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"answer": 1}',
+        b"{}",
+        b'{"answer": "0", "n": "1"}',
+        b'{"answer": "0", "n": true}',
+    ],
 )
 def test_bad_bodies_are_refused(tmp_path, body):
     with served(tmp_path) as server:
@@ -140,7 +170,12 @@ def test_state_picture_and_truth_are_those_of_the_game(tmp_path):
         game = GAMES["ShisenSho"]
         state = game.reset(game.level("easy"), seeds_for("free", "ShisenSho", "human", 1, 7))
         view = ask(server, "/state")[1]
-        assert (view["game"], view["level"], view["look"], view["seed"]) == ("ShisenSho", "easy", "tiny:gap=4", 7)
+        assert (view["game"], view["level"], view["look"], view["seed"]) == (
+            "ShisenSho",
+            "easy",
+            "tiny:gap=4",
+            7,
+        )
         assert (view["score"], view["turn"], view["limit"], view["status"]) == (0, 0, 30, "playing")
         assert view["input"] == "pair"
         assert view["grid"] == [4, 4]
@@ -170,7 +205,12 @@ def test_answers_are_read_like_replies(tmp_path):
         assert view["refused"] == ""
         assert view["turn"] == 1
         assert view["score"] == 0
-        assert view["last"] == {"answer": view["last"]["answer"], "gain": 0, "changed": False, "reward": -1.0}
+        assert view["last"] == {
+            "answer": view["last"]["answer"],
+            "gain": 0,
+            "changed": False,
+            "reward": -1.0,
+        }
         stale = ask(server, "/act", {"answer": good_answer(server.session), "n": 1})[1]
         assert "another window" in stale["refused"]
         assert stale["turn"] == 1
@@ -204,7 +244,7 @@ def test_input_kinds():
     }  # fmt: skip
 
 
-# ----------------------------------------------------------------------------------------------------------- trace
+# ---- trace
 @pytest.mark.parametrize("name", list(GAMES))
 def test_a_game_to_its_end_is_an_ordinary_trace(tmp_path, name):
     with served(tmp_path, name, "easy:max_steps=5") as server:
@@ -215,20 +255,39 @@ def test_a_game_to_its_end_is_an_ordinary_trace(tmp_path, name):
             assert view["turn"] == turn + 1
             assert not view["refused"]
         assert view["status"] in ("terminated", "truncated")
-        assert "has ended" in ask(server, "/act", {"answer": good_answer(server.session)})[1]["refused"]
+        assert (
+            "has ended"
+            in ask(server, "/act", {"answer": good_answer(server.session)})[1]["refused"]
+        )
         assert ask(server, "/oracle", {})[1]["answer"] is None
         (run,), turns, (episode,) = records(tmp_path)
-        assert (run.player, run.game, run.level, run.look) == ("human", name, "easy:max_steps=5", "clean")
-        assert (episode.turns, episode.score, episode.end) == (len(turns), view["score"], view["status"])
+        assert (run.player, run.game, run.level, run.look) == (
+            "human",
+            name,
+            "easy:max_steps=5",
+            "clean",
+        )
+        assert (episode.turns, episode.score, episode.end) == (
+            len(turns),
+            view["score"],
+            view["status"],
+        )
         assert episode.reward == sum(t.terms["game"] for t in turns)
         assert [t.turn for t in turns] == list(range(len(turns)))
-        assert all(t.terms["format"] == t.terms["perception"] == 1 and t.p_acc and t.seconds > 0 for t in turns)
-        assert turns[0].load()[1] == server.session.game.reset(server.session.level, seeds_for("free", name, "human", 1, 0))
+        assert all(
+            t.terms["format"] == t.terms["perception"] == 1 and t.p_acc and t.seconds > 0
+            for t in turns
+        )
+        assert turns[0].load()[1] == server.session.game.reset(
+            server.session.level, seeds_for("free", name, "human", 1, 0)
+        )
         summary = json.loads((tmp_path / "summary.json").read_text())
         assert summary["player"] == "human"
         assert summary["task"]["game"] == name
         assert summary["evaluation"]["episodes"] == 1
-        assert summary["metrics"] == json.loads(json.dumps({k: v.to_dict() for k, v in summarise(turns, [episode]).items()}))
+        assert summary["metrics"] == json.loads(
+            json.dumps({k: v.to_dict() for k, v in summarise(turns, [episode]).items()})
+        )
     assert len(records(tmp_path)[2]) == 1
 
 
@@ -243,7 +302,8 @@ def test_new_games_take_the_next_seeds_and_left_ones_are_stopped(tmp_path):
     assert [(e.episode, e.turns, e.end) for e in episodes] == [(0, 1, "stopped"), (1, 2, "stopped")]
     assert [e.seed for e in episodes] == seeds_for("free", "2048", "human", 2, 4).tolist()
     assert [(t.episode, t.turn) for t in turns] == [(0, 0), (1, 0), (1, 1)]
-    assert json.loads((tmp_path / "summary.json").read_text())["baselines"] == {}  # rows of whole episodes only
+    # rows of whole episodes only
+    assert json.loads((tmp_path / "summary.json").read_text())["baselines"] == {}
     assert server.session.act("0")["refused"] == "the session has ended"
 
 
@@ -307,9 +367,17 @@ def test_two_sessions_at_once_do_not_mix(tmp_path):
 
 
 def test_bad_settings_are_named(tmp_path):
-    for settings in ({"game": "chess"}, {"level": "nightmare"}, {"look": "ugly"}, {"seed": -1}, {"port": 70000}):
+    for settings in (
+        {"game": "chess"},
+        {"level": "nightmare"},
+        {"look": "ugly"},
+        {"seed": -1},
+        {"port": 70000},
+    ):
         with pytest.raises(ConfigError):
-            webplay.serve(**{"game": "2048", "level": "easy", "look": "clean", "out": tmp_path, **settings})
+            webplay.serve(
+                **{"game": "2048", "level": "easy", "look": "clean", "out": tmp_path, **settings}
+            )
     with served(tmp_path) as server, pytest.raises(ConfigError, match="port"):
         webplay.serve("2048", "easy", "clean", out=tmp_path, port=server.server_address[1])
 
@@ -317,17 +385,23 @@ def test_bad_settings_are_named(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_cleanly(tmp_path, number):
     code = (
-        "import sys, urllib.request, re, json\nfrom pathlib import Path\nfrom vlmgym.webplay import serve\n"
+        "import sys, urllib.request, re, json\nfrom pathlib import Path\nfrom vlmgym.webplay "
+        "import serve\n"
         "def play(url):\n"
-        '    token = re.search(\'name="token" content="(.*?)"\', urllib.request.urlopen(url).read().decode())[1]\n'
+        '    token = re.search(\'name="token" content="(.*?)"\', '
+        "urllib.request.urlopen(url).read().decode())[1]\n"
         "    for k in '0123':\n"
         "        body = json.dumps({'answer': k}).encode()\n"
-        "        urllib.request.urlopen(urllib.request.Request(url + 'act', body, {'X-Token': token})).read()\n"
+        "        urllib.request.urlopen(urllib.request.Request(url + 'act', body, {'X-Token': "
+        "token})).read()\n"
         "    print('played', flush=True)\n"
         "serve('2048', 'easy:rows=5', 'tiny', 0, Path(sys.argv[1]), ready=play)\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert "http://127.0.0.1:" in process.stdout.readline()
@@ -399,8 +473,11 @@ def test_games_without_a_grid_have_buttons(tmp_path, lamp):
     assert get_game(lamp) is server.session.game
 
 
-# --------------------------------------------------------------------------------------------------------- browser
-READY = "document.getElementById('picture').complete && document.getElementById('picture').naturalWidth > 0"
+# ---- browser
+READY = (
+    "document.getElementById('picture').complete && "
+    "document.getElementById('picture').naturalWidth > 0"
+)
 
 
 @pytest.fixture(scope="module")
@@ -424,22 +501,30 @@ class TestBrowser:
             yield server
             browser.run("new Promise(requestAnimationFrame)")
             assert browser.errors == []
-            assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+            assert browser.run(
+                "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+            )
 
     def place(self, browser, server, cell):
         """The middle of a tile on the page, by the tile boxes and the picture's own rectangle."""
         browser.run("document.getElementById('stage').scrollIntoView({block: 'nearest'})")
         x, y, width, height = browser.run(
-            "(r => [r.x, r.y, r.width, r.height])(document.getElementById('picture').getBoundingClientRect())"
+            "(r => [r.x, r.y, r.width, "
+            "r.height])(document.getElementById('picture').getBoundingClientRect())"
         )
         view = server.session.view()
         x0, y0, x1, y1 = view["boxes"][cell[0]][cell[1]]
-        return x + (x0 + x1) / 2 * width / view["size"][1], y + (y0 + y1) / 2 * height / view["size"][0]
+        return x + (x0 + x1) / 2 * width / view["size"][1], y + (y0 + y1) / 2 * height / view[
+            "size"
+        ][0]
 
     def shown(self, browser, name):
         return browser.run(f"document.getElementById({name!r}).textContent")
 
-    @pytest.mark.parametrize(("look", "width"), [("clean", 1100), ("tiny", 1100), ("clean:tile=200", 400), ("paper", 700)])
+    @pytest.mark.parametrize(
+        ("look", "width"),
+        [("clean", 1100), ("tiny", 1100), ("clean:tile=200", 400), ("paper", 700)],
+    )
     def test_clicks_on_two_tiles_join_them(self, browser, tmp_path, look, width):
         with self.opened(browser, tmp_path, "ShisenSho", "normal", look, width=width) as server:
             r1, c1, r2, c2 = read_pair(good_answer(server.session))
@@ -456,8 +541,13 @@ class TestBrowser:
             _, (turn,), _ = records(tmp_path)
             assert turn.gain == 1
             assert turn.reply.endswith(f"<answer>({r1}, {c1}) ({r2}, {c2})</answer>")
-            scale = browser.run("document.getElementById('picture').getBoundingClientRect().width") / server.session.size[1]
-            assert (scale % 1 == 0) == browser.run("document.getElementById('picture').classList.contains('crisp')")
+            scale = (
+                browser.run("document.getElementById('picture').getBoundingClientRect().width")
+                / server.session.size[1]
+            )
+            assert (scale % 1 == 0) == browser.run(
+                "document.getElementById('picture').classList.contains('crisp')"
+            )
             assert look != "tiny" or scale >= 2
             if folder := os.environ.get("VLMGYM_SHOTS"):
                 browser.click(*self.place(browser, server, (0, 0)))
@@ -493,12 +583,17 @@ class TestBrowser:
             if folder := os.environ.get("VLMGYM_SHOTS"):
                 browser.click_on("#oracle")
                 browser.click_on("#truth")
-                browser.wait("document.getElementById('hint').textContent && document.getElementById('board').textContent")
+                browser.wait(
+                    "document.getElementById('hint').textContent && "
+                    "document.getElementById('board').textContent"
+                )
                 browser.screenshot(f"{folder}/play-2048.png")
 
     def test_every_key_is_its_move(self, browser, tmp_path):
         with self.opened(browser, tmp_path, "2048", "hard"):
-            for turn, key in enumerate(("ArrowUp", "ArrowRight", "ArrowDown", "ArrowLeft", *"wdsa")):
+            for turn, key in enumerate(
+                ("ArrowUp", "ArrowRight", "ArrowDown", "ArrowLeft", *"wdsa")
+            ):
                 browser.key(key)
                 browser.wait(f"document.getElementById('turn').textContent === '{turn + 1} / 300'")
             assert [t.action for t in records(tmp_path)[1]] == [0, 1, 2, 3, 0, 1, 2, 3]
@@ -508,15 +603,21 @@ class TestBrowser:
             browser.key("ArrowRight")  # puts the focus on the first tile
             browser.key("ArrowRight")
             browser.key("ArrowDown")
-            assert browser.run("document.activeElement.getAttribute('aria-label')") == "row 1, column 1"
+            assert browser.run("document.activeElement.getAttribute('aria-label')") == (
+                "row 1, column 1"
+            )
             assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
             browser.key("Enter")
             browser.wait("document.getElementById('turn').textContent.startsWith('1 ')")
             assert records(tmp_path)[1][0].action == server.session.level.cols + 1
-            assert browser.run("document.activeElement.getAttribute('aria-label')") == "row 1, column 1"
+            assert browser.run("document.activeElement.getAttribute('aria-label')") == (
+                "row 1, column 1"
+            )
 
     def test_typed_answers_buttons_and_new_games(self, browser, tmp_path):
-        with self.opened(browser, tmp_path, "Sokoban", "easy", "clean", width=400, height=800) as server:
+        with self.opened(
+            browser, tmp_path, "Sokoban", "easy", "clean", width=400, height=800
+        ) as server:
             browser.run("document.getElementById('answer').focus()")
             browser.type("<img src=x onerror=alert(1)>")
             browser.key("Enter")
@@ -550,13 +651,17 @@ class TestBrowser:
     def test_the_end_of_a_game_is_told(self, browser, tmp_path):
         with self.opened(browser, tmp_path, "2048", "easy:max_steps=1"):
             browser.key("ArrowUp")
-            browser.wait("document.getElementById('message').textContent.includes('turn limit is reached')")
+            browser.wait(
+                "document.getElementById('message').textContent.includes('turn limit is reached')"
+            )
             browser.key("ArrowUp")
             browser.wait("document.getElementById('message').textContent.includes('has ended')")
 
     def test_buttons_of_games_without_a_grid(self, browser, tmp_path, lamp):
         with self.opened(browser, tmp_path, lamp, "easy"):
-            assert browser.run("[...document.querySelectorAll('#pad button')].map(b => b.textContent)") == [
+            assert browser.run(
+                "[...document.querySelectorAll('#pad button')].map(b => b.textContent)"
+            ) == [
                 "wait & see",
                 "brighter",
             ]
@@ -575,7 +680,9 @@ class TestBrowser:
 def full_disk(file):
     """No file can grow beyond the size that this one has now, plus some bytes of a line."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 40 if file.exists() else 40, hard))
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (file.stat().st_size + 40 if file.exists() else 40, hard)
+    )
     try:
         yield
     finally:
@@ -649,21 +756,38 @@ def raw(server, data, wait=b""):
     return wait
 
 
-def test_hostile_requests_are_refused_with_the_pages_headers_and_without_a_traceback(tmp_path, capsys):
+def test_hostile_requests_are_refused_with_the_pages_headers_and_without_a_traceback(
+    tmp_path, capsys
+):
     with served(tmp_path) as server:
         host = f"Host: 127.0.0.1:{server.server_address[1]}\r\nX-Token: {server.token}\r\n"
         deep = "[" * 30_000
         odd = {
-            "a length of 5,000 digits": (f"POST /act HTTP/1.1\r\n{host}Content-Length: {'9' * 5000}\r\n\r\n", 413),
-            "a length that is no number": (f"POST /act HTTP/1.1\r\n{host}Content-Length: -5\r\n\r\n", 413),
-            "digits of another script": (f"POST /act HTTP/1.1\r\n{host}Content-Length: \xb2\r\n\r\n", 413),
-            "a nested body": (f"POST /act HTTP/1.1\r\n{host}Content-Length: {len(deep)}\r\n\r\n{deep}", 400),
+            "a length of 5,000 digits": (
+                f"POST /act HTTP/1.1\r\n{host}Content-Length: {'9' * 5000}\r\n\r\n",
+                413,
+            ),
+            "a length that is no number": (
+                f"POST /act HTTP/1.1\r\n{host}Content-Length: -5\r\n\r\n",
+                413,
+            ),
+            "digits of another script": (
+                f"POST /act HTTP/1.1\r\n{host}Content-Length: \xb2\r\n\r\n",
+                413,
+            ),
+            "a nested body": (
+                f"POST /act HTTP/1.1\r\n{host}Content-Length: {len(deep)}\r\n\r\n{deep}",
+                400,
+            ),
             "no JSON": (f"POST /act HTTP/1.1\r\n{host}Content-Length: 1\r\n\r\n{{", 400),
             "half a character": (f"POST /act HTTP/1.1\r\n{host}Content-Length: 1\r\n\r\n\xe9", 400),
             "another method": (f"PUT / HTTP/1.1\r\n{host}\r\n", 501),
             "options": (f"OPTIONS * HTTP/1.1\r\n{host}\r\n", 501),
             "a long line": (f"GET /{'a' * 70_000} HTTP/1.1\r\n{host}\r\n", 414),
-            "many headers": (f"GET / HTTP/1.1\r\n{host}{''.join(f'X-{k}: 1{chr(13)}{chr(10)}' for k in range(200))}\r\n", 431),
+            "many headers": (
+                f"GET / HTTP/1.1\r\n{host}{''.join(f'X-{k}: 1{chr(13)}{chr(10)}' for k in range(200))}\r\n",
+                431,
+            ),
             "no request": ("nonsense\r\n\r\n", 400),
             "another version": (f"GET / HTTP/9.9\r\n{host}\r\n", 505),
         }
@@ -684,7 +808,10 @@ def test_hostile_requests_are_refused_with_the_pages_headers_and_without_a_trace
 def test_a_client_that_drips_is_cut_off(tmp_path, monkeypatch):
     """The time is that of the whole request: bytes that come now and then do not prolong it."""
     monkeypatch.setattr(webplay, "SECONDS", 0.3)
-    with served(tmp_path) as server, socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=20) as line:
+    with (
+        served(tmp_path) as server,
+        socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=20) as line,
+    ):
         line.sendall(b"GET / HTTP/1.1\r\n")
         sent = 0
         with contextlib.suppress(ConnectionError):
@@ -702,7 +829,10 @@ def test_twenty_answers_at_once_count_once(tmp_path):
         number, move = ask(server, "/state")[1]["n"], str(legal[0])
         found = []
         threads = [
-            threading.Thread(target=lambda: found.append(ask(server, "/act", {"answer": move, "n": number}))) for _ in range(20)
+            threading.Thread(
+                target=lambda: found.append(ask(server, "/act", {"answer": move, "n": number}))
+            )
+            for _ in range(20)
         ]
         for thread in threads:
             thread.start()

@@ -33,7 +33,14 @@ TEXT = "<perception>a board</perception><think>so be it</think><answer>1</answer
 def _key(monkeypatch):
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(variable, KEY)
-    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"):
+    for variable in (
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "OPENAI_BASE_URL",
+        "ANTHROPIC_BASE_URL",
+    ):
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.lower(), raising=False)
 
@@ -42,7 +49,9 @@ def opened(kind, url, work, **settings):
     """The value of ``work(player)`` for a player whose line is open."""
 
     async def go():
-        async with KINDS[kind][0]("m", url + KINDS[kind][1], None, ApiSettings(**{**FAST, **settings})) as player:
+        async with KINDS[kind][0](
+            "m", url + KINDS[kind][1], None, ApiSettings(**{**FAST, **settings})
+        ) as player:
             return work(player)
 
     return asyncio.run(go())
@@ -51,7 +60,9 @@ def opened(kind, url, work, **settings):
 def told(player, status, body, headers=JSON):
     """All that is told of a reply: the answer, or why there is none."""
     try:
-        answer = player._read(Reply(status, headers, body if isinstance(body, bytes) else body.encode()))
+        answer = player._read(
+            Reply(status, headers, body if isinstance(body, bytes) else body.encode())
+        )
     except _Fault as fault:
         return fault.reason
     return "\n".join([answer.text, answer.reasoning, answer.finish])
@@ -62,7 +73,7 @@ def leaks(text, secret, size=8):
     return any(secret[at : at + size] in text for at in range(len(secret) - size + 1))
 
 
-# ------------------------------------------------------------------------------------------------------------ keys
+# ---- keys
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_echoed_key_is_never_told_wherever_it_stands(kind):
     """Cleaned first, cut afterwards: a key that the cut goes through would leave its first half."""
@@ -74,7 +85,10 @@ def test_an_echoed_key_is_never_told_wherever_it_stands(kind):
             page = f"<html>{filler}{KEY} is no key</html>"
             reply = said(path, filler + KEY)
             whole = json.dumps(reply)
-            reply["choices" if kind == "api" else "content"][0] |= {"finish_reason": filler + KEY, "thinking": filler + KEY}
+            reply["choices" if kind == "api" else "content"][0] |= {
+                "finish_reason": filler + KEY,
+                "thinking": filler + KEY,
+            }
             reply["stop_reason"] = filler + KEY
             cases = [
                 (500, json.dumps({"error": {"message": f"{filler}{KEY} is no key"}}), JSON),
@@ -103,38 +117,87 @@ def test_a_key_that_the_limit_of_an_error_cuts_through_is_not_told(kind):
     for at in range(ERROR_BYTES - len(KEY), ERROR_BYTES, 7):
         body = b" " * at + KEY.encode() + b" " * 100
         with Endpoint(script=lambda *_, body=body: Sent(500, body)) as endpoint:
-            failure = ask(KINDS[kind][0]("m", endpoint.url, None, ApiSettings(**FAST, retries=0))).failure
+            failure = ask(
+                KINDS[kind][0]("m", endpoint.url, None, ApiSettings(**FAST, retries=0))
+            ).failure
         assert not leaks(failure, KEY), at
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_key_and_no_password_in_files_and_messages(kind, tmp_path, monkeypatch, capfd):
     """An endpoint that sends back all headers that it got, in a reply and in errors."""
-    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "X-Gateway: gateway-secret-5\nX-Auth: Bearer other-secret-6")
-    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway: gateway-secret-5\nX-Auth: Bearer other-secret-6")
+    monkeypatch.setenv(
+        "ANTHROPIC_CUSTOM_HEADERS", "X-Gateway: gateway-secret-5\nX-Auth: Bearer other-secret-6"
+    )
+    monkeypatch.setenv(
+        "OPENAI_CUSTOM_HEADERS", "X-Gateway: gateway-secret-5\nX-Auth: Bearer other-secret-6"
+    )
     secrets = [KEY, "pass word/1234", "pass%20word%2F1234", "gateway-secret-5", "other-secret-6"]
     secrets += [base64.b64encode(b"user:pass word/1234").decode().rstrip("=")]
     seen = []
 
     def script(path, headers, body):
         echo = " ".join(f"{name}: {value}" for name, value in headers.items())
-        echo += " ".join([*secrets, json.dumps(secrets), KEY.lower(), "".join(f"\\u{ord(one):04x}" for one in KEY)])
+        echo += " ".join(
+            [
+                *secrets,
+                json.dumps(secrets),
+                KEY.lower(),
+                "".join(f"\\u{ord(one):04x}" for one in KEY),
+            ]
+        )
         seen.append(headers)
         content = said(path, echo)
-        return Sent(body=content) if len(seen) % 2 else Sent(500, {"error": {"message": echo, "code": "x"}})
+        return (
+            Sent(body=content)
+            if len(seen) % 2
+            else Sent(500, {"error": {"message": echo, "code": "x"}})
+        )
 
     with Endpoint(script=script) as endpoint:
-        address = endpoint.url.replace("://", "://user:pass%20word%2F1234@") + KINDS[kind][1] + "?api-key=query-secret-7"
-        words = ["eval", "--player", f"{kind}:m", "--base-url", address, "--game", "2048", "--level", "tiny", "--look", "tiny"]
-        words += ["--episodes", "2", "--turns", "2", "--api", "backoff_seconds=0.01", "--out", str(tmp_path)]
+        address = (
+            endpoint.url.replace("://", "://user:pass%20word%2F1234@")
+            + KINDS[kind][1]
+            + "?api-key=query-secret-7"
+        )
+        words = [
+            "eval",
+            "--player",
+            f"{kind}:m",
+            "--base-url",
+            address,
+            "--game",
+            "2048",
+            "--level",
+            "tiny",
+            "--look",
+            "tiny",
+        ]
+        words += [
+            "--episodes",
+            "2",
+            "--turns",
+            "2",
+            "--api",
+            "backoff_seconds=0.01",
+            "--out",
+            str(tmp_path),
+        ]
         assert main(words) == 0
-        assert {path.partition("?")[2] for path, _, _ in endpoint.requests} == {"api-key=query-secret-7"}
+        assert {path.partition("?")[2] for path, _, _ in endpoint.requests} == {
+            "api-key=query-secret-7"
+        }
     assert seen[0]["X-Gateway"] == "gateway-secret-5"
     assert seen[0]["Authorization"] == "Basic " + base64.b64encode(b"user:pass word/1234").decode()
     shown = capfd.readouterr()
-    texts = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()] + [shown.out, shown.err]
+    texts = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()] + [
+        shown.out,
+        shown.err,
+    ]
     for text in texts:
-        assert not [one for one in [*secrets, "query-secret-7"] if one in text or leaks(text, one, 12)]
+        assert not [
+            one for one in [*secrets, "query-secret-7"] if one in text or leaks(text, one, 12)
+        ]
         assert KEY.lower() not in text
 
 
@@ -169,7 +232,11 @@ def test_an_address_that_is_none_is_refused_without_its_password():
 
 def test_addresses_are_read_as_they_are_written():
     one = read_address("https://user:p%40ss@h.example:8443/v1/?api-version=2024-10-21")
-    assert (one.base, one.query, one.login) == ("https://h.example:8443/v1", "api-version=2024-10-21", "user:p@ss")
+    assert (one.base, one.query, one.login) == (
+        "https://h.example:8443/v1",
+        "api-version=2024-10-21",
+        "user:p@ss",
+    )
     assert one.at("/models") == "https://h.example:8443/v1/models?api-version=2024-10-21"
     assert not one.local
     local = ("localhost", "127.0.0.1", "127.8.8.8", "[::1]", "LOCALHOST", "me.localhost", "0.0.0.0")
@@ -181,7 +248,10 @@ def test_addresses_are_read_as_they_are_written():
 def test_short_placeholders_are_no_keys(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     with Endpoint(share=1.0, faults=("wrong type",)) as endpoint:
-        assert "a reply of type text/html, not JSON: <html>bad gateway" in ask(player_of("api", endpoint, retries=0)).failure
+        assert (
+            "a reply of type text/html, not JSON: <html>bad gateway"
+            in ask(player_of("api", endpoint, retries=0)).failure
+        )
     monkeypatch.setenv("OPENAI_API_KEY", "e")
     with Endpoint(reply=lambda _: TEXT) as endpoint:
         assert ask(player_of("api", endpoint)).text == TEXT
@@ -192,7 +262,7 @@ def test_short_placeholders_are_no_keys(monkeypatch):
     assert Secrets(["", "1234567"]).clean("1234567 1234567") == "1234567 1234567"
 
 
-# ------------------------------------------------------------------------------------------------------- sizes, time
+# ---- sizes, time
 def endless(piece=b"x" * 65_536, most=64_000_000):
     """Pieces of a body of 64 MB."""
     return (piece for _ in range(most // len(piece)))
@@ -208,7 +278,9 @@ def test_an_endless_reply_is_not_read_to_its_end(kind, status):
                 ask(player)
         else:
             failure = ask(player).failure
-            assert ("a reply of more than 1000000 bytes" if status == 200 else f"{status}: xxx") in failure
+            assert (
+                "a reply of more than 1000000 bytes" if status == 200 else f"{status}: xxx"
+            ) in failure
             assert len(failure) < 700
         assert endpoint.bytes < 32_000_000, "what stands in the buffers of two sockets, at most"
 
@@ -234,19 +306,29 @@ def test_a_packed_reply_is_read_and_a_foreign_packing_is_a_fault(kind):
     def failure(coding, pack):
         def script(path, headers, body):
             assert headers["Accept-Encoding"] == "identity"
-            return Sent(body=pack(json.dumps(said(path, TEXT)).encode()), headers={"Content-Encoding": coding})
+            return Sent(
+                body=pack(json.dumps(said(path, TEXT)).encode()),
+                headers={"Content-Encoding": coding},
+            )
 
         with Endpoint(script=script) as endpoint:
             return ask(player_of(kind, endpoint, retries=0)).failure
 
-    assert failure("gzip", gzip.compress) == failure("identity", bytes) == failure("deflate", zlib.compress) == ""
+    assert (
+        failure("gzip", gzip.compress)
+        == failure("identity", bytes)
+        == failure("deflate", zlib.compress)
+        == ""
+    )
     assert "decompress" in failure("gzip", bytes)
     assert "breaks off" in failure("gzip", lambda data: gzip.compress(data)[:-9])
     assert "packed as 'br'" in failure("br", bytes)
 
 
 def dripping(first, more):
-    """A piece now and then, for ever; each would begin a time limit anew that is on single reads."""
+    """A piece now and then, for ever; each would begin a time limit anew that is on single
+    reads.
+    """
     yield first
     while True:
         time.sleep(0.05)
@@ -264,27 +346,37 @@ def test_what_never_ends_ends_with_the_time_limit_of_an_attempt(kind, how):
         return Sent(500 if "error" in how else 200, dripping(b" ", b" "))
 
     with Endpoint(script=script) as endpoint:
-        assert ask(player_of(kind, endpoint, request_seconds=0.4, retries=1)).failure == "2 attempts; the last: no answer in time"
+        assert ask(player_of(kind, endpoint, request_seconds=0.4, retries=1)).failure == (
+            "2 attempts; the last: no answer in time"
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cut_line_is_noticed_at_once_and_named(kind):
-    for fault, why in (("cut", "RemoteProtocolError"), ("reset", "ReadError: connection reset by peer at 127.0.0.1")):
+    for fault, why in (
+        ("cut", "RemoteProtocolError"),
+        ("reset", "ReadError: connection reset by peer at 127.0.0.1"),
+    ):
         with Endpoint(share=1.0, faults=(fault,)) as endpoint:
             failure = ask(player_of(kind, endpoint, retries=1, request_seconds=60.0)).failure
         assert failure.startswith(f"2 attempts; the last: {why}"), failure
 
 
-# ------------------------------------------------------------------------------------------------------ where it goes
+# ---- where it goes
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_not_followed(kind, status):
     with Endpoint() as other:
         target = {"Location": f"{other.url}/v1/chat/completions?key={KEY}"}
-        with Endpoint(script=lambda *_: Sent(status, b"", target), models=Sent(status, b"", target)) as endpoint:
+        with Endpoint(
+            script=lambda *_: Sent(status, b"", target), models=Sent(status, b"", target)
+        ) as endpoint:
             failure = ask(player_of(kind, endpoint)).failure
             assert len(endpoint.requests) == 1
-        assert f"{status}: redirected to {other.url}/v1/chat/completions; nothing is sent there" in failure
+        assert (
+            f"{status}: redirected to {other.url}/v1/chat/completions; nothing is sent there"
+            in failure
+        )
         assert other.lines == 0
 
 
@@ -292,9 +384,17 @@ def test_redirects_are_not_followed(kind, status):
 def test_a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_sent(kind):
     with Endpoint(tls=True) as endpoint:
         player = player_of(kind, endpoint)
-        for work in (player.check, lambda: ask(player), lambda: evaluate(player, TASK, Evaluation(episodes=3), progress=False)):
+        for work in (
+            player.check,
+            lambda: ask(player),
+            lambda: evaluate(player, TASK, Evaluation(episodes=3), progress=False),
+        ):
             lines = endpoint.lines
-            with pytest.raises(ApiError, match=r"certificate of 127\.0\.0\.1:\d+ is not accepted \(self-signed certificate\)"):
+            with pytest.raises(
+                ApiError,
+                match=r"certificate of 127\.0\.0\.1:\d+ is not accepted "
+                r"\(self-signed certificate\)",
+            ):
                 work()
             assert endpoint.lines == lines + 1, "once, and not again"
         assert endpoint.requests == endpoint.lists == []
@@ -309,9 +409,13 @@ def test_a_trusted_certificate_is_accepted(monkeypatch):
 def test_https_where_there_is_none_is_said():
     with (
         Endpoint() as endpoint,
-        pytest.raises(ApiError, match=r"ConnectError: no TLS at 127\.0\.0\.1:\d+ \(wrong version number\)"),
+        pytest.raises(
+            ApiError, match=r"ConnectError: no TLS at 127\.0\.0\.1:\d+ \(wrong version " r"number\)"
+        ),
     ):
-        OpenAIPlayer("m", endpoint.url.replace("http:", "https:"), None, ApiSettings(**FAST)).check()
+        OpenAIPlayer(
+            "m", endpoint.url.replace("http:", "https:"), None, ApiSettings(**FAST)
+        ).check()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -321,29 +425,41 @@ def test_proxies_are_for_other_machines_only(kind, monkeypatch):
             monkeypatch.setenv(variable, proxy.url)
         assert ask(player_of(kind, endpoint)).failure == ""
         assert proxy.lines == 0
-        player = KINDS[kind][0]("m", f"http://model.example{KINDS[kind][1]}", None, ApiSettings(**FAST))
+        player = KINDS[kind][0](
+            "m", f"http://model.example{KINDS[kind][1]}", None, ApiSettings(**FAST)
+        )
         notes = []
         player.on_fault = notes.append
         assert ask(player).failure == "", "the proxy answers in its place"
         assert proxy.requests[0][0].startswith("http://model.example/v1/")
         assert notes[0] == "m: the key goes to model.example over plain http, readable on its way"
         monkeypatch.delenv(KINDS[kind][0].key_variable)
-        quiet = KINDS[kind][0]("m", f"http://model.example{KINDS[kind][1]}", None, ApiSettings(**FAST))
+        quiet = KINDS[kind][0](
+            "m", f"http://model.example{KINDS[kind][1]}", None, ApiSettings(**FAST)
+        )
         assert (ask(quiet).failure, quiet.notes) == ("", [])
 
 
 def test_a_proxy_that_cannot_be_used_is_a_sentence(monkeypatch):
-    for proxy in ("socks://user:secretpassword@localhost:1080", "socks5://localhost:1080", "http://[::1", "foo://x"):
+    for proxy in (
+        "socks://user:secretpassword@localhost:1080",
+        "socks5://localhost:1080",
+        "http://[::1",
+        "foo://x",
+    ):
         monkeypatch.setenv("ALL_PROXY", proxy)
         with pytest.raises(ConfigError, match=r"ALL_PROXY = .*: allowed is http://") as error:
             OpenAIPlayer("m", "http://model.example/v1").check()
         assert "secret" not in str(error.value)
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    with pytest.raises(ApiError, match=r"connection refused at model\.example:80, by way of a proxy of the environment"):
+    with pytest.raises(
+        ApiError,
+        match=r"connection refused at model\.example:80, by way of a " r"proxy of the environment",
+    ):
         OpenAIPlayer("m", "http://model.example/v1", None, ApiSettings(**FAST)).check()
 
 
-# --------------------------------------------------------------------------------------------------------- bodies
+# ---- bodies
 FORMS = {
     "api": {
         "id": "chatcmpl-1",
@@ -353,7 +469,12 @@ FORMS = {
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": TEXT, "refusal": None, "reasoning_content": "I looked."},
+                "message": {
+                    "role": "assistant",
+                    "content": TEXT,
+                    "refusal": None,
+                    "reasoning_content": "I looked.",
+                },
                 "logprobs": None,
                 "finish_reason": "stop",
             }
@@ -370,7 +491,10 @@ FORMS = {
         "type": "message",
         "role": "assistant",
         "model": "m",
-        "content": [{"type": "thinking", "thinking": "I looked.", "signature": "x"}, {"type": "text", "text": TEXT}],
+        "content": [
+            {"type": "thinking", "thinking": "I looked.", "signature": "x"},
+            {"type": "text", "text": TEXT},
+        ],
         "stop_reason": "end_turn",
         "stop_sequence": None,
         "usage": {"input_tokens": 812, "output_tokens": 64, "cache_read_input_tokens": 0},
@@ -379,7 +503,8 @@ FORMS = {
 
 
 def fuzz(count, seed):
-    """Bodies of replies, damaged as text and as JSON: each is an answer in range or a fault, whatever it holds.
+    """Bodies of replies, damaged as text and as JSON: each is an answer in range or a fault,
+    whatever it holds.
 
     Returns:
         How many were tried, how many were answers, and how many were neither (``failures``).
@@ -397,18 +522,28 @@ def fuzz(count, seed):
             found["tried"] += 1
             try:
                 answer = player._priced(
-                    player._read(Reply(status, {**JSON, "retry-after": body[:20].decode("latin-1")}, body)), 1, 0.0
+                    player._read(
+                        Reply(status, {**JSON, "retry-after": body[:20].decode("latin-1")}, body)
+                    ),
+                    1,
+                    0.0,
                 )
             except _Fault as fault:
                 found["failures"] += not (fault.reason.isprintable() and len(fault.reason) < 800)
-            except Exception:  # noqa: BLE001  that is what is counted
+            except Exception:
                 found["failures"] += 1
             else:
                 tokens = (answer.input_tokens, answer.output_tokens, answer.reasoning_tokens)
-                good = all(type(one) is int and 0 <= one <= 10**9 for one in tokens) and math.isfinite(answer.cost)
-                good &= all(isinstance(one, str) for one in (answer.text, answer.reasoning, answer.finish))
+                good = all(
+                    type(one) is int and 0 <= one <= 10**9 for one in tokens
+                ) and math.isfinite(answer.cost)
+                good &= all(
+                    isinstance(one, str) for one in (answer.text, answer.reasoning, answer.finish)
+                )
                 found["answers"] += 1
-                found["failures"] += not good or not json.dumps(answer.text, ensure_ascii=False).encode()
+                found["failures"] += (
+                    not good or not json.dumps(answer.text, ensure_ascii=False).encode()
+                )
     return dict(found)
 
 
@@ -439,7 +574,9 @@ HOSTILE = {
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
 def test_replies_of_another_form_do_not_end_the_run(kind, body):
     sent = body if isinstance(body, bytes) else body.encode()
-    with Endpoint(script=lambda *_: Sent(body=sent) if len(endpoint.requests) % 2 else None) as endpoint:
+    with Endpoint(
+        script=lambda *_: Sent(body=sent) if len(endpoint.requests) % 2 else None
+    ) as endpoint:
         player = player_of(kind, endpoint, retries=0, concurrency=1)
         summary = evaluate(player, TASK, Evaluation(episodes=4, turns=1), progress=False)
     assert (summary["episodes"]["failed"], summary["episodes"]["stopped"]) == (2, 2)
@@ -465,13 +602,21 @@ def test_replies_of_another_form_do_not_end_the_run(kind, body):
 def test_counts_of_tokens_are_whole_numbers_or_none(kind, value, tokens):
     def script(path, headers, body):
         text = json.dumps(said(path, TEXT))
-        return Sent(body=text.replace("100", value).replace(": 20", f": {value}").replace(": 5}", f": {value}}}"))
+        return Sent(
+            body=text.replace("100", value)
+            .replace(": 20", f": {value}")
+            .replace(": 5}", f": {value}}}")
+        )
 
     with Endpoint(script=script) as endpoint:
         how = Evaluation(episodes=1, turns=1)
         player = player_of(kind, endpoint, prices={"input": 1e6, "output": 1e6})
         spent = evaluate(player, TASK, how, progress=False)["spent"]
-    assert (spent["input_tokens"], spent["output_tokens"], spent["cost"]) == (tokens, tokens, 2 * tokens)
+    assert (spent["input_tokens"], spent["output_tokens"], spent["cost"]) == (
+        tokens,
+        tokens,
+        2 * tokens,
+    )
 
 
 def read(kind, **changes):
@@ -535,8 +680,30 @@ def test_what_a_refusal_says_is_the_reply_where_there_is_no_other():
 
 ERRORS = {
     "api": [
-        ({"choices": [{"finish_reason": "error", "error": {"code": 502, "message": "gone"}, "message": {"content": ""}}]}, True),
-        ({"choices": [{"finish_reason": "stop", "error": {"message": "gone"}, "message": {"content": "half of"}}]}, True),
+        (
+            {
+                "choices": [
+                    {
+                        "finish_reason": "error",
+                        "error": {"code": 502, "message": "gone"},
+                        "message": {"content": ""},
+                    }
+                ]
+            },
+            True,
+        ),
+        (
+            {
+                "choices": [
+                    {
+                        "finish_reason": "stop",
+                        "error": {"message": "gone"},
+                        "message": {"content": "half of"},
+                    }
+                ]
+            },
+            True,
+        ),
         ({"choices": [{"finish_reason": "error", "message": {"content": TEXT}}]}, True),
         ({"choices": [{"finish_reason": "abort", "message": {"content": ""}}]}, True),
         ({"error": {"code": 429, "message": "slow down"}}, True),
@@ -554,9 +721,13 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "body", "again"), [(kind, *one) for kind, errors in ERRORS.items() for one in errors])
+@pytest.mark.parametrize(
+    ("kind", "body", "again"), [(kind, *one) for kind, errors in ERRORS.items() for one in errors]
+)
 def test_an_error_within_a_reply_is_no_mistake_of_the_model(kind, body, again):
-    with Endpoint(script=lambda *_: Sent(body=body) if len(endpoint.requests) == 1 else None) as endpoint:
+    with Endpoint(
+        script=lambda *_: Sent(body=body) if len(endpoint.requests) == 1 else None
+    ) as endpoint:
         answer = ask(player_of(kind, endpoint, retries=2))
     assert isinstance(answer, Answer)
     if again:
@@ -568,19 +739,36 @@ def test_an_error_within_a_reply_is_no_mistake_of_the_model(kind, body, again):
 def test_a_retry_after_may_be_a_number_or_a_date():
     now = 1_800_000_000
     date = formatdate(now, usegmt=True)
-    for text, wait in (("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("NaN", 0.0), ("soon", 0.0), ("", 0.0), ("1e999", math.inf)):
+    for text, wait in (
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("NaN", 0.0),
+        ("soon", 0.0),
+        ("", 0.0),
+        ("1e999", math.inf),
+    ):
         assert wait_in({"retry-after": text}) == wait
     assert wait_in({"retry-after": formatdate(now + 30, usegmt=True), "date": date}) == 30.0
     assert wait_in({"retry-after": formatdate(now - 30, usegmt=True), "date": date}) == 0.0
     assert 50 <= wait_in({"retry-after": formatdate(time.time() + 60, usegmt=True)}) <= 60
     assert wait_in({"retry-after": "Fri, 31 Feb 2099 99:99:99 GMT", "date": "x"}) == 0.0
-    with Endpoint(script=lambda *_: Sent(429, b"", {"Retry-After": date}) if len(endpoint.requests) == 1 else None) as endpoint:
-        assert ask(player_of("api", endpoint)).failure == "", "a date that is past, or far: bounded by most_backoff_seconds"
+    with Endpoint(
+        script=lambda *_: (
+            Sent(429, b"", {"Retry-After": date}) if len(endpoint.requests) == 1 else None
+        )
+    ) as endpoint:
+        assert ask(player_of("api", endpoint)).failure == "", (
+            "a date that is past, or far: bounded by most_backoff_seconds"
+        )
 
 
 def test_queries_of_an_address_are_sent_with_every_request():
     with Endpoint() as endpoint:
         ask(OpenAIPlayer("m", endpoint.url + "/openai/deployments/m/?api-version=2024-10-21"))
-        assert endpoint.requests[0][0] == "/openai/deployments/m/chat/completions?api-version=2024-10-21"
+        assert (
+            endpoint.requests[0][0]
+            == "/openai/deployments/m/chat/completions?api-version=2024-10-21"
+        )
         ask(AnthropicPlayer("m", endpoint.url + "/?x=1"))
         assert endpoint.requests[1][0] == "/v1/messages?x=1"

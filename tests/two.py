@@ -1,4 +1,5 @@
-"""A short GRPO or SFT run on scripted answers, as one process or several (torchrun): what it writes must not depend on that.
+"""A short GRPO or SFT run on scripted answers, as one process or several (torchrun): what it writes
+must not depend on that.
 
 usage: [torchrun --nproc_per_node N] two.py STAGE MODEL OUT
 """
@@ -27,8 +28,26 @@ torch.set_num_threads(1)
 STAGE, MODEL, OUT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 CPU = Compute(device="cpu", threads=1)
-SWAP = Task.parse({"game": "Swap", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_max": 3, "walk_legal": True})
-T2048 = Task.parse({"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 40})
+SWAP = Task.parse(
+    {
+        "game": "Swap",
+        "level": "tiny",
+        "look": "tiny",
+        "prompt": "brief",
+        "walk_max": 3,
+        "walk_legal": True,
+    }
+)
+T2048 = Task.parse(
+    {
+        "game": "2048",
+        "level": "tiny",
+        "look": "tiny",
+        "prompt": "brief",
+        "walk_min": 4,
+        "walk_max": 40,
+    }
+)
 asked = []
 
 
@@ -41,8 +60,13 @@ def scripted(self, prompt_ids, images, *rest, **options):
         for k in range(self.num_generations):
             right = question.serial % 3 != 0 and k == question.serial % self.num_generations
             text = game.encode(level, good) if right else "none"
-            texts.append(f"<perception>x</perception><think>{'t' * (k + 1)}</think><answer>{text}</answer>")
-    return [self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False) for text in texts], None
+            texts.append(
+                f"<perception>x</perception><think>{'t' * (k + 1)}</think><answer>{text}</answer>"
+            )
+    return [
+        self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False)
+        for text in texts
+    ], None
 
 
 def drawn(self, count):
@@ -57,9 +81,20 @@ trainers.Grpo._generate_single_turn = scripted
 
 if STAGE == "sft":
     rows = cold_start_rows([SWAP, T2048], ColdStart(states=12))
-    trainer = run_sft(*load(MODEL), rows, OUT, SftSettings(steps=3, batch=8 // WORLD, lr=1e-3, save_every=2), CPU)
+    trainer = run_sft(
+        *load(MODEL), rows, OUT, SftSettings(steps=3, batch=8 // WORLD, lr=1e-3, save_every=2), CPU
+    )
 else:
-    settings = GrpoSettings(steps=3, batch=24 // WORLD, group=3, lr=1e-3, beta=0.04, max_new_tokens=60, refill=2, save_every=2)
+    settings = GrpoSettings(
+        steps=3,
+        batch=24 // WORLD,
+        group=3,
+        lr=1e-3,
+        beta=0.04,
+        max_new_tokens=60,
+        refill=2,
+        save_every=2,
+    )
     states = States(
         (SWAP, T2048),
         (Source(), Source("policy_pool", games=6)),
@@ -70,7 +105,11 @@ else:
     (OUT / f"asked-{RANK}.json").write_text(json.dumps(serials))
 if RANK == 0:
     torch.save(
-        {name: p.detach() for name, p in trainer.accelerator.unwrap_model(trainer.model).named_parameters()}, OUT / "weights.pt"
+        {
+            name: p.detach()
+            for name, p in trainer.accelerator.unwrap_model(trainer.model).named_parameters()
+        },
+        OUT / "weights.pt",
     )
     (OUT / "log.json").write_text(json.dumps(trainer.state.log_history))
     if STAGE == "grpo":

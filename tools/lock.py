@@ -1,4 +1,5 @@
-"""Write requirements.lock: every pin of constraints.txt with the SHA-256 of each of its files, as the package index states them.
+"""Write requirements.lock: every pin of constraints.txt with the SHA-256 of each of its files, as
+the package index states them.
 
 PyTorch and torchvision are left out: their builds (CPU, CUDA) differ by index under one version.
 
@@ -11,23 +12,38 @@ import urllib.request
 from pathlib import Path
 
 from pip._internal.models.index import PyPI
-from pip._vendor.packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from pip._vendor.packaging.utils import (
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = {"torch", "torchvision"}
-HEAD = "# Written by tools/lock.py from constraints.txt; torch and torchvision differ by index and are left out.\n"
+HEAD = (
+    "# Written by tools/lock.py from constraints.txt; torch and torchvision differ by index and "
+    "are left out.\n"
+)
 
 
 def pins() -> dict[str, str]:
     """The version of each package."""
-    lines = (line.split("#")[0].strip() for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines())
-    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if line)}
+    lines = (
+        line.split("#")[0].strip()
+        for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    )
+    return {
+        canonicalize_name(name): version
+        for name, _, version in (line.partition("==") for line in lines if line)
+    }
 
 
 def hashes(name: str, version: str) -> list[str]:
     """The digests of all files of a release."""
     address = f"{PyPI.simple_url}/{name}/"
-    request = urllib.request.Request(address, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
+    request = urllib.request.Request(
+        address, headers={"Accept": "application/vnd.pypi.simple.v1+json"}
+    )
     with urllib.request.urlopen(request, timeout=60) as answer:
         files = json.load(answer)["files"]
     found = []
@@ -51,7 +67,9 @@ def main() -> None:
         found = hashes(name, version)
         if not found:
             sys.exit(f"{name}=={version}: the index has no file of it")
-        lines.append(f"{name}=={version} " + " ".join(f"\\\n    --hash=sha256:{one}" for one in found) + "\n")
+        lines.append(
+            f"{name}=={version} " + " ".join(f"\\\n    --hash=sha256:{one}" for one in found) + "\n"
+        )
     (ROOT / "requirements.lock").write_text("".join(lines), encoding="utf-8")
 
 

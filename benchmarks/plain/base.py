@@ -76,7 +76,9 @@ class Plain(ABC):
 
     def frame(self, width: int, height: int) -> NDArray[np.uint8]:
         """The picture, ``(height, width, 3)`` uint8."""
-        image = Image.new("RGB", (self.cols * (TILE + GAP) + GAP, self.rows * (TILE + GAP) + GAP), (47, 53, 66))
+        image = Image.new(
+            "RGB", (self.cols * (TILE + GAP) + GAP, self.rows * (TILE + GAP) + GAP), (47, 53, 66)
+        )
         draw = ImageDraw.Draw(image)
         for r, c in np.ndindex(self.rows, self.cols):
             x, y = GAP + c * (TILE + GAP), GAP + r * (TILE + GAP)
@@ -85,15 +87,25 @@ class Plain(ABC):
             i, j, radius = x + TILE / 2, y + TILE / 2, 0.36 * TILE
             around = i - radius, j - radius, i + radius, j + radius
             if isinstance(shown, Image.Image):
-                image.paste(shown.convert("RGB").resize((TILE, TILE), Image.Resampling.BICUBIC), (x, y))
+                image.paste(
+                    shown.convert("RGB").resize((TILE, TILE), Image.Resampling.BICUBIC), (x, y)
+                )
             elif shown == "circle":
                 draw.ellipse(around, fill=colour)
             elif shown == "ring":
                 draw.ellipse(around, outline=colour, width=8)
             elif shown in SHAPES:
-                draw.polygon([(i + radius * u, j + radius * v) for u, v in SHAPES[shown]], fill=colour)
+                draw.polygon(
+                    [(i + radius * u, j + radius * v) for u, v in SHAPES[shown]], fill=colour
+                )
             elif shown:
-                draw.text((i, j), shown, fill=colour, font=_font(16 if len(shown) > 4 else 30), anchor="mm")
+                draw.text(
+                    (i, j),
+                    shown,
+                    fill=colour,
+                    font=_font(16 if len(shown) > 4 else 30),
+                    anchor="mm",
+                )
         return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
     def _inside(self, r: int, c: int) -> bool:
@@ -126,7 +138,11 @@ class Plain(ABC):
     def _face(self, cell: Cell) -> Face:
         name = self._name(int(self.board[cell]))
         if name.isdigit() or name in ("floor", "hidden", "wall"):
-            return PAPER if name == "floor" or name.isdigit() else GREY, name if name.isdigit() else "", "black"
+            return (
+                PAPER if name == "floor" or name.isdigit() else GREY,
+                name if name.isdigit() else "",
+                "black",
+            )
         return PAPER, tuple(SHAPES)[self.board[cell] % len(SHAPES)], COLOURS[self.board[cell]]
 
 
@@ -136,8 +152,12 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
         return ImageFont.truetype(str(path), size)
 
 
-def first_moves(start: Any, moves: Callable[[Any], Iterable[tuple[int, Any]]], solved: Callable[[Any], bool]) -> set[int]:
-    """The moves that a shortest solution may begin with, breadth first; none if there is no solution."""
+def first_moves(
+    start: Any, moves: Callable[[Any], Iterable[tuple[int, Any]]], solved: Callable[[Any], bool]
+) -> set[int]:
+    """The moves that a shortest solution may begin with, breadth first; none if there is no
+    solution.
+    """
     layer: dict[Any, set[int]] = {start: set()}
     seen = {start}
     while layer:

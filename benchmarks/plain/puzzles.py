@@ -22,21 +22,32 @@ class PlainMinesweeper(Plain):
 
     names = minesweeper.NAMES
 
-    def __init__(self, level: Any, board: NDArray[np.uint8], seed: int = 0, mines: Any = None) -> None:
+    def __init__(
+        self, level: Any, board: NDArray[np.uint8], seed: int = 0, mines: Any = None
+    ) -> None:
         self.actions = board.size
         super().__init__(level, board, seed)
         self.mines = np.array(mines)
 
     def _near(self, r: int, c: int) -> list[Cell]:
         """The up to eight cells around."""
-        return [(i, j) for i in (r - 1, r, r + 1) for j in (c - 1, c, c + 1) if (i, j) != (r, c) and self._inside(i, j)]
+        return [
+            (i, j)
+            for i in (r - 1, r, r + 1)
+            for j in (c - 1, c, c + 1)
+            if (i, j) != (r, c) and self._inside(i, j)
+        ]
 
     def _deal(self) -> None:
         self.terminated = True
         while self.terminated:
             self.board[:], self.mines[:] = minefield.HIDDEN, False
             opening = divmod(int(self.rng.integers(self.board.size)), self.cols)
-            taken = {opening, *self._near(*opening)} if self.board.size - 9 >= self.level.mines else {opening}
+            taken = (
+                {opening, *self._near(*opening)}
+                if self.board.size - 9 >= self.level.mines
+                else {opening}
+            )
             places = [cell for cell in self._cells(minefield.HIDDEN) if cell not in taken]
             for k in self.rng.choice(len(places), self.level.mines, replace=False):
                 self.mines[places[k]] = True
@@ -86,11 +97,18 @@ class PlainSokoban(Plain):
             to, beyond = (r + dr, c + dc), (r + 2 * dr, c + 2 * dc)
             if to not in boxes and self._inside(*to) and self.board[to] != room.WALL:
                 yield move, (to, boxes)
-            elif to in boxes and beyond not in boxes and self._inside(*beyond) and self.board[beyond] != room.WALL:
+            elif (
+                to in boxes
+                and beyond not in boxes
+                and self._inside(*beyond)
+                and self.board[beyond] != room.WALL
+            ):
                 yield move, (to, boxes - {to} | {beyond})
 
     def _position(self) -> tuple[Cell, frozenset[Cell]]:
-        return self._cells(room.PLAYER, room.PLAYER_ON_TARGET)[0], frozenset(self._cells(room.BOX, room.BOX_ON_TARGET))
+        return self._cells(room.PLAYER, room.PLAYER_ON_TARGET)[0], frozenset(
+            self._cells(room.BOX, room.BOX_ON_TARGET)
+        )
 
     def _targets(self) -> set[Cell]:
         return set(self._cells(room.TARGET, room.BOX_ON_TARGET, room.PLAYER_ON_TARGET))
@@ -115,7 +133,11 @@ class PlainSokoban(Plain):
 
     def _good(self) -> set[int]:
         targets = self._targets()
-        return set() if self.terminated else first_moves(self._position(), self._moves, lambda position: position[1] <= targets)
+        return (
+            set()
+            if self.terminated
+            else first_moves(self._position(), self._moves, lambda position: position[1] <= targets)
+        )
 
 
 class PlainSliding(Plain):
@@ -162,9 +184,15 @@ class PlainSliding(Plain):
         if self.terminated:
             return set()
         if self.board.size > 9:
-            return first_moves(self._position(), self._moves, lambda position: position == self.goal)
+            return first_moves(
+                self._position(), self._moves, lambda position: position == self.goal
+            )
         left = _distances(self.rows, self.cols)
-        near = {move: left[position] for move, position in self._moves(self._position()) if position in left}
+        near = {
+            move: left[position]
+            for move, position in self._moves(self._position())
+            if position in left
+        }
         return {move for move, moves_left in near.items() if moves_left == min(near.values())}
 
 
@@ -182,11 +210,15 @@ def _distances(rows: int, cols: int) -> dict[tuple[int, ...], int]:
 
 
 class PlainFrozenLake(Plain):
-    """FrozenLake and mazes; the rewards of single moves are for levels on which one does not slip."""
+    """FrozenLake and mazes; the rewards of single moves are for levels on which one does not
+    slip.
+    """
 
     names = frozen_lake.NAMES
 
-    def __init__(self, level: Any, board: NDArray[np.uint8], seed: int = 0, under: Any = lake.FLOOR) -> None:
+    def __init__(
+        self, level: Any, board: NDArray[np.uint8], seed: int = 0, under: Any = lake.FLOOR
+    ) -> None:
         super().__init__(level, board, seed)
         self.under, self.first = int(under), self.board.copy()
 
@@ -195,13 +227,17 @@ class PlainFrozenLake(Plain):
         holes, found = round(self.level.density * self.board.size), self.level.field == "maze"
         while not found:
             rest = [lake.GOAL] + [lake.HOLE] * holes + [lake.FLOOR] * (self.board.size - holes - 2)
-            self.board = np.array([lake.PLAYER, *self.rng.permutation(rest)]).reshape(self.rows, self.cols)
+            self.board = np.array([lake.PLAYER, *self.rng.permutation(rest)]).reshape(
+                self.rows, self.cols
+            )
             found = bool(self._good())
 
     def _moves(self, cell: Cell) -> list[tuple[int, Cell]]:
         """The moves from a cell and where they lead."""
         ahead = [(move, (cell[0] + dr, cell[1] + dc)) for move, (dr, dc) in enumerate(STEPS)]
-        return [(move, to) for move, to in ahead if self._inside(*to) and self.board[to] != lake.WALL]
+        return [
+            (move, to) for move, to in ahead if self._inside(*to) and self.board[to] != lake.WALL
+        ]
 
     def _play(self, action: int) -> int:
         if self.rng.random() < self.level.slip:
@@ -210,17 +246,29 @@ class PlainFrozenLake(Plain):
         to = dict(self._moves(player)).get(action)
         if to is None:
             return 0
-        self.board[player], self.under, self.board[to] = self.under, int(self.board[to]), lake.PLAYER
+        self.board[player], self.under, self.board[to] = (
+            self.under,
+            int(self.board[to]),
+            lake.PLAYER,
+        )
         self.terminated = self.under != lake.FLOOR
         return int(self.under == lake.GOAL)
 
     def _legal(self) -> set[int]:
         moves = {move for move, _ in self._moves(self._cells(lake.PLAYER)[0])}
-        return moves | {(move + side) % 4 for move in moves for side in (1, 3)} if self.level.slip else moves
+        return (
+            moves | {(move + side) % 4 for move in moves for side in (1, 3)}
+            if self.level.slip
+            else moves
+        )
 
     def _good(self) -> set[int]:
         def dry(cell: Cell) -> list[tuple[int, Cell]]:
             return [(move, to) for move, to in self._moves(cell) if self.board[to] != lake.HOLE]
 
         start = self._cells(lake.PLAYER)[0]
-        return set() if self.terminated else first_moves(start, dry, lambda cell: self.board[cell] == lake.GOAL)
+        return (
+            set()
+            if self.terminated
+            else first_moves(start, dry, lambda cell: self.board[cell] == lake.GOAL)
+        )

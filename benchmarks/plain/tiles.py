@@ -67,7 +67,11 @@ class Plain2048(Plain):
     def _face(self, cell: Cell) -> Face:
         value = int(self.board[cell])
         step = value.bit_length()
-        return ((250 - 10 * step, 230 - 6 * step, 60 + 9 * step), str(value), "black") if value else (GREY, "", "")
+        return (
+            ((250 - 10 * step, 230 - 6 * step, 60 + 9 * step), str(value), "black")
+            if value
+            else (GREY, "", "")
+        )
 
 
 class Tiles(Plain):
@@ -94,11 +98,15 @@ class PlainShisenSho(Tiles):
 
     def _deal(self) -> None:
         types = self.rng.choice(self._types(), self.board.size // self.level.copies, replace=False)
-        self.board = self.rng.permutation(np.repeat(types, self.level.copies)).reshape(self.rows, self.cols)
+        self.board = self.rng.permutation(np.repeat(types, self.level.copies)).reshape(
+            self.rows, self.cols
+        )
         self.terminated = not any(True for _ in self._pairs())
 
     def _joined(self, a: int, b: int) -> bool:
-        """Whether a path joins two equal tiles: straight runs from all places reached so far, one more bend each time."""
+        """Whether a path joins two equal tiles: straight runs from all places reached so far, one
+        more bend each time.
+        """
         one, other, margin = divmod(a, self.cols), divmod(b, self.cols), self.level.margin
         if a == b or not self.board[one] or self.board[one] != self.board[other]:
             return False
@@ -136,13 +144,19 @@ class PlainShisenSho(Tiles):
         return 1
 
     def _legal(self) -> list[int]:
-        return [action for a, b in self._pairs() for action in (a * self.board.size + b, b * self.board.size + a)]
+        return [
+            action
+            for a, b in self._pairs()
+            for action in (a * self.board.size + b, b * self.board.size + a)
+        ]
 
 
 class PlainPhotos(PlainShisenSho):
     """Shisen-Sho with photographs; each tile has a number, which picks one of its class."""
 
-    def __init__(self, level: Any, board: NDArray[np.uint8], seed: int = 0, photos: Any = None) -> None:
+    def __init__(
+        self, level: Any, board: NDArray[np.uint8], seed: int = 0, photos: Any = None
+    ) -> None:
         super().__init__(level, board, seed)
         self.classes, self.photos = picture_classes(level.classes), np.array(photos)
 
@@ -160,7 +174,11 @@ class PlainPhotos(PlainShisenSho):
         kind, source = int(self.board[cell]) - 1, photographs("auto", self.classes)
         if kind < 0:
             return GREY, "", ""
-        return PAPER, source.load("train", kind, int(self.photos[cell]) % source.counts["train"][kind]), ""
+        return (
+            PAPER,
+            source.load("train", kind, int(self.photos[cell]) % source.counts["train"][kind]),
+            "",
+        )
 
 
 @cache

@@ -18,46 +18,72 @@ class LevelLightsOut(GridLevel):
 
     rows: int = setting(4, "board rows", 2, 5)
     cols: int = setting(4, "board columns", 2, 5)
-    presses: int = setting(5, "different cells that are pressed on the dark board to make a deal (at most all)", 1, 25)
+    presses: int = setting(
+        5, "different cells that are pressed on the dark board to make a deal (at most all)", 1, 25
+    )
 
 
 @cache
 def toggles(level: LevelLightsOut) -> np.ndarray:
-    """``(A, A)``: 1 where a press (row) switches a lamp (column). Presses add up modulo 2, in any order."""
+    """``(A, A)``: 1 where a press (row) switches a lamp (column).
+
+    Presses add up modulo 2, in any order.
+    """
     row, col = np.divmod(np.arange(level.rows * level.cols), level.cols)
     return (abs(row[:, None] - row) + abs(col[:, None] - col) <= 1).astype(np.uint8)
 
 
 class LightsOut(Puzzle):
-    """Lights Out on boards from 2x2 to 5x5. ``State.board`` holds 1 where a lamp is on; action ``row * cols + col``."""
+    """Lights Out on boards from 2x2 to 5x5.
+
+    ``State.board`` holds 1 where a lamp is on; action ``row * cols + col``.
+    """
 
     name, version, level_type = "LightsOut", 1, LevelLightsOut
     answers = Cells("the cell to press")
-    symbols, kind = ("off", "yellow circle"), "shape"  # symbol 0 is drawn as an empty cell, the others by their names
-    sources = ("Tiger Electronics, Lights Out (1995), https://en.wikipedia.org/wiki/Lights_Out_(game)",)
+    # symbol 0 is drawn as an empty cell, the others by their names
+    symbols, kind = ("off", "yellow circle"), "shape"
+    sources = (
+        "Tiger Electronics, Lights Out (1995), https://en.wikipedia.org/wiki/Lights_Out_(game)",
+    )
     LEVELS = MappingProxyType({
         "easy": LevelLightsOut(rows=3, cols=3, presses=3, max_steps=15),
         "normal": LevelLightsOut(max_steps=30),
         "hard": LevelLightsOut(rows=5, cols=5, presses=9, max_steps=50),
     })  # fmt: skip
     RULES = (
-        "This is Lights Out on a board of {rows} rows and {cols} columns. A move presses a cell: its lamp and "
-        "the lamps above, below, left and right of it go on if they are off, and off if they are on. The goal is to turn "
-        "all lamps off in as few moves as possible. Cells are written as off, or yellow circle for a lamp that is on."
+        "This is Lights Out on a board of {rows} rows and {cols} columns. A move presses a cell: "
+        "its lamp and "
+        "the lamps above, below, left and right of it go on if they are off, and off if they are "
+        "on. The goal is to turn "
+        "all lamps off in as few moves as possible. Cells are written as off, or yellow circle for "
+        "a lamp that is on."
     )
 
     def deal(self, level, seeds, board):
-        """Presses on the dark board, so that there is a solution; every draw is a function of seed, turn and a number."""
-        draws = [draw_rows(seeds, 0, k, np.full(len(seeds), 1 << 30)) for k in range(self.n_actions(level))]
-        pressed = (np.argsort(np.argsort(draws, axis=0, kind="stable"), axis=0) < level.presses).astype(np.uint8).T
-        pressed[~(pressed @ toggles(level) % 2).any(axis=1), 0] ^= 1  # if they cancel out: one more or less does not
+        """Presses on the dark board, so that there is a solution; every draw is a function of seed,
+        turn and a number.
+        """
+        draws = [
+            draw_rows(seeds, 0, k, np.full(len(seeds), 1 << 30))
+            for k in range(self.n_actions(level))
+        ]
+        pressed = (
+            (np.argsort(np.argsort(draws, axis=0, kind="stable"), axis=0) < level.presses)
+            .astype(np.uint8)
+            .T
+        )
+        # if they cancel out: one more or less does not
+        pressed[~(pressed @ toggles(level) % 2).any(axis=1), 0] ^= 1
         board[:] = (pressed @ toggles(level) % 2).reshape(board.shape)
         return {}
 
     def play(self, state, actions, turn):
         """The press that turns the last lamp off gains 1 and ends the game."""
         turn.changed[:] = ~turn.over & (actions != NO_ACTION)
-        turn.board ^= (toggles(state.level)[actions] * turn.changed[:, None]).reshape(turn.board.shape)
+        turn.board ^= (toggles(state.level)[actions] * turn.changed[:, None]).reshape(
+            turn.board.shape
+        )
         turn.gain[:] = turn.changed & ~turn.board.any(axis=(1, 2))
         turn.terminated |= turn.gain > 0
 
@@ -68,17 +94,21 @@ class LightsOut(Puzzle):
     def _lengths(self, state):
         """Presses of a shortest solution that begins with each press, ``(B, A)``; inf: none."""
         level, n = state.level, self.n_actions(state.level)
-        first = (np.arange(1 << level.cols)[:, None] >> np.arange(level.cols) & 1).astype(np.uint8)  # presses of row 0: all ways
+        # presses of row 0: all ways
+        first = (np.arange(1 << level.cols)[:, None] >> np.arange(level.cols) & 1).astype(np.uint8)
         lamps = np.repeat(state.board.reshape(len(state), 1, n), len(first), axis=1)
         pressed = np.zeros_like(lamps)  # (B, ways, A)
-        for here in np.arange(n).reshape(level.rows, level.cols):  # a lamp left on is put out from the cell below: no choice
+        # a lamp left on is put out from the cell below: no choice
+        for here in np.arange(n).reshape(level.rows, level.cols):
             pressed[..., here] = lamps[..., here - level.cols] if here[0] else first
             lamps ^= pressed[..., here] @ toggles(level)[here] % 2
         count = np.where(lamps.any(axis=2), np.inf, pressed.sum(axis=2))
         return (count[..., None] + 2 - 2.0 * pressed).min(axis=1)
 
     def oracle(self, state):
-        """Minus the presses of a shortest solution that begins with this one; -1000 on boards that have no solution."""
+        """Minus the presses of a shortest solution that begins with this one; -1000 on boards that
+        have no solution.
+        """
         return np.where(self.legal(state), -np.minimum(self._lengths(state), 1000), np.nan)
 
     def successes(self, state):
@@ -88,7 +118,10 @@ class LightsOut(Puzzle):
     def explain(self, state, row, action):
         """Such as ``(0, 1) then 3 more``, for the scripted teacher's reasoning."""
         length = self._lengths(state[row])[0, action]
-        return f"{self.encode(state.level, action)} {f'then {length - 1:.0f} more' if np.isfinite(length) else 'no solution'}"
+        return (
+            f"{self.encode(state.level, action)} "
+            f"{f'then {length - 1:.0f} more' if np.isfinite(length) else 'no solution'}"
+        )
 
     def candidates(self, state, row):
         """The three best presses, in reading order."""

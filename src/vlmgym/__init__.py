@@ -1,6 +1,7 @@
 """vlmgym: visual games for training and testing vision-language models.
 
-Importing it registers the games with Gymnasium; the names below are loaded when first used, so that it stays light.
+Importing it registers the games with Gymnasium; the names below are loaded when first used, so that
+it stays light.
 """
 
 from __future__ import annotations
@@ -76,10 +77,11 @@ __all__ = [
 
 
 class _Package(ModuleType):
-    """The import system binds every submodule in its package; a public name of the same name keeps what it stands for.
+    """The import system binds every submodule in its package; a public name of the same name keeps
+    what it stands for.
 
-    ``vlmgym.render`` is the function, whether the submodule ``vlmgym.render`` has been imported or not, as it would be if this
-    file imported its names at once.
+    ``vlmgym.render`` is the function, whether the submodule ``vlmgym.render`` has been imported or
+    not, as it would be if this file imported its names at once.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -105,8 +107,8 @@ def __dir__() -> list[str]:
 def _register(game: str | None = None) -> None:
     """``vlmgym/GAME-v0``; without a name ``vlmgym/Game-v0``, which takes any game as ``game=``.
 
-    The environments keep the order of calls and check what they are given themselves: without Gymnasium's wrappers,
-    ``gymnasium.make`` gives one with ``snapshot``, ``restore`` and ``fork``.
+    The environments keep the order of calls and check what they are given themselves: without
+    Gymnasium's wrappers, ``gymnasium.make`` gives one with ``snapshot``, ``restore`` and ``fork``.
     """
     gymnasium.register(
         f"vlmgym/{game or 'Game'}-v0",
@@ -119,8 +121,23 @@ def _register(game: str | None = None) -> None:
 
 
 _OWN = (
-    "2048", "ShisenSho", "ShisenShoPhotos", "Swap", "Minesweeper", "Sokoban", "SlidingPuzzle", "FrozenLake", "Breakout",
-)  # fmt: skip
-_ADDED = (entry.name for entry in entry_points(group="vlmgym.games"))  # by installed packages; they are not imported here
-for _name in dict.fromkeys((None, *_OWN, *(_name for _name in _ADDED if _name != "Game" and re.fullmatch(r"[\w.-]+", _name)))):
+    "2048",
+    "ShisenSho",
+    "ShisenShoPhotos",
+    "Swap",
+    "Minesweeper",
+    "Sokoban",
+    "SlidingPuzzle",
+    "FrozenLake",
+    "Breakout",
+)
+# by installed packages; they are not imported here
+_ADDED = (entry.name for entry in entry_points(group="vlmgym.games"))
+for _name in dict.fromkeys(
+    (
+        None,
+        *_OWN,
+        *(_name for _name in _ADDED if _name != "Game" and re.fullmatch(r"[\w.-]+", _name)),
+    )
+):
     _register(_name)

@@ -1,4 +1,5 @@
-"""What random, random-legal, greedy and oracle play reach on every game and level: computed here, stored in the package.
+"""What random, random-legal, greedy and oracle play reach on every game and level: computed here,
+stored in the package.
 
 ``vlmgym baselines`` rebuilds the stored file; evaluations show its rows beside their own.
 """
@@ -32,7 +33,9 @@ CHUNK = 100
 PLAYERS: tuple[type[Chooser], ...] = (Random, RandomLegal, Greedy, Oracle)
 
 
-def measure(game: Game, name: str, player: Chooser, count: int = SEEDS, first: int = 0) -> dict[str, stats.Estimate]:
+def measure(
+    game: Game, name: str, player: Chooser, count: int = SEEDS, first: int = 0
+) -> dict[str, stats.Estimate]:
     """Play whole episodes on frozen test seeds, without texts and pictures.
 
     Args:
@@ -43,15 +46,22 @@ def measure(game: Game, name: str, player: Chooser, count: int = SEEDS, first: i
         first: number of the first seed.
 
     Returns:
-        Means with 95 % intervals of ``score``, ``reward`` and ``success`` (see :data:`vlmgym.metrics.METRICS`).
+        Means with 95 % intervals of ``score``, ``reward`` and ``success`` (see
+        :data:`vlmgym.metrics.METRICS`).
     """
     return _estimates(*_episodes(game, game.level(name), name, player, count, first))
 
 
-def _episodes(game: Game, level: Level, name: str, player: Chooser, count: int, first: int) -> tuple[Any, Any, Any]:
+def _episodes(
+    game: Game, level: Level, name: str, player: Chooser, count: int, first: int
+) -> tuple[Any, Any, Any]:
     """Score, good turns and turns of each episode."""
     state = game.reset(level, seeds_for("test", game.name, name, count, first))
-    score, good, turns = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
+    score, good, turns = (
+        np.zeros(count, np.int64),
+        np.zeros(count, np.int64),
+        np.zeros(count, np.int64),
+    )
     live = np.flatnonzero(~state.ended)
     state = state[live]
     while len(live):
@@ -66,10 +76,14 @@ def _episodes(game: Game, level: Level, name: str, player: Chooser, count: int, 
 
 
 def _estimates(score: Any, good: Any, turns: Any) -> dict[str, stats.Estimate]:
-    return {"score": stats.mean(score), "reward": stats.mean(2 * good - turns), "success": stats.ratio(good, turns)}
+    return {
+        "score": stats.mean(score),
+        "reward": stats.mean(2 * good - turns),
+        "success": stats.ratio(good, turns),
+    }
 
 
-# ----------------------------------------------------------------------------------------------------- stored file
+# ---- stored file
 @cache
 def _stored() -> dict[str, Any]:
     with resources.as_file(resources.files("vlmgym") / "data" / "baselines.json") as file:
@@ -82,7 +96,11 @@ def stored(game: Game, level: str) -> dict[str, dict[str, dict[str, float]]]:
     Empty if there are none, or if they are of other rules or of another level of that name.
     """
     entry = _stored().get(game.name, {}).get(level)
-    if entry is None or entry["version"] != game.version or entry["level"] != asdict(game.level(level)):
+    if (
+        entry is None
+        or entry["version"] != game.version
+        or entry["level"] != asdict(game.level(level))
+    ):
         return {}
     return dict(entry["players"])
 
@@ -97,11 +115,14 @@ def _work() -> Iterator[tuple[str, str, type[Chooser], int]]:
 
 def _piece(name: str, level: str, player: type[Chooser], first: int) -> list[list[int]]:
     game = get_game(name)
-    return [part.tolist() for part in _episodes(game, game.level(level), level, player(), CHUNK, first)]
+    return [
+        part.tolist() for part in _episodes(game, game.level(level), level, player(), CHUNK, first)
+    ]
 
 
 def rebuild(target: Path, scratch: Path, processes: int = 0) -> None:
-    """Compute all rows and write the stored file; stopped, it goes on from the pieces in ``scratch``.
+    """Compute all rows and write the stored file; stopped, it goes on from the pieces in
+    ``scratch``.
 
     Args:
         target: the file to write.
@@ -114,7 +135,9 @@ def rebuild(target: Path, scratch: Path, processes: int = 0) -> None:
 
     def key(name: str, level: str, player: type[Chooser], first: int) -> str:
         game = get_game(name)
-        return f"{name} {game.version} {json.dumps(asdict(game.level(level)))} {player.name} {first}"
+        return (
+            f"{name} {game.version} {json.dumps(asdict(game.level(level)))} {player.name} {first}"
+        )
 
     todo = [work for work in _work() if key(*work) not in done]
     scratch.parent.mkdir(parents=True, exist_ok=True)
@@ -140,8 +163,16 @@ def rebuild(target: Path, scratch: Path, processes: int = 0) -> None:
                 parts = [done[key(name, level, player, first)] for first in range(0, SEEDS, CHUNK)]
                 columns = [np.concatenate([part[k] for part in parts]) for k in range(3)]
                 players[player.name] = {k: _rounded(v) for k, v in _estimates(*columns).items()}
-            games[name][level] = {"version": game.version, "level": asdict(game.level(level)), "players": players}
-    head = {"seeds": f"test split, numbers 0 to {SEEDS - 1} of each level", "command": "vlmgym baselines", "games": games}
+            games[name][level] = {
+                "version": game.version,
+                "level": asdict(game.level(level)),
+                "players": players,
+            }
+    head = {
+        "seeds": f"test split, numbers 0 to {SEEDS - 1} of each level",
+        "command": "vlmgym baselines",
+        "games": games,
+    }
     target.parent.mkdir(parents=True, exist_ok=True)
     write_json(target, head)
 

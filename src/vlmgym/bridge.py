@@ -1,6 +1,8 @@
-"""The games as a task of Inspect AI (https://inspect.aisi.org.uk), with its providers and its log viewer; extra ``inspect``.
+"""The games as a task of Inspect AI (https://inspect.aisi.org.uk), with its providers and its log
+viewer; extra ``inspect``.
 
-``inspect eval vlmgym/vlmgym -T game=2048 -T episodes=20 --model openai/...``, or :func:`vlmgym` in Python.
+``inspect eval vlmgym/vlmgym -T game=2048 -T episodes=20 --model openai/...``, or :func:`vlmgym` in
+Python.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ def vlmgym(
     first: int = 0,
     reply: str = "",
 ) -> Task:
-    """A game as an Inspect task: one sample an episode, from the frozen test seeds of ``vlmgym eval``.
+    """A game as an Inspect task: one sample an episode, from the frozen test seeds of ``vlmgym
+    eval``.
 
     Args:
         game: name of the game; ``-T game=2048`` arrives as a number, and is the name all the same.
@@ -64,21 +67,32 @@ def vlmgym(
         mode: parse mode.
         patience: see :class:`vlmgym.evaluate.Evaluation`.
         first: number of the first test seed.
-        reply: names of the blocks, ``perception=NAME,think=NAME,answer=NAME``, see :class:`vlmgym.prompt.Blocks`.
+        reply: names of the blocks, ``perception=NAME,think=NAME,answer=NAME``, see
+            :class:`vlmgym.prompt.Blocks`.
 
     Raises:
         ConfigError: a setting is out of range.
     """
     what = tasks.Task(game=game, level=level, look=look, reply=reply)  # type: ignore[arg-type]
-    told: dict[str, Any] = {"history": history, "observation": observation, "mode": mode, "patience": patience}
+    told: dict[str, Any] = {
+        "history": history,
+        "observation": observation,
+        "mode": mode,
+        "patience": patience,
+    }
     how = Evaluation(episodes=episodes, turns=turns, start=start, first=first, **told)
     ask_from_the_start(how)
     state, the_game = starts(what, how), what.game
     samples = [
         Sample(
             id=f"{what.names.game}-{number}",
-            input=f"{what.names.game} {what.names.level} {what.names.look}, test seed number {first + number}",
-            metadata={"state": state_text(the_game, state[number]), "task": what.to_dict(), "evaluation": asdict(how)},
+            input=f"{what.names.game} {what.names.level} {what.names.look}, test seed number "
+            f"{first + number}",
+            metadata={
+                "state": state_text(the_game, state[number]),
+                "task": what.to_dict(),
+                "evaluation": asdict(how),
+            },
         )
         for number in range(episodes)
     ]
@@ -100,9 +114,16 @@ def play() -> Solver:
             output = await model.generate(messages)
             reasoning = ""
             if output.choices and isinstance(output.message.content, list):
-                reasoning = "".join(part.reasoning for part in output.message.content if isinstance(part, ContentReasoning))
+                reasoning = "".join(
+                    part.reasoning
+                    for part in output.message.content
+                    if isinstance(part, ContentReasoning)
+                )
             lane.take(only, [Answer(output.completion, reasoning, seconds=output.time or 0.0)])
-            state.messages += [messages[-1], output.message if output.choices else ChatMessageAssistant(content="")]
+            state.messages += [
+                messages[-1],
+                output.message if output.choices else ChatMessageAssistant(content=""),
+            ]
             state.output = output
         state.store.set("turns", [asdict(turn) for turn in lane.turns])
         state.store.set("episode", asdict(lane.episode(0)))
@@ -114,7 +135,9 @@ def play() -> Solver:
 
 @scorer(metrics={"*": [mean(), stderr()]})
 def judged() -> Scorer:
-    """The metrics of an episode, see :func:`vlmgym.metrics.summarise`; their means count each episode alike."""
+    """The metrics of an episode, see :func:`vlmgym.metrics.summarise`; their means count each
+    episode alike.
+    """
 
     async def score(state: TaskState, target: Target) -> Score:
         turns = [Turn(**one) for one in state.store.get("turns", [])]
@@ -151,7 +174,9 @@ def _content(query: Query, part: State | str) -> Any:
 
 
 def traces(log: Any) -> list[tuple[Sequence[Turn], Episode]]:
-    """The turns and the episode of every scored sample of an Inspect log, for the library's own analysis."""
+    """The turns and the episode of every scored sample of an Inspect log, for the library's own
+    analysis.
+    """
     return [
         ([Turn(**one) for one in sample.store["turns"]], Episode(**sample.store["episode"]))
         for sample in log.samples or ()

@@ -1,4 +1,6 @@
-"""YAML files of recipes and protocols: where they are, how they are read, and single fields overridden."""
+"""YAML files of recipes and protocols: where they are, how they are read, and single fields
+overridden.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ FOLDERS = {"recipe": "recipes", "protocol": "protocols", "study": "studies"}
 
 
 def find(kind: str, name: str) -> Path:
-    """The file of a ``kind`` (of :data:`FOLDERS`): a path, or the name of a bundled one such as ``tiny/g0``.
+    """The file of a ``kind`` (of :data:`FOLDERS`): a path, or the name of a bundled one such as
+    ``tiny/g0``.
 
     Raises:
         ConfigError: there is neither; the message lists the bundled ones.
@@ -36,12 +39,16 @@ def _bundled(kind: str) -> Path:
     return Path(__file__).resolve().parent / FOLDERS[kind]
 
 
-def read_file(kind: str, path: Path, overrides: Sequence[str] = (), on: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a YAML file with its parents, lay others over it, and apply single overrides, in this order.
+def read_file(
+    kind: str, path: Path, overrides: Sequence[str] = (), on: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Read a YAML file with its parents, lay others over it, and apply single overrides, in this
+    order.
 
-    A file may name parents, one or a list: ``base: ../base`` (a path from its own folder, with or without ``.yaml``) or
-    ``base: tiny/g0`` (a bundled file). Mappings are merged, lists and values replaced: later parents win over earlier
-    ones, the file over its parents, overlays over the file.
+    A file may name parents, one or a list: ``base: ../base`` (a path from its own folder, with or
+    without ``.yaml``) or ``base: tiny/g0`` (a bundled file). Mappings are merged, lists and values
+    replaced: later parents win over earlier ones, the file over its parents, overlays over the
+    file.
 
     Args:
         kind: see :func:`find`.
@@ -51,8 +58,8 @@ def read_file(kind: str, path: Path, overrides: Sequence[str] = (), on: Sequence
 
     Raises:
         FileError: a file is no YAML that can be read; the message says where.
-        ConfigError: a file is no mapping, there is no such parent or overlay, files are each other's parents, an override has
-            no ``=``, names nothing, or its value is no YAML.
+        ConfigError: a file is no mapping, there is no such parent or overlay, files are each
+            other's parents, an override has no ``=``, names nothing, or its value is no YAML.
     """
     values = _read_with_parents(kind, path, (), {})
     for name in on:
@@ -92,19 +99,31 @@ def read_value(option: str, text: str) -> Any:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two trees of mappings as one; where both hold something that is no mapping, ``above`` wins."""
+    """Two trees of mappings as one; where both hold something that is no mapping, ``above``
+    wins.
+    """
     found = dict(below)
     for key, value in above.items():
         under = found.get(key)
-        found[key] = merge(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+        found[key] = (
+            merge(under, value)
+            if isinstance(under, Mapping) and isinstance(value, Mapping)
+            else value
+        )
     return found
 
 
-def _read_with_parents(kind: str, path: Path, children: tuple[Path, ...], known: dict[Path, dict[str, Any]]) -> dict[str, Any]:
-    """The values of a file over those of its parents; each file is read once, however many name it (``known``)."""
+def _read_with_parents(
+    kind: str, path: Path, children: tuple[Path, ...], known: dict[Path, dict[str, Any]]
+) -> dict[str, Any]:
+    """The values of a file over those of its parents; each file is read once, however many name it
+    (``known``).
+    """
     here = Path(os.path.realpath(path))
     if here in children or len(children) == DEEP:
-        line = " -> ".join(p.name for p in (*children[children.index(here) if here in children else 0 :], here))
+        line = " -> ".join(
+            p.name for p in (*children[children.index(here) if here in children else 0 :], here)
+        )
         raise ConfigError("base", line, f"no file twice in a line, and at most {DEEP}")
     if here in known:
         return known[here]
@@ -167,19 +186,28 @@ def read_prices(path: Path) -> dict[str, dict[str, float]]:
         if not isinstance(prices, dict):
             raise ConfigError(f"prices.{model}", prices, "a mapping with input and output")
         for kind, price in prices.items():
-            if kind not in ("input", "output") or isinstance(price, bool) or not isinstance(price, int | float) or price < 0:
+            if (
+                kind not in ("input", "output")
+                or isinstance(price, bool)
+                or not isinstance(price, int | float)
+                or price < 0
+            ):
                 raise ConfigError(
-                    f"prices.{model}.{kind}", price, "input and output, US dollars (0 or more) for a million tokens"
+                    f"prices.{model}.{kind}",
+                    price,
+                    "input and output, US dollars (0 or more) for a million tokens",
                 )
     return values
 
 
 def read_yaml(text: str, where: str = "YAML") -> Any:
-    """Plain values of a YAML text: None, truth values, finite numbers, strings, lists, and mappings with strings as keys.
+    """Plain values of a YAML text: None, truth values, finite numbers, strings, lists, and mappings
+    with strings as keys.
 
-    It is the part of YAML that says what it means. Numbers are those of YAML 1.2 (``1e-6`` is one; ``010`` is ten, and ``1:30``
-    and dates are strings); keys are what is written (``2048:`` is the key ``"2048"``). Aliases and merge keys, which make a
-    small file a huge one, tags, keys that come twice, and more than :data:`DEEP` levels are refused.
+    It is the part of YAML that says what it means. Numbers are those of YAML 1.2 (``1e-6`` is one;
+    ``010`` is ten, and ``1:30`` and dates are strings); keys are what is written (``2048:`` is the
+    key ``"2048"``). Aliases and merge keys, which make a small file a huge one, tags, keys that
+    come twice, and more than :data:`DEEP` levels are refused.
 
     Args:
         text: the YAML.
@@ -195,18 +223,24 @@ def read_yaml(text: str, where: str = "YAML") -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise FileError(f"{where}{place}: no readable YAML ({_line(error.problem or error.context or '')})") from error
+        raise FileError(
+            f"{where}{place}: no readable YAML ({_line(error.problem or error.context or '')})"
+        ) from error
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         place = f", line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
-        raise FileError(f"{where}{place}: no readable YAML ({error.reason}: {error.character:#x})") from error
+        raise FileError(
+            f"{where}{place}: no readable YAML ({error.reason}: {error.character:#x})"
+        ) from error
     except (ValueError, OverflowError) as error:  # an escape beyond the last character
         raise FileError(f"{where}: no readable YAML ({_line(str(error))})") from error
 
 
 @cache
 def _loader() -> Any:
-    """PyYAML's safe loader, made narrower (its import takes its time, so it is made when first needed)."""
+    """PyYAML's safe loader, made narrower (its import takes its time, so it is made when first
+    needed).
+    """
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -215,11 +249,18 @@ def _loader() -> Any:
         def compose_node(self, parent: Any, index: Any) -> Any:
             mark = self.peek_event().start_mark
             if self.check_event(yaml.AliasEvent):
-                raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed: write the value again", problem_mark=mark)
+                raise yaml.MarkedYAMLError(
+                    problem="aliases (*name) are not allowed: write the value again",
+                    problem_mark=mark,
+                )
             if self.depth > DEEP:
-                raise yaml.MarkedYAMLError(problem=f"more than {DEEP} levels within each other", problem_mark=mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"more than {DEEP} levels within each other", problem_mark=mark
+                )
             if getattr(self.peek_event(), "tag", None) not in (None, "!"):
-                raise yaml.MarkedYAMLError(problem=f"tags ({self.peek_event().tag}) are not allowed", problem_mark=mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"tags ({self.peek_event().tag}) are not allowed", problem_mark=mark
+                )
             self.depth += 1
             try:
                 return super().compose_node(parent, index)
@@ -230,19 +271,28 @@ def _loader() -> Any:
             found: dict[str, Any] = {}
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode):
-                    raise yaml.MarkedYAMLError(problem="a key that is no string", problem_mark=key.start_mark)
+                    raise yaml.MarkedYAMLError(
+                        problem="a key that is no string", problem_mark=key.start_mark
+                    )
                 if key.tag == "tag:yaml.org,2002:merge":
-                    raise yaml.MarkedYAMLError(problem="merge keys (<<) are not allowed", problem_mark=key.start_mark)
+                    raise yaml.MarkedYAMLError(
+                        problem="merge keys (<<) are not allowed", problem_mark=key.start_mark
+                    )
                 name = self.construct_scalar(key)
                 if name in found:
-                    raise yaml.MarkedYAMLError(problem=f"the key {name!r} comes twice", problem_mark=key.start_mark)
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {name!r} comes twice", problem_mark=key.start_mark
+                    )
                 found[name] = self.construct_object(value, deep=True)
             return found
 
         def construct_scalar(self, node: Any) -> str:
-            text = whole_text(super().construct_scalar(node))  # JSON writes one character as two halves
+            # JSON writes one character as two halves
+            text = whole_text(super().construct_scalar(node))
             if text.count("\ufffd") > node.value.count("\ufffd"):
-                raise yaml.MarkedYAMLError(problem="half a character (a surrogate)", problem_mark=node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem="half a character (a surrogate)", problem_mark=node.start_mark
+                )
             return text
 
         def number(self, node: Any) -> int | float:
@@ -252,7 +302,10 @@ def _loader() -> Any:
             except ValueError:  # more digits than Python reads
                 found = math.inf
             if not abs(found) < 2**64 if node.tag == INT else not math.isfinite(found):
-                problem = f"{text[:20]}{'...' if len(text) > 20 else ''} is no number that can be computed with"
+                problem = (
+                    f"{text[:20]}{'...' if len(text) > 20 else ''} is no number that can be "
+                    "computed with"
+                )
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
             return found
 
@@ -265,7 +318,8 @@ def _loader() -> Any:
     digits = list("-+.0123456789")
     Loader.add_implicit_resolver(INT, re.compile(r"[-+]?[0-9]+\Z"), digits)
     pattern = (
-        r"(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+        r"(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
     )
     Loader.add_implicit_resolver(FLOAT, re.compile(pattern), digits)
     for tag in (INT, FLOAT):
@@ -280,5 +334,11 @@ def _line(text: str) -> str:
 
 def _index(name: str, part: str, size: int) -> int:
     if not re.fullmatch("[0-9]{1,9}", part) or int(part) >= size:
-        raise ConfigError("--set", name, f"an index 0 to {size - 1} in place of {part}" if size else "no field of an empty list")
+        raise ConfigError(
+            "--set",
+            name,
+            f"an index 0 to {size - 1} in place of {part}"
+            if size
+            else ("no field of an empty list"),
+        )
     return int(part)

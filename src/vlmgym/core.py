@@ -1,7 +1,8 @@
 """What every game shares: values (State, Scene, Outcome), configs, keyed randomness and errors.
 
-A game is a set of pure functions over values. A :class:`State` holds everything that can change the future of a game,
-its randomness included, so that keeping the value is a snapshot and repeating it is a fork.
+A game is a set of pure functions over values. A :class:`State` holds everything that can change the
+future of a game, its randomness included, so that keeping the value is a snapshot and repeating it
+is a fork.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ NO_ACTION = -1
 """The action id of a turn without an action: the board stays, the turn counts."""
 
 
-# --------------------------------------------------------------------------------------------------------- errors
+# ---- errors
 class StateError(VlmGymError, ValueError):
     """Bytes or arrays that are not a state of this game."""
 
@@ -67,17 +68,29 @@ def need(extra: str, *modules: str) -> None:
 
 
 def install_line(extra: str) -> str:
-    """The command that installs an extra, as this package itself was installed: from a checkout, or as a release."""
+    """The command that installs an extra, as this package itself was installed: from a checkout, or
+    as a release.
+    """
     checkout = Path(__file__).parents[2]
     if (checkout / "pyproject.toml").is_file() and Path(__file__).parent.parent.name == "src":
         return f"pip install --editable '{checkout}[{extra}]'"
     return f"pip install 'vlmgym[{extra}]'"
 
 
-# --------------------------------------------------------------------------------------------------------- config
-def setting(default: Any, doc: str, low: float | None = None, high: float | None = None, choices: Sequence[Any] = ()) -> Any:
-    """A dataclass field with its documentation and its allowed values (``low <= value <= high``, or ``choices``)."""
-    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": tuple(choices)})
+# ---- config
+def setting(
+    default: Any,
+    doc: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[Any] = (),
+) -> Any:
+    """A dataclass field with its documentation and its allowed values (``low <= value <= high``, or
+    ``choices``).
+    """
+    return field(
+        default=default, metadata={"doc": doc, "low": low, "high": high, "choices": tuple(choices)}
+    )
 
 
 _WHOLE_FLOATS = 1 << 53
@@ -86,7 +99,8 @@ _WHOLE_FLOATS = 1 << 53
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of the frozen setting classes (levels, looks); every field is checked against its stated range.
+    """Base of the frozen setting classes (levels, looks); every field is checked against its stated
+    range.
 
     Raises:
         ConfigError: a field has the wrong type or lies outside its range.
@@ -117,18 +131,23 @@ class Settings:
         """Build from a mapping (a recipe, a header).
 
         Raises:
-            ConfigError: it is no mapping, a key is not a field of this class, or a value is not allowed.
+            ConfigError: it is no mapping, a key is not a field of this class, or a value is not
+                allowed.
         """
         if not isinstance(values, Mapping):
             raise ConfigError(cls.__name__, values, "a mapping of settings")
         known = [f.name for f in fields(cls) if f.init]
         for key in values:
             if key not in known:
-                raise ConfigError(f"{cls.__name__}.{key}", values[key], "one of the fields " + ", ".join(known))
+                raise ConfigError(
+                    f"{cls.__name__}.{key}", values[key], "one of the fields " + ", ".join(known)
+                )
         return cls(**values)
 
     def override(self, **values: Any) -> Self:
-        """A copy with some fields changed; unknown fields and bad values raise :class:`ConfigError`."""
+        """A copy with some fields changed; unknown fields and bad values raise
+        :class:`ConfigError`.
+        """
         return type(self).parse({**asdict(self), **values})
 
 
@@ -138,10 +157,12 @@ _FIELD = re.compile(r",(?=[A-Za-z_]+=)")
 def read_dial(text: str) -> tuple[str, dict[str, Any]]:
     """A preset with single fields changed, as text: ``"hard"``, or ``"hard:noise=0.1,grid=true"``.
 
-    Values are read as JSON where they can be, else as strings; a comma belongs to the value unless a ``field=`` follows.
+    Values are read as JSON where they can be, else as strings; a comma belongs to the value unless
+    a ``field=`` follows.
 
     Raises:
-        ConfigError: it is no text, something after the colon has no ``=``, or a field is there twice.
+        ConfigError: it is no text, something after the colon has no ``=``, or a field is there
+            twice.
     """
     if not isinstance(text, str):
         raise ConfigError("preset", text, "text: name, or name:field=value,field=value")
@@ -161,7 +182,9 @@ def read_dial(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def name_of(value: Any) -> Any:
-    """A name as it was meant: YAML and shells' front ends read ``2048`` as a number, which is the name of a game."""
+    """A name as it was meant: YAML and shells' front ends read ``2048`` as a number, which is the
+    name of a game.
+    """
     return str(value) if type(value) is int and abs(value) < 1 << 64 else value
 
 
@@ -170,10 +193,12 @@ class Level(Settings):
     """Base of the games' levels: the rule settings that change how hard it is to *decide*."""
 
     max_steps: int = setting(100, "turns until the episode is cut; 0 = no limit", 0, 1_000_000)
-    restart: bool = setting(False, "a game that the rules end goes on at once with a fresh deal; the score counts on")
+    restart: bool = setting(
+        False, "a game that the rules end goes on at once with a fresh deal; the score counts on"
+    )
 
 
-# ----------------------------------------------------------------------------------------------------- randomness
+# ---- randomness
 # Each function is there twice: in Python, and as the instructions that kernels take in.
 _GOLDEN = 0x9E3779B97F4A7C15
 _SCATTER = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -186,7 +211,9 @@ def _word(value: int) -> Any:
 
 
 def mix64(x: SupportsInt) -> int:
-    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64-bit words that scatters every bit."""
+    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64-bit words that
+    scatters every bit.
+    """
     word = (int(x) + _GOLDEN) & _WORD
     for shift, factor in _SCATTER:
         word = ((word ^ (word >> shift)) * factor) & _WORD
@@ -202,17 +229,24 @@ def _mix64(builder: Any, x: Any) -> Any:
 
 
 def draw64(seed: SupportsInt, step: SupportsInt, number: SupportsInt) -> int:
-    """The ``number``-th 64-bit draw of turn ``step`` under ``seed``; a pure function, so any order gives the same luck."""
+    """The ``number``-th 64-bit draw of turn ``step`` under ``seed``; a pure function, so any order
+    gives the same luck.
+    """
     return mix64(mix64(mix64(seed) ^ int(step) & _WORD) ^ int(number) & _WORD)
 
 
 @instructions(draw64, types.uint64, types.uint64, types.uint64, types.uint64)
 def _draw64(builder: Any, seed: Any, step: Any, number: Any) -> Any:
-    return _mix64(builder, builder.xor(_mix64(builder, builder.xor(_mix64(builder, seed), step)), number))
+    return _mix64(
+        builder, builder.xor(_mix64(builder, builder.xor(_mix64(builder, seed), step)), number)
+    )
 
 
 def share(bits: SupportsInt, bound: SupportsInt) -> int:
-    """32 random bits as a number 0 .. ``bound`` - 1; bias below 2**-32 times ``bound`` by the multiply-shift of Lemire (2019)."""
+    """32 random bits as a number 0 ..
+
+    ``bound`` - 1; bias below 2**-32 times ``bound`` by the multiply-shift of Lemire (2019).
+    """
     return (int(bits) * int(bound) & _WORD) >> 32
 
 
@@ -221,7 +255,9 @@ def _share(builder: Any, bits: Any, bound: Any) -> Any:
     return builder.lshr(builder.mul(bits, bound), _word(32))
 
 
-def draw_below(seed: SupportsInt, step: SupportsInt, number: SupportsInt, bound: SupportsInt) -> int:
+def draw_below(
+    seed: SupportsInt, step: SupportsInt, number: SupportsInt, bound: SupportsInt
+) -> int:
     """A draw from 0 .. ``bound`` - 1 (``bound`` < 2**31)."""
     return share(draw64(seed, step, number) >> 32, bound)
 
@@ -270,7 +306,9 @@ def _pick_rows(legal, seeds, steps, number, out):
 
 @kernel
 def best_rows(value, least, tie, out):
-    """Mark the largest entries of each row, up to ``tie`` less, among those above ``least``; NaN never counts."""
+    """Mark the largest entries of each row, up to ``tie`` less, among those above ``least``; NaN
+    never counts.
+    """
     for b in range(len(value)):
         best = -np.inf
         for a in range(value.shape[1]):
@@ -291,7 +329,9 @@ def best_action(values: NDArray[np.float64]) -> int:
     return NO_ACTION if np.isnan(values).all() else int(np.nanargmax(values))
 
 
-def pick_legal(legal: NDArray[np.bool_], seeds: NDArray[np.uint64], turn: int, stream: int) -> NDArray[np.int64]:
+def pick_legal(
+    legal: NDArray[np.bool_], seeds: NDArray[np.uint64], turn: int, stream: int
+) -> NDArray[np.int64]:
     """One legal action a row by keyed draws, whatever the game's own :meth:`Game.draw_legal` does.
 
     Args:
@@ -326,17 +366,20 @@ MOST_SEEDS = 100_000_000
 """Seeds that can be asked for at once (800 MB)."""
 
 SPLITS = ("train", "test", "pretrain", "free")
-"""Names of the disjoint quarters of the seed space; the two top bits of a seed say which one it is in."""
+"""Names of the disjoint quarters of the seed space; the two top bits of a seed say which one it is
+in.
+"""
 
 
 def seeds_for(split: str, game: str, level: str, count: int, start: int = 0) -> NDArray[np.uint64]:
     """Seeds ``start`` .. ``start + count - 1`` of a split, shape ``(count,)`` uint64.
 
-    The split sits in the two top bits, so splits cannot overlap; the other 62 bits hash (game, level, index).
+    The split sits in the two top bits, so splits cannot overlap; the other 62 bits hash (game,
+    level, index).
 
     Raises:
-        ConfigError: ``split`` is not one of :data:`SPLITS`, a name is none, or ``count`` or ``start`` is no whole number in its
-            range.
+        ConfigError: ``split`` is not one of :data:`SPLITS`, a name is none, or ``count`` or
+            ``start`` is no whole number in its range.
     """
     if not isinstance(split, str) or split not in SPLITS:
         raise ConfigError("split", split, "one of " + ", ".join(SPLITS))
@@ -382,7 +425,9 @@ def _holds_truth(values: Any) -> bool:
 
 
 def _integers(values: Any) -> NDArray[Any] | None:
-    """A list or array of integers as an array; None for anything else, such as truth values, fractions, texts, ragged rows."""
+    """A list or array of integers as an array; None for anything else, such as truth values,
+    fractions, texts, ragged rows.
+    """
     if not isinstance(values, np.ndarray):
         if _holds_truth(values):
             return None
@@ -399,15 +444,20 @@ def seed_array(seeds: Any) -> NDArray[np.uint64]:
     """Seeds as ``(B,)`` uint64.
 
     Raises:
-        ConfigError: they are no list and no array of one axis, or not all of them are whole numbers of 64 bits.
+        ConfigError: they are no list and no array of one axis, or not all of them are whole numbers
+            of 64 bits.
     """
     if isinstance(seeds, list | tuple):  # NumPy makes floats of [1, 2**63]
-        return np.array([whole(f"seeds[{row}]", seed, _WORD) for row, seed in enumerate(seeds)], np.uint64)
+        return np.array(
+            [whole(f"seeds[{row}]", seed, _WORD) for row, seed in enumerate(seeds)], np.uint64
+        )
     found = _integers(seeds)
     if found is None or found.ndim != 1:
         raise ConfigError("seeds", seeds, f"a list or an array (B,) of whole numbers 0 to {_WORD}")
     if found.dtype.kind == "i" and found.min(initial=0) < 0:
-        raise ConfigError(f"seeds[{int(found.argmin())}]", int(found.min()), f"a whole number 0 to {_WORD}")
+        raise ConfigError(
+            f"seeds[{int(found.argmin())}]", int(found.min()), f"a whole number 0 to {_WORD}"
+        )
     return np.ascontiguousarray(found, np.uint64)
 
 
@@ -418,7 +468,8 @@ def _in_split_of(seeds: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArra
 
 def mix_array(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """:func:`mix64` of each word of an array."""
-    words = np.array(x, np.uint64).reshape(-1)  # a row at least: NumPy warns where single numbers wrap around
+    # a row at least: NumPy warns where single numbers wrap around
+    words = np.array(x, np.uint64).reshape(-1)
     words += np.uint64(_GOLDEN)
     for shift, factor in _SCATTER:
         words ^= words >> np.uint64(shift)
@@ -427,29 +478,41 @@ def mix_array(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return words.reshape(np.shape(x))
 
 
-# ---------------------------------------------------------------------------------------------------------- values
+# ---- values
 _MAGIC = b"VLMG"
 _FORMAT = 2
 """Format of serialised states: 1 = magic, header, arrays; 2 = the same and a CRC-32 of all that."""
 HEADER_BYTES = 1 << 16
 """Most bytes of the header of a serialised state."""
 PACK_FROM, PACK_TO = 1 << 15, 1 << 28
-"""Bytes of arrays from which on they are packed (zlib), as outside games keep whole pictures in their states, and up to which."""
+"""Bytes of arrays from which on they are packed (zlib), as outside games keep whole pictures in
+their states, and up to which.
+"""
 
 
 PER_CELL, PER_GAME = {"axes": ("rows", "cols")}, {"axes": ()}
-"""``field(metadata=...)`` of array fields of states: ``(B, rows, cols)`` as the level says, or ``(B,)``. Any field of a level may
-be named. Where a level has no such field, any length is allowed, as for array fields without metadata."""
+"""``field(metadata=...)`` of array fields of states: ``(B, rows, cols)`` as the level says, or
+``(B,)``. Any field of a level may be named. Where a level has no such field, any length is allowed,
+as for array fields without metadata.
+"""
 
 
 @lru_cache(1024)
-def _plan(state: Any, level: Any) -> tuple[tuple[str, np.dtype[Any] | None, tuple[str, ...] | None], ...]:
-    """What is known of the arrays of a class of states and one of levels: name, type, fields that say the lengths."""
+def _plan(
+    state: Any, level: Any
+) -> tuple[tuple[str, np.dtype[Any] | None, tuple[str, ...] | None], ...]:
+    """What is known of the arrays of a class of states and one of levels: name, type, fields that
+    say the lengths.
+    """
     kinds, known = get_type_hints(state), {f.name for f in fields(level)}
     found = []
     for f in fields(state):
         if f.name != "level":
-            kind = get_args(get_args(kinds[f.name])[1])[0] if get_origin(kinds[f.name]) is np.ndarray else None
+            kind = (
+                get_args(get_args(kinds[f.name])[1])[0]
+                if get_origin(kinds[f.name]) is np.ndarray
+                else None
+            )
             axes = f.metadata.get("axes")
             kept = axes if axes is not None and known.issuperset(axes) else None
             found.append((f.name, np.dtype(kind) if isinstance(kind, type) else None, kept))
@@ -464,18 +527,22 @@ LevelOf = TypeVar("LevelOf", bound=Level, default=Level, covariant=True)
 class State(Generic[LevelOf]):
     """A batch of ``B`` games under one level; a value, never changed in place.
 
-    Games subclass it (``@dataclass(frozen=True, eq=False)``) to document the encoding of ``board`` and to add arrays. Every
-    field but ``level`` is an array whose first axis is ``B``.
+    Games subclass it (``@dataclass(frozen=True, eq=False)``) to document the encoding of ``board``
+    and to add arrays. Every field but ``level`` is an array whose first axis is ``B``.
 
     Raises:
-        StateError: an array is of another type than its field says, or of another size than the batch or the level have. (Rules
-            are compiled without looking at sizes, so this is what keeps them inside of the arrays.)
+        StateError: an array is of another type than its field says, or of another size than the
+            batch or the level have. (Rules are compiled without looking at sizes, so this is what
+            keeps them inside of the arrays.)
     """
 
     level: LevelOf
-    board: NDArray[np.uint8] = field(metadata=PER_CELL)  # (B, rows, cols) uint8, encoding stated by the game
-    score: NDArray[np.int64] = field(metadata=PER_GAME)  # (B,) raw score so far (2048: sum of merges; Swap: points)
-    steps: NDArray[np.int64] = field(metadata=PER_GAME)  # (B,) turns so far, turns without an action included
+    # (B, rows, cols) uint8, encoding stated by the game
+    board: NDArray[np.uint8] = field(metadata=PER_CELL)
+    # (B,) raw score so far (2048: sum of merges; Swap: points)
+    score: NDArray[np.int64] = field(metadata=PER_GAME)
+    # (B,) turns so far, turns without an action included
+    steps: NDArray[np.int64] = field(metadata=PER_GAME)
     terminated: NDArray[np.bool_] = field(metadata=PER_GAME)  # (B,) the rules ended the game
     seed: NDArray[np.uint64] = field(metadata=PER_GAME)  # (B,) key of all future luck
 
@@ -495,13 +562,23 @@ class State(Generic[LevelOf]):
                 if array.dtype is not kind and kind is not None and array.dtype != kind:
                     raise StateError(f"{name} of type {array.dtype}: allowed is {kind}")
                 if axes is not None:
-                    if shape != (batch + tuple([getattr(level, axis) for axis in axes]) if axes else batch):
+                    if shape != (
+                        batch + tuple([getattr(level, axis) for axis in axes]) if axes else batch
+                    ):
                         allowed = ("B", *(str(getattr(level, axis)) for axis in axes))
-                        raise StateError(f"{name} of shape {shape}, in a batch of {batch}: allowed is ({', '.join(allowed)})")
+                        raise StateError(
+                            f"{name} of shape {shape}, in a batch of {batch}: allowed "
+                            f"is ({', '.join(allowed)})"
+                        )
                 elif shape[:1] != batch:
-                    raise StateError(f"{name} of shape {shape}, in a batch of {batch}: allowed are arrays of one length")
+                    raise StateError(
+                        f"{name} of shape {shape}, in a batch of {batch}: allowed are "
+                        "arrays of one length"
+                    )
         except (AttributeError, TypeError) as error:
-            raise StateError(f"{type(self).__name__}: allowed are a Level and arrays of NumPy ({error})") from error
+            raise StateError(
+                f"{type(self).__name__}: allowed are a Level and arrays of NumPy ({error})"
+            ) from error
 
     def __repr__(self) -> str:
         """One line: how many games, of which game and level, how far they are."""
@@ -509,12 +586,18 @@ class State(Generic[LevelOf]):
 
         game, n = game_of(self), len(self)
         what = f"{game.name} {game.level_name(self.level)}" if game else repr(self.level)
-        spans = (f", {name} {_span(values)}" for name, values in (("turn", self.steps), ("score", self.score)) if n)
+        spans = (
+            f", {name} {_span(values)}"
+            for name, values in (("turn", self.steps), ("score", self.score))
+            if n
+        )
         over = f", {int(self.ended.sum())} over" if n else ""
         return f"<{type(self).__name__}: {counted(n, 'game')} of {what}{''.join(spans)}{over}>"
 
     def __str__(self) -> str:
-        """The line of ``repr``; of a few games on small boards also what is to be seen of them, as text."""
+        """The line of ``repr``; of a few games on small boards also what is to be seen of them, as
+        text.
+        """
         from vlmgym.games import game_of
 
         text, game = repr(self), game_of(self)
@@ -526,7 +609,9 @@ class State(Generic[LevelOf]):
             return text
 
     def _repr_png_(self) -> bytes | None:
-        """The first few games as one picture, which notebooks show; None where they cannot be drawn (photographs, say)."""
+        """The first few games as one picture, which notebooks show; None where they cannot be drawn
+        (photographs, say).
+        """
         from vlmgym.games import game_of
         from vlmgym.render import png_of_some
 
@@ -559,7 +644,8 @@ class State(Generic[LevelOf]):
         return replace(self, **arrays)
 
     def __getitem__(self, rows: Any) -> Self:
-        """Some rows, by int (which keeps the batch axis, with ``B = 1``), slice, mask ``(B,)`` or index array ``(n,)``.
+        """Some rows, by int (which keeps the batch axis, with ``B = 1``), slice, mask ``(B,)`` or
+        index array ``(n,)``.
 
         Raises:
             RowError: there are no such rows, or it is none of these.
@@ -578,12 +664,19 @@ class State(Generic[LevelOf]):
             RowError: it is none of this batch.
         """
         n = len(self)
-        if isinstance(rows, np.ndarray | list) and len(rows) == n and np.asarray(rows).dtype == bool:
+        if (
+            isinstance(rows, np.ndarray | list)
+            and len(rows) == n
+            and np.asarray(rows).dtype == bool
+        ):
             found = np.asarray(rows)
         else:
             given = None if isinstance(rows, tuple) else _integers(rows)
             if given is None or given.ndim > 1:
-                allowed = f"allowed are a whole number, a slice, a mask ({n},) or an array (n,) of whole numbers"
+                allowed = (
+                    f"allowed are a whole number, a slice, a mask ({n},) or an array (n,) of "
+                    "whole numbers"
+                )
                 raise RowError(f"rows {one_line(repr(rows), 200)} of a batch of {n}: {allowed}")
             found = given.reshape(-1)
             if found.size and not -n <= int(found.min()) <= int(found.max()) < n:
@@ -594,7 +687,9 @@ class State(Generic[LevelOf]):
         return found
 
     def repeat(self, n: int) -> Self:
-        """Each row ``n`` times in a row: the fork. Shape ``(B * n, ...)``; equal answers will meet equal luck.
+        """Each row ``n`` times in a row: the fork.
+
+        Shape ``(B * n, ...)``; equal answers will meet equal luck.
 
         Raises:
             ConfigError: ``n`` is no whole number, negative, or beyond :data:`MOST_SEEDS`.
@@ -606,15 +701,18 @@ class State(Generic[LevelOf]):
         """The same games with other future luck; the split of the seeds is kept.
 
         Args:
-            salt: chooses the luck: one number, or one for each row (so ``state.repeat(n).with_new_luck(np.arange(B * n))``
-                gives every fork its own). Equal rows with equal salts keep meeting equal luck.
+            salt: chooses the luck: one number, or one for each row (so
+                ``state.repeat(n).with_new_luck(np.arange(B * n))`` gives every fork its own). Equal
+                rows with equal salts keep meeting equal luck.
 
         Raises:
             ConfigError: not whole numbers of 64 bits, or another number of them.
         """
         salts = _integers(salt)
         if salts is None or salts.shape not in ((), (len(self),)):
-            raise ConfigError("salt", salt, f"a whole number of 64 bits, or an array ({len(self)},) of them")
+            raise ConfigError(
+                "salt", salt, f"a whole number of 64 bits, or an array ({len(self)},) of them"
+            )
         salts = np.broadcast_to(salts, (len(self),)).astype(np.uint64)
         fresh = mix_array(self.seed ^ mix_array(salts ^ np.uint64(0x6C75636B)))
         return replace(self, seed=_in_split_of(self.seed, fresh))
@@ -628,7 +726,8 @@ class State(Generic[LevelOf]):
     __hash__ = None  # type: ignore[assignment]
 
     def to_bytes(self, game: Game) -> bytes:
-        """Serialise: magic, format number, JSON header (game, version, level, shapes), little-endian arrays, CRC-32.
+        """Serialise: magic, format number, JSON header (game, version, level, shapes),
+        little-endian arrays, CRC-32.
 
         The arrays are packed where they are large.
         """
@@ -637,9 +736,13 @@ class State(Generic[LevelOf]):
             "game": game.name,
             "version": game.version,
             "level": asdict(self.level),
-            "arrays": [[k, v.dtype.newbyteorder("<").str, list(v.shape)] for k, v in arrays.items()],
+            "arrays": [
+                [k, v.dtype.newbyteorder("<").str, list(v.shape)] for k, v in arrays.items()
+            ],
         }
-        body = b"".join(np.ascontiguousarray(v, v.dtype.newbyteorder("<")).tobytes() for v in arrays.values())
+        body = b"".join(
+            np.ascontiguousarray(v, v.dtype.newbyteorder("<")).tobytes() for v in arrays.values()
+        )
         if PACK_FROM <= len(body) <= PACK_TO:
             header["packed"], body = len(body), zlib.compress(body, 1)
         head = json.dumps(header, separators=(",", ":")).encode()
@@ -663,8 +766,13 @@ def concat(states: Sequence[State]) -> State:
     first = states[0]
     for s in states[1:]:
         if type(s) is not type(first) or s.level != first.level:
-            raise StateError(f"cannot join {type(s).__name__} {s.level} with {type(first).__name__} {first.level}")
-    return first.with_arrays({k: np.concatenate([getattr(s, k) for s in states]) for k in first.arrays()})
+            raise StateError(
+                f"cannot join {type(s).__name__} {s.level} with "
+                f"{type(first).__name__} {first.level}"
+            )
+    return first.with_arrays(
+        {k: np.concatenate([getattr(s, k) for s in states]) for k in first.arrays()}
+    )
 
 
 @dataclass(frozen=True)
@@ -704,12 +812,23 @@ def _parse_header(head: bytes) -> Header:
     """The states of a trace have the same few headers."""
     try:
         found = json.loads(head.decode("utf-8"))
-        game, version, level, arrays = (found.pop(key) for key in ("game", "version", "level", "arrays"))
+        game, version, level, arrays = (
+            found.pop(key) for key in ("game", "version", "level", "arrays")
+        )
         packed = found.pop("packed", None)
         rows = arrays[0][2][0]
-        well = type(game) is str and type(version) is int and type(level) is dict and type(rows) is int and 0 <= rows < 1 << 48
+        well = (
+            type(game) is str
+            and type(version) is int
+            and type(level) is dict
+            and type(rows) is int
+            and 0 <= rows < 1 << 48
+        )
         if not well or type(packed) not in (int, type(None)) or found:
-            raise StateError("damaged state header: allowed are game, version, level, arrays and packed, of their types")
+            raise StateError(
+                "damaged state header: allowed are game, version, level, arrays and "
+                "packed, of their types"
+            )
         return Header(game, version, level, json.dumps(arrays), rows, packed)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise StateError(f"damaged state header: {type(error).__name__}: {error}") from error
@@ -719,14 +838,17 @@ def _parse_header(head: bytes) -> Header:
 class Outcome:
     """What one turn did, per row."""
 
-    gain: NDArray[np.int64]  # (B,) raw score gained; > 0 means that the move did something (the paper's +1)
+    # (B,) raw score gained; > 0 means that the move did something (the paper's +1)
+    gain: NDArray[np.int64]
     changed: NDArray[np.bool_]  # (B,) the board changed
     terminated: NDArray[np.bool_]  # (B,) the rules have ended the game (now or before)
 
 
 KINDS = ("number", "shape", "letter", "photo", "sprite", "text", "picture")
-"""What symbols can be: numbers; ``colour shape``; ``colour letter``; picture classes; things such as ``wall`` and
-``player``; any short words, which are drawn as written; or no symbols but a finished picture."""
+"""What symbols can be: numbers; ``colour shape``; ``colour letter``; picture classes; things such
+as ``wall`` and ``player``; any short words, which are drawn as written; or no symbols but a
+finished picture.
+"""
 
 
 @lru_cache(256)
@@ -738,7 +860,9 @@ def _letters(names: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int6
 
 @kernel
 def _spell(symbols, letters, edges, out, ends):
-    """Write names, ``|`` after each cell, a line break after the last of a line; ``ends[b]`` is where row ``b`` ends."""
+    """Write names, ``|`` after each cell, a line break after the last of a line; ``ends[b]`` is
+    where row ``b`` ends.
+    """
     at, cols = 0, symbols.shape[2]
     for b in range(symbols.shape[0]):
         for r in range(symbols.shape[1]):
@@ -756,16 +880,20 @@ def _spell(symbols, letters, edges, out, ends):
 class Scene:
     """What is to be seen: symbols on a grid. The only source of pixels and of the truth text.
 
-    A game without a grid (an outside environment that renders itself) has symbols of shape ``(B, 0, 0)``, no names, the
-    kind ``"picture"``, and its ``pixels``; it has no truth text, so descriptions of it are not scored.
+    A game without a grid (an outside environment that renders itself) has symbols of shape ``(B, 0,
+    0)``, no names, the kind ``"picture"``, and its ``pixels``; it has no truth text, so
+    descriptions of it are not scored.
     """
 
     symbols: NDArray[np.int16]  # (B, rows, cols), indices into names
-    names: tuple[str, ...]  # the text of each symbol, e.g. "0", "2", "4" or "red circle"; index 0 is the empty cell
+    # the text of each symbol, e.g. "0", "2", "4" or "red circle"; index 0 is the empty cell
+    names: tuple[str, ...]
     kind: str  # one of KINDS: which skins can draw it
     score: NDArray[np.int64]  # (B,) for looks with a score strip; no part of the truth text
-    test: NDArray[np.bool_]  # (B,) the game belongs to the test split: photographs of the test part are shown
-    variants: NDArray[np.int32] | None = None  # (B, rows, cols) which photograph of its class a cell shows; see render
+    # (B,) the game belongs to the test split: photographs of the test part are shown
+    test: NDArray[np.bool_]
+    # (B, rows, cols) which photograph of its class a cell shows; see render
+    variants: NDArray[np.int32] | None = None
     pixels: NDArray[np.uint8] | None = None  # (B, H, W, 3), kind "picture" only
 
     def check(self) -> None:
@@ -774,11 +902,18 @@ class Scene:
         Raises:
             StateError: one has none.
         """
-        if self.symbols.size and not 0 <= self.symbols.min() <= self.symbols.max() < len(self.names):
-            raise StateError(f"symbols {self.symbols.min()} to {self.symbols.max()}: allowed are 0 to {len(self.names) - 1}")
+        if self.symbols.size and not 0 <= self.symbols.min() <= self.symbols.max() < len(
+            self.names
+        ):
+            raise StateError(
+                f"symbols {self.symbols.min()} to {self.symbols.max()}: allowed are 0 "
+                f"to {len(self.names) - 1}"
+            )
 
     def texts(self) -> list[str]:
-        """The truth text of each row: board rows on lines, cells joined by ``|``; empty for a finished picture."""
+        """The truth text of each row: board rows on lines, cells joined by ``|``; empty for a
+        finished picture.
+        """
         self.check()
         letters, edges = _letters(self.names)
         ends = np.empty(len(self.symbols), np.int64)
@@ -796,19 +931,37 @@ class Decoded:
     problem: str = ""  # "" if there is an action; else "not_a_move", "out_of_range", "not_adjacent"
 
 
-# ------------------------------------------------------------------------------------------------------------ game
+# ---- game
 _TAKE_LEVEL = {"n_actions", "reset", "encode", "decode", "rules", "answer_format"}
-_TAKE_SEEDS, _TAKE_ACTION, _TAKE_ROW, _TAKE_TEXT = {"reset"}, {"encode"}, {"explain", "candidates", "reasoning"}, {"decode"}
+_TAKE_SEEDS, _TAKE_ACTION, _TAKE_ROW, _TAKE_TEXT = (
+    {"reset"},
+    {"encode"},
+    {"explain", "candidates", "reasoning"},
+    {"decode"},
+)
 _TAKE_NUMBER = {"draw_legal"}
 _TAKE_SYMBOLS = {"from_symbols", "works"}
-_TAKE_STATE = {"legal", "successes", "draw_legal", "branch", "_step", "good", "scene", "oracle", "explain", "candidates"}
+_TAKE_STATE = {
+    "legal",
+    "successes",
+    "draw_legal",
+    "branch",
+    "_step",
+    "good",
+    "scene",
+    "oracle",
+    "explain",
+    "candidates",
+}
 _TAKE_STATE |= {"reasoning", "view"}
 
 
 def _takes_level(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def takes(self: Game, level: Any, *rest: Any, **named: Any) -> Any:
-        return method(self, level if type(level) is self.level_type else self.level(level), *rest, **named)
+        return method(
+            self, level if type(level) is self.level_type else self.level(level), *rest, **named
+        )
 
     return takes
 
@@ -833,7 +986,11 @@ def _takes_number(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def takes(self: Game, state: State, number: Any = LEGAL_STREAM) -> Any:
         return method(
-            self, state, number if type(number) is int and 0 <= number < 1 << 63 else whole("number", number, _WORD >> 1)
+            self,
+            state,
+            number
+            if type(number) is int and 0 <= number < 1 << 63
+            else whole("number", number, _WORD >> 1),
         )
 
     return takes
@@ -896,10 +1053,12 @@ S = TypeVar("S", bound=State[Any], default=Any)
 
 
 class Game(ABC, Generic[L, S]):
-    """The rules of one game: no pictures, no learning, no global state. All batched methods take a State of ``B`` rows.
+    """The rules of one game: no pictures, no learning, no global state.
 
-    A game says what its levels and states are: ``class Chess(Game[LevelChess, StateChess])``, or ``Game[LevelChess,
-    State[LevelChess]]`` where states need no further arrays.
+    All batched methods take a State of ``B`` rows.
+
+    A game says what its levels and states are: ``class Chess(Game[LevelChess, StateChess])``, or
+    ``Game[LevelChess, State[LevelChess]]`` where states need no further arrays.
     """
 
     name: ClassVar[str]
@@ -909,19 +1068,27 @@ class Game(ABC, Generic[L, S]):
     level_type: type[L]
     state_type: type[S] = State  # type: ignore[assignment]
     LEVELS: Mapping[str, L]
-    """Named levels: ``easy``, ``normal``, ``hard`` and each reading of the paper's protocol (``paper...``)."""
+    """Named levels: ``easy``, ``normal``, ``hard`` and each reading of the paper's protocol
+    (``paper...``).
+    """
 
     unnamed: ClassVar[int] = 0
-    """The symbol that stands for a cell which a description does not state, when a move is replayed on it."""
+    """The symbol that stands for a cell which a description does not state, when a move is replayed
+    on it.
+    """
     sources: ClassVar[tuple[str, ...]] = ()
     """Where the rules come from: names and addresses, for the docs page."""
     one_game: ClassVar[bool] = False
-    """There is one opening and no luck, so that every seed is the same game (chess against a program that draws nothing)."""
+    """There is one opening and no luck, so that every seed is the same game (chess against a
+    program that draws nothing).
+    """
     screen: ClassVar[bool] = False
     """Known to show finished pictures without symbols, so that its lists need not start it."""
 
     def __init_subclass__(cls) -> None:
-        """Methods that take a level take its name as well; all see that what they are given is of this game, or whole numbers."""
+        """Methods that take a level take its name as well; all see that what they are given is of
+        this game, or whole numbers.
+        """
         super().__init_subclass__()
         for names, takes in (
             (_TAKE_SEEDS, _takes_seeds),
@@ -937,7 +1104,8 @@ class Game(ABC, Generic[L, S]):
                 setattr(cls, name, takes(cls.__dict__[name]))
 
     def level(self, name: str | L = "normal", **overrides: Any) -> L:
-        """A named level (or a Level), with single fields overridden: by keywords, or in the name (``"hard:rows=8"``).
+        """A named level (or a Level), with single fields overridden: by keywords, or in the name
+        (``"hard:rows=8"``).
 
         Every method that takes a level takes what this takes.
 
@@ -965,17 +1133,24 @@ class Game(ABC, Generic[L, S]):
         fields = fields or {}
         if isinstance(level, Level):
             mine = {**asdict(level), **fields}
-            others = {name: {k: v for k, v in mine.items() if asdict(other)[k] != v} for name, other in self.LEVELS.items()}
+            others = {
+                name: {k: v for k, v in mine.items() if asdict(other)[k] != v}
+                for name, other in self.LEVELS.items()
+            }
             others.setdefault("normal", mine)
             level = min(others, key=lambda name: len(others[name]))
             fields = others[level]
-        text = ",".join(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in fields.items())
+        text = ",".join(
+            f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in fields.items()
+        )
         return f"{level}{',' if ':' in level else ':'}{text}" if text else level
 
     def identity(self) -> tuple[Any, ...]:
         """What two games have in common that stand for each other, though they were made apart."""
         kind = type(self)
-        told = (repr(getattr(self, key, None)) for key in ("name", "version", "LEVELS"))  # a game may lack any of them
+        # a game may lack any of them
+        told = (repr(getattr(self, key, None)) for key in ("name", "version", "LEVELS"))
         return kind.__module__, kind.__qualname__, *told
 
     def belongs(self, state: S) -> None:
@@ -998,7 +1173,8 @@ class Game(ABC, Generic[L, S]):
         """Fresh games, one per seed (``(B,)`` uint64).
 
         Raises:
-            ConfigError: the seeds are no list and no array of whole numbers of 64 bits; no game has to look at that itself.
+            ConfigError: the seeds are no list and no array of whole numbers of 64 bits; no game has
+                to look at that itself.
         """
 
     @abstractmethod
@@ -1006,15 +1182,19 @@ class Game(ABC, Generic[L, S]):
         """``(B, A)``: the actions that change the board; all False where the game has ended."""
 
     def successes(self, state: S) -> NDArray[np.bool_]:
-        """``(B, A)``: the actions that :meth:`good` would accept, the paper's +1; by default the legal ones."""
+        """``(B, A)``: the actions that :meth:`good` would accept, the paper's +1; by default the
+        legal ones.
+        """
         return self.legal(state)
 
     def draw_legal(self, state: S, number: int = LEGAL_STREAM) -> NDArray[np.int64]:
-        """A uniformly drawn legal action for each row, ``(B,)`` int64; :data:`NO_ACTION` where there is none.
+        """A uniformly drawn legal action for each row, ``(B,)`` int64; :data:`NO_ACTION` where
+        there is none.
 
         Args:
             state: ``B`` games.
-            number: number of the draw (see :func:`draw64`), whose seed and turn are those of the row.
+            number: number of the draw (see :func:`draw64`), whose seed and turn are those of the
+                row.
 
         Raises:
             ConfigError: ``number`` is no whole number of 63 bits.
@@ -1026,7 +1206,8 @@ class Game(ABC, Generic[L, S]):
         return out
 
     def branch(self, state: S, actions: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Rewards of several actions tried from each state: +1 where the move is good, else -1; no picture, no new states.
+        """Rewards of several actions tried from each state: +1 where the move is good, else -1; no
+        picture, no new states.
 
         Args:
             state: ``B`` games; left untouched.
@@ -1055,7 +1236,11 @@ class Game(ABC, Generic[L, S]):
         count, ids = self.n_actions(level), _integers(actions)
         allowed = f"allowed are 0 to {count - 1}, or -1 for no action"
         if ids is None:
-            of = f" of type {actions.dtype}" if isinstance(actions, np.ndarray) else f" = {one_line(repr(actions), 200)}"
+            of = (
+                f" of type {actions.dtype}"
+                if isinstance(actions, np.ndarray)
+                else f" = {one_line(repr(actions), 200)}"
+            )
             raise ActionError(f"actions{of} of {self.name}: {allowed}")
         if ids.size and not NO_ACTION <= int(ids.min()) <= int(ids.max()) < count:
             bad = ids[(ids < NO_ACTION) | (ids >= count)].flat[0]
@@ -1077,7 +1262,9 @@ class Game(ABC, Generic[L, S]):
         try:
             return whole("action", action, count - 1)
         except ConfigError as error:
-            raise ActionError(f"action {one_line(repr(action), 200)} of {self.name}: allowed are 0 to {count - 1}") from error
+            raise ActionError(
+                f"action {one_line(repr(action), 200)} of {self.name}: allowed are 0 to {count - 1}"
+            ) from error
 
     def step(self, state: S, actions: NDArray[np.int64]) -> tuple[S, Outcome]:
         """Play one turn in every row; ended rows pass through unchanged with gain 0.
@@ -1121,10 +1308,12 @@ class Game(ABC, Generic[L, S]):
         return outcome.gain > 0
 
     def described(self, level: L, symbols: NDArray[Any]) -> NDArray[Any]:
-        """The symbols of a description, held to the scenes of a level; :meth:`from_symbols` and :meth:`works` get these.
+        """The symbols of a description, held to the scenes of a level; :meth:`from_symbols` and
+        :meth:`works` get these.
 
         Raises:
-            StateError: they are no whole numbers, of another shape than the level's scenes, or without a name.
+            StateError: they are no whole numbers, of another shape than the level's scenes, or
+                without a name.
         """
         sample, symbols = self.sample(level), np.asarray(symbols)
         if symbols.dtype.kind not in "iu":
@@ -1135,8 +1324,12 @@ class Game(ABC, Generic[L, S]):
         replace(sample, symbols=symbols).check()
         return symbols
 
-    def works(self, level: L, symbols: NDArray[np.int16], actions: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """``(B,)``: whether the actions would be good on boards that look like ``symbols`` (a player's description)."""
+    def works(
+        self, level: L, symbols: NDArray[np.int16], actions: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """``(B,)``: whether the actions would be good on boards that look like ``symbols`` (a
+        player's description).
+        """
         state = self.from_symbols(level, symbols)
         return self.good(state, actions, self.step(state, actions)[1])
 
@@ -1159,11 +1352,19 @@ class Game(ABC, Generic[L, S]):
             ConfigError: there is no such kind.
         """
         if kind not in KINDS:
-            raise ConfigError(f"kind of the scene of {type(self).__name__}", kind, "one of " + ", ".join(KINDS))
+            raise ConfigError(
+                f"kind of the scene of {type(self).__name__}", kind, "one of " + ", ".join(KINDS)
+            )
         test = (state.seed >> np.uint64(62)) == np.uint64(SPLITS.index("test"))
         return Scene(symbols.astype(np.int16), names, kind, state.score, test, variants, pixels)
 
-    def start(self, level: L, board: NDArray[np.uint8], seeds: NDArray[np.uint64] | None = None, **arrays: Any) -> S:
+    def start(
+        self,
+        level: L,
+        board: NDArray[np.uint8],
+        seeds: NDArray[np.uint64] | None = None,
+        **arrays: Any,
+    ) -> S:
         """Games at turn 0 with score 0 on these boards, not ended; seeds 0 by default.
 
         Args:
@@ -1176,32 +1377,41 @@ class Game(ABC, Generic[L, S]):
             StateError: an array is not of the type or size that the level asks for.
         """
         level, n = self.level(level), len(board)
-        counters = {"score": np.zeros(n, np.int64), "steps": np.zeros(n, np.int64), "terminated": np.zeros(n, bool)}
+        counters = {
+            "score": np.zeros(n, np.int64),
+            "steps": np.zeros(n, np.int64),
+            "terminated": np.zeros(n, bool),
+        }
         seeds = np.zeros(n, np.uint64) if seeds is None else seed_array(seeds)
         arrays = {"board": board, "seed": seeds, **counters, **arrays}
         names = {f.name for f in fields(self.state_type)} - {"level"}
         if arrays.keys() != names:
-            raise StateError(f"arrays {', '.join(sorted(arrays))}: {self.name} needs {', '.join(sorted(names))}")
+            raise StateError(
+                f"arrays {', '.join(sorted(arrays))}: {self.name} needs {', '.join(sorted(names))}"
+            )
         return self.state_type(level=level, **arrays)
 
     @abstractmethod
     def from_symbols(self, level: L, symbols: NDArray[np.int16]) -> S:
-        """Playable states with the given scenes (score 0, turn 0, seed 0): to replay a move on a *described* board.
+        """Playable states with the given scenes (score 0, turn 0, seed 0): to replay a move on a
+        *described* board.
 
-        It never raises on symbols that the game has names for; boards that the rules could not reach (two players, no
-        player) get a state all the same, in which moves may be illegal.
+        It never raises on symbols that the game has names for; boards that the rules could not
+        reach (two players, no player) get a state all the same, in which moves may be illegal.
 
         Args:
             level: the level.
             symbols: ``(B, rows, cols)``, as in :class:`Scene`.
 
         Raises:
-            StateError: symbols of another shape, or without a name; no game has to look at that itself.
+            StateError: symbols of another shape, or without a name; no game has to look at that
+                itself.
         """
 
     @abstractmethod
     def oracle(self, state: S) -> NDArray[np.float64]:
-        """``(B, A)`` value of each action, NaN where illegal; it knows the board, never the luck to come.
+        """``(B, A)`` value of each action, NaN where illegal; it knows the board, never the luck to
+        come.
 
         Larger is better. It sees what a perfect player could know, so never what the picture hides.
         """
@@ -1212,11 +1422,15 @@ class Game(ABC, Generic[L, S]):
 
     @abstractmethod
     def decode(self, level: L, text: str) -> Decoded:
-        """Read the text of an answer; anything but a clearly stated action of this level is no action with a reason."""
+        """Read the text of an answer; anything but a clearly stated action of this level is no
+        action with a reason.
+        """
 
     @abstractmethod
     def rules(self, level: L) -> str:
-        """The rules, for a player who sees the picture (a few sentences), and how the cells are written as text."""
+        """The rules, for a player who sees the picture (a few sentences), and how the cells are
+        written as text.
+        """
 
     @abstractmethod
     def answer_format(self, level: L) -> str:
@@ -1224,17 +1438,21 @@ class Game(ABC, Generic[L, S]):
 
     @abstractmethod
     def explain(self, state: S, row: int, action: int) -> str:
-        """One short phrase that names ``action`` and what it actually does in ``row``; for a teacher's reasoning."""
+        """One short phrase that names ``action`` and what it actually does in ``row``; for a
+        teacher's reasoning.
+        """
 
     @abstractmethod
     def candidates(self, state: S, row: int) -> list[int]:
-        """The few actions that a careful player would weigh in ``row``, in reading order; may hold illegal ones."""
+        """The few actions that a careful player would weigh in ``row``, in reading order; may hold
+        illegal ones.
+        """
 
     def reasoning(self, state: S, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
         """What a careful player thinks aloud in ``row``, and the move that it comes to.
 
-        By default every candidate and what it does, and the best move. Games with many moves search place by place, and end at
-        the first move that works.
+        By default every candidate and what it does, and the best move. Games with many moves search
+        place by place, and end at the first move that works.
 
         Args:
             state: games.
@@ -1251,29 +1469,36 @@ class Game(ABC, Generic[L, S]):
         return "; ".join(self.explain(state, row, action) for action in weighed), best
 
     def blank(self, level: L) -> S | None:
-        """One game whose board is there but not dealt: what is seen of it has the size, names and kind of every game.
+        """One game whose board is there but not dealt: what is seen of it has the size, names and
+        kind of every game.
 
         None by default: then a game is dealt where these are asked for, which takes longer.
         """
         return None
 
-    @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
+    @lru_cache(256)
     def sample(self, level: L) -> Scene:
-        """The scene of some board, dealt or :meth:`blank`: for its size, the names of the symbols and their kind."""
+        """The scene of some board, dealt or :meth:`blank`: for its size, the names of the symbols
+        and their kind.
+        """
         level = self.level(level)
         blank = self.blank(level)
         return self.scene(self.reset(level, np.zeros(1, np.uint64)) if blank is None else blank)
 
-    @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
+    @lru_cache(256)
     def form(self, level: L) -> tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]:
-        """Name, type and shape behind the batch axis of each array of a state of this level, as :meth:`reset` makes them."""
+        """Name, type and shape behind the batch axis of each array of a state of this level, as
+        :meth:`reset` makes them.
+        """
         fresh = self.reset(level, np.zeros(1, np.uint64))
         return tuple((name, array.dtype, array.shape[1:]) for name, array in fresh.arrays().items())
 
     def verify(self, state: S) -> None:
-        """See that the values of a state which came from outside are some that the rules, the skins and the texts can work on.
+        """See that the values of a state which came from outside are some that the rules, the skins
+        and the texts can work on.
 
-        By default: turns are counted from 0, and what is to be seen has names. Games with further arrays add what these may hold.
+        By default: turns are counted from 0, and what is to be seen has names. Games with further
+        arrays add what these may hold.
 
         Raises:
             StateError: they are not.
@@ -1288,23 +1513,31 @@ class Game(ABC, Generic[L, S]):
     def from_bytes(self, data: bytes) -> S:
         """Read back what :meth:`State.to_bytes` wrote, by this version or an earlier one.
 
-        Everything is held to this game and to the level before it is used: names, types, shapes, the size of packed arrays before
-        they are unpacked, the checksum, and the values (:meth:`verify`). So bytes of any origin can be read.
+        Everything is held to this game and to the level before it is used: names, types, shapes,
+        the size of packed arrays before they are unpacked, the checksum, and the values
+        (:meth:`verify`). So bytes of any origin can be read.
 
         Raises:
             StateError: other game, other rules version, or damaged bytes.
         """
         header, begin, end = read_header(data)
         if header.game != self.name or header.version != self.version:
-            raise StateError(f"a state of {header.game} version {header.version}: this is {self.name} version {self.version}")
+            raise StateError(
+                f"a state of {header.game} version {header.version}: this is "
+                f"{self.name} version {self.version}"
+            )
         try:
             level, rows = self.level(self.level_type.parse(header.level)), header.rows
             form = self.form(level)
         except (VlmGymError, TypeError) as error:
             raise StateError(f"damaged state: {error}") from error
-        allowed = json.dumps([[name, kind.newbyteorder("<").str, [rows, *shape]] for name, kind, shape in form])
+        allowed = json.dumps(
+            [[name, kind.newbyteorder("<").str, [rows, *shape]] for name, kind, shape in form]
+        )
         if header.arrays != allowed:
-            raise StateError(f"damaged state: arrays {one_line(header.arrays, 600)}, allowed are {allowed}")
+            raise StateError(
+                f"damaged state: arrays {one_line(header.arrays, 600)}, allowed are {allowed}"
+            )
         size = sum(rows * kind.itemsize * math.prod(shape) for _, kind, shape in form)
         body = self._unpack(data[begin:end], header.packed, size)
         if data[4:6] != b"\x01\x00" and data[end:] != struct.pack("<I", zlib.crc32(data[:end])):
@@ -1325,7 +1558,10 @@ class Game(ABC, Generic[L, S]):
         """The bytes of the arrays, ``size`` in all; no more than that is ever unpacked."""
         if packed is not None:
             if packed != size or size > PACK_TO:
-                raise StateError(f"damaged state: {packed} bytes packed, allowed are {size}, and at most {PACK_TO}")
+                raise StateError(
+                    f"damaged state: {packed} bytes packed, allowed are {size}, and "
+                    f"at most {PACK_TO}"
+                )
             reader = zlib.decompressobj()
             try:
                 whole = reader.decompress(body, size + 1)

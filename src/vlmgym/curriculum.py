@@ -1,4 +1,6 @@
-"""Adaptive difficulty: walk a ladder of levels or looks so that a policy keeps succeeding at a chosen rate."""
+"""Adaptive difficulty: walk a ladder of levels or looks so that a policy keeps succeeding at a
+chosen rate.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,20 @@ DIALS = ("level", "look")
 
 @dataclass(frozen=True)
 class Curriculum(Settings):
-    """A ladder on one dial, and where a policy stands on it. A value: :meth:`update` returns the next one.
+    """A ladder on one dial, and where a policy stands on it.
 
-    The place moves by the weighted up-down rule (Kaernbach 1991, "Simple adaptive testing with the weighted up-down
-    method"): each success moves it up by ``step * (1 - target)``, each failure down by ``step * target``, so that it
-    comes to rest where the success rate is ``target``. Nothing is drawn at random.
+    A value: :meth:`update` returns the next one.
+
+    The place moves by the weighted up-down rule (Kaernbach 1991, "Simple adaptive testing with the
+    weighted up-down method"): each success moves it up by ``step * (1 - target)``, each failure
+    down by ``step * target``, so that it comes to rest where the success rate is ``target``.
+    Nothing is drawn at random.
     """
 
     dial: str = setting("look", "which dial the ladder is on", choices=DIALS)
-    rungs: tuple[str, ...] = field(default=("clean", "normal", "hard"), metadata={"doc": "presets, easiest first"})
+    rungs: tuple[str, ...] = field(
+        default=("clean", "normal", "hard"), metadata={"doc": "presets, easiest first"}
+    )
     target: float = setting(0.6, "success rate to keep", 0.05, 0.95)
     step: float = setting(0.02, "rungs that a success and a failure together are worth", 1e-6, 10.0)
     place: float = setting(0.0, "where the policy stands, 0 to number of rungs - 1", 0.0, 1e6)
@@ -36,19 +43,27 @@ class Curriculum(Settings):
         """Check the ladder.
 
         Raises:
-            ConfigError: a field is out of range, there are fewer than two rungs, or the place is above the last one.
+            ConfigError: a field is out of range, there are fewer than two rungs, or the place is
+                above the last one.
         """
         if isinstance(self.rungs, list):  # as JSON and YAML give them
             object.__setattr__(self, "rungs", tuple(self.rungs))
         super().__post_init__()
-        if not isinstance(self.rungs, tuple) or len(self.rungs) < 2 or not all(isinstance(r, str) for r in self.rungs):
+        if (
+            not isinstance(self.rungs, tuple)
+            or len(self.rungs) < 2
+            or not all(isinstance(r, str) for r in self.rungs)
+        ):
             raise ConfigError("Curriculum.rungs", self.rungs, "two or more names of presets")
         if self.place > len(self.rungs) - 1:
             raise ConfigError("Curriculum.place", self.place, f"0 to {len(self.rungs) - 1}")
 
     @classmethod
-    def sweep(cls, dial: str, preset: str, name: str, values: Sequence[Any], **settings: Any) -> Self:
-        """A ladder on one field of a preset, such as ``sweep("look", "clean", "noise", np.linspace(0, 0.3, 7))``.
+    def sweep(
+        cls, dial: str, preset: str, name: str, values: Sequence[Any], **settings: Any
+    ) -> Self:
+        """A ladder on one field of a preset, such as ``sweep("look", "clean", "noise",
+        np.linspace(0, 0.3, 7))``.
 
         Raises:
             ConfigError: the preset or the field is no name, or the values are none.
@@ -73,7 +88,11 @@ class Curriculum(Settings):
         Raises:
             ConfigError: the game has no such level, or there is no such look.
         """
-        return task.override(level=self.rung) if self.dial == "level" else task.override(look=self.rung)
+        return (
+            task.override(level=self.rung)
+            if self.dial == "level"
+            else task.override(look=self.rung)
+        )
 
     def check(self, game: str) -> None:
         """Check all rungs at once, before a run.
@@ -104,7 +123,9 @@ class Curriculum(Settings):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read back what ``dataclasses.asdict`` gave (through JSON or YAML), to go on where a run stopped."""
+        """Read back what ``dataclasses.asdict`` gave (through JSON or YAML), to go on where a run
+        stopped.
+        """
         if not isinstance(values, Mapping):
             raise ConfigError(cls.__name__, values, "a table of its fields")
         return cls.parse(values)

@@ -1,7 +1,10 @@
-"""The main job on two CPU cores: evaluate, train G0 and G1, evaluate again, compare, report. Every stage can be stopped.
+"""The main job on two CPU cores: evaluate, train G0 and G1, evaluate again, compare, report.
 
-The two training branches run side by side as two processes of one thread each; on two cores that is about one and a half
-times as fast as one after the other with two threads. What can be evaluated while the longer one goes on is evaluated then.
+Every stage can be stopped.
+
+The two training branches run side by side as two processes of one thread each; on two cores that is
+about one and a half times as fast as one after the other with two threads. What can be evaluated
+while the longer one goes on is evaluated then.
 """
 
 from __future__ import annotations
@@ -91,7 +94,12 @@ def _run_stages(out: Path, quick: bool) -> int:
         torch.set_num_threads(threads)
         _evaluate(out, tasks, how, lambda: _local(str(model), name, g0), name)
 
-    _say(1, 5, f"evaluate random, oracle and teacher, with and without its errors, on {states} held-out states of each game")
+    _say(
+        1,
+        5,
+        f"evaluate random, oracle and teacher, with and without its errors, on {states} "
+        "held-out states of each game",
+    )
     clean = Teacher(0.0)
     clean.name = "search"
     for player in (Random(), Oracle(), Teacher(g1.cold_start.teacher_error), clean):
@@ -100,10 +108,17 @@ def _run_stages(out: Path, quick: bool) -> int:
     _say(2, 5, "train G0 (GRPO), and at the same time")
     _say(3, 5, "the cold start on the teacher's answers (SFT), then G1 (the same GRPO)")
     half = max(1, usable_cores() // 2)
-    sys.stderr.write(f"threads: 1 for each training run, {half} for evaluations beside them, {usable_cores()} afterwards\n")
+    sys.stderr.write(
+        f"threads: 1 for each training run, {half} for evaluations beside them, "
+        f"{usable_cores()} afterwards\n"
+    )
     with _Training({"g0": g0, "g1": g1}, out) as training:
         training.wait("g0")
-        _say(4, 5, "evaluate base, G0, cold start and G1 on the same states (G1 is still being trained)")
+        _say(
+            4,
+            5,
+            "evaluate base, G0, cold start and G1 on the same states (G1 is still being trained)",
+        )
         evaluate_model("base", "tiny", half)
         evaluate_model("g0", (out / "g0/final").resolve(), half)
         if (out / "g1/cold/config.json").exists():
@@ -132,18 +147,32 @@ def _local(model: str, name: str, recipe: Recipe) -> Player:
     loaded = load(model)
     limit = recipe.grpo.max_new_tokens if recipe.grpo else 512
     first, banned = recipe.tasks[0], banned_tokens(*loaded)
-    return LocalPlayer(*loaded, name=name, look=first.look, style=first.prompt, banned=banned, max_new_tokens=limit, batch=BATCH)
+    return LocalPlayer(
+        *loaded,
+        name=name,
+        look=first.look,
+        style=first.prompt,
+        banned=banned,
+        max_new_tokens=limit,
+        batch=BATCH,
+    )
 
 
-def _evaluate(out: Path, tasks: tuple[Task, ...], how: Evaluation, player: Callable[[], Player], name: str) -> None:
+def _evaluate(
+    out: Path, tasks: tuple[Task, ...], how: Evaluation, player: Callable[[], Player], name: str
+) -> None:
     places = {task: out / "eval" / name / task.names.game for task in tasks}
-    folders = {task: folder for task, folder in places.items() if not (folder / "summary.json").exists()}
+    folders = {
+        task: folder for task, folder in places.items() if not (folder / "summary.json").exists()
+    }
     if folders:
         evaluate_all(player(), list(folders), how, list(folders.values()))
 
 
 class _Training:
-    """Unfinished training runs side by side, each a process with a bar that is fed by its ``metrics.jsonl``."""
+    """Unfinished training runs side by side, each a process with a bar that is fed by its
+    ``metrics.jsonl``.
+    """
 
     def __init__(self, recipes: dict[str, Recipe], out: Path) -> None:
         self.out = out
@@ -156,13 +185,28 @@ class _Training:
                 continue
             spec = out / f"{name}.yaml"
             write_json(spec, recipe.to_dict())  # JSON is YAML
-            call = [sys.executable, "-m", "vlmgym.cli", "train", str(spec), "--out", str(out / name)]
+            call = [
+                sys.executable,
+                "-m",
+                "vlmgym.cli",
+                "train",
+                str(spec),
+                "--out",
+                str(out / name),
+            ]
             with (out / f"{name}.log").open("ab") as log:
                 self.running[name] = subprocess.Popen(call, stdout=log, stderr=log, env=environment)
             total = recipe.grpo.steps if recipe.grpo else 0
             if recipe.cold_start:
                 total += recipe.sft.total_steps(recipe.cold_start.states * len(recipe.tasks))
-            self.bars[name] = tqdm(total=total, desc=name, unit="step", position=position, file=sys.stderr, smoothing=0.1)
+            self.bars[name] = tqdm(
+                total=total,
+                desc=name,
+                unit="step",
+                position=position,
+                file=sys.stderr,
+                smoothing=0.1,
+            )
         self.watcher = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> _Training:
@@ -193,7 +237,10 @@ class _Training:
         while name in self.running:
             for other, process in list(self.running.items()):
                 if process.poll():
-                    raise StageError(f"training {other} failed with status {process.returncode}: see {self.out / other}.log")
+                    raise StageError(
+                        f"training {other} failed with status {process.returncode}: "
+                        f"see {self.out / other}.log"
+                    )
             if self.running[name].poll() is not None:
                 del self.running[name]
             else:
@@ -206,7 +253,9 @@ def _refresh(bar: Any, path: Path) -> None:
     lines = [line for line in read_metrics(path) if "loss" in line or "reward" in line]
     if len(lines) != bar.n:
         last: dict[str, Any] = lines[-1] if lines else {}
-        shown: dict[str, str] = {k: f"{last[k]:.2f}" for k in ("reward", "success", "p_acc", "loss") if k in last}
+        shown: dict[str, str] = {
+            k: f"{last[k]:.2f}" for k in ("reward", "success", "p_acc", "loss") if k in last
+        }
         bar.set_postfix({"stage": str(last.get("stage", "")), **shown}, refresh=False)
         bar.update(len(lines) - bar.n)
 
@@ -220,9 +269,14 @@ def _meta(g0: Recipe, g1: Recipe, how: Evaluation, seconds: float) -> dict[str, 
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "minutes": round(seconds / 60, 1),
         "vlmgym": about["vlmgym"],
-        "versions": ", ".join(f"{package} {number}" for package, number in about["versions"].items()),
-        "machine": ", ".join(filter(None, (about["gpu"], about["cpu"], f"{about['cores']} cores", about["system"]))),
-        "held-out states": f"{how.episodes} of each game, test split, seeds from number {how.first}",
+        "versions": ", ".join(
+            f"{package} {number}" for package, number in about["versions"].items()
+        ),
+        "machine": ", ".join(
+            filter(None, (about["gpu"], about["cpu"], f"{about['cores']} cores", about["system"]))
+        ),
+        "held-out states": f"{how.episodes} of each game, test split, seeds from number "
+        f"{how.first}",
         "training seed": g0.grpo.seed if g0.grpo else 0,
         "teacher": f"scripted: a search and its move; a random move in {noise:.0%} of its answers",
         "answers": "greedy decoding",
@@ -230,7 +284,9 @@ def _meta(g0: Recipe, g1: Recipe, how: Evaluation, seconds: float) -> dict[str, 
 
 
 def results_table(out: Path, tasks: tuple[Task, ...]) -> str:
-    """Success (share of held-out states where the move does something) with 95 % intervals, players by games."""
+    """Success (share of held-out states where the move does something) with 95 % intervals, players
+    by games.
+    """
     names = ("random", "base", "g0", "cold", "g1", "teacher", "search", "oracle")
     lines = [f"{'success':<10}" + "".join(f"{t.names.game:>26}" for t in tasks)]
     for name in names:
@@ -238,6 +294,8 @@ def results_table(out: Path, tasks: tuple[Task, ...]) -> str:
         for task in tasks:
             metrics = read_json(out / "eval" / name / task.names.game / "summary.json")["metrics"]
             one = metrics["success"]
-            cells.append(f"{one['mean']:>12.3f} [{one['low']:.3f}, {one['high']:.3f}]"[-26:].rjust(26))
+            cells.append(
+                f"{one['mean']:>12.3f} [{one['low']:.3f}, {one['high']:.3f}]"[-26:].rjust(26)
+            )
         lines.append(f"{name:<10}" + "".join(cells))
     return "\n".join(lines) + "\n"

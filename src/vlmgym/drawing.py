@@ -1,4 +1,6 @@
-"""One tile at a time: what a symbol looks like under a look. Drawn large with Pillow, averaged down; kept in an atlas by render.
+"""One tile at a time: what a symbol looks like under a look.
+
+Drawn large with Pillow, averaged down; kept in an atlas by render.
 
 Everything here is a pure function of symbol, look and appearance; fonts and digits are bundled.
 """
@@ -51,20 +53,35 @@ NUMBER_FILLS: tuple[Colour, ...] = (
     (244, 120, 200),  # 65536 pink
     (10, 10, 12),  # 131072 black
 )
-"""Tile colours of numbers and words, by symbol from 1 on (2048: by exponent); repeated where a game has more."""
+"""Tile colours of numbers and words, by symbol from 1 on (2048: by exponent); repeated where a game
+has more.
+"""
 FILLS = MappingProxyType(
     dict(
         zip(
             COLOURS,
             (
-                (226, 38, 38), (28, 160, 52), (34, 78, 222), (252, 214, 24), (216, 44, 208), (24, 198, 222),
-                (255, 130, 10), (130, 74, 32), (146, 150, 158), (30, 30, 34), (255, 158, 186), (150, 232, 46),
-                (22, 30, 104), (0, 116, 122), (122, 44, 190), (126, 126, 12),
+                (226, 38, 38),
+                (28, 160, 52),
+                (34, 78, 222),
+                (252, 214, 24),
+                (216, 44, 208),
+                (24, 198, 222),
+                (255, 130, 10),
+                (130, 74, 32),
+                (146, 150, 158),
+                (30, 30, 34),
+                (255, 158, 186),
+                (150, 232, 46),
+                (22, 30, 104),
+                (0, 116, 122),
+                (122, 44, 190),
+                (126, 126, 12),
             ),
             strict=True,
         )
     )
-)  # fmt: skip
+)
 """The colours of coloured shapes and letters."""
 
 
@@ -72,26 +89,35 @@ def _regular(points: int, inner: float = 1.0) -> tuple[tuple[float, float], ...]
     """A star of ``2 * points`` corners, the first one on top, in the square from -1 to 1."""
     angles = [math.pi * k / points for k in range(2 * points)]
     return tuple(
-        ((inner if k % 2 else 1.0) * math.sin(a), -(inner if k % 2 else 1.0) * math.cos(a)) for k, a in enumerate(angles)
+        ((inner if k % 2 else 1.0) * math.sin(a), -(inner if k % 2 else 1.0) * math.cos(a))
+        for k, a in enumerate(angles)
     )
 
 
 def _heart() -> tuple[tuple[float, float], ...]:
     turns = [2 * math.pi * k / 64 for k in range(64)]
     return tuple(
-        (math.sin(t) ** 3, -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16 + 0.08)
+        (
+            math.sin(t) ** 3,
+            -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16
+            + 0.08,
+        )
         for t in turns
     )
 
 
 def _moon() -> tuple[tuple[float, float], ...]:
-    """A crescent, open to the right: an arc of the unit circle, back along one of a circle shifted to the right."""
+    """A crescent, open to the right: an arc of the unit circle, back along one of a circle shifted
+    to the right.
+    """
     shift, small = 0.55, 0.85
     tip = math.acos((1 + shift**2 - small**2) / (2 * shift))
     inner = math.pi - math.acos((shift**2 + small**2 - 1) / (2 * shift * small))
     outside = [tip + (2 * math.pi - 2 * tip) * k / 48 for k in range(49)]
     inside = [2 * math.pi - inner - (2 * math.pi - 2 * inner) * k / 48 for k in range(1, 48)]
-    arc = [(math.cos(a), math.sin(a)) for a in outside] + [(shift + small * math.cos(a), small * math.sin(a)) for a in inside]
+    arc = [(math.cos(a), math.sin(a)) for a in outside] + [
+        (shift + small * math.cos(a), small * math.sin(a)) for a in inside
+    ]
     return tuple((x + 0.12, y) for x, y in arc)
 
 
@@ -111,29 +137,59 @@ SHAPES = MappingProxyType(
         "heart": _heart(),
         "moon": _moon(),
         "ring": (),
-        "arrow": ((0.0, -1.0), (0.9, 0.0), (0.36, 0.0), (0.36, 0.96), (-0.36, 0.96), (-0.36, 0.0), (-0.9, 0.0)),
-        "bolt": ((0.24, -1.05), (-0.72, 0.18), (-0.1, 0.18), (-0.3, 1.05), (0.74, -0.3), (0.1, -0.3)),
-        "hourglass": ((-0.8, -0.95), (0.8, -0.95), (0.12, 0.0), (0.8, 0.95), (-0.8, 0.95), (-0.12, 0.0)),
+        "arrow": (
+            (0.0, -1.0),
+            (0.9, 0.0),
+            (0.36, 0.0),
+            (0.36, 0.96),
+            (-0.36, 0.96),
+            (-0.36, 0.0),
+            (-0.9, 0.0),
+        ),
+        "bolt": (
+            (0.24, -1.05),
+            (-0.72, 0.18),
+            (-0.1, 0.18),
+            (-0.3, 1.05),
+            (0.74, -0.3),
+            (0.1, -0.3),
+        ),
+        "hourglass": (
+            (-0.8, -0.95),
+            (0.8, -0.95),
+            (0.12, 0.0),
+            (0.8, 0.95),
+            (-0.8, 0.95),
+            (-0.12, 0.0),
+        ),
     }
 )
-"""Corners of the shapes, x to the right and y down, in units of the shape's radius; circle and ring have none."""
+"""Corners of the shapes, x to the right and y down, in units of the shape's radius; circle and ring
+have none.
+"""
 assert tuple(SHAPES) == FORMS["shapes"]
 
 
-# ------------------------------------------------------------------------------------------------------------- ink
+# ---- ink
 @cache
 def typeface(name: str, pixels: int) -> ImageFont.FreeTypeFont:
-    """A bundled font (``sans``, ``serif``, ``mono``) in a size; only ``sans`` has letters beyond ASCII."""
+    """A bundled font (``sans``, ``serif``, ``mono``) in a size; only ``sans`` has letters beyond
+    ASCII.
+    """
     data = (resources.files("vlmgym") / "skins" / FONTS[name]).read_bytes()
     return ImageFont.truetype(BytesIO(data), pixels, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(512)
 def text_ink(text: str, font: str) -> Image.Image:
-    """The ink of a text, drawn large; cropped to the ink sideways, and to the height of a digit (words: of ``Ag``)."""
+    """The ink of a text, drawn large; cropped to the ink sideways, and to the height of a digit
+    (words: of ``Ag``).
+    """
     face = typeface(font, 512)
     left, _, right, _ = face.getbbox(text)
-    _, top, _, bottom = face.getbbox("0123456789" if text.isdigit() or text in FORMS["letters"] else "AgQ|")
+    _, top, _, bottom = face.getbbox(
+        "0123456789" if text.isdigit() or text in FORMS["letters"] else "AgQ|"
+    )
     ink = Image.new("L", (max(1, int(right - left)), int(bottom - top)))
     ImageDraw.Draw(ink).text((-left, -top), text, fill=255, font=face)
     return ink
@@ -156,8 +212,16 @@ def _handwriting(text: str, part: str, appearance: int) -> Image.Image:
     return ink.crop(ink.getbbox())
 
 
-def write(picture: Image.Image, ink: Image.Image, centre: tuple[float, float], room: tuple[float, float], colour: Colour) -> None:
-    """Write as high as the room (width, height) allows; long texts are squeezed to 4/5 of their width first."""
+def write(
+    picture: Image.Image,
+    ink: Image.Image,
+    centre: tuple[float, float],
+    room: tuple[float, float],
+    colour: Colour,
+) -> None:
+    """Write as high as the room (width, height) allows; long texts are squeezed to 4/5 of their
+    width first.
+    """
     natural = ink.width / ink.height
     height = min(room[1], room[0] / (0.8 * natural))
     size = max(1, round(min(room[0], height * natural))), max(1, round(height))
@@ -168,7 +232,10 @@ def write(picture: Image.Image, ink: Image.Image, centre: tuple[float, float], r
 
 def luminance(colour: Colour) -> float:
     """Relative luminance (WCAG 2.2)."""
-    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour))
+    r, g, b = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (v / 255 for v in colour)
+    )
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
 
 
@@ -180,18 +247,22 @@ def tone(colour: Colour, look: Look) -> Colour:
     return r, g, b
 
 
-# ------------------------------------------------------------------------------------------------------------ faces
+# ---- faces
 Draw = Callable[[ImageDraw.ImageDraw, int], None]
 
 
 def blank(tile: int, fill: Colour, look: Look, draw_more: Draw | None = None) -> Image.Image:
-    """A tile with round corners on the board's colour, averaged down from a drawing ``scale`` times as large."""
+    """A tile with round corners on the board's colour, averaged down from a drawing ``scale`` times
+    as large.
+    """
     scale = 8 if tile <= 128 else 4
     side = tile * scale
     picture = Image.new("RGB", (side, side), tone(BOARD, look) if look.grid else tone(fill, look))
     draw = ImageDraw.Draw(picture)
     if look.grid:
-        draw.rounded_rectangle((0, 0, side - 1, side - 1), radius=side * 3 // 32, fill=tone(fill, look))
+        draw.rounded_rectangle(
+            (0, 0, side - 1, side - 1), radius=side * 3 // 32, fill=tone(fill, look)
+        )
     if draw_more:
         draw_more(draw, scale)
     return picture.reduce(scale)
@@ -202,22 +273,40 @@ def _face(index: int, look: Look) -> Colour:
     return NUMBER_FILLS[(index - 1) % (look.palette or len(NUMBER_FILLS))]
 
 
-def _draw_number(index: int, name: str, tile: int, look: Look, part: str, appearance: int) -> Image.Image:
+def _draw_number(
+    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+) -> Image.Image:
     fill = _face(index, look)
     picture = blank(tile, fill, look)
     colour = tone(DARK if luminance(fill) > 0.19 else LIGHT, look)
     if look.skin == "handwritten":
-        write(picture, _handwriting(name, part, appearance), (tile / 2, tile / 2), (0.9 * tile, 0.62 * tile), colour)
+        write(
+            picture,
+            _handwriting(name, part, appearance),
+            (tile / 2, tile / 2),
+            (0.9 * tile, 0.62 * tile),
+            colour,
+        )
     else:
-        write(picture, text_ink(name, look.font), (tile / 2, tile / 2), (0.86 * tile, 0.42 * tile), colour)
+        write(
+            picture,
+            text_ink(name, look.font),
+            (tile / 2, tile / 2),
+            (0.86 * tile, 0.42 * tile),
+            colour,
+        )
     return picture
 
 
-def _draw_text(index: int, name: str, tile: int, look: Look, part: str, appearance: int) -> Image.Image:
+def _draw_text(
+    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+) -> Image.Image:
     fill = _face(index, look)
     picture = blank(tile, fill, look)
     colour = tone(DARK if luminance(fill) > 0.19 else LIGHT, look)
-    write(picture, text_ink(name, look.font), (tile / 2, tile / 2), (0.88 * tile, 0.4 * tile), colour)
+    write(
+        picture, text_ink(name, look.font), (tile / 2, tile / 2), (0.88 * tile, 0.4 * tile), colour
+    )
     return picture
 
 
@@ -235,17 +324,27 @@ def _parts(name: str, forms: tuple[str, ...], kind: str) -> tuple[Colour, str]:
     return FILLS[colour], form
 
 
-def _draw_shape(index: int, name: str, tile: int, look: Look, part: str, appearance: int) -> Image.Image:
+def _draw_shape(
+    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+) -> Image.Image:
     fill, shape = _parts(name, FORMS["shapes"], "shape")
     edge = _edge(fill, look)
 
     def draw_more(draw: ImageDraw.ImageDraw, scale: int) -> None:
-        middle, radius, pen = tile * scale / 2, 0.36 * tile * scale, max(scale * 3 // 4, tile * scale // 40)
-        points = [(round(middle + radius * x), round(middle + radius * y)) for x, y in SHAPES[shape]]
+        middle, radius, pen = (
+            tile * scale / 2,
+            0.36 * tile * scale,
+            max(scale * 3 // 4, tile * scale // 40),
+        )
+        points = [
+            (round(middle + radius * x), round(middle + radius * y)) for x, y in SHAPES[shape]
+        ]
         if not points:
             draw.ellipse(_disc(middle, radius), fill=tone(fill, look), outline=edge, width=pen)
             if shape == "ring":
-                draw.ellipse(_disc(middle, 0.5 * radius), fill=tone(PAPER, look), outline=edge, width=pen)
+                draw.ellipse(
+                    _disc(middle, 0.5 * radius), fill=tone(PAPER, look), outline=edge, width=pen
+                )
             return
         draw.polygon(points, fill=tone(fill, look))
         draw.line([*points, points[0], points[1]], fill=edge, width=pen, joint="curve")
@@ -258,7 +357,9 @@ def _disc(middle: float, radius: float, down: float = 0.0) -> tuple[int, int, in
     return low, low + round(down), high, high + round(down)
 
 
-def _draw_letter(index: int, name: str, tile: int, look: Look, part: str, appearance: int) -> Image.Image:
+def _draw_letter(
+    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+) -> Image.Image:
     fill, letter = _parts(name, FORMS["letters"], "letter")
     picture = blank(tile, PAPER, look)
     ink = text_ink(letter, look.font)
@@ -270,18 +371,27 @@ def _draw_letter(index: int, name: str, tile: int, look: Look, part: str, appear
     return picture
 
 
-# ---------------------------------------------------------------------------------------------------------- sprites
+# ---- sprites
 GROUND: Colour = (226, 216, 196)
 BRICK: Colour = (150, 78, 58)
 WATER: Colour = (28, 74, 118)
 STONE: Colour = (178, 184, 194)
 COUNTS: tuple[Colour, ...] = (
-    (30, 80, 220), (20, 130, 40), (214, 30, 30), (20, 20, 120), (130, 20, 20), (0, 120, 120), (20, 20, 20), (110, 110, 118),
-)  # fmt: skip
+    (30, 80, 220),
+    (20, 130, 40),
+    (214, 30, 30),
+    (20, 20, 120),
+    (130, 20, 20),
+    (0, 120, 120),
+    (20, 20, 20),
+    (110, 110, 118),
+)
 """Colours of the counts 1 to 8 on Minesweeper's open cells."""
 
 
-def _draw_sprite(index: int, name: str, tile: int, look: Look, part: str, appearance: int) -> Image.Image:
+def _draw_sprite(
+    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+) -> Image.Image:
     def paint(colour: Colour) -> Colour:
         return tone(colour, look)
 
@@ -305,15 +415,31 @@ def _draw_sprite(index: int, name: str, tile: int, look: Look, part: str, appear
             draw.ellipse(box(0.14, 0.14, 0.86, 0.86), outline=paint((200, 40, 60)), width=2 * pen)
             draw.ellipse(box(0.4, 0.4, 0.6, 0.6), fill=paint((200, 40, 60)))
         if name.startswith("box"):
-            light, dark = ((120, 190, 90), (40, 96, 30)) if "target" in name else ((222, 166, 92), (122, 76, 26))
-            draw.rectangle(box(0.2, 0.2, 0.8, 0.8), fill=paint(light), outline=paint(dark), width=2 * pen)
+            light, dark = (
+                ((120, 190, 90), (40, 96, 30))
+                if "target" in name
+                else ((222, 166, 92), (122, 76, 26))
+            )
+            draw.rectangle(
+                box(0.2, 0.2, 0.8, 0.8), fill=paint(light), outline=paint(dark), width=2 * pen
+            )
             draw.line(box(0.22, 0.22, 0.78, 0.78), fill=paint(dark), width=2 * pen)
             draw.line(box(0.22, 0.78, 0.78, 0.22), fill=paint(dark), width=2 * pen)
         if name.startswith("player"):
             draw.pieslice(box(0.24, 0.48, 0.76, 1.16), 180, 360, fill=paint((40, 70, 190)))
-            draw.ellipse(box(0.35, 0.16, 0.65, 0.46), fill=paint((240, 190, 150)), outline=paint((90, 50, 30)), width=pen)
+            draw.ellipse(
+                box(0.35, 0.16, 0.65, 0.46),
+                fill=paint((240, 190, 150)),
+                outline=paint((90, 50, 30)),
+                width=pen,
+            )
         if name == "hole":
-            draw.ellipse(box(0.1, 0.1, 0.9, 0.9), fill=paint(WATER), outline=paint((220, 240, 252)), width=2 * pen)
+            draw.ellipse(
+                box(0.1, 0.1, 0.9, 0.9),
+                fill=paint(WATER),
+                outline=paint((220, 240, 252)),
+                width=2 * pen,
+            )
         if name in ("goal", "flag"):
             draw.line(box(0.34, 0.14, 0.34, 0.88), fill=paint((40, 40, 44)), width=2 * pen)
             colour = (24, 150, 60) if name == "goal" else (214, 30, 30)
@@ -331,20 +457,43 @@ def _draw_sprite(index: int, name: str, tile: int, look: Look, part: str, appear
             draw.ellipse(box(0.25, 0.25, 0.75, 0.75), fill=paint(DARK))
             draw.ellipse(box(0.36, 0.34, 0.48, 0.46), fill=paint(LIGHT))
 
-    ground = {"wall": BRICK, "hidden": STONE, "flag": STONE, "hole": (190, 222, 240), "mine": (236, 90, 80)}
+    ground = {
+        "wall": BRICK,
+        "hidden": STONE,
+        "flag": STONE,
+        "hole": (190, 222, 240),
+        "mine": (236, 90, 80),
+    }
     if name.isdigit():
         ground[name] = PAPER
     picture = blank(tile, ground.get(name, GROUND), look, things)
     if name.isdigit() and name != "0":
         colour = tone(COUNTS[(int(name) - 1) % len(COUNTS)], look)
-        write(picture, text_ink(name, look.font), (tile / 2, tile / 2), (0.8 * tile, 0.56 * tile), colour)
+        write(
+            picture,
+            text_ink(name, look.font),
+            (tile / 2, tile / 2),
+            (0.8 * tile, 0.56 * tile),
+            colour,
+        )
     return picture
 
 
 SPRITES = (
-    "floor", "wall", "target", "box", "box on target", "player", "player on target", "hole", "goal", "hidden", "flag", "mine",
+    "floor",
+    "wall",
+    "target",
+    "box",
+    "box on target",
+    "player",
+    "player on target",
+    "hole",
+    "goal",
+    "hidden",
+    "flag",
+    "mine",
     *map(str, range(9)),
-)  # fmt: skip
+)
 """The names that scenes of kind ``sprite`` may use."""
 
 
@@ -353,14 +502,24 @@ def _check_sprite(name: str) -> None:
         raise ConfigError("symbol of a scene of kind sprite", name, ", ".join(SPRITES))
 
 
-DRAWERS: MappingProxyType[str, Callable[[int, str, int, Look, str, int], Image.Image]] = MappingProxyType(
-    {"number": _draw_number, "shape": _draw_shape, "letter": _draw_letter, "sprite": _draw_sprite, "text": _draw_text}
+DRAWERS: MappingProxyType[str, Callable[[int, str, int, Look, str, int], Image.Image]] = (
+    MappingProxyType(
+        {
+            "number": _draw_number,
+            "shape": _draw_shape,
+            "letter": _draw_letter,
+            "sprite": _draw_sprite,
+            "text": _draw_text,
+        }
+    )
 )
 """By kind of scene: how symbol ``index`` called ``name`` is drawn on a tile."""
 
 
-# ------------------------------------------------------------------------------------------------------------ cells
-def draw_cell(kind: str, index: int, name: str, tile: int, look: Look, test: bool, appearance: int) -> NDArray[np.uint8]:
+# ---- cells
+def draw_cell(
+    kind: str, index: int, name: str, tile: int, look: Look, test: bool, appearance: int
+) -> NDArray[np.uint8]:
     """A symbol as it stands on the board, its half gaps around it.
 
     Args:
@@ -390,7 +549,10 @@ def draw_cell(kind: str, index: int, name: str, tile: int, look: Look, test: boo
 
 
 def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArray[np.uint8]:
-    """A photograph as a tile; see :func:`draw_cell`. ``number`` chooses among the look's turns and bars."""
+    """A photograph as a tile; see :func:`draw_cell`.
+
+    ``number`` chooses among the look's turns and bars.
+    """
 
     def face(side: int) -> Image.Image:
         picture = photo.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
@@ -408,7 +570,9 @@ def _unit(look_word: int, number: int) -> float:
     return float(draw_unit(_STREAM, look_word, number))
 
 
-def finish_cell(face: Callable[[int], Image.Image], tile: int, look: Look, index: int, appearance: int) -> NDArray[np.uint8]:
+def finish_cell(
+    face: Callable[[int], Image.Image], tile: int, look: Look, index: int, appearance: int
+) -> NDArray[np.uint8]:
     """Turn, frame, hide, grain and blur a face; see :func:`draw_cell`."""
     pitch, half, word = tile + look.gap, look.gap // 2, 8 * index + appearance
     ground = tone(BOARD if look.grid else EMPTY, look)
@@ -417,7 +581,9 @@ def finish_cell(face: Callable[[int], Image.Image], tile: int, look: Look, index
         big = tile * (4 if tile <= 64 else 2)
         room = math.cos(math.radians(angle)) + abs(math.sin(math.radians(angle)))
         inner = face(round(big / room))
-        whole = Image.new("RGB", (big, big), ground if look.grid else inner.getpixel((1, inner.height // 2)))
+        whole = Image.new(
+            "RGB", (big, big), ground if look.grid else inner.getpixel((1, inner.height // 2))
+        )
         turned = inner.convert("RGBA").rotate(angle, Image.Resampling.BICUBIC, expand=True)
         whole.paste(turned, ((big - turned.width) // 2, (big - turned.height) // 2), turned)
         picture = whole.resize((tile, tile), Image.Resampling.BOX)
@@ -425,7 +591,11 @@ def finish_cell(face: Callable[[int], Image.Image], tile: int, look: Look, index
         picture = face(tile)
     cell = Image.new("RGB", (pitch, pitch), ground)
     if not look.grid:
-        cell.paste(picture.resize((pitch, pitch), Image.Resampling.BICUBIC, (0, 0, tile, tile)) if look.gap else picture)
+        cell.paste(
+            picture.resize((pitch, pitch), Image.Resampling.BICUBIC, (0, 0, tile, tile))
+            if look.gap
+            else picture
+        )
         cell.paste(picture, (half, half))
     else:
         cell.paste(picture, (half, half))
@@ -443,7 +613,9 @@ BARS = 3
 
 
 def _hide(cell: Image.Image, look: Look, word: int) -> Image.Image:
-    """Three thin bars across the tile; together they hide about the look's share of it, never one whole part."""
+    """Three thin bars across the tile; together they hide about the look's share of it, never one
+    whole part.
+    """
     scale, side = 4, cell.width
     mask = Image.new("L", (side * scale, side * scale))
     draw = ImageDraw.Draw(mask)
@@ -454,16 +626,26 @@ def _hide(cell: Image.Image, look: Look, word: int) -> Image.Image:
         shift = ((k + 0.5 + 0.5 * (_unit(word, 4 + k) - 0.5)) / BARS - 0.5) * side * scale
         x, y = side * scale / 2 - dy * shift, side * scale / 2 + dx * shift
         reach = side * scale
-        draw.line((x - dx * reach, y - dy * reach, x + dx * reach, y + dy * reach), fill=255, width=max(1, round(width)))
-    return Image.composite(Image.new("RGB", cell.size, tone((120, 112, 104), look)), cell, mask.reduce(scale))
+        draw.line(
+            (x - dx * reach, y - dy * reach, x + dx * reach, y + dy * reach),
+            fill=255,
+            width=max(1, round(width)),
+        )
+    return Image.composite(
+        Image.new("RGB", cell.size, tone((120, 112, 104), look)), cell, mask.reduce(scale)
+    )
 
 
 @cache
 def _grain() -> NDArray[np.float32]:
-    """A 512x512 grain, -1 to 1, repeating without seams: value noise at four scales, stretched like wood."""
+    """A 512x512 grain, -1 to 1, repeating without seams: value noise at four scales, stretched like
+    wood.
+    """
     total = np.zeros((512, 512))
     for octave, (rows, cols) in enumerate(((8, 4), (32, 8), (128, 32), (256, 128))):
-        words = np.array([draw_unit(_STREAM, 1_000_000 + octave, k) for k in range(rows * cols)]).reshape(rows, cols)
+        words = np.array(
+            [draw_unit(_STREAM, 1_000_000 + octave, k) for k in range(rows * cols)]
+        ).reshape(rows, cols)
         tiled = np.pad(words, 2, mode="wrap")
         big = Image.fromarray(tiled.astype(np.float32)).resize(
             (512 * (cols + 4) // cols, 512 * (rows + 4) // rows), Image.Resampling.BILINEAR
@@ -473,9 +655,14 @@ def _grain() -> NDArray[np.float32]:
     return (total / np.abs(total).max()).astype(np.float32)
 
 
-def grained(pixels: NDArray[np.uint8], strength: float, top: int = 0, left: int = 0) -> NDArray[np.uint8]:
+def grained(
+    pixels: NDArray[np.uint8], strength: float, top: int = 0, left: int = 0
+) -> NDArray[np.uint8]:
     """Lighten and darken by the grain, by up to 40 % at strength 1."""
-    rows, cols = np.arange(top, top + pixels.shape[0]) % 512, np.arange(left, left + pixels.shape[1]) % 512
+    rows, cols = (
+        np.arange(top, top + pixels.shape[0]) % 512,
+        np.arange(left, left + pixels.shape[1]) % 512,
+    )
     factor = 1.0 + 0.4 * strength * _grain()[np.ix_(rows, cols)]
     return np.clip(np.rint(pixels * factor[..., None]), 0, 255).astype(np.uint8)
 
@@ -484,5 +671,7 @@ def exposed(pixels: NDArray[np.uint8], look: Look) -> NDArray[np.uint8]:
     """Pixels under the look's contrast and brightness."""
     if look.contrast == 1 and look.brightness == 0:
         return pixels
-    table = np.clip(np.rint(127.5 + look.contrast * (np.arange(256) - 127.5) + 255 * look.brightness), 0, 255).astype(np.uint8)
+    table = np.clip(
+        np.rint(127.5 + look.contrast * (np.arange(256) - 127.5) + 255 * look.brightness), 0, 255
+    ).astype(np.uint8)
     return table[pixels]

@@ -1,7 +1,7 @@
 """Gymnasium environments over the games: single, and natively batched.
 
-``gymnasium.make("vlmgym/2048-v0", level="paper", look="tiny")`` and ``gymnasium.make_vec("vlmgym/2048-v0", num_envs=128)``.
-``import vlmgym`` registers them.
+``gymnasium.make("vlmgym/2048-v0", level="paper", look="tiny")`` and
+``gymnasium.make_vec("vlmgym/2048-v0", num_envs=128)``. ``import vlmgym`` registers them.
 """
 
 from __future__ import annotations
@@ -46,12 +46,16 @@ KEYS = 1 << 62
 
 
 class KeywordError(ConfigError, TypeError):
-    """A keyword that the environments of this game do not take, worded as Python does, which TorchRL waits for.
+    """A keyword that the environments of this game do not take, worded as Python does, which
+    TorchRL waits for.
 
-    Made from its message alone as well, since ``gymnasium.make`` raises it once more with a longer one.
+    Made from its message alone as well, since ``gymnasium.make`` raises it once more with a longer
+    one.
     """
 
-    def __init__(self, message: str, name: str = "", value: object = None, allowed: str = "") -> None:
+    def __init__(
+        self, message: str, name: str = "", value: object = None, allowed: str = ""
+    ) -> None:
         super(ConfigError, self).__init__(message)
         self.name, self.value, self.allowed = name, value, allowed
 
@@ -67,7 +71,9 @@ class _Turn:
 
 
 class _Table:
-    """What single and batched environments share: game, level, look, spaces, openings, turns and infos."""
+    """What single and batched environments share: game, level, look, spaces, openings, turns and
+    infos.
+    """
 
     def __init__(
         self,
@@ -80,14 +86,21 @@ class _Table:
         reply: str | Mapping[str, Any] | prompt.Blocks,
         **fields: Any,
     ) -> None:
-        for name, value, allowed in (("action", action, ACTIONS), ("mode", mode, prompt.MODES), ("reward", reward, REWARDS)):
+        for name, value, allowed in (
+            ("action", action, ACTIONS),
+            ("mode", mode, prompt.MODES),
+            ("reward", reward, REWARDS),
+        ):
             if value not in allowed:
                 raise ConfigError(name, value, "one of " + ", ".join(allowed))
         self.game = get_game(game)
         _check_keywords(self.game, fields)
         self.level = self.game.level(level, **fields)
         self.look = get_look(look)
-        self.names = self.game.name if isinstance(game, Game) else str(game), self.game.level_name(level, fields)
+        self.names = (
+            self.game.name if isinstance(game, Game) else str(game),
+            self.game.level_name(level, fields),
+        )
         self.action, self.mode, self.reward = action, mode, reward
         height, width = frame_size(self.game, self.level, self.look)
         self.observation_space = gym.spaces.Box(0, 255, (height, width, 3), np.uint8)
@@ -97,13 +110,24 @@ class _Table:
             self.action_space = gym.spaces.Text(TEXT_LIMIT, min_length=0, charset=charset)
         else:
             self.action_space = gym.spaces.Discrete(
-                whole(f"{type(self.game).__name__}.n_actions()", self.game.n_actions(self.level), (1 << 31) - 1, 1)
+                whole(
+                    f"{type(self.game).__name__}.n_actions()",
+                    self.game.n_actions(self.level),
+                    (1 << 31) - 1,
+                    1,
+                )
             )
         self.blocks = prompt.Blocks.of(reply)
         self.prompt = prompt.prompt_text(self.game, self.level, blocks=self.blocks)
 
-    # ---------------------------------------------------------------------------------------------------- openings
-    def open(self, options: Mapping[str, Any] | None, keys: NDArray[np.uint64], rows: NDArray[np.int64], count: int) -> State:
+    # ---- openings
+    def open(
+        self,
+        options: Mapping[str, Any] | None,
+        keys: NDArray[np.uint64],
+        rows: NDArray[np.int64],
+        count: int,
+    ) -> State:
         """The games of some rows: those that the options of ``reset`` name, else fresh ones.
 
         Args:
@@ -123,20 +147,36 @@ class _Table:
                 raise ConfigError("options", sorted(options), "split and index, or state alone")
             return self.given(options["state"], count)[rows]
         if "index" in options and "split" not in options:
-            raise ConfigError("options['index']", options["index"], "an index of a split: name it as well, as options['split']")
+            raise ConfigError(
+                "options['index']",
+                options["index"],
+                "an index of a split: name it as well, as options['split']",
+            )
         if "split" in options:
             splits = _each("options['split']", options["split"], count)
             indices = _each("options['index']", options.get("index"), count)
-            keys = np.array([self.key(splits[row], indices[row], key) for row, key in zip(rows, keys, strict=True)], np.uint64)
+            keys = np.array(
+                [
+                    self.key(splits[row], indices[row], key)
+                    for row, key in zip(rows, keys, strict=True)
+                ],
+                np.uint64,
+            )
         return self.game.reset(self.level, keys)
 
     def key(self, split: object, index: object, drawn: np.uint64) -> np.uint64:
-        """The seed of game ``index`` of a split, as evaluations play it; without an index, one at random."""
+        """The seed of game ``index`` of a split, as evaluations play it; without an index, one at
+        random.
+        """
         if split not in SPLITS:
             raise ConfigError("options['split']", split, "one of " + ", ".join(SPLITS))
         if index is None:
             return drawn | np.uint64(SPLITS.index(str(split)) << 62)
-        if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < KEYS:
+        if (
+            isinstance(index, bool)
+            or not isinstance(index, (int, np.integer))
+            or not 0 <= index < KEYS
+        ):
             raise ConfigError("options['index']", index, f"a whole number from 0 to {KEYS - 1}")
         return np.uint64(seeds_for(str(split), *self.names, 1, int(index))[0])
 
@@ -150,11 +190,18 @@ class _Table:
         read = []
         for part in states if isinstance(states, (list, tuple)) else [states]:
             if not isinstance(part, (bytes, State)):
-                raise ConfigError("options['state']", type(part).__name__, "a State, its bytes, or a list of these")
+                raise ConfigError(
+                    "options['state']",
+                    type(part).__name__,
+                    "a State, its bytes, or a list of these",
+                )
             given = self.game.from_bytes(part) if isinstance(part, bytes) else part
             if given.level != self.level:
                 raise ConfigError("level of options['state']", given.level, str(self.level))
-            read.append(given if isinstance(part, bytes) else self.game.from_bytes(part.to_bytes(self.game)))  # a checked copy
+            # a checked copy
+            read.append(
+                given if isinstance(part, bytes) else self.game.from_bytes(part.to_bytes(self.game))
+            )
         batch = concat(read)
         if len(batch) not in (1, count):
             raise ConfigError("options['state']", f"{len(batch)} games", f"one game, or {count}")
@@ -162,14 +209,18 @@ class _Table:
             raise ConfigError("options['state']", "a game that has ended", "a game that goes on")
         return batch if len(batch) == count else batch.repeat(count)
 
-    # ------------------------------------------------------------------------------------------------------- turns
+    # ---- turns
     def actions(self, actions: Any, count: int) -> Any:
         """Actions as ``(count,)`` int64, or as a list of ``count`` texts.
 
         Raises:
             ActionError: another number, or not whole numbers (texts).
         """
-        what = "texts" if self.action == "text" else f"whole numbers 0 to {self.game.n_actions(self.level) - 1}"
+        what = (
+            "texts"
+            if self.action == "text"
+            else (f"whole numbers 0 to {self.game.n_actions(self.level) - 1}")
+        )
         allowed = f"allowed are {count} {what}" if count > 1 else f"allowed is one of the {what}"
         if self.action == "text":
             if isinstance(actions, str) or not hasattr(actions, "__len__") or len(actions) != count:
@@ -178,7 +229,9 @@ class _Table:
             if wrong:
                 raise ActionError(f"action {_short(wrong[0])}: {allowed}")
             return [str(action) for action in actions]
-        if isinstance(actions, (list, tuple)) and any(isinstance(action, (bool, np.bool_)) for action in actions):
+        if isinstance(actions, (list, tuple)) and any(
+            isinstance(action, (bool, np.bool_)) for action in actions
+        ):
             raise ActionError(f"actions {_short(actions)}: {allowed}")
         try:
             ids = np.asarray(actions)
@@ -201,7 +254,9 @@ class _Table:
         if not live.any():
             return _Turn(state, np.zeros(len(state)), {}, live)
         rows = np.flatnonzero(live)
-        some = self._play(state[rows], [actions[row] for row in rows] if self.action == "text" else actions[rows])
+        some = self._play(
+            state[rows], [actions[row] for row in rows] if self.action == "text" else actions[rows]
+        )
         reward = np.zeros(len(state))
         reward[rows] = some.reward
         return _Turn(_put(state, live, some.after), reward, _spread(some.info, live), live)
@@ -211,24 +266,40 @@ class _Table:
         if self.action == "text":
             after, judged = judge(self.game, state, actions, self.mode, blocks=self.blocks)
             good = np.array([j.terms["game"] > 0 for j in judged])
-            gain, changed = np.array([j.gain for j in judged], np.int64), np.array([j.changed for j in judged])
+            gain, changed = (
+                np.array([j.gain for j in judged], np.int64),
+                np.array([j.changed for j in judged]),
+            )
             info = {
                 "action": np.array([j.reply.action for j in judged], np.int64),
                 "problem": np.array([str(j.reply.problem) for j in judged], object),
                 "fault": np.array([str(j.fault) for j in judged], object),
-                "terms": {name: np.array([j.terms[name] for j in judged]) for name in judged[0].terms},
+                "terms": {
+                    name: np.array([j.terms[name] for j in judged]) for name in judged[0].terms
+                },
             }
         else:
             after, outcome = self.game.step(state, actions)
-            good, gain, changed = self.game.good(state, actions, outcome), outcome.gain, outcome.changed
+            good, gain, changed = (
+                self.game.good(state, actions, outcome),
+                outcome.gain,
+                outcome.changed,
+            )
             info = {}
         if self.reward == "game":
             reward = np.where(good, 1.0, -1.0)
         else:
             reward = (
-                gain.astype(np.float64) if self.reward == "gain" else np.where(after.ended, after.score, 0).astype(np.float64)
+                gain.astype(np.float64)
+                if self.reward == "gain"
+                else np.where(after.ended, after.score, 0).astype(np.float64)
             )
-        return _Turn(after, reward, {"gain": gain.copy(), "changed": changed.copy(), **info}, np.ones(len(state), bool))
+        return _Turn(
+            after,
+            reward,
+            {"gain": gain.copy(), "changed": changed.copy(), **info},
+            np.ones(len(state), bool),
+        )
 
     def look_at(self, state: State) -> dict[str, Any]:
         """What the infos say of any state: arrays of ``(B,)``, the legal actions ``(B, A)``."""
@@ -246,12 +317,19 @@ def _check_keywords(game: Game, fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         if name not in known:
             allowed = "one of the fields " + ", ".join(known)
-            text = f"got an unexpected keyword argument '{name}': {level}.{name} = {value!r}: allowed is {allowed}"
+            text = (
+                f"got an unexpected keyword argument '{name}': {level}.{name} = {value!r}: "
+                f"allowed is {allowed}"
+            )
             raise KeywordError(text, f"{level}.{name}", value, allowed)
 
 
 def _short(value: object) -> str:
-    text = f"of shape {value.shape} and type {value.dtype}" if isinstance(value, np.ndarray) and value.ndim else repr(value)
+    text = (
+        f"of shape {value.shape} and type {value.dtype}"
+        if isinstance(value, np.ndarray) and value.ndim
+        else repr(value)
+    )
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -282,13 +360,17 @@ def _spread(values: Mapping[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any
         if isinstance(value, dict):
             out[key] = _spread(value, rows)
         else:
-            out[key] = np.full((len(rows), *value.shape[1:]), None if value.dtype == object else 0, value.dtype)
+            out[key] = np.full(
+                (len(rows), *value.shape[1:]), None if value.dtype == object else 0, value.dtype
+            )
             out[key][rows] = value
     return out
 
 
 def _masked(values: Mapping[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any]:
-    """Arrays of all rows in the form of Gymnasium's batched infos: beside each key a mask of the rows that have it."""
+    """Arrays of all rows in the form of Gymnasium's batched infos: beside each key a mask of the
+    rows that have it.
+    """
     out: dict[str, Any] = {}
     for key, value in values.items():
         out[key] = _masked(value, rows) if isinstance(value, dict) else value
@@ -298,35 +380,45 @@ def _masked(values: Mapping[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any
 
 def _first(values: Mapping[str, Any]) -> dict[str, Any]:
     """The infos of the only row, with plain numbers."""
-    rows = {key: _first(value) if isinstance(value, dict) else value[0] for key, value in values.items()}
-    return {key: value.item() if isinstance(value, np.generic) else value for key, value in rows.items()}
+    rows = {
+        key: _first(value) if isinstance(value, dict) else value[0] for key, value in values.items()
+    }
+    return {
+        key: value.item() if isinstance(value, np.generic) else value for key, value in rows.items()
+    }
 
 
 def _warn_of_no_mode() -> None:
-    gym.logger.warn("render() without a render mode gives nothing: make the environment with render_mode='rgb_array'")
+    gym.logger.warn(
+        "render() without a render mode gives nothing: make the environment with "
+        "render_mode='rgb_array'"
+    )
 
 
 class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
     """One game as a Gymnasium environment.
 
-    Observation: the picture, ``(H, W, 3)`` uint8. ``info``: ``prompt``, ``truth``, ``legal`` (a mask of the actions), ``score``;
-    after a step also ``gain`` and ``changed``; with text actions also ``action`` (the id that was read, or -1), ``problem`` (why
-    none was), ``fault`` and ``terms`` (see :class:`vlmgym.reward.Judgement`).
+    Observation: the picture, ``(H, W, 3)`` uint8. ``info``: ``prompt``, ``truth``, ``legal`` (a
+    mask of the actions), ``score``; after a step also ``gain`` and ``changed``; with text actions
+    also ``action`` (the id that was read, or -1), ``problem`` (why none was), ``fault`` and
+    ``terms`` (see :class:`vlmgym.reward.Judgement`).
 
     Args:
         game: name of the game (see :func:`vlmgym.games.get_game`), or a Game.
         level: name or Level.
         look: name or Look.
-        action: ``"discrete"`` (ids; -1 is a turn without an action) or ``"text"`` (whole replies; an unreadable one is a turn
-            without an action).
+        action: ``"discrete"`` (ids; -1 is a turn without an action) or ``"text"`` (whole replies;
+            an unreadable one is a turn without an action).
         mode: parse mode of text actions.
         render_mode: ``"rgb_array"`` or None.
-        copy: observations are new arrays. False: they are read-only views of one kept buffer, overwritten by the next call, in
-            which only the cells that changed are drawn, which is far faster.
-        reward: ``"game"``, the default: +1 if the move was good (did something), else -1. ``"gain"``: the points of this turn.
-            ``"score"``: all points of the game with its last turn, 0 before. Points are whole numbers, 0 or more in the games
-            of this package.
-        reply: names of the blocks of text actions, as a Task takes them: ``"think=reasoning"``, a mapping, or ``prompt.Blocks``.
+        copy: observations are new arrays. False: they are read-only views of one kept buffer,
+            overwritten by the next call, in which only the cells that changed are drawn, which is
+            far faster.
+        reward: ``"game"``, the default: +1 if the move was good (did something), else -1.
+            ``"gain"``: the points of this turn. ``"score"``: all points of the game with its last
+            turn, 0 before. Points are whole numbers, 0 or more in the games of this package.
+        reply: names of the blocks of text actions, as a Task takes them: ``"think=reasoning"``, a
+            mapping, or ``prompt.Blocks``.
         fields: single fields of the level, overridden.
 
     Raises:
@@ -334,7 +426,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         KeywordError: a field that the level does not have (a ConfigError and a TypeError).
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 - the form that Gymnasium reads
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}
 
     def __init__(
         self,
@@ -352,9 +444,14 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         if render_mode not in (None, "rgb_array"):
             raise ConfigError("render_mode", render_mode, "None or 'rgb_array'")
         self.table = _Table(game, level, look, action, mode, reward, reply, **fields)
-        self.observation_space, self.action_space = self.table.observation_space, self.table.action_space
+        self.observation_space, self.action_space = (
+            self.table.observation_space,
+            self.table.action_space,
+        )
         self.render_mode = render_mode
-        self._frames = None if copy else Frames(self.table.game, self.table.level, self.table.look, 1)
+        self._frames = (
+            None if copy else Frames(self.table.game, self.table.level, self.table.look, 1)
+        )
         self._state: State | None = None
 
     @property
@@ -375,8 +472,9 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
 
         Args:
             seed: of this game and of all that follow without one.
-            options: which game it is: ``{"split": "test", "index": 7}``, the one that evaluations play as number 7;
-                ``{"split": "test"}``, any of the split; or ``{"state": state}``, a State or its bytes, of this level.
+            options: which game it is: ``{"split": "test", "index": 7}``, the one that evaluations
+                play as number 7; ``{"split": "test"}``, any of the split; or ``{"state": state}``,
+                a State or its bytes, of this level.
 
         Raises:
             ConfigError: an option is unknown, or not what is allowed.
@@ -399,10 +497,18 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         turn = self.table.play(self.state, self.table.actions([action], 1))
         self._state = after = turn.after
         info = _first({**self.table.look_at(after), **turn.info})
-        return self._observe(), float(turn.reward[0]), bool(after.terminated[0]), bool(after.truncated[0]), info
+        return (
+            self._observe(),
+            float(turn.reward[0]),
+            bool(after.terminated[0]),
+            bool(after.truncated[0]),
+            info,
+        )
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """The picture of the current state, a new array; None, with a warning, without a render mode."""
+        """The picture of the current state, a new array; None, with a warning, without a render
+        mode.
+        """
         if self.render_mode is None:
             _warn_of_no_mode()
             return None
@@ -415,7 +521,9 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         return self._frames.draw(self.state)[0] if self._frames else self._picture()
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """``(A,)``: the actions that change something now; the name is the one that sb3-contrib's MaskablePPO asks for."""
+        """``(A,)``: the actions that change something now; the name is the one that sb3-contrib's
+        MaskablePPO asks for.
+        """
         return self.table.game.legal(self.state)[0].copy()
 
     def snapshot(self) -> bytes:
@@ -431,12 +539,15 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         """
         state = self.table.game.from_bytes(snapshot)
         if state.level != self.table.level or len(state) != 1:
-            raise ConfigError("snapshot", (len(state), state.level), f"one game of level {self.table.level}")
+            raise ConfigError(
+                "snapshot", (len(state), state.level), f"one game of level {self.table.level}"
+            )
         self._state = state
         return self._observe()
 
     def fork(self, n: int) -> list[GameEnv]:
-        """``n`` independent environments in exactly this state, their luck included; also the games that they deal next.
+        """``n`` independent environments in exactly this state, their luck included; also the games
+        that they deal next.
 
         Raises:
             ConfigError: ``n`` is no whole number, or below 0.
@@ -445,7 +556,9 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         for twin in twins:
             twin._state = self.state[0]
             twin._np_random = copies.deepcopy(self._np_random)
-            twin._frames = self._frames and Frames(self.table.game, self.table.level, self.table.look, 1)
+            twin._frames = self._frames and Frames(
+                self.table.game, self.table.level, self.table.look, 1
+            )
         return twins
 
 
@@ -459,7 +572,9 @@ def _count(name: str, value: object, least: int) -> int:
 
 def _seed_of(seed: Any, allowed: str) -> int | None:
     """A seed of Gymnasium's: a whole number of any size, or None."""
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
+    if seed is not None and (
+        isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0
+    ):
         raise ConfigError("seed", seed, allowed)
     return None if seed is None else int(seed)
 
@@ -467,19 +582,24 @@ def _seed_of(seed: Any, allowed: str) -> int | None:
 class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type: ignore[misc]
     """A batch of games as one State: no loop over environments.
 
-    It does what ``gymnasium.vector.SyncVectorEnv`` does with as many :class:`GameEnv`, seeds, masks of the infos and all three
-    modes of resetting included. One info more, ``played``, is False in rows that a step has reset instead of played.
-    Arguments as for :class:`GameEnv`, and:
+    It does what ``gymnasium.vector.SyncVectorEnv`` does with as many :class:`GameEnv`, seeds, masks
+    of the infos and all three modes of resetting included. One info more, ``played``, is False in
+    rows that a step has reset instead of played. Arguments as for :class:`GameEnv`, and:
 
     Args:
         num_envs: number of games.
-        autoreset_mode: what happens to a game that has ended. ``NEXT_STEP``: the next step resets it, and does not look at the
-            action for it. ``SAME_STEP``: it is reset at once; its last picture and info are ``final_obs`` and ``final_info``.
-            ``DISABLED``: it must be reset, with ``reset(options={"reset_mask": mask})``. A member or name of
+        autoreset_mode: what happens to a game that has ended. ``NEXT_STEP``: the next step resets
+            it, and does not look at the action for it. ``SAME_STEP``: it is reset at once; its last
+            picture and info are ``final_obs`` and ``final_info``. ``DISABLED``: it must be reset,
+            with ``reset(options={"reset_mask": mask})``. A member or name of
             ``gymnasium.vector.AutoresetMode``.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+    metadata = {
+        "render_modes": ["rgb_array"],
+        "render_fps": 4,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
 
     def __init__(
         self,
@@ -510,10 +630,15 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
     def _seat(self, count: int, copy: bool) -> None:
         """Spaces and buffer for this number of games."""
         self.num_envs = count
-        self.single_observation_space, self.single_action_space = self.table.observation_space, self.table.action_space
+        self.single_observation_space, self.single_action_space = (
+            self.table.observation_space,
+            self.table.action_space,
+        )
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, count)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, count)
-        self._frames = None if copy else Frames(self.table.game, self.table.level, self.table.look, count)
+        self._frames = (
+            None if copy else Frames(self.table.game, self.table.level, self.table.look, count)
+        )
 
     @property
     def state(self) -> State:
@@ -528,7 +653,9 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
-        """One generator a row, as each row is an environment of its own; it draws the keys of the games of that row."""
+        """One generator a row, as each row is an environment of its own; it draws the keys of the
+        games of that row.
+        """
         self._seed([None] * self.num_envs, range(self.num_envs))
         return tuple(self._generators[row] for row in range(self.num_envs))
 
@@ -539,20 +666,32 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         return tuple(self._seeds[row] for row in range(self.num_envs))
 
     def _seed(self, seeds: Sequence[int | None], rows: Sequence[int]) -> None:
-        """Seed the generators of some rows: where a seed is given, and where there is no generator yet."""
+        """Seed the generators of some rows: where a seed is given, and where there is no generator
+        yet.
+        """
         for row in rows:
             if seeds[row] is not None or row not in self._generators:
                 self._generators[row], self._seeds[row] = gym.utils.seeding.np_random(seeds[row])
 
     def _keys(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-        return np.array([self._generators[row].integers(0, KEYS, 1, dtype=np.uint64)[0] for row in rows], np.uint64)
+        return np.array(
+            [self._generators[row].integers(0, KEYS, 1, dtype=np.uint64)[0] for row in rows],
+            np.uint64,
+        )
 
-    def _rows_to_reset(self, options: Mapping[str, Any] | None) -> tuple[NDArray[np.bool_], Mapping[str, Any] | None]:
+    def _rows_to_reset(
+        self, options: Mapping[str, Any] | None
+    ) -> tuple[NDArray[np.bool_], Mapping[str, Any] | None]:
         """The mask of the rows, and the other options."""
         if not isinstance(options, Mapping) or "reset_mask" not in options:
             return np.ones(self.num_envs, bool), options
         mask = options["reset_mask"]
-        right = isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == bool and mask.any()
+        right = (
+            isinstance(mask, np.ndarray)
+            and mask.shape == (self.num_envs,)
+            and mask.dtype == bool
+            and mask.any()
+        )
         if not right:
             allowed = f"an array ({self.num_envs},) of bool with at least one True"
             raise ConfigError("options['reset_mask']", mask, allowed)
@@ -561,15 +700,19 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         return mask, {key: value for key, value in options.items() if key != "reset_mask"}
 
     def reset(  # type: ignore[override]
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Fresh games in every row, or in those of a mask.
 
         Args:
-            seed: a list of one a row; or one number, which stands for ``[seed, seed + 1, ...]``. Row ``i`` then plays the games
-                that a :class:`GameEnv` plays which is reset with its seed.
-            options: as for :meth:`GameEnv.reset`, each of them one for all rows or a list of one a row; and ``reset_mask``,
-                ``(num_envs,)`` bool.
+            seed: a list of one a row; or one number, which stands for ``[seed, seed + 1, ...]``.
+                Row ``i`` then plays the games that a :class:`GameEnv` plays which is reset with its
+                seed.
+            options: as for :meth:`GameEnv.reset`, each of them one for all rows or a list of one a
+                row; and ``reset_mask``, ``(num_envs,)`` bool.
 
         Raises:
             ConfigError: seeds of another number, an option that is unknown or not what is allowed.
@@ -582,7 +725,9 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         elif seed is None or isinstance(seed, (list, tuple, np.ndarray)):
             seeds = [None] * self.num_envs if seed is None else list(seed)
         else:
-            raise ConfigError("seed", seed, f"one whole number, 0 or more, or a list of {self.num_envs}")
+            raise ConfigError(
+                "seed", seed, f"one whole number, 0 or more, or a list of {self.num_envs}"
+            )
         allowed = f"one whole number, 0 or more, or a list of {self.num_envs}"
         if len(seeds) != self.num_envs:
             raise ConfigError("seed", seed, allowed)
@@ -593,16 +738,22 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
 
     def step(  # type: ignore[override]
         self, actions: Any
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    ) -> tuple[
+        NDArray[np.uint8], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
+    ]:
         """One turn in every row; what happens to ended rows says ``autoreset_mode``.
 
         Raises:
-            ActionError: another number of actions, or such as :meth:`GameEnv.step` refuses; nothing was played.
-            gymnasium.error.ResetNeeded: rows have ended that must be reset by ``reset``.
+            ActionError: another number of actions, or such as :meth:`GameEnv.step` refuses; nothing
+            was played. gymnasium.error.ResetNeeded: rows have ended that must be reset by
+            ``reset``.
         """
         over, everywhere = self.state.ended, np.ones(self.num_envs, bool)
         if over.any() and self.autoreset_mode != AutoresetMode.NEXT_STEP:
-            text = f"games {np.flatnonzero(over).tolist()} have ended: reset(options={{'reset_mask': mask}})"
+            text = (
+                f"games {np.flatnonzero(over).tolist()} have ended: "
+                f"reset(options={{'reset_mask': mask}})"
+            )
             raise gym.error.ResetNeeded(text)
         turn = self.table.play(self.state, self.table.actions(actions, self.num_envs))
         after, ended, info, over = turn.after, turn.after.ended & turn.played, {}, ~turn.played
@@ -611,8 +762,16 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         self._state = _put(after, over, self._deal(np.flatnonzero(over))) if over.any() else after
         if not over.all():
             info |= _masked(_spread(_take(turn.info, ~over), ~over), ~over)
-        info |= _masked({**self.table.look_at(self.state), "played": turn.played.copy()}, everywhere)
-        return self._observe(), turn.reward, after.terminated & turn.played, after.truncated & turn.played, info
+        info |= _masked(
+            {**self.table.look_at(self.state), "played": turn.played.copy()}, everywhere
+        )
+        return (
+            self._observe(),
+            turn.reward,
+            after.terminated & turn.played,
+            after.truncated & turn.played,
+            info,
+        )
 
     def _deal(self, rows: NDArray[np.int64]) -> State:
         return self.table.open(None, self._keys(rows), rows, self.num_envs)
@@ -621,7 +780,9 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         """``final_obs`` and ``final_info`` of the rows that this turn has ended."""
         last = turn.after[ended]
         pictures = np.full(self.num_envs, None, object)
-        for row, picture in zip(np.flatnonzero(ended), render(self.table.game, last, self.table.look), strict=True):
+        for row, picture in zip(
+            np.flatnonzero(ended), render(self.table.game, last, self.table.look), strict=True
+        ):
             pictures[row] = picture
         final = _spread({**self.table.look_at(last), **_take(turn.info, ended)}, ended)
         return {
@@ -632,7 +793,11 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         }
 
     def _observe(self) -> NDArray[np.uint8]:
-        return self._frames.draw(self.state) if self._frames else render(self.table.game, self.state, self.table.look)
+        return (
+            self._frames.draw(self.state)
+            if self._frames
+            else render(self.table.game, self.state, self.table.look)
+        )
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
         """The pictures, one a row, new arrays; None, with a warning, without a render mode."""
@@ -658,7 +823,11 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         """
         state = self.table.game.from_bytes(snapshot)
         if state.level != self.table.level or len(state) != self.num_envs:
-            raise ConfigError("snapshot", (len(state), state.level), f"{self.num_envs} games of level {self.table.level}")
+            raise ConfigError(
+                "snapshot",
+                (len(state), state.level),
+                f"{self.num_envs} games of level {self.table.level}",
+            )
         self._state = state
         return self._observe()
 
@@ -672,7 +841,9 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         """
         twin = copies.copy(self)
         twin._state = self.state.repeat(_count("n", n, 1))
-        twin._generators = {n * row + k: copies.deepcopy(g) for row, g in self._generators.items() for k in range(n)}
+        twin._generators = {
+            n * row + k: copies.deepcopy(g) for row, g in self._generators.items() for k in range(n)
+        }
         twin._seeds = {n * row + k: seed for row, seed in self._seeds.items() for k in range(n)}
         twin._seat(self.num_envs * n, self._frames is None)
         return twin
@@ -680,14 +851,19 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
 
 def _take(values: Mapping[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any]:
     """Some rows of arrays."""
-    return {key: _take(value, rows) if isinstance(value, dict) else value[rows] for key, value in values.items()}
+    return {
+        key: _take(value, rows) if isinstance(value, dict) else value[rows]
+        for key, value in values.items()
+    }
 
 
 def _autoreset_mode(mode: object) -> AutoresetMode:
     for known in AutoresetMode:
         if mode in (known, known.name, known.value):
             return known
-    raise ConfigError("autoreset_mode", mode, "one of " + ", ".join(known.name for known in AutoresetMode))
+    raise ConfigError(
+        "autoreset_mode", mode, "one of " + ", ".join(known.name for known in AutoresetMode)
+    )
 
 
 def _compile(name: str) -> None:
@@ -709,7 +885,8 @@ def _compile(name: str) -> None:
 
 
 def compile_all(processes: int = 0, progress: Callable[[int, int], None] | None = None) -> float:
-    """Compile all kernels of all games, once on a machine; they are compiled one by one at their first use otherwise.
+    """Compile all kernels of all games, once on a machine; they are compiled one by one at their
+    first use otherwise.
 
     Args:
         processes: workers side by side; 0 = one for each usable core.
@@ -718,9 +895,14 @@ def compile_all(processes: int = 0, progress: Callable[[int, int], None] | None 
     Returns:
         Seconds.
     """
-    begin, names = time.perf_counter(), sorted(GAMES, key=lambda name: name != "Minesweeper")  # the longest first
-    with ProcessPoolExecutor(min(processes or usable_cores(), len(names)), mp_context=get_context("spawn")) as pool:
-        for done, future in enumerate(as_completed([pool.submit(_compile, name) for name in names]), 1):
+    # the longest first
+    begin, names = time.perf_counter(), sorted(GAMES, key=lambda name: name != "Minesweeper")
+    with ProcessPoolExecutor(
+        min(processes or usable_cores(), len(names)), mp_context=get_context("spawn")
+    ) as pool:
+        for done, future in enumerate(
+            as_completed([pool.submit(_compile, name) for name in names]), 1
+        ):
             future.result()
             if progress:
                 progress(done, len(names))

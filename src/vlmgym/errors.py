@@ -10,10 +10,14 @@ SHOWN = 300
 
 
 def shown(text: str) -> str:
-    """A foreign text for a terminal or a message: whatever could steer a terminal or turn the line around, as an escape."""
+    """A foreign text for a terminal or a message: whatever could steer a terminal or turn the line
+    around, as an escape.
+    """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
 
 
 def one_line(text: str, most: int = 4000) -> str:
@@ -32,7 +36,9 @@ def counted(number: int, word: str) -> str:
 
 
 class _Brief(reprlib.Repr):
-    """Values of any size and depth in a few hundred letters, without looking at the rest of them."""
+    """Values of any size and depth in a few hundred letters, without looking at the rest of
+    them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,10 +64,14 @@ class VlmGymError(Exception):
 
 
 class ConfigError(VlmGymError, ValueError):
-    """A setting is unknown or out of range; the message names the field, the value and what is allowed."""
+    """A setting is unknown or out of range; the message names the field, the value and what is
+    allowed.
+    """
 
     def __init__(self, name: str, value: object, allowed: str) -> None:
-        super().__init__(f"{name} = {one_line(_Brief().repr(value), SHOWN + 100)}: allowed is {allowed}")
+        super().__init__(
+            f"{name} = {one_line(_Brief().repr(value), SHOWN + 100)}: allowed is {allowed}"
+        )
         self.name, self.value, self.allowed = name, value, allowed
 
     def __reduce__(self) -> tuple[Any, ...]:

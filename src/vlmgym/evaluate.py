@@ -24,7 +24,18 @@ from vlmgym.prompt import Blocks, taken_apart
 from vlmgym.render import pictures
 from vlmgym.rollout import Lane, Telling, play
 from vlmgym.tasks import Task
-from vlmgym.trace import ENDS, Episode, Run, TraceError, TraceWriter, Turn, begin_anew, load_trace, read_trace, repair
+from vlmgym.trace import (
+    ENDS,
+    Episode,
+    Run,
+    TraceError,
+    TraceWriter,
+    Turn,
+    begin_anew,
+    load_trace,
+    read_trace,
+    repair,
+)
 
 OBSERVATIONS = ("image", "text", "both", "prefill")
 MOST_EPISODES = 1_000_000
@@ -34,7 +45,9 @@ OFTEN = 0.05
 
 
 def range_of(metric: str) -> stats.Bounds:
-    """The range of a metric of an episode: that of a share, but for scores and rewards, which have none."""
+    """The range of a metric of an episode: that of a share, but for scores and rewards, which have
+    none.
+    """
     return None if metric in ("score", "reward") else stats.SHARE
 
 
@@ -42,41 +55,64 @@ def range_of(metric: str) -> stats.Bounds:
 class Evaluation(Settings):
     """How a player is measured on a task."""
 
-    episodes: int = setting(20, "episodes (or states, for start = walk with turns = 1)", 1, 1_000_000)
+    episodes: int = setting(
+        20, "episodes (or states, for start = walk with turns = 1)", 1, 1_000_000
+    )
     turns: int = setting(0, "most turns of an episode; 0 = the level's limit", 0, 1_000_000)
-    start: str = setting("reset", "reset: fresh games; walk: the task's random-walk states", choices=("reset", "walk"))
+    start: str = setting(
+        "reset",
+        "reset: fresh games; walk: the task's random-walk states",
+        choices=("reset", "walk"),
+    )
     mode: str = setting("strict", "parse mode", choices=("strict", "lenient"))
     oracle: bool = setting(True, "record oracle values and regret")
     first: int = setting(0, "number of the first test seed", 0, 1_000_000_000)
     repeats: int = setting(1, "times that each start is played", 1, 10_000)
     observation: str = setting(
-        "image", "what is shown of the board; text = its truth, prefill = replies begin with it", choices=OBSERVATIONS
+        "image",
+        "what is shown of the board; text = its truth, prefill = replies begin with it",
+        choices=OBSERVATIONS,
     )
-    history: int = setting(0, "earlier turns of the episode that are told again; -1 = all", -1, 10_000)
+    history: int = setting(
+        0, "earlier turns of the episode that are told again; -1 = all", -1, 10_000
+    )
     patience: int = setting(
-        20, "an episode is stuck after so many turns with one move (or none) and no effect; 0 = never", 0, 1_000_000
+        20,
+        "an episode is stuck after so many turns with one move (or none) and no effect; 0 = never",
+        0,
+        1_000_000,
     )
 
     def __post_init__(self) -> None:
         """See that the whole of it can be held in memory."""
         super().__post_init__()
         if self.episodes * self.repeats > MOST_EPISODES:
-            raise ConfigError("episodes * repeats", self.episodes * self.repeats, f"at most {MOST_EPISODES:,} together")
+            raise ConfigError(
+                "episodes * repeats",
+                self.episodes * self.repeats,
+                f"at most {MOST_EPISODES:,} together",
+            )
 
 
 def starts(task: Task, how: Evaluation) -> State:
-    """The start states of an evaluation: a pure function of task and settings, from the test split."""
+    """The start states of an evaluation: a pure function of task and settings, from the test
+    split.
+    """
     game = task.game
     level = task.level
     if how.start == "walk":
         return task.states("test", how.episodes, how.first)
-    return game.reset(level, seeds_for("test", task.names.game, task.names.level, how.episodes, how.first))
+    return game.reset(
+        level, seeds_for("test", task.names.game, task.names.level, how.episodes, how.first)
+    )
 
 
 def lane_of(task: Task, how: Evaluation, state: State) -> Lane:
     """Episodes of a task that begin in these states, played and told as the settings say."""
     telling = Telling(task.look, task.prompt, how.observation, how.history, task.blocks)
-    return Lane(task.game, state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats)
+    return Lane(
+        task.game, state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats
+    )
 
 
 def ask_from_the_start(how: Evaluation) -> None:
@@ -86,10 +122,16 @@ def ask_from_the_start(how: Evaluation) -> None:
         ConfigError: replies do.
     """
     if how.observation == "prefill":
-        raise ConfigError("observation", "prefill", "image, text or both: only a local model goes on with a given beginning")
+        raise ConfigError(
+            "observation",
+            "prefill",
+            "image, text or both: only a local model goes on with a given beginning",
+        )
 
 
-def evaluate(player: Player, task: Task, how: Evaluation, out: Path | None = None, progress: bool = True) -> dict[str, Any]:
+def evaluate(
+    player: Player, task: Task, how: Evaluation, out: Path | None = None, progress: bool = True
+) -> dict[str, Any]:
     """Measure a player on one task; see :func:`evaluate_all`."""
     return evaluate_all(player, [task], how, None if out is None else [out], progress)[0]
 
@@ -102,10 +144,12 @@ def evaluate_all(
     progress: bool = True,
     checked: bool = False,
 ) -> list[dict[str, Any]]:
-    """Measure a player on several tasks side by side, so that games share batches of a model, or the places at an endpoint.
+    """Measure a player on several tasks side by side, so that games share batches of a model, or
+    the places at an endpoint.
 
-    Every turn is written down as soon as it is answered. Where a folder holds the beginning of the same evaluation, or the same
-    with fewer episodes, it goes on from there, asking for no answer that it has; episodes that failed are tried again.
+    Every turn is written down as soon as it is answered. Where a folder holds the beginning of the
+    same evaluation, or the same with fewer episodes, it goes on from there, asking for no answer
+    that it has; episodes that failed are tried again.
 
     Args:
         player: who plays.
@@ -116,12 +160,14 @@ def evaluate_all(
         checked: :func:`see_that_it_can_play` was called already.
 
     Returns:
-        The summaries, as written to ``summary.json``: player, task, evaluation, metrics (:mod:`vlmgym.metrics`), counts of
-        episodes, ends, replies that were cut or refused, and tokens, warnings, and for whole episodes of a named level the
-        stored rows of random, random-legal, greedy and oracle play (``baselines``).
+        The summaries, as written to ``summary.json``: player, task, evaluation, metrics
+        (:mod:`vlmgym.metrics`), counts of episodes, ends, replies that were cut or refused, and
+        tokens, warnings, and for whole episodes of a named level the stored rows of random,
+        random-legal, greedy and oracle play (``baselines``).
 
     Raises:
-        ConfigError: a folder holds another evaluation, or a player at an endpoint cannot be asked so.
+        ConfigError: a folder holds another evaluation, or a player at an endpoint cannot be asked
+            so.
         TraceError: a trace that is damaged, or that other rules wrote.
         BusyError: another process evaluates into one of the folders.
     """
@@ -139,12 +185,21 @@ def evaluate_all(
                 held.callback(writer.close)
             writers.append(writer)
             recorded.append(before)
-        _play(lanes, writers, player, tasks[0].names.game if len(tasks) == 1 else f"{len(tasks)} tasks", progress)
+        _play(
+            lanes,
+            writers,
+            player,
+            tasks[0].names.game if len(tasks) == 1 else (f"{len(tasks)} tasks"),
+            progress,
+        )
         for lane, writer, before in zip(lanes, writers, recorded, strict=True):
             if writer:
                 writer.write(*(episode for episode in lane.episodes() if episode not in before))
         done = zip(runs, lanes, tasks, strict=True)
-        summaries = [summary_of(run, lane.turns, lane.episodes(), task, how, _doubts(player, run)) for run, lane, task in done]
+        summaries = [
+            summary_of(run, lane.turns, lane.episodes(), task, how, _doubts(player, run))
+            for run, lane, task in done
+        ]
         for summary, folder in zip(summaries, out or (), strict=False):
             write_json(folder / "summary.json", summary)
     return summaries
@@ -154,7 +209,8 @@ def see_that_it_can_play(player: Player, entries: Iterable[tuple[Task, Evaluatio
     """Ask a player whether it can be asked, and draw one picture of each task; nothing is written.
 
     Raises:
-        VlmGymError: the player cannot be asked (so), or a picture cannot be drawn (a photograph that cannot be had).
+        VlmGymError: the player cannot be asked (so), or a picture cannot be drawn (a photograph
+            that cannot be had).
     """
     for task, how in entries:
         if isinstance(player, AsyncPlayer):
@@ -167,25 +223,47 @@ def see_that_it_can_play(player: Player, entries: Iterable[tuple[Task, Evaluatio
 
 
 def finished(folder: Path, run: Run) -> dict[str, Any] | None:
-    """The summary of just this evaluation, if it ended there without failed episodes (which are tried again); else None."""
+    """The summary of just this evaluation, if it ended there without failed episodes (which are
+    tried again); else None.
+    """
     try:
         summary = read_json(folder / "summary.json")
         same = summary["identity"] == run.identity and summary["evaluation"] == _how_of(run)
         same &= summary["episodes"]["failed"] == 0
-        same &= all(summary["task"][key] == getattr(run, key) for key in ("game", "level", "look", "prompt", "reply"))
-        same &= all(summary["task"][key] == run.evaluation.get(key, summary["task"][key]) for key in _WALK)
+        same &= all(
+            summary["task"][key] == getattr(run, key)
+            for key in ("game", "level", "look", "prompt", "reply")
+        )
+        same &= all(
+            summary["task"][key] == run.evaluation.get(key, summary["task"][key]) for key in _WALK
+        )
         return {**summary, "player": run.player} if same else None
     except (FileError, KeyError, TypeError):
         return None
 
 
-def _play(lanes: Sequence[Lane], writers: Sequence[TraceWriter | None], player: Player, what: str, progress: bool) -> None:
-    """Play all lanes to their ends; turns are written, the bar goes on, and the first fault of each kind is said."""
+def _play(
+    lanes: Sequence[Lane],
+    writers: Sequence[TraceWriter | None],
+    player: Player,
+    what: str,
+    progress: bool,
+) -> None:
+    """Play all lanes to their ends; turns are written, the bar goes on, and the first fault of each
+    kind is said.
+    """
     journal = dict(zip(map(id, lanes), writers, strict=True))
     have = sum(len(lane.turns) for lane in lanes)
     total = sum(lane.most_turns() for lane in lanes)
     name = shown(player.name)
-    bar = tqdm(total=total, initial=have, desc=f"{name} on {what}", unit="turn", file=sys.stderr, disable=not progress)
+    bar = tqdm(
+        total=total,
+        initial=have,
+        desc=f"{name} on {what}",
+        unit="turn",
+        file=sys.stderr,
+        disable=not progress,
+    )
     hits = [sum(r.terms["game"] > 0 for lane in lanes for r in lane.turns), have]
     met = set[str]()
 
@@ -213,17 +291,25 @@ def _play(lanes: Sequence[Lane], writers: Sequence[TraceWriter | None], player: 
 
 
 def _journal(lane: Lane, run: Run, folder: Path) -> tuple[TraceWriter, set[Episode]]:
-    """The open trace of a task, after what it already holds has been played, and the episodes recorded there."""
+    """The open trace of a task, after what it already holds has been played, and the episodes
+    recorded there.
+    """
     path = folder / "trace.jsonl"
     if path.exists():
         repair(path)
     if path.exists() and path.stat().st_size:
         old = load_trace(path)
         if not old.run.identity:
-            allowed = "another folder: an earlier version, which did not record who played, began this evaluation"
-            raise ConfigError("out", str(folder), f"{allowed} (it can be read and rescored, not continued)")
+            allowed = (
+                "another folder: an earlier version, which did not record who played, began "
+                "this evaluation"
+            )
+            raise ConfigError(
+                "out", str(folder), f"{allowed} (it can be read and rescored, not continued)"
+            )
         differ = differences(_settings_of(run), _settings_of(old.run))
-        if set(differ) == {"episodes"} and differ["episodes"][0] > differ["episodes"][1]:  # frozen starts: the old come first
+        # frozen starts: the old come first
+        if set(differ) == {"episodes"} and differ["episodes"][0] > differ["episodes"][1]:
             begin_anew(path, replace(old.run, evaluation=run.evaluation))
         elif differ:
             raise refusal(str(folder), differ)
@@ -239,31 +325,49 @@ def _journal(lane: Lane, run: Run, folder: Path) -> tuple[TraceWriter, set[Episo
 
 def _settings_of(run: Run) -> dict[str, Any]:
     """All that decides whether an evaluation is the same one, by name; an endpoint may move."""
-    values = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply", "mode")}
+    values = {
+        key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply", "mode")
+    }
     return values | run.evaluation | {"player": run.identity} | flat({"player": run.about})
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Settings within settings by their dotted names, without the places where a player is to be found."""
+    """Settings within settings by their dotted names, without the places where a player is to be
+    found.
+    """
     found = dict[str, Any]()
     for key, value in values.items():
         if key not in PLACES:
-            found |= flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {before + key: value}
+            found |= (
+                flat(value, f"{before}{key}.")
+                if isinstance(value, Mapping)
+                else {before + key: value}
+            )
     return found
 
 
 def differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The names under which two mappings differ, each with its value now and before."""
     names = dict.fromkeys([*now, *before])
-    return {name: (now.get(name), before.get(name)) for name in names if now.get(name) != before.get(name)}
+    return {
+        name: (now.get(name), before.get(name))
+        for name in names
+        if now.get(name) != before.get(name)
+    }
 
 
 def refusal(folder: str, differ: Mapping[str, tuple[Any, Any]]) -> ConfigError:
-    """What to raise where a folder holds another evaluation: one sentence with the fields that differ and both values."""
+    """What to raise where a folder holds another evaluation: one sentence with the fields that
+    differ and both values.
+    """
     known = {name: both for name, both in differ.items() if name != "player"} or dict(differ)
     (name, (now, before)), *more = known.items()
     also = "".join(f", {other} = {values[1]!r} (now {values[0]!r})" for other, values in more[:9])
-    return ConfigError(f"{folder}: {name}", now, f"{before!r}{also}, as in the evaluation there; or name another folder")
+    return ConfigError(
+        f"{folder}: {name}",
+        now,
+        f"{before!r}{also}, as in the evaluation there; or name another folder",
+    )
 
 
 def how_asked(run: Run) -> Evaluation:
@@ -296,11 +400,14 @@ def asked(run: Run) -> tuple[Task, Evaluation]:
         raise TraceError(f"its run line cannot be ({error})") from error
 
 
-def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = True) -> dict[str, Any]:
-    """Judge the recorded replies of an evaluation anew, by the rules and terms of this version, without asking anybody.
+def rescore(
+    folder: Path, out: Path, mode: str | None = None, oracle: bool = True
+) -> dict[str, Any]:
+    """Judge the recorded replies of an evaluation anew, by the rules and terms of this version,
+    without asking anybody.
 
-    Where a reply is now read as another move, the turns after it were answers to boards that would not have come up: the episode
-    ends there as ``stopped``, and the turns are counted as left out.
+    Where a reply is now read as another move, the turns after it were answers to boards that would
+    not have come up: the episode ends there as ``stopped``, and the turns are counted as left out.
 
     Args:
         folder: holds the old ``trace.jsonl``.
@@ -329,10 +436,15 @@ def rescore(folder: Path, out: Path, mode: str | None = None, oracle: bool = Tru
     played = {turn.episode for turn in lane.turns}
     reasons = {one.episode: one.reason for one in old.episodes if one.end == "failed"}
     episodes = [
-        replace(one, end="failed", reason=reasons.get(one.episode, "not recorded")) if one.episode not in played else one
+        replace(one, end="failed", reason=reasons.get(one.episode, "not recorded"))
+        if one.episode not in played
+        else one
         for one in lane.episodes()
     ]
-    run = replace(Run("", "", "", ""), **{key: getattr(old.run, key) for key in ("player", "about", "identity", "sees")})
+    run = replace(
+        Run("", "", "", ""),
+        **{key: getattr(old.run, key) for key in ("player", "about", "identity", "sees")},
+    )
     run = replace(run, **asdict(task.names), prompt=task.prompt, reply=task.reply, mode=how.mode)
     run = replace(run, evaluation=asdict(how) | _walk_of(task, how))
     summary = summary_of(run, lane.turns, episodes, task, how, _told_before(folder))
@@ -369,7 +481,16 @@ def run_of(player: Player, task: Task, how: Evaluation) -> Run:
     about = player.describe()
     more = (asdict(how) | _walk_of(task, how), about, identity_of(about), player.sees)
     names = task.names
-    return Run(player.name, names.game, names.level, names.look, task.prompt, how.mode, *more, reply=task.reply)
+    return Run(
+        player.name,
+        names.game,
+        names.level,
+        names.look,
+        task.prompt,
+        how.mode,
+        *more,
+        reply=task.reply,
+    )
 
 
 def _doubts(player: Player, run: Run) -> list[str]:
@@ -377,9 +498,16 @@ def _doubts(player: Player, run: Run) -> list[str]:
 
 
 def summary_of(
-    run: Run, turns: Sequence[Turn], episodes: Sequence[Episode], task: Task, how: Evaluation, doubts: Sequence[str] = ()
+    run: Run,
+    turns: Sequence[Turn],
+    episodes: Sequence[Episode],
+    task: Task,
+    how: Evaluation,
+    doubts: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What ``summary.json`` holds; see :func:`evaluate_all`. Episodes that failed are counted, and missing in all metrics.
+    """What ``summary.json`` holds; see :func:`evaluate_all`.
+
+    Episodes that failed are counted, and missing in all metrics.
 
     Args:
         run: the first line of the trace.
@@ -387,12 +515,16 @@ def summary_of(
         episodes: all episodes.
         task: what was asked.
         how: how it was measured.
-        doubts: what the player itself says of its answers; they come first among the warnings, and are kept as ``doubts``.
+        doubts: what the player itself says of its answers; they come first among the warnings, and
+            are kept as ``doubts``.
     """
     done = [one for one in episodes if one.end != "failed"]
     kept = {one.episode for one in done}
     counted = [turn for turn in turns if turn.episode in kept]
-    spent = {key: sum(turn.usage.get(key, 0) for turn in turns) for key in ("input_tokens", "output_tokens", "reasoning_tokens")}
+    spent = {
+        key: sum(turn.usage.get(key, 0) for turn in turns)
+        for key in ("input_tokens", "output_tokens", "reasoning_tokens")
+    }
     costs = [turn.usage["cost"] for turn in turns if turn.usage.get("cost") is not None]
     finish = Counter(turn.usage.get("finish") for turn in turns)
     summary = {
@@ -400,14 +532,27 @@ def summary_of(
         "task": task.to_dict(),
         "evaluation": asdict(how),
         "metrics": {k: v.to_dict() for k, v in summarise(counted, done, how.repeats).items()},
-        "episodes": {"n": len(episodes), "starts": len(episodes) // how.repeats, "turns": len(turns)}
+        "episodes": {
+            "n": len(episodes),
+            "starts": len(episodes) // how.repeats,
+            "turns": len(turns),
+        }
         | {end: sum(one.end == end for one in episodes) for end in ENDS},
         "counts": {"turns": len(turns), "cut": finish[CUT], "refused": finish[REFUSED]},
-        "warnings": [*doubts, *warnings_of(run, turns), *_one_opening(task, how, len(done) // how.repeats)],
+        "warnings": [
+            *doubts,
+            *warnings_of(run, turns),
+            *_one_opening(task, how, len(done) // how.repeats),
+        ],
         "doubts": list(doubts),
-        "failures": dict(Counter(one.reason for one in episodes if one.end == "failed").most_common(20)),
-        "spent": spent | {"cost": sum(costs) if costs else None, "seconds": sum(turn.seconds for turn in turns)},
-        "baselines": baselines.stored(task.game, task.names.level) if how.start == "reset" and not how.turns else {},
+        "failures": dict(
+            Counter(one.reason for one in episodes if one.end == "failed").most_common(20)
+        ),
+        "spent": spent
+        | {"cost": sum(costs) if costs else None, "seconds": sum(turn.seconds for turn in turns)},
+        "baselines": baselines.stored(task.game, task.names.level)
+        if how.start == "reset" and not how.turns
+        else {},
     }
     if how.repeats > 1:
         summary["repeats"] = _repeats(counted, done, how.repeats)
@@ -419,7 +564,10 @@ def _one_opening(task: Task, how: Evaluation, starts: int) -> list[str]:
     game = task.game
     if not game.one_game or how.start != "reset" or starts < 2:
         return []
-    return [f"all {starts} starts are the one opening of {game.name}: intervals tell of the player's luck, not of other games"]
+    return [
+        f"all {starts} starts are the one opening of {game.name}: intervals tell of the "
+        "player's luck, not of other games"
+    ]
 
 
 def warnings_of(run: Run, turns: Sequence[Turn]) -> list[str]:
@@ -429,23 +577,44 @@ def warnings_of(run: Run, turns: Sequence[Turn]) -> list[str]:
     found, n = list[str](), len(turns)
     finish = Counter(turn.usage.get("finish") for turn in turns)
     if finish[CUT] > OFTEN * n:
-        limit = run.about.get("sampling", {}).get("max_tokens") if isinstance(run.about.get("sampling"), dict) else None
+        limit = (
+            run.about.get("sampling", {}).get("max_tokens")
+            if isinstance(run.about.get("sampling"), dict)
+            else None
+        )
         now = f" (now {limit})" if limit else ""
-        found.append(f"{finish[CUT]} of {n} replies were cut at the limit of new tokens: raise --max-new-tokens{now}")
+        found.append(
+            f"{finish[CUT]} of {n} replies were cut at the limit of new tokens: raise "
+            f"--max-new-tokens{now}"
+        )
     if finish[REFUSED] > OFTEN * n:
-        found.append(f"{finish[REFUSED]} of {n} replies were refused by the model or its provider: read them in trace.jsonl")
+        found.append(
+            f"{finish[REFUSED]} of {n} replies were refused by the model or its provider: "
+            "read them in trace.jsonl"
+        )
     unformed = [turn for turn in turns if not turn.terms["format"]]
     blocks = Blocks.of(run.reply)
     apart = sum(taken_apart(turn.reply, turn.reasoning, blocks) for turn in unformed)
     if apart > n / 2:
         found.append(
-            f"{apart} of {n} replies begin with <{blocks.answer}> while the reasoning came apart from them: the server takes "
-            f"<{blocks.think}> out of replies; serve the model without a reasoning parser, or ask for other names of the blocks"
+            f"{apart} of {n} replies begin with <{blocks.answer}> while the reasoning came apart "
+            "from them: the server takes "
+            f"<{blocks.think}> out of replies; serve the model without a reasoning parser, or ask "
+            "for other names of the blocks"
         )
     elif len(unformed) == n >= 5 and not finish[CUT] > OFTEN * n:
-        found.append(f"none of {n} replies has the blocks that were asked for (format 0): read some in trace.jsonl")
-    if n >= 10 and len({turn.reply for turn in turns}) == 1 and len({turn.state for turn in turns}) > 1:
-        found.append(f"all {n} replies are equal, though the boards are not: does the model see the picture?")
+        found.append(
+            f"none of {n} replies has the blocks that were asked for (format 0): read "
+            "some in trace.jsonl"
+        )
+    if (
+        n >= 10
+        and len({turn.reply for turn in turns}) == 1
+        and len({turn.state for turn in turns}) > 1
+    ):
+        found.append(
+            f"all {n} replies are equal, though the boards are not: does the model see the picture?"
+        )
     return found
 
 
@@ -454,58 +623,98 @@ def failed_of(summary: Mapping[str, Any]) -> str:
     failed, n = summary["episodes"]["failed"], summary["episodes"]["n"]
     if not failed:
         return ""
-    reasons = "; ".join(f"{reason} ({times}x)" for reason, times in list(summary["failures"].items())[:3])
+    reasons = "; ".join(
+        f"{reason} ({times}x)" for reason, times in list(summary["failures"].items())[:3]
+    )
     return f"{failed} of {n} episodes failed: {reasons}. Run the same command to try them again."
 
 
-# ---------------------------------------------------------------------------------------------------- where they lie
+# ---- where they lie
 @dataclass(frozen=True)
 class Place:
     """An evaluation in a folder."""
 
     folder: Path
     run: Run
-    player: str  # the label; where it stands for several players, or comes twice in a task, with what tells them apart
+    # the label; where it stands for several players, or comes twice in a task, with what tells them
+    # apart
+    player: str
     task: str  # a name, equal for those and only those that are asked the same
 
 
-RECORDING = ("episodes", "oracle")  # settings that say how much is recorded; they change nothing of what is asked
+# settings that say how much is recorded; they change nothing of what is asked
+RECORDING = ("episodes", "oracle")
 
 
 def settings_text(how: Mapping[str, Any]) -> str:
     """The settings that decide what is asked, where they are not the default."""
     default = {**Task().to_dict(), **asdict(Evaluation())}
-    return ", ".join(f"{key}={value}" for key, value in how.items() if key not in RECORDING and value != default.get(key))
+    return ", ".join(
+        f"{key}={value}"
+        for key, value in how.items()
+        if key not in RECORDING and value != default.get(key)
+    )
 
 
 def asks(run: Run) -> tuple[str, str, str, str]:
     """Equal for evaluations that ask the same: game, level, look, and other settings."""
-    how = {"prompt": run.prompt, "reply": run.reply, **asdict(Evaluation()), **run.evaluation, "mode": run.mode}
+    how = {
+        "prompt": run.prompt,
+        "reply": run.reply,
+        **asdict(Evaluation()),
+        **run.evaluation,
+        "mode": run.mode,
+    }
     return run.game, run.level, run.look, settings_text(how)
 
 
 def places(folders: Iterable[Path]) -> list[Place]:
-    """The evaluations of these folders: each its own (``trace.jsonl``), and those of a run (``eval/PLAYER/TASK``).
+    """The evaluations of these folders: each its own (``trace.jsonl``), and those of a run
+    (``eval/PLAYER/TASK``).
 
-    A player is what its identity says. One player that was asked other things in other folders is one player; two players of
-    one label, or one that was asked the same twice, are told apart by the shortest ends of their folders that differ, in whatever
-    order the folders come. A folder that is named twice, by itself and as that of its run, counts once.
+    A player is what its identity says. One player that was asked other things in other folders is
+    one player; two players of one label, or one that was asked the same twice, are told apart by
+    the shortest ends of their folders that differ, in whatever order the folders come. A folder
+    that is named twice, by itself and as that of its run, counts once.
 
     Raises:
         TraceError: a trace that does not begin with a run line.
     """
-    found = list[tuple[Path, Path, Run, str]]()  # folder, folder of the player, run, name of the task
+    # folder, folder of the player, run, name of the task
+    found = list[tuple[Path, Path, Run, str]]()
     for folder in dict.fromkeys(Path(one).resolve() for one in folders):
         if (folder / "trace.jsonl").exists():
-            run, within = first_run(folder), folder.parent.parent.name == "eval"  # one of a run, by itself
-            found.append((folder, folder.parent if within else folder, run, folder.name if within else run.game))
-        found += [(path, path.parent, first_run(path), path.name) for path in sorted(folder.glob("eval/*/*/")) if _is_one(path)]
-    found = list({one[0]: one for one in found}.values())  # one that is named by itself, and by the run that it is of, is one
-    tasks = told_apart([(name, asks(run), ", ".join(filter(None, asks(run)))) for _, _, run, name in found])
-    keys = [(run.identity or identity_of({"name": run.player, **run.about}), asks(run)) for _, _, run, _ in found]
+            # one of a run, by itself
+            run, within = first_run(folder), folder.parent.parent.name == "eval"
+            found.append(
+                (
+                    folder,
+                    folder.parent if within else folder,
+                    run,
+                    folder.name if within else run.game,
+                )
+            )
+        found += [
+            (path, path.parent, first_run(path), path.name)
+            for path in sorted(folder.glob("eval/*/*/"))
+            if _is_one(path)
+        ]
+    # one that is named by itself, and by the run that it is of, is one
+    found = list({one[0]: one for one in found}.values())
+    tasks = told_apart(
+        [(name, asks(run), ", ".join(filter(None, asks(run)))) for _, _, run, name in found]
+    )
+    keys = [
+        (run.identity or identity_of({"name": run.player, **run.about}), asks(run))
+        for _, _, run, _ in found
+    ]
     players = list[str]()
     for (_, home, run, _), (identity, _) in zip(found, keys, strict=True):
-        mine = [(key, other[1]) for key, other in zip(keys, found, strict=True) if other[2].player == run.player]
+        mine = [
+            (key, other[1])
+            for key, other in zip(keys, found, strict=True)
+            if other[2].player == run.player
+        ]
         if len({who for (who, _), _ in mine}) == 1 and len({key for key, _ in mine}) == len(mine):
             players.append(run.player)
             continue
@@ -515,8 +724,13 @@ def places(folders: Iterable[Path]) -> list[Place]:
             shown_as = dict(zip(homes, homes, strict=True))
         ends = shortest_ends([str(one) for one in shown_as.values()])
         several = len({who for (who, _), folder in mine if folder == home}) > 1
-        players.append(f"{run.player} ({ends[str(shown_as[home])]}{f', {identity[:8]}' if several else ''})")
-    return [Place(folder, run, *names) for (folder, _, run, _), *names in zip(found, players, tasks, strict=True)]
+        players.append(
+            f"{run.player} ({ends[str(shown_as[home])]}{f', {identity[:8]}' if several else ''})"
+        )
+    return [
+        Place(folder, run, *names)
+        for (folder, _, run, _), *names in zip(found, players, tasks, strict=True)
+    ]
 
 
 def _is_one(folder: Path) -> bool:
@@ -537,10 +751,18 @@ def first_run(folder: Path) -> Run:
         more = {key: summary[key] for key in names if key in summary}
         more["evaluation"] = summary["evaluation"]
         return Run(
-            str(summary["player"]), task.names.game, task.names.level, task.names.look, task.prompt, reply=task.reply, **more
+            str(summary["player"]),
+            task.names.game,
+            task.names.level,
+            task.names.look,
+            task.prompt,
+            reply=task.reply,
+            **more,
         )
     except (KeyError, TypeError, VlmGymError) as error:
-        raise FileError(f"{folder / 'summary.json'}: no summary of an evaluation ({error})") from error
+        raise FileError(
+            f"{folder / 'summary.json'}: no summary of an evaluation ({error})"
+        ) from error
 
 
 def told_apart(named: Sequence[tuple[str, Any, str]]) -> list[str]:
@@ -552,7 +774,9 @@ def told_apart(named: Sequence[tuple[str, Any, str]]) -> list[str]:
 
 
 def _repeats(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int) -> dict[str, Any]:
-    """Over repetitions of a start: pass@k and agreement of the first turn, and the reliability of the scores."""
+    """Over repetitions of a start: pass@k and agreement of the first turn, and the reliability of
+    the scores.
+    """
     good, scores = defaultdict[int, list[bool]](list), defaultdict[int, list[float]](list)
     for turn in turns:
         if turn.turn == 0:
@@ -561,10 +785,14 @@ def _repeats(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int) -
         scores[one.episode // repeats].append(one.score)
     whole = [one for one in good.values() if len(one) == repeats]
     found = {
-        f"pass@{k}": stats.mean([stats.pass_at_k(len(one), sum(one), k) for one in whole], bounds=stats.SHARE).to_dict()
+        f"pass@{k}": stats.mean(
+            [stats.pass_at_k(len(one), sum(one), k) for one in whole], bounds=stats.SHARE
+        ).to_dict()
         for k in range(1, repeats + 1)
     }
-    found["agreement"] = stats.mean([float(len(set(one)) == 1) for one in whole], bounds=stats.SHARE).to_dict()
+    found["agreement"] = stats.mean(
+        [float(len(set(one)) == 1) for one in whole], bounds=stats.SHARE
+    ).to_dict()
     table = [one for one in scores.values() if len(one) == repeats]
     icc = stats.icc(table) if len(table) > 1 else float("nan")
     return {**found, "score_icc": None if np.isnan(icc) else icc}

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.analysis import Confusion, Curve, Evaluated, confusion, curve, load, misread, read_summary
+from vlmgym.analysis import (
+    Confusion,
+    Curve,
+    Evaluated,
+    confusion,
+    curve,
+    load,
+    misread,
+    read_summary,
+)
 from vlmgym.core import need
 from vlmgym.games import known_game
 from vlmgym.looks import Look
@@ -25,23 +34,32 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST = 12
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5c4b8a", "#4d4d4d")  # Okabe and Ito 2008
+# Okabe and Ito 2008
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5c4b8a", "#4d4d4d")
 STYLE = {
-    "text.parse_math": False, "font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "axes.edgecolor": "#8b93a1",
-    "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150, "savefig.facecolor": "white",
-}  # fmt: skip
+    "text.parse_math": False,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.edgecolor": "#8b93a1",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.dpi": 150,
+    "savefig.facecolor": "white",
+}
 
 
 def figures(folders: Sequence[Path], out: Path) -> list[Path]:
-    """Draw what is misread for what and where, for each evaluation, and the curve of each dial that is at several values.
+    """Draw what is misread for what and where, for each evaluation, and the curve of each dial that
+    is at several values.
 
     Args:
         folders: of evaluations, with ``trace.jsonl`` and ``summary.json``.
         out: folder to write to.
 
     Returns:
-        The PNG files: ``confusion-...`` and ``misread-...`` for each player and task (none where nothing is described, or the
-        game has no truth text), ``curve-...`` for each game and dial.
+        The PNG files: ``confusion-...`` and ``misread-...`` for each player and task (none where
+        nothing is described, or the game has no truth text), ``curve-...`` for each game and dial.
 
     Raises:
         MissingExtra: without Matplotlib.
@@ -74,8 +92,19 @@ def figures(folders: Sequence[Path], out: Path) -> list[Path]:
 
 def _dials(summaries: Sequence[dict[str, Any]]) -> list[list[Curve]]:
     """The lines of each game and dial that have several points, those of all players together."""
-    kinds = [("look", Look), *(("level", known_game(name).level_type) for name in {one["task"]["game"]: 0 for one in summaries})]
-    dials = {f"{part}.{one.name}": 0 for part, kind in kinds for one in fields(kind) if not isinstance(one.default, str)}
+    kinds = [
+        ("look", Look),
+        *(
+            ("level", known_game(name).level_type)
+            for name in {one["task"]["game"]: 0 for one in summaries}
+        ),
+    ]
+    dials = {
+        f"{part}.{one.name}": 0
+        for part, kind in kinds
+        for one in fields(kind)
+        if not isinstance(one.default, str)
+    }
     groups = defaultdict[tuple[str, str, str], list[Curve]](list)
     for line in (line for dial in dials for line in curve(summaries, dial) if len(line.values) > 1):
         groups[line.game, line.field, line.task].append(line)
@@ -104,7 +133,15 @@ def _squares(axes: Any, values: NDArray[np.float64], blank: bool) -> None:
     """Shares as numbers (per cent; zeros if not ``blank``), and white lines between the cells."""
     for (r, c), share in np.ndenumerate(values):
         if share > 0 or (share == 0 and not blank):
-            axes.text(c, r, _percent(float(share)).rstrip("%"), ha="center", va="center", color="#1d2330", size=8.5)
+            axes.text(
+                c,
+                r,
+                _percent(float(share)).rstrip("%"),
+                ha="center",
+                va="center",
+                color="#1d2330",
+                size=8.5,
+            )
     axes.set_xticks(np.arange(values.shape[1] + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(values.shape[0] + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", lw=1.2)
@@ -120,10 +157,16 @@ def _draw_confusion(table: Confusion, one: Evaluated) -> Figure:
     others = np.delete(counts[:, :-1], chosen, axis=1).sum(axis=1)
     block = np.column_stack([counts[:, chosen], others, counts[:, -1]])[rows] / total[rows, None]
     if not others[rows].any():
-        block, labels = np.delete(block, -2, axis=1), {s: name for s, name in labels.items() if s != -2}
+        block, labels = (
+            np.delete(block, -2, axis=1),
+            {s: name for s, name in labels.items() if s != -2},
+        )
     right = np.array(rows)[:, None] == np.array(list(labels))
     which = "" if len(rows) == present else f": the {len(rows)} most confused of {present} symbols"
-    task = f"{one.task}. {total.sum():,} cells, {_percent(1 - stated / total.sum())} of them not stated; "
+    task = (
+        f"{one.task}. {total.sum():,} cells, {_percent(1 - stated / total.sum())} of them not "
+        "stated; "
+    )
     task += f"{_percent(table.wrong.sum() / stated)} of the stated ones are wrong."
     title, key = (
         f"What {one.player} takes the symbols for{which}",
@@ -133,8 +176,16 @@ def _draw_confusion(table: Confusion, one: Evaluated) -> Figure:
     axes = figure.add_subplot(facecolor="#f1f3f6")
     worst = max(0.05, float(block[~right].max()))
     for hidden, colours, most in ((~right, "Blues", 1.6), (right, "Reds", 1.5 * worst)):
-        axes.imshow(np.ma.masked_array(block, hidden | (block == 0)), cmap=colours, vmin=0, vmax=most, aspect="auto")
-    axes.set_xticks(range(len(labels)), list(labels.values()), rotation=40, ha="right", rotation_mode="anchor")
+        axes.imshow(
+            np.ma.masked_array(block, hidden | (block == 0)),
+            cmap=colours,
+            vmin=0,
+            vmax=most,
+            aspect="auto",
+        )
+    axes.set_xticks(
+        range(len(labels)), list(labels.values()), rotation=40, ha="right", rotation_mode="anchor"
+    )
     axes.set_yticks(range(len(rows)), [f"{table.names[s]}  ({total[s]:,})" for s in rows])
     axes.set(xlabel="described as (% of the row)", ylabel="on the board (number of cells)")
     _squares(axes, block, blank=True)
@@ -144,9 +195,18 @@ def _draw_confusion(table: Confusion, one: Evaluated) -> Figure:
 
 def _draw_misread(shares: NDArray[np.float64], turns: int, one: Evaluated) -> Figure:
     rows, cols = shares.shape
-    side, worst, never = max(0.38, min(0.62, 6 / cols)), float(np.nanmax(shares)), bool(np.isnan(shares).any())
-    told = f"Numbers: % wrong among the descriptions of the cell, over {turns:,} boards. Worst place {_percent(worst)}, mean "
-    told += f"of the places {_percent(float(np.nanmean(shares)))}." + (" Dark: never described." if never else "")
+    side, worst, never = (
+        max(0.38, min(0.62, 6 / cols)),
+        float(np.nanmax(shares)),
+        bool(np.isnan(shares).any()),
+    )
+    told = (
+        f"Numbers: % wrong among the descriptions of the cell, over {turns:,} boards. Worst "
+        f"place {_percent(worst)}, mean "
+    )
+    told += f"of the places {_percent(float(np.nanmean(shares)))}." + (
+        " Dark: never described." if never else ""
+    )
     width, title = max(5.5, 1.4 + side * cols), f"Where {one.player} misreads the board"
     figure = canvas(width, 1.5 + side * rows, title, one.task + ".", told)
     axes = figure.add_subplot(facecolor="#8b93a1")
@@ -159,19 +219,37 @@ def _draw_misread(shares: NDArray[np.float64], turns: int, one: Evaluated) -> Fi
 
 def _draw_curves(lines: Sequence[Curve]) -> Figure:
     first = lines[0]
-    parts = ", turns=" in first.task or "start=walk" in first.task  # scores of parts of episodes say little
-    known = [m for m in shown_in("figures") if any(not math.isnan(e.mean) for line in lines for e in line.metrics[m])]
+    # scores of parts of episodes say little
+    parts = ", turns=" in first.task or "start=walk" in first.task
+    known = [
+        m
+        for m in shown_in("figures")
+        if any(not math.isnan(e.mean) for line in lines for e in line.metrics[m])
+    ]
     panels = [m for m in known if m != "score" or not parts]
     numbers = [e.n for line in lines for e in line.metrics["success"]]
     count = f"{min(numbers)}" + (f" to {max(numbers)}" if min(numbers) < max(numbers) else "")
     kind = Look if first.field.startswith("look.") else known_game(first.game).level_type
-    doc = next(one.metadata["doc"] for one in fields(kind) if one.name == first.field.partition(".")[2])
+    doc = next(
+        one.metadata["doc"] for one in fields(kind) if one.name == first.field.partition(".")[2]
+    )
     notes = f"{first.task}. Means with 95% bootstrap intervals; n = {count} starts at each point."
-    figure = canvas(2.3 * len(panels) + 2, 3.5, f"{first.game}: what changes with {first.field}", f"{first.field}: {doc}.", notes)
-    for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(panels), sharex=True)), panels, strict=True):
+    figure = canvas(
+        2.3 * len(panels) + 2,
+        3.5,
+        f"{first.game}: what changes with {first.field}",
+        f"{first.field}: {doc}.",
+        notes,
+    )
+    for axes, metric in zip(
+        np.atleast_1d(figure.subplots(1, len(panels), sharex=True)), panels, strict=True
+    ):
         for number, line in enumerate(lines):
             colour, marker = COLOURS[number % len(COLOURS)], "osD^vPX*"[number % 8]
-            mean, low, high = (np.array([getattr(e, key) for e in line.metrics[metric]]) for key in ("mean", "low", "high"))
+            mean, low, high = (
+                np.array([getattr(e, key) for e in line.metrics[metric]])
+                for key in ("mean", "low", "high")
+            )
             axes.fill_between(line.values, low, high, color=colour, alpha=0.18, lw=0)
             axes.plot(
                 line.values,

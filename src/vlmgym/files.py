@@ -1,4 +1,6 @@
-"""Files that outlive a kill and a full disk: whole or not there, one sentence for what is wrong, one process a folder."""
+"""Files that outlive a kill and a full disk: whole or not there, one sentence for what is wrong,
+one process a folder.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from vlmgym.errors import shown as shown
 
 
 class FileError(VlmGymError, ValueError):
-    """A file that cannot be read as what it should be; the message names it and says where it is wrong."""
+    """A file that cannot be read as what it should be; the message names it and says where it is
+    wrong.
+    """
 
 
 class BusyError(VlmGymError, RuntimeError):
@@ -27,12 +31,15 @@ class BusyError(VlmGymError, RuntimeError):
 
 
 def temporary_beside(path: Path) -> Path:
-    """A new name beside a file for what is to replace it as a whole; no two processes, and no two threads, get the same."""
+    """A new name beside a file for what is to replace it as a whole; no two processes, and no two
+    threads, get the same.
+    """
     return path.with_name(f"{path.stem}.{secrets.token_hex(8)}.part{path.suffix}")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file as a whole: whoever reads it, or dies here, finds the old content or the new one.
+    """Replace a file as a whole: whoever reads it, or dies here, finds the old content or the new
+    one.
 
     Of several that write it at the same time the last one wins.
 
@@ -73,7 +80,8 @@ def read_text(path: Path, most: int | None = None) -> str:
         most: bytes that are read of it; a larger file is refused. None = any number.
 
     Raises:
-        FileError: the file is not there, no regular one (a folder, pipe or device), too large, or no text in UTF-8.
+        FileError: the file is not there, no regular one (a folder, pipe or device), too large, or
+            no text in UTF-8.
     """
     try:
         with open_regular(path) as file:
@@ -91,7 +99,8 @@ def read_text(path: Path, most: int | None = None) -> str:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file (or a link to one) for reading; a pipe is not waited for, a device not touched.
+    """Open a regular file (or a link to one) for reading; a pipe is not waited for, a device not
+    touched.
 
     Raises:
         FileError: there is no such file, or it is a folder, pipe, socket or device.
@@ -99,11 +108,17 @@ def open_regular(path: Path) -> BufferedReader:
     """
     try:
         kind = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a zero byte in the name
+    # ValueError: a zero byte in the name
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise FileError(f"{path}: there is no such file") from error
     if not stat.S_ISREG(kind):
-        raise FileError(f"{path}: {'a folder' if stat.S_ISDIR(kind) else 'a pipe or device'}, allowed is a regular file")
-    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+        raise FileError(
+            f"{path}: {'a folder' if stat.S_ISDIR(kind) else 'a pipe or device'}, "
+            "allowed is a regular file"
+        )
+    file = os.fdopen(
+        os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
+    )
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # another one lies there by now
         file.close()
         raise FileError(f"{path}: no regular file")
@@ -118,8 +133,8 @@ def read_json(path: Path, kind: type = dict) -> Any:
         kind: the type that its outermost value must have.
 
     Raises:
-        FileError: the file cannot be read (see :func:`read_text`), is no JSON (``NaN`` and numbers beyond those of 64 bits are
-            none), or holds another type.
+        FileError: the file cannot be read (see :func:`read_text`), is no JSON (``NaN`` and numbers
+            beyond those of 64 bits are none), or holds another type.
     """
     text = read_text(path)
     try:
@@ -132,10 +147,13 @@ def read_json(path: Path, kind: type = dict) -> Any:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a file with one JSON mapping a line; nothing where there is none. A last line that was cut is left out.
+    """The records of a file with one JSON mapping a line; nothing where there is none.
+
+    A last line that was cut is left out.
 
     Raises:
-        FileError: the file cannot be read, or a whole line is no mapping; NaN and infinities, which logs may hold, are read.
+        FileError: the file cannot be read, or a whole line is no mapping; NaN and infinities, which
+            logs may hold, are read.
     """
     found = list[dict[str, Any]]()
     whole = read_text(path).split("\n")[:-1] if path.exists() else []
@@ -145,7 +163,9 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         except (ValueError, RecursionError) as error:
             raise FileError(f"{path}: line {number} is no JSON ({error})") from error
         if not isinstance(value, dict):
-            raise FileError(f"{path}: line {number} holds a {type(value).__name__}, allowed is a mapping")
+            raise FileError(
+                f"{path}: line {number} holds a {type(value).__name__}, allowed is a mapping"
+            )
         found.append(value)
     return found
 
@@ -177,10 +197,14 @@ def only_process(folder: Path, work: str) -> Iterator[None]:
     except Timeout as error:
         try:
             found = read_json(who)
-            holder = f"process {found.get('process')} on {found.get('host')}, since {found.get('since')}"
+            holder = (
+                f"process {found.get('process')} on {found.get('host')}, since {found.get('since')}"
+            )
         except FileError:
             holder = "another process"
-        raise BusyError(f"{folder}: {holder} {work} there; wait for its end, or name another folder") from error
+        raise BusyError(
+            f"{folder}: {holder} {work} there; wait for its end, or name another folder"
+        ) from error
     try:
         import platform
         from datetime import datetime
@@ -194,7 +218,8 @@ def only_process(folder: Path, work: str) -> Iterator[None]:
 
 
 def digest_of(*paths: Path) -> str:
-    """The BLAKE2 digest (16 bytes, as hex) of files, and of all files below folders with their names, wherever they lie.
+    """The BLAKE2 digest (16 bytes, as hex) of files, and of all files below folders with their
+    names, wherever they lie.
 
     Raises:
         FileError: there is no such file, or nothing in a folder.
@@ -216,7 +241,9 @@ def digest_of(*paths: Path) -> str:
 
 
 def whole_text(text: str) -> str:
-    """A text with U+FFFD for halves of surrogate pairs, which no file in UTF-8 can hold (a reply cut inside a character)."""
+    """A text with U+FFFD for halves of surrogate pairs, which no file in UTF-8 can hold (a reply
+    cut inside a character).
+    """
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -230,6 +257,10 @@ def shortest_ends(paths: Sequence[str]) -> dict[str, str]:
     found = {}
     for path in paths:
         lengths = range(1, len(parts[path]) + 1)
-        alone = (length for length in lengths if sum(end(other, length) == end(path, length) for other in paths) == 1)
+        alone = (
+            length
+            for length in lengths
+            if sum(end(other, length) == end(path, length) for other in paths) == 1
+        )
         found[path] = end(path, next(alone, len(parts[path])))
     return found

@@ -1,4 +1,6 @@
-"""The games in pictures and pages: every level under every look, and what the class of a game says of itself."""
+"""The games in pictures and pages: every level under every look, and what the class of a game says
+of itself.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,17 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from vlmgym import baselines
-from vlmgym.core import GALLERY_STREAM, NO_ACTION, Game, Settings, State, VlmGymError, best_action, pick_legal, seeds_for
+from vlmgym.core import (
+    GALLERY_STREAM,
+    NO_ACTION,
+    Game,
+    Settings,
+    State,
+    VlmGymError,
+    best_action,
+    pick_legal,
+    seeds_for,
+)
 from vlmgym.drawing import DARK, LABEL, PAGE, text_ink, write
 from vlmgym.files import write_atomically
 from vlmgym.games import game_names, get_game
@@ -22,7 +34,9 @@ from vlmgym.render import frame_size, pictures
 from vlmgym.stats import Estimate, decimals
 
 CELL, HEAD, SIDE = 232, 30, 112
-"""Pixels of a picture's box in a sheet, of the line of column titles, and of the column of row titles."""
+"""Pixels of a picture's box in a sheet, of the line of column titles, and of the column of row
+titles.
+"""
 DIALS: dict[str, Sequence[Any]] = {
     "similarity": (0.0, 0.2, 0.4, 0.6, 0.8),
     "contrast": (1.0, 0.8, 0.6, 0.4, 0.2),
@@ -58,7 +72,9 @@ def position(game: Game, level: str, turns: int = 8) -> State:
 
 
 def sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]]) -> Image.Image:
-    """Pictures in a grid, a title above each, the row's title on the left; large ones are shrunk to their box."""
+    """Pictures in a grid, a title above each, the row's title on the left; large ones are shrunk to
+    their box.
+    """
     wide = max(len(row) for _, row in rows)
     page = Image.new("RGB", (SIDE + wide * CELL, len(rows) * (CELL + HEAD)), PAGE)
     draw = ImageDraw.Draw(page)
@@ -66,15 +82,32 @@ def sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]]) -> Imag
         top = r * (CELL + HEAD)
         draw.line((0, top, page.width, top), fill=(214, 210, 200))
         if title:
-            write(page, text_ink(title, "sans"), (SIDE / 2, top + HEAD + CELL / 2), (SIDE - 14, 15), DARK)
+            write(
+                page,
+                text_ink(title, "sans"),
+                (SIDE / 2, top + HEAD + CELL / 2),
+                (SIDE - 14, 15),
+                DARK,
+            )
         for c, (name, picture) in enumerate(row):
             scale = min(1.0, (CELL - 12) / max(picture.size))
             if scale < 1:
                 size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-                picture = picture.resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.LANCZOS)
+                picture = picture.resize(
+                    size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.LANCZOS
+                )
             left = SIDE + c * CELL
-            write(page, text_ink(name, "sans"), (left + CELL / 2, top + HEAD / 2 + 3), (CELL - 16, 13), LABEL)
-            page.paste(picture, (left + (CELL - picture.width) // 2, top + HEAD + (CELL - picture.height) // 2))
+            write(
+                page,
+                text_ink(name, "sans"),
+                (left + CELL / 2, top + HEAD / 2 + 3),
+                (CELL - 16, 13),
+                LABEL,
+            )
+            page.paste(
+                picture,
+                (left + (CELL - picture.width) // 2, top + HEAD + (CELL - picture.height) // 2),
+            )
     return page
 
 
@@ -102,7 +135,10 @@ def dial_sheet(numbers: Game, shapes: Game) -> Image.Image:
         game = numbers if name in ("palette", "font", "skin", "score") or k % 2 else shapes
         state = position(game, "normal", 60) if game is numbers else position(game, "easy", 1)
         base = Look(tile=56, margin=28, coordinates=name == "coordinates")
-        row = [(f"{name} = {value}", pictures(game, state, base.override(**{name: value}))[0]) for value in values]
+        row = [
+            (f"{name} = {value}", pictures(game, state, base.override(**{name: value}))[0])
+            for value in values
+        ]
         rows.append((f"look.{name}", row))
     return sheet(rows)
 
@@ -120,7 +156,7 @@ def games_sheet(names: Sequence[str]) -> Image.Image:
     return sheet(rows)
 
 
-# ------------------------------------------------------------------------------------------------------------ pages
+# ---- pages
 def fields_table(settings: type[Settings]) -> str:
     """The fields of a setting class as a Markdown table: name, default, allowed values, meaning."""
     lines = ["| field | default | allowed | meaning |", "|---|---|---|---|"]
@@ -161,16 +197,33 @@ def game_page(game: Game, picture: str) -> str:
     rows, cols = scene.symbols.shape[1:]
     changes = []
     for name, one in game.LEVELS.items():
-        differs = {f.name: getattr(one, f.name) for f in fields(one) if getattr(one, f.name) != f.default}
-        changes.append(f"| `{name}` | {', '.join(f'{k} = {v}' for k, v in differs.items()) or 'the defaults'} |")
-    names = ", ".join(f"`{n}`" for n in scene.names[:24]) + (f" … ({len(scene.names)} in all)" if len(scene.names) > 24 else "")
-    sizes = ", ".join(f"{look} {'x'.join(map(str, frame_size(game, level, look)[::-1]))}" for look in LOOKS)
+        differs = {
+            f.name: getattr(one, f.name) for f in fields(one) if getattr(one, f.name) != f.default
+        }
+        changes.append(
+            f"| `{name}` | "
+            f"{', '.join(f'{k} = {v}' for k, v in differs.items()) or 'the defaults'} |"
+        )
+    names = ", ".join(f"`{n}`" for n in scene.names[:24]) + (
+        f" … ({len(scene.names)} in all)" if len(scene.names) > 24 else ""
+    )
+    sizes = ", ".join(
+        f"{look} {'x'.join(map(str, frame_size(game, level, look)[::-1]))}" for look in LOOKS
+    )
     module = type(game).__module__.removeprefix("vlmgym.").replace(".", "/")
     example = position(game, "normal")
     values = game.oracle(example)[0]
     best = max(best_action(values), 0)
-    text = f"```\n{game.scene(example).texts()[0]}\n```" if rows else "This game shows a finished picture; it has no truth text."
-    board = f"Board: {rows} x {cols} cells; symbols: {names}." if rows else "The screen of the environment; no symbols."
+    text = (
+        f"```\n{game.scene(example).texts()[0]}\n```"
+        if rows
+        else ("This game shows a finished picture; it has no truth text.")
+    )
+    board = (
+        f"Board: {rows} x {cols} cells; symbols: {names}."
+        if rows
+        else ("The screen of the environment; no symbols.")
+    )
     doc, oracle_doc = _plain(type(game).__doc__), _plain(type(game).oracle.__doc__)
     return f"""# {game.name}
 
@@ -196,7 +249,8 @@ Answer: {game.answer_format(level)}. Example of a canonical answer: `{game.encod
 |---|---|
 {chr(10).join(changes)}
 
-`{game.name}` takes single fields too: `game.level("normal", max_steps=50)`, or in commands `--level normal:max_steps=50`.
+`{game.name}` takes single fields too: `game.level("normal", max_steps=50)`, or in commands \
+`--level normal:max_steps=50`.
 
 {fields_table(game.level_type)}
 
@@ -204,8 +258,10 @@ Answer: {game.answer_format(level)}. Example of a canonical answer: `{game.encod
 {oracle_doc}
 
 ## Baselines
-Whole episodes on {baselines.SEEDS} frozen test seeds a row, mean with 95 % bootstrap interval. Score: the raw score;
-episode reward: +1 for each good turn, -1 for each other; good turns: their share. Command: `vlmgym baselines`.
+Whole episodes on {baselines.SEEDS} frozen test seeds a row, mean with 95 % bootstrap interval. \
+Score: the raw score;
+episode reward: +1 for each good turn, -1 for each other; good turns: their share. Command: \
+`vlmgym baselines`.
 
 {baseline_table(game)}
 
@@ -216,18 +272,25 @@ episode reward: +1 for each good turn, -1 for each other; good turns: their shar
 
 def _plain(doc: str | None) -> str:
     """A docstring as one Markdown paragraph."""
-    return re.sub(r":[a-z]+:`~?(?:vlmgym\.)?([^`]*)`", r"`\1`", " ".join((doc or "").split())).replace("``", "`")
+    return re.sub(
+        r":[a-z]+:`~?(?:vlmgym\.)?([^`]*)`", r"`\1`", " ".join((doc or "").split())
+    ).replace("``", "`")
 
 
 def looks_page() -> str:
     """The docs page of the perception dial."""
     lines = ["| look | fields that differ from their defaults |", "|---|---|"]
     for name, look in LOOKS.items():
-        differs = {f.name: getattr(look, f.name) for f in fields(look) if getattr(look, f.name) != f.default}
+        differs = {
+            f.name: getattr(look, f.name)
+            for f in fields(look)
+            if getattr(look, f.name) != f.default
+        }
         lines.append(f"| `{name}` | {', '.join(f'{k} = {v}' for k, v in differs.items())} |")
     return f"""# Looks: the perception dial
 
-A look changes how a board is drawn and nothing of the puzzle: `get_look("clean", noise=0.1)`, or in commands
+A look changes how a board is drawn and nothing of the puzzle: `get_look("clean", noise=0.1)`, or \
+in commands
 `--look clean:noise=0.1`.
 
 ![the dials](looks.jpg)
@@ -244,8 +307,8 @@ def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
     """Draw all levels under all looks, and the dials; write a page for each game and an index.
 
     Args:
-        out: folder. For each game ``NAME.jpg`` and ``NAME.md``; ``games.jpg``, ``looks.jpg``, ``looks.md``, ``index.html`` and
-            ``README.md``.
+        out: folder. For each game ``NAME.jpg`` and ``NAME.md``; ``games.jpg``, ``looks.jpg``,
+            ``looks.md``, ``index.html`` and ``README.md``.
         games: names; all by default.
 
     Returns:
@@ -263,17 +326,23 @@ def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
     write_atomically(out / "looks.md", looks_page())
     titles = [*(get_game(n).name.replace("/", "-") for n in names), "looks"]
     lines = [f"* [{t}]({t}.md)" for t in titles]
-    head = "# Games\n\nWritten by `vlmgym gallery --out docs/games` from the classes; do not edit.\n\n"
+    head = (
+        "# Games\n\nWritten by `vlmgym gallery --out docs/games` from the classes; do not edit.\n\n"
+    )
     contents = head + "![all games](games.jpg)\n\n" + "\n".join(lines) + "\n"
     write_atomically(out / "README.md", contents)
     figures = "".join(
-        f'<section><h2>{html.escape(t)}</h2><a href="{t}.jpg"><img src="{t}.jpg" alt="{html.escape(t)}"></a></section>'
+        (
+            f'<section><h2>{html.escape(t)}</h2><a href="{t}.jpg"><img src="{t}.jpg" '
+            f'alt="{html.escape(t)}"></a></section>'
+        )
         for t in titles
     )
     page = (
         "<!doctype html><html lang=en><meta charset=utf-8><title>vlmgym gallery</title><style>"
         "body{font:16px/1.5 system-ui,sans-serif;"
-        "margin:2rem auto;max-width:1500px;padding:0 1rem;background:#f4f2ed;color:#222}img{max-width:100%;border:1px solid #ccc}"
+        "margin:2rem auto;max-width:1500px;padding:0 "
+        "1rem;background:#f4f2ed;color:#222}img{max-width:100%;border:1px solid #ccc}"
         f"</style><h1>vlmgym gallery</h1><p>Rows: levels. Columns: looks.</p>{figures}</html>"
     )
     write_atomically(out / "index.html", page)

@@ -1,7 +1,7 @@
 """What the compiled loops share: how they are compiled and kept, copying bytes, and threads.
 
-A kernel is compiled at its first call and kept on disk: next to the sources, or in the user's cache folder, or, where neither can
-be written, in the folder for temporary files.
+A kernel is compiled at its first call and kept on disk: next to the sources, or in the user's cache
+folder, or, where neither can be written, in the folder for temporary files.
 """
 
 from __future__ import annotations
@@ -38,10 +38,12 @@ from vlmgym.errors import ConfigError
 
 
 def _can_keep_code() -> bool:
-    """See to a cache folder that can be written, as Numba refuses to define a cached function without one.
+    """See to a cache folder that can be written, as Numba refuses to define a cached function
+    without one.
 
-    Without the usual places (beside the code, in the user's cache folder) it is one under the folder for temporary files:
-    kept for the next time, unless somebody else could have written code there.
+    Without the usual places (beside the code, in the user's cache folder) it is one under the
+    folder for temporary files: kept for the next time, unless somebody else could have written code
+    there.
     """
     if _has_usual_place():
         try:
@@ -50,10 +52,15 @@ def _can_keep_code() -> bool:
         except RuntimeError:
             pass
     try:
-        folder = Path(tempfile.gettempdir()) / f"vlmgym-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+        folder = (
+            Path(tempfile.gettempdir())
+            / f"vlmgym-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+        )
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
-        if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o077 or not stat.S_ISDIR(found.st_mode)):
+        if hasattr(os, "getuid") and (
+            found.st_uid != os.getuid() or found.st_mode & 0o077 or not stat.S_ISDIR(found.st_mode)
+        ):
             folder = Path(tempfile.mkdtemp(prefix="vlmgym-kernels-"))
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
     except OSError:
@@ -63,21 +70,30 @@ def _can_keep_code() -> bool:
 
 
 def _has_usual_place() -> bool:
-    """Whether Numba may look for one itself: without a home it would make a folder ``~`` wherever the process stands."""
-    if config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME") or os.path.isabs(os.path.expanduser("~")):
+    """Whether Numba may look for one itself: without a home it would make a folder ``~`` wherever
+    the process stands.
+    """
+    if (
+        config.CACHE_DIR
+        or os.environ.get("XDG_CACHE_HOME")
+        or os.path.isabs(os.path.expanduser("~"))
+    ):
         return True
     beside = Path(__file__).with_name("__pycache__")
     return os.access(beside if beside.exists() else beside.parent, os.W_OK)
 
 
 class _Kept(FunctionCache):  # type: ignore[misc]
-    """Code on disk, read without what only compiling needs: Numba would load all of its own for it, and parts of SciPy."""
+    """Code on disk, read without what only compiling needs: Numba would load all of its own for it,
+    and parts of SciPy.
+    """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
             found = self._load_overload(sig, target_context)
-            if found is not None and _can_need(found.library):  # what is compiled around it needs the same
+            # what is compiled around it needs the same
+            if found is not None and _can_need(found.library):
                 found.library._reload_init.update(found.reload_init)
             return found
 
@@ -89,10 +105,11 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 def kernel(function: Callable[..., Any]) -> Any:
     """Decorator of the compiled functions; they hold no lock, so several threads may run them.
 
-    Numba tells machine code apart by the function's name, its types and a number that begins anew in each process. Of two
-    functions of one name (a definition with other variables around it) one may be taken for the other, when one comes from
-    disk and one is compiled, as happens where several processes start at once on a new machine. So kernels that are made
-    inside of a function need a ``__qualname__`` each. See https://github.com/numba/numba/issues/10486.
+    Numba tells machine code apart by the function's name, its types and a number that begins anew
+    in each process. Of two functions of one name (a definition with other variables around it) one
+    may be taken for the other, when one comes from disk and one is compiled, as happens where
+    several processes start at once on a new machine. So kernels that are made inside of a function
+    need a ``__qualname__`` each. See https://github.com/numba/numba/issues/10486.
 
     Raises:
         ValueError: the name is not the kernel's own.
@@ -101,7 +118,9 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def inner(function: Callable[..., Any], **more: Any) -> Any:
-    """A :func:`kernel` that only kernels call: it gets no door to Python, which saves a third of a small one's compiling."""
+    """A :func:`kernel` that only kernels call: it gets no door to Python, which saves a third of a
+    small one's compiling.
+    """
     made = _compiled(function, no_cpython_wrapper=True, **more)
 
     def refuse(*arguments: Any, **named: Any) -> Any:
@@ -113,11 +132,13 @@ def inner(function: Callable[..., Any], **more: Any) -> Any:
 
 
 def apart(function: Callable[..., Any]) -> Any:
-    """An :func:`inner` kernel of many instructions that is compiled once: callers jump into it, and take no copy in.
+    """An :func:`inner` kernel of many instructions that is compiled once: callers jump into it, and
+    take no copy in.
 
-    Numba hands the instructions of an inner kernel to all that call it, where they are optimised and turned into machine code
-    again, and once more by the callers of these. Here they get none, only a name that is the same in all processes; so a
-    caller that is read from disk first sees to it that what it calls is there.
+    Numba hands the instructions of an inner kernel to all that call it, where they are optimised
+    and turned into machine code again, and once more by the callers of these. Here they get none,
+    only a name that is the same in all processes; so a caller that is read from disk first sees to
+    it that what it calls is there.
     """
     made = inner(function, pipeline_class=_Named)
     compile_ = made.compile
@@ -127,7 +148,9 @@ def apart(function: Callable[..., Any]) -> Any:
         arguments, _ = normalize_signature(sig)
         library = made.overloads[tuple(arguments)].library
         if _can_need(library):
-            library._reload_init.add(_Needed(function.__module__, function.__qualname__, tuple(arguments)))
+            library._reload_init.add(
+                _Needed(function.__module__, function.__qualname__, tuple(arguments))
+            )
         return entry
 
     build = made._compiler.compile
@@ -135,7 +158,9 @@ def apart(function: Callable[..., Any]) -> Any:
     def hide(arguments: Any, result: Any) -> Any:
         done = build(arguments, result)
         if _can_need(done.library):
-            done.library._shared_module = parse_assembly(str(done.library.codegen._create_empty_module(done.library.name)))
+            done.library._shared_module = parse_assembly(
+                str(done.library.codegen._create_empty_module(done.library.name))
+            )
         return done
 
     made.compile, made._compiler.compile = compile_once, hide
@@ -143,7 +168,9 @@ def apart(function: Callable[..., Any]) -> Any:
 
 
 def _can_need(library: Any) -> bool:
-    """Whether this Numba lets code say what must be there before it; an older one copies what is called into its callers."""
+    """Whether this Numba lets code say what must be there before it; an older one copies what is
+    called into its callers.
+    """
     return hasattr(library, "_reload_init")
 
 
@@ -156,7 +183,9 @@ class _Named(Compiler):  # type: ignore[misc]
 
 
 class _Needed(NamedTuple):
-    """Kept with each caller of a kernel :func:`apart`, and called before the caller is read from disk."""
+    """Kept with each caller of a kernel :func:`apart`, and called before the caller is read from
+    disk.
+    """
 
     module: str
     name: str
@@ -168,24 +197,35 @@ class _Needed(NamedTuple):
 
 def _compiled(function: Callable[..., Any], **more: Any) -> Any:
     if "<locals>" in function.__qualname__:
-        raise ValueError(f"kernel {function.__qualname__}: allowed is a __qualname__ that no other kernel has")
+        raise ValueError(
+            f"kernel {function.__qualname__}: allowed is a __qualname__ that no other kernel has"
+        )
     made = njit(**_OPTIONS, **more)(function)
     if _KEEP:
         made._cache = _Kept(function)
     typed = made.get_call_template
 
     def template(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """One version for all values: Numba would compile a version for each number that is written at a call."""
-        return typed(tuple(types.unliteral(one) for one in arguments), {k: types.unliteral(v) for k, v in named.items()})
+        """One version for all values: Numba would compile a version for each number that is written
+        at a call.
+        """
+        return typed(
+            tuple(types.unliteral(one) for one in arguments),
+            {k: types.unliteral(v) for k, v in named.items()},
+        )
 
     made.get_call_template = template
     return made
 
 
-def instructions(plain: Callable[..., Any], result: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Decorator of ``build(builder, *values)``, which writes what kernels do where they call the Python function ``plain``.
+def instructions(
+    plain: Callable[..., Any], result: Any, *arguments: Any
+) -> Callable[[Callable[..., Any]], Any]:
+    """Decorator of ``build(builder, *values)``, which writes what kernels do where they call the
+    Python function ``plain``.
 
-    So a few instructions that all kernels use are one function for Python and for kernels, and never compiled by themselves.
+    So a few instructions that all kernels use are one function for Python and for kernels, and
+    never compiled by themselves.
 
     Args:
         plain: what Python calls.
@@ -195,8 +235,15 @@ def instructions(plain: Callable[..., Any], result: Any, *arguments: Any) -> Cal
 
     def join(build: Callable[..., Any]) -> Callable[..., Any]:
         cases = [signature(result, *arguments)]
-        infer_global(plain, types.Function(type(plain.__name__, (ConcreteTemplate,), {"key": plain, "cases": cases})))
-        lower_builtin(plain, *arguments)(lambda context, builder, signature, values: build(builder, *values))
+        infer_global(
+            plain,
+            types.Function(
+                type(plain.__name__, (ConcreteTemplate,), {"key": plain, "cases": cases})
+            ),
+        )
+        lower_builtin(plain, *arguments)(
+            lambda context, builder, signature, values: build(builder, *values)
+        )
         return build
 
     return join
@@ -204,9 +251,11 @@ def instructions(plain: Callable[..., Any], result: Any, *arguments: Any) -> Cal
 
 @intrinsic
 def move(context, target, at, source, start, count):  # type: ignore[no-untyped-def]
-    """``target[at : at + count] = source[start : start + count]`` for arrays of one type, read flat, with no check of bounds.
+    """``target[at : at + count] = source[start : start + count]`` for arrays of one type, read
+    flat, with no check of bounds.
 
-    (``target[k] = source[k]`` of arrays of rows would compile the text of an error about shapes, for three seconds.)
+    (``target[k] = source[k]`` of arrays of rows would compile the text of an error about shapes,
+    for three seconds.)
     """
     if target.dtype != source.dtype:
         raise TypingError(f"move from {source.dtype} to {target.dtype}")
@@ -233,7 +282,7 @@ def bit_length(context, number):  # type: ignore[no-untyped-def]
     return types.int64(types.int64), build
 
 
-# --------------------------------------------------------------------------------------------------------- threads
+# ---- threads
 def usable_cores() -> int:
     """CPU cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -248,16 +297,23 @@ _lock = threading.Lock()
 
 
 def threads() -> int:
-    """Threads that large batches are drawn with: as set, else ``VLMGYM_THREADS``, else the usable cores, at most 8.
+    """Threads that large batches are drawn with: as set, else ``VLMGYM_THREADS``, else the usable
+    cores, at most 8.
 
     Raises:
-        ConfigError: ``VLMGYM_THREADS`` is no whole number from 0 (the usable cores, as is an empty one) to 1,024.
+        ConfigError: ``VLMGYM_THREADS`` is no whole number from 0 (the usable cores, as is an empty
+            one) to 1,024.
     """
-    return _threads or number_in_environment("VLMGYM_THREADS", 0, MAX_THREADS) or min(usable_cores(), 8)
+    return (
+        _threads
+        or number_in_environment("VLMGYM_THREADS", 0, MAX_THREADS)
+        or min(usable_cores(), 8)
+    )
 
 
 def number_in_environment(name: str, default: int, most: int) -> int:
-    """A whole number from 0 on that a variable of the environment holds; the default where it is empty or not there.
+    """A whole number from 0 on that a variable of the environment holds; the default where it is
+    empty or not there.
 
     Raises:
         ConfigError: it holds something else, or more than ``most``.
@@ -288,7 +344,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def spread(work: Callable[[slice], None], rows: int, size: int) -> None:
-    """Run ``work`` on slices of ``rows``, side by side where ``size`` bytes are enough for more than one thread."""
+    """Run ``work`` on slices of ``rows``, side by side where ``size`` bytes are enough for more
+    than one thread.
+    """
     global _pool
     share = min(threads(), rows, max(1, size // MIN_SHARE))
     if share <= 1:
@@ -304,11 +362,12 @@ def spread(work: Callable[[slice], None], rows: int, size: int) -> None:
         one.result()
 
 
-# ------------------------------------------------------------------------------------------------ the first compiling
+# ---- the first compiling
 class _Progress(events.Listener):  # type: ignore[misc]
     """What is said while kernels are compiled, which happens once on a machine.
 
-    On a terminal a line that is written over and over; else, in pipes and notebooks, one plain line at the first.
+    On a terminal a line that is written over and over; else, in pipes and notebooks, one plain line
+    at the first.
     """
 
     def __init__(self) -> None:
@@ -319,7 +378,10 @@ class _Progress(events.Listener):  # type: ignore[misc]
         if self.depth == 0:
             self.begin = time.perf_counter()
             if ours and not self.seconds and sys.stderr is not None and not sys.stderr.isatty():
-                sys.stderr.write("compiling vlmgym (once on a machine; vlmgym compile does all of it): some seconds a game\n")
+                sys.stderr.write(
+                    "compiling vlmgym (once on a machine; vlmgym compile does all of "
+                    "it): some seconds a game\n"
+                )
                 sys.stderr.flush()
         self.depth += 1
 
@@ -330,7 +392,9 @@ class _Progress(events.Listener):  # type: ignore[misc]
             return
         self.count, self.seconds = self.count + 1, self.seconds + time.perf_counter() - self.begin
         if sys.stderr is not None and sys.stderr.isatty():
-            text = f"compiling vlmgym (once on a machine): {self.count} kernels, {self.seconds:.1f} s"
+            text = (
+                f"compiling vlmgym (once on a machine): {self.count} kernels, {self.seconds:.1f} s"
+            )
             sys.stderr.write(f"\r{text}")
             sys.stderr.flush()
 

@@ -1,4 +1,5 @@
-"""The metrics of turns and episodes: one table, which evaluation, leaderboard, report, figures, training and bridges read.
+"""The metrics of turns and episodes: one table, which evaluation, leaderboard, report, figures,
+training and bridges read.
 
 A new metric is one entry of :data:`METRICS`; the places where it is shown are a part of it.
 """
@@ -19,8 +20,10 @@ from vlmgym.trace import Episode, Turn
 
 NAN = float("nan")
 PLACES = ("leaderboard", "report", "figures", "inspect", "checks", "training", "baselines")
-"""Where metrics are shown: the leaderboard of several players, the tables of a report, curves over a dial, Inspect AI, the
-checks of a training run, the lines of its log (``training``), and the stored baselines."""
+"""Where metrics are shown: the leaderboard of several players, the tables of a report, curves over
+a dial, Inspect AI, the checks of a training run, the lines of its log (``training``), and the
+stored baselines.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,14 @@ class Metric:
     name: str
     title: str  # heading of a column; where it is a share, with the percent sign
     doc: str  # what it is, with its formula
-    of_turn: Callable[[Any], float] | None = None  # of a Turn or a Judgement; NaN: that one does not count
+    # of a Turn or a Judgement; NaN: that one does not count
+    of_turn: Callable[[Any], float] | None = None
     of_episode: Callable[[Episode], float] | None = None
     bounds: tuple[float, float] | None = None  # the range of a value; None: unbounded
     signed: bool = False  # shown with its sign
     paired: bool = True  # whether two players are compared by it, start by start
-    describes: bool = False  # of the description: it says nothing of a player that is handed the board
+    # of the description: it says nothing of a player that is handed the board
+    describes: bool = False
     shown: frozenset[str] = frozenset()  # of PLACES
     caption: str = ""  # heading of a plot
 
@@ -81,7 +86,8 @@ METRICS: dict[str, Metric] = {
         Metric(
             "success",
             "success, %",
-            "share of good moves. 2048: a merge; Shisen-Sho: a match; Swap: a line; Minesweeper: a safe cell; puzzles and mazes: "
+            "share of good moves. 2048: a merge; Shisen-Sho: a match; Swap: a line; Minesweeper: a "
+            "safe cell; puzzles and mazes: "
             "a move on a shortest way",
             of_turn=_success,
             bounds=stats.SHARE,
@@ -119,7 +125,8 @@ METRICS: dict[str, Metric] = {
         Metric(
             "cells",
             "cells right, %",
-            "mean share of cells described correctly; cells that were not stated are wrong. Part of it can be had without "
+            "mean share of cells described correctly; cells that were not stated are wrong. Part "
+            "of it can be had without "
             "looking, see below",
             of_turn=_of_description("cells"),
             bounds=stats.SHARE,
@@ -130,7 +137,8 @@ METRICS: dict[str, Metric] = {
         Metric(
             "balanced",
             "cells, balanced",
-            "(mean over the k symbols on the board of the share of their cells that are right - 1/k) / (1 - 1/k): 1 = all right, "
+            "(mean over the k symbols on the board of the share of their cells that are right - "
+            "1/k) / (1 - 1/k): 1 = all right, "
             "0 = one tile for all cells, at least -1; 0 where k = 1",
             of_turn=_of_description("balanced"),
             bounds=TERM_RANGES["balanced"],
@@ -141,7 +149,8 @@ METRICS: dict[str, Metric] = {
         Metric(
             "r_acc",
             "R_acc, %",
-            "success among the turns with an exact description: P(good, p_acc = 1) / P(p_acc = 1) (G1, section 4). It holds what "
+            "success among the turns with an exact description: P(good, p_acc = 1) / P(p_acc = 1) "
+            "(G1, section 4). It holds what "
             "the think block itself sees as well",
             of_turn=lambda turn: _success(turn) if turn.p_acc else NAN,
             bounds=stats.SHARE,
@@ -153,7 +162,8 @@ METRICS: dict[str, Metric] = {
         Metric(
             "regret",
             "regret",
-            "(best - chosen) / (best - worst) of the oracle's values, 0 to 1; 1 for an illegal move or none",
+            "(best - chosen) / (best - worst) of the oracle's values, 0 to 1; 1 for an illegal "
+            "move or none",
             of_turn=lambda turn: -turn.terms["regret"],
             bounds=stats.SHARE,
             shown=frozenset({"leaderboard", "report", "inspect"}),
@@ -190,7 +200,9 @@ METRICS: dict[str, Metric] = {
 
 
 def shown_in(place: str) -> tuple[str, ...]:
-    """The names of the metrics that are shown in one of :data:`PLACES`, in the order of the table."""
+    """The names of the metrics that are shown in one of :data:`PLACES`, in the order of the
+    table.
+    """
     return tuple(name for name, metric in METRICS.items() if place in metric.shown)
 
 
@@ -219,11 +231,13 @@ def value_of(metric: str, episode: Episode, turns: Sequence[Turn]) -> float:
     return of_episode(episode) if of_episode else mean_of(metric, turns)
 
 
-def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int = 1) -> dict[str, stats.Estimate]:
+def summarise(
+    turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int = 1
+) -> dict[str, stats.Estimate]:
     """The mean of each of :data:`METRICS` with its 95 % interval.
 
-    An interval resamples whole starts (see :func:`vlmgym.stats.ratio`), so that the turns of an episode, and the repetitions of
-    a start, are drawn together.
+    An interval resamples whole starts (see :func:`vlmgym.stats.ratio`), so that the turns of an
+    episode, and the repetitions of a start, are drawn together.
 
     Args:
         turns: of the episodes.
@@ -233,17 +247,27 @@ def summarise(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int =
     starts = sorted({episode.episode // repeats for episode in episodes})
     number = {start: place for place, start in enumerate(starts)}
     start_of_turn = np.array([number[turn.episode // repeats] for turn in turns], np.int64)
-    start_of_episode = np.array([number[episode.episode // repeats] for episode in episodes], np.int64)
+    start_of_episode = np.array(
+        [number[episode.episode // repeats] for episode in episodes], np.int64
+    )
 
     def estimate(metric: Metric) -> stats.Estimate:
         if metric.of_episode:
-            values, start = np.array([metric.of_episode(episode) for episode in episodes], np.float64), start_of_episode
+            values, start = (
+                np.array([metric.of_episode(episode) for episode in episodes], np.float64),
+                start_of_episode,
+            )
         else:
             assert metric.of_turn is not None
-            values, start = np.array([metric.of_turn(turn) for turn in turns], np.float64), start_of_turn
+            values, start = (
+                np.array([metric.of_turn(turn) for turn in turns], np.float64),
+                start_of_turn,
+            )
         counts = ~np.isnan(values)
         sums = _sum(start, np.where(counts, values, 0.0), len(starts))
-        return stats.ratio(sums, _sum(start, counts.astype(np.float64), len(starts)), bounds=metric.bounds)
+        return stats.ratio(
+            sums, _sum(start, counts.astype(np.float64), len(starts)), bounds=metric.bounds
+        )
 
     return {name: estimate(metric) for name, metric in METRICS.items()}
 
@@ -256,5 +280,7 @@ def table() -> str:
     """The table of all metrics in Markdown, as docs/evaluation.md holds it."""
     lines = ["| metric | of | what it is |", "|---|---|---|"]
     for metric in METRICS.values():
-        lines.append(f"| {metric.name} | {'episode' if metric.of_episode else 'turn'} | {metric.doc} |")
+        lines.append(
+            f"| {metric.name} | {'episode' if metric.of_episode else 'turn'} | {metric.doc} |"
+        )
     return "\n".join(lines) + "\n"

@@ -1,8 +1,10 @@
-"""Any Gymnasium environment that renders RGB, as a game: pictures, text answers, forks, traces, training.
+"""Any Gymnasium environment that renders RGB, as a game: pictures, text answers, forks, traces,
+training.
 
-Two ways to snapshot an environment are known here. Arcade (ALE) environments clone the emulator. All others are replayed: the
-snapshot is the seed and the actions so far, which is exact where an environment is a function of these; whether it is
-gets tested when the game is made (Breakout's when its environment is), and an environment that is not is refused.
+Two ways to snapshot an environment are known here. Arcade (ALE) environments clone the emulator.
+All others are replayed: the snapshot is the seed and the actions so far, which is exact where an
+environment is a function of these; whether it is gets tested when the game is made (Breakout's when
+its environment is), and an environment that is not is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import core
-from vlmgym.core import ConfigError, Decoded, Outcome, Scene, State, StateError, draw_below, draw_unit, setting
+from vlmgym.core import (
+    ConfigError,
+    Decoded,
+    Outcome,
+    Scene,
+    State,
+    StateError,
+    draw_below,
+    draw_unit,
+    setting,
+)
 
 SNAPSHOT_BYTES = 24_576
 """Room for a serialised emulator."""
@@ -40,7 +52,9 @@ class SnapshotError(core.VlmGymError, ValueError):
 
 
 class OutsideError(core.VlmGymError, RuntimeError):
-    """The environment raised, or gave what cannot be used; the message says what, the cause is chained."""
+    """The environment raised, or gave what cannot be used; the message says what, the cause is
+    chained.
+    """
 
 
 @dataclass(frozen=True)
@@ -48,22 +62,30 @@ class LevelOutside(core.Level):
     """Settings of a game made from an environment."""
 
     hold: int = setting(1, "steps of the environment that a turn holds its action for", 1, 1000)
-    sticky: float = setting(0.0, "probability that a turn repeats the action of the last one instead", 0.0, 0.9)
+    sticky: float = setting(
+        0.0, "probability that a turn repeats the action of the last one instead", 0.0, 0.9
+    )
 
 
 @dataclass(frozen=True)
 class LevelAtari(LevelOutside):
-    """Settings of an arcade game; the fields after ``hold`` are those of the Arcade Learning Environment."""
+    """Settings of an arcade game; the fields after ``hold`` are those of the Arcade Learning
+    Environment.
+    """
 
     frameskip: int = setting(4, "frames of one step", 1, 60)
-    noop_max: int = setting(30, "a fresh game begins after 0 to this many steps without an action, by its seed", 0, 1000)
+    noop_max: int = setting(
+        30, "a fresh game begins after 0 to this many steps without an action, by its seed", 0, 1000
+    )
     mode: int = setting(0, "game mode, see the environment's page", 0, 255)
     difficulty: int = setting(0, "difficulty switch, see the environment's page", 0, 3)
 
 
 @dataclass(frozen=True, eq=False)
 class StateOutside(State):
-    """A state of an outside environment; ``board`` holds the snapshot, padded: emulator bytes, or actions + 1 in order."""
+    """A state of an outside environment; ``board`` holds the snapshot, padded: emulator bytes, or
+    actions + 1 in order.
+    """
 
     used: NDArray[np.int64]  # (B,) bytes of the snapshot in use
     deal: NDArray[np.uint64]  # (B,) the seed that the environment was reset with
@@ -73,7 +95,9 @@ class StateOutside(State):
 
     @property
     def truncated(self) -> NDArray[np.bool_]:
-        """``(B,)`` bool: the turn limit of the level or a time limit of the environment was reached, not an end by the rules."""
+        """``(B,)`` bool: the turn limit of the level or a time limit of the environment was
+        reached, not an end by the rules.
+        """
         return ~self.terminated & (self.cut | super().truncated)
 
 
@@ -108,9 +132,11 @@ class _Played(NamedTuple):
 class OutsideGame(core.Game):
     """A Gymnasium environment as a game. Made by :func:`from_gymnasium`.
 
-    Luck inside of the environment is part of its snapshot: forks share it, and only the luck of ``sticky`` can be drawn anew.
+    Luck inside of the environment is part of its snapshot: forks share it, and only the luck of
+    ``sticky`` can be drawn anew.
 
-    It has no symbols, so descriptions of its pictures are not scored and failures are not attributed to perception.
+    It has no symbols, so descriptions of its pictures are not scored and failures are not
+    attributed to perception.
     """
 
     version = 2
@@ -143,7 +169,7 @@ class OutsideGame(core.Game):
         """See :class:`vlmgym.core.Game`."""
         return *super().identity(), self.words, self.ids, self.text, self.points
 
-    # ------------------------------------------------------------------------------------------------- environment
+    # ---- environment
     def env(self, level: core.Level) -> gymnasium.Env[Any, Any]:
         """The environment of a level, made when first needed; scratch, in no particular state.
 
@@ -155,8 +181,12 @@ class OutsideGame(core.Game):
             with _asked(self.name, "making the environment"):
                 env = self._make(level)
             for word, action in zip(self.words, self.ids, strict=True):
-                if not env.action_space.contains(action) and not env.action_space.contains(np.int64(action)):
-                    raise ConfigError(f"actions[{word!r}]", action, f"an element of {env.action_space}")
+                if not env.action_space.contains(action) and not env.action_space.contains(
+                    np.int64(action)
+                ):
+                    raise ConfigError(
+                        f"actions[{word!r}]", action, f"an element of {env.action_space}"
+                    )
             if env.render_mode != "rgb_array":
                 raise ConfigError("render_mode", env.render_mode, "rgb_array")
             self._envs[plain] = env
@@ -169,16 +199,29 @@ class OutsideGame(core.Game):
         return hasattr(self.env(level).unwrapped, "ale")
 
     def _frame(self, level: core.Level) -> NDArray[np.uint8]:
-        """A copy of the picture: many environments return a buffer of their own, which they draw into again."""
+        """A copy of the picture: many environments return a buffer of their own, which they draw
+        into again.
+        """
         with _asked(self.name, "render()"):
             frame = self.env(level).render()
-        if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            is_ = f"array {frame.shape} of {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        if (
+            not isinstance(frame, np.ndarray)
+            or frame.ndim != 3
+            or frame.shape[2] != 3
+            or frame.dtype != np.uint8
+        ):
+            is_ = (
+                f"array {frame.shape} of {frame.dtype}"
+                if isinstance(frame, np.ndarray)
+                else type(frame).__name__
+            )
             raise ConfigError("render()", is_, "an array (H, W, 3) of uint8")
         first = self._shapes.setdefault(_key(level), frame.shape)
         if frame.shape != first:
             raise ConfigError(
-                "render()", f"array {frame.shape}", f"one size for all pictures of a level; the first one was {first}"
+                "render()",
+                f"array {frame.shape}",
+                f"one size for all pictures of a level; the first one was {first}",
             )
         return self._copied(frame)
 
@@ -192,13 +235,19 @@ class OutsideGame(core.Game):
         self._tips[_key(level)] = (deal, b"")
 
     def _fresh_clone(self, level: core.Level, deal: int) -> tuple[bytes, NDArray[np.uint8]]:
-        """Snapshot and picture of a fresh arcade game: the first frame is always the same, luck is in how long it waits there."""
+        """Snapshot and picture of a fresh arcade game: the first frame is always the same, luck is
+        in how long it waits there.
+        """
         key = _key(level)
         if key not in self._first:
             self._begin(level, 0)
             self._first[key] = self._snapshot(level), self._frame(level)
         snapshot, frame = self._first[key]
-        waits = draw_below(np.uint64(deal), 0, 0, level.noop_max + 1) if isinstance(level, LevelAtari) else 0
+        waits = (
+            draw_below(np.uint64(deal), 0, 0, level.noop_max + 1)
+            if isinstance(level, LevelAtari)
+            else 0
+        )
         if not waits:
             return snapshot, frame
         self._restore(level, deal, snapshot)
@@ -215,8 +264,11 @@ class OutsideGame(core.Game):
 
             try:
                 env.unwrapped.ale.restoreState(ALEState(snapshot))  # type: ignore[attr-defined]
-            except (RuntimeError, SystemError) as error:  # what the emulator throws at damaged snapshots
-                raise StateError(f"a snapshot that the emulator of {self.name} cannot restore") from error
+            # what the emulator throws at damaged snapshots
+            except (RuntimeError, SystemError) as error:
+                raise StateError(
+                    f"a snapshot that the emulator of {self.name} cannot restore"
+                ) from error
             return
         tip = self._tips.get(key)
         if tip == (deal, snapshot):
@@ -235,7 +287,10 @@ class OutsideGame(core.Game):
                 _, given, ended, cut, _ = target.step(self.ids[action])
                 reward, ended, cut = float(given), bool(ended), bool(cut)
             if not math.isfinite(reward):
-                raise OutsideError(f"{self.name}: step({self.ids[action]}) gave the reward {reward}: allowed are finite numbers")
+                raise OutsideError(
+                    f"{self.name}: step({self.ids[action]}) gave the reward "
+                    f"{reward}: allowed are finite numbers"
+                )
             total += reward
             if ended or cut:
                 break
@@ -262,7 +317,8 @@ class OutsideGame(core.Game):
         return state.level, int(kept.deal[row]), kept.board[row, 0, : kept.used[row]].tobytes()
 
     def check_snapshots(self, level: core.Level) -> None:
-        """Try whether snapshots are exact, and whether games that are played side by side leave each other alone.
+        """Try whether snapshots are exact, and whether games that are played side by side leave
+        each other alone.
 
         Raises:
             SnapshotError: equal seeds and actions gave different pictures, rewards or ends.
@@ -286,21 +342,30 @@ class OutsideGame(core.Game):
 
         if run(False) != run(True):
             raise SnapshotError(
-                f"{self.name}: no snapshot is possible: the environment is no emulator that can be cloned, and equal seeds and "
-                "actions gave it different pictures or rewards, so that it cannot be replayed either"
+                f"{self.name}: no snapshot is possible: the environment is no emulator that can be "
+                "cloned, and equal seeds and "
+                "actions gave it different pictures or rewards, so that it cannot be replayed "
+                "either"
             )
         seeds = np.arange(TRIED, dtype=np.uint64)
         fresh = self.reset(level, seeds)
         kept = fresh.to_bytes(self)
         after, _ = self.step(fresh, np.arange(TRIED) % len(self.ids))
         alone = [self.reset(level, seeds[row : row + 1]) for row in range(TRIED)]
-        stepped = [self.step(one, np.array([row % len(self.ids)]))[0] for row, one in enumerate(alone)]
-        if fresh.to_bytes(self) != kept or core.concat(alone) != fresh or core.concat(stepped) != after:
+        stepped = [
+            self.step(one, np.array([row % len(self.ids)]))[0] for row, one in enumerate(alone)
+        ]
+        if (
+            fresh.to_bytes(self) != kept
+            or core.concat(alone) != fresh
+            or core.concat(stepped) != after
+        ):
             raise SnapshotError(
-                f"{self.name}: no snapshot is possible: games side by side differ from the same games played alone"
+                f"{self.name}: no snapshot is possible: games side by side differ from the same "
+                "games played alone"
             )
 
-    # -------------------------------------------------------------------------------------------------------- game
+    # ---- game
     def verify(self, state: State) -> None:
         """See :class:`vlmgym.core.Game`; a snapshot must be one that can be restored."""
         super().verify(state)
@@ -311,13 +376,18 @@ class OutsideGame(core.Game):
             ("deal", outside.deal, 0, (1 << 31) - 1),
         ):
             if len(values) and not low <= int(values.min()) <= int(values.max()) <= high:
-                raise StateError(f"{name} = {values.min()} to {values.max()}: allowed are {low} to {high}")
+                raise StateError(
+                    f"{name} = {values.min()} to {values.max()}: allowed are {low} to {high}"
+                )
         for row in range(len(state)):
             _, _, snapshot = self._row(state, row)
             if self.clones(state.level):
                 self._restore(*self._row(state, row))
             elif snapshot and not 1 <= min(snapshot) <= max(snapshot) <= actions:
-                raise StateError(f"actions that {self.name} does not have: allowed are 1 to {actions} as they are kept")
+                raise StateError(
+                    f"actions that {self.name} does not have: allowed are 1 to "
+                    f"{actions} as they are kept"
+                )
 
     def n_actions(self, level: core.Level) -> int:
         """One for each named action."""
@@ -341,15 +411,23 @@ class OutsideGame(core.Game):
             one = self.reset(level, np.zeros(1, np.uint64))
             return one[:0]
         board = np.stack(boards)[:, None, :]
-        arrays = {"used": np.array(used, np.int64), "deal": deals, "last": np.full(len(seeds), core.NO_ACTION)}
-        return self.start(level, board, seeds, **arrays, frame=np.stack(frames), cut=np.zeros(len(seeds), bool))
+        arrays = {
+            "used": np.array(used, np.int64),
+            "deal": deals,
+            "last": np.full(len(seeds), core.NO_ACTION),
+        }
+        return self.start(
+            level, board, seeds, **arrays, frame=np.stack(frames), cut=np.zeros(len(seeds), bool)
+        )
 
     def legal(self, state: State) -> NDArray[np.bool_]:
         """All actions, until the game has ended."""
         return np.repeat(~state.ended[:, None], len(self.words), axis=1)
 
     def good(self, state: State, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
-        """``(B,)``: with a ``value``, the actions that the oracle values most; else those with a gain."""
+        """``(B,)``: with a ``value``, the actions that the oracle values most; else those with a
+        gain.
+        """
         if self.value is None:
             return outcome.gain > 0
         return (actions >= 0) & self.successes(state)[np.arange(len(state)), np.maximum(actions, 0)]
@@ -369,12 +447,21 @@ class OutsideGame(core.Game):
     def _points(self, reward: float) -> int:
         points = reward * self.points
         if abs(points - round(points)) > 1e-6:
-            raise ConfigError("points", self.points, f"a factor that makes rewards whole numbers; a reward was {reward}")
+            raise ConfigError(
+                "points",
+                self.points,
+                f"a factor that makes rewards whole numbers; a reward was {reward}",
+            )
         return round(points)
 
     def _step(self, state: State, actions: NDArray[np.int64]) -> tuple[State, Outcome]:
         old, n = cast(StateOutside, state), len(state)
-        board, used, frame, last = old.board.copy(), old.used.copy(), old.frame.copy(), old.last.copy()
+        board, used, frame, last = (
+            old.board.copy(),
+            old.used.copy(),
+            old.frame.copy(),
+            old.last.copy(),
+        )
         sticky = cast(LevelOutside, state.level).sticky
         gain, changed = np.zeros(n, np.int64), np.zeros(n, bool)
         terminated, cut = state.terminated.copy(), old.cut.copy()
@@ -387,7 +474,14 @@ class OutsideGame(core.Game):
             snapshot = self._snapshot(state.level)
             board[row, 0], used[row] = self._pack(state.level, snapshot), len(snapshot)
             frame[row] = self._frame(state.level)
-        arrays = {"board": board, "used": used, "frame": frame, "last": last, "terminated": terminated, "cut": cut}
+        arrays = {
+            "board": board,
+            "used": used,
+            "frame": frame,
+            "last": last,
+            "terminated": terminated,
+            "cut": cut,
+        }
         arrays |= {"score": state.score + gain, "steps": state.steps + ~state.ended}
         return state.with_arrays(arrays), Outcome(gain, changed, terminated)
 
@@ -400,12 +494,16 @@ class OutsideGame(core.Game):
         """There are no symbols: fresh games of seed 0."""
         return self.reset(level, np.zeros(len(symbols), np.uint64))
 
-    def works(self, level: core.Level, symbols: NDArray[np.int16], actions: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def works(
+        self, level: core.Level, symbols: NDArray[np.int16], actions: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
         """Never: nothing is described."""
         return np.zeros(len(symbols), bool)
 
     def oracle(self, state: State) -> NDArray[np.float64]:
-        """Gain of the turn plus ``value`` after it, if the action is not replaced (``sticky``); all NaN without a ``value``."""
+        """Gain of the turn plus ``value`` after it, if the action is not replaced (``sticky``); all
+        NaN without a ``value``.
+        """
         out = np.full((len(state), len(self.words)), np.nan)
         if self.value is None:
             return out
@@ -462,8 +560,8 @@ def from_gymnasium(
 ) -> OutsideGame:
     """A Gymnasium environment with discrete actions and an RGB picture as a game.
 
-    ``get_game`` passes it through, so it goes wherever the name of a game goes in Python; to use it in commands, put it
-    into a module and write ``--game module:variable``.
+    ``get_game`` passes it through, so it goes wherever the name of a game goes in Python; to use it
+    in commands, put it into a module and write ``--game module:variable``.
 
     Args:
         env: its id, such as ``"ALE/Breakout-v5"``.
@@ -471,15 +569,17 @@ def from_gymnasium(
         rules: for the prompt.
         name: of the game; by default the last part of ``env`` without its version.
         levels: by name; by default ``easy``, ``normal`` and ``hard`` with 50, 200 and 500 turns.
-        value: how good the environment stands, in points; with it the game has an oracle (one turn ahead).
+        value: how good the environment stands, in points; with it the game has an oracle (one turn
+            ahead).
         points: factor from rewards to points; it must make all rewards whole numbers.
         sources: for the docs page.
         options: keyword arguments of ``gymnasium.make``.
 
     Raises:
-        ConfigError: an argument is not what is allowed, an action is not of the environment's space, or it does not render RGB
-            arrays of one size.
-        OutsideError: the environment raised, or gave rewards that are no finite numbers; it can also come from later turns.
+        ConfigError: an argument is not what is allowed, an action is not of the environment's
+            space, or it does not render RGB arrays of one size.
+        OutsideError: the environment raised, or gave rewards that are no finite numbers; it can
+            also come from later turns.
         SnapshotError: it can be neither cloned nor replayed exactly.
         MissingExtra: it is an arcade game and ale-py is not installed.
     """
@@ -491,20 +591,31 @@ def from_gymnasium(
     _check_actions(actions)
     if not isinstance(rules, str) or not rules.strip():
         raise ConfigError("rules", rules, "a text for the prompt")
-    if isinstance(points, bool) or not isinstance(points, (int, float)) or not math.isfinite(points) or not points:
+    if (
+        isinstance(points, bool)
+        or not isinstance(points, (int, float))
+        or not math.isfinite(points)
+        or not points
+    ):
         raise ConfigError("points", points, "a finite number other than 0")
     if value is not None and not callable(value):
         raise ConfigError("value", value, "a function of the environment that returns a number")
     if levels is None:
         kind = LevelAtari if arcade else LevelOutside
-        levels = {"easy": kind(max_steps=50), "normal": kind(max_steps=200), "hard": kind(max_steps=500)}
+        levels = {
+            "easy": kind(max_steps=50),
+            "normal": kind(max_steps=200),
+            "hard": kind(max_steps=500),
+        }
 
     if (
         not levels
         or len({type(level) for level in levels.values()}) > 1
         or not isinstance(next(iter(levels.values())), LevelOutside)
     ):
-        raise ConfigError("levels", levels, "names with LevelOutside or LevelAtari values, all of one class")
+        raise ConfigError(
+            "levels", levels, "names with LevelOutside or LevelAtari values, all of one class"
+        )
 
     name = name or env.rpartition("/")[2].rpartition("-v")[0] or env
     game = OutsideGame(name, _maker(env, options), actions, rules, levels, value, points, sources)
@@ -513,7 +624,9 @@ def from_gymnasium(
 
 
 def _maker(env: str, options: Mapping[str, Any]) -> Make:
-    """What makes the environment of a level: by its id, with these keyword arguments of ``gymnasium.make``."""
+    """What makes the environment of a level: by its id, with these keyword arguments of
+    ``gymnasium.make``.
+    """
 
     def make(level: core.Level) -> gymnasium.Env[Any, Any]:
         given = dict(options)
@@ -521,7 +634,8 @@ def _maker(env: str, options: Mapping[str, Any]) -> Make:
             _register_arcade()
         if isinstance(level, LevelAtari):
             given |= {field: getattr(level, field) for field in ("frameskip", "mode", "difficulty")}
-            given["repeat_action_probability"] = 0.0  # the emulator forgets the last action when it is restored
+            # the emulator forgets the last action when it is restored
+            given["repeat_action_probability"] = 0.0
         return gymnasium.make(env, render_mode="rgb_array", **given)
 
     return make
@@ -533,13 +647,24 @@ def _check_actions(actions: Mapping[str, int]) -> None:
         raise ConfigError("actions", actions, f"1 to {MOST_ACTIONS} names with an action each")
     seen: set[object] = set()
     for word, action in actions.items():
-        plain = isinstance(word, str) and word and word == " ".join(word.split()) and not set(word) & set("<>;|")
+        plain = (
+            isinstance(word, str)
+            and word
+            and word == " ".join(word.split())
+            and not set(word) & set("<>;|")
+        )
         if not plain:
-            raise ConfigError("actions", word, "names without line breaks, double blanks and the signs < > ; |")
+            raise ConfigError(
+                "actions", word, "names without line breaks, double blanks and the signs < > ; |"
+            )
         if isinstance(action, bool) or not isinstance(action, (int, np.integer)):
-            raise ConfigError(f"actions[{word!r}]", action, "a whole number, an action of a Discrete space")
+            raise ConfigError(
+                f"actions[{word!r}]", action, "a whole number, an action of a Discrete space"
+            )
         if word.lower() in seen or int(action) in seen:
-            raise ConfigError(f"actions[{word!r}]", action, "each name (in any case) and each action once")
+            raise ConfigError(
+                f"actions[{word!r}]", action, "each name (in any case) and each action once"
+            )
         seen |= {word.lower(), int(action)}
 
 
@@ -550,13 +675,17 @@ def _register_arcade() -> None:
     gymnasium.register_envs(ale_py)
 
 
-# -------------------------------------------------------------------------------------------------------- Breakout
+# ---- Breakout
 BALL_X, BALL_Y, PADDLE_X = 99, 101, 72
-"""Addresses in the memory of Breakout (Anand et al. 2019, Unsupervised State Representation Learning in Atari)."""
+"""Addresses in the memory of Breakout (Anand et al. 2019, Unsupervised State Representation
+Learning in Atari).
+"""
 
 
 def breakout_value(env: gymnasium.Env[Any, Any]) -> float:
-    """Minus the distance of the paddle's centre from the ball, in screen widths; -2 while no ball is in play, -1 a lost ball."""
+    """Minus the distance of the paddle's centre from the ball, in screen widths; -2 while no ball
+    is in play, -1 a lost ball.
+    """
     ram = env.unwrapped.ale.getRAM()  # type: ignore[attr-defined]
     lost = env.unwrapped.ale.lives() - 5  # type: ignore[attr-defined]
     if ram[BALL_Y] == 0:
@@ -565,15 +694,20 @@ def breakout_value(env: gymnasium.Env[Any, Any]) -> float:
 
 
 def breakout() -> OutsideGame:
-    """Breakout of the Arcade Learning Environment; its snapshots are tried when the environment is first made."""
+    """Breakout of the Arcade Learning Environment; its snapshots are tried when the environment is
+    first made.
+    """
     core.need("atari", "ale_py")
     return OutsideGame(
         "Breakout",
         _maker("ALE/Breakout-v5", {}),
         {"stay": 0, "serve": 1, "right": 2, "left": 3},
-        "This is Breakout. The paddle at the bottom moves left and right and sends the ball back up; bricks that the ball hits "
-        "vanish and score 1, 4 or 7 points, more in the upper rows. A ball that passes the paddle is lost; there are five. The "
-        "answer serve brings a new ball when there is none. Each answer is held for a moment of play.",
+        "This is Breakout. The paddle at the bottom moves left and right and sends the ball back "
+        "up; bricks that the ball hits "
+        "vanish and score 1, 4 or 7 points, more in the upper rows. A ball that passes the paddle "
+        "is lost; there are five. The "
+        "answer serve brings a new ball when there is none. Each answer is held for a moment of "
+        "play.",
         {
             "easy": LevelAtari(max_steps=100, frameskip=8),
             "normal": LevelAtari(max_steps=300, frameskip=4),
@@ -582,7 +716,9 @@ def breakout() -> OutsideGame:
         breakout_value,
         1.0,
         (
-            "Atari, Breakout (1976, for the 2600: 1978), https://en.wikipedia.org/wiki/Breakout_(video_game)",
-            "M. Bellemare et al., The Arcade Learning Environment (2013), https://doi.org/10.1613/jair.3912",
+            "Atari, Breakout (1976, for the 2600: 1978), "
+            "https://en.wikipedia.org/wiki/Breakout_(video_game)",
+            "M. Bellemare et al., The Arcade Learning Environment (2013), "
+            "https://doi.org/10.1613/jair.3912",
         ),
     )

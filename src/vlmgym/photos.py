@@ -1,4 +1,6 @@
-"""Photographs for tiles: the bundled handwritten digits, CIFAR-10, or any folder of class folders; train and test apart."""
+"""Photographs for tiles: the bundled handwritten digits, CIFAR-10, or any folder of class folders;
+train and test apart.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,10 @@ CIFAR_MD5 = "c32a1d4ab5d03f1284b67883e8d13530"
 CIFAR_SIDE, CIFAR_RECORD = 32, 1 + 3 * 32 * 32
 CIFAR_RECORDS, CIFAR_BYTES = 10_000, 200_000_000
 """Records of a file, and bytes of the whole data set, packed or unpacked, at most."""
-CIFAR_FILES = {"train": tuple(f"data_batch_{n}.bin" for n in range(1, 6)), "test": ("test_batch.bin",)}
+CIFAR_FILES = {
+    "train": tuple(f"data_batch_{n}.bin" for n in range(1, 6)),
+    "test": ("test_batch.bin",),
+}
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 MOST_PIXELS = 50_000_000
@@ -48,7 +53,9 @@ MOST_DEEP = 100
 
 
 class PhotoError(VlmGymError, ValueError):
-    """A source of photographs that is missing, damaged, or lacks a class; the message says which and what to do."""
+    """A source of photographs that is missing, damaged, or lacks a class; the message says which
+    and what to do.
+    """
 
 
 @dataclass(frozen=True)
@@ -59,11 +66,15 @@ class Photographs:
     counts: dict[str, tuple[int, ...]]  # by part: pictures of each class
     load: Callable[[str, int, int], Image.Image]  # (part, class, number) -> a grey or RGB picture
 
-    def choose(self, test: NDArray[np.bool_], kinds: NDArray[Any], variants: NDArray[np.int32], most: int) -> NDArray[np.int64]:
-        """The numbers of the pictures that ``variants`` stand for, each below ``most`` and its class's count.
+    def choose(
+        self, test: NDArray[np.bool_], kinds: NDArray[Any], variants: NDArray[np.int32], most: int
+    ) -> NDArray[np.int64]:
+        """The numbers of the pictures that ``variants`` stand for, each below ``most`` and its
+        class's count.
 
-        A variant is ``16 * luck + copy``. Under one luck, the copies 0 .. 15 of a class are different pictures as long as
-        there are that many: they are steps of a stride without common divisor with the count.
+        A variant is ``16 * luck + copy``. Under one luck, the copies 0 .. 15 of a class are
+        different pictures as long as there are that many: they are steps of a stride without common
+        divisor with the count.
 
         Args:
             test: of the test part (else train); like the next two, any shape.
@@ -73,7 +84,9 @@ class Photographs:
         """
         table = np.array([self.counts[part] for part in PARTS], np.int64)
         count = np.minimum(table[test.astype(np.intp), kinds], most)
-        word = mix_array(kinds.astype(np.uint64) << np.uint64(40) ^ (variants >> 4).astype(np.uint64))
+        word = mix_array(
+            kinds.astype(np.uint64) << np.uint64(40) ^ (variants >> 4).astype(np.uint64)
+        )
         first = (word & np.uint64(0xFFFFFFFF)).astype(np.int64) % count
         stride = 1 + (word >> np.uint64(32)).astype(np.int64) % count
         while (bad := np.gcd(stride, count) != 1).any():
@@ -94,11 +107,14 @@ def _expanded(path: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise PhotoError(f"{path}: there is no such home folder; name the folder of data sets in VLMGYM_DATA") from error
+        raise PhotoError(
+            f"{path}: there is no such home folder; name the folder of data sets in VLMGYM_DATA"
+        ) from error
 
 
 def check(game: Game, level: Level, look: Look) -> None:
-    """See that a look's photographs are there, before anything is drawn; nothing to do for games without any.
+    """See that a look's photographs are there, before anything is drawn; nothing to do for games
+    without any.
 
     Raises:
         PhotoError: see :func:`photographs`.
@@ -112,30 +128,39 @@ def photographs(source: str, names: Sequence[str]) -> Photographs:
     """The photographs of a source for the classes ``names``.
 
     Args:
-        source: ``auto`` (by the class names: the bundled digits, or the downloaded CIFAR-10), or the path of a CIFAR-10
-            binary archive, of its unpacked folder, or of a folder with one folder of pictures a class (which may lie
-            in folders ``train`` and ``test``). Hidden folders are not looked into; everything else that is called like a
-            picture must be one: PNG, JPEG, WebP or BMP, a regular file within the folder, of 50 megapixels at most.
+        source: ``auto`` (by the class names: the bundled digits, or the downloaded CIFAR-10), or
+            the path of a CIFAR-10 binary archive, of its unpacked folder, or of a folder with one
+            folder of pictures a class (which may lie in folders ``train`` and ``test``). Hidden
+            folders are not looked into; everything else that is called like a picture must be one:
+            PNG, JPEG, WebP or BMP, a regular file within the folder, of 50 megapixels at most.
         names: class names, in the order of the symbols.
 
     Raises:
-        PhotoError: there is no such source, it is damaged, or a class has no picture in one of the parts.
+        PhotoError: there is no such source, it is damaged, or a class has no picture in one of the
+            parts.
     """
     names = tuple(names)
     for name in names:
         if not name or name.startswith(".") or set(name) & set("/\\\0"):
             raise PhotoError(
-                f"a class of photographs is called {name!r}: allowed is the name of a folder in that of the photographs"
+                f"a class of photographs is called {name!r}: allowed is the name of a folder in "
+                "that of the photographs"
             )
     if source == "auto":
         known = next((name for name, classes in PICTURE_CLASSES.items() if classes == names), "")
         if known == "digits":
             return _digits()
         if known != "cifar10":
-            raise PhotoError(f"Look.photos = 'auto': the classes {', '.join(names)} need the path of a folder of class folders")
+            raise PhotoError(
+                f"Look.photos = 'auto': the classes {', '.join(names)} need the path "
+                "of a folder of class folders"
+            )
         path = data_folder() / Path(CIFAR_URL).name
         if not path.exists():
-            raise PhotoError(f"no CIFAR-10 at {path}: run `vlmgym photos cifar10`, or give Look.photos the path of the archive")
+            raise PhotoError(
+                f"no CIFAR-10 at {path}: run `vlmgym photos cifar10`, or give "
+                "Look.photos the path of the archive"
+            )
         source = str(path)
     real = _found(source)
     try:
@@ -162,7 +187,8 @@ def _found(source: str) -> Path:
 
 
 def part_of(digests: Sequence[bytes]) -> list[str]:
-    """The part of each picture of a class, by the digest of its content: equal pictures are in one part, and both hold some.
+    """The part of each picture of a class, by the digest of its content: equal pictures are in one
+    part, and both hold some.
 
     The different digests are ordered; the first fifth, at least one, is the test part.
     """
@@ -176,7 +202,7 @@ def _hash() -> Any:
     return hashlib.blake2b(digest_size=16)
 
 
-# -------------------------------------------------------------------------------------------------------- sources
+# ---- sources
 @lru_cache(1)
 def _digits() -> Photographs:
     with (resources.files("vlmgym") / "skins" / "digits.png").open("rb") as file:
@@ -185,9 +211,13 @@ def _digits() -> Photographs:
     split: dict[str, list[list[NDArray[np.uint8]]]] = {part: [] for part in PARTS}
     for row in tiles:
         found = [tile for tile in row if tile.min() < 255]
-        parts = part_of([hashlib.blake2b(tile.tobytes(), digest_size=16).digest() for tile in found])
+        parts = part_of(
+            [hashlib.blake2b(tile.tobytes(), digest_size=16).digest() for tile in found]
+        )
         for part in PARTS:
-            split[part].append([tile for tile, where in zip(found, parts, strict=True) if where == part])
+            split[part].append(
+                [tile for tile, where in zip(found, parts, strict=True) if where == part]
+            )
 
     def load(part: str, kind: int, number: int) -> Image.Image:
         return Image.fromarray(255 - split[part][kind][number])  # dark ink on white paper
@@ -201,7 +231,9 @@ def _cifar(path: str, _changed: int, names: tuple[str, ...]) -> Photographs:
     classes = PICTURE_CLASSES["cifar10"]
     strange = [name for name in names if name not in classes]
     if strange:
-        raise PhotoError(f"{path}: CIFAR-10 has no class {strange[0]!r}; it has {', '.join(classes)}")
+        raise PhotoError(
+            f"{path}: CIFAR-10 has no class {strange[0]!r}; it has {', '.join(classes)}"
+        )
     wanted = [classes.index(name) for name in names]
     pictures, places = {}, {}
     data = _cifar_files(path)
@@ -213,7 +245,9 @@ def _cifar(path: str, _changed: int, names: tuple[str, ...]) -> Photographs:
     _refuse_empty(path, names, counts)
 
     def load(part: str, kind: int, number: int) -> Image.Image:
-        return Image.fromarray(np.ascontiguousarray(pictures[part][places[part][kind][number]].transpose(1, 2, 0)))
+        return Image.fromarray(
+            np.ascontiguousarray(pictures[part][places[part][kind][number]].transpose(1, 2, 0))
+        )
 
     return Photographs(names, counts, load)
 
@@ -233,8 +267,13 @@ class _Bounded(io.RawIOBase):
 
 
 def _cifar_files(path: str) -> dict[str, bytes]:
-    """The files of CIFAR-10's binary version, by name, from its archive (tar, packed with gzip or not) or the unpacked folder."""
-    wanted, most = {name for names in CIFAR_FILES.values() for name in names}, CIFAR_RECORDS * CIFAR_RECORD
+    """The files of CIFAR-10's binary version, by name, from its archive (tar, packed with gzip or
+    not) or the unpacked folder.
+    """
+    wanted, most = (
+        {name for names in CIFAR_FILES.values() for name in names},
+        CIFAR_RECORDS * CIFAR_RECORD,
+    )
     found: dict[str, bytes] = {}
     try:
         if Path(path).is_dir():
@@ -257,19 +296,28 @@ def _cifar_files(path: str) -> dict[str, bytes]:
                                 raise OSError(f"{name} has {member.size} bytes; {most} are right")
                             found[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
     except (OSError, EOFError, ValueError, OverflowError, zlib.error, tarfile.TarError) as error:
-        raise PhotoError(f"{path}: no readable archive of CIFAR-10's binary version ({error})") from error
+        raise PhotoError(
+            f"{path}: no readable archive of CIFAR-10's binary version ({error})"
+        ) from error
     for name in sorted(wanted - set(found)):
-        raise PhotoError(f"{path}: no {name} in it; the binary version of CIFAR-10 is needed ({CIFAR_URL})")
+        raise PhotoError(
+            f"{path}: no {name} in it; the binary version of CIFAR-10 is needed ({CIFAR_URL})"
+        )
     return found
 
 
 def _records(path: str, name: str, data: bytes) -> NDArray[np.uint8]:
     """The records of a file, ``(n, 3073)``: a label, then the red, green and blue planes."""
     records = np.frombuffer(data, np.uint8)
-    if not len(records) or len(records) % CIFAR_RECORD or len(records) > CIFAR_RECORDS * CIFAR_RECORD:
+    if (
+        not len(records)
+        or len(records) % CIFAR_RECORD
+        or len(records) > CIFAR_RECORDS * CIFAR_RECORD
+    ):
         allowed = f"1 to {CIFAR_RECORDS} records of {CIFAR_RECORD}"
         raise PhotoError(
-            f"{path}: {name} has {len(records)} bytes, no multiple of {CIFAR_RECORD}, or too many: allowed are {allowed}"
+            f"{path}: {name} has {len(records)} bytes, no multiple of {CIFAR_RECORD}, or too many: "
+            f"allowed are {allowed}"
         )
     records = records.reshape(-1, CIFAR_RECORD)
     if records[:, 0].max() > 9:
@@ -286,9 +334,13 @@ def _folders(path: str, names: tuple[str, ...]) -> Photographs:
         if apart:
             for part in PARTS:
                 files[part].append(list(_pictures(root, root / part / name)))
-            twice = {_digest(p) for p in files["train"][-1]} & {_digest(p) for p in files["test"][-1]}
+            twice = {_digest(p) for p in files["train"][-1]} & {
+                _digest(p) for p in files["test"][-1]
+            }
             if twice:
-                raise PhotoError(f"{path}: {len(twice)} pictures of the class {name!r} are in train and in test")
+                raise PhotoError(
+                    f"{path}: {len(twice)} pictures of the class {name!r} are in train and in test"
+                )
             continue
         found = list(_pictures(root, root / name))
         parts = part_of([_digest(p) for p in found]) if found else []
@@ -325,20 +377,29 @@ def _pictures(root: Path, folder: Path) -> Iterator[Path]:
         if path.suffix.lower() not in SUFFIXES:
             if path.is_dir() and not hidden:
                 if len(path.parts) - len(root.parts) > MOST_DEEP:
-                    raise PhotoError(f"{path}: lies deeper than the {MOST_DEEP} folders in {root} that are allowed")
+                    raise PhotoError(
+                        f"{path}: lies deeper than the {MOST_DEEP} folders in {root} "
+                        "that are allowed"
+                    )
                 yield from _pictures(root, path)
             continue
         if hidden:
             raise PhotoError(
-                f"{path}: a hidden file that is called like a picture, as other systems leave them behind: delete it"
+                f"{path}: a hidden file that is called like a picture, as other systems leave them "
+                "behind: delete it"
             )
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
-            raise PhotoError(f"{path}: a link that leads out of the folder of photographs; allowed is the file itself")
+            raise PhotoError(
+                f"{path}: a link that leads out of the folder of photographs; allowed "
+                "is the file itself"
+            )
         yield path
 
 
 def _digest(file: Path) -> bytes:
-    """The digest of a picture's file; its head is looked at as well, so that what is no picture is said at once."""
+    """The digest of a picture's file; its head is looked at as well, so that what is no picture is
+    said at once.
+    """
     try:
         with open_regular(file) as data:
             _open(data)
@@ -351,7 +412,8 @@ def _digest(file: Path) -> bytes:
 def _open(file: io.BufferedReader) -> Image.Image:
     """A picture whose pixels are not unpacked yet, of an allowed format and size."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its size, which is looked at here, and of damaged notes
+        # of its size, which is looked at here, and of damaged notes
+        warnings.simplefilter("ignore")
         picture = Image.open(file, formats=FORMATS)
     if picture.width * picture.height > MOST_PIXELS:
         raise ValueError(f"{picture.width} x {picture.height} pixels, allowed are {MOST_PIXELS}")
@@ -372,7 +434,9 @@ def _read_picture(file: Path) -> Image.Image:
             if upright.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut at 255
                 grey = np.asarray(upright).astype(np.int64)
                 clear = grey == upright.info.get("transparency", -1)
-                return Image.fromarray(np.where(clear, 255, grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+                return Image.fromarray(
+                    np.where(clear, 255, grey >> 8).clip(0, 255).astype(np.uint8)
+                ).convert("RGB")
             if upright.has_transparency_data:
                 ground = Image.new("RGBA", upright.size, "white")
                 return Image.alpha_composite(ground, upright.convert("RGBA")).convert("RGB")
@@ -396,11 +460,16 @@ def _refuse_empty(path: str, names: Sequence[str], counts: dict[str, tuple[int, 
     for part in PARTS:
         for name, count in zip(names, counts[part], strict=True):
             if not count:
-                raise PhotoError(f"{path}: no picture of the class {name!r} in the {part} part (2 different ones are needed)")
+                raise PhotoError(
+                    f"{path}: no picture of the class {name!r} in the {part} part (2 "
+                    "different ones are needed)"
+                )
 
 
-# ------------------------------------------------------------------------------------------------------- download
-def fetch_cifar10(url: str = CIFAR_URL, md5: str = CIFAR_MD5, folder: Path | None = None, progress: bool = True) -> Path:
+# ---- download
+def fetch_cifar10(
+    url: str = CIFAR_URL, md5: str = CIFAR_MD5, folder: Path | None = None, progress: bool = True
+) -> Path:
     """Download CIFAR-10's binary archive (170 MB) and check it; an earlier good download is kept.
 
     Args:
@@ -413,7 +482,8 @@ def fetch_cifar10(url: str = CIFAR_URL, md5: str = CIFAR_MD5, folder: Path | Non
         The path of the archive.
 
     Raises:
-        PhotoError: the server cannot be reached, or sends something else or more than :data:`CIFAR_BYTES`.
+        PhotoError: the server cannot be reached, or sends something else or more than
+            :data:`CIFAR_BYTES`.
     """
     from tqdm import tqdm
 
@@ -427,8 +497,17 @@ def fetch_cifar10(url: str = CIFAR_URL, md5: str = CIFAR_MD5, folder: Path | Non
     try:
         with urllib.request.urlopen(url, timeout=60) as answer, os.fdopen(number, "wb") as file:
             length = answer.headers.get("Content-Length", "")
-            size = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None
-            with tqdm(total=size, desc=target.name, unit="B", unit_scale=True, file=sys.stderr, disable=not progress) as bar:
+            size = (
+                int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None
+            )
+            with tqdm(
+                total=size,
+                desc=target.name,
+                unit="B",
+                unit_scale=True,
+                file=sys.stderr,
+                disable=not progress,
+            ) as bar:
                 while block := answer.read(io.DEFAULT_BUFFER_SIZE * 16):
                     whole += len(block)
                     if whole > CIFAR_BYTES:

@@ -1,8 +1,8 @@
 """Text in, text out: the prompt of a state, and the reading of a reply.
 
-A reply is ``<perception>...</perception><think>...</think><answer>...</answer>``; the names of the blocks can be chosen.
-Reading is linear-time on any text and never guesses: an unclear reply is *no action*, with the reason, and an unclear cell of
-a description is *not stated*.
+A reply is ``<perception>...</perception><think>...</think><answer>...</answer>``; the names of the
+blocks can be chosen. Reading is linear-time on any text and never guesses: an unclear reply is *no
+action*, with the reason, and an unclear cell of a description is *not stated*.
 """
 
 from __future__ import annotations
@@ -37,19 +37,34 @@ class Problem(StrEnum):
     NOT_ADJACENT = "not_adjacent"
 
 
-# --------------------------------------------------------------------------------------------------------- blocks
+# ---- blocks
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
-_MARKUP = ("base", "embed", "iframe", "link", "meta", "noscript", "object", "script", "style", "svg", "template", "title")
+_MARKUP = (
+    "base",
+    "embed",
+    "iframe",
+    "link",
+    "meta",
+    "noscript",
+    "object",
+    "script",
+    "style",
+    "svg",
+    "template",
+    "title",
+)
 
 
 @dataclass(frozen=True)
 class Blocks(Settings):
     """What the three blocks of a reply are called.
 
-    Other names than the usual ones are for servers that take ``<think>`` out of a reply before it can be read.
+    Other names than the usual ones are for servers that take ``<think>`` out of a reply before it
+    can be read.
 
     Raises:
-        ConfigError: a name is empty, no name, one that pages would take for their own, or there twice.
+        ConfigError: a name is empty, no name, one that pages would take for their own, or there
+            twice.
     """
 
     perception: str = setting("perception", "name of the block that describes the board")
@@ -64,7 +79,11 @@ class Blocks(Settings):
                 allowed = "1 to 32 letters, digits, _ and - (not - first) that are no tag of HTML"
                 raise ConfigError(f"reply.{field}", name, allowed)
         if len({name.lower() for name in self.names}) < 3:
-            raise ConfigError("reply", ",".join(self.names), "three names that differ, also where case does not count")
+            raise ConfigError(
+                "reply",
+                ",".join(self.names),
+                "three names that differ, also where case does not count",
+            )
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -73,7 +92,8 @@ class Blocks(Settings):
 
     @classmethod
     def of(cls, value: str | Mapping[str, Any] | Blocks) -> Blocks:
-        """From a mapping (what it leaves out keeps its usual name), or from the text that :meth:`__str__` gives.
+        """From a mapping (what it leaves out keeps its usual name), or from the text that
+        :meth:`__str__` gives.
 
         Raises:
             ConfigError: anything else.
@@ -107,7 +127,9 @@ class Blocks(Settings):
 
     @classmethod
     def inside(cls, name: str, reply: str) -> str | None:
-        """The text of the first whole block of a name as it stands in a reply; None if there is none. See also :func:`parse`."""
+        """The text of the first whole block of a name as it stands in a reply; None if there is
+        none. See also :func:`parse`.
+        """
         _, begun, rest = reply.partition(cls.begin(name))
         text, ended, _ = rest.partition(cls.end(name))
         return text if begun and ended else None
@@ -120,7 +142,11 @@ class Blocks(Settings):
 
     def __str__(self) -> str:
         """``"perception=...,think=...,answer=..."``; empty for the usual names."""
-        return "" if self == BLOCKS else ",".join(f"{field}={name}" for field, name in asdict(self).items())
+        return (
+            ""
+            if self == BLOCKS
+            else ",".join(f"{field}={name}" for field, name in asdict(self).items())
+        )
 
 
 _FORM = "perception=NAME,think=NAME,answer=NAME (any of them), or a mapping of these"
@@ -128,21 +154,27 @@ BLOCKS = Blocks()
 """The usual names."""
 
 
-# --------------------------------------------------------------------------------------------------------- prompt
+# ---- prompt
 def prompt_text(
-    game: Game, level: Level, style: str = "full", board: Sequence[str] = (), image: bool = True, blocks: Blocks = BLOCKS
+    game: Game,
+    level: Level,
+    style: str = "full",
+    board: Sequence[str] = (),
+    image: bool = True,
+    blocks: Blocks = BLOCKS,
 ) -> str:
     """The text that goes with the picture.
 
     Args:
         game: the game.
         level: its level.
-        style: ``"full"`` (rules, actions and how to answer), ``"brief"`` (one line, for the embedded tiny model), or ``"moves"``
-            (one line as well, which asks what the moves would do and not for a move).
+        style: ``"full"`` (rules, actions and how to answer), ``"brief"`` (one line, for the
+            embedded tiny model), or ``"moves"`` (one line as well, which asks what the moves would
+            do and not for a move).
         board: lines of a board that is told in words (see :func:`truth`); none by default.
         image: whether there is a picture.
-        blocks: what the blocks of the reply are to be called; the embedded tiny model, for which ``"brief"`` and ``"moves"``
-            are, is not told.
+        blocks: what the blocks of the reply are to be called; the embedded tiny model, for which
+            ``"brief"`` and ``"moves"`` are, is not told.
 
     Raises:
         ConfigError: unknown style.
@@ -152,8 +184,15 @@ def prompt_text(
     rows, cols = game.sample(level).symbols.shape[1:]
     told = "".join(f"\n{line}" for line in board)
     if style != "full":
-        return (f"{game.name} {rows}x{cols}" if rows else game.name) + (" moves?" if style == "moves" else "") + told
-    form = f"{rows} lines, one for each row from top to bottom, the {cols} cells of a row from left to right joined by |"
+        return (
+            (f"{game.name} {rows}x{cols}" if rows else game.name)
+            + (" moves?" if style == "moves" else "")
+            + told
+        )
+    form = (
+        f"{rows} lines, one for each row from top to bottom, the {cols} cells of a row from "
+        "left to right joined by |"
+    )
     seen = f"the board{' as you see it' if image else ''}: {form}"
     shown = f"The picture shows the {'board' if rows else 'screen'}. " if image else ""
     if board:
@@ -180,18 +219,24 @@ def board_lines(game: Game, state: State) -> list[str]:
 
 
 def messages(text: str) -> list[dict[str, Any]]:
-    """One user turn with a picture and a text, in the conversational form of Transformers and TRL."""
+    """One user turn with a picture and a text, in the conversational form of Transformers and
+    TRL.
+    """
     return [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
 
 
 def next_text(board: Sequence[str] = ()) -> str:
-    """What is said after a reply, where the past is told: the board comes as a picture, or as these lines."""
+    """What is said after a reply, where the past is told: the board comes as a picture, or as these
+    lines.
+    """
     now = "The board after your move:" if board else "The picture shows the board after your move."
     return "\n".join([now, *board, "Reply in the same form."])
 
 
 def prefills(game: Game, state: State, style: str = "full", blocks: Blocks = BLOCKS) -> list[str]:
-    """How replies begin whose description is given: the true one of every row of a batch, as a whole block."""
+    """How replies begin whose description is given: the true one of every row of a batch, as a
+    whole block.
+    """
     return [blocks.write(blocks.perception, text) for text in truth(game, state, style)]
 
 
@@ -201,16 +246,18 @@ def write_reply(perception: str, think: str, answer: str, blocks: Blocks = BLOCK
     return "".join(blocks.write(name, text) for name, text in said)
 
 
-# ---------------------------------------------------------------------------------------------------------- reply
+# ---- reply
 @dataclass(frozen=True)
 class Reply:
     """What a reply says."""
 
     text: str
-    perception: str | None  # content of the one perception block; None if there is none, or more than one
+    # content of the one perception block; None if there is none, or more than one
+    perception: str | None
     think: str | None
     answer: str | None  # content of the answer block that was read
-    well_formed: bool  # the three blocks, once each, in order, none blank, nothing but white space around them
+    # the three blocks, once each, in order, none blank, nothing but white space around them
+    well_formed: bool
     action: int  # id, or NO_ACTION
     problem: Problem
 
@@ -220,19 +267,24 @@ _DRESS = " \t\r\n*_`'\"$."
 
 @lru_cache(64)
 def _tags(names: tuple[str, ...], lenient: bool) -> re.Pattern[str]:
-    return re.compile(rf"<(/?)({'|'.join(map(re.escape, names))})>", re.IGNORECASE | re.ASCII if lenient else 0)
+    return re.compile(
+        rf"<(/?)({'|'.join(map(re.escape, names))})>", re.IGNORECASE | re.ASCII if lenient else 0
+    )
 
 
-def parse(game: Game, level: Level, text: str, mode: str = "strict", blocks: Blocks = BLOCKS) -> Reply:
+def parse(
+    game: Game, level: Level, text: str, mode: str = "strict", blocks: Blocks = BLOCKS
+) -> Reply:
     """Read a reply.
 
     Args:
         game: the game that was asked about.
         level: its level (the board size bounds the coordinates).
         text: the whole reply.
-        mode: ``"strict"``: exactly one answer block, whose whole content is a move. ``"lenient"``: tags in any case, the last
-            complete answer block counts, one cut off by the end of the text is accepted, and quotes, emphasis marks
-            or a final full stop around the move are ignored.
+        mode: ``"strict"``: exactly one answer block, whose whole content is a move. ``"lenient"``:
+            tags in any case, the last complete answer block counts, one cut off by the end of the
+            text is accepted, and quotes, emphasis marks or a final full stop around the move are
+            ignored.
         blocks: what the blocks are called; others are text like any other.
 
     Raises:
@@ -253,10 +305,17 @@ def parse(game: Game, level: Level, text: str, mode: str = "strict", blocks: Blo
     shape = [(closing, name) for name in names for closing in (False, True)]
     well_formed = [t[:2] for t in tags] == shape
     if well_formed:
-        outside = text[: tags[0][2]] + text[tags[1][3] : tags[2][2]] + text[tags[3][3] : tags[4][2]] + text[tags[5][3] :]
+        outside = (
+            text[: tags[0][2]]
+            + text[tags[1][3] : tags[2][2]]
+            + text[tags[3][3] : tags[4][2]]
+            + text[tags[5][3] :]
+        )
         well_formed = not outside.strip() and all(found[name][0].strip() for name in names)
 
-    perception, think, _ = (found[n][0] if opened[n] == 1 and len(found[n]) == 1 else None for n in names)
+    perception, think, _ = (
+        found[n][0] if opened[n] == 1 and len(found[n]) == 1 else None for n in names
+    )
     last = names[2]
     answer, problem = _pick_answer(text, tags, last, found[last], opened[last], lenient)
     action = NO_ACTION
@@ -267,7 +326,12 @@ def parse(game: Game, level: Level, text: str, mode: str = "strict", blocks: Blo
 
 
 def _pick_answer(
-    text: str, tags: list[tuple[bool, str, int, int]], name: str, blocks: list[str], opened: int, lenient: bool
+    text: str,
+    tags: list[tuple[bool, str, int, int]],
+    name: str,
+    blocks: list[str],
+    opened: int,
+    lenient: bool,
 ) -> tuple[str | None, Problem]:
     """The content of the answer block that counts, or the reason why there is none."""
     if lenient:
@@ -285,20 +349,24 @@ def _pick_answer(
 
 
 def taken_apart(reply: str, reasoning: str, blocks: Blocks = BLOCKS) -> bool:
-    """Whether a server seems to have cut the reply: it begins with the answer, and what stood before came as ``reasoning``.
+    """Whether a server seems to have cut the reply: it begins with the answer, and what stood
+    before came as ``reasoning``.
 
-    Servers with a parser for the reasoning of models take ``<think>``, and all that stands before its end, out of a reply: the
-    description is lost with it. Blocks of other names (:class:`Blocks`) are left alone.
+    Servers with a parser for the reasoning of models take ``<think>``, and all that stands before
+    its end, out of a reply: the description is lost with it. Blocks of other names
+    (:class:`Blocks`) are left alone.
     """
     wanted = blocks.begin(blocks.answer).lower()
     return bool(reasoning.strip()) and reply.lstrip()[: len(wanted)].lower() == wanted
 
 
 def patterns(reply: Reply, names: Sequence[str]) -> tuple[bool, bool]:
-    """Whether the reasoning of a reply localises, and whether it enumerates (linear time on any text).
+    """Whether the reasoning of a reply localises, and whether it enumerates (linear time on any
+    text).
 
-    Localising is naming a tile beside its cell, ``"(0, 1): red circle"`` or ``"red circle (0, 1)"``; enumerating is listing or
-    counting things, ``"1. red circle"`` or ``"3 red circles"``. The description does not count: the prompt asks for its form.
+    Localising is naming a tile beside its cell, ``"(0, 1): red circle"`` or ``"red circle (0,
+    1)"``; enumerating is listing or counting things, ``"1. red circle"`` or ``"3 red circles"``.
+    The description does not count: the prompt asks for its form.
 
     Args:
         reply: as read by :func:`parse`.
@@ -310,18 +378,21 @@ def patterns(reply: Reply, names: Sequence[str]) -> tuple[bool, bool]:
 
 @lru_cache(64)
 def _beside(names: tuple[str, ...]) -> re.Pattern[str]:
-    any_name = "|".join(re.escape(name) for name in sorted(names[1:], key=len, reverse=True)) or "(?!)"
+    any_name = (
+        "|".join(re.escape(name) for name in sorted(names[1:], key=len, reverse=True)) or "(?!)"
+    )
     cell = r"\(\s{0,4}[0-9]{1,4}\s{0,4},\s{0,4}[0-9]{1,4}\s{0,4}\)"
     link = r"\s{0,4}(?:[:=]|is|at|-)?\s{0,4}(?:an?|the)?\s{0,4}"
     return re.compile(rf"\b(?:{any_name}){link}{cell}|{cell}{link}(?:{any_name})\b", re.IGNORECASE)
 
 
-# ----------------------------------------------------------------------------------------------------- perception
+# ---- perception
 UNKNOWN = -1
 """Symbol of a cell that a description does not state (or states twice, differently)."""
 _EMPTY_WORDS = ("", "empty", "0", ".", "-", "_", "blank", "none")
 _ENUMERATION = re.compile(
-    r"^[ \t]{0,8}(?:[0-9]{1,3}[.)]|[-*])[ \t]|\b[0-9]{1,3} (?:x )?[a-z]{1,12} [a-z]{1,12}s\b|\b[0-9]{1,3} x [a-z0-9]",
+    r"^[ \t]{0,8}(?:[0-9]{1,3}[.)]|[-*])[ \t]|\b[0-9]{1,3} (?:x )?[a-z]{1,12} "
+    r"[a-z]{1,12}s\b|\b[0-9]{1,3} x [a-z0-9]",
     re.MULTILINE,
 )
 
@@ -343,10 +414,12 @@ class Perception:
         return float(self.cells(truth).mean())
 
     def balanced(self, truth: NDArray[np.int16]) -> float:
-        """How well the board was seen, each symbol counting alike: 1 = all is right, 0 = as one tile in all cells.
+        """How well the board was seen, each symbol counting alike: 1 = all is right, 0 = as one
+        tile in all cells.
 
-        The mean over the ``k`` symbols on the board of the share of their cells that are right, minus ``1 / k``, over
-        ``1 - 1 / k``; at least ``-1 / (k - 1)``, so -1. A board of one symbol shows nothing that could be seen: 0.
+        The mean over the ``k`` symbols on the board of the share of their cells that are right,
+        minus ``1 / k``, over ``1 - 1 / k``; at least ``-1 / (k - 1)``, so -1. A board of one symbol
+        shows nothing that could be seen: 0.
         """
         there = np.bincount(truth.ravel())
         right = np.bincount(truth[self.cells(truth)], minlength=len(there))
@@ -364,10 +437,11 @@ class Perception:
 def read_perception(text: str | None, scene: Scene, mode: str = "strict") -> Perception:
     """Read a description of a board: rows joined by ``|``, or ``(row, col): tile`` in any order.
 
-    What is written around a board and says nothing about it does not matter: blanks, letter case, Markdown's code fences and
-    tables (with numbers as heads of the columns and rows), bullets, headings that end with a colon. A cell holds one tile and
-    nothing else: ``2?`` and ``red circle or blue star`` are no tile. Where it is unclear which row or cell is meant, that row
-    or cell is unknown, so a description is never read one place further.
+    What is written around a board and says nothing about it does not matter: blanks, letter case,
+    Markdown's code fences and tables (with numbers as heads of the columns and rows), bullets,
+    headings that end with a colon. A cell holds one tile and nothing else: ``2?`` and ``red circle
+    or blue star`` are no tile. Where it is unclear which row or cell is meant, that row or cell is
+    unknown, so a description is never read one place further.
 
     Args:
         text: content of the perception block, or None.
@@ -401,15 +475,21 @@ def read_perception(text: str | None, scene: Scene, mode: str = "strict") -> Per
     return Perception(grid, "coordinates" if stated else "none", complete)
 
 
-_CHARACTERS = str.maketrans(dict.fromkeys("\uff5c\u2502\u2503", "|") | dict.fromkeys("\ufeff\u200b\u200c\u200d\u2060"))
-"""Other characters that are drawn as a bar (full-width, and those of boxes), and those that are not drawn at all."""
+_CHARACTERS = str.maketrans(
+    dict.fromkeys("\uff5c\u2502\u2503", "|") | dict.fromkeys("\ufeff\u200b\u200c\u200d\u2060")
+)
+"""Other characters that are drawn as a bar (full-width, and those of boxes), and those that are not
+drawn at all.
+"""
 _QUOTED = re.compile(r"(?:>[ \t]?){1,4}")
 _FENCE = re.compile(r"(?:`{3,}|~{3,})[^|(`~]{0,60}")
 _FENCE_ENDS = re.compile(r"^(?:`{3,}|~{3,})|(?:`{3,}|~{3,})$")
 _RULES = frozenset("-=|:+ \t") | frozenset(map(chr, range(0x2500, 0x2580)))
 _ALIGNED = re.compile(":?-+:?")
 _BULLET = re.compile(r"(?:[-*+\u2022]|[0-9]{1,3}[.)])\s+(?=\S)")
-_LABEL = re.compile(r"(?:(?:row\s{0,4})?([0-9]{1,3})\s{0,4}[:.)]|row\s{1,4}([0-9]{1,3})\s)\s*(?=\S)", re.IGNORECASE)
+_LABEL = re.compile(
+    r"(?:(?:row\s{0,4})?([0-9]{1,3})\s{0,4}[:.)]|row\s{1,4}([0-9]{1,3})\s)\s*(?=\S)", re.IGNORECASE
+)
 _ROW_NAME = re.compile(r"(?:row\s{0,4})?([0-9]{1,3})[:.)]?", re.IGNORECASE)
 _COLUMN_NAME = re.compile(r"(?:c|col|column)?\s{0,4}([0-9]{1,3})", re.IGNORECASE)
 _COORDINATE = re.compile(r"\(\s{0,4}([0-9]{1,4})\s{0,4},\s{0,4}([0-9]{1,4})\s{0,4}\)")
@@ -421,7 +501,9 @@ _HEADING, _TILE = 80, 200
 
 
 def _undressed(line: str) -> str:
-    """A line without the marks of a Markdown quotation or code fence; empty if it is nothing else."""
+    """A line without the marks of a Markdown quotation or code fence; empty if it is nothing
+    else.
+    """
     line = line.strip()
     if quoted := _QUOTED.match(line):
         line = line[quoted.end() :].lstrip()
@@ -437,22 +519,32 @@ def _is_rule(line: str) -> bool:
     """A line of a table that only separates (``|---|---|``)."""
     if _RULES.issuperset(line) and any(bar * 3 in line for bar in "-=\u2500\u2501\u2550"):
         return True
-    return ":" in line and "|" in line and all(_ALIGNED.fullmatch(cell.strip()) for cell in line.strip("|").split("|"))
+    return (
+        ":" in line
+        and "|" in line
+        and all(_ALIGNED.fullmatch(cell.strip()) for cell in line.strip("|").split("|"))
+    )
 
 
 def _count_up(numbers: Sequence[int]) -> bool:
     """Whether these are 0, 1, 2 ... or 1, 2, 3 ..."""
-    return bool(numbers) and numbers[0] in (0, 1) and list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
+    return (
+        bool(numbers)
+        and numbers[0] in (0, 1)
+        and list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
+    )
 
 
 def _read_rows(lines: Sequence[str], grid: NDArray[np.int16], symbol: Callable[[str], int]) -> bool:
     """Fill a grid from lines with bars; returns whether all cells are stated and nothing besides.
 
-    The size of the board tells which lines are its rows. Of too few rows those are taken that come before the first line
-    which may be a row or not; of too many, none: which of them are meant is not said.
+    The size of the board tells which lines are its rows. Of too few rows those are taken that come
+    before the first line which may be a row or not; of too many, none: which of them are meant is
+    not said.
     """
     rows, cols = grid.shape
-    found, doubts, rules, besides = list[str](), list[int](), list[int](), False  # the numbers of rows before unclear lines
+    # the numbers of rows before unclear lines
+    found, doubts, rules, besides = list[str](), list[int](), list[int](), False
     for line in lines:
         rule, heading = _is_rule(line), _is_heading(line)
         if not rule and not heading and ("|" in line or (cols == 1 and symbol(line) != UNKNOWN)):
@@ -463,11 +555,13 @@ def _read_rows(lines: Sequence[str], grid: NDArray[np.int16], symbol: Callable[[
     numbered = bool(found) and _names_columns(found[0], cols)
     tiles = bool(found) and all(symbol(cell) != UNKNOWN for cell in _inside(found[0])[-cols:])
     headed = numbered or (rules in ([1], [0, 1, len(found)]) and not tiles)
-    if len(found) == rows + 2 and numbered and not rules and set(found[1]) <= set("-| "):  # a rule of single dashes
+    # a rule of single dashes
+    if len(found) == rows + 2 and numbered and not rules and set(found[1]) <= set("-| "):
         del found[1]
     if len(found) == rows + 1 and headed:
         found = found[1:]
-    elif len(found) == rows and headed and (rules or not tiles):  # a table with a row too few, or a first row like numbers
+    # a table with a row too few, or a first row like numbers
+    elif len(found) == rows and headed and (rules or not tiles):
         return False
     elif len(found) < rows and (doubts or rules):
         found = [] if rules else found[: doubts[0]]
@@ -492,14 +586,21 @@ def _names_columns(line: str, cols: int) -> bool:
 
 
 def _cells(found: Sequence[str], cols: int, symbol: Callable[[str], int]) -> list[list[str]]:
-    """The cells of each row, without what is around them: outer bars, bullets, numbers of the rows. Empty: it is unclear."""
+    """The cells of each row, without what is around them: outer bars, bullets, numbers of the rows.
+    Empty: it is unclear.
+    """
     plain, named, labels = list[list[str]](), list[tuple[int, list[str]]](), list[int]()
     for line in found:
         cells = [cell.strip() for cell in line.split("|", cols + 4)]
         first, last = cells[0] in _EDGES, not cells[-1]
-        inside = [cells, cells[first : len(cells) - last]]  # as it stands, and without its outer bars
+        # as it stands, and without its outer bars
+        inside = [cells, cells[first : len(cells) - last]]
         row = next((one for one in inside if len(one) == cols), [])
-        if row and symbol(row[0]) == UNKNOWN and (mark := _LABEL.match(row[0]) or _BULLET.match(row[0])):
+        if (
+            row
+            and symbol(row[0]) == UNKNOWN
+            and (mark := _LABEL.match(row[0]) or _BULLET.match(row[0]))
+        ):
             row = [row[0][mark.end() :], *row[1:]]
             labels += [int(number) for number in mark.groups() if number]
         plain.append(row)
@@ -514,17 +615,25 @@ def _cells(found: Sequence[str], cols: int, symbol: Callable[[str], int]) -> lis
     return plain
 
 
-def _read_coordinates(lines: Sequence[str], grid: NDArray[np.int16], symbol: Callable[[str], int]) -> tuple[bool, bool]:
-    """Fill a grid from ``(row, col): tile``; returns whether anything is stated, and whether all is, and nothing besides."""
+def _read_coordinates(
+    lines: Sequence[str], grid: NDArray[np.int16], symbol: Callable[[str], int]
+) -> tuple[bool, bool]:
+    """Fill a grid from ``(row, col): tile``; returns whether anything is stated, and whether all
+    is, and nothing besides.
+    """
     text = "\n".join(_without_marks(line) for line in lines if "(" in line or not _is_heading(line))
     places = list(_COORDINATE.finditer(text))
     before = text[: places[0].start()].strip() if places else ""
-    if not places or _ends_with_tile(before, symbol):  # tiles before their cells: what follows a cell belongs to the next one
+    # tiles before their cells: what follows a cell belongs to the next one
+    if not places or _ends_with_tile(before, symbol):
         return False, False
     ends = [*(place.start() for place in places[1:]), len(text)]
     stated: dict[tuple[int, int], int] = {}
     for place, end in zip(places, ends, strict=True):
-        cell, tile = (int(place[1]), int(place[2])), _tile_of(text[place.end() : min(end, place.end() + _TILE)], symbol)
+        cell, tile = (
+            (int(place[1]), int(place[2])),
+            _tile_of(text[place.end() : min(end, place.end() + _TILE)], symbol),
+        )
         if stated.setdefault(cell, tile) != tile:
             stated[cell] = UNKNOWN
     rows, cols = grid.shape
@@ -533,7 +642,9 @@ def _read_coordinates(lines: Sequence[str], grid: NDArray[np.int16], symbol: Cal
         return False, False
     for cell in stated.keys() - outside:
         grid[cell] = stated[cell]
-    return True, not outside and (not before or _is_heading(before)) and bool((grid != UNKNOWN).all())
+    return True, not outside and (not before or _is_heading(before)) and bool(
+        (grid != UNKNOWN).all()
+    )
 
 
 def _without_marks(line: str) -> str:
@@ -555,7 +666,10 @@ def _ends_with_tile(text: str, symbol: Callable[[str], int]) -> bool:
     words = text[-_TILE:].split()
     while words and words[-1].lower().strip(":=-") in ("", "at", "in", "is"):
         words.pop()
-    return any(symbol(" ".join(words[-n:]).strip(" ,;:=") or "?") != UNKNOWN for n in range(1, min(len(words), 4) + 1))
+    return any(
+        symbol(" ".join(words[-n:]).strip(" ,;:=") or "?") != UNKNOWN
+        for n in range(1, min(len(words), 4) + 1)
+    )
 
 
 NO_TRUTH = "the picture"
@@ -563,19 +677,26 @@ NO_TRUTH = "the picture"
 
 
 def truth(game: Game, state: State, style: str = "full") -> list[str]:
-    """The truth text of every row of a batch; :data:`NO_TRUTH` for a game that shows a finished picture.
+    """The truth text of every row of a batch; :data:`NO_TRUTH` for a game that shows a finished
+    picture.
 
-    Prompts of the style ``"full"`` ask for rows, ``"red circle|blue star"``; the embedded tiny model, which the other styles are
-    for, names each cell, ``"(0, 0) red circle (0, 1) blue star"``. Both are read alike.
+    Prompts of the style ``"full"`` ask for rows, ``"red circle|blue star"``; the embedded tiny
+    model, which the other styles are for, names each cell, ``"(0, 0) red circle (0, 1) blue
+    star"``. Both are read alike.
     """
     scene = game.scene(state)
     if style == "full" or not scene.symbols.size:
         return [text or NO_TRUTH for text in scene.texts()]
-    return [described([[scene.names[symbol] for symbol in row] for row in board], style) for board in scene.symbols.tolist()]
+    return [
+        described([[scene.names[symbol] for symbol in row] for row in board], style)
+        for board in scene.symbols.tolist()
+    ]
 
 
 def described(board: Sequence[Sequence[str]], style: str = "full") -> str:
     """The truth text of a board that is given as names."""
     if style == "full":
         return "\n".join("|".join(row) for row in board)
-    return " ".join(f"({r}, {c}) {name}" for r, row in enumerate(board) for c, name in enumerate(row))
+    return " ".join(
+        f"({r}, {c}) {name}" for r, row in enumerate(board) for c, name in enumerate(row)
+    )

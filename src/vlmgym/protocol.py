@@ -1,4 +1,6 @@
-"""Protocols: what several players are asked, fixed in a file, so that their numbers can be compared."""
+"""Protocols: what several players are asked, fixed in a file, so that their numbers can be
+compared.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, VlmGymError
-from vlmgym.evaluate import Evaluation, evaluate_all, finished, first_run, flat, refusal, run_of, see_that_it_can_play
+from vlmgym.evaluate import (
+    Evaluation,
+    evaluate_all,
+    finished,
+    first_run,
+    flat,
+    refusal,
+    run_of,
+    see_that_it_can_play,
+)
 from vlmgym.evaluate import differences as differences_of
 from vlmgym.files import FileError, read_json, write_json
 from vlmgym.players.base import Player
@@ -40,18 +51,26 @@ class Protocol:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Protocol:
-        """Build from the mapping of a YAML file: ``tasks`` (each may have its own ``evaluation``), ``evaluation``, ``sampling``.
+        """Build from the mapping of a YAML file: ``tasks`` (each may have its own ``evaluation``),
+        ``evaluation``, ``sampling``.
 
-        With ``dials`` (by name, such as ``look.noise``: a list of values) each task comes also with every one of these values,
-        one dial at a time.
+        With ``dials`` (by name, such as ``look.noise``: a list of values) each task comes also with
+        every one of these values, one dial at a time.
 
         Raises:
-            ConfigError: a key is unknown, missing, or a value is out of range; the message names it.
+            ConfigError: a key is unknown, missing, or a value is out of range; the message names
+                it.
         """
         for key in values:
             if key not in ("tasks", "evaluation", "sampling", "dials"):
-                raise ConfigError(f"protocol.{key}", values[key], "one of tasks, evaluation, sampling, dials")
-        tasks, how, sampling = values.get("tasks"), values.get("evaluation") or {}, values.get("sampling") or {}
+                raise ConfigError(
+                    f"protocol.{key}", values[key], "one of tasks, evaluation, sampling, dials"
+                )
+        tasks, how, sampling = (
+            values.get("tasks"),
+            values.get("evaluation") or {},
+            values.get("sampling") or {},
+        )
         if not isinstance(tasks, list) or not tasks:
             raise ConfigError("protocol.tasks", tasks, "a list with at least one task")
         dials = values.get("dials") or {}
@@ -59,22 +78,35 @@ class Protocol:
             raise ConfigError("protocol.dials", dials, "a mapping of dials to lists of values")
         entries = []
         for number, one in enumerate(tasks):
-            for name, part in ((f"tasks.{number}", one), ("evaluation", how), ("sampling", sampling)):
+            for name, part in (
+                (f"tasks.{number}", one),
+                ("evaluation", how),
+                ("sampling", sampling),
+            ):
                 if not isinstance(part, Mapping):
                     raise ConfigError(f"protocol.{name}", part, "a mapping of settings")
             own = one.get("evaluation") or {}
             if not isinstance(own, Mapping):
-                raise ConfigError(f"protocol.tasks.{number}.evaluation", own, "a mapping of settings")
-            entry = Task.parse({k: v for k, v in one.items() if k != "evaluation"}), Evaluation.parse({**how, **own})
+                raise ConfigError(
+                    f"protocol.tasks.{number}.evaluation", own, "a mapping of settings"
+                )
+            entry = (
+                Task.parse({k: v for k, v in one.items() if k != "evaluation"}),
+                Evaluation.parse({**how, **own}),
+            )
             entries.append(entry)
             for dial, steps in dials.items():
                 if not isinstance(steps, list) or not steps:
                     raise ConfigError(f"protocol.dials.{dial}", steps, "a list of values")
                 entries += cls((entry,)).swept(dial, steps).entries
         if len(set(entries)) < len(entries):
-            twice = next(task for task, _ in entries if sum(task == other for other, _ in entries) > 1)
+            twice = next(
+                task for task, _ in entries if sum(task == other for other, _ in entries) > 1
+            )
             raise ConfigError(
-                "protocol.tasks", f"{twice.names.game} {twice.names.level} {twice.names.look} twice", "each task once"
+                "protocol.tasks",
+                f"{twice.names.game} {twice.names.level} {twice.names.look} twice",
+                "each task once",
             )
         return cls(tuple(entries), dict(sampling))
 
@@ -91,7 +123,9 @@ class Protocol:
         for task, how in self.entries:
             text = task.to_dict()[part]
             for value in values:
-                said = value if isinstance(value, str) and not _is_json(value) else json.dumps(value)
+                said = (
+                    value if isinstance(value, str) and not _is_json(value) else json.dumps(value)
+                )
                 changed = f"{text}{',' if ':' in text else ':'}{name}={said}"
                 entries.append((task.override(**{part: changed}), how))
         return Protocol(tuple(entries), self.sampling)
@@ -114,7 +148,10 @@ class Protocol:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with every setting; ``parse`` reads them back."""
-        return {"tasks": [{**task.to_dict(), "evaluation": asdict(how)} for task, how in self.entries], "sampling": self.sampling}
+        return {
+            "tasks": [{**task.to_dict(), "evaluation": asdict(how)} for task, how in self.entries],
+            "sampling": self.sampling,
+        }
 
 
 def _is_json(text: str) -> bool:
@@ -131,11 +168,17 @@ LONGEST = 100
 
 
 def slug(text: str) -> str:
-    """A name as that of a folder: letters of any alphabet stay; what is longer than :data:`LONGEST` is cut, with a digest."""
+    """A name as that of a folder: letters of any alphabet stay; what is longer than :data:`LONGEST`
+    is cut, with a digest.
+    """
     name = re.sub(r"[^\w.=,-]+", "-", text).strip("-.") or "player"
     if len(name.encode()) <= LONGEST:
         return name
-    return name.encode()[: LONGEST - 9].decode(errors="ignore") + "-" + hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return (
+        name.encode()[: LONGEST - 9].decode(errors="ignore")
+        + "-"
+        + hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    )
 
 
 def run_protocol(
@@ -145,17 +188,20 @@ def run_protocol(
     progress: bool = True,
     heavy: Collection[str] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Measure players on all tasks; go on where an earlier run of the same protocol ended, whenever and however that was.
+    """Measure players on all tasks; go on where an earlier run of the same protocol ended, whenever
+    and however that was.
 
-    Writes ``protocol.json`` and, for each player and task, ``eval/PLAYER/TASK/`` with ``trace.jsonl`` and ``summary.json``. A
-    player finds its folder by what it is, not by its name, and a finished evaluation is taken only if it is just the one that is
-    asked for. All players are made and checked before anything is written.
+    Writes ``protocol.json`` and, for each player and task, ``eval/PLAYER/TASK/`` with
+    ``trace.jsonl`` and ``summary.json``. A player finds its folder by what it is, not by its name,
+    and a finished evaluation is taken only if it is just the one that is asked for. All players are
+    made and checked before anything is written.
 
     Args:
         protocol: what is asked.
-        players: makers of players, by the labels that they get in tables and as names of their folders. A player with a model
-            (:attr:`Player.heavy`) leaves the memory before another one is made, so that there is never more than one; the last
-            of them plays first, and the others are made once more when their turn comes.
+        players: makers of players, by the labels that they get in tables and as names of their
+            folders. A player with a model (:attr:`Player.heavy`) leaves the memory before another
+            one is made, so that there is never more than one; the last of them plays first, and the
+            others are made once more when their turn comes.
         out: folder of the run; players, and episodes of the tasks, may be added to it later.
         progress: show progress bars.
         heavy: the labels of the players with a model; None = any may be one.
@@ -175,10 +221,20 @@ def run_protocol(
             held = {name: player for name, player in held.items() if not player.heavy}
         player = held[label] = _made(label, make)
         if same := [name for name, other in known.items() if other == player.identity]:
-            raise ConfigError("players", f"{same[0]} and {label}", "each player once: these are one (repeats ask it again)")
+            raise ConfigError(
+                "players",
+                f"{same[0]} and {label}",
+                "each player once: these are one (repeats ask it again)",
+            )
         known[label] = player.identity
-        home = homes.setdefault(player.identity, _free_home(out, label, player.identity, homes.values()))
-        see = [(task, how) for (task, how), name in entries if not finished(home / name, run_of(player, task, how))]
+        home = homes.setdefault(
+            player.identity, _free_home(out, label, player.identity, homes.values())
+        )
+        see = [
+            (task, how)
+            for (task, how), name in entries
+            if not finished(home / name, run_of(player, task, how))
+        ]
         if see:
             see_that_it_can_play(player, see)
         del player
@@ -192,13 +248,23 @@ def run_protocol(
         player = held.pop(label) if label in held else _made(label, make)
         home, summaries = homes[player.identity], dict[int, dict[str, Any]]()
         numbered = list(enumerate(entries))
-        for how, group in groupby(sorted(numbered, key=lambda one: repr(one[1][0][1])), key=lambda one: one[1][0][1]):
+        for how, group in groupby(
+            sorted(numbered, key=lambda one: repr(one[1][0][1])), key=lambda one: one[1][0][1]
+        ):
             part = [(number, task, home / name) for number, ((task, _), name) in group]
-            done: Sequence[dict[str, Any] | None] = [finished(folder, run_of(player, task, how)) for _, task, folder in part]
+            done: Sequence[dict[str, Any] | None] = [
+                finished(folder, run_of(player, task, how)) for _, task, folder in part
+            ]
             if not all(done):
                 asked = [task for _, task, _ in part]
-                done = evaluate_all(player, asked, how, [folder for _, _, folder in part], progress, checked=True)
-            summaries |= {number: summary for (number, _, _), summary in zip(part, done, strict=True) if summary}
+                done = evaluate_all(
+                    player, asked, how, [folder for _, _, folder in part], progress, checked=True
+                )
+            summaries |= {
+                number: summary
+                for (number, _, _), summary in zip(part, done, strict=True)
+                if summary
+            }
         found[label] = [summaries[number] for number in sorted(summaries)]
         del player
     return {label: found[label] for label in players}
@@ -228,14 +294,21 @@ def _homes(out: Path) -> dict[str, Path]:
         except (VlmGymError, OSError):  # none yet, or a damaged one, which is said where it is read
             continue
         if not identity:
-            allowed = "another folder: an earlier version, which did not record who played, began this run"
-            raise ConfigError("out", str(out), f"{allowed} (report reads it, but it cannot be continued)")
+            allowed = (
+                "another folder: an earlier version, which did not record who played, began "
+                "this run"
+            )
+            raise ConfigError(
+                "out", str(out), f"{allowed} (report reads it, but it cannot be continued)"
+            )
         found.setdefault(identity, folder.parent)
     return found
 
 
 def _free_home(out: Path, label: str, identity: str, taken: Iterable[Path]) -> Path:
-    """A folder for a player who has none: called by its label; where that of another player is so, by its identity as well."""
+    """A folder for a player who has none: called by its label; where that of another player is so,
+    by its identity as well.
+    """
     home, others = out / "eval" / slug(label), {path.name.casefold() for path in taken}
     return home.with_name(f"{home.name}-{identity[:8]}") if home.name.casefold() in others else home
 
@@ -253,17 +326,29 @@ def _continues(protocol: Protocol, out: Path) -> None:
     except VlmGymError as error:
         if any(out.glob("eval/*/*/trace.jsonl")):
             said = str(error) if isinstance(error, FileError) else f"{path}: no protocol ({error})"
-            raise FileError(f"{said}; it says what the evaluations beside it are: mend it, or name another folder") from error
+            raise FileError(
+                f"{said}; it says what the evaluations beside it are: mend it, or name "
+                "another folder"
+            ) from error
         return  # left over from a run that ended before anything was asked
     if before is None:
         return
     now = json.loads(json.dumps(protocol.to_dict()))
     if len(now["tasks"]) != len(before["tasks"]):
-        raise refusal(f"{out}: protocol", {"tasks": (f"{len(now['tasks'])} tasks", f"{len(before['tasks'])} tasks")})
+        raise refusal(
+            f"{out}: protocol",
+            {"tasks": (f"{len(now['tasks'])} tasks", f"{len(before['tasks'])} tasks")},
+        )
     differ = differences_of(_flat(now), _flat(json.loads(json.dumps(before))))
-    more = {name: both for name, both in differ.items() if name.endswith(".evaluation.episodes") and both[0] > both[1]}
+    more = {
+        name: both
+        for name, both in differ.items()
+        if name.endswith(".evaluation.episodes") and both[0] > both[1]
+    }
     if len(more) < len(differ):
-        raise refusal(f"{out}: protocol", {name: both for name, both in differ.items() if name not in more})
+        raise refusal(
+            f"{out}: protocol", {name: both for name, both in differ.items() if name not in more}
+        )
 
 
 def _flat(protocol: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,10 @@
-"""Scenes to pictures: a look fixes every pixel. Cells are drawn once into an atlas; a frame is a gather from it.
+"""Scenes to pictures: a look fixes every pixel.
 
-A picture depends on its scene and on the look, on nothing else: not on turn, batch or machine; on the score only where the
-look shows it. Fonts are bundled, digits and shapes are drawn large and averaged down.
+Cells are drawn once into an atlas; a frame is a gather from it.
+
+A picture depends on its scene and on the look, on nothing else: not on turn, batch or machine; on
+the score only where the look shows it. Fonts are bundled, digits and shapes are drawn large and
+averaged down.
 """
 
 from __future__ import annotations
@@ -17,12 +20,24 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from vlmgym import photos
 from vlmgym.core import ConfigError, Game, Level, Scene, State, StateError, mix64
-from vlmgym.drawing import BOARD, EMPTY, LABEL, PAGE, draw_cell, exposed, grained, photo_cell, text_ink, tone, write
+from vlmgym.drawing import (
+    BOARD,
+    EMPTY,
+    LABEL,
+    PAGE,
+    draw_cell,
+    exposed,
+    grained,
+    photo_cell,
+    text_ink,
+    tone,
+    write,
+)
 from vlmgym.kernels import kernel, move, spread
 from vlmgym.looks import MIN_TILE, Look, get_look
 
 
-# -------------------------------------------------------------------------------------------------------- geometry
+# ---- geometry
 class _Layout(NamedTuple):
     """Where the board lies in the picture, in pixels."""
 
@@ -38,15 +53,23 @@ class _Layout(NamedTuple):
 def _layout(look: Look, rows: int, cols: int) -> _Layout:
     edge, tile = 2 * look.margin, look.tile
     if look.width or look.height:
-        sides = (("width", look.width, cols, edge), ("height", look.height, rows, edge + look.strip))
+        sides = (
+            ("width", look.width, cols, edge),
+            ("height", look.height, rows, edge + look.strip),
+        )
         tile = min((size - taken) // n - look.gap for _, size, n, taken in sides if size)
         if tile < MIN_TILE:
             for name, size, n, taken in sides:
                 need = taken + n * (MIN_TILE + look.gap)
                 if 0 < size < need:
-                    raise ConfigError(f"Look.{name}", size, f"{need} or more for a board of {rows} x {cols}, or 0")
+                    raise ConfigError(
+                        f"Look.{name}", size, f"{need} or more for a board of {rows} x {cols}, or 0"
+                    )
     pitch = tile + look.gap
-    height, width = look.height or edge + look.strip + rows * pitch, look.width or edge + cols * pitch
+    height, width = (
+        look.height or edge + look.strip + rows * pitch,
+        look.width or edge + cols * pitch,
+    )
     top = look.strip + (height - look.strip - rows * pitch) // 2
     return _Layout(height, width, top, (width - cols * pitch) // 2, tile, look.gap)
 
@@ -55,7 +78,8 @@ def frame_size(game: Game, level: str | Level, look: str | Look = "clean") -> tu
     """Height and width of the pictures, in pixels.
 
     Raises:
-        ConfigError: unknown level or look, or the board does not fit into the look's width or height.
+        ConfigError: unknown level or look, or the board does not fit into the look's width or
+            height.
     """
     look, scene = get_look(look), game.sample(game.level(level))
     if scene.pixels is not None:
@@ -66,7 +90,8 @@ def frame_size(game: Game, level: str | Level, look: str | Look = "clean") -> tu
 
 
 def tile_boxes(game: Game, level: str | Level, look: str | Look = "clean") -> NDArray[np.int64]:
-    """The tiles' places in the picture, ``(rows, cols, 4)`` int64: x0, y0, x1, y1 in pixels, the ends not included.
+    """The tiles' places in the picture, ``(rows, cols, 4)`` int64: x0, y0, x1, y1 in pixels, the
+    ends not included.
 
     A game that shows a finished picture has none: ``(0, 0, 4)``.
 
@@ -85,7 +110,7 @@ def tile_boxes(game: Game, level: str | Level, look: str | Look = "clean") -> ND
     return boxes
 
 
-# ----------------------------------------------------------------------------------------------------------- atlas
+# ---- atlas
 class _Atlas:
     """The cells of one kind of scene under one look, each drawn when it is first asked for."""
 
@@ -97,7 +122,9 @@ class _Atlas:
         if kind == "photo":
             self.source = photos.photographs(look.photos, names[1:])
             counts = np.minimum([self.source.counts[part] for part in photos.PARTS], look.variety)
-            self.first = self.ways + np.concatenate([[0], np.cumsum(counts)[:-1]]).reshape(counts.shape)
+            self.first = self.ways + np.concatenate([[0], np.cumsum(counts)[:-1]]).reshape(
+                counts.shape
+            )
             count = self.ways + int(counts.sum())
         pitch = tile + look.gap
         self.cells = np.empty((count, pitch, pitch * 3), np.uint8)
@@ -107,9 +134,13 @@ class _Atlas:
         """``(B, rows, cols)``: the cells of a scene, all of them drawn."""
         symbols, looks = scene.symbols, self.look.appearances
         if symbols.size and (symbols.min() < 0 or symbols.max() >= len(self.names)):
-            raise StateError(f"symbols {symbols.min()} to {symbols.max()}: the scene names 0 to {len(self.names) - 1}")
+            raise StateError(
+                f"symbols {symbols.min()} to {symbols.max()}: the scene names 0 to "
+                f"{len(self.names) - 1}"
+            )
         ids = symbols.astype(np.int32)
-        if self.ways > 1:  # each symbol has that many cells; which one depends on its place, and on the split
+        # each symbol has that many cells; which one depends on its place, and on the split
+        if self.ways > 1:
             rows, cols = np.indices(symbols.shape[1:], np.int32)
             way = (5 * rows + 3 * cols + ids) % looks
             if self.ways > looks:
@@ -121,7 +152,9 @@ class _Atlas:
             test = np.broadcast_to(scene.test[:, None, None], symbols.shape)
             kinds = np.maximum(symbols - 1, 0)
             numbers = self.source.choose(test, kinds, scene.variants, self.look.variety)
-            ids = np.where(symbols > 0, self.first[test.astype(np.intp), kinds] + numbers, ids).astype(np.int32)
+            ids = np.where(
+                symbols > 0, self.first[test.astype(np.intp), kinds] + numbers, ids
+            ).astype(np.int32)
         if not self.drawn[ids].all():
             for k in np.unique(ids[~self.drawn[ids]]).tolist():
                 self.cells[k] = self._draw(k).reshape(self.cells.shape[1:])
@@ -133,11 +166,15 @@ class _Atlas:
             place = int(np.searchsorted(self.first.ravel(), k, "right")) - 1
             part, kind = divmod(place, self.first.shape[1])
             number = k - int(self.first[part, kind])
-            return photo_cell(self.source.load(photos.PARTS[part], kind, number), self.tile, self.look, number)
+            return photo_cell(
+                self.source.load(photos.PARTS[part], kind, number), self.tile, self.look, number
+            )
         index, way = divmod(k, self.ways)
         test, appearance = divmod(way, self.look.appearances)
         kind = "number" if self.kind == "photo" else self.kind  # the empty cell
-        return draw_cell(kind, index, self.names[index], self.tile, self.look, bool(test), appearance)
+        return draw_cell(
+            kind, index, self.names[index], self.tile, self.look, bool(test), appearance
+        )
 
 
 @lru_cache(64)
@@ -151,7 +188,12 @@ def _canvas(look: Look, rows: int, cols: int) -> NDArray[np.uint8]:
     layout = _layout(look, rows, cols)
     pitch, frame = layout.tile + layout.gap, min(look.gap - look.gap // 2, look.margin)
     picture = Image.new("RGB", (layout.width, layout.height), tone(PAGE, look))
-    box = layout.left - frame, layout.top - frame, layout.left + cols * pitch + frame, layout.top + rows * pitch + frame
+    box = (
+        layout.left - frame,
+        layout.top - frame,
+        layout.left + cols * pitch + frame,
+        layout.top + rows * pitch + frame,
+    )
     board = tone(BOARD if look.grid else EMPTY, look)
     ImageDraw.Draw(picture).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=board)
     if look.coordinates:
@@ -190,25 +232,34 @@ def _finished(picture: Image.Image, look: Look) -> NDArray[np.uint8]:
 
 
 def _screen(pixels: NDArray[np.uint8], look: Look, height: int, width: int) -> NDArray[np.uint8]:
-    """A finished picture under a look: as large as its margin allows, sides kept in proportion; ``(H, W, 3)`` uint8."""
+    """A finished picture under a look: as large as its margin allows, sides kept in proportion;
+    ``(H, W, 3)`` uint8.
+    """
     if pixels.shape[:2] != (height, width):
         wide, high = width - 2 * look.margin, height - 2 * look.margin
         if min(wide, high) < MIN_TILE:
-            raise ConfigError("Look.margin", look.margin, f"less than half of width and height, {width} and {height}")
+            raise ConfigError(
+                "Look.margin",
+                look.margin,
+                f"less than half of width and height, {width} and {height}",
+            )
         scale = min(wide / pixels.shape[1], high / pixels.shape[0])
         size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
         page = Image.new("RGB", (width, height), tone(PAGE, look))
         page.paste(
-            Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC), ((width - size[0]) // 2, (height - size[1]) // 2)
+            Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC),
+            ((width - size[0]) // 2, (height - size[1]) // 2),
         )
         return _finished(page, look)
     return _finished(Image.fromarray(pixels), look)
 
 
-# --------------------------------------------------------------------------------------------------------- frames
+# ---- frames
 @kernel
 def _gather(ids, rows, cells, pitch, canvas, wide, top, left, out):
-    """Write the frames ``rows``, line by line, each byte once; ``cells``, ``canvas`` and ``out`` are flat, widths in bytes."""
+    """Write the frames ``rows``, line by line, each byte once; ``cells``, ``canvas`` and ``out``
+    are flat, widths in bytes.
+    """
     high, across = ids.shape[1:]
     size, span = len(canvas), 3 * pitch
     between = wide - across * span
@@ -254,7 +305,9 @@ def _keys(ids):
 
 @kernel
 def _noise_field(size):
-    """``size`` whole numbers of mean 0 and standard deviation 64: sums of four 64-bit draws' bytes, nearly Gaussian."""
+    """``size`` whole numbers of mean 0 and standard deviation 64: sums of four 64-bit draws' bytes,
+    nearly Gaussian.
+    """
     field = np.empty(size, np.int16)
     for k in range(size):
         word: Any = mix64(np.uint64(k) ^ np.uint64(0x6E6F697365))
@@ -268,14 +321,18 @@ def _noise_field(size):
 
 @kernel
 def _add_noise(out, rows, field, keys, strength):
-    """Add ``field * strength / 64`` to each line of the frames ``rows``, each line from another place of the field."""
+    """Add ``field * strength / 64`` to each line of the frames ``rows``, each line from another
+    place of the field.
+    """
     size = len(field)
     for b in rows:
         for y in range(out.shape[1]):
             place = np.int64(mix64(keys[b] ^ np.uint64(y)) % np.uint64(size - out.shape[2]))
             line = out[b, y]
             for x in range(len(line)):
-                line[x] = min(255, max(0, np.int64(line[x]) + ((np.int64(field[place + x]) * strength) >> 6)))
+                line[x] = min(
+                    255, max(0, np.int64(line[x]) + ((np.int64(field[place + x]) * strength) >> 6))
+                )
 
 
 @lru_cache(1)
@@ -298,11 +355,22 @@ class _Easel(NamedTuple):
 @lru_cache(256)
 def _easel(look: Look, kind: str, names: tuple[str, ...], rows: int, cols: int) -> _Easel:
     layout = _layout(look, rows, cols)
-    return _Easel(layout, _atlas(kind, names, look, layout.tile), _canvas(look, rows, cols).reshape(-1))
+    return _Easel(
+        layout, _atlas(kind, names, look, layout.tile), _canvas(look, rows, cols).reshape(-1)
+    )
 
 
-def _whole(scene: Scene, words: NDArray[Any], look: Look, easel: _Easel | None, rows: NDArray[np.int64], out: Any) -> None:
-    """Draw the frames ``rows`` of a scene; ``words`` are its cells or, without an easel, its pixels."""
+def _whole(
+    scene: Scene,
+    words: NDArray[Any],
+    look: Look,
+    easel: _Easel | None,
+    rows: NDArray[np.int64],
+    out: Any,
+) -> None:
+    """Draw the frames ``rows`` of a scene; ``words`` are its cells or, without an easel, its
+    pixels.
+    """
     count, height, width = out.shape[:3]
     lines, flat, keys = out.reshape(count, height, width * 3), out.reshape(-1), None
     if look.noise:
@@ -314,7 +382,15 @@ def _whole(scene: Scene, words: NDArray[Any], look: Look, easel: _Easel | None, 
                 out[row] = _screen(words[row], look, height, width)
         else:
             cells = easel.atlas.cells
-            _gather(words, rows[part], cells.reshape(-1), cells.shape[1], easel.canvas, *easel.sizes(), flat)
+            _gather(
+                words,
+                rows[part],
+                cells.reshape(-1),
+                cells.shape[1],
+                easel.canvas,
+                *easel.sizes(),
+                flat,
+            )
             if look.score:
                 for row in rows[part]:
                     lines[row, : look.strip] = _score(int(scene.score[row]), width, look)
@@ -327,36 +403,50 @@ def _whole(scene: Scene, words: NDArray[Any], look: Look, easel: _Easel | None, 
 def _buffer(out: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if out is None:
         return np.empty(shape, np.uint8)
-    fine = isinstance(out, np.ndarray) and out.dtype == np.uint8 and out.flags.c_contiguous and out.flags.writeable
+    fine = (
+        isinstance(out, np.ndarray)
+        and out.dtype == np.uint8
+        and out.flags.c_contiguous
+        and out.flags.writeable
+    )
     if not fine or out.shape != shape:
         given = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ConfigError("out", given, f"a writable C-contiguous uint8 array of shape {shape}")
     return cast(NDArray[np.uint8], out)
 
 
-def _set_up(game: Game, state: State, look: Look, scene: Scene) -> tuple[_Easel | None, NDArray[Any], tuple[int, ...]]:
-    """The easel of a scene (None for finished pictures), its words (cells, or pixels) and the shape of its frames."""
+def _set_up(
+    game: Game, state: State, look: Look, scene: Scene
+) -> tuple[_Easel | None, NDArray[Any], tuple[int, ...]]:
+    """The easel of a scene (None for finished pictures), its words (cells, or pixels) and the shape
+    of its frames.
+    """
     if scene.pixels is not None:
         return None, scene.pixels, (len(state), *frame_size(game, state.level, look), 3)
     easel = _easel(look, scene.kind, scene.names, *scene.symbols.shape[1:])
     return easel, easel.atlas.ids(scene), (len(state), easel.layout.height, easel.layout.width, 3)
 
 
-def render(game: Game, state: State, look: str | Look = "clean", out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+def render(
+    game: Game, state: State, look: str | Look = "clean", out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """Draw each row of a batch.
 
     Args:
         game: the game; its scene is all that is drawn.
         state: ``B`` games.
         look: a look or its name.
-        out: where to write; a new array by default. (:class:`Frames` keeps one, and redraws only what changed.)
+        out: where to write; a new array by default. (:class:`Frames` keeps one, and redraws only
+            what changed.)
 
     Returns:
-        ``(B, H, W, 3)`` uint8, red green blue, with H and W as in :func:`frame_size`; it is ``out`` where given.
+        ``(B, H, W, 3)`` uint8, red green blue, with H and W as in :func:`frame_size`; it is ``out``
+        where given.
 
     Raises:
-        ConfigError: unknown look, a skin that cannot draw this game, a board that does not fit into the look's width or
-            height, or ``out`` is not a writable C-contiguous uint8 array of that shape.
+        ConfigError: unknown look, a skin that cannot draw this game, a board that does not fit into
+            the look's width or height, or ``out`` is not a writable C-contiguous uint8 array of
+            that shape.
         StateError: the scene holds symbols without a name.
     """
     look, scene = get_look(look), game.scene(state)
@@ -367,7 +457,9 @@ def render(game: Game, state: State, look: str | Look = "clean", out: NDArray[np
 
 
 class Board(NamedTuple):
-    """What the pictures of a batch consist of, where cells alone make them: for writers that bypass frames."""
+    """What the pictures of a batch consist of, where cells alone make them: for writers that bypass
+    frames.
+    """
 
     ids: NDArray[np.int32]  # (B, rows, cols) index into cells
     cells: NDArray[np.uint8]  # (cells, pitch, pitch * 3)
@@ -392,7 +484,8 @@ def board_of(game: Game, state: State, look: str | Look) -> Board | None:
 
 
 class Frames:
-    """Pictures of a batch in one kept buffer: after the first, only cells that changed are drawn, to the same bytes.
+    """Pictures of a batch in one kept buffer: after the first, only cells that changed are drawn,
+    to the same bytes.
 
     Args:
         game: the game.
@@ -406,7 +499,9 @@ class Frames:
 
     def __init__(self, game: Game, level: str | Level, look: str | Look, count: int) -> None:
         self.game, self.look = game, get_look(look)
-        self.buffer: NDArray[np.uint8] = np.zeros((count, *frame_size(game, level, self.look), 3), np.uint8)
+        self.buffer: NDArray[np.uint8] = np.zeros(
+            (count, *frame_size(game, level, self.look), 3), np.uint8
+        )
         self._seen = self.buffer[:]
         self._seen.flags.writeable = False
         self._words: NDArray[Any] | None = None
@@ -417,7 +512,8 @@ class Frames:
         self._words = None
 
     def draw(self, state: State) -> NDArray[np.uint8]:
-        """The pictures as ``(count, H, W, 3)`` uint8: a read-only view of the buffer, good until the next call.
+        """The pictures as ``(count, H, W, 3)`` uint8: a read-only view of the buffer, good until
+        the next call.
 
         Raises:
             ConfigError: a batch of another size, or boards of another size.
@@ -437,7 +533,9 @@ class Frames:
                 self._touch(easel, words, self._words)
                 for row in np.flatnonzero(scored):
                     strip = self.buffer[row, : look.strip]
-                    strip.reshape(look.strip, -1)[:] = _score(int(scene.score[row]), strip.shape[1], look)
+                    strip.reshape(look.strip, -1)[:] = _score(
+                        int(scene.score[row]), strip.shape[1], look
+                    )
         self._words, self._score = words, scene.score
         return self._seen
 
@@ -446,15 +544,23 @@ class Frames:
 
         def work(part: slice) -> None:
             place = len(easel.canvas), *easel.sizes()
-            _patch(ids, before, part.start, part.stop, cells.reshape(-1), cells.shape[1], *place, flat)
+            _patch(
+                ids, before, part.start, part.stop, cells.reshape(-1), cells.shape[1], *place, flat
+            )
 
         spread(work, len(ids), flat.size // 16)
 
 
 def show(game: Game, state: State, look: str | Look = "clean") -> Image.Image:
-    """The boards of a batch side by side as one picture, which notebooks show and ``save`` writes to a file."""
+    """The boards of a batch side by side as one picture, which notebooks show and ``save`` writes
+    to a file.
+    """
     frames = render(game, state, look)
-    return Image.fromarray(np.concatenate(list(frames), axis=1)) if len(frames) else Image.new("RGB", (1, 1))
+    return (
+        Image.fromarray(np.concatenate(list(frames), axis=1))
+        if len(frames)
+        else Image.new("RGB", (1, 1))
+    )
 
 
 IN_A_NOTEBOOK, IN_A_ROW = 8, 4
@@ -467,7 +573,9 @@ def png_of_some(game: Game, state: State, look: str | Look = "clean") -> bytes:
     columns = min(len(frames), IN_A_ROW)
     blank = np.full_like(frames[:1], 255).repeat(-len(frames) % columns, axis=0)
     grid = np.concatenate([frames, blank])
-    lines = [np.concatenate(list(grid[at : at + columns]), axis=1) for at in range(0, len(grid), columns)]
+    lines = [
+        np.concatenate(list(grid[at : at + columns]), axis=1) for at in range(0, len(grid), columns)
+    ]
     data = io.BytesIO()
     Image.fromarray(np.concatenate(lines)).save(data, "PNG")
     return data.getvalue()

@@ -1,4 +1,6 @@
-"""Every turn of a run as data for a page: pictures, replies, what was seen wrongly, what would have been best."""
+"""Every turn of a run as data for a page: pictures, replies, what was seen wrongly, what would have
+been best.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,19 @@ _CELL = re.compile(r"\((\d+), (\d+)\)")
 
 
 def replay_data(
-    evaluations: Sequence[tuple[str, str, Path]], progress: bool = True, photos: Sequence[str | Path] = ()
+    evaluations: Sequence[tuple[str, str, Path]],
+    progress: bool = True,
+    photos: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
-    """What the page's script reads: players, tasks, episodes, turns and pictures, as plain JSON values.
+    """What the page's script reads: players, tasks, episodes, turns and pictures, as plain JSON
+    values.
 
     Args:
         evaluations: player, name of the task, and the folder of its ``trace.jsonl``.
-        progress: tell on standard error how far it is where many pictures are drawn: a bar on a terminal, else lines.
-        photos: see :func:`vlmgym.export.look_of`. Boards whose photographs are not there are grey, and the page says why.
+        progress: tell on standard error how far it is where many pictures are drawn: a bar on a
+            terminal, else lines.
+        photos: see :func:`vlmgym.export.look_of`. Boards whose photographs are not there are grey,
+            and the page says why.
     """
     players = list(dict.fromkeys(player for player, _, _ in evaluations))
     share = max(1, MOST // max(1, len(evaluations)))
@@ -72,11 +79,15 @@ def replay_data(
 
 
 class _Progress:
-    """Tells how many turns are drawn: a bar on a terminal, a line for each 1,000 elsewhere, nothing where there are few."""
+    """Tells how many turns are drawn: a bar on a terminal, a line for each 1,000 elsewhere, nothing
+    where there are few.
+    """
 
     def __init__(self, wanted: bool) -> None:
         self.done, self.lines = 0, wanted and not sys.stderr.isatty()
-        self.bar = tqdm(total=0, desc="report", unit="turn", file=sys.stderr, disable=None if wanted else True)
+        self.bar = tqdm(
+            total=0, desc="report", unit="turn", file=sys.stderr, disable=None if wanted else True
+        )
 
     def expect(self, turns: int) -> None:
         self.bar.total = (self.bar.total or 0) + turns
@@ -152,7 +163,10 @@ def _add(
             seen = np.array(turn.seen, np.int16)
             wrong: list[list[int]] = []
             if seen.shape == truth[i].shape and seen.size:
-                wrong = [[int(k), int(seen.flat[k])] for k in np.flatnonzero(seen.ravel() != truth[i].ravel())]
+                wrong = [
+                    [int(k), int(seen.flat[k])]
+                    for k in np.flatnonzero(seen.ravel() != truth[i].ravel())
+                ]
             elif truth[i].size:
                 wrong = [[k, -1] for k in range(truth[i].size)]
             usage = {key: value for key, value in turn.usage.items() if value is not None}
@@ -179,12 +193,21 @@ def _add(
     for episode, turns in rows.items():
         end = ends.get(episode)
         seed = end.seed if end else trace.turns[0].seed
-        about = {"score": end.score, "end": end.end, "reason": end.reason, "repeat": end.repeat} if end else {"end": "unfinished"}
-        pages["episodes"].append({"player": player, "task": task, "episode": episode, "seed": str(seed), "turns": turns} | about)
+        about = (
+            {"score": end.score, "end": end.end, "reason": end.reason, "repeat": end.repeat}
+            if end
+            else {"end": "unfinished"}
+        )
+        pages["episodes"].append(
+            {"player": player, "task": task, "episode": episode, "seed": str(seed), "turns": turns}
+            | about
+        )
 
 
 def drawn(game: Game, state: State, look: Look | None) -> tuple[NDArray[np.uint8], str]:
-    """Boards under a look, or grey ones and the reason why they cannot be drawn (without a look: none is given)."""
+    """Boards under a look, or grey ones and the reason why they cannot be drawn (without a look:
+    none is given).
+    """
     if look is not None:
         try:
             return render(game, state, look), ""
@@ -195,12 +218,16 @@ def drawn(game: Game, state: State, look: Look | None) -> tuple[NDArray[np.uint8
 
 
 def explain_move(game: Game, state: State, row: int, action: int, between: str = ": ") -> str:
-    """A move and what it does, in the game's words; an explanation that repeats the move loses the repetition."""
+    """A move and what it does, in the game's words; an explanation that repeats the move loses the
+    repetition.
+    """
     if action == NO_ACTION:
         return "no move"
     move = game.encode(state.level, action)
     effect = game.explain(state, row, action)
-    effect = " ".join((effect.replace(move, "") if len(move) > 2 else effect.removeprefix(move)).split())
+    effect = " ".join(
+        (effect.replace(move, "") if len(move) > 2 else effect.removeprefix(move)).split()
+    )
     return f"{move}{between}{effect}" if effect else move
 
 
@@ -209,14 +236,19 @@ def named_cells(game: Game, state: State, action: int) -> list[int]:
     if action == NO_ACTION:
         return []
     cols = game.sample(state.level).symbols.shape[2]
-    return [int(match[1]) * cols + int(match[2]) for match in _CELL.finditer(game.encode(state.level, action))]
+    return [
+        int(match[1]) * cols + int(match[2])
+        for match in _CELL.finditer(game.encode(state.level, action))
+    ]
 
 
 def _png(frame: np.ndarray[Any, Any]) -> str:
     picture = Image.fromarray(frame)
     if max(picture.size) > SIDE:
         scale = SIDE / max(picture.size)
-        picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BOX)
+        picture = picture.resize(
+            (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BOX
+        )
     data = io.BytesIO()
     picture.quantize(96, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(data, "PNG")
     return base64.b64encode(data.getvalue()).decode()
@@ -232,22 +264,28 @@ def _finite(value: Any) -> Any:
 
 
 def replay_section(data: dict[str, Any]) -> tuple[str, str, str]:
-    """The section as HTML, its style, and the hash of its script for the page's policy (``'sha256-...'``).
+    """The section as HTML, its style, and the hash of its script for the page's policy
+    (``'sha256-...'``).
 
-    Whatever a model wrote stands in a JSON block in which every ``<`` is written as its number, so that nothing in it can end the
-    block; the script puts it on the page as text only.
+    Whatever a model wrote stands in a JSON block in which every ``<`` is written as its number, so
+    that nothing in it can end the block; the script puts it on the page as text only.
 
     Raises:
         VlmGymError: the page's own files are missing.
     """
     try:
-        script, style = ((HERE / f"replay.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
+        script, style = (
+            (HERE / f"replay.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")
+        )
     except OSError as error:
         raise VlmGymError(f"the files of the page are missing: {error}") from error
-    block = json.dumps(_finite(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    block = json.dumps(_finite(data), separators=(",", ":"), allow_nan=False).replace(
+        "<", "\\u003c"
+    )
     section = (
         f'<div id="replay"></div><noscript>This part needs JavaScript.</noscript>'
-        f'<script type="application/json" id="replay-data">{block}</script><script>{script}</script>'
+        '<script type="application/json" '
+        f'id="replay-data">{block}</script><script>{script}</script>'
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return section, style, f"'sha256-{digest}'"

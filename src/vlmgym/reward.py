@@ -1,4 +1,6 @@
-"""What a reply is worth: reward terms, weights and error attribution, from one judgement of (state, reply)."""
+"""What a reply is worth: reward terms, weights and error attribution, from one judgement of (state,
+reply).
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,27 @@ class Weights(Settings):
     format: float = setting(1.0, "1 if the reply is well formed, else 0", -100, 100)
     perception: float = setting(0.0, "1 if the description equals the board, else 0", -100, 100)
     cells: float = setting(
-        0.0, "share of the cells described correctly, 0 to 1 (part of it can be had without looking)", -100, 100
+        0.0,
+        "share of the cells described correctly, 0 to 1 (part of it can be had without looking)",
+        -100,
+        100,
     )
-    balanced: float = setting(0.0, "the same, each symbol counting alike: -1 to 1; one tile for all cells gets 0", -100, 100)
-    regret: float = setting(0.0, "minus the normalised regret to the oracle, -1 to 0; no or an illegal action: -1", -100, 100)
+    balanced: float = setting(
+        0.0,
+        "the same, each symbol counting alike: -1 to 1; one tile for all cells gets 0",
+        -100,
+        100,
+    )
+    regret: float = setting(
+        0.0,
+        "minus the normalised regret to the oracle, -1 to 0; no or an illegal action: -1",
+        -100,
+        100,
+    )
 
-    seeing: bool = setting(False, "the game term is +1 only where the description equals the board as well")
+    seeing: bool = setting(
+        False, "the game term is +1 only where the description equals the board as well"
+    )
 
     def factors(self) -> dict[str, float]:
         """The weight of each term."""
@@ -55,7 +72,8 @@ TERMS = tuple(Weights().factors())
 
 
 def constant_cells(boards: NDArray[np.int16]) -> float:
-    """The chance level of ``cells``: the largest share of cells that one tile for all cells gets right on all boards together.
+    """The chance level of ``cells``: the largest share of cells that one tile for all cells gets
+    right on all boards together.
 
     Args:
         boards: ``(B, rows, cols)`` symbols; NaN for none.
@@ -64,7 +82,9 @@ def constant_cells(boards: NDArray[np.int16]) -> float:
 
 
 class Fault(StrEnum):
-    """Whose fault a failed turn is, as far as description and move can tell: it is not tested what the reasoning has read."""
+    """Whose fault a failed turn is, as far as description and move can tell: it is not tested what
+    the reasoning has read.
+    """
 
     colour: str  # the same in all pictures
     meaning: str
@@ -79,11 +99,23 @@ class Fault(StrEnum):
 
     NONE = "none", "#4caf6d", "the move did something"
     FORMAT = "format", "#8b93a1", "no action could be read from the reply"
-    PERCEPTION = "perception", "#f0a330", "the description is wrong; the move would have worked on the board as described"
+    PERCEPTION = (
+        "perception",
+        "#f0a330",
+        ("the description is wrong; the move would have worked on the board as described"),
+    )
     BOTH = "both", "#b4407a", "the description is wrong, and the move fails even on it"
-    REASONING = "reasoning", "#4a6fd0", "the description is right, the move is not (it may still rest on a misread tile)"
+    REASONING = (
+        "reasoning",
+        "#4a6fd0",
+        ("the description is right, the move is not (it may still rest on a misread tile)"),
+    )
     UNKNOWN = "unknown", "#6b6470", "the move failed, and the game has no truth text to tell why"
-    UNAVOIDABLE = "unavoidable", "#d5d9e0", "no move of this board is good, or it was right on all that is to be seen"
+    UNAVOIDABLE = (
+        "unavoidable",
+        "#d5d9e0",
+        ("no move of this board is good, or it was right on all that is to be seen"),
+    )
 
     @property
     def word(self) -> str:
@@ -129,7 +161,8 @@ def judge(
 
     Args:
         game: the game.
-        state: ``B`` states, none ended; a fork with several replies to one state is ``state.repeat(n)``.
+        state: ``B`` states, none ended; a fork with several replies to one state is
+            ``state.repeat(n)``.
         replies: ``B`` texts.
         mode: see :func:`vlmgym.prompt.parse`.
         oracle: also compute oracle values; without, they are NaN and the regret term is 0.
@@ -154,7 +187,9 @@ def judge(
     for i, (reply, see) in enumerate(zip(read, seen, strict=True)):
         truth = scene.symbols[i]
         exact = see.exact(truth) if truth.size else None
-        value, best, best_action, regret = _oracle_terms(None if values is None else values[i], int(actions[i]))
+        value, best, best_action, regret = _oracle_terms(
+            None if values is None else values[i], int(actions[i])
+        )
         terms = {
             "game": 1.0 if good[i] else -1.0,
             "format": float(reply.well_formed),
@@ -165,23 +200,37 @@ def judge(
         }
         fault = _fault(bool(good[i]), reply.action, exact, bool(described[i]), bool(possible[i]))
         gain, changed = int(outcome.gain[i]), bool(outcome.changed[i])
-        out.append(Judgement(reply, see, gain, changed, terms, fault, exact, value, best, best_action))
+        out.append(
+            Judgement(reply, see, gain, changed, terms, fault, exact, value, best, best_action)
+        )
     return after, out
 
 
 def _replay(
-    game: Game, state: State, actions: NDArray[np.int64], good: NDArray[np.bool_], seen: Sequence[prompt.Perception]
+    game: Game,
+    state: State,
+    actions: NDArray[np.int64],
+    good: NDArray[np.bool_],
+    seen: Sequence[prompt.Perception],
 ) -> NDArray[np.bool_]:
     """Which failed actions do something on the board as it was described."""
     works = np.zeros(len(state), bool)
-    rows = [i for i in range(len(state)) if not good[i] and actions[i] != NO_ACTION and (seen[i].symbols >= 0).any()]
+    rows = [
+        i
+        for i in range(len(state))
+        if not good[i] and actions[i] != NO_ACTION and (seen[i].symbols >= 0).any()
+    ]
     if rows:
-        boards = np.stack([np.where(seen[i].symbols < 0, game.unnamed, seen[i].symbols) for i in rows])
+        boards = np.stack(
+            [np.where(seen[i].symbols < 0, game.unnamed, seen[i].symbols) for i in rows]
+        )
         works[rows] = game.works(state.level, boards, actions[rows])
     return works
 
 
-def _fault(good: bool, action: int, exact: bool | None, works_as_described: bool, possible: bool) -> Fault:
+def _fault(
+    good: bool, action: int, exact: bool | None, works_as_described: bool, possible: bool
+) -> Fault:
     if good:
         return Fault.NONE
     if action == NO_ACTION:
@@ -195,8 +244,12 @@ def _fault(good: bool, action: int, exact: bool | None, works_as_described: bool
     return Fault.REASONING if exact else Fault.BOTH
 
 
-def _oracle_terms(values: NDArray[np.float64] | None, action: int) -> tuple[float, float, int, float]:
-    """(value of the action, best value, best action, regret in 0..1: 0 = best, 1 = worst legal, illegal or none)."""
+def _oracle_terms(
+    values: NDArray[np.float64] | None, action: int
+) -> tuple[float, float, int, float]:
+    """(value of the action, best value, best action, regret in 0..1: 0 = best, 1 = worst legal,
+    illegal or none).
+    """
     if values is None:
         return float("nan"), float("nan"), NO_ACTION, 0.0
     best_id = best_action(values)

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym import prompt
-from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Game, Level, State, draw_rows, seed_array, whole
+from vlmgym.core import (
+    LEGAL_STREAM,
+    NO_ACTION,
+    ConfigError,
+    Game,
+    Level,
+    State,
+    draw_rows,
+    seed_array,
+    whole,
+)
 from vlmgym.games import is_state
 from vlmgym.looks import Look, get_look
 from vlmgym.players.base import Answer, AsyncPlayer, Player, Query, finish
@@ -23,8 +33,16 @@ MOST_STEPS = 1_000_000
 """Moves of a random walk."""
 
 
-def walk(game: Game, level: str | Level, seeds: NDArray[np.uint64], steps: int | NDArray[np.int64], legal: bool = False) -> State:
-    """States after random play from fresh games; no frame is drawn. Games that end go on with a fresh deal.
+def walk(
+    game: Game,
+    level: str | Level,
+    seeds: NDArray[np.uint64],
+    steps: int | NDArray[np.int64],
+    legal: bool = False,
+) -> State:
+    """States after random play from fresh games; no frame is drawn.
+
+    Games that end go on with a fresh deal.
 
     Args:
         game: the game.
@@ -34,14 +52,22 @@ def walk(game: Game, level: str | Level, seeds: NDArray[np.uint64], steps: int |
         legal: choose among legal actions (else among all, as in the paper).
 
     Returns:
-        ``B`` states, none ended, at turn 0 with score 0, with the seeds as keys of their future luck.
+        ``B`` states, none ended, at turn 0 with score 0, with the seeds as keys of their future
+        luck.
 
     Raises:
-        ConfigError: no such level, or seeds or steps that are no whole numbers, negative or too large.
+        ConfigError: no such level, or seeds or steps that are no whole numbers, negative or too
+            large.
     """
     played, seeds = game.level(level), seed_array(seeds)
     free = played.override(max_steps=0, restart=True)
-    each = steps.tolist() if isinstance(steps, np.ndarray) else steps if isinstance(steps, list | tuple) else [steps] * len(seeds)
+    each = (
+        steps.tolist()
+        if isinstance(steps, np.ndarray)
+        else steps
+        if isinstance(steps, list | tuple)
+        else [steps] * len(seeds)
+    )
     if not isinstance(each, list | tuple) or len(each) != len(seeds):
         raise ConfigError("steps", steps, f"a whole number, or a list of {len(seeds)}")
     steps = np.array([whole("steps", one, MOST_STEPS) for one in each], np.int64)
@@ -50,7 +76,14 @@ def walk(game: Game, level: str | Level, seeds: NDArray[np.uint64], steps: int |
         actions = game.draw_legal(state) if legal else draw_rows(seeds, step, LEGAL_STREAM, count)
         state, _ = game.step(state, np.where(steps > step, actions, NO_ACTION))
     zero = np.zeros(len(state), np.int64)
-    return replace(state, level=played, score=zero, steps=zero.copy(), terminated=np.zeros(len(state), bool), seed=seeds)
+    return replace(
+        state,
+        level=played,
+        score=zero,
+        steps=zero.copy(),
+        terminated=np.zeros(len(state), bool),
+        seed=seeds,
+    )
 
 
 @dataclass(frozen=True)
@@ -60,8 +93,9 @@ class Telling:
     Attributes:
         look: name or Look.
         style: prompt style.
-        observation: ``"image"``, ``"text"`` or ``"both"``, see :class:`vlmgym.players.base.Query`; or ``"prefill"``: the picture,
-            and replies begin with the true description (of players that can go on from there: local models).
+        observation: ``"image"``, ``"text"`` or ``"both"``, see :class:`vlmgym.players.base.Query`;
+            or ``"prefill"``: the picture, and replies begin with the true description (of players
+            that can go on from there: local models).
         history: earlier turns that are told again; -1 = all.
         blocks: what the blocks of a reply are called.
     """
@@ -83,8 +117,8 @@ class Lane:
         turns: most turns of an episode; 0 = until it ends (the level must then have a turn limit).
         mode: parse mode.
         oracle: record oracle values (may be slow on large boards).
-        patience: turns in a row in which nothing happened and the move was the same one (or none), after which an episode ends
-            as stuck; 0 = never.
+        patience: turns in a row in which nothing happened and the move was the same one (or none),
+            after which an episode ends as stuck; 0 = never.
         repeats: the rows are so many repetitions of each start, side by side.
 
     Attributes:
@@ -106,12 +140,29 @@ class Lane:
         repeats: int = 1,
     ) -> None:
         if not turns and not state.level.max_steps:
-            raise ConfigError("turns", turns, "at least 1 for a level without a turn limit (max_steps = 0)")
-        self.game, self.state, self.telling, self.look = game, state, telling, get_look(telling.look)
-        self.limit, self.mode, self.oracle, self.patience, self.repeats = turns, mode, oracle, patience, repeats
+            raise ConfigError(
+                "turns", turns, "at least 1 for a level without a turn limit (max_steps = 0)"
+            )
+        self.game, self.state, self.telling, self.look = (
+            game,
+            state,
+            telling,
+            get_look(telling.look),
+        )
+        self.limit, self.mode, self.oracle, self.patience, self.repeats = (
+            turns,
+            mode,
+            oracle,
+            patience,
+            repeats,
+        )
         self.turns: list[Turn] = []
         count = len(state)
-        self._seeds, self._rewards, self._counts = state.seed, np.zeros(count), np.zeros(count, np.int64)
+        self._seeds, self._rewards, self._counts = (
+            state.seed,
+            np.zeros(count),
+            np.zeros(count, np.int64),
+        )
         self._idle, self._last = np.zeros(count, np.int64), np.full(count, NO_ACTION - 1, np.int64)
         self._past: list[list[tuple[State, str]]] = [[] for _ in range(count)]
         self._seconds = np.zeros(count)
@@ -137,30 +188,57 @@ class Lane:
         past = [self._past[row][-kept if kept > 0 else 0 :] for row in rows] if kept else ()
         state, shown, begun = self.state[rows], self.telling.observation, list[str]()
         if shown == "prefill":
-            shown, begun = "image", prompt.prefills(self.game, state, self.telling.style, self.telling.blocks)
+            shown, begun = (
+                "image",
+                prompt.prefills(self.game, state, self.telling.style, self.telling.blocks),
+            )
         again = [int(row) % self.repeats for row in rows]
-        return Query(self.game, state, self.look, self.telling.style, shown, past, begun, self.telling.blocks, again)
+        return Query(
+            self.game,
+            state,
+            self.look,
+            self.telling.style,
+            shown,
+            past,
+            begun,
+            self.telling.blocks,
+            again,
+        )
 
     def seconds(self, row: int) -> float:
         """Time that the answers of an episode took together."""
         return float(self._seconds[row])
 
     def take(self, rows: NDArray[np.int64], answers: Sequence[Answer]) -> list[Turn]:
-        """Play the answers to some rows; returns the records. An answer that failed ends its episode without a turn."""
+        """Play the answers to some rows; returns the records.
+
+        An answer that failed ends its episode without a turn.
+        """
         failed = np.array([bool(one.failure) for one in answers])
-        self._failed |= {int(row): one.failure for row, one in zip(rows, answers, strict=True) if one.failure}
+        self._failed |= {
+            int(row): one.failure for row, one in zip(rows, answers, strict=True) if one.failure
+        }
         rows, answers = rows[~failed], [one for one in answers if not one.failure]
         if not len(rows):
             return []
         part = self.state[rows]
-        after, judged = judge(self.game, part, [one.text for one in answers], self.mode, self.oracle, self.telling.blocks)
+        after, judged = judge(
+            self.game,
+            part,
+            [one.text for one in answers],
+            self.mode,
+            self.oracle,
+            self.telling.blocks,
+        )
         records = [
             Turn.of(self.game, part, i, one, int(row), int(self._counts[row]), answers[i])
             for i, (row, one) in enumerate(zip(rows, judged, strict=True))
         ]
         actions = np.array([one.reply.action for one in judged])
         idle = ~np.array([one.changed for one in judged])
-        self._idle[rows] = np.where(idle & (actions == self._last[rows]), self._idle[rows] + 1, idle)
+        self._idle[rows] = np.where(
+            idle & (actions == self._last[rows]), self._idle[rows] + 1, idle
+        )
         self._last[rows] = actions
         self._rewards[rows] += [one.terms["game"] for one in judged]
         self._seconds[rows] += [one.seconds for one in answers]
@@ -181,8 +259,9 @@ class Lane:
 
         Args:
             turns: in any order, each once.
-            strict: refuse turns that do not fit. Else an episode is followed up to the first turn that was recorded on another
-                board than comes up now (a reply before it is read differently, or the rules are others).
+            strict: refuse turns that do not fit. Else an episode is followed up to the first turn
+                that was recorded on another board than comes up now (a reply before it is read
+                differently, or the rules are others).
 
         Returns:
             The number of turns that were left out.
@@ -191,9 +270,13 @@ class Lane:
             TraceError: a turn does not fit: another start, or other rules; or it comes twice.
         """
         left_out = 0
-        for number, group in groupby(sorted(turns, key=lambda one: (one.turn, one.episode)), key=lambda one: one.turn):
+        for number, group in groupby(
+            sorted(turns, key=lambda one: (one.turn, one.episode)), key=lambda one: one.turn
+        ):
             part = list(group)
-            if twice := [one.episode for one, other in pairwise(part) if one.episode == other.episode]:
+            if twice := [
+                one.episode for one, other in pairwise(part) if one.episode == other.episode
+            ]:
                 raise TraceError(f"turn {number} of episode {twice[0]} is there twice")
             live = set(self.live().tolist())
             fits = [
@@ -204,11 +287,16 @@ class Lane:
             ]
             if strict and not all(fits):
                 one = part[fits.index(False)]
-                raise TraceError(f"episode {one.episode}, turn {number}: recorded on another board than these rules lead to")
+                raise TraceError(
+                    f"episode {one.episode}, turn {number}: recorded on another board "
+                    "than these rules lead to"
+                )
             left_out += fits.count(False)
             part = [one for one, fit in zip(part, fits, strict=True) if fit]
             if part:
-                answers = [Answer(one.reply, one.reasoning, one.seconds, **one.usage) for one in part]
+                answers = [
+                    Answer(one.reply, one.reasoning, one.seconds, **one.usage) for one in part
+                ]
                 self.take(np.array([one.episode for one in part]), answers)
         return left_out
 
@@ -241,11 +329,15 @@ class Lane:
         return [self.episode(row) for row in range(len(self.state))]
 
 
-def play(lanes: Sequence[Lane], player: Player, after_turn: Callable[[Lane, list[Turn]], None] | None = None) -> None:
+def play(
+    lanes: Sequence[Lane],
+    player: Player,
+    after_turn: Callable[[Lane, list[Turn]], None] | None = None,
+) -> None:
     """Play the episodes of all lanes side by side until all have ended or reached their turns.
 
-    A player that is asked one by one (:class:`AsyncPlayer`) goes on in each episode as soon as it has answered there; others
-    answer all episodes of a turn together.
+    A player that is asked one by one (:class:`AsyncPlayer`) goes on in each episode as soon as it
+    has answered there; others answer all episodes of a turn together.
 
     Args:
         lanes: batches of episodes, of one game or of several.
@@ -266,7 +358,9 @@ def play(lanes: Sequence[Lane], player: Player, after_turn: Callable[[Lane, list
 
 
 async def _play_one_by_one(
-    lanes: Sequence[Lane], player: AsyncPlayer, after_turn: Callable[[Lane, list[Turn]], None] | None
+    lanes: Sequence[Lane],
+    player: AsyncPlayer,
+    after_turn: Callable[[Lane, list[Turn]], None] | None,
 ) -> None:
     async def go(lane: Lane, row: int) -> None:
         only, limit = np.array([row]), player.episode_seconds

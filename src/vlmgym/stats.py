@@ -1,4 +1,7 @@
-"""Means with intervals, and paired differences. Everything is seeded, so the same data give the same numbers."""
+"""Means with intervals, and paired differences.
+
+Everything is seeded, so the same data give the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ SHARE, GAP = (0.0, 1.0), (-1.0, 1.0)
 Bounds = tuple[float, float] | None
 
 
-# ------------------------------------------------------------------------------------ as text
+# ---- as text
 Writer = Callable[[float], str]
 """How a number is written."""
 
@@ -70,7 +73,10 @@ def typeset(percent: bool = False, signed: bool = False) -> Writer:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % interval. NaN where nothing was measured, or where there is no interval."""
+    """A mean with its 95 % interval.
+
+    NaN where nothing was measured, or where there is no interval.
+    """
 
     mean: float
     low: float
@@ -86,7 +92,9 @@ class Interval:
         return "-" if math.isnan(self.mean) else write(self.mean)
 
     def text(self, write: Writer = significant) -> str:
-        """``mean [low, high]``; the mean alone without an interval, ``-`` where nothing was measured."""
+        """``mean [low, high]``; the mean alone without an interval, ``-`` where nothing was
+        measured.
+        """
         if math.isnan(self.mean) or not self.known:
             return self.mean_text(write)
         return f"{write(self.mean)} [{write(self.low)}, {write(self.high)}]"
@@ -108,25 +116,39 @@ class Estimate(Interval):
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Plain JSON values, None for NaN."""
-        return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()}
+        return {
+            k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Estimate:
-        """The estimate that JSON values stand for; NaN and an ``n`` of 0 for what is missing or None."""
-        mean, low, high = (NAN if values.get(key) is None else float(values[key]) for key in ("mean", "low", "high"))
+        """The estimate that JSON values stand for; NaN and an ``n`` of 0 for what is missing or
+        None.
+        """
+        mean, low, high = (
+            NAN if values.get(key) is None else float(values[key])
+            for key in ("mean", "low", "high")
+        )
         return cls(mean, low, high, int(values.get("n") or 0))
 
 
 @lru_cache(4)
 def _resample(n: int, seed: int) -> NDArray[np.float64]:
-    """How often each of ``n`` clusters is drawn in each bootstrap sample, shape ``(RESAMPLES, n)``."""
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
+    """How often each of ``n`` clusters is drawn in each bootstrap sample, shape ``(RESAMPLES,
+    n)``.
+    """
+    counts = (
+        np.random.default_rng(seed)
+        .multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+        .astype(np.float64)
+    )
     counts.flags.writeable = False
     return counts
 
 
 def mean(values: ArrayLike, seed: int = 0, bounds: Bounds = None) -> Estimate:
-    """Mean of one value per episode, with the percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
+    """Mean of one value per episode, with the percentile bootstrap interval (Efron and Tibshirani
+    1993, chapter 13).
 
     Args:
         values: ``(n,)``, one number for each episode.
@@ -138,11 +160,13 @@ def mean(values: ArrayLike, seed: int = 0, bounds: Bounds = None) -> Estimate:
 
 
 def unvaried(centre: float, n: int, bounds: Bounds) -> Estimate:
-    """The interval where all ``n`` values are equal, of which resampling would say that it has no width.
+    """The interval where all ``n`` values are equal, of which resampling would say that it has no
+    width.
 
-    With 95 % confidence a share of at most ``1 - 0.05 ** (1 / n)``, about ``3 / n``, was not seen (the rule of three; Hanley and
-    Lippman-Hand 1983, JAMA 249). Had that share lain at an end of the range, the mean would lie between the ends that are given.
-    Without a range nothing can be said: the ends are NaN.
+    With 95 % confidence a share of at most ``1 - 0.05 ** (1 / n)``, about ``3 / n``, was not seen
+    (the rule of three; Hanley and Lippman-Hand 1983, JAMA 249). Had that share lain at an end of
+    the range, the mean would lie between the ends that are given. Without a range nothing can be
+    said: the ends are NaN.
 
     Args:
         centre: the value.
@@ -152,14 +176,20 @@ def unvaried(centre: float, n: int, bounds: Bounds) -> Estimate:
     if bounds is None:
         return Estimate(centre, NAN, NAN, n)
     unseen = 1 - 0.05 ** (1 / n)
-    return Estimate(centre, centre - unseen * (centre - bounds[0]), centre + unseen * (bounds[1] - centre), n)
+    return Estimate(
+        centre, centre - unseen * (centre - bounds[0]), centre + unseen * (bounds[1] - centre), n
+    )
 
 
-def ratio(numerators: ArrayLike, denominators: ArrayLike, seed: int = 0, bounds: Bounds = None) -> Estimate:
-    """``sum(numerators) / sum(denominators)``, resampling whole episodes (cluster bootstrap; Field and Welsh 2007).
+def ratio(
+    numerators: ArrayLike, denominators: ArrayLike, seed: int = 0, bounds: Bounds = None
+) -> Estimate:
+    """``sum(numerators) / sum(denominators)``, resampling whole episodes (cluster bootstrap; Field
+    and Welsh 2007).
 
-    For a rate over turns, give for each episode the number of hits and the number of turns. Episodes whose denominator is 0
-    do not count. Resamples in which the sum of the denominators is 0 are left out.
+    For a rate over turns, give for each episode the number of hits and the number of turns.
+    Episodes whose denominator is 0 do not count. Resamples in which the sum of the denominators is
+    0 are left out.
 
     Args:
         numerators: ``(n,)``.
@@ -186,7 +216,9 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, seed: int = 0, bounds:
 
 @dataclass(frozen=True)
 class Difference(Interval):
-    """Mean difference of two players on shared seeds, 95 % interval, and p-value of a two-sided sign-flip test."""
+    """Mean difference of two players on shared seeds, 95 % interval, and p-value of a two-sided
+    sign-flip test.
+    """
 
     p: float
     n: int
@@ -195,8 +227,9 @@ class Difference(Interval):
 def paired(first: ArrayLike, second: ArrayLike, seed: int = 0, bounds: Bounds = None) -> Difference:
     """``first - second``, element by element on shared seeds.
 
-    The interval is the percentile bootstrap of the differences; the p-value is that of the sign-flip permutation test
-    (Pitman 1937), estimated from :data:`RESAMPLES` flips with the usual +1 correction (Phipson and Smyth 2010).
+    The interval is the percentile bootstrap of the differences; the p-value is that of the
+    sign-flip permutation test (Pitman 1937), estimated from :data:`RESAMPLES` flips with the usual
+    +1 correction (Phipson and Smyth 2010).
 
     Args:
         first: ``(n,)``.
@@ -221,23 +254,29 @@ def paired(first: ArrayLike, second: ArrayLike, seed: int = 0, bounds: Bounds = 
 
 
 def pass_at_k(n: int, hits: int, k: int) -> float:
-    """Probability that at least one of ``k`` answers drawn from ``n``, of which ``hits`` are good, is good.
+    """Probability that at least one of ``k`` answers drawn from ``n``, of which ``hits`` are good,
+    is good.
 
-    The unbiased estimator ``1 - C(n - hits, k) / C(n, k)`` (Chen et al. 2021, arXiv 2107.03374, equation 1).
+    The unbiased estimator ``1 - C(n - hits, k) / C(n, k)`` (Chen et al. 2021, arXiv 2107.03374,
+    equation 1).
 
     Raises:
         ValueError: not ``0 <= hits <= n`` and ``1 <= k <= n``.
     """
     if not (0 <= hits <= n and 1 <= k <= n):
-        raise ValueError(f"pass_at_k(n={n}, hits={hits}, k={k}): allowed are 0 <= hits <= n and 1 <= k <= n")
+        raise ValueError(
+            f"pass_at_k(n={n}, hits={hits}, k={k}): allowed are 0 <= hits <= n and 1 <= k <= n"
+        )
     return 1.0 - comb(n - hits, k) / comb(n, k)
 
 
 def icc(values: ArrayLike) -> float:
-    """Intraclass correlation ICC(1): the share of the variance that lies between starts, not between repetitions.
+    """Intraclass correlation ICC(1): the share of the variance that lies between starts, not
+    between repetitions.
 
-    ``(MSB - MSW) / (MSB + (k - 1) MSW)`` with the mean squares between and within rows (Shrout and Fleiss 1979, case 1). 1: each
-    repetition tells the same; 0 or less: nothing is learnt of a start by repeating it. NaN if nothing varies.
+    ``(MSB - MSW) / (MSB + (k - 1) MSW)`` with the mean squares between and within rows (Shrout and
+    Fleiss 1979, case 1). 1: each repetition tells the same; 0 or less: nothing is learnt of a start
+    by repeating it. NaN if nothing varies.
 
     Args:
         values: ``(n, k)``, ``k`` repetitions of ``n`` starts, both at least 2.
@@ -257,7 +296,8 @@ def icc(values: ArrayLike) -> float:
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """p-values adjusted for many comparisons, in the given order (Holm 1979): no error in the family at level alpha.
+    """p-values adjusted for many comparisons, in the given order (Holm 1979): no error in the
+    family at level alpha.
 
     Args:
         p: ``(m,)``.
@@ -270,8 +310,11 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
-def band(curves: ArrayLike, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Mean of several learning curves with a pointwise 95 % band, resampling whole curves; the band is NaN for a single one.
+def band(
+    curves: ArrayLike, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of several learning curves with a pointwise 95 % band, resampling whole curves; the band
+    is NaN for a single one.
 
     Args:
         curves: ``(n, points)``, NaN where a curve has no value there.
@@ -282,23 +325,34 @@ def band(curves: ArrayLike, seed: int = 0) -> tuple[NDArray[np.float64], NDArray
     """
     table = np.asarray(curves, np.float64)
     estimates = [mean(column[~np.isnan(column)], seed) for column in table.T]
-    return tuple(np.array([getattr(one, key) for one in estimates]) for key in ("mean", "low", "high"))  # type: ignore[return-value]
+    return tuple(
+        np.array([getattr(one, key) for one in estimates]) for key in ("mean", "low", "high")
+    )  # type: ignore[return-value]
 
 
-def crossed(numerators: ArrayLike, denominators: ArrayLike | None = None, seed: int = 0, bounds: Bounds = None) -> Estimate:
-    """A mean (or a ratio of sums) over training seeds and episodes, both taken as samples: what other seeds would give as well.
+def crossed(
+    numerators: ArrayLike,
+    denominators: ArrayLike | None = None,
+    seed: int = 0,
+    bounds: Bounds = None,
+) -> Estimate:
+    """A mean (or a ratio of sums) over training seeds and episodes, both taken as samples: what
+    other seeds would give as well.
 
-    Both are crossed random effects. From the mean squares of seeds, episodes and rest, ``S``, ``E`` and ``R``, the variance of
-    the mean is ``(S + E - R) / (seeds * episodes)``, its degrees of freedom are Satterthwaite's (1946), and the interval is that
-    of Student's t; a ratio is linearised at its value. Few seeds that differ thus make a wide interval, where resampling them
-    would make one that is too narrow (3 seeds that differ much: simulated coverage 0.79 instead of 0.91; where they do not
-    differ, 0.97). With one seed it is :func:`ratio`, over episodes alone.
+    Both are crossed random effects. From the mean squares of seeds, episodes and rest, ``S``, ``E``
+    and ``R``, the variance of the mean is ``(S + E - R) / (seeds * episodes)``, its degrees of
+    freedom are Satterthwaite's (1946), and the interval is that of Student's t; a ratio is
+    linearised at its value. Few seeds that differ thus make a wide interval, where resampling them
+    would make one that is too narrow (3 seeds that differ much: simulated coverage 0.79 instead of
+    0.91; where they do not differ, 0.97). With one seed it is :func:`ratio`, over episodes alone.
 
     Args:
-        numerators: ``(seeds, episodes)``, the same episodes in every row; NaN where nothing was measured.
+        numerators: ``(seeds, episodes)``, the same episodes in every row; NaN where nothing was
+            measured.
         denominators: the same shape; None = ones.
         seed: of the resampling of episodes where there is one training seed.
-        bounds: the range of a value, to which the interval is cut; see also :func:`unvaried`. Never that of the values seen.
+        bounds: the range of a value, to which the interval is cut; see also :func:`unvaried`. Never
+            that of the values seen.
 
     Returns:
         The estimate; ``n`` is the number of episodes.
@@ -327,18 +381,21 @@ def crossed(numerators: ArrayLike, denominators: ArrayLike | None = None, seed: 
 
 
 def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: int = 0) -> float:
-    """The p-value of a mean difference over training seeds and episodes, by the same model as :func:`crossed`.
+    """The p-value of a mean difference over training seeds and episodes, by the same model as
+    :func:`crossed`.
 
     Args:
         differences: ``(seeds, episodes)``.
         null: the mean under the hypothesis that is tested.
         side: 0: the mean is another one; 1: it is larger; -1: it is smaller.
-        seed: of the sign-flip permutation test (Pitman 1937) over episodes, which stands in where there is one training seed and
-            ``null`` is 0. Against another ``null`` a share is tested by Student's t with half a discordant pair added each way,
-            as equal values would else be taken for certainty, and by the score test; the larger p-value counts.
+        seed: of the sign-flip permutation test (Pitman 1937) over episodes, which stands in where
+            there is one training seed and ``null`` is 0. Against another ``null`` a share is tested
+            by Student's t with half a discordant pair added each way, as equal values would else be
+            taken for certainty, and by the score test; the larger p-value counts.
 
     Returns:
-        The p-value; 1 where all values are equal (nothing tells how much they could vary), NaN without values.
+        The p-value; 1 where all values are equal (nothing tells how much they could vary), NaN
+        without values.
 
     Raises:
         ValueError: another shape.
@@ -361,7 +418,9 @@ def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: in
         rng = np.random.default_rng(seed + 1)
         flips = rng.choice([-1.0, 1.0], size=(RESAMPLES, num.shape[1])) @ off[0]
         seen = off[0].sum()
-        extreme = np.abs(flips) >= abs(seen) - 1e-12 if side == 0 else side * flips >= side * seen - 1e-12
+        extreme = (
+            np.abs(flips) >= abs(seen) - 1e-12 if side == 0 else side * flips >= side * seen - 1e-12
+        )
         return float((1 + extreme.sum()) / (RESAMPLES + 1))
     centre, error, freedom = _spread(off, den)
     if error == 0:
@@ -373,15 +432,19 @@ def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: in
 
 
 def _sided(above: float, side: int) -> float:
-    """A p-value from the probability of what was seen or more: see ``side`` of :func:`crossed_p`."""
+    """A p-value from the probability of what was seen or more: see ``side`` of
+    :func:`crossed_p`.
+    """
     return min(1.0, 2 * min(above, 1 - above)) if side == 0 else above if side > 0 else 1 - above
 
 
 def _score_p(gaps: NDArray[np.float64], null: float, side: int) -> float:
-    """The p-value of the score test of a mean difference of paired shares against ``null`` (Tango 1998, Stat. Med. 17).
+    """The p-value of the score test of a mean difference of paired shares against ``null`` (Tango
+    1998, Stat. Med. 17).
 
-    Its variance is that under the hypothesis, so that few values other than 0 are not taken for little variance. Values that
-    are no whole pairs, such as means over training seeds, are counted in units of their own size.
+    Its variance is that under the hypothesis, so that few values other than 0 are not taken for
+    little variance. Values that are no whole pairs, such as means over training seeds, are counted
+    in units of their own size.
 
     Args:
         gaps: ``(n,)``, one for each episode.
@@ -405,12 +468,16 @@ def _score_p(gaps: NDArray[np.float64], null: float, side: int) -> float:
     return _sided(erfc((gained - lost - n * margin) / error / 2**0.5) / 2, side)
 
 
-def _seeds_and_episodes(numerators: ArrayLike, denominators: ArrayLike | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _seeds_and_episodes(
+    numerators: ArrayLike, denominators: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both tables ``(seeds, episodes)``, with 0 where nothing was measured."""
     num = np.asarray(numerators, np.float64)
     den = np.ones_like(num) if denominators is None else np.asarray(denominators, np.float64)
     if num.ndim != 2 or num.shape != den.shape:
-        raise ValueError(f"crossed needs two arrays (seeds, episodes), got shapes {num.shape} and {den.shape}")
+        raise ValueError(
+            f"crossed needs two arrays (seeds, episodes), got shapes {num.shape} and {den.shape}"
+        )
     known = ~np.isnan(num)
     return np.where(known, num, 0.0), np.where(known, den, 0.0)
 
@@ -434,9 +501,11 @@ def _spread(num: NDArray[np.float64], den: NDArray[np.float64]) -> tuple[float, 
 
 
 def sign_test(differences: ArrayLike) -> float:
-    """The exact two-sided p-value of the sign test: are positive and negative differences equally likely?
+    """The exact two-sided p-value of the sign test: are positive and negative differences equally
+    likely?
 
-    Ties are left out. Of independent runs only, such as training runs: points along one curve are not.
+    Ties are left out. Of independent runs only, such as training runs: points along one curve are
+    not.
 
     Args:
         differences: ``(n,)``, one of each run.

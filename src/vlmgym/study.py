@@ -1,4 +1,6 @@
-"""Studies: training runs and evaluations that build on each other, as one plain file; each can be stopped and gone on with."""
+"""Studies: training runs and evaluations that build on each other, as one plain file; each can be
+stopped and gone on with.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,11 @@ GPU_SHARE = 6 * 2**30
 BATCH = 100
 """States that a model is asked at once."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_=-]*(\.[A-Za-z0-9_=-]+)*")
-"""What runs and evaluations are called, and their folders; ``+`` joins runs to a relay, the last dot precedes the seed."""
-_SFT, _ASK = 0.5, 0.4  # time of a row of SFT and of an answer of an evaluation, in answers of GRPO; for the bar alone
+"""What runs and evaluations are called, and their folders; ``+`` joins runs to a relay, the last
+dot precedes the seed.
+"""
+# time of a row of SFT and of an answer of an evaluation, in answers of GRPO; for the bar alone
+_SFT, _ASK = 0.5, 0.4
 _POLL = 2.0
 
 
@@ -62,7 +67,9 @@ class Measured:
     """An evaluation of a study: a protocol, and who is asked."""
 
     protocol: str
-    players: tuple[str, ...]  # names and patterns of runs, "base", a relay "RUN+RUN", players of the command line ("teacher:0.3")
+    # names and patterns of runs, "base", a relay "RUN+RUN", players of the command line
+    # ("teacher:0.3")
+    players: tuple[str, ...]
     set: tuple[str, ...] = ()
     games: tuple[str, ...] = ()  # of the protocol's tasks only those of these games; none = all
 
@@ -82,7 +89,8 @@ class Study:
 
     Attributes:
         model: what runs start from.
-        seeds: of the training runs; each makes a run of its own, which starts from the same seed of what it builds on.
+        seeds: of the training runs; each makes a run of its own, which starts from the same seed of
+            what it builds on.
         runs: by name.
         evaluations: by name.
         train: overrides of all recipes.
@@ -100,7 +108,8 @@ class Study:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], quick: bool = False) -> Study:
-        """Build from the mapping of a YAML file; ``quick`` lays its section of that name over the rest.
+        """Build from the mapping of a YAML file; ``quick`` lays its section of that name over the
+        rest.
 
         Raises:
             ConfigError: a key is unknown or missing, or a run starts from one that comes later.
@@ -115,7 +124,9 @@ class Study:
         keys |= {"train": list, "evaluate": list, "leave_out": list}
         for key in values:
             if key not in keys:
-                raise ConfigError(f"study.{key}", values[key], "one of " + ", ".join([*keys, "quick"]))
+                raise ConfigError(
+                    f"study.{key}", values[key], "one of " + ", ".join([*keys, "quick"])
+                )
         for key, kind in keys.items():
             if not isinstance(values.setdefault(key, kind()), kind):
                 raise ConfigError(f"study.{key}", values[key], f"a {kind.__name__}")
@@ -123,17 +134,32 @@ class Study:
             if not all(isinstance(one, str) for one in values[key]):
                 raise ConfigError(f"study.{key}", values[key], "a list of strings")
         seeds = values["seeds"]
-        if not seeds or len(set(map(str, seeds))) < len(seeds) or not all(type(seed) is int and seed >= 0 for seed in seeds):
+        if (
+            not seeds
+            or len(set(map(str, seeds))) < len(seeds)
+            or not all(type(seed) is int and seed >= 0 for seed in seeds)
+        ):
             raise ConfigError("study.seeds", seeds, "a list of different whole numbers from 0 on")
         out = values["leave_out"]
         for name in (*values["runs"], *values["evaluations"]):
-            if not isinstance(name, str) or not NAME.fullmatch(name):  # they are names of folders below the study's own
-                raise ConfigError("study", name, "names of letters, digits, _, = and - (dots within), for runs and evaluations")
-        runs = {name: _part(Run, f"runs.{name}", one) for name, one in values["runs"].items() if not _hit(name, out)}
+            # they are names of folders below the study's own
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise ConfigError(
+                    "study",
+                    name,
+                    "names of letters, digits, _, = and - (dots within), for runs and evaluations",
+                )
+        runs = {
+            name: _part(Run, f"runs.{name}", one)
+            for name, one in values["runs"].items()
+            if not _hit(name, out)
+        }
         known = [BASE]
         for name, run in runs.items():
             if name in FIXED:
-                raise ConfigError("study.runs", name, "a name that no player has (" + ", ".join(FIXED) + ")")
+                raise ConfigError(
+                    "study.runs", name, "a name that no player has (" + ", ".join(FIXED) + ")"
+                )
             if run.start not in known:
                 raise ConfigError(f"study.runs.{name}.start", run.start, ", ".join(known))
             known.append(name)
@@ -146,7 +172,9 @@ class Study:
         return cls(model=values["model"] or "tiny", runs=runs, evaluations=asked, **lists)
 
     def recipe(self, run: str, seed: int, out: Path | None = None) -> Recipe:
-        """The recipe of a run, ready to be trained under ``out``; without, its model is named by the run that makes it."""
+        """The recipe of a run, ready to be trained under ``out``; without, its model is named by
+        the run that makes it.
+        """
         spec = self.runs[run]
         model = self.model if spec.start == BASE else f"{spec.start}/{seed}"
         if out is not None and spec.start != BASE:
@@ -154,9 +182,19 @@ class Study:
         seeds = [f"grpo.seed={seed}", f"sft.seed={seed}"]
         plain = read_recipe(recipe_path(spec.recipe))
         seeds = [text for text in seeds if text.startswith("sft") or plain.grpo is not None]
-        ours = [text for text in self.train if plain.grpo is not None or not text.startswith(("grpo.", "checks."))]
-        ours = [text for text in ours if plain.cold_start is not None or not text.startswith("cold_start.")]
-        return replace(read_recipe(recipe_path(spec.recipe), [*ours, *spec.set, *seeds]), model=model)
+        ours = [
+            text
+            for text in self.train
+            if plain.grpo is not None or not text.startswith(("grpo.", "checks."))
+        ]
+        ours = [
+            text
+            for text in ours
+            if plain.cold_start is not None or not text.startswith("cold_start.")
+        ]
+        return replace(
+            read_recipe(recipe_path(spec.recipe), [*ours, *spec.set, *seeds]), model=model
+        )
 
     def model_of(self, run: str, seed: int, out: Path) -> Path:
         """The folder of a run's model."""
@@ -166,18 +204,26 @@ class Study:
     def protocol(self, evaluation: str) -> Protocol:
         """The protocol of an evaluation."""
         spec = self.evaluations[evaluation]
-        whole = Protocol.parse(read_file("protocol", find("protocol", spec.protocol), [*self.evaluate, *spec.set]))
-        entries = tuple(one for one in whole.entries if not spec.games or one[0].names.game in spec.games)
+        whole = Protocol.parse(
+            read_file("protocol", find("protocol", spec.protocol), [*self.evaluate, *spec.set])
+        )
+        entries = tuple(
+            one for one in whole.entries if not spec.games or one[0].names.game in spec.games
+        )
         if not entries:
             games = ", ".join(dict.fromkeys(task.names.game for task, _ in whole.entries))
-            raise ConfigError(f"study.evaluations.{evaluation}.games", list(spec.games), f"some of {games}")
+            raise ConfigError(
+                f"study.evaluations.{evaluation}.games", list(spec.games), f"some of {games}"
+            )
         return replace(whole, entries=entries)
 
     def players(self, evaluation: str) -> list[str]:
-        """Who is asked: runs and relays with their seed (``g1-swap.0``, ``base+g1-swap.0``), and the others as they are called.
+        """Who is asked: runs and relays with their seed (``g1-swap.0``, ``base+g1-swap.0``), and
+        the others as they are called.
 
         Raises:
-            ConfigError: a name that is neither that of a run (one that is left out does not count) nor of a player.
+            ConfigError: a name that is neither that of a run (one that is left out does not count)
+                nor of a player.
         """
         found, spec = list[str](), self.evaluations[evaluation]
         for wanted in spec.players:
@@ -190,26 +236,41 @@ class Study:
                 found.append(wanted)
             elif not set(wanted) & set("*+") and not _hit(wanted, self.leave_out):
                 raise ConfigError(
-                    f"study.evaluations.{evaluation}.players", wanted, ", ".join([*self.runs, *FIXED, "teacher:ERROR"])
+                    f"study.evaluations.{evaluation}.players",
+                    wanted,
+                    ", ".join([*self.runs, *FIXED, "teacher:ERROR"]),
                 )
         return list(dict.fromkeys(found))
 
     def makers(self, player: str) -> list[tuple[str, int]]:
-        """The runs, each with its seed, that a player is made of; none for ``base`` and scripted ones."""
+        """The runs, each with its seed, that a player is made of; none for ``base`` and scripted
+        ones.
+        """
         names, _, seed = player.rpartition(".")
         runs = [name for name in names.split("+") if name != BASE]
-        return [(name, int(seed)) for name in runs] if runs and all(name in self.runs for name in runs) else []
+        return (
+            [(name, int(seed)) for name in runs]
+            if runs and all(name in self.runs for name in runs)
+            else []
+        )
 
     @cached_property
     def jobs(self) -> list[Job]:
-        """All jobs, each after those that it needs; who is trained is asked at once, so that a stopped study has whole rows."""
+        """All jobs, each after those that it needs; who is trained is asked at once, so that a
+        stopped study has whole rows.
+        """
         found = []
         for name, run in self.runs.items():
             for seed in self.seeds:
                 before = () if run.start == BASE else (f"train/{run.start}/{seed}",)
-                found.append(Job(f"train/{name}/{seed}", before, _training_cost(self.recipe(name, seed))))
+                found.append(
+                    Job(f"train/{name}/{seed}", before, _training_cost(self.recipe(name, seed)))
+                )
         turns = {
-            name: sum(how.episodes * (how.turns or task.level.max_steps) for task, how in self.protocol(name).entries)
+            name: sum(
+                how.episodes * (how.turns or task.level.max_steps)
+                for task, how in self.protocol(name).entries
+            )
             for name in self.evaluations
         }
         for player, asked in self.asked.items():
@@ -219,19 +280,28 @@ class Study:
         place = {job.name: at for at, job in enumerate(found)}
 
         def turn(job: Job) -> int:
-            return max((place[need] for need in job.needs), default=-1) if job.name.startswith("evaluate/") else place[job.name]
+            return (
+                max((place[need] for need in job.needs), default=-1)
+                if job.name.startswith("evaluate/")
+                else place[job.name]
+            )
 
         return sorted(found, key=turn)
 
     def wanted(self, only: Sequence[str] = ()) -> list[Job]:
-        """The jobs whose names match one of the patterns, and those that they need; all, without patterns.
+        """The jobs whose names match one of the patterns, and those that they need; all, without
+        patterns.
 
         Raises:
             ConfigError: nothing has such a name.
         """
         for pattern in only:
             if not any(fnmatch(job.name, pattern) for job in self.jobs):
-                raise ConfigError("only", pattern, "patterns of the names of vlmgym reproduce --list: 'evaluate/g1-*'")
+                raise ConfigError(
+                    "only",
+                    pattern,
+                    "patterns of the names of vlmgym reproduce --list: 'evaluate/g1-*'",
+                )
         if not only:
             return self.jobs
         names = set[str]()
@@ -262,10 +332,13 @@ def _part(kind: type[Any], name: str, values: Any) -> Any:
         if one.type == "str" and not isinstance(values.get(key, ""), str):
             raise ConfigError(f"study.{name}.{key}", values[key], "a string")
         if one.type != "str" and not (
-            isinstance(values.get(key, []), list) and all(isinstance(x, str) for x in values.get(key, []))
+            isinstance(values.get(key, []), list)
+            and all(isinstance(x, str) for x in values.get(key, []))
         ):
             raise ConfigError(f"study.{name}.{key}", values[key], "a list of strings")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    return kind(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    )
 
 
 def _hit(name: str, patterns: Sequence[str]) -> bool:
@@ -273,11 +346,20 @@ def _hit(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _training_cost(recipe: Recipe) -> float:
-    cost = _SFT * recipe.cold_start.states * len(recipe.tasks) * recipe.sft.epochs if recipe.cold_start else 0.0
+    cost = (
+        _SFT * recipe.cold_start.states * len(recipe.tasks) * recipe.sft.epochs
+        if recipe.cold_start
+        else 0.0
+    )
     if recipe.grpo:
         cost += recipe.grpo.steps * recipe.grpo.batch
         if recipe.checks.every:
-            cost += _ASK * (recipe.grpo.steps // recipe.checks.every + 1) * recipe.checks.states * len(recipe.tasks)
+            cost += (
+                _ASK
+                * (recipe.grpo.steps // recipe.checks.every + 1)
+                * recipe.checks.states
+                * len(recipe.tasks)
+            )
     return cost
 
 
@@ -290,7 +372,7 @@ def read_study(name: str, quick: bool = False) -> Study:
     return Study.parse(read_file("study", find("study", name)), quick)
 
 
-# ------------------------------------------------------------------------------------------------------------- a job
+# ---- a job
 def run_job(study: Study, out: Path, name: str) -> None:
     """Do one job, or go on with it.
 
@@ -312,7 +394,9 @@ def run_job(study: Study, out: Path, name: str) -> None:
     torch.set_num_threads(max(number_in_environment("OMP_NUM_THREADS", 1, 4096), 1))
     word = f"local:{study.model}" if what == BASE else what
     if made := study.makers(what):
-        models = {run: str(study.model_of(run, seed, out)) for run, seed in made} | {BASE: study.model}
+        models = {run: str(study.model_of(run, seed, out)) for run, seed in made} | {
+            BASE: study.model
+        }
         names = what.rpartition(".")[0].split("+")
         word = ("relay:" if len(names) > 1 else "local:") + "+".join(models[name] for name in names)
     for evaluation in study.asked[what]:
@@ -320,11 +404,18 @@ def run_job(study: Study, out: Path, name: str) -> None:
         first = protocol.entries[0][0]
 
         def make(protocol: Protocol = protocol, first: Task = first) -> Player:
-            player = make_player(word, first.look, first.prompt, protocol.sampling, LocalSettings(BATCH))
+            player = make_player(
+                word, first.look, first.prompt, protocol.sampling, LocalSettings(BATCH)
+            )
             player.name = what
-            parts: list[Any] = [player, getattr(player, "describer", None), getattr(player, "reasoner", None)]
+            parts: list[Any] = [
+                player,
+                getattr(player, "describer", None),
+                getattr(player, "reasoner", None),
+            ]
             for model in parts:
-                if hasattr(model, "about"):  # two seeds may end with the same weights, and both are asked
+                # two seeds may end with the same weights, and both are asked
+                if hasattr(model, "about"):
                     model.about = {**model.about, "run": what}
             return player
 
@@ -344,16 +435,24 @@ def is_done(study: Study, out: Path, name: str) -> bool:
 
 
 def _progress(study: Study, out: Path, job: Job) -> tuple[float, str]:
-    """How much of a job's cost is behind it, and what to show of it: the success of a run's last check on held-out states."""
+    """How much of a job's cost is behind it, and what to show of it: the success of a run's last
+    check on held-out states.
+    """
     kind, what, *more = job.name.split("/")
     if kind == "train":
         recipe, last, shown = study.recipe(what, int(more[0])), dict[str, int](), ""
         for line in read_metrics(out / "runs" / what / more[0] / "metrics.jsonl"):
             last[line["stage"]] = line["step"]
-            checked = [value for key, value in line.items() if key.startswith("check/") and key.endswith("/success")]
+            checked = [
+                value
+                for key, value in line.items()
+                if key.startswith("check/") and key.endswith("/success")
+            ]
             shown = f" success {sum(checked) / len(checked):.2f}" if checked else shown
         done = last.get("sft", 0) * recipe.sft.batch * _SFT
-        return min(done + last.get("grpo", 0) * (recipe.grpo.batch if recipe.grpo else 0), job.cost), shown
+        return min(
+            done + last.get("grpo", 0) * (recipe.grpo.batch if recipe.grpo else 0), job.cost
+        ), shown
     lines = 0
     for path in (out / "evaluations").glob(f"*/eval/{slug(what)}/*/trace.jsonl"):
         with path.open("rb") as file:
@@ -361,23 +460,31 @@ def _progress(study: Study, out: Path, job: Job) -> tuple[float, str]:
     return min(_ASK * lines, job.cost), ""
 
 
-# ----------------------------------------------------------------------------------------------------------- all jobs
+# ---- all jobs
 class _Process:
     """A job under way."""
 
     def __init__(self, job: Job, call: list[str], out: Path, threads: int) -> None:
-        self.job, self.begin, self.clock = job, time.time(), time.monotonic()  # when, and how long: the time of day may be set
+        # when, and how long: the time of day may be set
+        self.job, self.begin, self.clock = job, time.time(), time.monotonic()
         self.log = out / "logs" / f"{slug(job.name.replace('/', '-'))}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+        environment = os.environ | {
+            "OMP_NUM_THREADS": str(threads),
+            "TOKENIZERS_PARALLELISM": "false",
+        }
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(call, stdout=log, stderr=log, env=environment, start_new_session=True)
+            self.process = subprocess.Popen(
+                call, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
 
     def reason(self) -> str:
         """The last line of its log."""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - 2000))
-            lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+            lines = [
+                line for line in log.read().decode(errors="replace").splitlines() if line.strip()
+            ]
         return one_line(lines[-1]) if lines else f"ended with {self.process.returncode} and no word"
 
     def stop(self) -> None:
@@ -385,17 +492,27 @@ class _Process:
         self.process.send_signal(signal.SIGTERM)
 
 
-def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours: float = 0.0, only: Sequence[str] = ()) -> Study:
-    """Do all jobs that are not done, each in a process of its own, several at once; run again to go on.
+def run_study(
+    name: str,
+    out: Path,
+    quick: bool = False,
+    at_once: int = 0,
+    hours: float = 0.0,
+    only: Sequence[str] = (),
+) -> Study:
+    """Do all jobs that are not done, each in a process of its own, several at once; run again to go
+    on.
 
     Args:
         name: of the study.
-        out: folder; holds ``runs/RUN/SEED``, ``evaluations/NAME/eval/PLAYER``, ``logs`` and ``jobs.jsonl`` (what was run when).
+        out: folder; holds ``runs/RUN/SEED``, ``evaluations/NAME/eval/PLAYER``, ``logs`` and
+            ``jobs.jsonl`` (what was run when).
         quick: the short form of the study.
         at_once: jobs side by side; 0 = one for each core, or on a GPU as many as its memory holds.
         hours: stop after so much time, with checkpoints; 0 = go on to the end.
-        only: patterns of jobs; nothing is done but these and what they need. So machines share a study: what is done in a
-            copy of the folder (``runs``, ``evaluations``, the lines of ``jobs.jsonl``) is done wherever it is copied to.
+        only: patterns of jobs; nothing is done but these and what they need. So machines share a
+            study: what is done in a copy of the folder (``runs``, ``evaluations``, the lines of
+                ``jobs.jsonl``) is done wherever it is copied to.
 
     Raises:
         ConfigError: the folder holds another study, or no job is called so.
@@ -411,22 +528,42 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
     jobs = study.wanted(only)
     _freeze(study, out)
     at_once = at_once or _at_once(study, usable_cores())
-    call = [sys.executable, "-m", "vlmgym", "reproduce", "--study", name, "--out", str(out), *(["--quick"] if quick else [])]
+    call = [
+        sys.executable,
+        "-m",
+        "vlmgym",
+        "reproduce",
+        "--study",
+        name,
+        "--out",
+        str(out),
+        *(["--quick"] if quick else []),
+    ]
     for evaluation in study.evaluations:  # once, before several processes do it
         run_protocol(study.protocol(evaluation), {}, out / "evaluations" / evaluation)
     done = {job.name: job.cost for job in jobs if is_done(study, out, job.name)}
     before, failed, running = sum(done.values()), dict[str, str](), list[_Process]()
     end = time.monotonic() + 3600 * hours if hours else float("inf")
-    bar = tqdm(total=round(sum(job.cost for job in jobs)), initial=round(before), unit="answer", smoothing=0.02, file=sys.stderr)
+    bar = tqdm(
+        total=round(sum(job.cost for job in jobs)),
+        initial=round(before),
+        unit="answer",
+        smoothing=0.02,
+        file=sys.stderr,
+    )
     stopped = ""
     try:
         with Signals() as asked, bar:
-            while len(done) + len(failed) < len(jobs) and time.monotonic() < end and not asked.caught:
+            while (
+                len(done) + len(failed) < len(jobs) and time.monotonic() < end and not asked.caught
+            ):
                 for job in jobs:
                     busy = {one.job.name for one in running}
                     if len(running) < at_once and job.name not in {*done, *failed, *busy}:
                         if any(other in failed for other in job.needs):
-                            failed[job.name] = failed[next(other for other in job.needs if other in failed)]
+                            failed[job.name] = failed[
+                                next(other for other in job.needs if other in failed)
+                            ]
                         elif all(other in done for other in job.needs):
                             threads = max(1, usable_cores() // at_once)
                             running.append(_Process(job, [*call, "--job", job.name], out, threads))
@@ -441,7 +578,9 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
                         failed[one.job.name] = f"{one.log}: {one.reason()}"
                         bar.write(f"{one.job.name} failed: {failed[one.job.name]}", file=sys.stderr)
                 at = [_progress(study, out, one.job) for one in running]
-                under_way = ", ".join(one.job.name + shown for one, (_, shown) in zip(running, at, strict=True))
+                under_way = ", ".join(
+                    one.job.name + shown for one, (_, shown) in zip(running, at, strict=True)
+                )
                 bar.set_postfix_str(f"{len(done)}/{len(jobs)} jobs; {under_way}", False)
                 bar.update(round(sum(done.values()) + sum(cost for cost, _ in at)) - bar.n)
         if len(done) + len(failed) < len(jobs):
@@ -455,14 +594,18 @@ def run_study(name: str, out: Path, quick: bool = False, at_once: int = 0, hours
             one.process.wait()
             _log(out, one, False)
     if stopped:
-        raise Interrupted(f"{stopped}; {len(done)} of {len(jobs)} jobs are done: run the same command to go on")
+        raise Interrupted(
+            f"{stopped}; {len(done)} of {len(jobs)} jobs are done: run the same command to go on"
+        )
     if failed:
         raise JobError("failed: " + "; ".join(f"{job} ({log})" for job, log in failed.items()))
     return study
 
 
 def _at_once(study: Study, cores: int) -> int:
-    """Processes side by side: one for each core; on a GPU only the embedded model is small enough for more than one."""
+    """Processes side by side: one for each core; on a GPU only the embedded model is small enough
+    for more than one.
+    """
     import torch
 
     if not torch.cuda.is_available():
@@ -482,7 +625,12 @@ def this_machine() -> str:
 
 def _log(out: Path, one: _Process, well: bool) -> None:
     """One line for each attempt at a job, the failed and stopped ones included."""
-    line = {"job": one.job.name, "begin": round(one.begin, 1), "seconds": round(time.monotonic() - one.clock, 1), "done": well}
+    line = {
+        "job": one.job.name,
+        "begin": round(one.begin, 1),
+        "seconds": round(time.monotonic() - one.clock, 1),
+        "done": well,
+    }
     line |= {"vlmgym": revision(), "machine": this_machine()}
     with (out / "jobs.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line | {"status": one.process.returncode}) + "\n")
@@ -494,15 +642,33 @@ def _freeze(study: Study, out: Path) -> None:
     now: dict[str, Any] = {
         "model": study.model,
         "seeds": list(study.seeds),
-        "runs": {f"{run}/{seed}": study.recipe(run, seed).to_dict() for run in study.runs for seed in study.seeds},
-        "evaluations": {name: study.protocol(name).to_dict() | {"players": study.players(name)} for name in study.evaluations},
+        "runs": {
+            f"{run}/{seed}": study.recipe(run, seed).to_dict()
+            for run in study.runs
+            for seed in study.seeds
+        },
+        "evaluations": {
+            name: study.protocol(name).to_dict() | {"players": study.players(name)}
+            for name in study.evaluations
+        },
     }
     now, path = json.loads(json.dumps(now)), out / "study.json"
     if not path.exists():
         write_json(path, now)
     elif (old := read_json(path)) != now:
-        were = {key: old[key] if isinstance(old.get(key), dict) else {} for key in ("runs", "evaluations")}
-        parts = [f"{key}.{one}" for key, there in were.items() for one in now[key] if now[key][one] != there.get(one)]
+        were = {
+            key: old[key] if isinstance(old.get(key), dict) else {}
+            for key in ("runs", "evaluations")
+        }
+        parts = [
+            f"{key}.{one}"
+            for key, there in were.items()
+            for one in now[key]
+            if now[key][one] != there.get(one)
+        ]
         raise ConfigError(
-            "out", str(out), f"a new folder, or one with the same study (other here: {', '.join(parts[:5]) or 'model or seeds'})"
+            "out",
+            str(out),
+            "a new folder, or one with the same study (other here: "
+            f"{', '.join(parts[:5]) or 'model or seeds'})",
         )

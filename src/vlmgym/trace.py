@@ -1,4 +1,6 @@
-"""One JSONL file of what happened: a run line, then turns and episodes. Everything downstream reads these.
+"""One JSONL file of what happened: a run line, then turns and episodes.
+
+Everything downstream reads these.
 
 Pictures are not stored; they are drawn again from the state of each turn.
 """
@@ -27,7 +29,9 @@ from vlmgym.reward import TERM_RANGES, Fault, Judgement
 SCHEMA = 1
 USAGE = ("input_tokens", "output_tokens", "reasoning_tokens", "cost", "attempts", "finish")
 ENDS = ("terminated", "truncated", "stopped", "stuck", "failed")
-"""How an episode can end: by the rules, at its turn limit, as fewer turns were asked for, in a loop, without an answer."""
+"""How an episode can end: by the rules, at its turn limit, as fewer turns were asked for, in a
+loop, without an answer.
+"""
 
 
 class TraceError(VlmGymError, ValueError):
@@ -44,7 +48,8 @@ class Run:
     look: str
     prompt: str = "full"
     mode: str = "strict"
-    evaluation: dict[str, Any] = field(default_factory=dict)  # all settings of vlmgym.evaluate.Evaluation
+    # all settings of vlmgym.evaluate.Evaluation
+    evaluation: dict[str, Any] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)  # see Player.describe
     identity: str = ""  # see Player.identity; "" in traces of versions before there was one
     sees: str = "picture"  # see Player.sees
@@ -77,10 +82,19 @@ class Turn:
     oracle_action: int
     seconds: float  # wall time of the reply, its share of the batch
     reasoning: str = ""  # told apart from the reply by the endpoint
-    usage: dict[str, Any] = field(default_factory=dict)  # input_tokens, output_tokens, reasoning_tokens, cost, attempts, finish
+    # input_tokens, output_tokens, reasoning_tokens, cost, attempts, finish
+    usage: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def of(game: Game, state: State, row: int, judged: Judgement, episode: int, turn: int, answer: Answer) -> Turn:
+    def of(
+        game: Game,
+        state: State,
+        row: int,
+        judged: Judgement,
+        episode: int,
+        turn: int,
+        answer: Answer,
+    ) -> Turn:
         """The record of row ``row`` of ``state``, the answer and its judgement."""
         localises, enumerates = patterns(judged.reply, game.sample(state.level).names)
         return Turn(
@@ -103,7 +117,11 @@ class Turn:
             oracle_action=judged.oracle_action,
             seconds=round(answer.seconds, 6),
             reasoning=answer.reasoning,
-            usage={key: value for key in USAGE if (value := getattr(answer, key)) != getattr(Answer, key)},
+            usage={
+                key: value
+                for key in USAGE
+                if (value := getattr(answer, key)) != getattr(Answer, key)
+            },
         )
 
     def load(self) -> tuple[Game, State]:
@@ -120,7 +138,9 @@ class Episode:
     turns: int
     score: int
     reward: float  # sum of the game terms (+1 / -1) over its turns
-    end: str  # "terminated", "truncated" (turn limit), "stopped" (fewer turns were asked for), "stuck" or "failed"
+    # "terminated", "truncated" (turn limit), "stopped" (fewer turns were asked for), "stuck" or
+    # "failed"
+    end: str
     repeat: int = 0  # number of the repetition of this start
     reason: str = ""  # why it failed: it counts as missing, not as lost
 
@@ -133,30 +153,53 @@ def _plain(value: float) -> float | None:
 
 
 def revision() -> str:
-    """Commit of the source tree, with ``+`` if it has changes; ``"release"`` outside of a checkout."""
+    """Commit of the source tree, with ``+`` if it has changes; ``"release"`` outside of a
+    checkout.
+    """
     import subprocess
 
     here = Path(__file__).resolve().parent
     try:
-        call = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        call = [
+            "git",
+            "-C",
+            str(here),
+            "describe",
+            "--always",
+            "--dirty=+",
+            "--abbrev=12",
+            "--exclude=*",
+        ]
         done = subprocess.run(call, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "release"
-    return done.stdout.strip() if done.returncode == 0 and "site-packages" not in str(here) else "release"
+    return (
+        done.stdout.strip()
+        if done.returncode == 0 and "site-packages" not in str(here)
+        else "release"
+    )
 
 
 def machine(*packages: str) -> dict[str, Any]:
     """What something was run on, and with which versions of the packages.
 
     Args:
-        packages: their names; those that are not installed are left out. With ``torch``, its GPU is named.
+        packages: their names; those that are not installed are left out. With ``torch``, its GPU is
+            named.
     """
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
     info, model = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
     if info.exists():
-        model = next((x.split(": ", 1)[1] for x in info.read_text().splitlines() if x.startswith("model name")), model)
+        model = next(
+            (
+                x.split(": ", 1)[1]
+                for x in info.read_text().splitlines()
+                if x.startswith("model name")
+            ),
+            model,
+        )
     found = dict[str, str]()
     for package in packages:
         with suppress(PackageNotFoundError):
@@ -177,7 +220,9 @@ def machine(*packages: str) -> dict[str, Any]:
 
 
 class TraceWriter:
-    """Writes a trace by whole lines. An existing file is continued: a torn last line is cut off, never fatal.
+    """Writes a trace by whole lines.
+
+    An existing file is continued: a torn last line is cut off, never fatal.
 
     Raises:
         TraceError: the file there is none of ours; it is left as it is.
@@ -188,7 +233,9 @@ class TraceWriter:
         if path.exists():
             repair(path)
         self._path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        self._file = os.open(
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666
+        )
 
     def write(self, *records: Run | Turn | Episode) -> None:
         """Append records and hand them to the operating system, in one piece.
@@ -244,7 +291,10 @@ def repair(path: Path) -> int:
         begin = file.read(64)
         tight = b"".join(begin.split())  # other programs write JSON with blanks
         if begin[:1].isspace() or not (tight.startswith(_BEGIN) or _BEGIN.startswith(tight)):
-            raise TraceError(f"{path}: not a trace of vlmgym (it does not begin with a run line); it was left as it is")
+            raise TraceError(
+                f"{path}: not a trace of vlmgym (it does not begin with a run line); "
+                "it was left as it is"
+            )
         size = keep = file.seek(0, os.SEEK_END)
         while keep:  # blocks from the end, as traces may be large
             start = max(0, keep - 65_536)
@@ -264,7 +314,7 @@ def begin_anew(path: Path, run: Run) -> None:
     write_atomically(path, _line(run) + rest)
 
 
-# ------------------------------------------------------------------------------------------------------------- reading
+# ---- reading
 _DEEPEST = 30
 """Levels of nesting that settings in a trace may have."""
 
@@ -272,10 +322,16 @@ _DEEPEST = 30
 def is_plain(value: Any, depth: int = _DEEPEST) -> bool:
     """Whether a value is JSON that is not nested deep, and holds no number that is not finite."""
     if isinstance(value, dict):
-        return depth > 0 and all(isinstance(key, str) and is_plain(one, depth - 1) for key, one in value.items())
+        return depth > 0 and all(
+            isinstance(key, str) and is_plain(one, depth - 1) for key, one in value.items()
+        )
     if isinstance(value, list):
         return depth > 0 and all(is_plain(one, depth - 1) for one in value)
-    return value is None or type(value) in (str, bool, int) or (type(value) is float and math.isfinite(value))
+    return (
+        value is None
+        or type(value) in (str, bool, int)
+        or (type(value) is float and math.isfinite(value))
+    )
 
 
 def _whole(low: int, high: int) -> Callable[[Any], bool]:
@@ -283,8 +339,13 @@ def _whole(low: int, high: int) -> Callable[[Any], bool]:
 
 
 def _number(low: float, high: float) -> Callable[[Any], bool]:
-    """Whole ones only as far as a float holds them exactly, since that is what tables make of them."""
-    return lambda value: (type(value) is float or (type(value) is int and abs(value) <= 2**53)) and low <= value <= high
+    """Whole ones only as far as a float holds them exactly, since that is what tables make of
+    them.
+    """
+    return lambda value: (
+        (type(value) is float or (type(value) is int and abs(value) <= 2**53))
+        and low <= value <= high
+    )
 
 
 def _text(value: Any) -> bool:
@@ -311,7 +372,10 @@ def _board(value: Any) -> bool:
     """Rows of equal length, of symbols or -1."""
     return (
         isinstance(value, list)
-        and all(isinstance(row, list) and all(type(one) is int and -1 <= one <= 32_767 for one in row) for row in value)
+        and all(
+            isinstance(row, list) and all(type(one) is int and -1 <= one <= 32_767 for one in row)
+            for row in value
+        )
         and len({len(row) for row in value}) < 2
     )
 
@@ -336,19 +400,53 @@ def _blocks(value: Any) -> bool:
 
 
 def _used(value: Any) -> bool:
-    return isinstance(value, dict) and all(key in _USAGE and _USAGE[key](one) for key, one in value.items())
+    return isinstance(value, dict) and all(
+        key in _USAGE and _USAGE[key](one) for key, one in value.items()
+    )
 
 
 _FIELDS: dict[type, dict[str, Callable[[Any], bool]]] = {
-    Run: dict.fromkeys(("player", "game", "level", "look", "prompt", "mode", "identity", "sees", "version", "revision"), _text)
+    Run: dict.fromkeys(
+        (
+            "player",
+            "game",
+            "level",
+            "look",
+            "prompt",
+            "mode",
+            "identity",
+            "sees",
+            "version",
+            "revision",
+        ),
+        _text,
+    )
     | {"evaluation": _settings, "about": _settings, "schema": _COUNT, "reply": _blocks},
     Turn: dict.fromkeys(("state", "reply", "reasoning"), _text)
-    | {"episode": _COUNT, "turn": _COUNT, "seed": _SEED, "gain": _whole(-(10**15), 10**15), "seconds": _number(0, 1e12)}
+    | {
+        "episode": _COUNT,
+        "turn": _COUNT,
+        "seed": _SEED,
+        "gain": _whole(-(10**15), 10**15),
+        "seconds": _number(0, 1e12),
+    }
     | {"action": _whole(-1, 2**31), "oracle_action": _whole(-1, 2**31)}
-    | {"problem": _among(*Problem), "fault": _among(*Fault), "terms": _terms, "usage": _used, "seen": _board}
+    | {
+        "problem": _among(*Problem),
+        "fault": _among(*Fault),
+        "terms": _terms,
+        "usage": _used,
+        "seen": _board,
+    }
     | {"p_acc": _or_none(_truth), "localises": _truth, "enumerates": _truth}
     | {"oracle_value": _or_none(_FINITE), "oracle_best": _or_none(_FINITE)},
-    Episode: {"episode": _COUNT, "seed": _SEED, "turns": _COUNT, "score": _whole(-(10**15), 10**15), "repeat": _COUNT}
+    Episode: {
+        "episode": _COUNT,
+        "seed": _SEED,
+        "turns": _COUNT,
+        "score": _whole(-(10**15), 10**15),
+        "repeat": _COUNT,
+    }
     | {"reward": _FINITE, "end": _among(*ENDS), "reason": _text},
 }
 """What each field of each kind of record may hold."""
@@ -369,7 +467,11 @@ def _record(line: bytes) -> Run | Turn | Episode:
             raise ValueError(f"a {kind} has no field {shown(name)[:40]!r}")
         if not checks[name](value):
             raise ValueError(f"{kind}.{name} cannot be {shown(repr(value))[:80]}")
-    needed = [one.name for one in fields(_KINDS[kind]) if one.default is MISSING and one.default_factory is MISSING]
+    needed = [
+        one.name
+        for one in fields(_KINDS[kind])
+        if one.default is MISSING and one.default_factory is MISSING
+    ]
     if missing := [name for name in needed if name not in values]:
         raise ValueError(f"{kind}.{missing[0]} is missing")
     record: Run | Turn | Episode = _KINDS[kind](**values)
@@ -390,8 +492,8 @@ def read_trace(path: Path) -> Iterator[Run | Turn | Episode]:
     """The records of a trace, in order; an unfinished last line is passed over.
 
     Raises:
-        TraceError: a line elsewhere is no record, or a field of it holds what it cannot; or another schema; with file, line
-            number and field. Or the file cannot be read.
+        TraceError: a line elsewhere is no record, or a field of it holds what it cannot; or another
+            schema; with file, line number and field. Or the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -401,7 +503,11 @@ def read_trace(path: Path) -> Iterator[Run | Turn | Episode]:
                 try:
                     record = _record(line)
                 except (ValueError, RecursionError) as error:
-                    said = "bytes that are no text" if isinstance(error, UnicodeDecodeError) else shown(str(error))[:200]
+                    said = (
+                        "bytes that are no text"
+                        if isinstance(error, UnicodeDecodeError)
+                        else shown(str(error))[:200]
+                    )
                     raise TraceError(f"{path}:{number}: not a trace record ({said})") from error
                 yield record
     except FileNotFoundError as error:
@@ -412,7 +518,9 @@ def read_trace(path: Path) -> Iterator[Run | Turn | Episode]:
 
 @dataclass(frozen=True)
 class Trace:
-    """A whole trace: its run, the turns in the order in which they were answered, and the latest record of each episode."""
+    """A whole trace: its run, the turns in the order in which they were answered, and the latest
+    record of each episode.
+    """
 
     run: Run
     turns: list[Turn]
@@ -428,13 +536,17 @@ def load_trace(path: Path) -> Trace:
     """All of a trace at once, after it was seen to be true in itself.
 
     Raises:
-        TraceError: see :func:`read_trace`; the file does not begin with its only run line; the turns of an episode are not
-            0, 1, 2 ... each once; or an episode does not follow from its turns.
+        TraceError: see :func:`read_trace`; the file does not begin with its only run line; the
+            turns of an episode are not 0, 1, 2 ... each once; or an episode does not follow from
+            its turns.
     """
     run, turns, episodes = None, list[Turn](), dict[int, Episode]()
     for number, record in enumerate(read_trace(path), 1):
         if isinstance(record, Run) == (number > 1):
-            raise TraceError(f"{path}:{number}: {'a second run line' if number > 1 else 'no run line at the beginning'}")
+            raise TraceError(
+                f"{path}:{number}: "
+                f"{'a second run line' if number > 1 else 'no run line at the beginning'}"
+            )
         if isinstance(record, Run):
             run = record
         elif isinstance(record, Turn):
@@ -442,7 +554,9 @@ def load_trace(path: Path) -> Trace:
         else:
             before = episodes.get(record.episode, record)
             if before.end != "failed" and before != record:
-                raise TraceError(f"{path}:{number}: episode {record.episode} ended before, as {before.end}")
+                raise TraceError(
+                    f"{path}:{number}: episode {record.episode} ended before, as {before.end}"
+                )
             episodes[record.episode] = record
     if run is None:
         raise TraceError(f"{path}: no run line")
@@ -453,7 +567,9 @@ def load_trace(path: Path) -> Trace:
     return Trace(run, turns, [episodes[key] for key in sorted(episodes)])
 
 
-def _see_that_it_is_true(evaluation: Mapping[str, Any], turns: list[Turn], episodes: Mapping[int, Episode]) -> None:
+def _see_that_it_is_true(
+    evaluation: Mapping[str, Any], turns: list[Turn], episodes: Mapping[int, Episode]
+) -> None:
     """ValueError says what contradicts itself."""
     repeats, starts = evaluation.get("repeats", 1), evaluation.get("episodes")
     by_episode = defaultdict[int, dict[int, Turn]](dict)
@@ -463,23 +579,36 @@ def _see_that_it_is_true(evaluation: Mapping[str, Any], turns: list[Turn], episo
         by_episode[turn.episode][turn.turn] = turn
     for number, mine in by_episode.items():
         if max(mine) != len(mine) - 1:
-            raise ValueError(f"episode {number} has {len(mine)} turns, the last of them is number {max(mine)}")
+            raise ValueError(
+                f"episode {number} has {len(mine)} turns, the last of them is number {max(mine)}"
+            )
         if len({turn.seed for turn in mine.values()}) > 1:
             raise ValueError(f"the turns of episode {number} are of several seeds")
-    if type(starts) is int and type(repeats) is int and (out := [k for k in (*by_episode, *episodes) if k >= starts * repeats]):
-        raise ValueError(f"episode {out[0]} is one more than the {starts * repeats} that were asked for")
+    if (
+        type(starts) is int
+        and type(repeats) is int
+        and (out := [k for k in (*by_episode, *episodes) if k >= starts * repeats])
+    ):
+        raise ValueError(
+            f"episode {out[0]} is one more than the {starts * repeats} that were asked for"
+        )
     for number, one in episodes.items():
         mine = by_episode[number]
         if type(repeats) is int and repeats > 0 and one.repeat != number % repeats:
             raise ValueError(f"episode {number} is called repetition {one.repeat}, of {repeats}")
         if any(turn.seed != one.seed for turn in mine.values()):
             raise ValueError(f"episode {number} has another seed than its turns")
-        if one.turns > len(mine) or (one.turns < len(mine) and one.end != "failed"):  # a failed one may be under way again
-            raise ValueError(f"episode {number} is said to have {one.turns} turns, and has {len(mine)}")
+        # a failed one may be under way again
+        if one.turns > len(mine) or (one.turns < len(mine) and one.end != "failed"):
+            raise ValueError(
+                f"episode {number} is said to have {one.turns} turns, and has {len(mine)}"
+            )
         part = [mine[place] for place in range(one.turns)]
         for name, said, found in (
             ("reward", one.reward, sum(turn.terms["game"] for turn in part)),
             ("score", one.score, sum(turn.gain for turn in part)),
         ):
             if not math.isclose(said, found, rel_tol=1e-9, abs_tol=1e-6):
-                raise ValueError(f"the {name} of episode {number} is said to be {said}, its turns make {found}")
+                raise ValueError(
+                    f"the {name} of episode {number} is said to be {said}, its turns make {found}"
+                )

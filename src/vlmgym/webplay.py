@@ -1,6 +1,8 @@
-"""A person plays: a page on this machine only, whose episodes are saved as an ordinary trace of the player ``human``.
+"""A person plays: a page on this machine only, whose episodes are saved as an ordinary trace of the
+player ``human``.
 
-Every answer is a text that is read like a model's reply. The page is ``skins/play.html``; nothing comes from the network.
+Every answer is a text that is read like a model's reply. The page is ``skins/play.html``; nothing
+comes from the network.
 """
 
 from __future__ import annotations
@@ -27,7 +29,16 @@ import numpy as np
 from PIL import Image
 
 from vlmgym import baselines, prompt
-from vlmgym.core import NO_ACTION, ConfigError, Game, Level, State, VlmGymError, best_action, seeds_for
+from vlmgym.core import (
+    NO_ACTION,
+    ConfigError,
+    Game,
+    Level,
+    State,
+    VlmGymError,
+    best_action,
+    seeds_for,
+)
 from vlmgym.evaluate import Evaluation
 from vlmgym.files import write_json
 from vlmgym.games.parts.actions import MOVE_FORMAT, MOVES, read_cell, read_pair
@@ -57,9 +68,11 @@ REASONS = {
 }
 
 
-# --------------------------------------------------------------------------------------------------------- session
+# ---- session
 def input_kind(game: Game, level: Level) -> str:
-    """How a person answers: ``moves`` (arrow keys), ``cell``, ``pair`` (clicks on tiles), ``buttons``, or only as ``text``."""
+    """How a person answers: ``moves`` (arrow keys), ``cell``, ``pair`` (clicks on tiles),
+    ``buttons``, or only as ``text``.
+    """
     many = game.n_actions(level)
     if game.sample(level).symbols.size:
         if many == len(MOVES) and game.answer_format(level) == MOVE_FORMAT:
@@ -73,13 +86,17 @@ def input_kind(game: Game, level: Level) -> str:
 
 
 class Session:
-    """The games that one person plays one after the other, and their trace. Safe to call from several threads.
+    """The games that one person plays one after the other, and their trace.
+
+    Safe to call from several threads.
 
     Args:
         task: game, level and look.
-        seed: number of the first game; see :func:`vlmgym.core.seeds_for` (split ``free``, level name ``human``).
-        out: folder for ``trace.jsonl`` and ``summary.json``. A trace of the same run (player, game, level, look and code)
-            is continued; if there is another one, or someone is playing into it, ``out-2``, ``out-3`` ... is taken instead.
+        seed: number of the first game; see :func:`vlmgym.core.seeds_for` (split ``free``, level
+            name ``human``).
+        out: folder for ``trace.jsonl`` and ``summary.json``. A trace of the same run (player, game,
+            level, look and code) is continued; if there is another one, or someone is playing into
+            it, ``out-2``, ``out-3`` ... is taken instead.
 
     Raises:
         ConfigError: bad seed, or a look that cannot draw the game.
@@ -100,7 +117,8 @@ class Session:
         self._number = 0  # of what is shown: raised by every turn and every new game
         self._deal()
         text = prompt.write_reply("-", "-", self.game.encode(self.level, 0))
-        judge(self.game, self.state, [text])  # compiles what the first turn needs; judging changes nothing
+        # compiles what the first turn needs; judging changes nothing
+        judge(self.game, self.state, [text])
 
         run = Run(PLAYER, task.names.game, task.names.level, task.names.look, task.prompt)
         self.folder, self._claim = _choose_folder(out.resolve(), run)
@@ -115,18 +133,26 @@ class Session:
     def _deal(self) -> None:
         seeds = seeds_for("free", self.game.name, PLAYER, 1, self.index)
         self.state = self.game.reset(self.level, seeds)
-        self._turns, self._reward, self._finished, self._saved, self._helped = 0, 0.0, False, False, False
+        self._turns, self._reward, self._finished, self._saved, self._helped = (
+            0,
+            0.0,
+            False,
+            False,
+            False,
+        )
         self._last: dict[str, Any] | None = None
         self._number += 1
         self._since = time.perf_counter()
 
-    # ------------------------------------------------------------------------------------------------------ looking
+    # ---- looking
     def view(self, refused: str = "") -> dict[str, Any]:
         """All that the page shows, as JSON values; ``refused`` says why an answer did not count."""
         with self._lock:
             state = self.state
             rows, cols = len(self._boxes), len(self._boxes[0]) if self._boxes else 0
-            actions = range(self.game.n_actions(self.level)) if self._kind in ("moves", "buttons") else ()
+            actions = (
+                range(self.game.n_actions(self.level)) if self._kind in ("moves", "buttons") else ()
+            )
             texts = [self.game.encode(self.level, a) for a in actions]
             return {
                 "n": self._number,
@@ -139,7 +165,9 @@ class Session:
                 "grid": [rows, cols],
                 "boxes": self._boxes,
                 "input": self._kind,
-                "actions": [[t, MOVES[i] if self._kind == "moves" else t] for i, t in enumerate(texts)],
+                "actions": [
+                    [t, MOVES[i] if self._kind == "moves" else t] for i, t in enumerate(texts)
+                ],
                 "score": int(state.score[0]),
                 "turn": int(state.steps[0]),
                 "limit": self.level.max_steps,
@@ -172,7 +200,8 @@ class Session:
             return prompt.truth(self.game, self.state)[0]
 
     def oracle(self) -> dict[str, Any]:
-        """A best action: its text, what it does and its value; the text is None where there is none.
+        """A best action: its text, what it does and its value; the text is None where there is
+        none.
 
         Turns that follow such a look say so in the think block of their reply.
         """
@@ -183,15 +212,20 @@ class Session:
                 return {"answer": None, "does": "", "value": None}
             self._helped = True
             does = self.game.explain(self.state, 0, best)
-            return {"answer": self.game.encode(self.level, best), "does": does, "value": float(values[best])}
+            return {
+                "answer": self.game.encode(self.level, best),
+                "does": does,
+                "value": float(values[best]),
+            }
 
-    # ------------------------------------------------------------------------------------------------------ playing
+    # ---- playing
     def act(self, answer: str, number: int | None = None) -> dict[str, Any]:
         """Play a turn with the text of an answer, and return the new :meth:`view`.
 
         Args:
             answer: what a model would put into its answer block.
-            number: the ``n`` of the view that is answered; an answer to an earlier one does not count.
+            number: the ``n`` of the view that is answered; an answer to an earlier one does not
+                count.
 
         Raises:
             OSError: the turn could not be written down, so it was not played.
@@ -200,18 +234,25 @@ class Session:
             if number not in (None, self._number):
                 return self.view("the board had changed meanwhile, in another window")
             if self._status() != "playing":
-                return self.view("the session has ended" if self._closed else "this game has ended: start a new one")
+                return self.view(
+                    "the session has ended"
+                    if self._closed
+                    else ("this game has ended: start a new one")
+                )
             if len(answer) > LONGEST:
                 return self.view(f"an answer has at most {LONGEST} characters")
             if "<" in answer:
-                return self.view("an answer holds no <: it could not be told from the marks of the reply")
+                return self.view(
+                    "an answer holds no <: it could not be told from the marks of the reply"
+                )
             perception = prompt.truth(self.game, self.state)[0]
             think = f"{PLAYER}, shown the oracle's move" if self._helped else PLAYER
             text = prompt.write_reply(perception, think, answer)
             read = prompt.parse(self.game, self.level, text)
             if read.action == NO_ACTION:
                 return self.view(
-                    f"{REASONS.get(read.problem, read.problem.value)}. Expected: {self.game.answer_format(self.level)}"
+                    f"{REASONS.get(read.problem, read.problem.value)}. Expected: "
+                    f"{self.game.answer_format(self.level)}"
                 )
             now = time.perf_counter()
             after, (judged,) = judge(self.game, self.state, [text])
@@ -226,7 +267,9 @@ class Session:
                 if after.ended[0]:
                     self._finish()
             except OSError as error:
-                return self.view(f"the turn counts, but the end of the game could not be written: {error}")
+                return self.view(
+                    f"the turn counts, but the end of the game could not be written: {error}"
+                )
             return self.view()
 
     def _outcome(self, judged: Judgement) -> dict[str, Any]:
@@ -265,7 +308,7 @@ class Session:
                 if self._claim is not None:
                     os.close(self._claim)
 
-    # ------------------------------------------------------------------------------------------------------- saving
+    # ---- saving
     def _write(self, record: Turn | Episode) -> None:
         if self._writer is None:
             self._writer = TraceWriter(self._trace)
@@ -275,7 +318,10 @@ class Session:
         self._writer.write(record)
 
     def _finish(self) -> None:
-        """Write the episode, once, if it has turns; and the summary of the whole trace. What failed is tried again."""
+        """Write the episode, once, if it has turns; and the summary of the whole trace.
+
+        What failed is tried again.
+        """
         if self._saved or not self._turns:
             return
         if not self._finished:
@@ -283,7 +329,10 @@ class Session:
             self._finished = True
             self._episode += 1
         records = list(read_trace(self._trace))
-        turns, episodes = [r for r in records if isinstance(r, Turn)], [r for r in records if isinstance(r, Episode)]
+        turns, episodes = (
+            [r for r in records if isinstance(r, Turn)],
+            [r for r in records if isinstance(r, Episode)],
+        )
         whole = all(e.end != "stopped" for e in episodes)
         summary = {
             "player": PLAYER,
@@ -334,7 +383,9 @@ def _choose_folder(out: Path, run: Run) -> tuple[Path, int | None]:
 
 
 def _lock(folder: Path) -> int | None:
-    """Lock a folder against other sessions until the descriptor is closed; None where the system has no such locks."""
+    """Lock a folder against other sessions until the descriptor is closed; None where the system
+    has no such locks.
+    """
     try:
         import fcntl
     except ImportError:
@@ -360,9 +411,12 @@ def _continues(trace: Path, run: Run) -> bool:
     return not records or (records[0] == run and not any(isinstance(r, Run) for r in records[1:]))
 
 
-# ---------------------------------------------------------------------------------------------------------- server
+# ---- server
 class Server(ThreadingHTTPServer):
-    """Serves one session on 127.0.0.1. ``token`` is what the page sends with each POST; ``url`` is the page's address."""
+    """Serves one session on 127.0.0.1.
+
+    ``token`` is what the page sends with each POST; ``url`` is the page's address.
+    """
 
     daemon_threads = True
     request_queue_size = 64
@@ -373,11 +427,19 @@ class Server(ThreadingHTTPServer):
         try:
             super().__init__((HOST, port), _Handler)
         except OSError as error:
-            raise ConfigError("port", port, f"a port that can be used, or 0 for any free one ({error})") from error
-        self.session, self.token, self.nonce = session, secrets.token_urlsafe(24), secrets.token_urlsafe(16)
+            raise ConfigError(
+                "port", port, f"a port that can be used, or 0 for any free one ({error})"
+            ) from error
+        self.session, self.token, self.nonce = (
+            session,
+            secrets.token_urlsafe(24),
+            secrets.token_urlsafe(16),
+        )
         number = self.server_address[1]
         self.url = f"http://{HOST}:{number}/"
-        self.hosts = {f"{name}:{number}" for name in (HOST, "localhost")} | ({HOST, "localhost"} if number == 80 else set())
+        self.hosts = {f"{name}:{number}" for name in (HOST, "localhost")} | (
+            {HOST, "localhost"} if number == 80 else set()
+        )
 
     def page(self) -> str:
         """The page, with the token of this run."""
@@ -391,7 +453,9 @@ class Server(ThreadingHTTPServer):
 
 
 class _Before(io.RawIOBase):
-    """Reads a socket up to a point in time, so that a client which sends a byte now and then cannot stay."""
+    """Reads a socket up to a point in time, so that a client which sends a byte now and then cannot
+    stay.
+    """
 
     def __init__(self, connection: socket.socket, seconds: float) -> None:
         super().__init__()
@@ -438,7 +502,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(size))
         if not self._from_here():
             return
-        if not secrets.compare_digest(self.headers.get("X-Token", "").encode(), self.server.token.encode()):
+        if not secrets.compare_digest(
+            self.headers.get("X-Token", "").encode(), self.server.token.encode()
+        ):
             self._json({"error": "the token is missing or of another run: reload the page"}, 403)
             return
         try:
@@ -469,7 +535,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"error": "no such page"}, 404)
 
     def _from_here(self) -> bool:
-        """Refuse what another site's page could send: a foreign Host (DNS rebinding) or a foreign Origin."""
+        """Refuse what another site's page could send: a foreign Host (DNS rebinding) or a foreign
+        Origin.
+        """
         host, origin = self.headers.get("Host", "").lower(), self.headers.get("Origin")
         if host in self.server.hosts and origin in (None, f"http://{host}"):
             return True
@@ -478,7 +546,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """The base class' errors, with the headers of every other answer."""
-        if self.request_version == "HTTP/0.9":  # no line of a request was read; its answer has headers all the same
+        # no line of a request was read; its answer has headers all the same
+        if self.request_version == "HTTP/0.9":
             self.request_version = "HTTP/1.0"
         self._json({"error": message or "this request is not answered"}, code)
 
@@ -488,7 +557,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, kind: str, data: bytes) -> None:
         nonce = self.server.nonce
         policy = (
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self' data:; "
+            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src "
+            "'self' data:; "
             "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         self.send_response(status)
@@ -516,7 +586,10 @@ def _interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
@@ -540,7 +613,8 @@ def serve(
         level: name of the level, or ``name:field=value,...``.
         look: name of the look, or ``name:field=value,...``.
         seed: number of the first game of the split ``free``; each new game takes the next.
-        out: folder for ``trace.jsonl`` and ``summary.json``; see :class:`Session` for what happens to an earlier trace.
+        out: folder for ``trace.jsonl`` and ``summary.json``; see :class:`Session` for what happens
+            to an earlier trace.
         port: of 127.0.0.1; 0 = any free one.
         ready: called with the page's address, in a thread of its own, once the page can be opened.
 
@@ -560,4 +634,8 @@ def serve(
     finally:
         session.close()
     saved = session.folder / "trace.jsonl"
-    sys.stdout.write(f"\ntrace and summary in {session.folder}\n" if saved.exists() else "\nno turn was played\n")
+    sys.stdout.write(
+        f"\ntrace and summary in {session.folder}\n"
+        if saved.exists()
+        else ("\nno turn was played\n")
+    )

@@ -1,7 +1,9 @@
-"""Ten minutes of damaged input for every reader (``make test-fuzz``); each subject's own test does the same with few inputs.
+"""Ten minutes of damaged input for every reader (``make test-fuzz``); each subject's own test does
+the same with few inputs.
 
-A reader fails if it ends in anything but a result or an error of ours of one line. What was tried is printed as a table, which
-docs/reliability.md holds. VLMGYM_FUZZ_SECONDS sets another length, VLMGYM_FUZZ_SEED other inputs.
+A reader fails if it ends in anything but a result or an error of ours of one line. What was tried
+is printed as a table, which docs/reliability.md holds. VLMGYM_FUZZ_SECONDS sets another length,
+VLMGYM_FUZZ_SEED other inputs.
 """
 
 import contextlib
@@ -46,7 +48,7 @@ class Count(dict):
             call()
         except VlmGymError as error:
             fault = "" if "\n" not in str(error) else repr(error)
-        except Exception as error:  # noqa: BLE001  that is what is counted
+        except Exception as error:
             fault = repr(error)
         self.add(reader, 1, bool(fault))
         if fault:
@@ -61,7 +63,9 @@ def replies(found, seed, folder):
 def states(found, seed, folder):
     """States of all games; what is read is stepped, judged legal and drawn as text."""
     for number, game in enumerate(GAMES.values()):
-        data = game.reset(game.level("easy"), seeds_for("free", game.name, "easy", 2)).to_bytes(game)
+        data = game.reset(game.level("easy"), seeds_for("free", game.name, "easy", 2)).to_bytes(
+            game
+        )
 
         def use(bad):
             read, state = load_state(bad)
@@ -80,9 +84,15 @@ def traces(found, seed, folder):
         evaluate(Scripted("nothing"), test_trace.TASK, test_trace.HOW, sound, progress=False)
     for file in ("trace.jsonl", "summary.json"):
         data = (sound / file).read_bytes()
-        lines = [json.loads(line) for line in data.splitlines()] if file == "trace.jsonl" else [json.loads(data)]
+        lines = (
+            [json.loads(line) for line in data.splitlines()]
+            if file == "trace.jsonl"
+            else [json.loads(data)]
+        )
         values = (
-            "".join(json.dumps(x) + "\n" for x in bad).encode() for bad in json_mutations(lines, 8, seed) if isinstance(bad, list)
+            "".join(json.dumps(x) + "\n" for x in bad).encode()
+            for bad in json_mutations(lines, 8, seed)
+            if isinstance(bad, list)
         )
         for bad in (*mutations(data, 8, seed), *values):
             for number in range(7):
@@ -90,7 +100,10 @@ def traces(found, seed, folder):
                 (broken / file).write_bytes(bad)
                 shutil.rmtree(out, ignore_errors=True)
                 out.mkdir()
-                found.run("traces and summaries, seven readers each", list(test_trace.readers(broken, out))[number])
+                found.run(
+                    "traces and summaries, seven readers each",
+                    list(test_trace.readers(broken, out))[number],
+                )
 
 
 def settings(found, seed, folder):
@@ -116,7 +129,8 @@ def endpoints(found, seed, folder):
 LINES = (
     "eval --player random --game Swap --level easy --look tiny --episodes 2 --turns 1 --out out",
     "eval --player scripted:replies.json --protocol quick --set evaluation.episodes=1 --out out",
-    "eval --player random --game 2048 --sweep look.noise=0:0.3:2 --episodes 1 --turns 1 --sampling temperature=0 --out out",
+    "eval --player random --game 2048 --sweep look.noise=0:0.3:2 --episodes 1 --turns 1 --sampling "
+    "temperature=0 --out out",
     "report run --out page.html",
     "rescore run --mode lenient --out again",
     "export turns run --out turns.parquet",
@@ -145,7 +159,17 @@ WORDS = (
         "os:abort",
         ".x:y",
     ),
-    *("look.noise=0:1:5", "level.rows=a", "--set", "--out", "evaluation.episodes=true", "hard:", "tiny:rotation=", "{}", "[]"),
+    *(
+        "look.noise=0:1:5",
+        "level.rows=a",
+        "--set",
+        "--out",
+        "evaluation.episodes=true",
+        "hard:",
+        "tiny:rotation=",
+        "{}",
+        "[]",
+    ),
 )
 
 
@@ -154,17 +178,23 @@ ONLY_SAID = {"reproduce": ["--list"], "train": ["--dry-run"]}
 
 
 def commands(found, seed, folder):
-    """Command lines with one to three words changed, left out or put in; in a folder of their own."""
+    """Command lines with one to three words changed, left out or put in; in a folder of their
+    own.
+    """
     luck = random.Random(seed)
     os.chdir(folder)
     if not (folder / "run").exists():
-        evaluate(Scripted("nothing"), test_trace.TASK, test_trace.HOW, folder / "run", progress=False)
+        evaluate(
+            Scripted("nothing"), test_trace.TASK, test_trace.HOW, folder / "run", progress=False
+        )
         (folder / "replies.json").write_text('["<answer>0</answer>"]')
     for _ in range(20):
         words = luck.choice(LINES).split()
         for _ in range(luck.randint(1, 3)):
             at = luck.randrange(1, len(words) + 1)
-            words[at : at + luck.choice((0, 1, 1, 1))] = luck.choice(((), (luck.choice(WORDS),), (luck.choice(TEXTS),)))
+            words[at : at + luck.choice((0, 1, 1, 1))] = luck.choice(
+                ((), (luck.choice(WORDS),), (luck.choice(TEXTS),))
+            )
         words += [flag for flag in ONLY_SAID.get(words[0], ()) if flag not in words]
 
         def run(words=words):
@@ -182,14 +212,24 @@ def commands(found, seed, folder):
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
-@pytest.mark.parametrize("subject", [replies, states, traces, settings, pictures, endpoints, commands])
-def test_nothing_that_is_read_ends_in_anything_but_a_result_or_one_sentence(subject, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "subject", [replies, states, traces, settings, pictures, endpoints, commands]
+)
+def test_nothing_that_is_read_ends_in_anything_but_a_result_or_one_sentence(
+    subject, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     found, seed = Count(), SEED
     end = time.monotonic() + float(os.environ.get("VLMGYM_FUZZ_SECONDS", "600")) / 7
     while time.monotonic() < end:
         subject(found, seed, tmp_path)
         seed += 1
-    sys.stdout.write("\n" + "".join(f"| {reader} | {tried:,} | {failures} |\n" for reader, (tried, failures) in found.items()))
+    sys.stdout.write(
+        "\n"
+        + "".join(
+            f"| {reader} | {tried:,} | {failures} |\n"
+            for reader, (tried, failures) in found.items()
+        )
+    )
     assert found
     assert not any(failures for _, failures in found.values())

@@ -1,4 +1,7 @@
-"""The games as a task of Inspect AI, with its mock model. Run by ``make test-inspect``, in an environment of its own."""
+"""The games as a task of Inspect AI, with its mock model.
+
+Run by ``make test-inspect``, in an environment of its own.
+"""
 
 import math
 
@@ -15,7 +18,9 @@ from vlmgym.tasks import Task
 
 @pytest.fixture(autouse=True)
 def _no_download(monkeypatch):
-    """The mock model counts tokens by a table that it would fetch from the network; words will do."""
+    """The mock model counts tokens by a table that it would fetch from the network; words will
+    do.
+    """
     monkeypatch.setattr("inspect_ai.model._model.count_text_tokens", lambda text: len(text.split()))
 
 
@@ -24,7 +29,10 @@ MOVES = (1, 2, 1, 0)
 
 
 def ask(task, tmp_path, outputs):
-    model = get_model("mockllm/model", custom_outputs=[ModelOutput.from_content("mockllm/model", text) for text in outputs])
+    model = get_model(
+        "mockllm/model",
+        custom_outputs=[ModelOutput.from_content("mockllm/model", text) for text in outputs],
+    )
     (log,) = run(task, model=model, log_dir=str(tmp_path), display="none", max_samples=1)
     assert log.status == "success", log.error
     return log
@@ -50,13 +58,17 @@ def test_the_numbers_are_those_of_our_own_evaluation(tmp_path):
 
 
 def test_the_log_holds_pictures_and_replies(tmp_path):
-    log = ask(vlmgym("Swap", "easy", episodes=1, turns=2, history=-1), tmp_path, [REPLY.format("(0, 0) (0, 1)")] * 2)
+    log = ask(
+        vlmgym("Swap", "easy", episodes=1, turns=2, history=-1),
+        tmp_path,
+        [REPLY.format("(0, 0) (0, 1)")] * 2,
+    )
     messages = log.samples[0].messages
     assert [message.role for message in messages] == ["user", "assistant"] * 2
     assert [part.type for part in messages[0].content] == ["image", "text"]
-    assert messages[0].content[0].image.startswith("data:image/png;base64,") or messages[0].content[0].image.startswith(
-        "attachment://"
-    )
+    assert messages[0].content[0].image.startswith("data:image/png;base64,") or messages[0].content[
+        0
+    ].image.startswith("attachment://")
 
 
 def test_a_game_without_text_cannot_be_told_in_words(tmp_path):

@@ -1,4 +1,6 @@
-"""Runs that are killed at random moments, again and again (some minutes; run by ``make test-survival``)."""
+"""Runs that are killed at random moments, again and again (some minutes; run by ``make
+test-survival``).
+"""
 
 import json
 import os
@@ -20,8 +22,22 @@ KILLS = 10
 RECIPE = {
     "model": "tiny",
     "tasks": [
-        {"game": "Swap", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_max": 3, "walk_legal": True},
-        {"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_min": 4, "walk_max": 40},
+        {
+            "game": "Swap",
+            "level": "tiny",
+            "look": "tiny",
+            "prompt": "brief",
+            "walk_max": 3,
+            "walk_legal": True,
+        },
+        {
+            "game": "2048",
+            "level": "tiny",
+            "look": "tiny",
+            "prompt": "brief",
+            "walk_min": 4,
+            "walk_max": 40,
+        },
     ],
     "cold_start": {"states": 120},
     "sft": {"batch": 12, "lr": 1e-4, "save_every": 2},
@@ -44,7 +60,11 @@ RECIPE = {
 
 
 def start(recipe, out, processes):
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
+    launch = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        if processes > 1
+        else []
+    )
     with (out.parent / f"{out.name}.log").open("a") as log:
         return subprocess.Popen(
             [sys.executable, *launch, "-m", "vlmgym", "train", str(recipe), "--out", str(out)],
@@ -56,7 +76,9 @@ def start(recipe, out, processes):
 
 
 def kill(process):
-    """SIGKILL to a process and all below it at once; torchrun's workers are in sessions of their own."""
+    """SIGKILL to a process and all below it at once; torchrun's workers are in sessions of their
+    own.
+    """
     tree, parents = [process.pid], {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -69,7 +91,10 @@ def kill(process):
     for pid in tree:
         os.kill(pid, signal.SIGKILL)
     process.wait()
-    while any(Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text() for pid in tree[1:]):
+    while any(
+        Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
+        for pid in tree[1:]
+    ):
         time.sleep(0.02)  # until the last has let go of its files
 
 
@@ -80,8 +105,14 @@ def finished(process, out):
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(processes, tmp_path):
-    """After ten kills the weights are those of the unbroken run to the bit, and every step is there once, with its numbers."""
-    values = {**RECIPE, "sft": {**RECIPE["sft"], "batch": 12 // processes}, "grpo": {**RECIPE["grpo"], "batch": 24 // processes}}
+    """After ten kills the weights are those of the unbroken run to the bit, and every step is there
+    once, with its numbers.
+    """
+    values = {
+        **RECIPE,
+        "sft": {**RECIPE["sft"], "batch": 12 // processes},
+        "grpo": {**RECIPE["grpo"], "batch": 24 // processes},
+    }
     recipe = tmp_path / "r.yaml"
     recipe.write_text(yaml.safe_dump(values))
     begin = time.time()
@@ -100,7 +131,9 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(process
         line = read_metrics(out / "metrics.jsonl")[-1]
         moments.append((line["stage"], line["step"]))
     weights, found = finished(start(recipe, out, processes), out)
-    sys.stderr.write(f"{processes} process(es), {length:.0f} s unbroken, killed at {json.dumps(moments)}\n")
+    sys.stderr.write(
+        f"{processes} process(es), {length:.0f} s unbroken, killed at {json.dumps(moments)}\n"
+    )
     assert {stage for stage, _ in moments} >= {"sft", "grpo"}, "in every stage"
     assert [strip(line) for line in found] == [strip(line) for line in expected]
     for (name, a), b in zip(weights.named_parameters(), whole.parameters(), strict=True):

@@ -1,4 +1,6 @@
-"""The SLURM example with stand-ins for srun and scontrol: two tasks, a time limit, a place back in the queue, an end."""
+"""The SLURM example with stand-ins for srun and scontrol: two tasks, a time limit, a place back in
+the queue, an end.
+"""
 
 import os
 import signal
@@ -34,15 +36,41 @@ if [ "$1" = requeue ]; then echo "$2" >> "$QUEUE"; else echo localhost; fi
 def test_the_job_puts_itself_back_until_it_is_finished(tmp_path):
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name, text in (("srun", SRUN), ("scontrol", SCONTROL), ("python", f'#!/bin/bash\nexec {sys.executable} "$@"\n')):
+    for name, text in (
+        ("srun", SRUN),
+        ("scontrol", SCONTROL),
+        ("python", f'#!/bin/bash\nexec {sys.executable} "$@"\n'),
+    ):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
-    task = {"game": "Swap", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_max": 3, "walk_legal": True}
+    task = {
+        "game": "Swap",
+        "level": "tiny",
+        "look": "tiny",
+        "prompt": "brief",
+        "walk_max": 3,
+        "walk_legal": True,
+    }
     recipe, out = tmp_path / "r.yaml", tmp_path / "run"
-    grpo = {"steps": 12, "batch": 8, "group": 4, "lr": 5e-5, "max_new_tokens": 64, "save_every": 100}
+    grpo = {
+        "steps": 12,
+        "batch": 8,
+        "group": 4,
+        "lr": 5e-5,
+        "max_new_tokens": 64,
+        "save_every": 100,
+    }
     compute = {"device": "cpu", "threads": 1}
     recipe.write_text(
-        yaml.safe_dump({"model": "tiny", "tasks": [task], "grpo": grpo, "checks": {"every": 0}, "compute": compute})
+        yaml.safe_dump(
+            {
+                "model": "tiny",
+                "tasks": [task],
+                "grpo": grpo,
+                "checks": {"every": 0},
+                "compute": compute,
+            }
+        )
     )
     environment = {
         **os.environ,
@@ -54,7 +82,9 @@ def test_the_job_puts_itself_back_until_it_is_finished(tmp_path):
     }
 
     def start():
-        return subprocess.Popen(["bash", SCRIPT, recipe, out], env=environment, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            ["bash", SCRIPT, recipe, out], env=environment, stdout=subprocess.PIPE, text=True
+        )
 
     def lines():
         return [line["step"] for line in read_metrics(out / "metrics.jsonl") if "reward" in line]
@@ -64,7 +94,8 @@ def test_the_job_puts_itself_back_until_it_is_finished(tmp_path):
         assert job.poll() is None
         time.sleep(0.05)
     children = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGTERM)  # as --signal does: to the job's steps, not to its script
+    # as --signal does: to the job's steps, not to its script
+    os.kill(int(children[0]), signal.SIGTERM)
     assert job.wait(timeout=120) == 0
     assert (tmp_path / "queue").read_text() == "7\n", "back in the queue"
     assert not (out / "final").exists()

@@ -9,7 +9,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 TESTS = Path(__file__).parents[1]
-PATHS = [str(TESTS / "verl"), str(TESTS), os.path.join(sys.prefix, "torchvision")]  # see the Makefile
+# see the Makefile
+PATHS = [str(TESTS / "verl"), str(TESTS), os.path.join(sys.prefix, "torchvision")]
 sys.path += PATHS
 
 from miniature import allow_torchvision_beside_cpu_torch

@@ -1,6 +1,8 @@
-"""What finished evaluations tell: paired comparisons, a leaderboard, what is misread for what and where, difficulty curves.
+"""What finished evaluations tell: paired comparisons, a leaderboard, what is misread for what and
+where, difficulty curves.
 
-All of it reads folders that :func:`vlmgym.evaluate.evaluate` wrote. Episodes that failed are missing everywhere, never zero.
+All of it reads folders that :func:`vlmgym.evaluate.evaluate` wrote. Episodes that failed are
+missing everywhere, never zero.
 """
 
 from vlmgym.analysis.comparison import Comparison, compare, compare_two

@@ -19,7 +19,8 @@ class Confusion:
     """What symbols are described as, in numbers of cells."""
 
     names: tuple[str, ...]  # of the S symbols
-    counts: NDArray[np.int64]  # (S, S + 1): true symbol, described symbol; the last column: not stated, or with no clear name
+    # (S, S + 1): true symbol, described symbol; the last column: not stated, or with no clear name
+    counts: NDArray[np.int64]
 
     @cached_property
     def wrong(self) -> NDArray[np.int64]:
@@ -29,7 +30,9 @@ class Confusion:
         return told
 
     def worst(self, most: int) -> list[int]:
-        """Up to ``most`` symbols of the most frequent confusions (filled up with the most frequent symbols), in their order."""
+        """Up to ``most`` symbols of the most frequent confusions (filled up with the most frequent
+        symbols), in their order.
+        """
         rows, cols = np.nonzero(self.wrong)
         order = np.argsort(-self.wrong[rows, cols], kind="stable")
         frequent = np.argsort(-self.counts.sum(axis=1), kind="stable")
@@ -38,8 +41,12 @@ class Confusion:
         return sorted(list(ranked)[:most])
 
 
-def _truths(turns: Sequence[Turn]) -> list[tuple[tuple[str, ...], NDArray[np.int16], NDArray[np.int16]]]:
-    """For each level among the turns: names of the symbols, true and described symbols, both ``(B, rows, cols)``."""
+def _truths(
+    turns: Sequence[Turn],
+) -> list[tuple[tuple[str, ...], NDArray[np.int16], NDArray[np.int16]]]:
+    """For each level among the turns: names of the symbols, true and described symbols, both ``(B,
+    rows, cols)``.
+    """
     groups: dict[Any, tuple[Game, list[State], list[Any]]] = {}
     for turn in turns:
         game, state = turn.load()
@@ -52,7 +59,9 @@ def _truths(turns: Sequence[Turn]) -> list[tuple[tuple[str, ...], NDArray[np.int
     found = []
     for game, states, seen in groups.values():
         scene = game.scene(concat(states))
-        found.append((scene.names, scene.symbols, np.array(seen, np.int16).reshape(scene.symbols.shape)))
+        found.append(
+            (scene.names, scene.symbols, np.array(seen, np.int16).reshape(scene.symbols.shape))
+        )
     return found
 
 
@@ -78,7 +87,8 @@ def confusion(turns: Sequence[Turn]) -> Confusion:
 
 
 def misread(turns: Sequence[Turn]) -> NDArray[np.float64]:
-    """The share of wrong cells among those that are stated, by place, ``(rows, cols)``; NaN where none is ever stated.
+    """The share of wrong cells among those that are stated, by place, ``(rows, cols)``; NaN where
+    none is ever stated.
 
     Args:
         turns: of one game and one board size, at least one.

@@ -43,7 +43,9 @@ class Evaluated:
     def metrics(self) -> dict[str, Estimate]:
         """The metrics of its summary; where there is none, those of its trace."""
         if self.summary:
-            return {key: Estimate.from_dict(value) for key, value in self.summary["metrics"].items()}
+            return {
+                key: Estimate.from_dict(value) for key, value in self.summary["metrics"].items()
+            }
         trace = load_trace(self.folder / "trace.jsonl")
         episodes = [episode for episode in trace.episodes if episode.end != "failed"]
         metrics = summarise(trace.finished(), episodes, self.how["repeats"])
@@ -57,7 +59,9 @@ class Evaluated:
     @property
     def task(self) -> str:
         """The key as a text."""
-        return f"{self.run.game}, level {self.run.level}, look {self.run.look}" + (f", {self.settings}" if self.settings else "")
+        return f"{self.run.game}, level {self.run.level}, look {self.run.look}" + (
+            f", {self.settings}" if self.settings else ""
+        )
 
     @property
     def headline(self) -> str:
@@ -77,7 +81,9 @@ def load(folders: Iterable[Path]) -> list[Evaluated]:
         ConfigError: the trace of a folder is none of an evaluation.
         TraceError: a trace that is damaged, or contradicts itself.
     """
-    return [_evaluated(place, load_trace(place.folder / "trace.jsonl")) for place in places(folders)]
+    return [
+        _evaluated(place, load_trace(place.folder / "trace.jsonl")) for place in places(folders)
+    ]
 
 
 def read_evaluation(place: Place, keep_turns: bool = False) -> Evaluated:

@@ -38,7 +38,7 @@ LEFT_OUT = "after a reply that is read as another move, or recorded on another b
 """Why a turn is not judged anew."""
 
 
-# ------------------------------------------------------------------------------ vlmgym eval
+# ---- vlmgym eval
 def eval_options(parser: Parser) -> None:
     """The options of ``vlmgym eval``."""
     from vlmgym.players import PLAYERS
@@ -314,7 +314,7 @@ def _warn_of_the_unknown(known: Mapping[str, TrainedFor | None], tasks: Sequence
                 sys.stderr.write(f"warning: {text}: {warning}\n")
 
 
-# ------------------------------------------------------------------------------ vlmgym rescore
+# ---- vlmgym rescore
 def rescore_options(parser: Parser) -> None:
     """The options of ``vlmgym rescore``."""
     from vlmgym.evaluate import Evaluation

@@ -53,7 +53,7 @@ class _Help(argparse.HelpFormatter):
         return f"{text} (default: %(default)s)"
 
 
-# ------------------------------------------------------------------------------ the register
+# ---- the register
 Run = Callable[[Options], int | None]
 AddOptions = Callable[[Parser], object]
 
@@ -119,7 +119,7 @@ def parse(words: Sequence[str]) -> Options:
     return parser.parse_args(words)
 
 
-# ------------------------------------------------------------------------------ types of options
+# ---- types of options
 def whole_from(low: int, high: int = 1_000_000_000) -> Callable[[str], int]:
     """The type of an option that is a whole number of this range."""
 
@@ -136,7 +136,7 @@ def whole_from(low: int, high: int = 1_000_000_000) -> Callable[[str], int]:
     return read
 
 
-# ------------------------------------------------------------------------------ options of settings
+# ---- options of settings
 Adder = Parser | argparse._ArgumentGroup
 
 
@@ -199,7 +199,7 @@ def settings_from(settings: type[Settings], options: Options) -> dict[str, Any]:
     return {name: given[name] for name in names if name in given}
 
 
-# ------------------------------------------------------------------------------ options of several
+# ---- options of several
 def override_option(parser: Adder, help: str) -> None:
     """``--set``, for fields of a YAML file."""
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help=help)

@@ -30,9 +30,16 @@ from vlmgym.games.swap import Swap
 GAMES: dict[str, Game] = {
     game.name: game
     for game in (
-        Game2048(), ShisenSho(), ShisenShoPhotos(), Swap(), Minesweeper(), Sokoban(), SlidingPuzzle(), FrozenLake(),
+        Game2048(),
+        ShisenSho(),
+        ShisenShoPhotos(),
+        Swap(),
+        Minesweeper(),
+        Sokoban(),
+        SlidingPuzzle(),
+        FrozenLake(),
     )
-}  # fmt: skip
+}
 
 
 ENTRY_POINTS = "vlmgym.games"
@@ -40,17 +47,25 @@ ENTRY_POINTS = "vlmgym.games"
 
 
 EXTRA_GAMES = {"Breakout": ("vlmgym.outside:breakout", "ale_py")}
-"""Games that need an extra: where they are made, and the module that must be installed for them to be listed."""
+"""Games that need an extra: where they are made, and the module that must be installed for them to
+be listed.
+"""
 
 
 _given: dict[str, Game] = {}
-"""Games that this process was given by its commands, recipes or callers: as they were named there, and by their own names."""
+"""Games that this process was given by its commands, recipes or callers: as they were named there,
+and by their own names.
+"""
 
 
 def game_names() -> tuple[str, ...]:
-    """The names of all games: of this package (those of extras, if installed), and those that installed packages add."""
+    """The names of all games: of this package (those of extras, if installed), and those that
+    installed packages add.
+    """
     extra = [name for name, (_, module) in EXTRA_GAMES.items() if find_spec(module)]
-    return tuple(dict.fromkeys([*GAMES, *extra, *(e.name for e in entry_points(group=ENTRY_POINTS))]))
+    return tuple(
+        dict.fromkeys([*GAMES, *extra, *(e.name for e in entry_points(group=ENTRY_POINTS))])
+    )
 
 
 def games_table() -> str:
@@ -66,13 +81,17 @@ def games_table() -> str:
 
 
 def get_game(name: str | int | Game) -> Game:
-    """The game that a command, a recipe or a caller names (a Game passes through). From then on this process knows it.
+    """The game that a command, a recipe or a caller names (a Game passes through).
 
-    What is named ``module:...`` is imported, so the name must come from the user; names in data go through :func:`known_game`.
+    From then on this process knows it.
+
+    What is named ``module:...`` is imported, so the name must come from the user; names in data go
+    through :func:`known_game`.
 
     Args:
-        name: of this package (:data:`GAMES`), of an installed package's entry point, or ``module:attribute``: a class of
-            games, a game, or a function that says that it returns one (``def pong() -> Game``). 2048 means ``"2048"``.
+        name: of this package (:data:`GAMES`), of an installed package's entry point, or
+            ``module:attribute``: a class of games, a game, or a function that says that it returns
+            one (``def pong() -> Game``). 2048 means ``"2048"``.
 
     Raises:
         ConfigError: there is no game of that name, or what is found there is no Game.
@@ -86,17 +105,22 @@ def get_game(name: str | int | Game) -> Game:
     found = _known(name)
     if found is None:
         if ":" not in name:
-            raise ConfigError("game", name, "module:GameClass, or one of " + ", ".join(game_names()))
+            raise ConfigError(
+                "game", name, "module:GameClass, or one of " + ", ".join(game_names())
+            )
         found = _given[name] = _named_game(name)
         _remember(found)
     return found
 
 
 def known_game(name: object) -> Game:
-    """The game that *data* names: a state, a trace, a summary. Nothing is imported that the user has not installed or named.
+    """The game that *data* names: a state, a trace, a summary.
 
-    Known are the games of this package, those that installed packages add (:data:`ENTRY_POINTS`), and what this process was
-    given through :func:`get_game`: by its command line, its recipe, or its caller.
+    Nothing is imported that the user has not installed or named.
+
+    Known are the games of this package, those that installed packages add (:data:`ENTRY_POINTS`),
+    and what this process was given through :func:`get_game`: by its command line, its recipe, or
+    its caller.
 
     Raises:
         ConfigError: it is not known here; the message says how to make it known.
@@ -105,13 +129,18 @@ def known_game(name: object) -> Game:
     found = _known(name) if isinstance(name, str) else None
     if found is None:
         where = name if isinstance(name, str) and _WHERE.fullmatch(name) else "MODULE:CLASS"
-        allowed = f"a game that is installed, or known by --game {where} (in Python: get_game({where!r})), if you trust its code"
+        allowed = (
+            f"a game that is installed, or known by --game {where} (in Python: "
+            f"get_game({where!r})), if you trust its code"
+        )
         raise ConfigError("game", name, allowed)
     return found
 
 
 def game_of(state: State) -> Game | None:
-    """The game of a state, by its class and level, of those that this process knows by now; None: of none, or of several."""
+    """The game of a state, by its class and level, of those that this process knows by now; None:
+    of none, or of several.
+    """
     found = dict[tuple[Any, ...], Game]()
     for game in (*GAMES.values(), *_given.values()):
         if type(state) is game.state_type and type(state.level) is game.level_type:
@@ -126,12 +155,17 @@ def own_name(game: Game) -> str:
         ConfigError: another game of this process has that name.
     """
     if not _remember(game):
-        raise ConfigError("game", game, f"a game with a name of its own: here {game.name} is another one, {_known(game.name)}")
+        raise ConfigError(
+            "game",
+            game,
+            f"a game with a name of its own: here {game.name} is another one, {_known(game.name)}",
+        )
     return game.name
 
 
 def _remember(game: Game) -> bool:
-    """Know a game by its name from now on, unless that is the name of another one; returns whether it is known.
+    """Know a game by its name from now on, unless that is the name of another one; returns whether
+    it is known.
 
     Of two that are alike (a cell of a notebook that was run again) the later one counts.
     """
@@ -142,7 +176,7 @@ def _remember(game: Game) -> bool:
     return alike
 
 
-# ------------------------------------------------------------------------------------------------ where games are found
+# ---- where games are found
 def _known(name: str) -> Game | None:
     """The game of a name that may stand in data."""
     if name in GAMES:
@@ -155,7 +189,8 @@ def _known(name: str) -> Game | None:
     for entry in entries:
         if entry.name == name:
             return _entry_game(entry)
-    for entry in entries:  # states hold the game's own name, which may be another one than that of the entry
+    # states hold the game's own name, which may be another one than that of the entry
+    for entry in entries:
         with suppress(VlmGymError):
             if (game := _entry_game(entry)).name == name:
                 return game
@@ -170,11 +205,15 @@ def _extra_game(name: str) -> Game:
 
 @cache
 def _entry_game(entry: EntryPoint) -> Game:
-    """The game of an installed package; what is there may be any function, as installing it was the user's choice."""
+    """The game of an installed package; what is there may be any function, as installing it was the
+    user's choice.
+    """
     try:
         found = entry.load()
     except Exception as error:
-        raise ConfigError("game", entry.name, f"an entry point that can be loaded ({_cause(error)})") from error
+        raise ConfigError(
+            "game", entry.name, f"an entry point that can be loaded ({_cause(error)})"
+        ) from error
     return _made(entry.name, found)
 
 
@@ -182,31 +221,51 @@ _WHERE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 _NAME = re.compile(r"\w[\w.+ -]{0,99}")
-"""Names of games stand in traces, in names of folders and environments, and in commands, where a colon is that of a module."""
+"""Names of games stand in traces, in names of folders and environments, and in commands, where a
+colon is that of a module.
+"""
 
 
 def _named_game(name: str) -> Game:
-    """The game at ``module:attribute``. Nothing there is called unless it is a class of games, or says that it makes one."""
+    """The game at ``module:attribute``.
+
+    Nothing there is called unless it is a class of games, or says that it makes one.
+    """
     if not _WHERE.fullmatch(name):
-        raise ConfigError("game", name, "module:attribute, as Python writes them, or one of " + ", ".join(game_names()))
+        raise ConfigError(
+            "game",
+            name,
+            "module:attribute, as Python writes them, or one of " + ", ".join(game_names()),
+        )
     module, _, attribute = name.partition(":")
     try:
         found = getattr(_import(module), attribute)
     except (Exception, SystemExit) as error:
-        raise ConfigError("game", name, f"a module that can be imported and has that class ({_cause(error)})") from error
+        raise ConfigError(
+            "game", name, f"a module that can be imported and has that class ({_cause(error)})"
+        ) from error
     if not isinstance(found, Game) and not _makes_games(found):
-        allowed = "a vlmgym.core.Game: a class, an instance, or a function that is marked to return one (-> Game)"
+        allowed = (
+            "a vlmgym.core.Game: a class, an instance, or a function that is marked to "
+            "return one (-> Game)"
+        )
         raise ConfigError("game", name, allowed)
     return _made(name, found)
 
 
 def _import(module: str) -> ModuleType:
-    """A module that the user named; it may lie in the working folder, which installed commands do not search."""
+    """A module that the user named; it may lie in the working folder, which installed commands do
+    not search.
+    """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         here, top = str(Path.cwd()), module.partition(".")[0]
-        if error.name != top or here in sys.path or not (Path(top).is_dir() or Path(f"{top}.py").is_file()):
+        if (
+            error.name != top
+            or here in sys.path
+            or not (Path(top).is_dir() or Path(f"{top}.py").is_file())
+        ):
             raise
         sys.path.append(here)
         return import_module(module)
@@ -232,11 +291,17 @@ def _made(name: str, found: Any) -> Game:
     except VlmGymError:
         raise
     except Exception as error:
-        raise ConfigError("game", name, f"a game that can be made without arguments ({_cause(error)})") from error
+        raise ConfigError(
+            "game", name, f"a game that can be made without arguments ({_cause(error)})"
+        ) from error
     if not isinstance(game, Game):
-        raise ConfigError("game", name, "a vlmgym.core.Game: a class, an instance, or a function that makes one")
+        raise ConfigError(
+            "game", name, "a vlmgym.core.Game: a class, an instance, or a function that makes one"
+        )
     kinds = {"name": str, "version": int, "level_type": type, "LEVELS": Mapping}
-    if wrong := [key for key, kind in kinds.items() if not isinstance(getattr(game, key, None), kind)]:
+    if wrong := [
+        key for key, kind in kinds.items() if not isinstance(getattr(game, key, None), kind)
+    ]:
         raise ConfigError("game", name, f"a game that states its {', '.join(wrong)}")
     if not _NAME.fullmatch(game.name):
         allowed = "1 to 100 letters, digits, blanks and any of _ . + -, a letter or digit first"
@@ -249,7 +314,7 @@ def _cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-# ---------------------------------------------------------------------------------------------------- states as bytes
+# ---- states as bytes
 def load_state(data: bytes) -> tuple[Game, State]:
     """Read serialised state bytes of any known game (see :func:`known_game`), of whatever origin.
 

@@ -1,4 +1,6 @@
-"""FrozenLake: walk to the goal, over a lake with holes (on which one may slip) or through a maze."""
+"""FrozenLake: walk to the goal, over a lake with holes (on which one may slip) or through a
+maze.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from vlmgym.games.parts.boards import (
     all_but_first,
     first_from,
     step_from,
-)  # fmt: skip
+)
 from vlmgym.games.parts.grid import Puzzle, Turn
 from vlmgym.games.parts.mazes import carve_maze, draw_lake
 from vlmgym.games.solvers import DEAD, walks
@@ -35,14 +37,32 @@ NAMES = ("floor", "wall", "hole", "goal", "player")
 
 @dataclass(frozen=True)
 class LevelFrozenLake(GridLevel):
-    """Rule settings of FrozenLake; mazes have passages on the cells of odd row and column, and walls between."""
+    """Rule settings of FrozenLake; mazes have passages on the cells of odd row and column, and
+    walls between.
+    """
 
-    rows: int = setting(8, "board rows; a maze of an odd number has a wall all around, else none at the bottom", 2, 16)
-    cols: int = setting(8, "board columns; a maze of an odd number has a wall all around, else none at the right", 2, 16)
-    field: str = setting("lake", "lake: holes end the game; maze: walls block the way", choices=("lake", "maze"))
+    rows: int = setting(
+        8,
+        "board rows; a maze of an odd number has a wall all around, else none at the bottom",
+        2,
+        16,
+    )
+    cols: int = setting(
+        8,
+        "board columns; a maze of an odd number has a wall all around, else none at the right",
+        2,
+        16,
+    )
+    field: str = setting(
+        "lake", "lake: holes end the game; maze: walls block the way", choices=("lake", "maze")
+    )
     density: float = setting(0.2, "share of the cells that are holes (lakes)", 0.0, 0.9)
-    loops: float = setting(0.0, "probability with which a wall between two passages is taken out (mazes)", 0.0, 1.0)
-    slip: float = setting(0.0, "probability that a move goes to one of its two sides instead", 0.0, 0.9)
+    loops: float = setting(
+        0.0, "probability with which a wall between two passages is taken out (mazes)", 0.0, 1.0
+    )
+    slip: float = setting(
+        0.0, "probability that a move goes to one of its two sides instead", 0.0, 0.9
+    )
 
     def __post_init__(self) -> None:
         """Check that a maze has two passages at least.
@@ -52,12 +72,18 @@ class LevelFrozenLake(GridLevel):
         """
         super().__post_init__()
         if self.field == "maze" and max(self.rows, self.cols) < 4:
-            raise ConfigError("LevelFrozenLake.rows", self.rows, f"4 to 16 for a maze of fewer than 4 columns ({self.cols})")
+            raise ConfigError(
+                "LevelFrozenLake.rows",
+                self.rows,
+                f"4 to 16 for a maze of fewer than 4 columns ({self.cols})",
+            )
 
 
 @dataclass(frozen=True, eq=False)
 class StateFrozenLake(State[LevelFrozenLake]):
-    """A state of FrozenLake; ``board`` holds indices into :data:`NAMES`, the player drawn over what it stands on."""
+    """A state of FrozenLake; ``board`` holds indices into :data:`NAMES`, the player drawn over what
+    it stands on.
+    """
 
     # (B,) what the player stands on: floor, or where the game has ended a hole or a goal
     under: NDArray[np.uint8] = field(metadata=PER_GAME)
@@ -122,7 +148,8 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
     TIE = 1e-9
     sources = (
         "Gymnasium, Frozen Lake, https://gymnasium.farama.org/environments/toy_text/frozen_lake/",
-        "R. Sutton, A. Barto, Reinforcement Learning (2018), chapter 4 (value iteration), http://incompleteideas.net/book/the-book.html",
+        "R. Sutton, A. Barto, Reinforcement Learning (2018), chapter 4 (value iteration), "
+        "http://incompleteideas.net/book/the-book.html",
     )
     LEVELS = MappingProxyType(
         {
@@ -136,12 +163,15 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         }
     )
     RULES = (
-        "This is {place} of {rows} rows and {cols} columns. A move takes the player one cell in one "
-        "direction; a move off the board changes nothing. {blocked}.{slips} The goal is to reach the goal "
+        "This is {place} of {rows} rows and {cols} columns. A move takes the player one cell in "
+        "one "
+        "direction; a move off the board changes nothing. {blocked}.{slips} The goal is to reach "
+        "the goal "
         "cell {aim}. Cells are written as floor, wall, hole, goal or player."
     )
     SLIPPERY = (
-        " The ice is slippery: with probability {slip:g} a move goes to one of its two sides instead (up or "
+        " The ice is slippery: with probability {slip:g} a move goes to one of its two sides "
+        "instead (up or "
         "down for a move left or right, and the other way round)."
     )
 
@@ -162,7 +192,8 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
     def deal(self, level: LevelFrozenLake, seeds: Seeds, board: Boards) -> Arrays:
         """A field with a way to the goal, which is drawn among the farthest quarter of distances.
 
-        The player starts in the top left corner of a lake, or on any passage of a maze (small mazes are few).
+        The player starts in the top left corner of a lake, or on any passage of a maze (small mazes
+        are few).
         """
         cells = level.rows * level.cols
         holes = min(round(level.density * cells), cells - 2)
@@ -176,11 +207,15 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         _play(turn.board, under, actions, *luck, turn.over, slip, *written)
 
     def legal_moves(self, state: StateFrozenLake, legal: Marks) -> None:
-        """The moves that can change the board; where one may slip, what a move to either side does counts too."""
+        """The moves that can change the board; where one may slip, what a move to either side does
+        counts too.
+        """
         _legal(state.board, state.level.slip, legal)
 
     def from_symbols(self, level: LevelFrozenLake, symbols: Symbols) -> StateFrozenLake:
-        """Of several players the first in reading order stays, the others become floor; without one no move is legal."""
+        """Of several players the first in reading order stays, the others become floor; without one
+        no move is legal.
+        """
         board = np.array(symbols, np.uint8, order="C")
         board[all_but_first(board == PLAYER)] = FLOOR
         return self.start(level, board, **self.further(board))
@@ -198,17 +233,19 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
     def oracle(self, state: StateFrozenLake) -> Values:
         """``(B, 4)``; it is exact, whatever the turn limit.
 
-        Without slipping: minus the moves of a shortest way to a goal that begins with this move; :data:`DEAD` for a step into
-        a hole and where there is no way. With slipping: the highest probability to reach a goal after this move, 0 to 1,
-        where each further move that it takes counts :data:`DISCOUNT` times (by value iteration, to 1e-10).
+        Without slipping: minus the moves of a shortest way to a goal that begins with this move;
+        :data:`DEAD` for a step into a hole and where there is no way. With slipping: the highest
+        probability to reach a goal after this move, 0 to 1, where each further move that it takes
+        counts :data:`DISCOUNT` times (by value iteration, to 1e-10).
         """
         return walks.values(state.board, self.legal(state), state.level.slip)
 
     def explain(self, state: StateFrozenLake, row: int, action: int) -> str:
-        """Such as ``"0 up floor 5 left"``, ``"2 down hole"``, ``"1 right wall"``, ``"3 left edge"``.
+        """Such as ``"0 up floor 5 left"``, ``"2 down hole"``, ``"1 right wall"``, ``"3 left
+        edge"``.
 
-        The number is that of the moves left on a shortest way after the move (``no way`` if there is none); where one may
-        slip, ``"0 up floor 0.53"`` has the move's oracle value instead.
+        The number is that of the moves left on a shortest way after the move (``no way`` if there
+        is none); where one may slip, ``"0 up floor 0.53"`` has the move's oracle value instead.
         """
         board, text = state.board[row], self.answers.say(state.level, action)
         cell = first_from(board, PLAYER)

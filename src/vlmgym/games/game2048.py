@@ -1,4 +1,7 @@
-"""2048: slide all tiles one way; equal neighbours merge; a new tile appears. Rules as in the published VLM-Gym."""
+"""2048: slide all tiles one way; equal neighbours merge; a new tile appears.
+
+Rules as in the published VLM-Gym.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,16 @@ from typing import TypeAlias
 
 import numpy as np
 
-from vlmgym.core import LEGAL_STREAM, NO_ACTION, State, draw64, draw_below, draw_unit, mix64, setting
+from vlmgym.core import (
+    LEGAL_STREAM,
+    NO_ACTION,
+    State,
+    draw64,
+    draw_below,
+    draw_unit,
+    mix64,
+    setting,
+)
 from vlmgym.games.parts.actions import Moves, write_cell
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
 from vlmgym.games.parts.grid import GridGame, Turn
@@ -24,13 +36,19 @@ class Level2048(GridLevel):
     cols: int = setting(4, "board columns", 2, 16)
     start_tiles: int = setting(2, "tiles on a fresh board", 1, 4)
     four_prob: float = setting(0.1, "probability that a new tile is a 4, else a 2", 0.0, 1.0)
-    start_max: int = setting(1, "largest exponent of a start tile (1 = 2s and 4s by four_prob; e > 1 = uniform 2 .. 2**e)", 1, 11)
+    start_max: int = setting(
+        1,
+        "largest exponent of a start tile (1 = 2s and 4s by four_prob; e > 1 = uniform 2 .. 2**e)",
+        1,
+        11,
+    )
 
 
 State2048: TypeAlias = State[Level2048]
 
 
-# The board holds exponents (uint8): 0 = empty, e = tile 2**e. The loops see a board flat, (rows * cols,), and know its columns.
+# The board holds exponents (uint8): 0 = empty, e = tile 2**e. The loops see a board flat, (rows *
+# cols,), and know its columns.
 @inner
 def _can_move(board, cols):
     sideways = slide_changes(board, cols, 3) or slide_changes(board, cols, 1)
@@ -39,7 +57,10 @@ def _can_move(board, cols):
 
 @inner
 def _spawn(board, exponent, seed, step, number, room):
-    """Put a tile on a uniformly drawn empty cell; returns the number of empty cells left. ``room`` is room for a board."""
+    """Put a tile on a uniformly drawn empty cell; returns the number of empty cells left.
+
+    ``room`` is room for a board.
+    """
     empty = 0
     for place in range(len(board)):
         room[empty] = place
@@ -77,7 +98,9 @@ def _play(board, cols, actions, steps, seeds, over, four_prob, out, gain, change
 
 @inner
 def _after(board, cols, four_prob):
-    """Expected gain of the best next move, over the place and value of the tile that appears before it."""
+    """Expected gain of the best next move, over the place and value of the tile that appears before
+    it.
+    """
     total = 0.0
     empty = 0
     for place in range(len(board)):
@@ -131,7 +154,9 @@ def _draw_legal(board, cols, ended, seeds, steps, number, out):
 def _merging(board, cols, ended, merging):
     for b in range(len(board)):
         for move in range(4):
-            merging[b, move] = not ended[b] and (merging[b, move - 2] if move > 1 else merge_gain(board[b], cols, move) > 0)
+            merging[b, move] = not ended[b] and (
+                merging[b, move - 2] if move > 1 else merge_gain(board[b], cols, move) > 0
+            )
 
 
 def _flat(board: Boards) -> Boards:
@@ -158,21 +183,32 @@ class Game2048(GridGame[Level2048, State2048]):
     )
     sources = (
         "G. Cirulli, 2048 (2014), https://github.com/gabrielecirulli/2048",
-        "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language Model via Reinforcement "
+        "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language "
+        "Model via Reinforcement "
         "Learning (2025), https://arxiv.org/abs/2505.13426",
     )
     DISCOUNT = 0.5
     """Weight of the next move's expected gain in :meth:`oracle`."""
     RULES = (
-        "This is 2048 on a board of {rows} rows and {cols} columns. A move slides all tiles in one direction; two "
-        "equal tiles that meet merge into their sum, which is added to the score. A new tile appears after each move that "
+        "This is 2048 on a board of {rows} rows and {cols} columns. A move slides all tiles in one "
+        "direction; two "
+        "equal tiles that meet merge into their sum, which is added to the score. A new tile "
+        "appears after each move that "
         "changes the board. Empty cells are written as 0."
     )
 
     def deal(self, level: Level2048, seeds: Seeds, board: Boards) -> Arrays:
         """Some tiles on drawn cells."""
         terminated = np.zeros(len(seeds), bool)
-        _deal(_flat(board), level.cols, terminated, seeds, level.start_tiles, level.four_prob, level.start_max)
+        _deal(
+            _flat(board),
+            level.cols,
+            terminated,
+            seeds,
+            level.start_tiles,
+            level.four_prob,
+            level.start_max,
+        )
         return {"terminated": terminated}
 
     def play(self, state: State2048, actions: Actions, turn: Turn) -> None:
@@ -188,7 +224,9 @@ class Game2048(GridGame[Level2048, State2048]):
     def draw_legal(self, state: State2048, number: int = LEGAL_STREAM) -> Actions:
         """See :class:`vlmgym.core.Game`; moves are drawn until one is legal."""
         out = np.empty(len(state), np.int64)
-        _draw_legal(_flat(state.board), state.level.cols, state.ended, state.seed, state.steps, number, out)
+        _draw_legal(
+            _flat(state.board), state.level.cols, state.ended, state.seed, state.steps, number, out
+        )
         return out
 
     def successes(self, state: State2048) -> Marks:
@@ -198,25 +236,32 @@ class Game2048(GridGame[Level2048, State2048]):
         return merging
 
     def oracle(self, state: State2048) -> Values:
-        """Score of the move plus half the expected score of the best move after it, over all tiles that may appear."""
+        """Score of the move plus half the expected score of the best move after it, over all tiles
+        that may appear.
+        """
         value, level = np.empty((len(state), 4)), state.level
         _oracle(_flat(state.board), level.cols, state.ended, level.four_prob, self.DISCOUNT, value)
         return value
 
     def explain(self, state: State2048, row: int, action: int) -> str:
-        """Such as ``"0 up 0 4 0 8"``, the score of each column (of each row for a move sideways), or ``"0 up no"``."""
+        """Such as ``"0 up 0 4 0 8"``, the score of each column (of each row for a move sideways),
+        or ``"0 up no"``.
+        """
         board, text = state.board[row], self.answers.say(state.level, action)
         if not slide(board.ravel(), board.shape[1], action, np.empty(board.size, np.uint8))[1]:
             return f"{text} no"
         lines = board.T if action % 2 == 0 else board
-        return f"{text} {' '.join(str(merge_gain(np.ascontiguousarray(line), len(line), 1)) for line in lines)}"
+        gains = (merge_gain(np.ascontiguousarray(line), len(line), 1) for line in lines)
+        return f"{text} {' '.join(map(str, gains))}"
 
     def reasoning(self, state: State2048, row: int, values: Values) -> tuple[str, int]:
-        """Tile by tile with what is to its right and below, up to the next tile, to the first two that merge.
+        """Tile by tile with what is to its right and below, up to the next tile, to the first two
+        that merge.
 
-        Such as ``"(0, 0) 2 (0, 1) 0 (0, 2) 4 (1, 0) 8 no; (0, 2) 4 (1, 2) 4"``. If nothing merges, the move follows from the last
-        tile, which has only free cells behind it: to the right, or down from the last column. From the last corner it is to the
-        left, or up if nothing moves to the left. ``values`` are not used: no reader of the text could know them.
+        Such as ``"(0, 0) 2 (0, 1) 0 (0, 2) 4 (1, 0) 8 no; (0, 2) 4 (1, 2) 4"``. If nothing merges,
+        the move follows from the last tile, which has only free cells behind it: to the right, or
+        down from the last column. From the last corner it is to the left, or up if nothing moves to
+        the left. ``values`` are not used: no reader of the text could know them.
         """
         board, said = state.board[row], list[str]()
         tiles = np.argwhere(board > 0).tolist()

@@ -1,4 +1,6 @@
-"""Games of others: a method gives what its contract says, or the caller gets one sentence that names it."""
+"""Games of others: a method gives what its contract says, or the caller gets one sentence that
+names it.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,20 @@ from vlmgym.core import KINDS, NO_ACTION, Decoded, Game, Level, Outcome, Scene, 
 from vlmgym.errors import one_line
 
 Rule = Callable[[Game, tuple[Any, ...], Any], str]
-"""Looks at what a method returned for its arguments; returns what is allowed if that is something else, else an empty text."""
+"""Looks at what a method returned for its arguments; returns what is allowed if that is something
+else, else an empty text.
+"""
 
 
 class GameError(VlmGymError):
-    """A method of a game that is not of this package raised something, or returned what its contract does not allow."""
+    """A method of a game that is not of this package raised something, or returned what its
+    contract does not allow.
+    """
 
 
 def guard(game: Game) -> None:
-    """See to it that the methods of a game's class raise nothing but errors of vlmgym, and return what they should.
+    """See to it that the methods of a game's class raise nothing but errors of vlmgym, and return
+    what they should.
 
     Methods that vlmgym itself wrote are left as they are. The class is changed, once.
     """
@@ -45,9 +52,13 @@ def _guarded(method: Callable[..., Any], name: str, rule: Rule) -> Callable[...,
         except VlmGymError:
             raise
         except (Exception, SystemExit) as error:
-            raise GameError(f"{where}: it raised {type(error).__name__}: {error}{_place(error)}") from error
+            raise GameError(
+                f"{where}: it raised {type(error).__name__}: {error}{_place(error)}"
+            ) from error
         if named:
-            arguments = tuple(signature(method).bind(self, *arguments, **named).arguments.values())[1:]
+            arguments = tuple(signature(method).bind(self, *arguments, **named).arguments.values())[
+                1:
+            ]
         if allowed := rule(self, arguments, result):
             raise GameError(f"{where}: it returned {_shown(result)}, allowed is {allowed}")
         return result
@@ -58,12 +69,18 @@ def _guarded(method: Callable[..., Any], name: str, rule: Rule) -> Callable[...,
 
 def _place(error: BaseException) -> str:
     """The line of the game's own code that raised, or called what raised."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_installed(frame.filename)]
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not _is_installed(frame.filename)
+    ]
     return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
 
 
 def _is_installed(file: str) -> bool:
-    return "site-packages" in file or file.startswith((sys.base_prefix, __file__.rpartition("games")[0]))
+    return "site-packages" in file or file.startswith(
+        (sys.base_prefix, __file__.rpartition("games")[0])
+    )
 
 
 def _shown(value: object) -> str:
@@ -76,7 +93,7 @@ def _shown(value: object) -> str:
         return f"({', '.join(_shown(part) for part in value[:4])})"
     try:
         return one_line(repr(value), 200)
-    except Exception:  # noqa: BLE001 - a repr is code of the game as well
+    except Exception:
         return f"a {type(value).__name__}"
 
 
@@ -88,9 +105,13 @@ def _level(game: Game, level: Any) -> Level:
     return level if isinstance(level, Level) else game.level(level)
 
 
-# ------------------------------------------------------------------------------------------------------------ the rules
+# ---- the rules
 def _count(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
-    fits = isinstance(result, int | np.integer) and not isinstance(result, bool) and 1 <= result < 1 << 31
+    fits = (
+        isinstance(result, int | np.integer)
+        and not isinstance(result, bool)
+        and 1 <= result < 1 << 31
+    )
     return "" if fits else "a whole number of actions, 1 or more"
 
 
@@ -100,7 +121,11 @@ def _words(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
 
 def _states(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
     rows = len(arguments[1])
-    fits = isinstance(result, game.state_type) and isinstance(result.level, game.level_type) and len(result) == rows
+    fits = (
+        isinstance(result, game.state_type)
+        and isinstance(result.level, game.level_type)
+        and len(result) == rows
+    )
     return "" if fits else f"a {game.state_type.__name__} of {rows} rows"
 
 
@@ -147,7 +172,10 @@ def _turn(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
         and _array(result[1].changed, "b", (rows,))
         and _array(result[1].terminated, "b", (rows,))
     )
-    allowed = f"a {game.state_type.__name__} and an Outcome of {rows} rows (gain: whole numbers; changed, terminated: bool)"
+    allowed = (
+        f"a {game.state_type.__name__} and an Outcome of {rows} rows (gain: whole numbers; "
+        "changed, terminated: bool)"
+    )
     return "" if fits else allowed
 
 
@@ -156,7 +184,12 @@ def _scene(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
     if not isinstance(result, Scene):
         return "a Scene"
     symbols, names = result.symbols, result.names
-    if not isinstance(symbols, np.ndarray) or symbols.dtype.kind not in "iu" or symbols.ndim != 3 or len(symbols) != rows:
+    if (
+        not isinstance(symbols, np.ndarray)
+        or symbols.dtype.kind not in "iu"
+        or symbols.ndim != 3
+        or len(symbols) != rows
+    ):
         return f"a Scene whose symbols are an array ({rows}, rows, columns) of whole numbers"
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
         return "a Scene whose names are a tuple of texts"
@@ -169,14 +202,24 @@ def _scene(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
 
 def _decoded(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
     count = game.n_actions(_level(game, arguments[0]))
-    typed = isinstance(result, Decoded) and isinstance(result.action, int | np.integer) and isinstance(result.problem, str)
+    typed = (
+        isinstance(result, Decoded)
+        and isinstance(result.action, int | np.integer)
+        and isinstance(result.problem, str)
+    )
     fits = typed and bool(NO_ACTION <= result.action < count)
-    return "" if fits else f"a Decoded with an action of {NO_ACTION} to {count - 1} and a problem in words"
+    return (
+        ""
+        if fits
+        else (f"a Decoded with an action of {NO_ACTION} to {count - 1} and a problem in words")
+    )
 
 
 def _ids(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
     count = game.n_actions(arguments[0].level)
-    fits = isinstance(result, list) and all(isinstance(one, int | np.integer) and 0 <= one < count for one in result)
+    fits = isinstance(result, list) and all(
+        isinstance(one, int | np.integer) and 0 <= one < count for one in result
+    )
     return "" if fits else f"a list of action ids, 0 to {count - 1}"
 
 

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from vlmgym.core import PER_CELL, ConfigError, State, draw_below, setting
 from vlmgym.games.parts.actions import Cells
-from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Symbols, Values
+from vlmgym.games.parts.boards import (
+    Actions,
+    Arrays,
+    Boards,
+    GridLevel,
+    Marks,
+    Seeds,
+    Symbols,
+    Values,
+)
 from vlmgym.games.parts.grid import GridGame, Turn
 from vlmgym.games.solvers.mines import HIDDEN, MINE, needs_no_guess, reveal, safe_left, study
 from vlmgym.kernels import apart, kernel
@@ -18,7 +27,9 @@ from vlmgym.kernels import apart, kernel
 NAMES = (*map(str, range(9)), "hidden", "mine")
 """Text of each board value, those of :mod:`vlmgym.games.solvers.mines`."""
 TRIES = 100
-"""Deals that are drawn for one that leaves a safe cell hidden and, on guess-free levels, needs no guess."""
+"""Deals that are drawn for one that leaves a safe cell hidden and, on guess-free levels, needs no
+guess.
+"""
 TIE = 1e-9
 """Mine probabilities closer than this count as equal."""
 
@@ -30,7 +41,10 @@ class LevelMinesweeper(GridLevel):
     rows: int = setting(8, "board rows", 2, 16)
     cols: int = setting(8, "board columns", 2, 16)
     mines: int = setting(10, "mines on the board; at most rows * cols - 2", 1, 254)
-    guess_free: bool = setting(True, f"draw up to {TRIES} deals for one that reasoning alone solves; else the last one is dealt")
+    guess_free: bool = setting(
+        True,
+        f"draw up to {TRIES} deals for one that reasoning alone solves; else the last one is dealt",
+    )
 
     def __post_init__(self) -> None:
         """Check that the mines leave an opening and a safe cell to find.
@@ -41,12 +55,16 @@ class LevelMinesweeper(GridLevel):
         super().__post_init__()
         most = self.rows * self.cols - 2
         if self.mines > most:
-            raise ConfigError("LevelMinesweeper.mines", self.mines, f"1 to {most} (rows * cols - 2)")
+            raise ConfigError(
+                "LevelMinesweeper.mines", self.mines, f"1 to {most} (rows * cols - 2)"
+            )
 
 
 @dataclass(frozen=True, eq=False)
 class StateMinesweeper(State[LevelMinesweeper]):
-    """A state of Minesweeper; ``board`` holds what is seen: 0 .. 8 = a number, 9 = hidden, 10 = the mine that went off."""
+    """A state of Minesweeper; ``board`` holds what is seen: 0 .. 8 = a number, 9 = hidden, 10 = the
+    mine that went off.
+    """
 
     # (B, rows, cols) where the mines are; no picture, text or oracle value depends on it
     mines: NDArray[np.bool_] = field(metadata=PER_CELL)
@@ -107,7 +125,9 @@ def _deal(board, mines, seeds, count, guess_free):
             opening, number = _lay(mines[b], count, seeds[b], number)
             board[b] = HIDDEN
             reveal(board[b], mines[b], opening, True)
-            if safe_left(board[b], mines[b]) and (not guess_free or needs_no_guess(board[b], mines[b], count)):
+            if safe_left(board[b], mines[b]) and (
+                not guess_free or needs_no_guess(board[b], mines[b], count)
+            ):
                 break
         # so few mines that an opening reveals all: only its first cell is revealed
         if not safe_left(board[b], mines[b]):
@@ -139,10 +159,14 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
         }
     )
     RULES = (
-        "This is Minesweeper on a board of {rows} rows and {cols} columns; {hidden} hidden under it. A move "
-        "reveals one hidden cell. A mine there ends the game. Otherwise the cell shows how many of the up to eight cells "
-        "around it hold a mine, and around a 0 all cells are revealed at once. The goal is to reveal every cell without a "
-        "mine. Revealed cells are written as their number, 0 to 8, hidden cells as hidden, a mine that went off as mine."
+        "This is Minesweeper on a board of {rows} rows and {cols} columns; {hidden} hidden under "
+        "it. A move "
+        "reveals one hidden cell. A mine there ends the game. Otherwise the cell shows how many of "
+        "the up to eight cells "
+        "around it hold a mine, and around a 0 all cells are revealed at once. The goal is to "
+        "reveal every cell without a "
+        "mine. Revealed cells are written as their number, 0 to 8, hidden cells as hidden, a mine "
+        "that went off as mine."
     )
 
     def words(self, level: LevelMinesweeper) -> dict[str, object]:
@@ -156,15 +180,18 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
     def deal(self, level: LevelMinesweeper, seeds: Seeds, board: Boards) -> Arrays:
         """One drawn cell is revealed, and what hangs on it; that does not score.
 
-        No mine is around the opening as far as the number of mines permits, and a safe cell is always left to find. On
-        guess-free levels up to :data:`TRIES` deals are drawn for one that needs no guess.
+        No mine is around the opening as far as the number of mines permits, and a safe cell is
+        always left to find. On guess-free levels up to :data:`TRIES` deals are drawn for one that
+        needs no guess.
         """
         arrays = self.further(board)
         _deal(board, arrays["mines"], seeds, level.mines, level.guess_free)
         return arrays
 
     def play(self, state: StateMinesweeper, actions: Actions, turn: Turn) -> None:
-        """Each cell without a mine that comes up gains 1; a mine ends the game, and the last safe cell does."""
+        """Each cell without a mine that comes up gains 1; a mine ends the game, and the last safe
+        cell does.
+        """
         _play(turn.board, state.mines, actions, turn.over, turn.gain, turn.changed, turn.terminated)
 
     def legal_moves(self, state: StateMinesweeper, legal: Marks) -> None:
@@ -172,19 +199,26 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
         legal[:] = state.board.reshape(legal.shape) == HIDDEN
 
     def successes(self, state: StateMinesweeper) -> Marks:
-        """``(B, A)``: the hidden cells without a mine in this very game; for judging, as no player could know them all."""
+        """``(B, A)``: the hidden cells without a mine in this very game; for judging, as no player
+        could know them all.
+        """
         legal = self.legal(state)
         return legal & ~state.mines.reshape(legal.shape)
 
-    def works(self, level: LevelMinesweeper, symbols: Symbols, actions: Actions) -> NDArray[np.bool_]:
-        """``(B,)``: the cell is described as hidden, and none is safer on that board, whose mines are unknown."""
+    def works(
+        self, level: LevelMinesweeper, symbols: Symbols, actions: Actions
+    ) -> NDArray[np.bool_]:
+        """``(B,)``: the cell is described as hidden, and none is safer on that board, whose mines
+        are unknown.
+        """
         state = self.from_symbols(level, symbols)
         safe = np.nan_to_num(self.oracle(state), nan=-1.0)
         chosen = safe[np.arange(len(state)), actions]
         return (actions >= 0) & (chosen >= 0) & (chosen >= safe.max(axis=1) - TIE)
 
     def from_symbols(self, level: LevelMinesweeper, symbols: Symbols) -> StateMinesweeper:
-        """Games with some mine layout that fits the numbers or, where none fits or is found, the first hidden cells mined.
+        """Games with some mine layout that fits the numbers or, where none fits or is found, the
+        first hidden cells mined.
 
         They are ended where a mine is seen or no safe cell is hidden.
         """
@@ -194,24 +228,34 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
         return self.start(level, board, mines=mines, terminated=over)
 
     def oracle(self, state: StateMinesweeper) -> Values:
-        """``(B, A)`` probability that the cell is safe, given what is seen and the number of mines; never the layout.
+        """``(B, A)`` probability that the cell is safe, given what is seen and the number of mines;
+        never the layout.
 
-        It is exact (all layouts that fit are equally likely), unless a connected part of the frontier takes more than
-        :data:`MAX_NODES` search steps: then a cell next to numbers has the mean of what each of them says by itself, and the
-        others share the mines that this leaves. On described boards that no layout fits, all hidden cells are equal.
+        It is exact (all layouts that fit are equally likely), unless a connected part of the
+        frontier takes more than :data:`MAX_NODES` search steps: then a cell next to numbers has the
+        mean of what each of them says by itself, and the others share the mines that this leaves.
+        On described boards that no layout fits, all hidden cells are equal.
         """
         return 1.0 - study(state.board, state.level.mines, state.ended).chance
 
     def explain(self, state: StateMinesweeper, row: int, action: int) -> str:
-        """Such as ``"(0, 1) safe"``, ``"(2, 3) mine 0.25"`` (the probability) or ``"(1, 1) open"``."""
+        """Such as ``"(0, 1) safe"``, ``"(2, 3) mine 0.25"`` (the probability) or ``"(1, 1)
+        open"``.
+        """
         text = self.encode(state.level, action)
         if state.board[row].flat[action] != HIDDEN:
             return f"{text} open"
-        chance = study(state.board[row : row + 1], state.level.mines, np.zeros(1, bool)).chance[0, action]
+        chance = study(state.board[row : row + 1], state.level.mines, np.zeros(1, bool)).chance[
+            0, action
+        ]
         return f"{text} mine {chance:.2f}" if chance > TIE else f"{text} safe"
 
     def candidates(self, state: StateMinesweeper, row: int) -> list[int]:
-        """The three safest cells, of equal ones the first, in reading order; fewer if fewer are hidden."""
+        """The three safest cells, of equal ones the first, in reading order; fewer if fewer are
+        hidden.
+        """
         safe = self.oracle(state[row])[0]
-        cells = sorted(np.flatnonzero(~np.isnan(safe)).tolist(), key=lambda cell: (-round(safe[cell], 9), cell))
+        cells = sorted(
+            np.flatnonzero(~np.isnan(safe)).tolist(), key=lambda cell: (-round(safe[cell], 9), cell)
+        )
         return sorted(cells[:3])

@@ -1,4 +1,7 @@
-"""Shisen-Sho: two identical tiles vanish if a path through empty cells joins them. Rules as in the published VLM-Gym."""
+"""Shisen-Sho: two identical tiles vanish if a path through empty cells joins them.
+
+Rules as in the published VLM-Gym.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, KIND_OF, NAMES, WIDE, 
 
 SOURCES = (
     "Shisen-Sho, https://en.wikipedia.org/wiki/Shisen-Sho",
-    "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language Model via Reinforcement "
+    "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language Model "
+    "via Reinforcement "
     "Learning (2025), https://arxiv.org/abs/2505.13426",
 )
 """Where the rules come from."""
@@ -37,7 +41,9 @@ class LevelShisenSho(LevelPairs):
         super().__post_init__()
         if self.need > self.colours * self.shapes:
             need = f"colours * shapes of at least {self.need} (rows * cols / copies)"
-            raise ConfigError("LevelShisenSho.colours", self.colours, f"{need}; shapes is {self.shapes}")
+            raise ConfigError(
+                "LevelShisenSho.colours", self.colours, f"{need}; shapes is {self.shapes}"
+            )
 
 
 class ShisenSho(Pairs[LevelShisenSho, State[LevelShisenSho]]):
@@ -67,7 +73,9 @@ class ShisenSho(Pairs[LevelShisenSho, State[LevelShisenSho]]):
         return tile_types(level.colours, level.shapes)
 
     def names(self, level: LevelShisenSho) -> tuple[str, ...]:
-        """Those of :data:`vlmgym.games.parts.tile_kinds.NAMES`: 0 = empty, ``1 + 12 * colour + shape`` a tile."""
+        """Those of :data:`vlmgym.games.parts.tile_kinds.NAMES`: 0 = empty, ``1 + 12 * colour +
+        shape`` a tile.
+        """
         return NAMES[level.tiles]
 
     def tile_words(self, level: LevelShisenSho) -> dict[str, str]:

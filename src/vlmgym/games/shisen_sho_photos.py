@@ -20,18 +20,24 @@ from vlmgym.kernels import kernel
 class LevelShisenShoPhotos(LevelPairs):
     """Rule settings of Shisen-Sho with photographs."""
 
-    classes: str = setting("digits", "picture classes: digits, cifar10, or the names of class folders joined by commas")
+    classes: str = setting(
+        "digits", "picture classes: digits, cifar10, or the names of class folders joined by commas"
+    )
 
     def __post_init__(self) -> None:
         """Check the class names.
 
         Raises:
-            ConfigError: a field is out of range, ``classes`` is no list of different names, or there are too few.
+            ConfigError: a field is out of range, ``classes`` is no list of different names, or
+                there are too few.
         """
         super().__post_init__()
         found = len(picture_classes(self.classes))
         if found < max(2, self.need):
-            allowed = f"{', '.join(PICTURE_CLASSES)} or different names joined by commas; {self.need} classes or more"
+            allowed = (
+                f"{', '.join(PICTURE_CLASSES)} or different names joined by commas; "
+                f"{self.need} classes or more"
+            )
             raise ConfigError("LevelShisenShoPhotos.classes", self.classes, allowed)
 
 
@@ -45,7 +51,9 @@ class StatePhotos(State[LevelShisenShoPhotos]):
 
 @kernel
 def _number_photos(board, seeds, photos):
-    """Number the tiles of each class and draw one number a class: 2**20 sets of photographs, none twice on a board."""
+    """Number the tiles of each class and draw one number a class: 2**20 sets of photographs, none
+    twice on a board.
+    """
     rows, cols = board.shape[1:]
     for b in range(len(board)):
         seen = np.zeros(256, np.int32)
@@ -53,12 +61,16 @@ def _number_photos(board, seeds, photos):
             for c in range(cols):
                 kind = board[b, r, c]
                 if kind:
-                    photos[b, r, c] = 16 * draw_below(seeds[b], 0, PHOTO_STREAM + kind, 1 << 20) + seen[kind]
+                    photos[b, r, c] = (
+                        16 * draw_below(seeds[b], 0, PHOTO_STREAM + kind, 1 << 20) + seen[kind]
+                    )
                     seen[kind] += 1
 
 
 class ShisenShoPhotos(Pairs[LevelShisenShoPhotos, StatePhotos]):
-    """Shisen-Sho with photographs: a type is a class of pictures, and each of its tiles shows another one of them."""
+    """Shisen-Sho with photographs: a type is a class of pictures, and each of its tiles shows
+    another one of them.
+    """
 
     name = "ShisenShoPhotos"
     version = 1
@@ -79,8 +91,10 @@ class ShisenShoPhotos(Pairs[LevelShisenShoPhotos, StatePhotos]):
 
     sources = (
         *SOURCES,
-        "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits (1998), https://doi.org/10.24432/C50P49 (CC BY 4.0)",
-        "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009), https://www.cs.toronto.edu/~kriz/cifar.html",
+        "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits (1998), "
+        "https://doi.org/10.24432/C50P49 (CC BY 4.0)",
+        "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009), "
+        "https://www.cs.toronto.edu/~kriz/cifar.html",
     )
 
     def types(self, level: LevelShisenShoPhotos) -> NDArray[np.uint8]:
@@ -102,7 +116,9 @@ class ShisenShoPhotos(Pairs[LevelShisenShoPhotos, StatePhotos]):
         return arrays
 
     def scene(self, state: StatePhotos) -> Scene:
-        """Symbol 0 is the empty cell, ``1 + class`` a photograph of that class; the variant says which one."""
+        """Symbol 0 is the empty cell, ``1 + class`` a photograph of that class; the variant says
+        which one.
+        """
         return self.view(state, state.board, self.names(state.level), self.kind, state.photos)
 
     def from_symbols(self, level: LevelShisenShoPhotos, symbols: Symbols) -> StatePhotos:

@@ -11,7 +11,16 @@ import numpy as np
 
 from vlmgym.core import State, draw_below, setting
 from vlmgym.games.parts.actions import Moves
-from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Symbols, Values
+from vlmgym.games.parts.boards import (
+    Actions,
+    Arrays,
+    Boards,
+    GridLevel,
+    Marks,
+    Seeds,
+    Symbols,
+    Values,
+)
 from vlmgym.games.parts.grid import Puzzle, Turn
 from vlmgym.games.solvers import fifteen
 from vlmgym.games.solvers.fifteen import gap, source
@@ -24,7 +33,12 @@ class LevelSliding(GridLevel):
 
     rows: int = setting(3, "board rows", 2, 5)
     cols: int = setting(3, "board columns", 2, 5)
-    scramble: int = setting(60, "random moves from the solved board, none undoing the last; more if they solve it", 1, 1000)
+    scramble: int = setting(
+        60,
+        "random moves from the solved board, none undoing the last; more if they solve it",
+        1,
+        1000,
+    )
 
 
 StateSliding: TypeAlias = State[LevelSliding]
@@ -101,7 +115,8 @@ class SlidingPuzzle(Puzzle[LevelSliding, StateSliding]):
     kind = "number"
     sources = (
         "15 puzzle, https://en.wikipedia.org/wiki/15_puzzle",
-        "R. Korf, Depth-first iterative-deepening (1985), https://doi.org/10.1016/0004-3702(85)90084-0",
+        "R. Korf, Depth-first iterative-deepening (1985), "
+        "https://doi.org/10.1016/0004-3702(85)90084-0",
     )
     LEVELS = MappingProxyType(
         {
@@ -112,10 +127,14 @@ class SlidingPuzzle(Puzzle[LevelSliding, StateSliding]):
         }
     )
     RULES = (
-        "This is a sliding puzzle of {rows} rows and {cols} columns with the tiles 1 to {last} and one gap. "
-        "A move slides the tile next to the gap into it: up moves the tile below the gap up, right moves "
-        "the tile on its left to the right, and so on. The goal is to have 1 to {last} in reading order "
-        "with the gap in the last cell, in as few moves as possible. Cells are written as their number, "
+        "This is a sliding puzzle of {rows} rows and {cols} columns with the tiles 1 to {last} and "
+        "one gap. "
+        "A move slides the tile next to the gap into it: up moves the tile below the gap up, right "
+        "moves "
+        "the tile on its left to the right, and so on. The goal is to have 1 to {last} in reading "
+        "order "
+        "with the gap in the last cell, in as few moves as possible. Cells are written as their "
+        "number, "
         "the gap as 0."
     )
 
@@ -141,19 +160,23 @@ class SlidingPuzzle(Puzzle[LevelSliding, StateSliding]):
         _legal(state.board, legal)
 
     def from_symbols(self, level: LevelSliding, symbols: Symbols) -> StateSliding:
-        """Of several gaps the first counts; without one no move is legal; repeated numbers are dead."""
+        """Of several gaps the first counts; without one no move is legal; repeated numbers are
+        dead.
+        """
         rows, cols = symbols.shape[1:]
         goal = (np.arange(1, rows * cols + 1) % (rows * cols)).reshape(rows, cols)
         solved = (symbols == goal).all(axis=(1, 2))
         return self.start(level, np.array(symbols, np.uint8, order="C"), terminated=solved)
 
     def oracle(self, state: StateSliding) -> Values:
-        """Minus the moves of a shortest solution that begins with the move, whatever the turn limit.
+        """Minus the moves of a shortest solution that begins with the move, whatever the turn
+        limit.
 
-        Exact on boards of up to :data:`TABLE_CELLS` cells. On larger ones it is exact where a search of at most
-        :data:`NODES` positions for each move finds a shortest solution (a move whose search was not finished by then
-        counts as two moves longer); where it finds none, the value is minus (1 + a lower bound of the moves left after the
-        move). All moves of a board that cannot be solved have :data:`DEAD`.
+        Exact on boards of up to :data:`TABLE_CELLS` cells. On larger ones it is exact where a
+        search of at most :data:`NODES` positions for each move finds a shortest solution (a move
+        whose search was not finished by then counts as two moves longer); where it finds none, the
+        value is minus (1 + a lower bound of the moves left after the move). All moves of a board
+        that cannot be solved have :data:`DEAD`.
         """
         return fifteen.values(state.board, self.legal(state))
 

@@ -1,4 +1,7 @@
-"""Sokoban: push every box onto a target. Rooms are dealt from an exact search, so each can be solved."""
+"""Sokoban: push every box onto a target.
+
+Rooms are dealt from an exact search, so each can be solved.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from vlmgym.games.parts.boards import (
     all_but_first,
     first_from,
     step_from,
-)  # fmt: skip
+)
 from vlmgym.games.parts.grid import Puzzle, Turn
 from vlmgym.games.parts.rooms import draw_room
 from vlmgym.games.solvers import DEAD, boxes
@@ -40,13 +43,16 @@ from vlmgym.games.solvers.boxes import (
     TARGET,
     draw_start,
     effect_of,
-)  # fmt: skip
+)
 from vlmgym.kernels import inner, kernel
 
 NAMES = ("floor", "wall", "target", "box", "box on target", "player", "player on target")
 """Text of each board value, those of :mod:`vlmgym.games.solvers.boxes`."""
 TRIES = 16
-"""Rooms that are tried for a start within ``min_moves`` .. ``max_moves``; else the longest solution found is dealt."""
+"""Rooms that are tried for a start within ``min_moves`` ..
+
+``max_moves``; else the longest solution found is dealt.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,28 +63,42 @@ class LevelSokoban(GridLevel):
     cols: int = setting(7, "board columns, the walls around included", 4, 12)
     boxes: int = setting(2, "boxes, and targets", 1, MAX_BOXES)
     walls: int = setting(4, "inner walls; fewer where they would cut the room in two", 0, 40)
-    min_moves: int = setting(8, "moves of a shortest solution, at least (where a few rooms offer that)", 1, 500)
+    min_moves: int = setting(
+        8, "moves of a shortest solution, at least (where a few rooms offer that)", 1, 500
+    )
     max_moves: int = setting(25, "moves of a shortest solution, at most", 1, 500)
 
     def __post_init__(self) -> None:
         """Check that rooms of this level can be dealt and searched.
 
         Raises:
-            ConfigError: a field is out of range, the room is too small, or it has too many positions for the exact search.
+            ConfigError: a field is out of range, the room is too small, or it has too many
+                positions for the exact search.
         """
         super().__post_init__()
         inner = (self.rows - 2) * (self.cols - 2)
         if max(self.rows, self.cols) < 5:
-            raise ConfigError("LevelSokoban.cols", self.cols, "5 or more where rows is 4: a push needs 3 cells in a line")
+            raise ConfigError(
+                "LevelSokoban.cols",
+                self.cols,
+                "5 or more where rows is 4: a push needs 3 cells in a line",
+            )
         if inner - self.walls < 4 * self.boxes + 2:
-            room = f"{inner} inner cells less walls of at least 4 * boxes + 2; boxes is {self.boxes}"
+            room = (
+                f"{inner} inner cells less walls of at least 4 * boxes + 2; boxes is {self.boxes}"
+            )
             raise ConfigError("LevelSokoban.walls", self.walls, room)
         if comb(inner, self.boxes) * inner > MAX_POSITIONS:
             most = max(k for k in range(1, self.boxes) if comb(inner, k) * inner <= MAX_POSITIONS)
-            allowed = f"1 to {most} on {inner} inner cells, so that a search has at most {MAX_POSITIONS} positions"
+            allowed = (
+                f"1 to {most} on {inner} inner cells, so that a search has at most "
+                f"{MAX_POSITIONS} positions"
+            )
             raise ConfigError("LevelSokoban.boxes", self.boxes, allowed)
         if self.min_moves > self.max_moves:
-            raise ConfigError("LevelSokoban.min_moves", self.min_moves, f"1 to max_moves, {self.max_moves}")
+            raise ConfigError(
+                "LevelSokoban.min_moves", self.min_moves, f"1 to max_moves, {self.max_moves}"
+            )
 
 
 StateSokoban: TypeAlias = State[LevelSokoban]
@@ -165,21 +185,32 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
     )
     LEVELS = MappingProxyType(
         {
-            "easy": LevelSokoban(rows=6, cols=6, boxes=1, walls=2, min_moves=4, max_moves=12, max_steps=30),
+            "easy": LevelSokoban(
+                rows=6, cols=6, boxes=1, walls=2, min_moves=4, max_moves=12, max_steps=30
+            ),
             "normal": LevelSokoban(max_steps=60),
-            "hard": LevelSokoban(rows=8, cols=8, boxes=3, walls=6, min_moves=20, max_moves=60, max_steps=150),
-            "tiny": LevelSokoban(rows=5, cols=5, boxes=1, walls=0, min_moves=2, max_moves=8, max_steps=16),
+            "hard": LevelSokoban(
+                rows=8, cols=8, boxes=3, walls=6, min_moves=20, max_moves=60, max_steps=150
+            ),
+            "tiny": LevelSokoban(
+                rows=5, cols=5, boxes=1, walls=0, min_moves=2, max_moves=8, max_steps=16
+            ),
         }
     )
     RULES = (
-        "This is Sokoban in a room of {rows} rows and {cols} columns. A move takes the player one cell in one "
-        "direction. A box ahead is pushed one cell further, if the cell behind it holds no wall and no other box; boxes "
-        "cannot be pulled. The goal is to push every box onto a target, in as few moves as possible. Cells are written as "
+        "This is Sokoban in a room of {rows} rows and {cols} columns. A move takes the player one "
+        "cell in one "
+        "direction. A box ahead is pushed one cell further, if the cell behind it holds no wall "
+        "and no other box; boxes "
+        "cannot be pulled. The goal is to push every box onto a target, in as few moves as "
+        "possible. Cells are written as "
         f"{', '.join(NAMES[:-1])} or {NAMES[-1]}."
     )
 
     def deal(self, level: LevelSokoban, seeds: Seeds, board: Boards) -> Arrays:
-        """Rooms with a solution of ``min_moves`` to ``max_moves`` moves; after 16 rooms without one, the longest found."""
+        """Rooms with a solution of ``min_moves`` to ``max_moves`` moves; after 16 rooms without
+        one, the longest found.
+        """
         terminated = np.zeros(len(seeds), bool)
         _deal(board, terminated, seeds, level.walls, level.boxes, level.min_moves, level.max_moves)
         return {"terminated": terminated}
@@ -187,7 +218,8 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
     def play(self, state: StateSokoban, actions: Actions, turn: Turn) -> None:
         """A box that comes onto a target gains 1, one that leaves it costs 1.
 
-        The game ends when no box is off the targets; a room that can no longer be solved goes on until ``max_steps``.
+        The game ends when no box is off the targets; a room that can no longer be solved goes on
+        until ``max_steps``.
         """
         _play(turn.board, actions, turn.over, turn.gain, turn.changed, turn.terminated)
 
@@ -196,7 +228,9 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
         _legal(state.board, legal)
 
     def from_symbols(self, level: LevelSokoban, symbols: Symbols) -> StateSokoban:
-        """Of several players the first in reading order stays; without one no move is legal; no box to move ends the game."""
+        """Of several players the first in reading order stays; without one no move is legal; no box
+        to move ends the game.
+        """
         board = np.array(symbols, np.uint8, order="C")
         extra = all_but_first(board >= PLAYER)
         board[extra] = np.where(board[extra] == PLAYER, FLOOR, TARGET)
@@ -207,15 +241,19 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
         return boxes.values(state.board, state.ended, best=True)
 
     def oracle(self, state: StateSokoban) -> Values:
-        """Minus the moves of a shortest solution that begins with the move, whatever the turn limit.
+        """Minus the moves of a shortest solution that begins with the move, whatever the turn
+        limit.
 
-        It is exact; a move after which the room cannot be solved has :data:`DEAD`. So have all moves of a described board
-        with more boxes than targets, with more than 4 boxes, or with more than :data:`MAX_POSITIONS` positions.
+        It is exact; a move after which the room cannot be solved has :data:`DEAD`. So have all
+        moves of a described board with more boxes than targets, with more than 4 boxes, or with
+        more than :data:`MAX_POSITIONS` positions.
         """
         return boxes.values(state.board, state.ended, best=False)
 
     def explain(self, state: StateSokoban, row: int, action: int) -> str:
-        """Such as ``"0 up box to (1, 2) 5 to go"`` (moves of a shortest solution after it, or ``dead``), ``"1 right wall"``."""
+        """Such as ``"0 up box to (1, 2) 5 to go"`` (moves of a shortest solution after it, or
+        ``dead``), ``"1 right wall"``.
+        """
         board, text = state.board[row], self.answers.say(state.level, action)
         player = first_from(board, PLAYER)
         if state.ended[row] or player < 0:

@@ -1,4 +1,7 @@
-"""Swap: exchange two neighbours so that equal tiles line up and vanish. Rules as in the published VLM-Gym."""
+"""Swap: exchange two neighbours so that equal tiles line up and vanish.
+
+Rules as in the published VLM-Gym.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,16 @@ from vlmgym.games.parts.lines import (
     shuffle_tiles,
     tiles_in_lines,
     try_swaps,
-)  # fmt: skip
+)
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
 from vlmgym.kernels import kernel, move
 
 MAX_WAVES = 100
 """Waves of one cascade; a board that is not stable after them is dealt afresh."""
 MAX_TRIES = 256
-"""Reshuffles, and then fresh deals, that are tried for a board with a valid swap; if none has, the game ends."""
+"""Reshuffles, and then fresh deals, that are tried for a board with a valid swap; if none has, the
+game ends.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,15 +56,20 @@ class LevelSwap(GridLevel):
         """Check that a line fits and that boards without lines exist.
 
         Raises:
-            ConfigError: a field is out of range, ``line`` is longer than the board, or there are fewer than 3 types
-                (a cell has a left and an upper neighbour to differ from, so 3 types always allow boards without lines).
+            ConfigError: a field is out of range, ``line`` is longer than the board, or there are
+                fewer than 3 types (a cell has a left and an upper neighbour to differ from, so 3
+                types always allow boards without lines).
         """
         super().__post_init__()
         if self.line > max(self.rows, self.cols):
             allowed = f"2 to {max(self.rows, self.cols)} (the longer side of the board)"
             raise ConfigError("LevelSwap.line", self.line, allowed)
         if self.colours * self.shapes < 3:
-            raise ConfigError("LevelSwap.colours", self.colours, f"colours * shapes of at least 3; shapes is {self.shapes}")
+            raise ConfigError(
+                "LevelSwap.colours",
+                self.colours,
+                f"colours * shapes of at least 3; shapes is {self.shapes}",
+            )
 
 
 StateSwap: TypeAlias = State[LevelSwap]
@@ -70,7 +80,9 @@ StateSwap: TypeAlias = State[LevelSwap]
 def _deal(board, terminated, seeds, types, line, tries):
     room = room_for(board.shape[1], board.shape[2])
     for b in range(len(board)):
-        terminated[b] = not draw_without_lines(board[b], seeds[b], 0, 0, types, line, tries, room)[0]
+        terminated[b] = not draw_without_lines(board[b], seeds[b], 0, 0, types, line, tries, room)[
+            0
+        ]
 
 
 @kernel
@@ -104,7 +116,9 @@ def _play(board, actions, steps, seeds, over, types, line, waves, tries, gain, c
         if not found and count == 0:
             found, number = shuffle_tiles(board[b], seeds[b], step, number, line, tries, room)
         if not found:
-            found, number = draw_without_lines(board[b], seeds[b], step, number, types, line, tries, room)
+            found, number = draw_without_lines(
+                board[b], seeds[b], step, number, types, line, tries, room
+            )
         terminated[b] = not found
 
 
@@ -148,20 +162,27 @@ class Swap(GridGame[LevelSwap, StateSwap]):
     )
 
     sources = (
-        "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language Model via Reinforcement "
+        "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language "
+        "Model via Reinforcement "
         "Learning (2025), https://arxiv.org/abs/2505.13426",
         "Tile-matching games with swaps, https://en.wikipedia.org/wiki/Tile-matching_video_game",
     )
     RULES = (
-        "This is Swap on a board of {rows} rows and {cols} columns. A move swaps two tiles that are "
-        "neighbours in a row or a column. It counts only if {line} or more tiles of the same colour and {form} "
-        "then stand in a line; else it is undone. Such tiles vanish, the tiles above fall down, new tiles fill the "
-        "board from the top, and new lines vanish too. The more tiles vanish at once, the higher is the score. "
+        "This is Swap on a board of {rows} rows and {cols} columns. A move swaps two tiles that "
+        "are "
+        "neighbours in a row or a column. It counts only if {line} or more tiles of the same "
+        "colour and {form} "
+        "then stand in a line; else it is undone. Such tiles vanish, the tiles above fall down, "
+        "new tiles fill the "
+        "board from the top, and new lines vanish too. The more tiles vanish at once, the higher "
+        "is the score. "
         "A cell is written as its tile, such as {tile}."
     )
 
     def names(self, level: LevelSwap) -> tuple[str, ...]:
-        """Those of :data:`vlmgym.games.parts.tile_kinds.NAMES`: 0 = empty, ``1 + 12 * colour + shape`` a tile."""
+        """Those of :data:`vlmgym.games.parts.tile_kinds.NAMES`: 0 = empty, ``1 + 12 * colour +
+        shape`` a tile.
+        """
         return NAMES[level.tiles]
 
     def words(self, level: LevelSwap) -> dict[str, object]:
@@ -171,11 +192,15 @@ class Swap(GridGame[LevelSwap, StateSwap]):
     def deal(self, level: LevelSwap, seeds: Seeds, board: Boards) -> Arrays:
         """Boards without lines and with a valid swap; a game starts ended if 256 deals had none."""
         terminated = np.zeros(len(seeds), bool)
-        _deal(board, terminated, seeds, tile_types(level.colours, level.shapes), level.line, MAX_TRIES)
+        _deal(
+            board, terminated, seeds, tile_types(level.colours, level.shapes), level.line, MAX_TRIES
+        )
         return {"terminated": terminated}
 
     def play(self, state: StateSwap, actions: Actions, turn: Turn) -> None:
-        """Lines vanish, and what they let fall into lines; the more at once, the more each tile gains."""
+        """Lines vanish, and what they let fall into lines; the more at once, the more each tile
+        gains.
+        """
         level, written = state.level, (turn.gain, turn.changed, turn.terminated)
         rules = (tile_types(level.colours, level.shapes), level.line, MAX_WAVES, MAX_TRIES)
         _play(turn.board, actions, state.steps, state.seed, turn.over, *rules, *written)
@@ -201,13 +226,17 @@ class Swap(GridGame[LevelSwap, StateSwap]):
         return self.view(state, state.board, self.names(level), KIND_OF[level.tiles])
 
     def oracle(self, state: StateSwap) -> Values:
-        """Score of the move with its cascades among the tiles on the board; the tiles that refill it match nothing."""
+        """Score of the move with its cascades among the tiles on the board; the tiles that refill
+        it match nothing.
+        """
         value = np.empty((len(state), self.n_actions(state.level)))
         _oracle(state.board, state.ended, state.level.line, value)
         return value
 
     def explain(self, state: StateSwap, row: int, action: int) -> str:
-        """Such as ``"3 red circle (0, 1) (1, 1)"``: the tiles of the first wave by type, or ``no line``, and the swap."""
+        """Such as ``"3 red circle (0, 1) (1, 1)"``: the tiles of the first wave by type, or ``no
+        line``, and the swap.
+        """
         level = state.level
         swap, names = self.encode(level, action), self.names(level)
         if not self.legal(state[row])[0, action]:
@@ -218,10 +247,11 @@ class Swap(GridGame[LevelSwap, StateSwap]):
         return f"{' and '.join(f'{count} {names[kind]}' for kind, count in counts)} {swap}"
 
     def reasoning(self, state: StateSwap, row: int, values: Values) -> tuple[str, int]:
-        """Place by place where a line could be, rows before columns, with its tiles: ``"(0, 1) A (0, 2) B (0, 3) C no"``.
+        """Place by place where a line could be, rows before columns, with its tiles: ``"(0, 1) A
+        (0, 2) B (0, 3) C no"``.
 
-        Where all tiles but one are equal, that cell and its neighbours outside follow, to the first that could replace it:
-        ``"(0, 1) A (0, 2) B (0, 3) A (0, 2) (1, 2) A"``.
+        Where all tiles but one are equal, that cell and its neighbours outside follow, to the first
+        that could replace it: ``"(0, 1) A (0, 2) B (0, 3) A (0, 2) (1, 2) A"``.
         """
         level = state.level
         said, swap = seek_line(state.board[row], self.names(level), level.line)

@@ -1,4 +1,6 @@
-"""Models behind an API as players: any OpenAI-compatible endpoint, and Anthropic's; many requests at once."""
+"""Models behind an API as players: any OpenAI-compatible endpoint, and Anthropic's; many requests
+at once.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,16 @@ from vlmgym import __version__
 from vlmgym.core import ConfigError, Settings, VlmGymError, setting
 from vlmgym.files import whole_text
 from vlmgym.players.base import REFUSED, Answer, AsyncPlayer, Query, finish
-from vlmgym.players.bodies import SERVERS, count, error_in, mapping, models_in, texts, wait_in, why_finished
+from vlmgym.players.bodies import (
+    SERVERS,
+    count,
+    error_in,
+    mapping,
+    models_in,
+    texts,
+    wait_in,
+    why_finished,
+)
 from vlmgym.players.wire import Reply, Secrets, Wire, WireError, read_address, shown_address
 from vlmgym.render import pictures
 
@@ -41,9 +52,12 @@ SHOWN = 65_536
 """Of a reply that cannot be read so many bytes are looked at for the message."""
 
 NEUTRAL = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-"""Sampling that changes nothing, as vLLM and SGLang read it; what is not sent they take from the model's generation_config."""
+"""Sampling that changes nothing, as vLLM and SGLang read it; what is not sent they take from the
+model's generation_config.
+"""
 UNSUPPORTED = re.compile(
-    r"unsupported|not support|only the default|deprecated|not allowed|not permitted|unknown|unrecognized|unexpected"
+    r"unsupported|not support|only the default|deprecated|not allowed|not "
+    r"permitted|unknown|unrecognized|unexpected"
     r"|cannot both|may only be|only 1 is allowed"
 )
 """What endpoints say of a field that they do not take, in small letters."""
@@ -52,19 +66,29 @@ NO_REPLY = "(no reply)"
 
 
 class ApiError(VlmGymError, RuntimeError):
-    """The endpoint cannot be asked at all (address, certificate, key, rights, quota, name of the model, form of the request)."""
+    """The endpoint cannot be asked at all (address, certificate, key, rights, quota, name of the
+    model, form of the request).
+    """
 
 
 @dataclass(frozen=True)
 class ApiSettings(Settings):
     """How an endpoint is used; it stays the same player whatever these are."""
 
-    concurrency: int = setting(16, "most requests at once; fewer while the endpoint answers 429", 1, 4096)
+    concurrency: int = setting(
+        16, "most requests at once; fewer while the endpoint answers 429", 1, 4096
+    )
     retries: int = setting(6, "further attempts after a fault", 0, 100)
     request_seconds: float = setting(300.0, "time limit of one attempt", 0.01, 86_400.0)
-    episode_seconds: float = setting(0.0, "time limit of all requests of an episode together; 0 = none", 0.0, 1e7)
-    backoff_seconds: float = setting(1.0, "the first wait after a fault is below this, the next below twice ...", 0.0, 600.0)
-    most_backoff_seconds: float = setting(60.0, "... up to this; a Retry-After counts up to ten times this", 0.0, 3600.0)
+    episode_seconds: float = setting(
+        0.0, "time limit of all requests of an episode together; 0 = none", 0.0, 1e7
+    )
+    backoff_seconds: float = setting(
+        1.0, "the first wait after a fault is below this, the next below twice ...", 0.0, 600.0
+    )
+    most_backoff_seconds: float = setting(
+        60.0, "... up to this; a Retry-After counts up to ten times this", 0.0, 3600.0
+    )
     reply_bytes: int = setting(4_000_000, "a longer reply is a fault", 1000, 1_000_000_000)
 
 
@@ -81,16 +105,31 @@ class _Fault(Exception):
     """
 
     def __init__(
-        self, reason: str, again: bool = True, wait: float = 0.0, busy: bool = False, stop: bool = False, nobody: bool = False
+        self,
+        reason: str,
+        again: bool = True,
+        wait: float = 0.0,
+        busy: bool = False,
+        stop: bool = False,
+        nobody: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.reason, self.again, self.wait, self.busy, self.stop, self.nobody = reason, again, wait, busy, stop, nobody
+        self.reason, self.again, self.wait, self.busy, self.stop, self.nobody = (
+            reason,
+            again,
+            wait,
+            busy,
+            stop,
+            nobody,
+        )
 
 
 class _Gate:
-    """Lets so many requests through at once: half as many after a 429, one more after as many answers as there are places.
+    """Lets so many requests through at once: half as many after a 429, one more after as many
+    answers as there are places.
 
-    Additive increase, multiplicative decrease: Chiu and Jain (1989), Computer Networks and ISDN Systems 17, 1-14.
+    Additive increase, multiplicative decrease: Chiu and Jain (1989), Computer Networks and ISDN
+    Systems 17, 1-14.
     """
 
     def __init__(self, most: int) -> None:
@@ -132,17 +171,20 @@ class ApiPlayer(AsyncPlayer):
     Args:
         model: name of the model at the endpoint.
         base_url: address of the endpoint; empty = that of the environment, or the official one.
-        sampling: fields of the request, such as ``temperature`` or ``max_tokens``; those that are None are left out.
+        sampling: fields of the request, such as ``temperature`` or ``max_tokens``; those that are
+            None are left out.
         settings: how the endpoint is used.
-        prices: US dollars for a million tokens, ``{"input": ..., "output": ...}``; None = costs are not counted.
+        prices: US dollars for a million tokens, ``{"input": ..., "output": ...}``; None = costs are
+            not counted.
         salt: of the waits between attempts.
 
     Attributes:
-        notes: what the endpoint wanted otherwise than it was asked (a field that it does not take), one sentence each.
+        notes: what the endpoint wanted otherwise than it was asked (a field that it does not take),
+            one sentence each.
 
     Raises:
-        ConfigError: a name or an address that is none; sampling that JSON cannot hold, or that is not sampling; a price that is
-            no number, negative, infinite or of an unknown kind.
+        ConfigError: a name or an address that is none; sampling that JSON cannot hold, or that is
+            not sampling; a price that is no number, negative, infinite or of an unknown kind.
     """
 
     kind: ClassVar[str]
@@ -155,7 +197,9 @@ class ApiPlayer(AsyncPlayer):
     """Name of the one that holds further headers, ``Name: value`` a line."""
     official_url: ClassVar[str]
     neutral: ClassVar[Mapping[str, Any]] = {}
-    """Sampling that is sent, unless given, to servers that would otherwise take it from the model's own settings."""
+    """Sampling that is sent, unless given, to servers that would otherwise take it from the model's
+    own settings.
+    """
 
     def __init__(
         self,
@@ -168,7 +212,9 @@ class ApiPlayer(AsyncPlayer):
     ) -> None:
         if not model.strip() or not model.isprintable():
             raise ConfigError("model", model, "the name of a model, in printable characters")
-        self.address = read_address(base_url or os.environ.get(self.url_variable) or self.official_url)
+        self.address = read_address(
+            base_url or os.environ.get(self.url_variable) or self.official_url
+        )
         self.model, self.base_url, self.prices = model, self.address.base, _checked_prices(prices)
         given = _checked_sampling(sampling or {})
         self.sampling = {name: value for name, value in given.items() if value is not None}
@@ -180,18 +226,27 @@ class ApiPlayer(AsyncPlayer):
         self._heard = 0  # notes that were told
         self._random = random.Random(salt)
         self._secrets = Secrets(self.address.secrets)
-        self._server: str | None = None  # what the endpoint is, "" = it does not say; None = not yet asked
+        # what the endpoint is, "" = it does not say; None = not yet asked
+        self._server: str | None = None
         self._models: list[str] = []  # what it serves, as far as it says so
-        self._adapted: dict[str, str] = {}  # fields that it does not take, and the name that it wants instead ("" = none)
+        # fields that it does not take, and the name that it wants instead ("" = none)
+        self._adapted: dict[str, str] = {}
         self._answered, self._alike = False, ("", 0)
 
     def describe(self) -> dict[str, Any]:
-        """See :class:`vlmgym.players.base.Player`; no key is ever among it, nor a password or query of the address.
+        """See :class:`vlmgym.players.base.Player`; no key is ever among it, nor a password or query
+        of the address.
 
-        ``sampling`` is what is sent with every request; ``neutral``, what is sent beside it to servers (vLLM, SGLang) that
-        would otherwise fill it in from the model's ``generation_config``.
+        ``sampling`` is what is sent with every request; ``neutral``, what is sent beside it to
+        servers (vLLM, SGLang) that would otherwise fill it in from the model's
+        ``generation_config``.
         """
-        found = {"kind": self.kind, "model": self.model, "base_url": self.base_url, "sampling": dict(self.sampling)}
+        found = {
+            "kind": self.kind,
+            "model": self.model,
+            "base_url": self.base_url,
+            "sampling": dict(self.sampling),
+        }
         return found | ({"neutral": dict(self._neutral)} if self._neutral else {})
 
     @abstractmethod
@@ -210,13 +265,15 @@ class ApiPlayer(AsyncPlayer):
     def _answer(self, body: Mapping[str, Any]) -> Answer:
         """What the body of a reply says; any exception if it is not of the form."""
 
-    # ----------------------------------------------------------------------------------------------- before and after
+    # ---- before and after
     def check(self) -> None:
-        """See that the endpoint can be asked, before anything is written: by the list of its models, which costs nothing.
+        """See that the endpoint can be asked, before anything is written: by the list of its
+        models, which costs nothing.
 
         Raises:
             ApiError: nobody is there, its certificate or our key is not accepted.
-            ConfigError: no key in the environment, or one that cannot be sent; a proxy that cannot be used.
+            ConfigError: no key in the environment, or one that cannot be sent; a proxy that cannot
+                be used.
             MissingExtra: the client is not installed (extra ``api``).
         """
 
@@ -232,16 +289,32 @@ class ApiPlayer(AsyncPlayer):
         key = self._key()
         headers = {"User-Agent": f"vlmgym/{__version__}", **self._headers(key)}
         if self.address.login:
-            headers["Authorization"] = "Basic " + base64.b64encode(self.address.login.encode()).decode()
+            headers["Authorization"] = (
+                "Basic " + base64.b64encode(self.address.login.encode()).decode()
+            )
         custom = _custom_headers(self.headers_variable)
         sent = [value for name, value in headers.items() if name.startswith("OpenAI-")]
-        sent += [key, base64.b64encode(key.encode()).decode().rstrip("="), *custom.values(), *" ".join(custom.values()).split()]
+        sent += [
+            key,
+            base64.b64encode(key.encode()).decode().rstrip("="),
+            *custom.values(),
+            *" ".join(custom.values()).split(),
+        ]
         self._secrets = Secrets([*sent, *self.address.secrets])
-        self._wire, self._gate = Wire(self.address, headers | custom, self._secrets), _Gate(self.settings.concurrency)
+        self._wire, self._gate = (
+            Wire(self.address, headers | custom, self._secrets),
+            _Gate(self.settings.concurrency),
+        )
         self._tell_notes()
         if self._server is None:
-            if (key or self.address.login) and not self.address.local and self.base_url.startswith("http:"):
-                self._note(f"the key goes to {self.address.host} over plain http, readable on its way")
+            if (
+                (key or self.address.login)
+                and not self.address.local
+                and self.base_url.startswith("http:")
+            ):
+                self._note(
+                    f"the key goes to {self.address.host} over plain http, readable on its way"
+                )
             try:
                 await self._look_around()
             except BaseException:
@@ -261,15 +334,26 @@ class ApiPlayer(AsyncPlayer):
         """
         key = os.environ.get(self.key_variable, "")
         if not key and self.base_url == self.official_url:
-            raise ConfigError(self.key_variable, None, "the key of the endpoint, in the environment (or --base-url)")
+            raise ConfigError(
+                self.key_variable,
+                None,
+                "the key of the endpoint, in the environment (or --base-url)",
+            )
         if not re.fullmatch(r"[\x21-\x7e]*", key):
-            raise ConfigError(self.key_variable, "[key]", "a key without spaces, line breaks and letters beyond ASCII")
+            raise ConfigError(
+                self.key_variable,
+                "[key]",
+                "a key without spaces, line breaks and letters beyond ASCII",
+            )
         return key
 
     async def _look_around(self) -> None:
-        """Ask for the list of models. It says whether somebody is there and accepts the key, and which server it is.
+        """Ask for the list of models.
 
-        An endpoint need not have such a list, nor allow it to this key: any other reply is no fault.
+        It says whether somebody is there and accepts the key, and which server it is.
+
+        An endpoint need not have such a list, nor allow it to this key: any other reply is no
+        fault.
         """
         fault = None
         for attempt in range(PROBE_TRIES):
@@ -287,7 +371,9 @@ class ApiPlayer(AsyncPlayer):
                     break
                 continue
             fault = None
-            if reply.status == 401 and not re.search("scope|permission", reply.text(), re.IGNORECASE):
+            if reply.status == 401 and not re.search(
+                "scope|permission", reply.text(), re.IGNORECASE
+            ):
                 fault = self._refusal(reply)
                 break
             if reply.status not in AGAIN:
@@ -297,7 +383,8 @@ class ApiPlayer(AsyncPlayer):
             raise ApiError(f"{self.model} at {self.base_url}: {fault.reason}")
         self._server = ""
         self._note(
-            f"the list of its models cannot be had ({fault.reason if fault else f'status {reply.status}'}); going on without"
+            "the list of its models cannot be had "
+            f"({fault.reason if fault else f'status {reply.status}'}); going on without"
         )
 
     def _tell(self, text: str) -> None:
@@ -318,13 +405,14 @@ class ApiPlayer(AsyncPlayer):
                 self._tell(text)
             self._heard = len(self.notes)
 
-    # --------------------------------------------------------------------------------------------------------- asking
+    # ---- asking
     async def ask(self, query: Query, seconds: float = 0.0) -> Answer:
         """See :class:`vlmgym.players.base.AsyncPlayer`.
 
         Raises:
             ApiError: the endpoint refuses all requests.
-            VlmGymError: the question cannot be made (a photograph that cannot be had, say); no attempt is made then.
+            VlmGymError: the question cannot be made (a photograph that cannot be had, say); no
+                attempt is made then.
         """
         how, faults = self.settings, list[str]()
         async with self._gate.place():
@@ -334,7 +422,11 @@ class ApiPlayer(AsyncPlayer):
                 left = seconds - (time.monotonic() - begin) if seconds else how.request_seconds
                 if left <= 0:
                     spent = time.monotonic() - begin
-                    return Answer(failure=f"time limit of the episode; {_last(faults)}", attempts=attempt, seconds=spent)
+                    return Answer(
+                        failure=f"time limit of the episode; {_last(faults)}",
+                        attempts=attempt,
+                        seconds=spent,
+                    )
                 begun = time.monotonic()
                 try:
                     async with asyncio.timeout(min(left, how.request_seconds)):
@@ -355,18 +447,28 @@ class ApiPlayer(AsyncPlayer):
                     break
                 if attempt < how.retries:
                     top = min(how.backoff_seconds * 2**attempt, how.most_backoff_seconds)
-                    wait = max(self._random.uniform(0, top), min(fault.wait, 10 * how.most_backoff_seconds))
-                    await asyncio.sleep(min(wait, max(0.0, seconds - (time.monotonic() - begin))) if seconds else wait)
-            return Answer(failure=_last(faults), attempts=len(faults), seconds=time.monotonic() - begin)
+                    wait = max(
+                        self._random.uniform(0, top), min(fault.wait, 10 * how.most_backoff_seconds)
+                    )
+                    await asyncio.sleep(
+                        min(wait, max(0.0, seconds - (time.monotonic() - begin)))
+                        if seconds
+                        else wait
+                    )
+            return Answer(
+                failure=_last(faults), attempts=len(faults), seconds=time.monotonic() - begin
+            )
 
     def _weigh(self, fault: _Fault) -> None:
-        """Tell of a fault, or stop the run where it is hopeless: at once, or when nothing else was ever met.
+        """Tell of a fault, or stop the run where it is hopeless: at once, or when nothing else was
+        ever met.
 
         Raises:
             ApiError: then; whoever catches it tells of the fault.
         """
         if not self._answered and (fault.nobody or not fault.again):
-            alike = re.sub(r"[0-9a-f-]*[0-9][0-9a-f-]*", "#", fault.reason)  # but for numbers, times, ids of requests
+            # but for numbers, times, ids of requests
+            alike = re.sub(r"[0-9a-f-]*[0-9][0-9a-f-]*", "#", fault.reason)
             self._alike = (alike, self._alike[1] + 1 if alike == self._alike[0] else 1)
         elif not self._answered:
             self._alike = ("", 0)
@@ -378,12 +480,16 @@ class ApiPlayer(AsyncPlayer):
             raise ApiError(f"{self.model} at {self.base_url}: {fault.reason}{more}")
 
     async def _attempt(self, messages: list[dict[str, Any]]) -> Answer:
-        """One attempt; a refusal that names a field which can be done without is followed by a request without it."""
+        """One attempt; a refusal that names a field which can be done without is followed by a
+        request without it.
+        """
         while True:
             fields = self._fields()
             body = json.dumps({"model": self.model, "messages": messages, **fields}).encode()
             try:
-                reply = await self._wire.ask("POST", self._path("ask"), body, self.settings.reply_bytes)
+                reply = await self._wire.ask(
+                    "POST", self._path("ask"), body, self.settings.reply_bytes
+                )
             except WireError as error:
                 raise self._unsent(error) from error
             if reply.status in (400, 422):
@@ -403,27 +509,34 @@ class ApiPlayer(AsyncPlayer):
         return fields
 
     def _adapt(self, text: str, fields: Mapping[str, Any]) -> None:
-        """Remember for the run what an endpoint says of a field that it does not take: another name, or none.
+        """Remember for the run what an endpoint says of a field that it does not take: another
+        name, or none.
 
-        Reasoning models want ``max_completion_tokens`` and their own temperature. Anything else that was asked for is never
-        left out: the refusal stands.
+        Reasoning models want ``max_completion_tokens`` and their own temperature. Anything else
+        that was asked for is never left out: the refusal stands.
         """
         param = re.search(r'"param"\s*:\s*"(\w+)"', text)
         for name in {"max_tokens", "temperature", *self._neutral} & fields.keys():
             if param and param[1] != name:
                 continue
             if not any(
-                UNSUPPORTED.search(text, max(0, one.start() - 120), one.end() + 120) for one in re.finditer(rf"\b{name}\b", text)
+                UNSUPPORTED.search(text, max(0, one.start() - 120), one.end() + 120)
+                for one in re.finditer(rf"\b{name}\b", text)
             ):
                 continue
             if name != "max_tokens":
                 self._adapted[name] = ""
-                self._note(f"the endpoint takes no {name}: {fields[name]} was asked for, its own is used")
+                self._note(
+                    f"the endpoint takes no {name}: {fields[name]} was asked for, its own is used"
+                )
             elif "max_completion_tokens" in text:
                 self._adapted[name] = "max_completion_tokens"
-                self._note(f"the endpoint takes no max_tokens: max_completion_tokens = {fields[name]} is sent instead")
+                self._note(
+                    "the endpoint takes no max_tokens: max_completion_tokens = "
+                    f"{fields[name]} is sent instead"
+                )
 
-    # -------------------------------------------------------------------------------------------------------- reading
+    # ---- reading
     def _read(self, reply: Reply) -> Answer:
         """The answer in a reply, whatever it may be.
 
@@ -433,7 +546,9 @@ class ApiPlayer(AsyncPlayer):
         if not 200 <= reply.status < 300:
             raise self._refusal(reply)
         if not reply.whole:
-            raise _Fault(f"a reply of more than {self.settings.reply_bytes} bytes, or one that breaks off")
+            raise _Fault(
+                f"a reply of more than {self.settings.reply_bytes} bytes, or one that breaks off"
+            )
         kind = reply.headers.get("content-type", "")
         if "json" not in kind.lower():
             said = self._secrets.excerpt(kind, 100) or "none"
@@ -443,7 +558,9 @@ class ApiPlayer(AsyncPlayer):
             if broken := error_in(body):
                 status, said = broken
                 text = self._secrets.excerpt(f"error within a reply: {said}", 500)
-                raise _Fault(text, again=status in AGAIN or status >= 500, busy=status in (429, 529))
+                raise _Fault(
+                    text, again=status in AGAIN or status >= 500, busy=status in (429, 529)
+                )
             answer = self._answer(body)
             clean = self._secrets.clean
             return replace(
@@ -454,7 +571,8 @@ class ApiPlayer(AsyncPlayer):
             )
         except _Fault:
             raise
-        except Exception as error:  # the body is the endpoint's: whatever is wrong with it is a fault of this request alone
+        # the body is the endpoint's: whatever is wrong with it is a fault of this request alone
+        except Exception as error:
             said = self._secrets.excerpt(f"{type(error).__name__}: {error}", 200)
             raise _Fault(f"a reply of another form ({said}): {self._beginning(reply)}") from error
 
@@ -468,7 +586,9 @@ class ApiPlayer(AsyncPlayer):
         if 300 <= status < 400:
             target = self._secrets.excerpt(shown_address(reply.headers.get("location", "")), 200)
             return _Fault(
-                f"{status}: redirected to {target or 'nowhere'}; nothing is sent there (if it is right: --base-url)", False
+                f"{status}: redirected to {target or 'nowhere'}; nothing is sent there (if it is "
+                "right: --base-url)",
+                False,
             )
         if "html" in reply.headers.get("content-type", ""):
             text = re.sub(r"<[^<>]*>", " ", text)
@@ -478,7 +598,13 @@ class ApiPlayer(AsyncPlayer):
         used_up = bool(USED_UP.search(text))
         stop = status in HOPELESS or used_up
         wait, busy = wait_in(reply.headers), status in (429, 529)
-        return _Fault(said, again=not stop and (status in AGAIN or status >= 500), wait=wait, busy=busy, stop=stop)
+        return _Fault(
+            said,
+            again=not stop and (status in AGAIN or status >= 500),
+            wait=wait,
+            busy=busy,
+            stop=stop,
+        )
 
     def _hint(self) -> str:
         """What may be wrong where there is nothing at an address."""
@@ -491,24 +617,34 @@ class ApiPlayer(AsyncPlayer):
     def _unsent(self, error: WireError) -> _Fault:
         """What a request without a reply means."""
         return _Fault(
-            self._secrets.excerpt(error.reason, 300), again=not error.untrusted, stop=error.untrusted, nobody=error.unreachable
+            self._secrets.excerpt(error.reason, 300),
+            again=not error.untrusted,
+            stop=error.untrusted,
+            nobody=error.unreachable,
         )
 
     def _priced(self, answer: Answer, attempts: int, seconds: float) -> Answer:
         cost = None
         if self.prices is not None:
             price = self.prices
-            cost = (answer.input_tokens * price.get("input", 0) + answer.output_tokens * price.get("output", 0)) / 1e6
+            cost = (
+                answer.input_tokens * price.get("input", 0)
+                + answer.output_tokens * price.get("output", 0)
+            ) / 1e6
         return replace(answer, attempts=attempts, seconds=seconds, cost=cost)
 
     def _said(self, query: Query, picture: Callable[[str], dict[str, Any]]) -> list[dict[str, Any]]:
-        """The conversation about a game; ``picture`` makes the part of a message from a data URL."""
+        """The conversation about a game; ``picture`` makes the part of a message from a data
+        URL.
+        """
         messages = []
         for role, parts in query.conversation(0):
             content = []
             for part in parts:
                 if isinstance(part, str):
-                    content.append({"type": "text", "text": whole_text(part) if part.strip() else NO_REPLY})
+                    content.append(
+                        {"type": "text", "text": whole_text(part) if part.strip() else NO_REPLY}
+                    )
                 else:
                     content.append(picture(image_url(pictures(query.game, part, query.look)[0])))
             messages.append({"role": role, "content": content})
@@ -516,13 +652,19 @@ class ApiPlayer(AsyncPlayer):
 
 
 class OpenAIPlayer(ApiPlayer):
-    """A model behind the chat completions of an OpenAI-compatible endpoint (vLLM, SGLang, OpenAI, OpenRouter, Ollama ...).
+    """A model behind the chat completions of an OpenAI-compatible endpoint (vLLM, SGLang, OpenAI,
+    OpenRouter, Ollama ...).
 
-    The key is read from ``OPENAI_API_KEY`` and sent to whatever endpoint is named; endpoints other than OpenAI's may need none.
+    The key is read from ``OPENAI_API_KEY`` and sent to whatever endpoint is named; endpoints other
+    than OpenAI's may need none.
     """
 
     kind = "api"
-    key_variable, url_variable, headers_variable = "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_CUSTOM_HEADERS"
+    key_variable, url_variable, headers_variable = (
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "OPENAI_CUSTOM_HEADERS",
+    )
     official_url = "https://api.openai.com/v1"
     neutral = NEUTRAL
 
@@ -531,7 +673,10 @@ class OpenAIPlayer(ApiPlayer):
         if key and self.address.host.endswith(".azure.com"):
             headers["api-key"] = key
         if self.base_url == self.official_url:
-            for name, variable in (("OpenAI-Organization", "OPENAI_ORG_ID"), ("OpenAI-Project", "OPENAI_PROJECT_ID")):
+            for name, variable in (
+                ("OpenAI-Organization", "OPENAI_ORG_ID"),
+                ("OpenAI-Project", "OPENAI_PROJECT_ID"),
+            ):
                 if value := os.environ.get(variable):
                     headers[name] = value
         return headers
@@ -541,7 +686,8 @@ class OpenAIPlayer(ApiPlayer):
 
     def _messages(self, query: Query) -> list[dict[str, Any]]:
         messages = self._said(query, lambda url: {"type": "image_url", "image_url": {"url": url}})
-        for message in messages[1::2]:  # earlier replies, as the plain texts that every server reads
+        # earlier replies, as the plain texts that every server reads
+        for message in messages[1::2]:
             message["content"] = message["content"][0]["text"]
         return messages
 
@@ -554,10 +700,13 @@ class OpenAIPlayer(ApiPlayer):
             text, choice = text or refusal, {"finish_reason": REFUSED}
         return Answer(
             text,
-            reasoning=thought or texts(message.get("reasoning_content") or message.get("reasoning"))[0],
+            reasoning=thought
+            or texts(message.get("reasoning_content") or message.get("reasoning"))[0],
             input_tokens=count(usage.get("prompt_tokens")),
             output_tokens=count(usage.get("completion_tokens")),
-            reasoning_tokens=count(mapping(usage.get("completion_tokens_details")).get("reasoning_tokens")),
+            reasoning_tokens=count(
+                mapping(usage.get("completion_tokens_details")).get("reasoning_tokens")
+            ),
             finish=why_finished(choice.get("finish_reason")),
         )
 
@@ -566,7 +715,11 @@ class AnthropicPlayer(ApiPlayer):
     """A model behind Anthropic's messages; the key is read from ``ANTHROPIC_API_KEY``."""
 
     kind = "anthropic"
-    key_variable, url_variable, headers_variable = "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS"
+    key_variable, url_variable, headers_variable = (
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_BASE_URL",
+        "ANTHROPIC_CUSTOM_HEADERS",
+    )
     official_url = "https://api.anthropic.com"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -582,7 +735,10 @@ class AnthropicPlayer(ApiPlayer):
 
     def _messages(self, query: Query) -> list[dict[str, Any]]:
         source = {"type": "base64", "media_type": "image/png"}
-        return self._said(query, lambda url: {"type": "image", "source": {**source, "data": url.partition(",")[2]}})
+        return self._said(
+            query,
+            lambda url: {"type": "image", "source": {**source, "data": url.partition(",")[2]}},
+        )
 
     def _answer(self, body: Mapping[str, Any]) -> Answer:
         blocks, usage = body["content"], mapping(body.get("usage"))
@@ -623,11 +779,19 @@ def _checked_prices(prices: Mapping[str, float] | None) -> Mapping[str, float] |
 def _checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in sampling.items():
         if not isinstance(name, str) or name in ("model", "messages", "stream"):
-            raise ConfigError(f"sampling.{name}", value, "a field of the request other than model, messages and stream")
+            raise ConfigError(
+                f"sampling.{name}",
+                value,
+                "a field of the request other than model, messages and stream",
+            )
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigError(f"sampling.{name}", value, "a value that JSON can hold (no NaN, no infinity, no date)") from error
+            raise ConfigError(
+                f"sampling.{name}",
+                value,
+                "a value that JSON can hold (no NaN, no infinity, no date)",
+            ) from error
     return dict(sampling)
 
 

@@ -19,7 +19,9 @@ from vlmgym.files import whole_text
 from vlmgym.looks import Look, get_look
 
 CUT, REFUSED = "length", "refusal"
-"""Words of :attr:`Answer.finish` with a meaning: the reply was cut at its limit of tokens; the model or its provider refused."""
+"""Words of :attr:`Answer.finish` with a meaning: the reply was cut at its limit of tokens; the
+model or its provider refused.
+"""
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,23 @@ class Answer:
     """A reply with what is known of how it came about; the text alone is what is judged."""
 
     text: str = ""
-    reasoning: str = ""  # what a reasoning model thought, if the endpoint tells it apart from the reply
+    # what a reasoning model thought, if the endpoint tells it apart from the reply
+    reasoning: str = ""
     seconds: float = 0.0  # wall time, attempts and waits included
     input_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0  # among the output tokens
     cost: float | None = None  # US dollars
     attempts: int = 1
-    finish: str = ""  # why the model stopped: CUT, REFUSED, or the endpoint's own word ("stop" ...); "" where it is not known
+    # why the model stopped: CUT, REFUSED, or the endpoint's own word ("stop" ...); "" where it is
+    # not known
+    finish: str = ""
     failure: str = ""  # not empty: there is no reply, for this reason
 
     def __post_init__(self) -> None:
-        """Texts are made such that they can be written down: halves of surrogate pairs become U+FFFD."""
+        """Texts are made such that they can be written down: halves of surrogate pairs become
+        U+FFFD.
+        """
         for name in ("text", "reasoning", "finish", "failure"):
             object.__setattr__(self, name, whole_text(getattr(self, name)))
 
@@ -57,11 +64,15 @@ class Query:
         state: ``B`` games.
         look: how they look.
         style: prompt style.
-        observation: what is shown of the boards: ``"image"``, ``"text"`` (the true board as text) or ``"both"``.
-        past: for each game the earlier turns that are told again: the state (one row) and the reply to it, oldest first.
-        begun: for each game the text that the reply begins with, which a local model goes on from; empty = none.
+        observation: what is shown of the boards: ``"image"``, ``"text"`` (the true board as text)
+            or ``"both"``.
+        past: for each game the earlier turns that are told again: the state (one row) and the reply
+            to it, oldest first.
+        begun: for each game the text that the reply begins with, which a local model goes on from;
+            empty = none.
         blocks: what the blocks of a reply are called.
-        repeats: for each game its number among the repetitions of one start, so that each has luck of its own; empty = 0.
+        repeats: for each game its number among the repetitions of one start, so that each has luck
+            of its own; empty = 0.
     """
 
     game: Game
@@ -80,7 +91,8 @@ class Query:
         return replace(self, **kept)
 
     def conversation(self, row: int) -> list[tuple[str, list[State | str]]]:
-        """What is said about one game: roles (``"user"``, ``"assistant"``) with their parts, a picture as its state (one row).
+        """What is said about one game: roles (``"user"``, ``"assistant"``) with their parts, a
+        picture as its state (one row).
 
         The first turn that is told has the whole prompt; later ones only the board after the reply.
 
@@ -92,7 +104,9 @@ class Query:
         for number, (state, reply) in enumerate([*past, (self.state[row], None)]):
             board = prompt.board_lines(self.game, state) if self.observation != "image" else []
             if number == 0:
-                text = prompt.prompt_text(self.game, state.level, self.style, board, image, self.blocks)
+                text = prompt.prompt_text(
+                    self.game, state.level, self.style, board, image, self.blocks
+                )
             else:
                 text = prompt.next_text(board)
             said.append(("user", [state, text] if image else [text]))
@@ -102,7 +116,9 @@ class Query:
 
 
 PLACES = ("base_url",)
-"""What is described of a player and may change while it stays the same: the address at which an endpoint is to be found."""
+"""What is described of a player and may change while it stays the same: the address at which an
+endpoint is to be found.
+"""
 
 
 class Player(ABC):
@@ -111,13 +127,19 @@ class Player(ABC):
     name: str
     """A label for tables; who the player is, :attr:`identity` says."""
     sees: str = "picture"
-    """``"picture"``; ``"state"``: it is handed the truth, so what it says of the board is given; ``"nothing"``."""
+    """``"picture"``; ``"state"``: it is handed the truth, so what it says of the board is given;
+    ``"nothing"``.
+    """
     heavy: bool = False
     """It holds a model: there should be one of the kind in memory at a time."""
     notes: Sequence[str] = ()
-    """What makes every answer of this player another one than it was asked for, as far as is known by now, one sentence each."""
+    """What makes every answer of this player another one than it was asked for, as far as is known
+    by now, one sentence each.
+    """
     on_answers: Callable[[int], object] | None = None
-    """Called by slow players with the number of states answered since the last call, for a progress bar."""
+    """Called by slow players with the number of states answered since the last call, for a progress
+    bar.
+    """
     on_fault: Callable[[str], object] | None = None
     """Called by players at endpoints with one sentence for each attempt that gave no answer."""
 
@@ -128,29 +150,38 @@ class Player(ABC):
     def answer(self, queries: Sequence[Query]) -> Sequence[Sequence[str | Answer]]:
         """Replies to several queries; players who gain from it answer them in common batches.
 
-        A reply is a text, or an :class:`vlmgym.players.base.Answer` where more is known of it (that it was cut, say).
+        A reply is a text, or an :class:`vlmgym.players.base.Answer` where more is known of it (that
+        it was cut, say).
         """
         return [self.reply(query.game, query.state) for query in queries]
 
     def check(self) -> None:
-        """See that the player can be asked; called once, before anything of an evaluation is written.
+        """See that the player can be asked; called once, before anything of an evaluation is
+        written.
 
         Raises:
-            VlmGymError: it cannot be, for a reason that every question would meet (a key, an address, a model that is not there).
+            VlmGymError: it cannot be, for a reason that every question would meet (a key, an
+                address, a model that is not there).
         """
         return
 
     def doubts(self, game: str, level: str, look: str, prompt: str, reply: str) -> list[str]:
-        """What makes numbers of this player on a task doubtful, one sentence each; arguments are the fields of the task."""
+        """What makes numbers of this player on a task doubtful, one sentence each; arguments are
+        the fields of the task.
+        """
         return list(self.notes)
 
     def describe(self) -> dict[str, Any]:
-        """What makes this player another one than its namesakes, as JSON values: its kind and all its settings."""
+        """What makes this player another one than its namesakes, as JSON values: its kind and all
+        its settings.
+        """
         return {"kind": type(self).__name__}
 
     @property
     def identity(self) -> str:
-        """16 hexadecimal digits that two players share if, and only if, they are described alike (but for :data:`PLACES`)."""
+        """16 hexadecimal digits that two players share if, and only if, they are described alike
+        (but for :data:`PLACES`).
+        """
         return identity_of(self.describe())
 
 
@@ -162,15 +193,21 @@ def identity_of(about: Mapping[str, Any]) -> str:
             return {str(key): kept(one) for key, one in value.items() if key not in PLACES}
         return [kept(one) for one in value] if isinstance(value, list | tuple) else value
 
-    return hashlib.blake2b(json.dumps(kept(about), sort_keys=True).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(
+        json.dumps(kept(about), sort_keys=True).encode(), digest_size=8
+    ).hexdigest()
 
 
 class AsyncPlayer(Player):
-    """A player that is asked about many games at once, each by itself; used as an asynchronous context."""
+    """A player that is asked about many games at once, each by itself; used as an asynchronous
+    context.
+    """
 
     @abstractmethod
     async def ask(self, query: Query, seconds: float = 0.0) -> Answer:
-        """The answer for a query of one row, within so many seconds (0 = no limit); a failure is an Answer too."""
+        """The answer for a query of one row, within so many seconds (0 = no limit); a failure is an
+        Answer too.
+        """
 
     @abstractmethod
     async def __aenter__(self) -> AsyncPlayer:
@@ -192,7 +229,9 @@ class AsyncPlayer(Player):
 
         async def all_() -> list[Answer]:
             async with self:
-                return await asyncio.gather(*(self.ask(Query(game, state[i], get_look("clean"))) for i in range(len(state))))
+                return await asyncio.gather(
+                    *(self.ask(Query(game, state[i], get_look("clean"))) for i in range(len(state)))
+                )
 
         answers = finish(all_())
         if failed := next((one.failure for one in answers if one.failure), ""):
@@ -211,5 +250,7 @@ def finish(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def player_rng(salt: int, state: State, row: int) -> np.random.Generator:
-    """Luck of a player for one turn: a function of (salt, the game's seed, the turn), so equal in every batch."""
+    """Luck of a player for one turn: a function of (salt, the game's seed, the turn), so equal in
+    every batch.
+    """
     return np.random.default_rng([salt, int(state.seed[row]), int(state.steps[row])])

@@ -1,4 +1,6 @@
-"""The demonstrator of pretraining: sees the board, knows what moves do when it is asked, and plays by guessing."""
+"""The demonstrator of pretraining: sees the board, knows what moves do when it is asked, and plays
+by guessing.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,21 @@ from vlmgym.players.base import Player, Query, player_rng
 
 GUESSES = ("I will try this one", "it looks good", "let me try this move", "I guess")
 HABITS = (0.4, 0.45, 0.15)
-"""How often it guesses, names neighbours in pairs and moves the last pair (where moves are pairs), or counts tiles."""
+"""How often it guesses, names neighbours in pairs and moves the last pair (where moves are pairs),
+or counts tiles.
+"""
 SEARCHES = 0.05
 """How often it searches before it plays, as it always does when it is asked about the moves."""
 
 
 class Beginner(Player):
-    """The demonstrator of pretraining: it sees the board, knows what moves do when asked, and seldom asks itself when it plays.
+    """The demonstrator of pretraining: it sees the board, knows what moves do when asked, and
+    seldom asks itself when it plays.
 
-    Asked about the moves, it describes the board and searches for one. Asked for a move, it describes the board and guesses;
-    some of its think blocks count the tiles, or say which tiles stand in neighbouring cells, and then the move is the last two.
-    One time in twenty it does search. It always answers what it has come to.
+    Asked about the moves, it describes the board and searches for one. Asked for a move, it
+    describes the board and guesses; some of its think blocks count the tiles, or say which tiles
+    stand in neighbouring cells, and then the move is the last two. One time in twenty it does
+    search. It always answers what it has come to.
 
     Args:
         asked: whether the question is about the moves.
@@ -39,7 +45,12 @@ class Beginner(Player):
 
     def describe(self) -> dict[str, Any]:
         """See :class:`vlmgym.players.base.Player`."""
-        return {"kind": "beginner", "asked": self.asked, "searches": self.searches, "salt": self.salt}
+        return {
+            "kind": "beginner",
+            "asked": self.asked,
+            "searches": self.searches,
+            "salt": self.salt,
+        }
 
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         """See :class:`vlmgym.players.base.Player`."""
@@ -70,13 +81,19 @@ class Beginner(Player):
             return GUESSES[rng.integers(len(GUESSES))], action
         if habit == 2:
             kinds = rng.permutation(np.unique(board[board > 0]))
-            return ", ".join(f"{(board == kind).sum()} x {scene.names[kind]}" for kind in kinds), action
+            return ", ".join(
+                f"{(board == kind).sum()} x {scene.names[kind]}" for kind in kinds
+            ), action
         said, cells = list[str](), np.argwhere(board > 0)
         for _ in range(int(rng.integers(1, 5))):
             first = cells[rng.integers(len(cells))]
             steps = np.abs(cells - first).sum(axis=1)
             others = cells[steps == 1] if (steps == 1).any() else cells[steps > 0]
-            pair = sorted([tuple(first.tolist()), tuple(others[rng.integers(len(others))].tolist())])
-            said.append("; ".join(f"{write_cell(*cell)} {scene.names[board[cell]]}" for cell in pair))
+            pair = sorted(
+                [tuple(first.tolist()), tuple(others[rng.integers(len(others))].tolist())]
+            )
+            said.append(
+                "; ".join(f"{write_cell(*cell)} {scene.names[board[cell]]}" for cell in pair)
+            )
         chosen = game.decode(state.level, " ".join(write_cell(*cell) for cell in pair)).action
         return "; ".join(said), action if chosen == NO_ACTION else chosen

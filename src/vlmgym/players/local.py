@@ -31,10 +31,14 @@ class LocalPlayer(Player):
         banned: token ids that are never generated.
         max_new_tokens: length limit of a reply.
         temperature: 0 = greedy; else sampled at this temperature, from the whole distribution.
-        batch: states asked at once; does not change replies, but for the rounding of sums of other shapes.
-        seed: of the sampling: a reply is a function of it, of the game's seed, repeat and turn, and of what is asked.
-        about: what else makes this player another one (where the model comes from, say), as JSON values.
-        unknown: says in a sentence what of a task, given by its fields, the model was never trained on; empty = nothing.
+        batch: states asked at once; does not change replies, but for the rounding of sums of other
+            shapes.
+        seed: of the sampling: a reply is a function of it, of the game's seed, repeat and turn, and
+            of what is asked.
+        about: what else makes this player another one (where the model comes from, say), as JSON
+            values.
+        unknown: says in a sentence what of a task, given by its fields, the model was never trained
+            on; empty = nothing.
     """
 
     heavy = True
@@ -59,7 +63,9 @@ class LocalPlayer(Player):
         self.look, self.style, self.banned = get_look(look), style, list(banned)
         self.max_new_tokens, self.temperature, self.batch = max_new_tokens, temperature, batch
         self.seed, self.about, self.unknown = seed, dict(about or {}), unknown
-        self.pixels: Pixels | None = getattr(getattr(quicken(processor), "image_processor", None), "pixels", None)
+        self.pixels: Pixels | None = getattr(
+            getattr(quicken(processor), "image_processor", None), "pixels", None
+        )
         self._texts: dict[Any, str] = {}
         self._rows: dict[Any, dict[str, Any]] = {}
 
@@ -70,7 +76,12 @@ class LocalPlayer(Player):
 
     def describe(self) -> dict[str, Any]:
         """See :class:`Player`."""
-        sampling = {"max_tokens": self.max_new_tokens, "temperature": self.temperature, "seed": self.seed, **PLAIN}
+        sampling = {
+            "max_tokens": self.max_new_tokens,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            **PLAIN,
+        }
         return {"kind": "local", **self.about, "sampling": sampling, "banned": self.banned}
 
     def reply(self, game: Game, state: State) -> list[str]:
@@ -78,7 +89,9 @@ class LocalPlayer(Player):
         return [one.text for one in self.answer([Query(game, state, self.look, self.style)])[0]]
 
     def answer(self, queries: Sequence[Query]) -> list[list[Answer]]:
-        """See :class:`Player`: pictures of one size share a batch, whatever their game; the order is by length of the prompt."""
+        """See :class:`Player`: pictures of one size share a batch, whatever their game; the order
+        is by length of the prompt.
+        """
         import torch
 
         was_training = self.model.training
@@ -100,10 +113,18 @@ class LocalPlayer(Player):
         """Replies to one batch, without what they were begun with."""
         inputs = self._inputs(parts).to(self.model.device)
         start = inputs["input_ids"].shape[1]
-        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "do_sample": False, **PLAIN}
+        options: dict[str, Any] = {
+            "max_new_tokens": self.max_new_tokens,
+            "do_sample": False,
+            **PLAIN,
+        }
         if self.temperature > 0:
-            keys = [keys_of(self.seed, one.state.seed, one.state.steps, one.repeats) for one in parts]
-            options["logits_processor"] = [KeyedNoise(np.concatenate(keys), self.temperature, start)]
+            keys = [
+                keys_of(self.seed, one.state.seed, one.state.steps, one.repeats) for one in parts
+            ]
+            options["logits_processor"] = [
+                KeyedNoise(np.concatenate(keys), self.temperature, start)
+            ]
         if self.banned:
             options["suppress_tokens"] = self.banned
         tokens = self.model.generate(**inputs, **options)[:, start:].tolist()
@@ -111,7 +132,9 @@ class LocalPlayer(Player):
         ends = self.model.generation_config.eos_token_id
         ends = set(ends) if isinstance(ends, list) else {ends}
         out = []
-        for text, ids, asked in zip(self.processor.batch_decode(tokens, skip_special_tokens=True), tokens, told, strict=True):
+        for text, ids, asked in zip(
+            self.processor.batch_decode(tokens, skip_special_tokens=True), tokens, told, strict=True
+        ):
             last = next((k for k, token in enumerate(ids) if token in ends), None)
             finish, length = (CUT, len(ids)) if last is None else ("stop", last + 1)
             out.append(Answer(text, input_tokens=asked, output_tokens=length, finish=finish))
@@ -139,12 +162,18 @@ class LocalPlayer(Player):
     def _text(self, query: Query) -> str:
         key = query.game.name, query.state.level, query.style
         if key not in self._texts:
-            ask = prompt.messages(prompt.prompt_text(query.game, query.state.level, query.style, blocks=query.blocks))
-            self._texts[key] = self.processor.apply_chat_template(ask, add_generation_prompt=True, tokenize=False)
+            ask = prompt.messages(
+                prompt.prompt_text(query.game, query.state.level, query.style, blocks=query.blocks)
+            )
+            self._texts[key] = self.processor.apply_chat_template(
+                ask, add_generation_prompt=True, tokenize=False
+            )
         return self._texts[key]
 
     def _inputs(self, parts: Sequence[Query]) -> Any:
-        """Model inputs of a batch: each text is read once, and pictures are drawn into the inputs, if the processor allows it."""
+        """Model inputs of a batch: each text is read once, and pictures are drawn into the inputs,
+        if the processor allows it.
+        """
         import torch
         from torch.nn.functional import pad
         from transformers import BatchFeature
@@ -154,13 +183,23 @@ class LocalPlayer(Player):
         if not (plain and self.pixels and self.pixels.exact(height, width)):
             return self._told([(one, row) for one in parts for row in range(len(one.state))])
         drawn = [self.pixels.boards(one.game, one.state, one.look) for one in parts]
-        inputs = {name: torch.cat([torch.from_numpy(one[name]) for one in drawn]) for name in drawn[0]}
+        inputs = {
+            name: torch.cat([torch.from_numpy(one[name]) for one in drawn]) for name in drawn[0]
+        }
         rows = [self._row(self._text(one), height, width) for one in parts]
         longest = max(row["input_ids"].shape[1] for row in rows)
         for name in rows[0].keys() - inputs.keys():
             blank = self.processor.tokenizer.pad_token_id if name == "input_ids" else 0
-            columns = [pad(row[name], (longest - row["input_ids"].shape[1], 0), value=blank) for row in rows]
-            inputs[name] = torch.cat([c.repeat_interleave(len(one.state), 0) for c, one in zip(columns, parts, strict=True)])
+            columns = [
+                pad(row[name], (longest - row["input_ids"].shape[1], 0), value=blank)
+                for row in rows
+            ]
+            inputs[name] = torch.cat(
+                [
+                    c.repeat_interleave(len(one.state), 0)
+                    for c, one in zip(columns, parts, strict=True)
+                ]
+            )
         return BatchFeature(inputs)
 
     def _told(self, rows: Sequence[tuple[Query, int]]) -> Any:
@@ -170,26 +209,36 @@ class LocalPlayer(Player):
             ask, shown = [], list[State]()
             for role, parts in query.conversation(row):
                 shown += [part for part in parts if not isinstance(part, str)]
-                content = [{"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in parts]
+                content = [
+                    {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
+                    for part in parts
+                ]
                 ask.append({"role": role, "content": content})
-            text = self.processor.apply_chat_template(ask, add_generation_prompt=True, tokenize=False)
+            text = self.processor.apply_chat_template(
+                ask, add_generation_prompt=True, tokenize=False
+            )
             texts.append(text + (query.begun[row] if query.begun else ""))
             images.append([pictures(query.game, state, query.look)[0] for state in shown])
-        return self.processor(text=texts, images=images if any(images) else None, return_tensors="pt", padding=True)
+        return self.processor(
+            text=texts, images=images if any(images) else None, return_tensors="pt", padding=True
+        )
 
     def _row(self, text: str, height: int, width: int) -> dict[str, Any]:
         """What the processor makes of a text with one blank picture of this size."""
         key = text, height, width
         if key not in self._rows:
             blank = Image.new("RGB", (width, height))
-            self._rows[key] = dict(self.processor(text=[text], images=[blank], return_tensors="pt", padding=True))
+            self._rows[key] = dict(
+                self.processor(text=[text], images=[blank], return_tensors="pt", padding=True)
+            )
         return self._rows[key]
 
 
 class Relay(Player):
     """One model describes the board, another goes on from its description to the answer.
 
-    With a model before and after training this tells what perception and what reasoning contribute, each by itself.
+    With a model before and after training this tells what perception and what reasoning contribute,
+    each by itself.
 
     Args:
         describer: whose description it is; a reply of it without one stands as it is.
@@ -199,7 +248,11 @@ class Relay(Player):
     heavy = True
 
     def __init__(self, describer: Player, reasoner: Player) -> None:
-        self.describer, self.reasoner, self.name = describer, reasoner, f"{describer.name}+{reasoner.name}"
+        self.describer, self.reasoner, self.name = (
+            describer,
+            reasoner,
+            f"{describer.name}+{reasoner.name}",
+        )
 
     def doubts(self, game: str, level: str, look: str, prompt: str, reply: str) -> list[str]:
         """See :class:`Player`; those of both models."""
@@ -209,23 +262,35 @@ class Relay(Player):
 
     def describe(self) -> dict[str, Any]:
         """See :class:`Player`."""
-        return {"kind": "relay", "describer": self.describer.describe(), "reasoner": self.reasoner.describe()}
+        return {
+            "kind": "relay",
+            "describer": self.describer.describe(),
+            "reasoner": self.reasoner.describe(),
+        }
 
     def reply(self, game: Game, state: State) -> list[str]:
         """See :class:`Player`; under the look ``clean``."""
         return [one.text for one in self.answer([Query(game, state, get_look("clean"))])[0]]
 
     def answer(self, queries: Sequence[Query]) -> list[list[Answer]]:
-        """See :class:`Player`. Tokens are those of both; a reply was cut where the last of them was."""
+        """See :class:`Player`.
+
+        Tokens are those of both; a reply was cut where the last of them was.
+        """
         described = [[Answer.of(one) for one in found] for found in self.describer.answer(queries)]
         ends = [query.blocks.end(query.blocks.perception) for query in queries]
         asked = []
         for query, answers, end in zip(queries, described, ends, strict=True):
-            begun = [one.text.partition(end)[0] + end if end in one.text else one.text for one in answers]
+            begun = [
+                one.text.partition(end)[0] + end if end in one.text else one.text for one in answers
+            ]
             asked.append(replace(query, begun=begun))
         told = [[Answer.of(one) for one in found] for found in self.reasoner.answer(asked)]
         return [
-            [_relayed(one, other) if end in one.text else one for one, other in zip(before, after, strict=True)]
+            [
+                _relayed(one, other) if end in one.text else one
+                for one, other in zip(before, after, strict=True)
+            ]
             for before, after, end in zip(described, told, ends, strict=True)
         ]
 

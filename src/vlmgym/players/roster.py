@@ -45,8 +45,9 @@ class Endpoint:
 def named_players(texts: Sequence[str]) -> dict[str, str]:
     """The words that stand for players, by the labels that they get in tables, folders and pages.
 
-    ``NAME=WORD`` gives a label. A word alone is called as briefly as it can be told from the others: ``local:runs/g0/final`` is
-    ``final``, and beside ``local:runs/g1/final`` it is ``g0/final``.
+    ``NAME=WORD`` gives a label. A word alone is called as briefly as it can be told from the
+    others: ``local:runs/g0/final`` is ``final``, and beside ``local:runs/g1/final`` it is
+    ``g0/final``.
 
     Raises:
         ConfigError: a label that is empty or cannot be shown, or one for two players.
@@ -56,23 +57,31 @@ def named_players(texts: Sequence[str]) -> dict[str, str]:
         label, sign, word = text.partition("=")
         if sign and ":" not in label:
             if not label.strip() or label != shown(label).strip() or len(label) > 200:
-                raise ConfigError("player", shown(text), "NAME=PLAYER with a name of 1 to 200 visible letters")
+                raise ConfigError(
+                    "player", shown(text), "NAME=PLAYER with a name of 1 to 200 visible letters"
+                )
             if given.setdefault(label, word) != word:
-                raise ConfigError("player", shown(text), f"another name: {label} is {shown(given[label])}")
+                raise ConfigError(
+                    "player", shown(text), f"another name: {label} is {shown(given[label])}"
+                )
         elif text not in free:
             free.append(text)
     taken, found = set(given), dict[str, str]()
     for text, label in _labels(free).items():
         label = text if label in taken else label
         if label in taken:
-            raise ConfigError("player", shown(text), f"another name: {shown(label)} is {shown(given[label])}")
+            raise ConfigError(
+                "player", shown(text), f"another name: {shown(label)} is {shown(given[label])}"
+            )
         found[text] = label
     words = {text: found.get(text, "") or text.partition("=")[0] for text in texts}
     return {label: given.get(label, text) for text, label in words.items()}
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:
-    """A label for each of several different words: the shortest of its names that no other goes by."""
+    """A label for each of several different words: the shortest of its names that no other goes
+    by.
+    """
     short = {text: _short(text) for text in texts}
     found = dict[str, str]()
     for text in texts:
@@ -80,7 +89,9 @@ def _labels(texts: Sequence[str]) -> dict[str, str]:
         rests = {other: other.partition(":")[2] for other in same}
         if len(same) == 1:
             found[text] = short[text]
-        elif len(set(rests.values())) == len(same) and all(other.startswith("local:") for other in same):
+        elif len(set(rests.values())) == len(same) and all(
+            other.startswith("local:") for other in same
+        ):
             found[text] = shortest_ends(list(rests.values()))[rests[text]]
         else:
             found[text] = text
@@ -109,13 +120,15 @@ def make_player(
     """The player that a command-line word stands for.
 
     Args:
-        text: ``random``, ``random-legal``, ``greedy``, ``oracle``, ``teacher`` or ``teacher:0.2`` (error rate),
-            ``scripted:FILE`` (a JSON list of replies, one a turn), ``local:MODEL`` (``local:tiny``, a folder, a hub name),
-            ``relay:MODEL+MODEL`` (the first describes, the second goes on from there), ``api:MODEL`` (any OpenAI-compatible
-            endpoint), ``anthropic:MODEL``.
+        text: ``random``, ``random-legal``, ``greedy``, ``oracle``, ``teacher`` or ``teacher:0.2``
+            (error rate), ``scripted:FILE`` (a JSON list of replies, one a turn), ``local:MODEL``
+            (``local:tiny``, a folder, a hub name), ``relay:MODEL+MODEL`` (the first describes, the
+            second goes on from there), ``api:MODEL`` (any OpenAI-compatible endpoint),
+            ``anthropic:MODEL``.
         look: of the pictures for local models that are asked outside of an evaluation.
         style: of the prompt there.
-        sampling: of models: ``max_tokens``, ``temperature`` (0 = greedy), and for endpoints any field of the request.
+        sampling: of models: ``max_tokens``, ``temperature`` (0 = greedy), and for endpoints any
+            field of the request.
         local: how local models are run.
         endpoint: where other models are, and how they are asked.
 
@@ -152,7 +165,11 @@ def make_player(
         from vlmgym.train.trained import trained_for
 
         for key in sampling.keys() - {"max_tokens", "temperature", "seed"}:
-            raise ConfigError(f"sampling.{key}", sampling[key], "max_tokens, temperature and seed, for a local model")
+            raise ConfigError(
+                f"sampling.{key}",
+                sampling[key],
+                "max_tokens, temperature and seed, for a local model",
+            )
         _check_local(sampling)
         trained = trained_for(rest)
         model, processor = load(rest, local.dtype, local.device)
@@ -181,7 +198,9 @@ def make_player(
 
 
 def is_heavy(text: str) -> bool:
-    """Whether the player that a word stands for holds a model (:attr:`Player.heavy`), told without making it."""
+    """Whether the player that a word stands for holds a model (:attr:`Player.heavy`), told without
+    making it.
+    """
     return text.partition(":")[0] in ("local", "relay")
 
 
@@ -191,10 +210,20 @@ def _check_local(sampling: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a value of another type, or out of range.
     """
-    most, temperature, seed = sampling["max_tokens"], sampling["temperature"], sampling.get("seed", 0)
+    most, temperature, seed = (
+        sampling["max_tokens"],
+        sampling["temperature"],
+        sampling.get("seed", 0),
+    )
     if type(most) is not int or not 1 <= most <= 1_000_000:
         raise ConfigError("sampling.max_tokens", most, "1 to 1000000, for a local model")
-    if type(temperature) not in (int, float) or not math.isfinite(temperature) or not 0 <= temperature <= 100:
-        raise ConfigError("sampling.temperature", temperature, "0 (greedy) to 100, for a local model")
+    if (
+        type(temperature) not in (int, float)
+        or not math.isfinite(temperature)
+        or not 0 <= temperature <= 100
+    ):
+        raise ConfigError(
+            "sampling.temperature", temperature, "0 (greedy) to 100, for a local model"
+        )
     if type(seed) is not int or not 0 <= seed < 2**31:
         raise ConfigError("sampling.seed", seed, "0 to 2147483647, for a local model")

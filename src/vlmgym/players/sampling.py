@@ -1,4 +1,6 @@
-"""How local models are asked: by settings that are all said here, and with luck that is a function of the question alone."""
+"""How local models are asked: by settings that are all said here, and with luck that is a function
+of the question alone.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 def plain_generation(model: Any) -> Iterator[None]:
     """While entered, a model generates by nothing but what it is told.
 
-    Models of the hub bring settings (``generation_config.json``: Qwen2.5-VL a repetition penalty and a ``top_k``), with which
-    Transformers fills in whatever a call leaves open.
+    Models of the hub bring settings (``generation_config.json``: Qwen2.5-VL a repetition penalty
+    and a ``top_k``), with which Transformers fills in whatever a call leaves open.
     """
     from transformers import GenerationConfig
 
@@ -34,9 +36,15 @@ def plain_generation(model: Any) -> Iterator[None]:
         model.generation_config = own
 
 
-def keys_of(seed: int, seeds: NDArray[np.uint64], turns: NDArray[np.int64], repeats: Sequence[int] = ()) -> NDArray[np.uint64]:
-    """What the luck of replies hangs on, ``(B,)`` uint64: seed of the player, seed and turn of the game, repeat of the game."""
-    again = np.asarray(repeats if len(repeats) else np.zeros(len(seeds)), np.int64).astype(np.uint64)
+def keys_of(
+    seed: int, seeds: NDArray[np.uint64], turns: NDArray[np.int64], repeats: Sequence[int] = ()
+) -> NDArray[np.uint64]:
+    """What the luck of replies hangs on, ``(B,)`` uint64: seed of the player, seed and turn of the
+    game, repeat of the game.
+    """
+    again = np.asarray(repeats if len(repeats) else np.zeros(len(seeds)), np.int64).astype(
+        np.uint64
+    )
     key = mix_array(np.full(len(seeds), seed & (2**64 - 1), np.uint64)) ^ seeds
     for number in (turns.astype(np.uint64), again):
         key = mix_array(mix_array(key) + number)
@@ -44,10 +52,12 @@ def keys_of(seed: int, seeds: NDArray[np.uint64], turns: NDArray[np.int64], repe
 
 
 class KeyedNoise:
-    """Samples by adding noise to the logits and taking the largest (the Gumbel-max trick), as a logits processor.
+    """Samples by adding noise to the logits and taking the largest (the Gumbel-max trick), as a
+    logits processor.
 
-    The noise is a hash of the row's key, the position in the reply and the token, so a reply is the same whatever else is in
-    the batch, in whatever order, and after a stop; and two models that are asked the same question have the same luck.
+    The noise is a hash of the row's key, the position in the reply and the token, so a reply is the
+    same whatever else is in the batch, in whatever order, and after a stop; and two models that are
+    asked the same question have the same luck.
 
     Args:
         keys: ``(B,)`` uint64, see :func:`keys_of`.
@@ -61,11 +71,15 @@ class KeyedNoise:
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Noisy scores, ``(B, vocabulary)`` float64."""
         position = np.uint64(input_ids.shape[1] - self.start)
-        return scores.double() / self.temperature + gumbel(mix_array(self.keys + position), scores.shape[1], scores.device)
+        return scores.double() / self.temperature + gumbel(
+            mix_array(self.keys + position), scores.shape[1], scores.device
+        )
 
 
 def gumbel(keys: NDArray[np.uint64], count: int, device: Any = "cpu") -> Any:
-    """Independent standard Gumbel numbers, ``(B, count)`` float64, each a function of its row's key and its column."""
+    """Independent standard Gumbel numbers, ``(B, count)`` float64, each a function of its row's key
+    and its column.
+    """
     import torch
 
     columns = torch.arange(1, count + 1, dtype=torch.int64, device=device) * _GOLDEN

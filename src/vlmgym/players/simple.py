@@ -67,14 +67,18 @@ class RandomLegal(Chooser):
     def choose(self, game: Game, state: State) -> list[int]:
         """See base."""
         legal = [np.flatnonzero(mask) for mask in game.legal(state)]
-        return [int(player_rng(self.salt, state, row).choice(ids)) if len(ids) else NO_ACTION for row, ids in enumerate(legal)]
+        return [
+            int(player_rng(self.salt, state, row).choice(ids)) if len(ids) else NO_ACTION
+            for row, ids in enumerate(legal)
+        ]
 
 
 class Greedy(Chooser):
     """The legal action with the largest gain of this turn.
 
-    It tries each on a game that looks the same, rebuilt from what is to be seen, so it knows neither luck to come nor hidden
-    things. (Games that show a finished picture cannot be rebuilt; there it tries a fork with other luck.)
+    It tries each on a game that looks the same, rebuilt from what is to be seen, so it knows
+    neither luck to come nor hidden things. (Games that show a finished picture cannot be rebuilt;
+    there it tries a fork with other luck.)
     """
 
     name = "greedy"
@@ -82,7 +86,11 @@ class Greedy(Chooser):
     def choose(self, game: Game, state: State) -> list[int]:
         """See base."""
         scene = game.scene(state)
-        seen = state.with_new_luck(self.salt) if scene.pixels is not None else game.from_symbols(state.level, scene.symbols)
+        seen = (
+            state.with_new_luck(self.salt)
+            if scene.pixels is not None
+            else game.from_symbols(state.level, scene.symbols)
+        )
         rows, actions = np.nonzero(game.legal(state))
         gains = np.full((len(state), game.n_actions(state.level)), -1, np.int64)
         gains[rows, actions] = game.step(seen[rows], actions)[1].gain
@@ -100,7 +108,9 @@ class Oracle(Chooser):
 
 
 class Scripted(Player):
-    """Fixed replies: a text for every turn, texts in turn order, or a function of (game, one-row state)."""
+    """Fixed replies: a text for every turn, texts in turn order, or a function of (game, one-row
+    state).
+    """
 
     name = "scripted"
     sees = "nothing"
@@ -109,11 +119,22 @@ class Scripted(Player):
         self.replies = replies
 
     def describe(self) -> dict[str, Any]:
-        """See :class:`Player`; of a function, its code and what it holds on to (in another process that may read differently)."""
+        """See :class:`Player`; of a function, its code and what it holds on to (in another process
+        that may read differently).
+        """
         if callable(self.replies):
-            code, cells = getattr(self.replies, "__code__", None), getattr(self.replies, "__closure__", None) or ()
-            parts = (marshal.dumps(code) if code else repr(self.replies), [cell.cell_contents for cell in cells])
-            return {"kind": "scripted", "function": hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()}
+            code, cells = (
+                getattr(self.replies, "__code__", None),
+                getattr(self.replies, "__closure__", None) or (),
+            )
+            parts = (
+                marshal.dumps(code) if code else repr(self.replies),
+                [cell.cell_contents for cell in cells],
+            )
+            return {
+                "kind": "scripted",
+                "function": hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest(),
+            }
         replies = [self.replies] if isinstance(self.replies, str) else list(self.replies)
         content = hashlib.blake2b(json.dumps(replies).encode(), digest_size=16).hexdigest()
         return {"kind": "scripted", "replies": len(replies), "content": content}

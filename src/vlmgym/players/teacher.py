@@ -1,4 +1,6 @@
-"""The scripted teacher: sees the true board, reasons from actual outcomes to a move that works, errs at a stated rate."""
+"""The scripted teacher: sees the true board, reasons from actual outcomes to a move that works,
+errs at a stated rate.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,12 @@ from vlmgym.players.base import Player, Query, player_rng
 
 
 class Teacher(Player):
-    """Writes verified cold-start answers: true board, templated reasoning, and the move that it comes to.
+    """Writes verified cold-start answers: true board, templated reasoning, and the move that it
+    comes to.
 
     Args:
-        error: probability that it jumps to a conclusion instead, a uniformly random well-formed action, so that a student can
-            surpass the teacher.
+        error: probability that it jumps to a conclusion instead, a uniformly random well-formed
+            action, so that a student can surpass the teacher.
         salt: seed of the errors.
     """
 
@@ -34,14 +37,24 @@ class Teacher(Player):
         """See :class:`Player`."""
         return [self.reply(query.game, query.state, query.style, query.blocks) for query in queries]
 
-    def reply(self, game: Game, state: State, style: str = "full", blocks: prompt.Blocks = prompt.BLOCKS) -> list[str]:
-        """See :class:`Player`; ``style`` of the prompt, see :func:`vlmgym.prompt.truth`, and what the blocks are called."""
+    def reply(
+        self, game: Game, state: State, style: str = "full", blocks: prompt.Blocks = prompt.BLOCKS
+    ) -> list[str]:
+        """See :class:`Player`; ``style`` of the prompt, see :func:`vlmgym.prompt.truth`, and what
+        the blocks are called.
+        """
         values, texts, out = game.oracle(state), prompt.truth(game, state, style), []
         for row in range(len(state)):
             rng = player_rng(self.salt, state, row)
             said, action = game.reasoning(state, row, values[row])
             if rng.random() < self.error or action == NO_ACTION:
                 said, action = "", int(rng.integers(game.n_actions(state.level)))
-            think = f"{said}; so {game.encode(state.level, action)}" if said else f"so {game.encode(state.level, action)}"
-            out.append(prompt.write_reply(texts[row], think, game.encode(state.level, action), blocks))
+            think = (
+                f"{said}; so {game.encode(state.level, action)}"
+                if said
+                else f"so {game.encode(state.level, action)}"
+            )
+            out.append(
+                prompt.write_reply(texts[row], think, game.encode(state.level, action), blocks)
+            )
         return out

@@ -1,4 +1,6 @@
-"""Requests to an endpoint over HTTP: bounded replies, no redirects, causes in plain words, and no secret in what is told."""
+"""Requests to an endpoint over HTTP: bounded replies, no redirects, causes in plain words, and no
+secret in what is told.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,21 @@ ERROR_BYTES = 65_536
 CONNECT_SECONDS = 8.0
 """Time limit for reaching an endpoint at all."""
 SHORTEST_SECRET = 8
-"""What is shorter is a placeholder, as local servers want one (``none``, ``EMPTY``), and may stand in any text."""
+"""What is shorter is a placeholder, as local servers want one (``none``, ``EMPTY``), and may stand
+in any text.
+"""
 
 
-# ------------------------------------------------------------------------------------------------------ what is told
+# ---- what is told
 class Secrets:
-    """Finds keys and passwords in texts, also where they are written with escapes (JSON, Python, percent)."""
+    """Finds keys and passwords in texts, also where they are written with escapes (JSON, Python,
+    percent).
+    """
 
     def __init__(self, values: Iterable[str]) -> None:
-        known = sorted({one for one in values if len(one) >= SHORTEST_SECRET}, key=len, reverse=True)
+        known = sorted(
+            {one for one in values if len(one) >= SHORTEST_SECRET}, key=len, reverse=True
+        )
         self.longest = 6 * len(known[0]) if known else 0
         """Most characters that one of them takes in a text."""
         self._pattern = re.compile("|".join(map(_written, known)), re.IGNORECASE) if known else None
@@ -45,7 +53,8 @@ class Secrets:
         Args:
             text: the text.
             size: most characters of the excerpt.
-            whole: the text is complete; else its end may hold the first half of a secret, and is left out.
+            whole: the text is complete; else its end may hold the first half of a secret, and is
+                left out.
         """
         text = self.clean(text)
         if not whole:
@@ -64,14 +73,15 @@ def _written(secret: str) -> str:
     return "".join(places)
 
 
-# --------------------------------------------------------------------------------------------------------- addresses
+# ---- addresses
 @dataclass(frozen=True)
 class Address:
     """Where an endpoint is.
 
     Attributes:
         base: address without user, password and query, nor a slash at the end.
-        query: what follows the question mark (Azure's ``api-version=...``); sent with every request.
+        query: what follows the question mark (Azure's ``api-version=...``); sent with every
+            request.
         login: ``user:password`` as it is sent, or empty.
         host: the machine.
         port: the port.
@@ -99,25 +109,42 @@ def read_address(text: str) -> Address:
         ConfigError: it is none; the message shows neither its password nor its query.
     """
     wrong = ConfigError(
-        "base_url", shown_address(text), "http://... or https://..., with / ? # @ in a password as %2F %3F %23 %40"
+        "base_url",
+        shown_address(text),
+        "http://... or https://..., with / ? # @ in a password as %2F %3F %23 %40",
     )
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise wrong from error
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.path + parts.query or not text.isprintable():
+    if (
+        parts.scheme not in ("http", "https")
+        or not host
+        or "@" in parts.path + parts.query
+        or not text.isprintable()
+    ):
         raise wrong
     if re.search(r"[\s\\]", text) or port == 0:
         raise wrong
     user, login = parts.netloc.rpartition("@")[0], ""
-    secrets = [value for name, value in parse_qsl(parts.query) if re.search("key|token|secret|password|sig|code", name, re.I)]
+    secrets = [
+        value
+        for name, value in parse_qsl(parts.query)
+        if re.search("key|token|secret|password|sig|code", name, re.I)
+    ]
     if user:
         login = unquote(user) if ":" in user else unquote(user) + ":"
         secrets += _of_login(user) + _of_login(login)
     base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
     return Address(
-        base, parts.query, login, host, port or (443 if parts.scheme == "https" else 80), _is_local(host), tuple(secrets)
+        base,
+        parts.query,
+        login,
+        host,
+        port or (443 if parts.scheme == "https" else 80),
+        _is_local(host),
+        tuple(secrets),
     )
 
 
@@ -137,7 +164,9 @@ def _of_login(login: str) -> list[str]:
 
 def _base64(text: str) -> list[str]:
     data = text.encode("utf-8", "replace")
-    return [make(data).decode().rstrip("=") for make in (base64.b64encode, base64.urlsafe_b64encode)]
+    return [
+        make(data).decode().rstrip("=") for make in (base64.b64encode, base64.urlsafe_b64encode)
+    ]
 
 
 def _is_local(host: str) -> bool:
@@ -150,13 +179,14 @@ def _is_local(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-# ---------------------------------------------------------------------------------------------------------- requests
+# ---- requests
 class WireError(Exception):
     """A request that got no reply.
 
     Attributes:
         reason: why; may still hold a secret.
-        unreachable: nobody is there (no such host, nobody listens), so that soon trying again makes little sense.
+        unreachable: nobody is there (no such host, nobody listens), so that soon trying again makes
+            little sense.
         untrusted: whoever is there cannot prove to be the endpoint; nothing was sent.
     """
 
@@ -167,7 +197,9 @@ class WireError(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: status, headers (names in small letters), the body as far as it was read, and whether that is all."""
+    """What came back: status, headers (names in small letters), the body as far as it was read, and
+    whether that is all.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -182,7 +214,8 @@ class Reply:
 class Wire:
     """An open line to an endpoint.
 
-    Proxies of the environment (``HTTPS_PROXY`` ...) are used, but never for this machine itself; certificates are checked.
+    Proxies of the environment (``HTTPS_PROXY`` ...) are used, but never for this machine itself;
+    certificates are checked.
 
     Args:
         address: where it is.
@@ -211,17 +244,24 @@ class Wire:
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             name, proxy = _proxy(address) or ("HTTPS_PROXY", "")
             raise ConfigError(
-                name, shown_address(proxy), "http://... or https://... (socks5://... after  pip install 'httpx2[socks]')"
+                name,
+                shown_address(proxy),
+                "http://... or https://... (socks5://... after  pip install 'httpx2[socks]')",
             ) from error
         except OSError as error:
-            raise ConfigError("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE"), f"a file of certificates ({error})") from error
+            raise ConfigError(
+                "SSL_CERT_FILE",
+                os.environ.get("SSL_CERT_FILE"),
+                f"a file of certificates ({error})",
+            ) from error
 
     async def close(self) -> None:
         """Hang up."""
         await self._client.aclose()
 
     async def ask(self, method: str, path: str, body: bytes | None, most: int) -> Reply:
-        """Send one request and read the reply: ``most`` bytes of a good one, :data:`ERROR_BYTES` of any other.
+        """Send one request and read the reply: ``most`` bytes of a good one, :data:`ERROR_BYTES` of
+        any other.
 
         Raises:
             WireError: there is no reply, or it breaks off.
@@ -230,7 +270,9 @@ class Wire:
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            async with self._client.stream(method, self.address.at(path), content=body, headers=headers) as response:
+            async with self._client.stream(
+                method, self.address.at(path), content=body, headers=headers
+            ) as response:
                 good = 200 <= response.status_code < 300
                 data, whole = await _read(response, most if good else ERROR_BYTES, good)
                 return Reply(response.status_code, dict(response.headers), data, whole)
@@ -246,25 +288,42 @@ class Wire:
             place += ", by way of a proxy of the environment"
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
-                said = f"{name}: the certificate of {place} is not accepted ({cause.verify_message or cause}); nothing was sent"
+                said = (
+                    f"{name}: the certificate of {place} is not accepted "
+                    f"({cause.verify_message or cause}); nothing was sent"
+                )
                 return WireError(said, untrusted=True)
             if isinstance(cause, ssl.SSLError):
                 return WireError(
-                    f"{name}: no TLS at {place} ({(cause.reason or str(cause)).replace('_', ' ').lower()})", unreachable=True
+                    f"{name}: no TLS at {place} "
+                    f"({(cause.reason or str(cause)).replace('_', ' ').lower()})",
+                    unreachable=True,
                 )
             if isinstance(cause, socket.gaierror):
-                return WireError(f"{name}: unknown host {self.address.host} ({cause.strerror})", unreachable=True)
+                return WireError(
+                    f"{name}: unknown host {self.address.host} ({cause.strerror})", unreachable=True
+                )
             if isinstance(cause, ConnectionRefusedError):
                 return WireError(f"{name}: connection refused at {place}", unreachable=True)
             if isinstance(cause, OSError) and cause.strerror:
-                return WireError(f"{name}: {cause.strerror.lower()} at {place}", unreachable=name.startswith("Connect"))
-        return WireError(f"{name}: {str(error) or 'no reply'} ({place})", unreachable=name == "ConnectTimeout")
+                return WireError(
+                    f"{name}: {cause.strerror.lower()} at {place}",
+                    unreachable=name.startswith("Connect"),
+                )
+        return WireError(
+            f"{name}: {str(error) or 'no reply'} ({place})", unreachable=name == "ConnectTimeout"
+        )
 
 
 async def _read(response: Any, most: int, good: bool) -> tuple[bytes, bool]:
-    """The body, unpacked, up to so many bytes, and whether that is all of it. Of an error, what comes before a fault is kept."""
+    """The body, unpacked, up to so many bytes, and whether that is all of it.
+
+    Of an error, what comes before a fault is kept.
+    """
     coding, data = response.headers.get("content-encoding", "").strip().lower(), bytearray()
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32) if coding in ("gzip", "x-gzip", "deflate") else None
+    unpack = (
+        zlib.decompressobj(zlib.MAX_WBITS | 32) if coding in ("gzip", "x-gzip", "deflate") else None
+    )
     if not unpack and coding not in ("", "identity"):
         if good:
             raise WireError(f"a reply packed as {coding!r}, which was not asked for")
@@ -295,7 +354,9 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _proxy(address: Address) -> tuple[str, str] | None:
-    """Name of the variable and address of the proxy through which an endpoint is reached, if any."""
+    """Name of the variable and address of the proxy through which an endpoint is reached, if
+    any.
+    """
     if address.local or proxy_bypass(address.host):
         return None
     known = getproxies()

@@ -22,7 +22,9 @@ class Line:
 
 
 def round_numbers(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers from at or below ``low`` to at or above ``high``, about ``count`` of them (``low < high``)."""
+    """Round numbers from at or below ``low`` to at or above ``high``, about ``count`` of them
+    (``low < high``).
+    """
     raw = (high - low) / count
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(m * unit for m in (1, 2, 5, 10) if m * unit >= raw * 0.999)
@@ -30,7 +32,9 @@ def round_numbers(low: float, high: float, count: int = 5) -> list[float]:
     return [round(i * step, 10) for i in range(first, last + 1)]
 
 
-def line_chart(title: str, lines: Sequence[Line], x_label: str, y_label: str, percent: bool = False) -> Html | None:
+def line_chart(
+    title: str, lines: Sequence[Line], x_label: str, y_label: str, percent: bool = False
+) -> Html | None:
     """A line chart; ``percent`` fixes the axis to 0 to 100 % of values from 0 to 1."""
     lines = [line for line in lines if line.points]
     if not lines:
@@ -53,26 +57,61 @@ def line_chart(title: str, lines: Sequence[Line], x_label: str, y_label: str, pe
 
     parts = []
     for y in y_ticks:
-        parts.append(tag("line", x1=left, x2=width - right, y1=f"{py(y):.1f}", y2=f"{py(y):.1f}", class_="gridline"))
+        parts.append(
+            tag(
+                "line",
+                x1=left,
+                x2=width - right,
+                y1=f"{py(y):.1f}",
+                y2=f"{py(y):.1f}",
+                class_="gridline",
+            )
+        )
         text = f"{100 * y:.0f}" if percent else f"{y:g}".replace("-", "−")
         parts.append(tag("text", text, x=left - 7, y=f"{py(y) + 4:.1f}", text_anchor="end"))
-    parts += [tag("text", f"{x:g}", x=f"{px(x):.1f}", y=height - bottom + 18, text_anchor="middle") for x in x_ticks]
-    parts.append(tag("text", x_label, x=(left + width - right) / 2, y=height - 5, text_anchor="middle", class_="title"))
+    parts += [
+        tag("text", f"{x:g}", x=f"{px(x):.1f}", y=height - bottom + 18, text_anchor="middle")
+        for x in x_ticks
+    ]
+    parts.append(
+        tag(
+            "text",
+            x_label,
+            x=(left + width - right) / 2,
+            y=height - 5,
+            text_anchor="middle",
+            class_="title",
+        )
+    )
     middle = (top + height - bottom) / 2
     turn = f"rotate(-90 13 {middle})"
-    parts.append(tag("text", y_label, x=13, y=middle, text_anchor="middle", transform=turn, class_="title"))
+    parts.append(
+        tag("text", y_label, x=13, y=middle, text_anchor="middle", transform=turn, class_="title")
+    )
     for line in lines:
         look = {"stroke": line.colour, "fill": "none", "stroke_linejoin": "round"}
         if len(line.faint) > 1:
-            parts.append(tag("path", d=path(line.faint), stroke_width=1, stroke_opacity=0.28, **look))
+            parts.append(
+                tag("path", d=path(line.faint), stroke_width=1, stroke_opacity=0.28, **look)
+            )
         if len(line.points) > 1:
             dash = {"stroke_dasharray": "5 4"} if line.dashed else {}
-            parts.append(tag("path", d=path(line.points), stroke_width=1.6 if line.dots else 2.4, **look, **dash))
+            parts.append(
+                tag(
+                    "path",
+                    d=path(line.points),
+                    stroke_width=1.6 if line.dots else 2.4,
+                    **look,
+                    **dash,
+                )
+            )
         if line.dots or len(line.points) == 1:
             for x, y in line.points:
                 tip = tag(
                     "title",
-                    f"{line.label}, step {x:g}: {100 * y:.1f} %" if percent else f"{line.label}, {x:g}: {y:.3g}",
+                    f"{line.label}, step {x:g}: {100 * y:.1f} %"
+                    if percent
+                    else (f"{line.label}, {x:g}: {y:.3g}"),
                 )
                 fill = "#fff" if line.dashed else line.colour
                 dot = {"stroke": line.colour, "stroke_width": 1.6, "fill": fill}
@@ -82,4 +121,6 @@ def line_chart(title: str, lines: Sequence[Line], x_label: str, y_label: str, pe
         style = f"border-top:3px {'dashed' if line.dashed else 'solid'} {line.colour}"
         legend.append(tag("span", tag("i", style=style), line.label))
     picture = tag("svg", *parts, viewBox=f"0 0 {width} {height}", role="img", aria_label=title)
-    return tag("figure", tag("h4", title), tag("div", *legend, class_="legend"), picture, class_="panel")
+    return tag(
+        "figure", tag("h4", title), tag("div", *legend, class_="legend"), picture, class_="panel"
+    )

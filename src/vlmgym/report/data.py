@@ -16,15 +16,39 @@ from vlmgym.games import GAMES, known_game
 from vlmgym.stats import Difference
 from vlmgym.train.recipe import read_metrics
 
-ORDER = ("random", "random-legal", "greedy", "base", "g0", "cold", "g1", "teacher", "search", "oracle")
+ORDER = (
+    "random",
+    "random-legal",
+    "greedy",
+    "base",
+    "g0",
+    "cold",
+    "g1",
+    "teacher",
+    "search",
+    "oracle",
+)
 """Players and runs in the order of the page; others follow by name."""
-PAIRS = (("g1", "teacher"), ("g1", "search"), ("g1", "base"), ("g1", "cold"), ("g1", "g0"), ("g0", "base"), ("cold", "base"))
-"""Paired differences, first minus second; the first that was measured makes the headline. Without any of these: all pairs."""
+PAIRS = (
+    ("g1", "teacher"),
+    ("g1", "search"),
+    ("g1", "base"),
+    ("g1", "cold"),
+    ("g1", "g0"),
+    ("g0", "base"),
+    ("cold", "base"),
+)
+"""Paired differences, first minus second; the first that was measured makes the headline.
+
+Without any of these: all pairs.
+"""
 MOST_PAIRS = 15
 """Pairs on a page whose players have other names; the leaderboard has all."""
 LABELS = {"g0": "G0", "g1": "G1", "cold": "cold start", "search": "teacher without errors"}
 TRUE_BOARD = ("random", "random-legal", "greedy", "teacher", "search", "oracle")
-"""Players of traces that do not say what they saw, who copy the true board into their description."""
+"""Players of traces that do not say what they saw, who copy the true board into their
+description.
+"""
 COLOURS = {
     "random": "#98a0ad",
     "random-legal": "#7d8696",
@@ -72,13 +96,19 @@ class Data:
 
 
 def is_given(one: Evaluated) -> bool:
-    """Whether the player was handed the true board, so that its description says nothing of its eyes."""
+    """Whether the player was handed the true board, so that its description says nothing of its
+    eyes.
+    """
     told = one.how["observation"] != "image"
-    return told or one.run.sees == "state" or (not one.run.identity and one.run.player in TRUE_BOARD)
+    return (
+        told or one.run.sees == "state" or (not one.run.identity and one.run.player in TRUE_BOARD)
+    )
 
 
 def load(folders: Sequence[Path], order: Sequence[str]) -> Data:
-    """Read the folders, and settle the order of players, games and pairs; see :func:`vlmgym.report.write_report`."""
+    """Read the folders, and settle the order of players, games and pairs; see
+    :func:`vlmgym.report.write_report`.
+    """
     data = Data()
     for found in places(folders):
         one = read_evaluation(found, keep_turns=True)
@@ -100,12 +130,15 @@ def load(folders: Sequence[Path], order: Sequence[str]) -> Data:
                 data.recipes[path.parent.name] = recipe.read_text(encoding="utf-8")
     if not data.measured and not data.runs:
         raise VlmGymError(
-            f"{', '.join(map(str, folders))}: nothing to report; expected eval/PLAYER/GAME/ with trace.jsonl and summary.json "
+            f"{', '.join(map(str, folders))}: nothing to report; expected eval/PLAYER/GAME/ with "
+            "trace.jsonl and summary.json "
             "(from vlmgym eval), or RUN/metrics.jsonl (from vlmgym train)"
         )
     for folder in folders:
         if not folder.is_dir():
-            raise ConfigError("folder", str(folder), "a folder that is there, of evaluations or training runs")
+            raise ConfigError(
+                "folder", str(folder), "a folder that is there, of evaluations or training runs"
+            )
     for folder in folders:
         if (folder / "demo.json").exists():
             data.demo = read_json(folder / "demo.json")
@@ -114,12 +147,16 @@ def load(folders: Sequence[Path], order: Sequence[str]) -> Data:
         return (order.index(name) if name in order else len(order), name)
 
     known = list(GAMES)
-    data.games = sorted(data.measured, key=lambda g: (known.index(g) if g in known else len(known), g))
+    data.games = sorted(
+        data.measured, key=lambda g: (known.index(g) if g in known else len(known), g)
+    )
     data.players = sorted({p for found in data.measured.values() for p in found}, key=place)
     data.runs = {k: data.runs[k] for k in sorted(data.runs, key=place)}
     names = [*data.players, *data.runs]
     others = [n for n in dict.fromkeys(names) if n not in COLOURS]
-    data.colours = COLOURS | {n: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, n in enumerate(others)}
+    data.colours = COLOURS | {
+        n: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, n in enumerate(others)
+    }
     known_pairs = [pair for pair in PAIRS if set(pair) <= set(data.players)]
     # what is measured first, what it is measured by second
     models = sorted(data.players, key=lambda p: (data.given(p), p in TRUE_BOARD))
@@ -134,7 +171,9 @@ def pair_of(found: Mapping[str, Evaluated], first: str, second: str) -> Pair | N
     """Two players in a game; None where they share no start."""
     if first not in found or second not in found:
         return None
-    success, reward = (compare_two(found[first], found[second], key) for key in ("success", "reward"))
+    success, reward = (
+        compare_two(found[first], found[second], key) for key in ("success", "reward")
+    )
     return Pair(first, second, success, reward) if success.n else None
 
 
@@ -145,7 +184,11 @@ def label_of(player: str) -> str:
 
 def with_article(player: str) -> str:
     """The same within a sentence."""
-    return f"the {label_of(player)}" if player in ("teacher", "search", "oracle", "cold", "base") else label_of(player)
+    return (
+        f"the {label_of(player)}"
+        if player in ("teacher", "search", "oracle", "cold", "base")
+        else label_of(player)
+    )
 
 
 def sign_of(one: Difference) -> int:

@@ -16,7 +16,9 @@ def faults(data: Data) -> list[Html]:
         for player in (p for p in data.players if p in found):
             pieces = []
             for fault in Fault:
-                share = found[player].metrics.get(f"fault_{fault.value}", Estimate.from_dict({})).mean
+                share = (
+                    found[player].metrics.get(f"fault_{fault.value}", Estimate.from_dict({})).mean
+                )
                 if share > 0:
                     text = f"{100 * share:.0f}" if share >= 0.08 else ""
                     title = f"{label_of(player)}, {fault.word}: {number_text(share, True)} %"
@@ -36,13 +38,26 @@ def faults(data: Data) -> list[Html]:
     if not panels:
         return []
     legend = [
-        tag("span", tag("i", class_="swatch", style=f"background:{fault.colour}"), tag("b", fault.word), f" {fault.meaning}")
+        tag(
+            "span",
+            tag("i", class_="swatch", style=f"background:{fault.colour}"),
+            tag("b", fault.word),
+            f" {fault.meaning}",
+        )
         for fault in Fault
     ]
     note = (
-        "Share of turns, %, by what description and move tell of a failure. A failed move is replayed on the board that the "
-        "reply described: if it works there, the failure counts as perception; if it fails there too, as reasoning, or both "
-        "where the description was wrong as well. Whether the reasoning has read the description, or looked at the picture "
-        "again, is not tested: a move after a right description may still rest on a tile that was misread."
+        "Share of turns, %, by what description and move tell of a failure. A failed move is "
+        "replayed on the board that the "
+        "reply described: if it works there, the failure counts as perception; if it fails there "
+        "too, as reasoning, or both "
+        "where the description was wrong as well. Whether the reasoning has read the description, "
+        "or looked at the picture "
+        "again, is not tested: a move after a right description may still rest on a tile that was "
+        "misread."
     )
-    return [tag("div", *panels, class_="grid"), tag("div", *legend, class_="legend long"), tag("p", note, class_="note")]
+    return [
+        tag("div", *panels, class_="grid"),
+        tag("div", *legend, class_="legend long"),
+        tag("p", note, class_="note"),
+    ]

@@ -15,9 +15,16 @@ class Html(str):
 
 
 def tag(name: str, *children: object, **attributes: object) -> Html:
-    """An element; ``class_`` stands for ``class``, ``stroke_width`` for ``stroke-width``. None is no child."""
-    inside = "".join(c if isinstance(c, Html) else escape(str(c)) for c in children if c is not None)
-    given = "".join(f' {k.rstrip("_").replace("_", "-")}="{escape(str(v))}"' for k, v in attributes.items())
+    """An element; ``class_`` stands for ``class``, ``stroke_width`` for ``stroke-width``.
+
+    None is no child.
+    """
+    inside = "".join(
+        c if isinstance(c, Html) else escape(str(c)) for c in children if c is not None
+    )
+    given = "".join(
+        f' {k.rstrip("_").replace("_", "-")}="{escape(str(v))}"' for k, v in attributes.items()
+    )
     return Html(f"<{name}{given}>{inside}</{name}>")
 
 

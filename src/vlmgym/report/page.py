@@ -1,8 +1,9 @@
-"""One static page from evaluations and training runs: results, paired differences, curves, faults, turns side by side.
+"""One static page from evaluations and training runs: results, paired differences, curves, faults,
+turns side by side.
 
-The page is HTML, CSS (``skins/report.css``) and inline SVG; it has no script, loads nothing, and opens by double click. All text
-from models and files goes through :func:`vlmgym.report.html.tag`, which escapes it; the page's own policy forbids scripts and
-requests.
+The page is HTML, CSS (``skins/report.css``) and inline SVG; it has no script, loads nothing, and
+opens by double click. All text from models and files goes through :func:`vlmgym.report.html.tag`,
+which escapes it; the page's own policy forbids scripts and requests.
 """
 
 from __future__ import annotations
@@ -35,24 +36,29 @@ def write_report(
     photos: Sequence[str | Path] = (),
     progress: bool = True,
 ) -> Path:
-    """Write one self-contained HTML page about all evaluations and training runs in a folder, or in several.
+    """Write one self-contained HTML page about all evaluations and training runs in a folder, or in
+    several.
 
     Args:
-        folder: one or several. Each holds ``eval/PLAYER/TASK/`` (``trace.jsonl``, ``summary.json``; see
-            :mod:`vlmgym.protocol`), or these files alone; ``RUN/metrics.jsonl`` (see :func:`vlmgym.train.recipe.train`);
-            and ``demo.json`` (any mapping, shown as a table). What is missing is left out of the page.
+        folder: one or several. Each holds ``eval/PLAYER/TASK/`` (``trace.jsonl``, ``summary.json``;
+            see :mod:`vlmgym.protocol`), or these files alone; ``RUN/metrics.jsonl`` (see
+            :func:`vlmgym.train.recipe.train`); and ``demo.json`` (any mapping, shown as a table).
+            What is missing is left out of the page.
         out: the file to write; by default ``report.html`` in the (first) folder.
         order: names of players and runs, in the order of the page; others follow by name.
-        photos: paths of photographs that the boards showed; a path that a trace names is not opened by itself, see
-            :func:`vlmgym.export.look_of`. Without them the page says in place of the pictures what is missing.
-        progress: tell on standard error how far it is, where there are many turns, and which boards cannot be drawn.
+        photos: paths of photographs that the boards showed; a path that a trace names is not opened
+            by itself, see :func:`vlmgym.export.look_of`. Without them the page says in place of the
+            pictures what is missing.
+        progress: tell on standard error how far it is, where there are many turns, and which boards
+            cannot be drawn.
 
     Returns:
         The path of the page.
 
     Raises:
         ConfigError: ``out`` is there and is no regular file.
-        VlmGymError: the folder holds neither evaluations nor training runs, or a file in it is damaged.
+        VlmGymError: the folder holds neither evaluations nor training runs, or a file in it is
+            damaged.
     """
     folders = [Path(folder)] if isinstance(folder, str | Path) else [Path(one) for one in folder]
     out = folders[0] / "report.html" if out is None else Path(out)
@@ -65,7 +71,10 @@ def write_report(
         pages = replay_data(data.evaluations, progress, photos)
         for task in pages["tasks"] if progress else ():
             if task["missing"]:
-                sys.stderr.write(f"warning: the boards of {shown(task['name'])} are not drawn: {shown(task['missing'])}\n")
+                sys.stderr.write(
+                    f"warning: the boards of {shown(task['name'])} are not drawn: "
+                    f"{shown(task['missing'])}\n"
+                )
         replay, style, script = replay_section(pages)
     sections = [
         ("results", "Results on held-out states", results(data) if data.games else []),
@@ -83,13 +92,22 @@ def write_report(
         *headline(data),
         what_was_run(data),
         tag("nav", *(tag("a", heading, href=f"#{key}") for key, heading, _ in sections)),
-        *(tag("section", tag("h2", heading), *content, id=key) for key, heading, content in sections),
-        tag("footer", f"Written by vlmgym {vlmgym.__version__} from the traces and metrics in the folder {name}."),
+        *(
+            tag("section", tag("h2", heading), *content, id=key)
+            for key, heading, content in sections
+        ),
+        tag(
+            "footer",
+            f"Written by vlmgym {vlmgym.__version__} from the traces and metrics in the "
+            f"folder {name}.",
+        ),
     ]
     head = [
         Html('<meta charset="utf-8">'),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}; script-src {script}">'),
+        Html(
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}; script-src {script}">'
+        ),
         tag("title", title),
         tag("style", Html(_style() + style)),
     ]

@@ -25,20 +25,31 @@ def results(data: Data) -> list[Html]:
     if any("random" in found for found in data.measured.values()):
         caption += "Dashed: chance, the random player. "
     if len(data.players) > 1:
-        caption += "Players whose bars overlap may still differ: the paired differences below decide."
+        caption += (
+            "Players whose bars overlap may still differ: the paired differences below decide."
+        )
     definitions = (
-        "Small: 95 % interval (bootstrap over episodes; the rule of three where all of them have one share). n: episodes. "
-        "Game reward: mean over turns of +1 (the move did something) and −1 (it did not). Format: replies with the three "
-        "blocks, once each, in order. P_acc: descriptions equal to the board, every cell. Cells right: share of cells "
-        "described correctly; chance: what one tile for all cells would get on the same boards. Balanced: the same, each "
-        "symbol on the board counting alike, rescaled so that one tile for all cells gets 0 and a right description 1. "
+        "Small: 95 % interval (bootstrap over episodes; the rule of three where all of them have "
+        "one share). n: episodes. "
+        "Game reward: mean over turns of +1 (the move did something) and −1 (it did not). Format: "
+        "replies with the three "
+        "blocks, once each, in order. P_acc: descriptions equal to the board, every cell. Cells "
+        "right: share of cells "
+        "described correctly; chance: what one tile for all cells would get on the same boards. "
+        "Balanced: the same, each "
+        "symbol on the board counting alike, rescaled so that one tile for all cells gets 0 and a "
+        "right description 1. "
         "R_acc: success among turns with an exact description (its own n where smaller). Regret: "
-        "oracle value of the best move minus that of the chosen one, over best minus worst; 0 is best, 1 is the worst "
+        "oracle value of the best move minus that of the chosen one, over best minus worst; 0 is "
+        "best, 1 is the worst "
         "legal move, an illegal one, or none."
     )
     given = [label_of(p) for p in data.players if data.given(p)]
     if given:
-        definitions += f" Given: {listing(given)} {'was' if len(given) == 1 else 'were'} handed the true board, so that the "
+        definitions += (
+            f" Given: {listing(given)} {'was' if len(given) == 1 else 'were'} handed "
+            "the true board, so that the "
+        )
         definitions += "description says nothing of what was seen."
     return [
         tag("div", *(_dot_rows(data, g) for g in data.games), class_="grid"),
@@ -50,7 +61,11 @@ def results(data: Data) -> list[Html]:
 
 def _setting_line(found: Mapping[str, Evaluated]) -> str:
     """What was asked in a game, in words; with a warning if players were asked different things."""
-    settings = [{key: one.summary[key] for key in ("task", "evaluation")} for one in found.values() if one.summary]
+    settings = [
+        {key: one.summary[key] for key in ("task", "evaluation")}
+        for one in found.values()
+        if one.summary
+    ]
     if not settings:
         return ""
     task, how = settings[0]["task"], settings[0]["evaluation"]
@@ -59,7 +74,13 @@ def _setting_line(found: Mapping[str, Evaluated]) -> str:
     if how.get("start") == "walk":
         start = f"states after {task.get('walk_min')} to {task.get('walk_max')} random {legal}moves"
     turns = how.get("turns")
-    length = "played to the end" if not turns else "answered once" if turns == 1 else f"played for up to {turns} turns"
+    length = (
+        "played to the end"
+        if not turns
+        else "answered once"
+        if turns == 1
+        else (f"played for up to {turns} turns")
+    )
     words = [f"level {task.get('level')}, look {task.get('look')}, prompt {task.get('prompt')}"]
     words.append(f"{how.get('episodes')} held-out {start}, {length}")
     if any(s != settings[0] for s in settings):
@@ -68,7 +89,9 @@ def _setting_line(found: Mapping[str, Evaluated]) -> str:
 
 
 def _dot_rows(data: Data, game: str) -> Html:
-    """Success of each player: a dot and its interval on 0 to 100 %; chance as a dashed line through all rows."""
+    """Success of each player: a dot and its interval on 0 to 100 %; chance as a dashed line through
+    all rows.
+    """
     found = data.measured[game]
     chance = found["random"].metrics["success"].mean if "random" in found else float("nan")
     rows = []
@@ -78,18 +101,37 @@ def _dot_rows(data: Data, game: str) -> Html:
         if math.isfinite(chance):
             marks.append(tag("i", class_="chance", style=f"left:{100 * chance:.2f}%"))
         if math.isfinite(one.low):
-            marks.append(tag("i", class_="bar", style=f"left:{100 * one.low:.2f}%;width:{100 * (one.high - one.low):.2f}%"))
+            marks.append(
+                tag(
+                    "i",
+                    class_="bar",
+                    style=f"left:{100 * one.low:.2f}%;width:{100 * (one.high - one.low):.2f}%",
+                )
+            )
         if math.isfinite(one.mean):
             marks.append(tag("i", class_="dot", style=f"left:{100 * one.mean:.2f}%"))
-        title = f"{label_of(player)}: {number_text(one.mean, True)} %, interval {interval_text(one, True)} %, n = {one.n}"
+        title = (
+            f"{label_of(player)}: {number_text(one.mean, True)} %, interval "
+            f"{interval_text(one, True)} %, n = {one.n}"
+        )
         value = tag("span", f"{number_text(one.mean, True)} %", class_="value")
         track = tag("span", *marks, class_="track")
         style = f"--c:{data.colours[player]}"
         rows.append(
-            tag("div", tag("span", label_of(player), class_="name"), track, value, class_="row", style=style, title=title)
+            tag(
+                "div",
+                tag("span", label_of(player), class_="name"),
+                track,
+                value,
+                class_="row",
+                style=style,
+                title=title,
+            )
         )
     ticks = [tag("i", f"{t}", style=f"left:{t}%") for t in (0, 25, 50, 75, 100)]
-    axis = tag("div", tag("span"), tag("span", *ticks, class_="ticks"), tag("span", "%"), class_="row axis")
+    axis = tag(
+        "div", tag("span"), tag("span", *ticks, class_="ticks"), tag("span", "%"), class_="row axis"
+    )
     return tag("div", tag("h4", game), *rows, axis, class_="panel dots")
 
 
@@ -109,13 +151,28 @@ def _results_table(data: Data, game: str) -> Html:
             percent, signed = METRICS[key].percent, METRICS[key].signed
             one = metrics.get(key, Estimate.from_dict({}))
             given = key in DESCRIBING and is_given(found[player])
-            extra = f", n {one.n}" if key == "r_acc" and one.n != metrics["success"].n and one.n else ""
+            extra = (
+                f", n {one.n}" if key == "r_acc" and one.n != metrics["success"].n and one.n else ""
+            )
             if key == "cells" and math.isfinite(chance):
                 extra = f"; chance {number_text(chance, True)}"
-            under = "given" if given else interval_text(one, percent, signed) + extra if one.n else "not measured"
+            under = (
+                "given"
+                if given
+                else interval_text(one, percent, signed) + extra
+                if one.n
+                else "not measured"
+            )
             value = tag("b", number_text(one.mean, percent, signed))
-            cells.append(tag("td", value, tag("small", under), **({"class_": "given"} if given else {})))
-        name = tag("th", tag("i", class_="key", style=f"--c:{data.colours[player]}"), label_of(player), scope="row")
+            cells.append(
+                tag("td", value, tag("small", under), **({"class_": "given"} if given else {}))
+            )
+        name = tag(
+            "th",
+            tag("i", class_="key", style=f"--c:{data.colours[player]}"),
+            label_of(player),
+            scope="row",
+        )
         rows.append(tag("tr", name, *cells))
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="numbers")
     return joined(
@@ -132,10 +189,18 @@ def _endings(found: Mapping[str, Evaluated]) -> list[Html]:
     """Whose replies were cut or refused, and how often."""
     out = []
     for key, words in (("cut", "were cut at the limit of tokens"), ("refused", "are refusals")):
-        hit = [(p, one.replies[key], one.replies["turns"]) for p, one in found.items() if one.replies.get(key)]
+        hit = [
+            (p, one.replies[key], one.replies["turns"])
+            for p, one in found.items()
+            if one.replies.get(key)
+        ]
         if hit:
-            told = ", ".join(f"{label_of(player)} {count} of {turns}" for player, count, turns in hit)
-            out.append(tag("p", tag("b", "Note: "), f"replies that {words}: {told}.", class_="note warn"))
+            told = ", ".join(
+                f"{label_of(player)} {count} of {turns}" for player, count, turns in hit
+            )
+            out.append(
+                tag("p", tag("b", "Note: "), f"replies that {words}: {told}.", class_="note warn")
+            )
     return out
 
 

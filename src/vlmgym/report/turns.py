@@ -38,14 +38,18 @@ class _Card:
 
 
 def _cards(data: Data) -> list[_Card]:
-    """States to show: of those that all shown players answered, first where they differ; the games take turns.
+    """States to show: of those that all shown players answered, first where they differ; the games
+    take turns.
 
-    In a game, patterns of faults are taken from the most frequent on, one state each (the first played), and round again.
+    In a game, patterns of faults are taken from the most frequent on, one state each (the first
+    played), and round again.
     """
     queues: list[list[_Card]] = []
     for game in data.games:
         found = {p: m for p, m in data.measured[game].items() if m.turns}
-        able = [p for p in data.players if p in found and not is_given(found[p])] or [p for p in data.players if p in found]
+        able = [p for p in data.players if p in found and not is_given(found[p])] or [
+            p for p in data.players if p in found
+        ]
         chosen = tuple(p for p in SIDE_BY_SIDE if p in found) or tuple(able[:3])
         if not chosen:
             continue
@@ -62,7 +66,12 @@ def _cards(data: Data) -> list[_Card]:
             pattern = patterns[state]
             order.append((len(set(pattern)) == 1, seen[pattern], ranks[pattern], place, state))
             seen[pattern] += 1
-        queues.append([_Card(game, o[-1], chosen, counts[patterns[o[-1]]], len(shared)) for o in sorted(order)[:CARDS]])
+        queues.append(
+            [
+                _Card(game, o[-1], chosen, counts[patterns[o[-1]]], len(shared))
+                for o in sorted(order)[:CARDS]
+            ]
+        )
     picked: list[_Card] = []
     for number in range(CARDS):
         picked += [q[number] for q in queues if number < len(q)]
@@ -74,7 +83,9 @@ _CELL = re.compile(r"\((\d+), (\d+)\)")
 
 @dataclass(frozen=True)
 class _Picture:
-    """A board as the player saw it, enlarged where it is small; ``missing`` says why there is only a grey one."""
+    """A board as the player saw it, enlarged where it is small; ``missing`` says why there is only
+    a grey one.
+    """
 
     data: str
     height: int
@@ -95,19 +106,25 @@ def _picture(game: Game, state: State, run: Run, photos: Sequence[str | Path]) -
     scale = max(1, 320 // max(frame.shape[:2]))
     frame = frame.repeat(scale, axis=0).repeat(scale, axis=1)
     buffer = io.BytesIO()
-    Image.fromarray(frame).quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    Image.fromarray(frame).quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+        buffer, "PNG", optimize=True
+    )
     picture = base64.b64encode(buffer.getvalue()).decode()
     return _Picture(picture, frame.shape[0], frame.shape[1], boxes * scale, missing or problem)
 
 
 def _board(game: Game, state: State, turn: Turn, picture: _Picture) -> tuple[Html, str]:
-    """The picture with what the description got wrong drawn on it, and the count of right cells in words."""
+    """The picture with what the description got wrong drawn on it, and the count of right cells in
+    words.
+    """
     data, height, width, boxes = picture.data, picture.height, picture.width, picture.boxes
     scene = game.scene(state)
     truth, seen = scene.symbols[0], np.array(turn.seen, np.int16)
     if seen.shape != truth.shape:
         seen = np.full(truth.shape, -1, np.int16)
-    marks: list[Html] = [tag("image", href=f"data:image/png;base64,{data}", width=width, height=height)]
+    marks: list[Html] = [
+        tag("image", href=f"data:image/png;base64,{data}", width=width, height=height)
+    ]
     answer = game.encode(state.level, turn.action) if turn.action != NO_ACTION else ""
     for match in _CELL.finditer(answer):
         row, col = int(match[1]), int(match[2])
@@ -118,8 +135,14 @@ def _board(game: Game, state: State, turn: Turn, picture: _Picture) -> tuple[Htm
     for row, col in np.argwhere(seen != truth):
         x0, y0, x1, y1 = (int(v) for v in boxes[row, col])
         side, stated = x1 - x0, int(seen[row, col]) >= 0
-        said = scene.names[seen[row, col]] if stated and seen[row, col] < len(scene.names) else "not stated"
-        tip = tag("title", f"row {row}, column {col}: {scene.names[truth[row, col]]}, described as {said}")
+        said = (
+            scene.names[seen[row, col]]
+            if stated and seen[row, col] < len(scene.names)
+            else "not stated"
+        )
+        tip = tag(
+            "title", f"row {row}, column {col}: {scene.names[truth[row, col]]}, described as {said}"
+        )
         frame = {"x": x0 + 2, "y": y0 + 2, "width": side - 4, "height": side - 4, "rx": 5}
         if not stated:
             marks.append(tag("rect", tip, **frame, class_="missing", fill="url(#hatch)"))
@@ -129,17 +152,39 @@ def _board(game: Game, state: State, turn: Turn, picture: _Picture) -> tuple[Htm
         band = len(words) * size * 1.12 + 0.08 * side
         marks.append(tag("rect", **frame, class_="halo"))
         marks.append(tag("rect", tip, **frame, class_="wrong"))
-        marks.append(tag("rect", x=x0 + 2, y=f"{y1 - 2 - band:.1f}", width=side - 4, height=f"{band:.1f}", class_="band"))
+        marks.append(
+            tag(
+                "rect",
+                x=x0 + 2,
+                y=f"{y1 - 2 - band:.1f}",
+                width=side - 4,
+                height=f"{band:.1f}",
+                class_="band",
+            )
+        )
         for i, word in enumerate(words):
             y = y1 - 2 - band + 0.04 * side + size * (0.9 + 1.12 * i)
-            marks.append(tag("text", word, x=(x0 + x1) / 2, y=f"{y:.1f}", font_size=f"{size:.1f}", class_="said"))
+            marks.append(
+                tag(
+                    "text",
+                    word,
+                    x=(x0 + x1) / 2,
+                    y=f"{y:.1f}",
+                    font_size=f"{size:.1f}",
+                    class_="said",
+                )
+            )
     right = int((seen == truth).sum())
     label = f"{game.name} board, {right} of {truth.size} cells described correctly"
-    svg = tag("svg", *marks, viewBox=f"0 0 {width} {height}", role="img", aria_label=label, class_="board")
+    svg = tag(
+        "svg", *marks, viewBox=f"0 0 {width} {height}", role="img", aria_label=label, class_="board"
+    )
     return svg, f"{right} of {truth.size} cells right"
 
 
-def _answer(data: Data, player: str, turn: Turn, game: Game, state: State, picture: _Picture) -> Html:
+def _answer(
+    data: Data, player: str, turn: Turn, game: Game, state: State, picture: _Picture
+) -> Html:
     board, cells = _board(game, state, turn, picture)
     fault = Fault.of(turn.fault)
     text = fault.word if fault in (Fault.NONE, Fault.UNAVOIDABLE) else f"{fault.word} error"
@@ -148,11 +193,18 @@ def _answer(data: Data, player: str, turn: Turn, game: Game, state: State, pictu
     if turn.action == NO_ACTION:
         move = f"no move ({turn.problem.replace('_', ' ')})"
     chips = [
-        tag("span", f"{key} {number_text(value, signed=key == 'game').removesuffix('.00')}") for key, value in turn.terms.items()
+        tag("span", f"{key} {number_text(value, signed=key == 'game').removesuffix('.00')}")
+        for key, value in turn.terms.items()
     ]
     return tag(
         "div",
-        tag("div", tag("b", label_of(player)), badge, class_="who", style=f"--c:{data.colours[player]}"),
+        tag(
+            "div",
+            tag("b", label_of(player)),
+            badge,
+            class_="who",
+            style=f"--c:{data.colours[player]}",
+        ),
         board,
         tag("p", tag("b", "move "), move),
         tag("p", tag("b", "sees "), cells),
@@ -176,9 +228,15 @@ def turns(data: Data) -> list[Html]:
         except VlmGymError as error:
             return [tag("p", f"The turns cannot be drawn: {error}", class_="note")]
         picture = _picture(game, state, found[card.players[0]].run, data.photos)
-        answers = [_answer(data, p, found[p].turns[card.key], game, state, picture) for p in card.players]
+        answers = [
+            _answer(data, p, found[p].turns[card.key], game, state, picture) for p in card.players
+        ]
         best = explain_move(game, state, 0, first.oracle_action, " – ")
-        others = f"{card.alike} of {card.shared} shared states have these faults" if len(card.players) > 1 else ""
+        others = (
+            f"{card.alike} of {card.shared} shared states have these faults"
+            if len(card.players) > 1
+            else ""
+        )
         head = [
             tag("b", f"{number}. {card.game}"),
             tag("span", tag("b", "oracle "), best),
@@ -186,18 +244,35 @@ def turns(data: Data) -> list[Html]:
             tag("span", f"seed {first.seed}", class_="soft"),
         ]
         if picture.missing:
-            head.append(tag("span", f"The picture cannot be drawn: {picture.missing}", class_="warn"))
-        articles.append(tag("article", tag("header", *head), tag("div", *answers, class_="answers"), class_="card"))
+            head.append(
+                tag("span", f"The picture cannot be drawn: {picture.missing}", class_="warn")
+            )
+        articles.append(
+            tag(
+                "article",
+                tag("header", *head),
+                tag("div", *answers, class_="answers"),
+                class_="card",
+            )
+        )
     note = (
-        "The same state, answered by each player. Red: described wrongly, as the tile named on the band. Hatched: not "
-        "stated, or not readable. Blue: the two cells of the chosen move. After a move stands what it does, in the game's "
-        "words (2048: the score of each line). Terms are unweighted. The cards are chosen by rule, not by hand and not at "
-        "random: states where the players' faults differ, the most frequent combinations of each game first. So they "
-        "show kinds of errors, not their rates. Pictures are drawn again from the states, as the (first) player saw them."
+        "The same state, answered by each player. Red: described wrongly, as the tile named on the "
+        "band. Hatched: not "
+        "stated, or not readable. Blue: the two cells of the chosen move. After a move stands what "
+        "it does, in the game's "
+        "words (2048: the score of each line). Terms are unweighted. The cards are chosen by rule, "
+        "not by hand and not at "
+        "random: states where the players' faults differ, the most frequent combinations of each "
+        "game first. So they "
+        "show kinds of errors, not their rates. Pictures are drawn again from the states, as the "
+        "(first) player saw them."
     )
     pattern = (
-        '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><pattern id="hatch" width="10" '
-        'height="10" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="10" height="10" '
-        'fill="#fff" fill-opacity=".55"></rect><rect width="4" height="10" fill="#d3261f"></rect></pattern></defs></svg>'
+        '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><pattern '
+        'id="hatch" width="10" '
+        'height="10" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="10" '
+        'height="10" '
+        'fill="#fff" fill-opacity=".55"></rect><rect width="4" height="10" '
+        'fill="#d3261f"></rect></pattern></defs></svg>'
     )
     return [tag("p", note, class_="note"), Html(pattern), *articles]

@@ -1,4 +1,7 @@
-"""The same recipe on verl, for clusters: what its trainer is told, and how it is started. Needs no verl to be imported."""
+"""The same recipe on verl, for clusters: what its trainer is told, and how it is started.
+
+Needs no verl to be imported.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,19 @@ PROMPT_TOKENS = 2048
 MICRO_TOKENS = 16384
 """Tokens that a GPU trains on at once (verl's default), or as many as the longest sample has."""
 MODES = ("single", "per_turn", "conversation")
-"""How an episode becomes samples: it has one turn; one sample a turn, each with the present board alone; one conversation."""
-LOSSES = {"grpo": "seq-mean-token-mean", "bnpo": "token-mean", "dapo": "token-mean", "dr_grpo": "seq-mean-token-sum-norm"}
-"""What verl calls the ways to average over tokens. The other losses of TRL clip otherwise than verl's of the same name."""
+"""How an episode becomes samples: it has one turn; one sample a turn, each with the present board
+alone; one conversation.
+"""
+LOSSES = {
+    "grpo": "seq-mean-token-mean",
+    "bnpo": "token-mean",
+    "dapo": "token-mean",
+    "dr_grpo": "seq-mean-token-sum-norm",
+}
+"""What verl calls the ways to average over tokens.
+
+The other losses of TRL clip otherwise than verl's of the same name.
+"""
 SCHEDULES = {"constant": "constant", "constant_with_warmup": "constant", "cosine": "cosine"}
 
 
@@ -39,9 +52,17 @@ def grpo_of(recipe: Recipe) -> GrpoSettings:
         raise ConfigError("recipe.grpo", None, "settings: verl runs the GRPO stage")
     for source in recipe.states:
         if source.kind == "policy_pool":
-            raise ConfigError("recipe.states", source.kind, "random_walk or replay: verl's data set never sees the answers")
+            raise ConfigError(
+                "recipe.states",
+                source.kind,
+                "random_walk or replay: verl's data set never sees the answers",
+            )
     if recipe.curriculum:
-        raise ConfigError("recipe.curriculum", sorted(recipe.curriculum), "nothing: verl's data set never sees the answers")
+        raise ConfigError(
+            "recipe.curriculum",
+            sorted(recipe.curriculum),
+            "nothing: verl's data set never sees the answers",
+        )
     return recipe.grpo
 
 
@@ -67,7 +88,9 @@ def refills(grpo: GrpoSettings) -> bool:
 
 def questions(grpo: GrpoSettings) -> int:
     """Questions of a run, with those that may replace others."""
-    return _batches(grpo.steps, grpo) * (grpo.batch // grpo.group) * (1 + grpo.refill * refills(grpo))
+    return (
+        _batches(grpo.steps, grpo) * (grpo.batch // grpo.group) * (1 + grpo.refill * refills(grpo))
+    )
 
 
 def _batches(steps: int, grpo: GrpoSettings) -> int:
@@ -75,7 +98,14 @@ def _batches(steps: int, grpo: GrpoSettings) -> int:
     return -(-steps // grpo.epochs_per_batch)
 
 
-def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: int = 8, mode: str = "conversation") -> list[str]:
+def overrides(
+    recipe: Recipe,
+    folder: Path,
+    model: str,
+    nodes: int = 1,
+    gpus: int = 8,
+    mode: str = "conversation",
+) -> list[str]:
     """Verl's configuration for a recipe's GRPO stage, as Hydra overrides of ``ppo_trainer``.
 
     The answers of a step are the recipe's, whatever the number of GPUs.
@@ -93,18 +123,29 @@ def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: in
     """
     grpo = grpo_of(recipe)
     if min(nodes, gpus) < 1 or grpo.batch % (nodes * gpus):
-        raise ConfigError("grpo.batch", grpo.batch, f"a multiple of the number of GPUs, {nodes} x {gpus}")
-    for name, value, known in (("loss", grpo.loss, LOSSES), ("scheduler", grpo.scheduler, SCHEDULES)):
+        raise ConfigError(
+            "grpo.batch", grpo.batch, f"a multiple of the number of GPUs, {nodes} x {gpus}"
+        )
+    for name, value, known in (
+        ("loss", grpo.loss, LOSSES),
+        ("scheduler", grpo.scheduler, SCHEDULES),
+    ):
         if value not in known:
             raise ConfigError(f"grpo.{name}", value, "for verl, one of " + ", ".join(known))
     if recipe.compute.optimizer != "adamw":
-        raise ConfigError("compute.optimizer", recipe.compute.optimizer, "adamw, whose states verl shares out over the GPUs")
+        raise ConfigError(
+            "compute.optimizer",
+            recipe.compute.optimizer,
+            "adamw, whose states verl shares out over the GPUs",
+        )
     if recipe.lora and recipe.lora.dropout:
         raise ConfigError("lora.dropout", recipe.lora.dropout, "0 for verl")
     if grpo.prefill:
         raise ConfigError("grpo.prefill", True, "false for verl")
     if recipe.lora is None and not recipe.compute.train_vision:
-        raise ConfigError("compute.train_vision", False, "true, or lora: verl 0.9 freezes no vision tower")
+        raise ConfigError(
+            "compute.train_vision", False, "true, or lora: verl 0.9 freezes no vision tower"
+        )
     for name, value in (("out", str(folder)), ("model", model)):
         if "${" in value:
             raise ConfigError(name, value, "a path without ${, which Hydra replaces")
@@ -117,7 +158,8 @@ def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: in
             "use_kl_in_reward": False,
             "filter_groups.enable": refill,
             "filter_groups.metric": "reward",
-            "rollout_correction.rollout_is": "token",  # as for TRL: a product over a whole answer leaves nothing in range
+            # as for TRL: a product over a whole answer leaves nothing in range
+            "rollout_correction.rollout_is": "token",
             "rollout_correction.rollout_is_threshold": 2.0,
         },
         "critic": {"enable": False},
@@ -145,7 +187,8 @@ def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: in
             "optim.clip_grad": grpo.max_grad_norm,  # actor.grad_clip is read by nobody
             "ppo_mini_batch_size": groups * samples,  # one update a batch, of all its samples
             "ppo_epochs": grpo.epochs_per_batch,
-            "use_dynamic_bsz": True,  # micro-batches by tokens: no number of answers has to divide another
+            # micro-batches by tokens: no number of answers has to divide another
+            "use_dynamic_bsz": True,
             "ppo_max_token_len_per_gpu": max(MICRO_TOKENS, longest),
             "clip_ratio": grpo.epsilon,
             "clip_ratio_low": grpo.epsilon,  # the two go before clip_ratio, and have a default
@@ -190,28 +233,48 @@ def overrides(recipe: Recipe, folder: Path, model: str, nodes: int = 1, gpus: in
             "target_modules": list(LORA_LAYERS),
             "exclude_modules": f".*({'|'.join(VISION)}).*",
         }
-        values["actor_rollout_ref.rollout"]["load_format"] = "safetensors"  # only adapters are sent to vLLM afterwards
+        # only adapters are sent to vLLM afterwards
+        values["actor_rollout_ref.rollout"]["load_format"] = "safetensors"
     # Strings are quoted: in a path, Hydra's grammar would trip over "=", "," and brackets.
-    return [f"{part}.{key}={json.dumps(value, ensure_ascii=False)}" for part in values for key, value in values[part].items()]
+    return [
+        f"{part}.{key}={json.dumps(value, ensure_ascii=False)}"
+        for part in values
+        for key, value in values[part].items()
+    ]
 
 
 def prepare(recipe: Recipe, folder: Path, mode: str = "conversation") -> None:
-    """Write what verl's workers read: the questions' recipe for either split, and the agent loop with its settings.
+    """Write what verl's workers read: the questions' recipe for either split, and the agent loop
+    with its settings.
 
     Raises:
-        ConfigError: another mode, or the checkpoints of another recipe are in the folder, from which verl would go on.
+        ConfigError: another mode, or the checkpoints of another recipe are in the folder, from
+            which verl would go on.
     """
     mode = mode_of(grpo_of(recipe), mode)
-    texts = {s: json.dumps({"split": s, "recipe": recipe.to_dict()}, indent=1) for s in ("train", "test")}
+    texts = {
+        s: json.dumps({"split": s, "recipe": recipe.to_dict()}, indent=1) for s in ("train", "test")
+    }
     kept = folder / "train.json"
-    if (folder / "checkpoints").exists() and kept.exists() and kept.read_text(encoding="utf-8") != texts["train"]:
+    if (
+        (folder / "checkpoints").exists()
+        and kept.exists()
+        and kept.read_text(encoding="utf-8") != texts["train"]
+    ):
         raise ConfigError(
-            "out", str(folder.parent), "a new folder, or one with a run of the same recipe (this one holds another)"
+            "out",
+            str(folder.parent),
+            "a new folder, or one with a run of the same recipe (this one holds another)",
         )
     folder.mkdir(parents=True, exist_ok=True)
     for split, text in texts.items():
         write_atomically(folder / f"{split}.json", text)
-    loop = {"name": LOOP, "_target_": "vlmgym.train.verl.GameAgentLoop", "recipe": str(folder / "train.json"), "mode": mode}
+    loop = {
+        "name": LOOP,
+        "_target_": "vlmgym.train.verl.GameAgentLoop",
+        "recipe": str(folder / "train.json"),
+        "mode": mode,
+    }
     write_atomically(folder / "agent.yaml", json.dumps([loop], indent=1))  # JSON is YAML
 
 
@@ -220,14 +283,24 @@ def command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "verl.trainer.main_ppo", *arguments]
 
 
-def launch(recipe: Recipe, out: Path, nodes: int = 1, gpus: int = 8, mode: str = "conversation", print_only: bool = False) -> int:
-    """Run the GRPO stage with verl on the Ray cluster that this machine belongs to, or on this machine alone.
+def launch(
+    recipe: Recipe,
+    out: Path,
+    nodes: int = 1,
+    gpus: int = 8,
+    mode: str = "conversation",
+    print_only: bool = False,
+) -> int:
+    """Run the GRPO stage with verl on the Ray cluster that this machine belongs to, or on this
+    machine alone.
 
-    A cold start is not verl's: it is run before, by TRL, whose packages live in an environment of their own.
+    A cold start is not verl's: it is run before, by TRL, whose packages live in an environment of
+    their own.
 
     Args:
         recipe: what to run.
-        out: folder of the run, which all machines see; verl's files and checkpoints go to ``out/verl``.
+        out: folder of the run, which all machines see; verl's files and checkpoints go to
+            ``out/verl``.
         nodes: machines of the cluster.
         gpus: GPUs of each machine.
         mode: see :data:`MODES`; only where ``grpo.turns`` > 1.
@@ -237,7 +310,8 @@ def launch(recipe: Recipe, out: Path, nodes: int = 1, gpus: int = 8, mode: str =
         The exit status of verl.
 
     Raises:
-        ConfigError: see :func:`overrides` and :func:`prepare`; or the model of the cold start is not there.
+        ConfigError: see :func:`overrides` and :func:`prepare`; or the model of the cold start is
+            not there.
         MissingExtra: verl is not installed.
     """
     folder, cold = (out / "verl").resolve(), (out / "cold").resolve()
@@ -250,6 +324,9 @@ def launch(recipe: Recipe, out: Path, nodes: int = 1, gpus: int = 8, mode: str =
         return 0
     need("verl", "verl")
     if recipe.cold_start is not None and not (cold / "config.json").exists():
-        allowed = f"a model: first run  vlmgym train ... --out {out} --set grpo=null  where vlmgym[train] is installed"
+        allowed = (
+            f"a model: first run  vlmgym train ... --out {out} --set grpo=null  where "
+            "vlmgym[train] is installed"
+        )
         raise ConfigError("cold start", str(cold), allowed)
     return subprocess.run(line, check=False).returncode

@@ -14,12 +14,15 @@ from vlmgym.tasks import Task
 from vlmgym.train.states import Question
 
 
-def rows(task: Task, state: State, replies: Sequence[str] | None = None, look: Look | None = None) -> list[dict[str, Any]]:
+def rows(
+    task: Task, state: State, replies: Sequence[str] | None = None, look: Look | None = None
+) -> list[dict[str, Any]]:
     """Trainer rows of a batch of states.
 
-    Each row holds ``prompt`` (messages), ``image``, ``game``, ``level``, ``look``, ``state`` (base64 of the state's bytes) and
-    ``reply`` (the names of its blocks, :class:`vlmgym.prompt.Blocks`); with ``replies`` also ``completion``, the answer that
-    SFT trains on. The pictures are drawn under the task's look, or under ``look``.
+    Each row holds ``prompt`` (messages), ``image``, ``game``, ``level``, ``look``, ``state``
+    (base64 of the state's bytes) and ``reply`` (the names of its blocks,
+    :class:`vlmgym.prompt.Blocks`); with ``replies`` also ``completion``, the answer that SFT trains
+    on. The pictures are drawn under the task's look, or under ``look``.
     """
     game = task.game
     level = task.level
@@ -31,7 +34,9 @@ def rows(task: Task, state: State, replies: Sequence[str] | None = None, look: L
         row: dict[str, Any] = {"prompt": ask, "image": frame, **vars(task.names)}
         row["state"], row["reply"] = state_text(game, state[i]), task.reply
         if replies is not None:
-            row["completion"] = [{"role": "assistant", "content": [{"type": "text", "text": replies[i]}]}]
+            row["completion"] = [
+                {"role": "assistant", "content": [{"type": "text", "text": replies[i]}]}
+            ]
         out.append(row)
     return out
 
@@ -43,5 +48,7 @@ def ask_rows(questions: Sequence[Question]) -> list[dict[str, Any]]:
         kinds.setdefault(question.task, []).append(i)
     found: dict[int, dict[str, Any]] = {}
     for task, members in kinds.items():
-        found |= zip(members, rows(task, concat([questions[i].state for i in members])), strict=True)
+        found |= zip(
+            members, rows(task, concat([questions[i].state for i in members])), strict=True
+        )
     return [found[i] for i in range(len(questions))]

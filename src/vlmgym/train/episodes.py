@@ -1,8 +1,10 @@
-"""Whole episodes as one sample: TRL's multi-turn loop, taught that every reply is a move and every board a picture.
+"""Whole episodes as one sample: TRL's multi-turn loop, taught that every reply is a move and every
+board a picture.
 
-TRL plays several turns through tools. Its own templates know few families and drop pictures in places, so the template of a
-model is wrapped: each reply, whatever it says, is read as the call of one tool, whose result is the next board, shown as the
-user's next turn. Prompts and replies look as they do everywhere else.
+TRL plays several turns through tools. Its own templates know few families and drop pictures in
+places, so the template of a model is wrapped: each reply, whatever it says, is read as the call of
+one tool, whose result is the next board, shown as the user's next turn. Prompts and replies look as
+they do everywhere else.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class Play:
         return self._lane
 
     def reset(self, state: str, look: str, **row: Any) -> None:
-        """Begin in a state (base64); of the other columns only the names of the blocks (``reply``) are needed."""
+        """Begin in a state (base64); of the other columns only the names of the blocks (``reply``)
+        are needed.
+        """
         game, start = read_state_text(state)
         telling = Telling(look, history=-1, blocks=Blocks.of(row.get("reply") or ""))
         self._lane = Lane(game, start, telling, self._turns, patience=PATIENCE, oracle=self._oracle)
@@ -68,7 +72,8 @@ class Play:
         """
         lane = self._answer(reply)
         if not len(lane.live()):
-            # TRL knows no end of an episode. A result that exceeds every budget is taken back, and nothing more is generated.
+            # TRL knows no end of an episode. A result that exceeds every budget is taken back, and
+            # nothing more is generated.
             return [{"type": "text", "text": "over " * (self._budget + 1)}]
         frame = pictures(lane.game, lane.state, lane.look)[0]
         return [{"type": "image", "image": frame}, {"type": "text", "text": prompt.next_text()}]
@@ -80,7 +85,9 @@ class Play:
         return self.lane
 
     def _finish(self, replies: Sequence[str]) -> Lane:
-        """The episode, after those of its replies that were not played yet: the last one, at the limit of turns."""
+        """The episode, after those of its replies that were not played yet: the last one, at the
+        limit of turns.
+        """
         for reply in replies[self._calls :]:
             self._answer(reply)
         return self.lane
@@ -89,16 +96,20 @@ class Play:
 def episode_terms(lane: Lane, kind: str, weights: Weights) -> dict[str, float]:
     """Reward terms of an episode, each on the scale of a single turn.
 
-    ``game`` and ``regret`` are sums over the turns, divided by the limit of turns; the others are means. Turns that were not
-    played count as the worst ones, so that giving up early gains nothing; only where a good move ended the game (it is solved,
-    cleared, through the maze) they count for nothing. Moves to and fro gain nothing either: what a game counts as good leads on.
+    ``game`` and ``regret`` are sums over the turns, divided by the limit of turns; the others are
+    means. Turns that were not played count as the worst ones, so that giving up early gains
+    nothing; only where a good move ended the game (it is solved, cleared, through the maze) they
+    count for nothing. Moves to and fro gain nothing either: what a game counts as good leads on.
 
     Args:
         lane: an episode that is over.
         kind: ``"turns"``, or ``"score"``: ``game`` is the final score instead.
         weights: say whether moves count where the description is wrong.
     """
-    played, missing = [weights.rewarded(turn.terms) for turn in lane.turns], lane.limit - len(lane.turns)
+    played, missing = (
+        [weights.rewarded(turn.terms) for turn in lane.turns],
+        lane.limit - len(lane.turns),
+    )
     well = bool(lane.state.terminated[0]) and played[-1]["game"] > 0
     out = {}
     for term, (worst, _) in TERM_RANGES.items():  # a turn that was not played is worth the least
@@ -111,11 +122,15 @@ def episode_terms(lane: Lane, kind: str, weights: Weights) -> dict[str, float]:
 
 
 def episode_rewards(weights: Weights, turns: int, kind: str) -> tuple[list[Any], list[float]]:
-    """TRL reward functions of episodes, one a term, and their weights; the first also logs the metrics of all turns."""
+    """TRL reward functions of episodes, one a term, and their weights; the first also logs the
+    metrics of all turns.
+    """
     terms = weights.factors()
 
     def make(term: str) -> Any:
-        def function(completions: Sequence[Any], environments: Sequence[Play], **columns: Any) -> list[float]:
+        def function(
+            completions: Sequence[Any], environments: Sequence[Play], **columns: Any
+        ) -> list[float]:
             lanes = []
             for messages, play in zip(completions, environments, strict=True):
                 replies = [message for message in messages if message["role"] == "assistant"]
@@ -141,7 +156,7 @@ def _said(message: Any) -> str:
     return calls[0]["function"]["arguments"]["reply"] if calls else reply_text([message])
 
 
-# ------------------------------------------------------------------------------------------------------ templates
+# ---- templates
 _AS_TURNS = """
 {%- set play = namespace(messages=[]) -%}
 {%- for m in messages -%}
@@ -154,7 +169,8 @@ _AS_TURNS = """
 {%- set said.text = said.text + (call.arguments.reply if call.arguments.reply is defined
     else (call.name + (call.arguments | tojson) if call.arguments else '')) -%}
 {%- endfor -%}
-{%- set play.messages = play.messages + [{'role': 'assistant', 'content': [{'type': 'text', 'text': said.text}]}] -%}
+{%- set reply = {'role': 'assistant', 'content': [{'type': 'text', 'text': said.text}]} -%}
+{%- set play.messages = play.messages + [reply] -%}
 {%- else -%}
 {%- set play.messages = play.messages + [m] -%}
 {%- endif -%}
@@ -166,12 +182,14 @@ _AS_TURNS = """
 
 @contextmanager
 def playable(model: Any, processor: Any, turns: int) -> Iterator[Any]:
-    """A processor for episodes: its template takes tool results for the user's turns, and reads every reply as a call.
+    """A processor for episodes: its template takes tool results for the user's turns, and reads
+    every reply as a call.
 
     With one turn, the processor as it is.
 
     Raises:
-        ConfigError: a template without a mark before replies, or a processor whose pictures TRL cannot pass on turn by turn.
+        ConfigError: a template without a mark before replies, or a processor whose pictures TRL
+            cannot pass on turn by turn.
     """
     if turns == 1:
         yield processor
@@ -184,7 +202,8 @@ def playable(model: Any, processor: Any, turns: int) -> Iterator[Any]:
     takes = model.forward.__code__.co_varnames if hasattr(model.forward, "__code__") else ()
     plain = model.generate
     if "token_type_ids" not in takes and "mm_token_type_ids" not in takes:
-        # TRL passes token types whenever a tool shows pictures; families that know none (LLaVA) refuse them.
+        # TRL passes token types whenever a tool shows pictures; families that know none (LLaVA)
+        # refuse them.
         model.generate = lambda *args, token_type_ids=None, **options: plain(*args, **options)
     try:
         yield ready
@@ -197,10 +216,19 @@ def _takes_pictures_anywhere(processor: Any, turns: int) -> None:
     from PIL import Image
 
     found = processor.image_processor(images=[Image.new("RGB", (56, 56))], return_tensors="pt")
-    if set(found) == {"pixel_values", "image_grid_thw"} or (set(found) == {"pixel_values"} and found["pixel_values"].ndim == 4):
+    if set(found) == {"pixel_values", "image_grid_thw"} or (
+        set(found) == {"pixel_values"} and found["pixel_values"].ndim == 4
+    ):
         return
-    shape = f"{type(processor).__name__}, whose pictures are {', '.join(found)} of {found['pixel_values'].ndim} axes"
-    raise ConfigError("grpo.turns", turns, f"1 for {shape} (TRL passes on pixel_values of 4, or with image_grid_thw)")
+    shape = (
+        f"{type(processor).__name__}, whose pictures are {', '.join(found)} of "
+        f"{found['pixel_values'].ndim} axes"
+    )
+    raise ConfigError(
+        "grpo.turns",
+        turns,
+        f"1 for {shape} (TRL passes on pixel_values of 4, or with image_grid_thw)",
+    )
 
 
 def _reading(processor: Any) -> dict[str, Any]:
@@ -210,11 +238,20 @@ def _reading(processor: Any) -> dict[str, Any]:
     prompted = processor.apply_chat_template(ask, tokenize=False, add_generation_prompt=True)
     anchor = prompted[len(before) :]
     if not anchor or not prompted.startswith(before):
-        raise ConfigError("grpo.turns", "a chat template without a mark before replies", "1 for this model")
+        raise ConfigError(
+            "grpo.turns", "a chat template without a mark before replies", "1 for this model"
+        )
     end = re.escape(processor.tokenizer.eos_token)
     call = {"type": "function", "function": {"name": "act", "arguments": {"reply": "{content}"}}}
     return {
         "defaults": {"role": "assistant"},
         "start_anchor": anchor,
-        "fields": {"tool_calls": {"close_pattern": rf"{end}\s*", "content": "text", "repeats": True, "transform": call}},
+        "fields": {
+            "tool_calls": {
+                "close_pattern": rf"{end}\s*",
+                "content": "text",
+                "repeats": True,
+                "transform": call,
+            }
+        },
     }

@@ -1,7 +1,8 @@
 """GRPO on forked game states, through TRL's GRPOTrainer.
 
-A group of answers meets the same state: all are read and stepped from there, so the groups are comparable by construction (a
-one-step bandit, as in the paper). With several turns, a group is several episodes that begin in the same state.
+A group of answers meets the same state: all are read and stepped from there, so the groups are
+comparable by construction (a one-step bandit, as in the paper). With several turns, a group is
+several episodes that begin in the same state.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def run_grpo(
     states: States | None = None,
     lora: Lora | None = None,
 ) -> Any:
-    """Train with TRL's GRPOTrainer; a run that was stopped continues from its last whole checkpoint under ``out``.
+    """Train with TRL's GRPOTrainer; a run that was stopped continues from its last whole checkpoint
+    under ``out``.
 
     Args:
         model: an image-text model.
@@ -52,8 +54,9 @@ def run_grpo(
         The trainer, after training.
 
     Raises:
-        ConfigError: groups that would be split between processes, or a family that cannot play several turns.
-        DivergedError, DiskFullError, Interrupted: see :meth:`vlmgym.train.trainers.Surviving.run`.
+        ConfigError: groups that would be split between processes, or a family that cannot play
+        several turns. DivergedError, DiskFullError, Interrupted: see
+        :meth:`vlmgym.train.trainers.Surviving.run`.
     """
     need("train", *TRAINING)
     if settings.use_vllm:
@@ -83,7 +86,8 @@ def run_grpo(
         use_vllm=settings.use_vllm,
         vllm_mode=settings.vllm_mode,
         vllm_server_base_url=settings.vllm_url or None,
-        vllm_importance_sampling_mode="token_truncate",  # a product over a whole answer leaves nothing in range
+        # a product over a whole answer leaves nothing in range
+        vllm_importance_sampling_mode="token_truncate",
         vllm_importance_sampling_clip_max=2.0,
         shuffle_dataset=False,
         **settings.arguments(out, compute),
@@ -94,9 +98,15 @@ def run_grpo(
 
     states = states or States(tasks, seed=settings.seed)
     if lora and lora.dropout:
-        raise ConfigError("lora.dropout", lora.dropout, "0 in GRPO: answers would be scored under other masks than sampled")
+        raise ConfigError(
+            "lora.dropout",
+            lora.dropout,
+            "0 in GRPO: answers would be scored under other masks than sampled",
+        )
     if settings.turns > 1 and any(source.kind == "policy_pool" for source in states.sources):
-        raise ConfigError("recipe.states", "policy_pool", "random_walk or replay where grpo.turns > 1")
+        raise ConfigError(
+            "recipe.states", "policy_pool", "random_walk or replay where grpo.turns > 1"
+        )
 
     with plain_generation(model), playable(model, processor, settings.turns) as ready:
         trainer = Grpo(
@@ -127,5 +137,11 @@ def reporters_of(trainer: Any) -> list[Any]:
 
 
 def _never_sampled(settings: GrpoSettings, ids: list[int]) -> dict[str, Any]:
-    """Generation options that keep image and padding tokens out of the answers, for Transformers and for vLLM."""
-    return {"logit_bias": dict.fromkeys(ids, -100.0)} if settings.use_vllm else {"suppress_tokens": ids}
+    """Generation options that keep image and padding tokens out of the answers, for Transformers
+    and for vLLM.
+    """
+    return (
+        {"logit_bias": dict.fromkeys(ids, -100.0)}
+        if settings.use_vllm
+        else {"suppress_tokens": ids}
+    )

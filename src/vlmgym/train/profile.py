@@ -15,11 +15,15 @@ from vlmgym.train.model import Compute, Lora
 from vlmgym.train.settings import GrpoSettings
 
 MODEL = ("generate", "forward", "backward", "optimiser")
-"""The phases that count as inside the model; ``forward`` is that of training and of the reference model."""
+"""The phases that count as inside the model; ``forward`` is that of training and of the reference
+model.
+"""
 
 
 class Clock:
-    """Wall time by phase; what runs within a phase is taken from the outer one, so that all phases add up."""
+    """Wall time by phase; what runs within a phase is taken from the outer one, so that all phases
+    add up.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -71,7 +75,9 @@ def _watching(model: Any) -> Iterator[Clock]:
     clock.watch(Accelerator, "backward", "backward", whole=True)
     clock.watch(torch.optim.AdamW, "step", "optimiser", whole=True)
     clock.watch(trainers, "ask_rows", "states and pictures", whole=True)
-    clock.watch(transformers.ProcessorMixin, "apply_chat_template", "prompts and tokens", whole=True)
+    clock.watch(
+        transformers.ProcessorMixin, "apply_chat_template", "prompts and tokens", whole=True
+    )
     clock.watch(trainers, "judge_rows", "parsing and rewards", whole=True)
     clock.watch(GRPOTrainer, "log", "logging", whole=True)
     try:
@@ -93,8 +99,8 @@ def profile_grpo(
     """Run GRPO (see :func:`vlmgym.train.grpo.run_grpo`) and say how long each phase took.
 
     Returns:
-        Seconds of a step by phase, ``start`` (before the first step) not counted among them; ``in model`` is the share of the
-        phases of :data:`MODEL`, 0 to 1.
+        Seconds of a step by phase, ``start`` (before the first step) not counted among them; ``in
+        model`` is the share of the phases of :data:`MODEL`, 0 to 1.
     """
     steps: list[float] = []
 
@@ -109,6 +115,13 @@ def profile_grpo(
 
         run_grpo(model, processor, tasks, out, settings, weights, compute, [Marks()], lora=lora)
     total, count = steps[-1] - steps[0], len(steps) - 1
-    phases = {name: seconds / count for name, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1])}
+    phases = {
+        name: seconds / count
+        for name, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1])
+    }
     phases["between steps"] = max(0.0, total / count - sum(phases.values()))
-    return {**phases, "step": total / count, "in model": sum(phases.get(name, 0.0) for name in MODEL) * count / total}
+    return {
+        **phases,
+        "step": total / count,
+        "in model": sum(phases.get(name, 0.0) for name in MODEL) * count / total,
+    }

@@ -10,12 +10,19 @@ from vlmgym.train.model import Optimisation
 
 @dataclass(frozen=True)
 class SftSettings(Optimisation):
-    """Hyperparameters of supervised fine-tuning; the defaults are the paper's cold start. ``steps`` = 0: by epochs."""
+    """Hyperparameters of supervised fine-tuning; the defaults are the paper's cold start.
+
+    ``steps`` = 0: by epochs.
+    """
 
     epochs: int = setting(1, "passes over the rows, where steps is 0", 1, 1000)
     batch: int = setting(16, "rows a micro-batch on each device", 1, 4096)
     lr: float = setting(2e-5, "learning rate", 0.0, 1.0)
-    scheduler: str = setting("cosine", "of the learning rate", choices=("cosine", "constant", "linear", "constant_with_warmup"))
+    scheduler: str = setting(
+        "cosine",
+        "of the learning rate",
+        choices=("cosine", "constant", "linear", "constant_with_warmup"),
+    )
 
     def total_steps(self, rows: int, processes: int = 1) -> int:
         """Optimiser steps over ``rows`` rows, each process with its own batches."""
@@ -27,20 +34,43 @@ class GrpoSettings(Optimisation):
     """Hyperparameters of GRPO; the defaults are the paper's (640 answers a step, 5 to a state)."""
 
     steps: int = setting(400, "optimiser steps", 1, 10_000_000)
-    batch: int = setting(640, "answers a step on each device, a multiple of group * accumulate", 2, 1_000_000)
+    batch: int = setting(
+        640, "answers a step on each device, a multiple of group * accumulate", 2, 1_000_000
+    )
     group: int = setting(5, "answers to each state", 2, 1024)
-    generate_batch: int = setting(0, "answers generated together on a device, a multiple of group; 0 = all", 0, 1_000_000)
+    generate_batch: int = setting(
+        0, "answers generated together on a device, a multiple of group; 0 = all", 0, 1_000_000
+    )
     epsilon: float = setting(0.2, "clip range of the probability ratio", 0.0, 1.0)
     beta: float = setting(0.01, "weight of the KL loss to the start model", 0.0, 10.0)
     temperature: float = setting(1.0, "of the sampling", 0.01, 10.0)
-    max_new_tokens: int = setting(1024, "length limit of an answer; with turns, of a whole episode", 1, 1_000_000)
-    loss: str = setting("dapo", "TRL's loss_type", choices=("grpo", "bnpo", "dapo", "dr_grpo", "cispo", "sapo"))
+    max_new_tokens: int = setting(
+        1024, "length limit of an answer; with turns, of a whole episode", 1, 1_000_000
+    )
+    loss: str = setting(
+        "dapo", "TRL's loss_type", choices=("grpo", "bnpo", "dapo", "dr_grpo", "cispo", "sapo")
+    )
     epochs_per_batch: int = setting(1, "optimiser passes over each generation batch", 1, 64)
-    drop_equal: bool = setting(True, "leave out groups whose answers are all worth the same: they say nothing about the policy")
-    refill: int = setting(1, "rounds in which dropped groups are replaced by new questions (not with turns)", 0, 16)
-    turns: int = setting(1, "turns of an episode that is one sample; 1 = single answers, as in the paper", 1, 1000)
-    episode: str = setting("turns", "game term of an episode: sum of its turns, or final score", choices=("turns", "score"))
-    prefill: bool = setting(False, "answers begin with the true description (not with turns): what if perception were perfect?")
+    drop_equal: bool = setting(
+        True,
+        "leave out groups whose answers are all worth the same: they say nothing about the policy",
+    )
+    refill: int = setting(
+        1, "rounds in which dropped groups are replaced by new questions (not with turns)", 0, 16
+    )
+    turns: int = setting(
+        1, "turns of an episode that is one sample; 1 = single answers, as in the paper", 1, 1000
+    )
+    episode: str = setting(
+        "turns",
+        "game term of an episode: sum of its turns, or final score",
+        choices=("turns", "score"),
+    )
+    prefill: bool = setting(
+        False,
+        "answers begin with the true description (not with turns): what "
+        "if perception were perfect?",
+    )
     save_every: int = setting(20, "steps between checkpoints", 1, 1_000_000)
     log_completions: bool = setting(False, "write prompts and answers of each step as Parquet")
     use_vllm: bool = setting(False, "generate with vLLM")
@@ -51,12 +81,21 @@ class GrpoSettings(Optimisation):
         """Check the batch arithmetic as well."""
         super().__post_init__()
         if self.save_every % self.epochs_per_batch:
-            allowed = f"a multiple of epochs_per_batch = {self.epochs_per_batch}, so that no batch is left half used"
+            allowed = (
+                f"a multiple of epochs_per_batch = {self.epochs_per_batch}, so that no batch "
+                "is left half used"
+            )
             raise ConfigError("GrpoSettings.save_every", self.save_every, allowed)
         if self.generate_batch % self.group:
-            raise ConfigError("GrpoSettings.generate_batch", self.generate_batch, f"a multiple of group = {self.group}, or 0")
+            raise ConfigError(
+                "GrpoSettings.generate_batch",
+                self.generate_batch,
+                f"a multiple of group = {self.group}, or 0",
+            )
         if self.prefill and self.turns > 1:
             raise ConfigError("GrpoSettings.prefill", True, "false where turns > 1")
         if self.batch % (self.group * self.accumulate):
             multiple = self.group * self.accumulate
-            raise ConfigError("GrpoSettings.batch", self.batch, f"a multiple of group * accumulate = {multiple}")
+            raise ConfigError(
+                "GrpoSettings.batch", self.batch, f"a multiple of group * accumulate = {multiple}"
+            )

@@ -22,14 +22,16 @@ def run_sft(
     callbacks: Sequence[Any] = (),
     lora: Lora | None = None,
 ) -> Any:
-    """Train with TRL's SFTTrainer on rows of prompt, image and completion; only answer tokens enter the loss.
+    """Train with TRL's SFTTrainer on rows of prompt, image and completion; only answer tokens enter
+    the loss.
 
     A run that was stopped continues from its last whole checkpoint under ``out``.
 
     Args:
         model: an image-text model.
         processor: its processor.
-        data: rows, or a function that gives a fresh, repeatable stream of rows (then ``settings.steps`` must be > 0).
+        data: rows, or a function that gives a fresh, repeatable stream of rows (then
+            ``settings.steps`` must be > 0).
         out: folder of checkpoints.
         settings: hyperparameters.
         compute: device and precision.

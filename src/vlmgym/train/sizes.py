@@ -1,7 +1,8 @@
 """What a run needs of memory and disk, by arithmetic: no model is loaded.
 
-Weights, gradients and optimiser states are counted exactly, on the model's real classes; activations follow Korthikanti et al.
-2022 ("Reducing Activation Recomputation in Large Transformer Models"), see :meth:`Stack.saved`.
+Weights, gradients and optimiser states are counted exactly, on the model's real classes;
+activations follow Korthikanti et al. 2022 ("Reducing Activation Recomputation in Large Transformer
+Models"), see :meth:`Stack.saved`.
 """
 
 from __future__ import annotations
@@ -20,20 +21,26 @@ from vlmgym.train.recipe import Recipe
 
 GIB = 2**30
 SLACK = 1.1
-"""Factor on all that is allocated and freed within a step: what the caching allocator loses to fragments."""
+"""Factor on all that is allocated and freed within a step: what the caching allocator loses to
+fragments.
+"""
 CONTEXT = GIB
 """Bytes of the CUDA context and of the workspaces of its libraries."""
 TOKENS_AT_ONCE, WORDS_AT_ONCE = 4096, 32768
-"""The tile of logits that TRL holds at once: it projects answer tokens on the vocabulary piece by piece, also backward."""
+"""The tile of logits that TRL holds at once: it projects answer tokens on the vocabulary piece by
+piece, also backward.
+"""
 PLAYED_AT_ONCE = 64
-"""Answers that the evaluation during GRPO generates together, at most (``grpo.generate_batch``, where that is less)."""
+"""Answers that the evaluation during GRPO generates together, at most (``grpo.generate_batch``,
+where that is less).
+"""
 LETTERS = 3.0
 """Characters of a prompt to a token, at least, where there is no tokenizer to ask."""
 CONNECTORS = ("merger", "deepstack_merger_list", "multi_modal_projector", "connector", "projector")
 """What families call that which joins the vision tower to the language model."""
 
 
-# -------------------------------------------------------------------------------------------------- architecture
+# ---- architecture
 @dataclass(frozen=True)
 class Stack:
     """A pile of equal transformer layers."""
@@ -46,25 +53,35 @@ class Stack:
     head_dim: int
 
     def saved(self, compute: int, residual: int, scores: int = 0) -> float:
-        """Bytes that one layer keeps for one token until the backward pass, without gradient checkpointing.
+        """Bytes that one layer keeps for one token until the backward pass, without gradient
+        checkpointing.
 
-        Counted as by Korthikanti et al. (section 4.1: an operation keeps its inputs), for layers as they are now: gated
-        feed-forward (four tensors of its width instead of the paper's 19 bytes by hidden size), grouped keys and values, norms
-        in float32, no dropout, attention that keeps no scores. With bfloat16 that is 17 h + 14 q + 8 kv + 8 f bytes, and
-        10 h more where weights, and so the residual stream, are float32. The coefficients are those of Qwen3-VL, read off
-        PyTorch's saved tensors; Qwen2.5-VL, which does not normalise queries and keys, keeps 7 q + 6 kv less.
+        Counted as by Korthikanti et al. (section 4.1: an operation keeps its inputs), for layers as
+        they are now: gated feed-forward (four tensors of its width instead of the paper's 19 bytes
+        by hidden size), grouped keys and values, norms in float32, no dropout, attention that keeps
+        no scores. With bfloat16 that is 17 h + 14 q + 8 kv + 8 f bytes, and 10 h more where
+        weights, and so the residual stream, are float32. The coefficients are those of Qwen3-VL,
+        read off PyTorch's saved tensors; Qwen2.5-VL, which does not normalise queries and keys,
+        keeps 7 q + 6 kv less.
 
         Args:
             compute: bytes of a number in matrix products.
             residual: bytes of a number between layers.
-            scores: tokens attended to, where attention is eager and keeps its scores: the paper's 5 a s.
+            scores: tokens attended to, where attention is eager and keeps its scores: the paper's 5
+                a s.
         """
         q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        kept = (17 * self.hidden + 14 * q + 8 * kv + 8 * self.inner + 5 * self.heads * scores) * compute / 2
+        kept = (
+            (17 * self.hidden + 14 * q + 8 * kv + 8 * self.inner + 5 * self.heads * scores)
+            * compute
+            / 2
+        )
         return kept + (10 * self.hidden if residual > compute else 0)
 
     def passing(self, compute: int) -> float:
-        """Bytes for one token while a layer computes without keeping anything: gate, up, their product, and the stream."""
+        """Bytes for one token while a layer computes without keeping anything: gate, up, their
+        product, and the stream.
+        """
         return compute * (3 * self.inner + 4 * self.hidden)
 
 
@@ -74,9 +91,11 @@ class Architecture:
 
     name: str
     family: str
-    parts: Mapping[str, int]  # parameters of the vision tower, connector, language model, embeddings (head included)
+    # parameters of the vision tower, connector, language model, embeddings (head included)
+    parts: Mapping[str, int]
     unfrozen: int  # parameters that learn where the vision tower does not
-    adapted: int  # inputs + outputs of all layers that LoRA adapts: adapters have rank times as many parameters
+    # inputs + outputs of all layers that LoRA adapts: adapters have rank times as many parameters
+    adapted: int
     text: Stack
     vision: Stack
     vocabulary: int
@@ -85,7 +104,8 @@ class Architecture:
     merge: int  # patches of the side of what becomes one token
     frames: int  # images in which a patch of one picture is stored (2 where the model takes videos)
     side: int  # pixels to which every picture is resized; 0 = any size
-    pixels: tuple[int, int] | None  # fewest and most pixels that are not resized, where that is known
+    # fewest and most pixels that are not resized, where that is known
+    pixels: tuple[int, int] | None
 
     @property
     def parameters(self) -> int:
@@ -99,7 +119,11 @@ class Architecture:
 
     def patches(self, height: int, width: int) -> int:
         """Patches of a picture."""
-        return (self.side // self.patch) ** 2 if self.side else -(-height // self.patch) * -(-width // self.patch)
+        return (
+            (self.side // self.patch) ** 2
+            if self.side
+            else -(-height // self.patch) * -(-width // self.patch)
+        )
 
     def tokens(self, height: int, width: int) -> int:
         """Tokens of a picture in the prompt."""
@@ -112,10 +136,14 @@ class Architecture:
         if self.pixels is None:
             return None
         unit = self.patch * self.merge
-        return bool(height % unit or width % unit or not self.pixels[0] <= height * width <= self.pixels[1])
+        return bool(
+            height % unit or width % unit or not self.pixels[0] <= height * width <= self.pixels[1]
+        )
 
     def positions_of(self, recipe: Recipe) -> tuple[int, int]:
-        """The longest prompt of a recipe: patches of its picture, and tokens of picture and text (estimated, not too low)."""
+        """The longest prompt of a recipe: patches of its picture, and tokens of picture and text
+        (estimated, not too low).
+        """
         sizes = []
         for task in recipe.tasks:
             game = task.game
@@ -123,7 +151,9 @@ class Architecture:
             look = task.look
             height, width = frame_size(game, level, look)
             text = len(prompt.prompt_text(game, level, task.prompt, blocks=task.blocks)) / LETTERS
-            sizes.append((self.patches(height, width), self.tokens(height, width) + round(text) + 20))
+            sizes.append(
+                (self.patches(height, width), self.tokens(height, width) + round(text) + 20)
+            )
         return max(patches for patches, _ in sizes), max(tokens for _, tokens in sizes)
 
 
@@ -137,7 +167,8 @@ def architecture(name: str) -> Architecture:
     """The sizes of a model: ``tiny``, a folder, a known hub name, or one that can be reached.
 
     Raises:
-        ConfigError: there is no configuration of this name to be had, or it is not one of an image-text model.
+        ConfigError: there is no configuration of this name to be had, or it is not one of an
+            image-text model.
         MissingExtra: torch or Transformers are not installed.
     """
     need("train", "torch", "transformers")
@@ -154,7 +185,10 @@ def architecture(name: str) -> Architecture:
         with torch.device("meta"):
             model = AutoModelForImageTextToText.from_config(config)
     except (OSError, ValueError) as error:
-        allowed = f"tiny, a folder, a hub name that can be reached, or one of {', '.join(known_models())} ({first_words(error)})"
+        allowed = (
+            "tiny, a folder, a hub name that can be reached, or one of "
+            f"{', '.join(known_models())} ({first_words(error)})"
+        )
         raise ConfigError("model", name, allowed) from error
     parts = dict.fromkeys(("vision tower", "connector", "language model", "embeddings"), 0)
     for path, weights in model.named_parameters():
@@ -164,7 +198,11 @@ def architecture(name: str) -> Architecture:
     total = sum(parts.values())
     frozen = freeze_vision(model) if parts["vision tower"] else 0
     text, vision = config.get_text_config(), config.vision_config
-    resizing = vision.image_size if getattr(config, "image_seq_length", None) and hasattr(vision, "image_size") else 0
+    resizing = (
+        vision.image_size
+        if getattr(config, "image_seq_length", None) and hasattr(vision, "image_size")
+        else 0
+    )
     return Architecture(
         name=name,
         family=type(model).__name__,
@@ -188,7 +226,11 @@ def _part(path: Sequence[str]) -> str:
         return "connector"
     if any(name in VISION for name in path):
         return "vision tower"
-    return "embeddings" if any(name in ("embed_tokens", "lm_head") for name in path) else "language model"
+    return (
+        "embeddings"
+        if any(name in ("embed_tokens", "lm_head") for name in path)
+        else "language model"
+    )
 
 
 def _stack(config: Any) -> Stack:
@@ -204,7 +246,7 @@ def _stack(config: Any) -> Stack:
     )
 
 
-# -------------------------------------------------------------------------------------------------------- memory
+# ---- memory
 @dataclass(frozen=True)
 class Phase:
     """What is in a device's memory at one time of a run, in bytes by part."""
@@ -221,7 +263,9 @@ class Phase:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a run needs: of each device by phase, of the disk by part, and of the host's memory, in bytes."""
+    """What a run needs: of each device by phase, of the disk by part, and of the host's memory, in
+    bytes.
+    """
 
     phases: tuple[Phase, ...]
     disk: Mapping[str, float]
@@ -234,7 +278,8 @@ class Memory:
 
 
 def longest_answer(recipe: Recipe, model: Architecture, devices: int, room: float) -> int:
-    """The largest ``grpo.max_new_tokens`` with which a recipe fits into devices of ``room`` bytes; 0 where it never does.
+    """The largest ``grpo.max_new_tokens`` with which a recipe fits into devices of ``room`` bytes;
+    0 where it never does.
 
     With several devices and no LoRA the model is shared out over them.
     """
@@ -244,7 +289,10 @@ def longest_answer(recipe: Recipe, model: Architecture, devices: int, room: floa
 
     def fits(limit: int) -> bool:
         longer = replace(recipe, grpo=replace(grpo, max_new_tokens=limit))
-        return memory(longer, model, devices, devices > 1 and recipe.lora is None).tightest.total <= room
+        return (
+            memory(longer, model, devices, devices > 1 and recipe.lora is None).tightest.total
+            <= room
+        )
 
     low, high = 0, min(1_000_000, max(1, model.positions - model.positions_of(recipe)[1])) + 1
     while high - low > 1:
@@ -260,7 +308,8 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
         recipe: what is run.
         model: its sizes.
         devices: processes of the run, one a device.
-        sharded: weights, gradients and optimiser states are shared out over the devices (FSDP, ZeRO-3); else each has all.
+        sharded: weights, gradients and optimiser states are shared out over the devices (FSDP,
+            ZeRO-3); else each has all.
     """
     patches, asked = model.positions_of(recipe)
     shares = devices if sharded else 1
@@ -268,33 +317,63 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
     phases = []
     if recipe.cold_start is not None:
         rows, length = recipe.sft.batch, asked + longest_board(recipe)
-        phases += _training(recipe, model, "sft", static, shares, devices, rows, rows, length, patches)
+        phases += _training(
+            recipe, model, "sft", static, shares, devices, rows, rows, length, patches
+        )
     grpo = recipe.grpo
     if grpo is not None:
         static = static | {"reference": 0.0 if recipe.lora or grpo.beta == 0 else static["weights"]}
         turns = grpo.turns
         length = asked + grpo.max_new_tokens
-        held = {k: static[k] / shares for k in ("weights", "adapters", "reference", "optimiser states")}
+        held = {
+            k: static[k] / shares for k in ("weights", "adapters", "reference", "optimiser states")
+        }
         if not grpo.use_vllm:
             count = max(
                 min(grpo.batch, grpo.generate_batch or grpo.batch),
-                min(grpo.generate_batch or PLAYED_AT_ONCE, PLAYED_AT_ONCE, recipe.checks.states * len(recipe.tasks))
+                min(
+                    grpo.generate_batch or PLAYED_AT_ONCE,
+                    PLAYED_AT_ONCE,
+                    recipe.checks.states * len(recipe.tasks),
+                )
                 if recipe.checks.every
                 else 0,
             )
             moving = _generating(recipe, model, count, asked, length, patches, shares)
-            phases.append(Phase("grpo", "generation", _with_slack(held, moving | _gathered(recipe, model, shares))))
+            phases.append(
+                Phase(
+                    "grpo",
+                    "generation",
+                    _with_slack(held, moving | _gathered(recipe, model, shares)),
+                )
+            )
         micro = grpo.batch // grpo.accumulate
-        phases += _training(recipe, model, "grpo", static, shares, devices, micro, grpo.batch * turns, length, patches * turns)
+        phases += _training(
+            recipe,
+            model,
+            "grpo",
+            static,
+            shares,
+            devices,
+            micro,
+            grpo.batch * turns,
+            length,
+            patches * turns,
+        )
     merged = 4.0 * model.parameters if recipe.lora else 0.0  # with adapters, when a stage is saved
     paged = 2.0 * static["learning"] if recipe.compute.optimizer == "paged_adamw_8bit" else 0.0
-    return Memory(tuple(phases), disk(recipe, model), max(devices * (static["weights"] + static["reference"]), paged, merged))
+    return Memory(
+        tuple(phases),
+        disk(recipe, model),
+        max(devices * (static["weights"] + static["reference"]), paged, merged),
+    )
 
 
 def sizes_of(recipe: Recipe, shares: int = 1) -> tuple[int, int, int]:
     """Bytes of a kept weight, of a number in matrix products, and of one between layers.
 
-    The last follows the embeddings, as they are kept, or as they are gathered from where they are shared out.
+    The last follows the embeddings, as they are kept, or as they are gathered from where they are
+    shared out.
     """
     kept = 4 if recipe.compute.weights == "float32" else 2
     compute = 2 if recipe.compute.bf16 else kept
@@ -308,7 +387,8 @@ def _static(recipe: Recipe, model: Architecture) -> dict[str, float]:
     learning = adapters or (model.parameters if recipe.compute.train_vision else model.unfrozen)
     width = 4 if recipe.lora else kept
     states = 2.0 * width * learning
-    if recipe.compute.optimizer == "adamw_8bit":  # two bytes and, for blocks of 256, two scales; embeddings stay in float32
+    # two bytes and, for blocks of 256, two scales; embeddings stay in float32
+    if recipe.compute.optimizer == "adamw_8bit":
         tables = 0 if recipe.lora else model.vocabulary * model.text.hidden
         states = (2 + 8 / 256) * (learning - tables) + 8.0 * tables
     elif recipe.compute.optimizer == "paged_adamw_8bit":
@@ -324,7 +404,9 @@ def _static(recipe: Recipe, model: Architecture) -> dict[str, float]:
 
 
 def _with_slack(held: Mapping[str, float], moving: Mapping[str, float]) -> dict[str, float]:
-    """Parts of a phase: what stays as it is, what comes and goes with the allocator's loss, and the CUDA context."""
+    """Parts of a phase: what stays as it is, what comes and goes with the allocator's loss, and the
+    CUDA context.
+    """
     lost = (SLACK - 1) * sum(moving.values())
     return {**held, **moving, "fragments": lost, "CUDA": CONTEXT}
 
@@ -332,47 +414,75 @@ def _with_slack(held: Mapping[str, float], moving: Mapping[str, float]) -> dict[
 def _gathered(recipe: Recipe, model: Architecture, shares: int) -> dict[str, float]:
     """The weights in bfloat16 that matrix products read.
 
-    Under autocast every float32 weight that learns is cast at its first use, and the copy lives until the end of the forward
-    pass, with gradients or without. Shared-out weights are gathered, in that format, two layers and the embeddings at a time.
+    Under autocast every float32 weight that learns is cast at its first use, and the copy lives
+    until the end of the forward pass, with gradients or without. Shared-out weights are gathered,
+    in that format, two layers and the embeddings at a time.
     """
     kept, compute, _ = sizes_of(recipe)
     if shares > 1:
         layer = model.parts["language model"] / model.text.layers
-        return {"gathered weights": compute * (2 * layer + model.parts["embeddings"] + model.parts["connector"])}
+        return {
+            "gathered weights": compute
+            * (2 * layer + model.parts["embeddings"] + model.parts["connector"])
+        }
     table = model.vocabulary * model.text.hidden  # read by index, never multiplied
     learning = _static(recipe, model)["learning"] - (0 if recipe.lora else table)
-    return {"weights cast": float(compute * learning) if compute < kept or (recipe.lora and compute == 2) else 0.0}
+    return {
+        "weights cast": float(compute * learning)
+        if compute < kept or (recipe.lora and compute == 2)
+        else 0.0
+    }
 
 
 def _generating(
-    recipe: Recipe, model: Architecture, count: int, asked: int, length: int, patches: int, shares: int
+    recipe: Recipe,
+    model: Architecture,
+    count: int,
+    asked: int,
+    length: int,
+    patches: int,
+    shares: int,
 ) -> dict[str, float]:
-    """What comes and goes in generation: the larger of reading the prompts and of writing the last token.
+    """What comes and goes in generation: the larger of reading the prompts and of writing the last
+    token.
 
-    TRL generates all answers of a device's batch together, so that the cache grows to the longest of them. Its numbers are in
-    the format of the stream between layers, also under autocast: rotated keys are, and values are joined to them.
+    TRL generates all answers of a device's batch together, so that the cache grows to the longest
+    of them. Its numbers are in the format of the stream between layers, also under autocast:
+    rotated keys are, and values are joined to them.
     """
     _, compute, stream = sizes_of(recipe, shares)
     text, eyes = model.text, model.vision
     token = 2.0 * text.layers * text.kv_heads * text.head_dim * stream * count
     grouped = text.kv_heads < text.heads and recipe.compute.attention != "flash_attention_2"
-    copies = 1 + (text.heads / text.kv_heads if grouped else 0)  # a layer's keys and values, joined, and repeated for each head
+    # a layer's keys and values, joined, and repeated for each head
+    copies = 1 + (text.heads / text.kv_heads if grouped else 0)
     pictures = {"pictures": float(count * patches * model.picture_bytes)}
     reading = count * max(asked * text.passing(compute), patches * eyes.passing(compute))
     first = {"key-value cache": token * asked, "reading prompts": reading}
     last = {
         "key-value cache": token * length,
         "attention copies": token * length / text.layers * copies,
-        "answer logits": 3.0 * 4 * model.vocabulary * count,  # as they are, as probabilities, and sorted or masked
+        # as they are, as probabilities, and sorted or masked
+        "answer logits": 3.0 * 4 * model.vocabulary * count,
     }
     return max(first, last, key=lambda parts: sum(parts.values())) | pictures
 
 
 def _training(
-    recipe: Recipe, model: Architecture, stage: str, static: Mapping[str, float], shares: int,
-    devices: int, micro: int, pictures_kept: int, length: int, patches: int,
-) -> list[Phase]:  # fmt: skip
-    """The phases in which a micro-batch goes forward and backward, and in which the optimiser steps."""
+    recipe: Recipe,
+    model: Architecture,
+    stage: str,
+    static: Mapping[str, float],
+    shares: int,
+    devices: int,
+    micro: int,
+    pictures_kept: int,
+    length: int,
+    patches: int,
+) -> list[Phase]:
+    """The phases in which a micro-batch goes forward and backward, and in which the optimiser
+    steps.
+    """
     _, compute, stream = sizes_of(recipe, shares)
     text, eyes = model.text, model.vision
     scores = length if recipe.compute.attention == "eager" else 0
@@ -380,22 +490,30 @@ def _training(
     if recipe.compute.train_vision and not recipe.lora:
         moving["activations"] += _activations(recipe, eyes, micro * patches, compute, stream, 0)
     tile = min(micro * length, TOKENS_AT_ONCE)
-    head = 0.0 if recipe.lora else 4.0 * model.vocabulary * text.hidden  # its gradient, summed up in float32
+    # its gradient, summed up in float32
+    head = 0.0 if recipe.lora else 4.0 * model.vocabulary * text.hidden
     moving["answer logits"] = compute * WORDS_AT_ONCE * (tile + text.hidden) + head
     moving["pictures"] = float(pictures_kept * patches * model.picture_bytes)
     names = ("weights", "adapters", "reference", "gradients", "optimiser states")
     held = {name: static[name] / shares for name in names}
     if devices > 1 and shares == 1:
         held["gradient buckets"] = static["gradients"]  # DistributedDataParallel sums copies
-    step = {"optimiser": static["gradients"] / shares if recipe.compute.optimizer == "adamw" else 0.0}
+    step = {
+        "optimiser": static["gradients"] / shares if recipe.compute.optimizer == "adamw" else 0.0
+    }
     return [
         Phase(stage, "update", _with_slack(held, moving | _gathered(recipe, model, shares))),
-        Phase(stage, "optimiser", _with_slack(held, step)),  # AdamW over all tensors at once holds one more copy
+        # AdamW over all tensors at once holds one more copy
+        Phase(stage, "optimiser", _with_slack(held, step)),
     ]
 
 
-def _activations(recipe: Recipe, stack: Stack, tokens: int, compute: int, residual: int, scores: int) -> float:
-    """Of all layers; with gradient checkpointing only what enters each, and one layer in full while it is computed again."""
+def _activations(
+    recipe: Recipe, stack: Stack, tokens: int, compute: int, residual: int, scores: int
+) -> float:
+    """Of all layers; with gradient checkpointing only what enters each, and one layer in full while
+    it is computed again.
+    """
     layer = stack.saved(compute, residual, scores)
     if recipe.compute.gradient_checkpointing:
         return tokens * (stack.layers * stack.hidden * residual + layer)
@@ -403,13 +521,19 @@ def _activations(recipe: Recipe, stack: Stack, tokens: int, compute: int, residu
 
 
 def longest_board(recipe: Recipe) -> int:
-    """Tokens of the longest answer of the teacher, about; training counts real ones with the tokenizer."""
-    sizes = [(task.names.game, task.game.sample(task.level).symbols[0].size) for task in recipe.tasks]
+    """Tokens of the longest answer of the teacher, about; training counts real ones with the
+    tokenizer.
+    """
+    sizes = [
+        (task.names.game, task.game.sample(task.level).symbols[0].size) for task in recipe.tasks
+    ]
     return max(64 + TEACHER.get(game, 75) * cells for game, cells in sizes)
 
 
 TEACHER = {"2048": 30, "ShisenSho": 75, "ShisenShoPhotos": 150, "Swap": 55}
-"""Tokens of the teacher's longest answer to a cell: the longest of 60, of more for photographs, on the paper's boards."""
+"""Tokens of the teacher's longest answer to a cell: the longest of 60, of more for photographs, on
+the paper's boards.
+"""
 
 TAUGHT = {
     "2048": ((1024, 0.0),),
@@ -417,17 +541,22 @@ TAUGHT = {
     "ShisenShoPhotos": ((8192, 0.0), (4096, 0.002), (2560, 0.004), (2048, 0.005), (1024, 0.015)),
     "Swap": ((4096, 0.0), (2560, 0.037), (2048, 0.08), (1024, 0.352)),
 }
-"""Of the 1,000 answers of the teacher that a cold start on the paper's boards teaches: the share with more tokens than a number
-(counted with Qwen's vocabulary). The longest have 414, 5,314, 5,776 and 3,244."""
+"""Of the 1,000 answers of the teacher that a cold start on the paper's boards teaches: the share
+with more tokens than a number (counted with Qwen's vocabulary). The longest have 414, 5,314, 5,776
+and 3,244.
+"""
 
 
 def disk(recipe: Recipe, model: Architecture) -> dict[str, float]:
     """Bytes that a run writes, by part.
 
-    A checkpoint holds weights (or adapters) and optimiser states; two are kept while a third is written.
+    A checkpoint holds weights (or adapters) and optimiser states; two are kept while a third is
+    written.
     """
     static = _static(recipe, model)
-    states = 2.0 * (static["learning"] if "8bit" in recipe.compute.optimizer else static["gradients"])
+    states = 2.0 * (
+        static["learning"] if "8bit" in recipe.compute.optimizer else static["gradients"]
+    )
     checkpoint = (static["adapters"] or static["weights"]) + states
     finals = (recipe.cold_start is not None) + (recipe.grpo is not None)
     whole = 4.0 * model.parameters if recipe.lora else static["weights"]  # merged in float32

@@ -1,20 +1,29 @@
-"""How long a run takes, by arithmetic: an estimate from data sheets and assumptions, which no GPU has confirmed.
+"""How long a run takes, by arithmetic: an estimate from data sheets and assumptions, which no GPU
+has confirmed.
 
-A step of GRPO is generation and update, one after the other. With ``limit`` = ``grpo.max_new_tokens``, answers of
-``mean`` = :data:`MEAN` x ``limit`` tokens, prompts of ``asked`` tokens, ``weights`` = parameters of the language model and its
-head, all for one device::
+A step of GRPO is generation and update, one after the other. With ``limit`` =
+``grpo.max_new_tokens``, answers of ``mean`` = :data:`MEAN` x ``limit`` tokens, prompts of ``asked``
+tokens, ``weights`` = parameters of the language model and its head, all for one device::
 
-    generation             = batch / generate_batch x limit x token            every batch waits for its longest answer
-      token                = max(LAUNCH x layers, (bytes of weights + cache) / (READ x bandwidth), bytes gathered / link)
-    generation with vLLM   = max(batch x mean / running, limit) x token        an answer that is done makes room for the next
-      token                = SCHEDULE + max((bytes of weights + cache) / (READ x bandwidth), 2 x weights x running / rate)
-    update                 = batch x (asked + mean) x weights x passes / rate  the same for the vision tower and its patches
+    generation             = batch / generate_batch x limit x token            every batch waits for
+    its longest answer
+      token                = max(LAUNCH x layers, (bytes of weights + cache) / (READ x bandwidth),
+      bytes gathered / link)
+    generation with vLLM   = max(batch x mean / running, limit) x token        an answer that is
+    done makes room for the next
+      token                = SCHEDULE + max((bytes of weights + cache) / (READ x bandwidth), 2 x
+      weights x running / rate)
+    update                 = batch x (asked + mean) x weights x passes / rate  the same for the
+    vision tower and its patches
       rate                 = USE x operations
 
-and reading the prompts, 2 operations a weight and token, on top of both generations. ``passes`` are operations a weight and
-token: 2 forward, 4 backward (2 where the weights do not learn), 2 again with gradient checkpointing, 2 for a reference, 2 for
-the log-probabilities of the policy that answered (Kaplan et al. 2020, section 2.1; attention itself is left out). Left out as
-well: evaluation, padding, drawing and judging, the optimiser's step, sending weights to vLLM, what comes back by ``refill``.
+and reading the prompts, 2 operations a weight and token, on top of both generations. ``passes`` are
+operations a weight and
+token: 2 forward, 4 backward (2 where the weights do not learn), 2 again with gradient
+checkpointing, 2 for a reference, 2 for the log-probabilities of the policy that answered (Kaplan et
+al. 2020, section 2.1; attention itself is left out). Left out as
+well: evaluation, padding, drawing and judging, the optimiser's step, sending weights to vLLM, what
+comes back by ``refill``.
 """
 
 from __future__ import annotations
@@ -27,9 +36,11 @@ from types import MappingProxyType
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.sizes import Architecture, longest_board, memory, sizes_of
 
-# ---------------------------------------------------------------------------------------------------- assumptions
+# ---- assumptions
 LAUNCH = 1e-3
-"""Seconds that eager PyTorch needs to start a layer's kernels for one token, at least (assumed: no GPU was there)."""
+"""Seconds that eager PyTorch needs to start a layer's kernels for one token, at least (assumed: no
+GPU was there).
+"""
 SCHEDULE = 2e-3
 """Seconds of a token that vLLM spends between passes, with CUDA graphs (assumed)."""
 READ = 0.6
@@ -37,10 +48,14 @@ READ = 0.6
 USE = 0.35
 """Share of the matrix units' operations that reading and training reach (assumed)."""
 MEAN = 0.3
-"""Mean length of an answer over the limit: that of the teacher's 1,000 answers on Swap, 981 over the longest of 3,244 tokens
-(measured, with Qwen's vocabulary). How long a policy's answers become is not known before a run."""
+"""Mean length of an answer over the limit: that of the teacher's 1,000 answers on Swap, 981 over
+the longest of 3,244 tokens (measured, with Qwen's vocabulary). How long a policy's answers become
+is not known before a run.
+"""
 VLLM_SHARE, VLLM_SERVER = 0.3, 0.9
-"""Shares of a device's memory that vLLM takes beside the training (TRL's default) and alone (vLLM's own)."""
+"""Shares of a device's memory that vLLM takes beside the training (TRL's default) and alone (vLLM's
+own).
+"""
 VLLM_RUNNING = 256
 """Answers that vLLM has under way at once, at most (its ``max_num_seqs``)."""
 
@@ -58,9 +73,15 @@ class Card:
 
 CARDS: Mapping[int, Card] = MappingProxyType(
     {
-        24: Card("RTX 4090", 1.008e12, 165e12, 32e9, "NVIDIA Ada architecture whitepaper; PCIe 4.0 x16"),
-        80: Card("H100 SXM", 3.35e12, 989e12, 450e9, "NVIDIA H100 data sheet, without sparsity; NVLink 4"),
-        141: Card("H200 SXM", 4.8e12, 989e12, 450e9, "NVIDIA H200 data sheet, without sparsity; NVLink 4"),
+        24: Card(
+            "RTX 4090", 1.008e12, 165e12, 32e9, "NVIDIA Ada architecture whitepaper; PCIe 4.0 x16"
+        ),
+        80: Card(
+            "H100 SXM", 3.35e12, 989e12, 450e9, "NVIDIA H100 data sheet, without sparsity; NVLink 4"
+        ),
+        141: Card(
+            "H200 SXM", 4.8e12, 989e12, 450e9, "NVIDIA H200 data sheet, without sparsity; NVLink 4"
+        ),
     }
 )
 """The card that a number of GB in an overlay's name stands for."""
@@ -76,7 +97,9 @@ class Speed:
     update: float  # seconds of a step
     answered: float  # tokens of the answers of a step
     trained: float  # tokens of prompts and answers of a step
-    mode: str = ""  # TRL's vllm_mode where vLLM fits: "colocate" (beside the training), "server" (half of the devices)
+    # TRL's vllm_mode where vLLM fits: "colocate" (beside the training), "server" (half of the
+    # devices)
+    mode: str = ""
     vllm_generation: float = math.nan
     vllm_update: float = math.nan
 
@@ -108,7 +131,8 @@ def speed(recipe: Recipe, model: Architecture, card: Card, devices: int, room: f
         recipe: what is run.
         model: its sizes.
         card: what each device can do.
-        devices: processes of the run, one a device; without LoRA the model is shared out over several.
+        devices: processes of the run, one a device; without LoRA the model is shared out over
+            several.
         room: bytes of a device.
     """
     one = _Arithmetic(recipe, model, card, devices)
@@ -118,11 +142,19 @@ def speed(recipe: Recipe, model: Architecture, card: Card, devices: int, room: f
         return Speed(0, cold, 0.0, 0.0, 0.0, 0.0)
     answers = grpo.batch * devices
     found = Speed(
-        grpo.steps, cold, one.generation(), one.update(), answers * one.mean, answers * grpo.epochs_per_batch * one.length
+        grpo.steps,
+        cold,
+        one.generation(),
+        one.update(),
+        answers * one.mean,
+        answers * grpo.epochs_per_batch * one.length,
     )
     half, batch = devices // 2, 2 * grpo.batch
-    if one.sharded and half:  # half of the devices serve, the others train on twice as many answers each
-        trains = replace(recipe, grpo=replace(grpo, batch=batch, accumulate=2 * grpo.accumulate, use_vllm=True))
+    # half of the devices serve, the others train on twice as many answers each
+    if one.sharded and half:
+        trains = replace(
+            recipe, grpo=replace(grpo, batch=batch, accumulate=2 * grpo.accumulate, use_vllm=True)
+        )
         running = one.running(half * VLLM_SERVER * room, answers)
         if running and memory(trains, model, half, half > 1).tightest.total <= room:
             update = _Arithmetic(trains, model, card, half).update()
@@ -133,7 +165,12 @@ def speed(recipe: Recipe, model: Architecture, card: Card, devices: int, room: f
         running = one.running(VLLM_SHARE * room, grpo.batch)
         if running and memory(beside, model, devices).tightest.total + VLLM_SHARE * room <= room:
             update = _Arithmetic(beside, model, card, devices).update()
-            return replace(found, mode="colocate", vllm_generation=one.served(grpo.batch, running, 1), vllm_update=update)
+            return replace(
+                found,
+                mode="colocate",
+                vllm_generation=one.served(grpo.batch, running, 1),
+                vllm_update=update,
+            )
     return found
 
 
@@ -151,7 +188,8 @@ class _Arithmetic:
         self.mean = MEAN * self.limit
         self.length = self.asked + self.mean
         text = model.text
-        self.numbers = 2 * text.layers * text.kv_heads * text.head_dim  # in the cache, for one token
+        # in the cache, for one token
+        self.numbers = 2 * text.layers * text.kv_heads * text.head_dim
 
     def reading(self, answers: float) -> float:
         """Seconds in which prompts are read, pictures included."""
@@ -163,15 +201,21 @@ class _Arithmetic:
         grpo, card = self.recipe.grpo, self.card
         assert grpo is not None
         together = min(grpo.generate_batch or grpo.batch, grpo.batch)
-        each = self.kept + (2 * self.compute if self.compute < self.kept else 0)  # read, cast, and read again
-        cache = 3 * self.stream * self.numbers * together * (self.asked + self.limit / 2)  # read, and copied as it grows
-        token = max(LAUNCH * self.model.text.layers, (each * self.weights + cache) / (READ * card.bandwidth))
+        # read, cast, and read again
+        each = self.kept + (2 * self.compute if self.compute < self.kept else 0)
+        # read, and copied as it grows
+        cache = 3 * self.stream * self.numbers * together * (self.asked + self.limit / 2)
+        token = max(
+            LAUNCH * self.model.text.layers, (each * self.weights + cache) / (READ * card.bandwidth)
+        )
         if self.sharded:
             token = max(token, self.compute * self.weights * (1 - 1 / self.devices) / card.link)
         return math.ceil(grpo.batch / together) * self.limit * token + self.reading(grpo.batch)
 
     def running(self, room: float, answers: int) -> int:
-        """Answers that vLLM has under way with so many bytes for weights (bfloat16) and cache; 0 where not one fits."""
+        """Answers that vLLM has under way with so many bytes for weights (bfloat16) and cache; 0
+        where not one fits.
+        """
         tokens = (room - 2.0 * self.model.parameters) / (2.0 * self.numbers)
         if tokens < self.asked + self.limit:
             return 0
@@ -182,15 +226,21 @@ class _Arithmetic:
         cache = 2.0 * self.numbers * running * (self.asked + self.mean / 2)
         read = (2.0 * self.weights + cache) / (READ * self.card.bandwidth * devices)
         token = SCHEDULE + max(read, 2.0 * self.weights * running / (self.rate * devices))
-        return max(answers * self.mean / running, self.limit) * token + self.reading(answers) / devices
+        return (
+            max(answers * self.mean / running, self.limit) * token + self.reading(answers) / devices
+        )
 
     def operations(self, tokens: float, patches: float, more: int) -> float:
-        """Of training on so many tokens and patches; ``more`` are operations a weight of passes that do not learn."""
+        """Of training on so many tokens and patches; ``more`` are operations a weight of passes
+        that do not learn.
+        """
         again = 2 if self.recipe.compute.gradient_checkpointing else 0
         full = self.recipe.lora is None
         tower = 6 + again if full and self.recipe.compute.train_vision else 2
         text = (6 if full else 4) + again
-        return tokens * self.weights * (text + more) + patches * self.model.parts["vision tower"] * (tower + more)
+        return tokens * self.weights * (text + more) + patches * self.model.parts[
+            "vision tower"
+        ] * (tower + more)
 
     def update(self) -> float:
         """Seconds in which a step trains."""
@@ -198,7 +248,10 @@ class _Arithmetic:
         assert grpo is not None
         more = (2 if grpo.beta else 0) + (2 if grpo.use_vllm or grpo.epochs_per_batch > 1 else 0)
         passes = grpo.batch * grpo.epochs_per_batch
-        return self.operations(passes * self.length, passes * self.patches * grpo.turns, more) / self.rate
+        return (
+            self.operations(passes * self.length, passes * self.patches * grpo.turns, more)
+            / self.rate
+        )
 
     def cold_start(self) -> float:
         """Seconds of the supervised rows."""

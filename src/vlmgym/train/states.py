@@ -1,7 +1,9 @@
-"""Where the states of GRPO come from: random walks, games that the policy itself plays, recorded games, or a mixture.
+"""Where the states of GRPO come from: random walks, games that the policy itself plays, recorded
+games, or a mixture.
 
-All processes of a run hold the same :class:`States`, draw the same questions and are told the same answers; each then asks
-its own share. So a checkpoint holds it once, and the number of processes changes nothing.
+All processes of a run hold the same :class:`States`, draw the same questions and are told the same
+answers; each then asks its own share. So a checkpoint holds it once, and the number of processes
+changes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from vlmgym.core import ConfigError, Settings, State, concat, draw_unit, mix_array, seeds_for, setting, split_of
+from vlmgym.core import (
+    ConfigError,
+    Settings,
+    State,
+    concat,
+    draw_unit,
+    mix_array,
+    seeds_for,
+    setting,
+    split_of,
+)
 from vlmgym.curriculum import Curriculum
 from vlmgym.games import read_state_text, state_text
 from vlmgym.tasks import Task
@@ -23,7 +35,9 @@ from vlmgym.trace import load_trace
 CHUNK = 64
 """States walked to at once for each task."""
 USES = ("walk", "cold", "pool", "deal")
-"""What training states are for: random walks of GRPO, cold start, the beginnings of a policy pool, and its later deals."""
+"""What training states are for: random walks of GRPO, cold start, the beginnings of a policy pool,
+and its later deals.
+"""
 ROOM = 2**27
 """Training states that a use has for itself with each seed of a run, for each task."""
 _FIRST = {"walk": 0, "cold": 500_000_000, "pool": 900_000_000, "deal": 250_000_000}  # with seed 0
@@ -37,27 +51,42 @@ _TASK, _SOURCE, _ANSWER = 0, 1, 2  # streams of the draws
 class Source(Settings):
     """One source of states, and its share of the questions."""
 
-    kind: str = setting("random_walk", "where states come from", choices=("random_walk", "policy_pool", "replay"))
+    kind: str = setting(
+        "random_walk", "where states come from", choices=("random_walk", "policy_pool", "replay")
+    )
     weight: float = setting(1.0, "share of the questions, relative to the other sources", 0.0, 1e6)
     games: int = setting(64, "policy_pool: games under way for each task", 1, 1_000_000)
-    patience: int = setting(8, "policy_pool: useless answers in a row that end a game", 1, 1_000_000)
+    patience: int = setting(
+        8, "policy_pool: useless answers in a row that end a game", 1, 1_000_000
+    )
     trace: str = setting("", "replay: a trace.jsonl, or a folder with one")
-    hopeless: bool = setting(False, "random_walk: also where no action succeeds (2048: nothing merges); the paper: all walks")
+    hopeless: bool = setting(
+        False,
+        "random_walk: also where no action succeeds (2048: nothing merges); the paper: all walks",
+    )
 
     def __post_init__(self) -> None:
         """Check that a replay has a trace, and that only walks keep what is hopeless."""
         super().__post_init__()
         if self.hopeless and self.kind != "random_walk":
-            raise ConfigError("Source.hopeless", True, "false for the other kinds: they ask where something can succeed")
+            raise ConfigError(
+                "Source.hopeless",
+                True,
+                "false for the other kinds: they ask where something can succeed",
+            )
         if (self.kind == "replay") != bool(self.trace):
-            raise ConfigError("Source.trace", self.trace, "a file for kind replay, and nothing for the others")
+            raise ConfigError(
+                "Source.trace", self.trace, "a file for kind replay, and nothing for the others"
+            )
 
 
 @dataclass
 class Game:
-    """A game of a policy pool: where it stands, its level, how many answers in a row changed nothing, and whether it passes.
+    """A game of a policy pool: where it stands, its level, how many answers in a row changed
+    nothing, and whether it passes.
 
-    It passes where no action can succeed and some is legal (2048: nothing merges): the game goes on, but no group is asked.
+    It passes where no action can succeed and some is legal (2048: nothing merges): the game goes
+    on, but no group is asked.
     """
 
     state: str
@@ -81,7 +110,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Answered:
-    """What is told about a question: of all its answers, and of the one that a game of the pool goes on with."""
+    """What is told about a question: of all its answers, and of the one that a game of the pool
+    goes on with.
+    """
 
     successes: int
     answers: int  # that count for a ladder; 0 where the game is only played on
@@ -92,8 +123,9 @@ class Answered:
 def first_state(use: str, seed: int) -> int:
     """Number of the first training state of a use (one of :data:`USES`) with a seed of the run.
 
-    No two uses and seeds share any, as long as none takes more than :data:`ROOM` of a task (random walks of seeds below 128:
-    a million). So another seed is another cold start, other questions and other games of a pool.
+    No two uses and seeds share any, as long as none takes more than :data:`ROOM` of a task (random
+    walks of seeds below 128: a million). So another seed is another cold start, other questions and
+    other games of a pool.
     """
     if seed == 0:
         return _FIRST[use]
@@ -112,7 +144,8 @@ class States:
         seed: chooses tasks, sources and states.
 
     Raises:
-        ConfigError: a task without any source, a ladder for a game that is not in the run or with unknown rungs.
+        ConfigError: a task without any source, a ladder for a game that is not in the run or with
+            unknown rungs.
         TraceError: a replay's trace that cannot be read.
     """
 
@@ -143,14 +176,24 @@ class States:
 
     def _share(self, number: int) -> tuple[list[int], Any]:
         """Sources that a task can be asked from, and where their shares end."""
-        fits = [k for k, one in enumerate(self.sources) if one.weight and (one.kind != "replay" or self._recorded[number].get(k))]
+        fits = [
+            k
+            for k, one in enumerate(self.sources)
+            if one.weight and (one.kind != "replay" or self._recorded[number].get(k))
+        ]
         if not fits:
             names = self.tasks[number].names
-            raise ConfigError("recipe.states", f"nothing for {names.game} {names.level}", "a source with states of every task")
+            raise ConfigError(
+                "recipe.states",
+                f"nothing for {names.game} {names.level}",
+                "a source with states of every task",
+            )
         return fits, _edges([self.sources[k].weight for k in fits])
 
     def _read_traces(self, task: Task) -> dict[int, list[str]]:
-        """Recorded states of a task in which some action succeeds, for each replay, in an order of the seed."""
+        """Recorded states of a task in which some action succeeds, for each replay, in an order of
+        the seed.
+        """
         found = {}
         for k, source in enumerate(self.sources):
             if source.kind == "replay":
@@ -158,14 +201,21 @@ class States:
                 trace = load_trace(path / "trace.jsonl" if path.is_dir() else path)
                 if (trace.run.game, trace.run.level) == (task.names.game, task.names.level):
                     if any(split_of(turn.seed) != "train" for turn in trace.turns):
-                        sys.stderr.write(f"{path}: its states are no longer held out: they come from outside the train split\n")
+                        sys.stderr.write(
+                            f"{path}: its states are no longer held out: they come "
+                            "from outside the train split\n"
+                        )
                     texts = list(dict.fromkeys(turn.state for turn in trace.turns))
                     keep = np.flatnonzero(_possible(texts)) if texts else np.zeros(0, np.int64)
-                    order = np.argsort(mix_array(keep.astype(np.uint64) ^ mix_array(np.array([self.seed], np.uint64))))
+                    order = np.argsort(
+                        mix_array(
+                            keep.astype(np.uint64) ^ mix_array(np.array([self.seed], np.uint64))
+                        )
+                    )
                     found[k] = [texts[i] for i in keep[order]]
         return found
 
-    # ------------------------------------------------------------------------------------------------ drawing
+    # ---- drawing
     def draw(self, count: int) -> list[Question]:
         """The next ``count`` questions."""
         out = []
@@ -205,14 +255,20 @@ class States:
     def _now(self, number: int) -> Task:
         """A task at the present difficulty."""
         task = self.tasks[number]
-        return self.curricula[task.names.game].task(task) if task.names.game in self.curricula else task
+        return (
+            self.curricula[task.names.game].task(task)
+            if task.names.game in self.curricula
+            else task
+        )
 
     def _next_game(self, number: int, task: Task, source: Source) -> int:
         pool = self.pools[number]
         if not pool:  # random walks, so that the games are not all at their beginning
             game = task.game
             start = task.states("train", source.games, first_state("pool", self.seed))
-            pool += [Game(state_text(game, start[i]), task.names.level) for i in range(source.games)]
+            pool += [
+                Game(state_text(game, start[i]), task.names.level) for i in range(source.games)
+            ]
         slot = self._next_slot(number)
         for _ in range(len(pool) - 1):
             if not pool[slot].passing:
@@ -221,9 +277,12 @@ class States:
         for _ in range(TRIES):
             if not pool[slot].passing:
                 return slot
-            pool[slot] = self._settled(number, self._legal_move(pool[slot]))  # all of them pass: one must be asked about
+            # all of them pass: one must be asked about
+            pool[slot] = self._settled(number, self._legal_move(pool[slot]))
         raise ConfigError(
-            "Task.level", task.names.level, f"a level in which something can succeed (not within {TRIES} moves here)"
+            "Task.level",
+            task.names.level,
+            f"a level in which something can succeed (not within {TRIES} moves here)",
         )
 
     def _next_slot(self, number: int) -> int:
@@ -232,7 +291,8 @@ class States:
         return slot
 
     def passing(self) -> list[Question]:
-        """The games of the pools that stand where nothing can succeed: the policy is asked once, and nothing is learned from it.
+        """The games of the pools that stand where nothing can succeed: the policy is asked once,
+        and nothing is learned from it.
 
         So games go on as the policy plays them, instead of ending where no question can be asked.
         """
@@ -240,27 +300,43 @@ class States:
         for number, pool in enumerate(self.pools):
             for slot, one in enumerate(pool):
                 if one.passing:
-                    source = next(k for k, source in enumerate(self.sources) if source.kind == "policy_pool")
+                    source = next(
+                        k for k, source in enumerate(self.sources) if source.kind == "policy_pool"
+                    )
                     task = self._now(number).override(level=one.level)
-                    out.append(Question(-1, task, read_state_text(one.state)[1], one.state, number, source, slot))
+                    out.append(
+                        Question(
+                            -1, task, read_state_text(one.state)[1], one.state, number, source, slot
+                        )
+                    )
         return out
 
-    # ------------------------------------------------------------------------------------------------ telling
+    # ---- telling
     def chosen(self, question: Question, answers: int) -> int:
-        """Which of the answers a game of the pool goes on with: a fair draw, so that games follow the policy."""
+        """Which of the answers a game of the pool goes on with: a fair draw, so that games follow
+        the policy.
+        """
         return int(draw_unit(np.uint64(self.seed), _ANSWER, question.serial) * answers)
 
     def tell(self, questions: Sequence[Question], answered: Sequence[Answered]) -> None:
-        """Advance pools and curricula by what was answered. No answer is lost: a game that it ended is followed by a fresh one.
+        """Advance pools and curricula by what was answered.
 
-        Where nothing can succeed a useless answer is followed by a legal move, so that no game waits there.
+        No answer is lost: a game that it ended is followed by a fresh one.
+
+        Where nothing can succeed a useless answer is followed by a legal move, so that no game
+        waits there.
 
         Raises:
             ConfigError: a level in whose fresh deals nothing can ever be done.
         """
         for question, one in zip(questions, answered, strict=True):
             name = question.task.names.game
-            if one.answers and name in self.curricula and question.task == self._now(question.number):  # or of a rung before
+            # or of a rung before
+            if (
+                one.answers
+                and name in self.curricula
+                and question.task == self._now(question.number)
+            ):
                 self.curricula[name] = self.curricula[name].update(one.successes, one.answers)
             if question.slot < 0:
                 continue
@@ -276,7 +352,9 @@ class States:
                 self.pools[question.number][question.slot] = self._settled(question.number, after)
 
     def _settled(self, number: int, one: Game) -> Game:
-        """A game of a pool after a move: it goes on, passes, or has ended and is followed by a fresh one."""
+        """A game of a pool after a move: it goes on, passes, or has ended and is followed by a
+        fresh one.
+        """
         game, state = read_state_text(one.state)
         if not state.ended[0]:
             if game.successes(state).any():
@@ -298,17 +376,27 @@ class States:
         game = task.game
         for _ in range(TRIES):
             seeds = seeds_for(
-                "train", task.names.game, task.names.level, 1, 4 * first_state("deal", self.seed) + self.dealt[number]
+                "train",
+                task.names.game,
+                task.names.level,
+                1,
+                4 * first_state("deal", self.seed) + self.dealt[number],
             )
             self.dealt[number] += 1
             state = game.reset(task.level, seeds)
             if not state.ended[0] and game.legal(state).any():
-                return Game(state_text(game, state), task.names.level, passing=not game.successes(state).any())
+                return Game(
+                    state_text(game, state),
+                    task.names.level,
+                    passing=not game.successes(state).any(),
+                )
         raise ConfigError(
-            "Task.level", task.names.level, f"a level in whose deals something can be done (in none of {TRIES} here)"
+            "Task.level",
+            task.names.level,
+            f"a level in whose deals something can be done (in none of {TRIES} here)",
         )
 
-    # ------------------------------------------------------------------------------------------------- saving
+    # ---- saving
     def state_dict(self) -> dict[str, Any]:
         """All that :meth:`load_state_dict` needs to go on from here, as JSON values."""
         return {
@@ -317,7 +405,10 @@ class States:
             "replayed": self.replayed,
             "dealt": self.dealt,
             "turn": self.turn,
-            "pools": [[[game.state, game.level, game.idle, game.passing] for game in pool] for pool in self.pools],
+            "pools": [
+                [[game.state, game.level, game.idle, game.passing] for game in pool]
+                for pool in self.pools
+            ],
             "counts": self.counts,
             "curricula": {name: asdict(ladder) for name, ladder in self.curricula.items()},
         }
@@ -328,7 +419,9 @@ class States:
         for name in ("walked", "replayed", "dealt", "turn"):
             setattr(self, name, list(values[name]))
         self.pools = [[Game(*game) for game in pool] for pool in values["pools"]]
-        self.curricula = {name: Curriculum.from_dict(ladder) for name, ladder in values["curricula"].items()}
+        self.curricula = {
+            name: Curriculum.from_dict(ladder) for name, ladder in values["curricula"].items()
+        }
 
 
 def _edges(weights: Sequence[float]) -> Any:

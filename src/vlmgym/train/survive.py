@@ -1,4 +1,6 @@
-"""What a run needs to outlive its machine: sealed checkpoints, a way out on a signal, an end before a loss does harm."""
+"""What a run needs to outlive its machine: sealed checkpoints, a way out on a signal, an end before
+a loss does harm.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from vlmgym.files import FileError, read_json, write_atomically, write_json
 from vlmgym.train.model import SEAL
 
 BEGUN = ".begun"
-"""The first file of a checkpoint: what a run of ours began, and may delete if it was never finished."""
+"""The first file of a checkpoint: what a run of ours began, and may delete if it was never
+finished.
+"""
 
 
 class DivergedError(VlmGymError, ArithmeticError):
@@ -34,17 +38,26 @@ class DiskFullError(VlmGymError, OSError):
 
 
 class Interrupted(VlmGymError):
-    """A signal asked the run to end; a checkpoint was written, and the same command goes on from it."""
+    """A signal asked the run to end; a checkpoint was written, and the same command goes on from
+    it.
+    """
 
 
-# ---------------------------------------------------------------------------------------------------- checkpoints
+# ---- checkpoints
 def _is_ours(name: str) -> bool:
-    """Whether a file is one of our marks, whole or left half-written by a kill; a mark is not part of what it is about."""
-    return any(name == mark or (name.startswith(Path(mark).stem) and ".part" in name) for mark in (SEAL, BEGUN))
+    """Whether a file is one of our marks, whole or left half-written by a kill; a mark is not part
+    of what it is about.
+    """
+    return any(
+        name == mark or (name.startswith(Path(mark).stem) and ".part" in name)
+        for mark in (SEAL, BEGUN)
+    )
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Digest of every file below a folder, by relative path; files are flushed to the disk on the way."""
+    """Digest of every file below a folder, by relative path; files are flushed to the disk on the
+    way.
+    """
 
     def one(path: Path) -> str:
         with path.open("rb") as file:
@@ -53,7 +66,10 @@ def _digests(folder: Path) -> dict[str, str]:
 
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_ours(path.name))
     with ThreadPoolExecutor(8) as pool:  # hashing lets other threads run
-        return {str(path.relative_to(folder)): digest for path, digest in zip(paths, pool.map(one, paths), strict=True)}
+        return {
+            str(path.relative_to(folder)): digest
+            for path, digest in zip(paths, pool.map(one, paths), strict=True)
+        }
 
 
 def begin(folder: Path) -> None:
@@ -63,7 +79,10 @@ def begin(folder: Path) -> None:
         VlmGymError: something lies there that no run of ours began.
     """
     if folder.is_symlink() or (folder.exists() and not (folder / BEGUN).exists()):
-        raise VlmGymError(f"{folder}: is there, and was not begun by this run: move it away and run the same command to go on")
+        raise VlmGymError(
+            f"{folder}: is there, and was not begun by this run: move it away and "
+            "run the same command to go on"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / BEGUN, "")
 
@@ -79,7 +98,9 @@ def flaw(folder: Path) -> str:
         return "it is no folder of this run"
     if not os.path.lexists(folder / SEAL):
         return (
-            "the run ended while it was written" if (folder / BEGUN).is_file() else "it has no seal, and no run of ours began it"
+            "the run ended while it was written"
+            if (folder / BEGUN).is_file()
+            else ("it has no seal, and no run of ours began it")
         )
     try:
         wanted = read_json(folder / SEAL)
@@ -98,7 +119,9 @@ def flaw(folder: Path) -> str:
 
 def checkpoints(out: Path) -> list[Path]:
     """The checkpoint folders of a stage, newest first."""
-    found = [path for path in out.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    found = [
+        path for path in out.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)
+    ]
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
 
 
@@ -107,11 +130,12 @@ def last_good_checkpoint(out: Path, tidy: bool = True) -> Path | None:
 
     Args:
         out: folder of the stage.
-        tidy: say what is passed over, delete what a run of ours began and never finished, and put everything else aside, as
-            ``*.damaged`` or ``*.unfinished``.
+        tidy: say what is passed over, delete what a run of ours began and never finished, and put
+            everything else aside, as ``*.damaged`` or ``*.unfinished``.
     """
     found = checkpoints(out)
-    for folder in found if tidy else ():  # all of them: the Trainer deletes the oldest one after a while
+    # all of them: the Trainer deletes the oldest one after a while
+    for folder in found if tidy else ():
         if not _ours(folder):
             sys.stderr.write(f"{folder}: put aside: {flaw(folder)}\n")
             _put_aside(folder, "unfinished")
@@ -130,7 +154,11 @@ def last_good_checkpoint(out: Path, tidy: bool = True) -> Path | None:
 
 def _ours(folder: Path) -> bool:
     """Whether a run of ours began a folder."""
-    return folder.is_dir() and not folder.is_symlink() and any(os.path.lexists(folder / name) for name in (SEAL, BEGUN))
+    return (
+        folder.is_dir()
+        and not folder.is_symlink()
+        and any(os.path.lexists(folder / name) for name in (SEAL, BEGUN))
+    )
 
 
 def _put_aside(path: Path, why: str) -> None:
@@ -155,15 +183,21 @@ def no_room(error: BaseException | None, folder: Path, bytes_wanted: int) -> boo
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return True
-        if re.search(r"No space left|os error 28\b|os error 27\b|File too large|quota exceeded", str(error), re.IGNORECASE):
+        if re.search(
+            r"No space left|os error 28\b|os error 27\b|File too large|quota exceeded",
+            str(error),
+            re.IGNORECASE,
+        ):
             return True
         error = error.__cause__ or error.__context__
     return shutil.disk_usage(folder).free < bytes_wanted
 
 
-# -------------------------------------------------------------------------------------------------------- signals
+# ---- signals
 class Signals:
-    """While entered, SIGTERM and SIGUSR1 (SLURM, spot machines) ask for an end after the step; a second one ends at once."""
+    """While entered, SIGTERM and SIGUSR1 (SLURM, spot machines) ask for an end after the step; a
+    second one ends at once.
+    """
 
     KINDS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -181,9 +215,20 @@ class Signals:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.caught = signal.Signals(number).name
-        os.write(2, f"\n{self.caught}: a checkpoint follows after this step (a second signal ends at once)\n".encode())
+        os.write(
+            2,
+            (
+                f"\n{self.caught}: a checkpoint follows after this step (a second signal ends "
+                "at once)\n"
+            ).encode(),
+        )
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
 

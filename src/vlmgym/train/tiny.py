@@ -1,7 +1,9 @@
-"""The embedded tiny VLM: a LLaVA (SigLIP tower, Qwen2 language model) of about two and a half million weights.
+"""The embedded tiny VLM: a LLaVA (SigLIP tower, Qwen2 language model) of about two and a half
+million weights.
 
-One picture patch is one cell of a 4x4 board under the look ``tiny``; tile names and coordinates are single tokens. It is
-loaded, trained and saved by the same code as any other image-text model of Transformers.
+One picture patch is one cell of a 4x4 board under the look ``tiny``; tile names and coordinates are
+single tokens. It is loaded, trained and saved by the same code as any other image-text model of
+Transformers.
 """
 
 from __future__ import annotations
@@ -31,36 +33,48 @@ PATCH = 28
 SIDE = 4 * PATCH
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|image_pad|>")
 TEMPLATE = (
-    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.content is string %}{{ m.content }}{% else %}"
-    "{% for c in m.content %}{% if c.type == 'image' %}{{ '<|image_pad|>' }}{% elif 'text' in c %}{{ c.text }}{% endif %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.content is string %}{{ "
+    "m.content }}{% else %}"
+    "{% for c in m.content %}{% if c.type == 'image' %}{{ '<|image_pad|>' }}{% elif 'text' in c "
+    "%}{{ c.text }}{% endif %}"
     "{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 WORDS = (
-    "2048 ShisenSho Swap user assistant up right down left no so joined blocked differ empty line same row column far 0x "
+    "2048 ShisenSho Swap user assistant up right down left no so joined blocked differ empty line "
+    "same row column far 0x "
     "4x4 3x3 2x2 6x6 I will try this one it looks good let me move moves guess x"
 )
 
 
 def build_tokenizer() -> Any:
-    """A byte-level BPE tokenizer (any text can be written) with the words, tiles and cells of the games as single tokens."""
+    """A byte-level BPE tokenizer (any text can be written) with the words, tiles and cells of the
+    games as single tokens.
+    """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tok = Tokenizer(models.BPE())
     words = pre_tokenizers.Split(Regex(r" ?[A-Za-z]+| ?[0-9]+|[^\sA-Za-z0-9]|\s"), "isolated")
-    tok.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tok.pre_tokenizer = pre_tokenizers.Sequence(
+        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     numbers = [str(2**e) for e in range(1, 18)] + [str(n) for n in range(0, 65)]
     corpus = [f"{w} {w} {w}" for w in [*WORDS.split(), *numbers] for _ in range(4)]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=900, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
     tok.train_from_iterator(corpus, trainer)
     whole = [f"<{s}{b}>" for b in ("perception", "think", "answer") for s in ("", "/")]
     names = [f"{colour} {shape}" for colour in COLOURS[:6] for shape in FORMS["shapes"][:6]]
     cells = [f"({r}, {c})" for r in range(4) for c in range(4)]
     tok.add_tokens([AddedToken(w, special=False, normalized=False) for w in whole])
-    # The same token wherever a tile or a cell stands, whatever blanks are before it: equal things are found by equality.
-    tok.add_tokens([AddedToken(w, special=False, normalized=False, lstrip=True) for w in (*names, *cells)])
+    # The same token wherever a tile or a cell stands, whatever blanks are before it: equal things
+    # are found by equality.
+    tok.add_tokens(
+        [AddedToken(w, special=False, normalized=False, lstrip=True) for w in (*names, *cells)]
+    )
     blank = decoders.Replace(Regex("^(?=" + "|".join(map(re.escape, (*names, *cells))) + ")"), " ")
     tok.decoder = decoders.Sequence([blank, decoders.ByteLevel()])
     return PreTrainedTokenizerFast(
@@ -72,7 +86,13 @@ def build_tokenizer() -> Any:
     )
 
 
-def build(seed: int = 0, hidden: int = 192, layers: int = 4, vision_hidden: int = 128, vision_layers: int = 2) -> tuple[Any, Any]:
+def build(
+    seed: int = 0,
+    hidden: int = 192,
+    layers: int = 4,
+    vision_hidden: int = 128,
+    vision_layers: int = 2,
+) -> tuple[Any, Any]:
     """A randomly initialised tiny model and its processor.
 
     Args:
@@ -127,11 +147,13 @@ def build(seed: int = 0, hidden: int = 192, layers: int = 4, vision_hidden: int 
         tie_word_embeddings=True,
     )
     model = hf.LlavaForConditionalGeneration(config).to(torch.float32)
-    with torch.no_grad():  # at the stock scale of 0.02 the picture features of different boards hardly differ
+    # at the stock scale of 0.02 the picture features of different boards hardly differ
+    with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.dim() > 1 and ("vision" in name or "projector" in name):
                 weight.mul_(4.0)
-        for layer in model.model.language_model.layers:  # mimetic: a token attends to its equals (Trockman & Kolter, 2305.09828)
+        # mimetic: a token attends to its equals (Trockman & Kolter, 2305.09828)
+        for layer in model.model.language_model.layers:
             attention = layer.self_attn
             attention.q_proj.weight.mul_(4.0)
             attention.k_proj.weight.copy_(attention.q_proj.weight)
@@ -141,7 +163,9 @@ def build(seed: int = 0, hidden: int = 192, layers: int = 4, vision_hidden: int 
 
 
 def save(model: Any, processor: Any, out: Path) -> None:
-    """Write model (as float16, to stay small) and processor in the format of ``save_pretrained``."""
+    """Write model (as float16, to stay small) and processor in the format of
+    ``save_pretrained``.
+    """
     import copy
 
     import torch
@@ -150,20 +174,53 @@ def save(model: Any, processor: Any, out: Path) -> None:
     processor.save_pretrained(out)
 
 
-# ---------------------------------------------------------------------------------------------------- pretraining
+# ---- pretraining
 TASKS = (
-    Task(game="2048", level="tiny", look="tiny", prompt="brief", walk_min=4, walk_max=60, weight=2.0),
-    Task(game="ShisenSho", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=7, walk_legal=True, weight=1.5),
-    Task(game="Swap", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=3, walk_legal=True, weight=2.0),
-    Task(game="ShisenShoPhotos", level="tiny", look="tiny", prompt="brief", walk_min=0, walk_max=7, walk_legal=True, weight=2.5),
+    Task(
+        game="2048", level="tiny", look="tiny", prompt="brief", walk_min=4, walk_max=60, weight=2.0
+    ),
+    Task(
+        game="ShisenSho",
+        level="tiny",
+        look="tiny",
+        prompt="brief",
+        walk_min=0,
+        walk_max=7,
+        walk_legal=True,
+        weight=1.5,
+    ),
+    Task(
+        game="Swap",
+        level="tiny",
+        look="tiny",
+        prompt="brief",
+        walk_min=0,
+        walk_max=3,
+        walk_legal=True,
+        weight=2.0,
+    ),
+    Task(
+        game="ShisenShoPhotos",
+        level="tiny",
+        look="tiny",
+        prompt="brief",
+        walk_min=0,
+        walk_max=7,
+        walk_legal=True,
+        weight=2.5,
+    ),
 )
 """The games of pretraining."""
 ASKED, COMPARED = 0.5, 0.15
-"""Shares of the rows that ask what moves do (style ``"moves"``) and whether tiles are the same; the rest ask for a move."""
+"""Shares of the rows that ask what moves do (style ``"moves"``) and whether tiles are the same; the
+rest ask for a move.
+"""
 
 
 def comparisons(game: Game, state: State, salt: int = 2, pairs: int = 8) -> list[str]:
-    """For each state, its board and pairs of cells with their tiles and whether these are the same, half of them if possible."""
+    """For each state, its board and pairs of cells with their tiles and whether these are the same,
+    half of them if possible.
+    """
     out = []
     for row, begun in enumerate(prompt.prefills(game, state, "brief")):
         scene, rng = game.scene(state[row]), player_rng(salt, state, row)
@@ -179,19 +236,26 @@ def comparisons(game: Game, state: State, salt: int = 2, pairs: int = 8) -> list
             if not len(others):
                 continue
             second = others[rng.integers(len(others))]
-            words = [w for cell in (first, second) for w in (write_cell(*cell), scene.names[board[tuple(cell)]])]
+            words = [
+                w
+                for cell in (first, second)
+                for w in (write_cell(*cell), scene.names[board[tuple(cell)]])
+            ]
             said.append(" ".join([*words, "same" if same else "no"]))
         out.append(begun + prompt.BLOCKS.write(prompt.BLOCKS.think, "; ".join(said)))
     return out
 
 
-def pretraining_rows(chunk: int = 40, tasks: Sequence[Task] = TASKS, near: int = 64) -> Iterator[dict[str, Any]]:
+def pretraining_rows(
+    chunk: int = 40, tasks: Sequence[Task] = TASKS, near: int = 64
+) -> Iterator[dict[str, Any]]:
     """A repeatable, endless stream of rows, the games mixed by their weights.
 
     Args:
         chunk: states drawn at once for a game of weight 1.
         tasks: the games.
-        near: rows among which those of a length are put together, so that little of a batch is padding.
+        near: rows among which those of a length are put together, so that little of a batch is
+            padding.
     """
     number = 0
     while True:
@@ -200,17 +264,34 @@ def pretraining_rows(chunk: int = 40, tasks: Sequence[Task] = TASKS, near: int =
             count = round(chunk * task.weight)
             state, game = task.states("pretrain", count, number * count, hopeless=True), task.game
             asked, compared = round(count * ASKED), round(count * (ASKED + COMPARED))
-            for style, part in (("moves", state[:asked]), ("same", state[asked:compared]), (task.prompt, state[compared:])):
-                replies = comparisons(game, part) if style == "same" else Beginner(style == "moves").reply(game, part)
-                asks = rows(task.override(prompt="brief" if style == "same" else style), part, replies)
+            for style, part in (
+                ("moves", state[:asked]),
+                ("same", state[asked:compared]),
+                (task.prompt, state[compared:]),
+            ):
+                replies = (
+                    comparisons(game, part)
+                    if style == "same"
+                    else Beginner(style == "moves").reply(game, part)
+                )
+                asks = rows(
+                    task.override(prompt="brief" if style == "same" else style), part, replies
+                )
                 if style == "same":
-                    question = prompt.messages(f"{prompt.prompt_text(game, state.level, 'brief')} same?")
+                    question = prompt.messages(
+                        f"{prompt.prompt_text(game, state.level, 'brief')} same?"
+                    )
                     asks = [{**ask, "prompt": question} for ask in asks]
                 lists.append(asks)
-        places = sorted(((i + 0.5) / len(part), k, i) for k, part in enumerate(lists) for i in range(len(part)))
+        places = sorted(
+            ((i + 0.5) / len(part), k, i) for k, part in enumerate(lists) for i in range(len(part))
+        )
         mixed = [lists[k][i] for _, k, i in places]
         for start in range(0, len(mixed), near):
-            yield from sorted(mixed[start : start + near], key=lambda row: len(row["completion"][0]["content"][0]["text"]))
+            yield from sorted(
+                mixed[start : start + near],
+                key=lambda row: len(row["completion"][0]["content"][0]["text"]),
+            )
         number += 1
 
 
@@ -221,7 +302,8 @@ PRETRAINING = SftSettings(steps=7000, batch=32, lr=8e-4, warmup=60, save_every=1
 def pretrain_command(out: Path, steps: int = 0) -> Path:
     """Rebuild the embedded model with a progress bar; returns its folder.
 
-    Under ``torchrun`` each process takes its share of every batch. A stopped run continues from its last checkpoint.
+    Under ``torchrun`` each process takes its share of every batch. A stopped run continues from its
+    last checkpoint.
 
     Args:
         out: folder of checkpoints, metrics and result.
@@ -233,11 +315,21 @@ def pretrain_command(out: Path, steps: int = 0) -> Path:
     world = max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
     out.mkdir(parents=True, exist_ok=True)
     compute = Compute(device="cpu", threads=1 if world > 1 else 0)
-    settings = PRETRAINING.override(steps=steps or PRETRAINING.steps, batch=PRETRAINING.batch // world)
+    settings = PRETRAINING.override(
+        steps=steps or PRETRAINING.steps, batch=PRETRAINING.batch // world
+    )
     if not (out / "tiny" / "config.json").exists():
         model, processor = build(settings.seed)
         callbacks = [metrics_callback(out, "sft", "loss", settings.steps)]
-        trainer = run_sft(model, processor, pretraining_rows, out / "tiny-checkpoints", settings, compute, callbacks)
+        trainer = run_sft(
+            model,
+            processor,
+            pretraining_rows,
+            out / "tiny-checkpoints",
+            settings,
+            compute,
+            callbacks,
+        )
         if trainer.is_world_process_zero():
             save(trainer.accelerator.unwrap_model(trainer.model), processor, out / "tiny")
             TrainedFor(TASKS).write(out / "tiny")

@@ -36,7 +36,9 @@ class TrainedFor:
         return next((task for task in self.tasks if task.names.game == game), None)
 
     def warn(self, task: Task) -> str:
-        """What of a task the model was never trained on, in one sentence; empty where it knows all of it."""
+        """What of a task the model was never trained on, in one sentence; empty where it knows all
+        of it.
+        """
         known = [one for one in self.tasks if one.names.game == task.names.game]
         if not known:
             games = ", ".join(sorted({one.names.game for one in self.tasks}))
@@ -46,8 +48,14 @@ class TrainedFor:
         for name in ASKED[1:]:
             values = list(dict.fromkeys(one.to_dict()[name] for one in known))
             if asked[name] not in values:
-                strange.append(f"{name} = {asked[name]!r} (it knows {', '.join(map(repr, values))})")
-        return f"the model was never trained on {task.names.game} with {'; '.join(strange)}" if strange else ""
+                strange.append(
+                    f"{name} = {asked[name]!r} (it knows {', '.join(map(repr, values))})"
+                )
+        return (
+            f"the model was never trained on {task.names.game} with {'; '.join(strange)}"
+            if strange
+            else ""
+        )
 
     def unknown(self, game: str, level: str, look: str, prompt: str, reply: str) -> str:
         """As :meth:`warn`, of a task that is given by its fields."""
@@ -55,12 +63,19 @@ class TrainedFor:
 
     def write(self, folder: Path) -> None:
         """Write the file into a model's folder."""
-        tasks = [{name: value for name, value in task.to_dict().items() if name in ASKED} for task in self.tasks]
-        write_json(folder / FILE, {"model": self.model, "max_new_tokens": self.max_new_tokens, "tasks": tasks})
+        tasks = [
+            {name: value for name, value in task.to_dict().items() if name in ASKED}
+            for task in self.tasks
+        ]
+        write_json(
+            folder / FILE,
+            {"model": self.model, "max_new_tokens": self.max_new_tokens, "tasks": tasks},
+        )
 
 
 def trained_for(name: str) -> TrainedFor | None:
-    """What the model of a name (``tiny`` or a folder) was trained for; None where its folder does not say.
+    """What the model of a name (``tiny`` or a folder) was trained for; None where its folder does
+    not say.
 
     Raises:
         FileError: the file is no JSON of this form.
@@ -69,8 +84,17 @@ def trained_for(name: str) -> TrainedFor | None:
     if not path.is_file():
         return None
     values = read_json(path)
-    tasks, limit, model = values.get("tasks"), values.get("max_new_tokens", 0), values.get("model", "")
-    if not isinstance(tasks, list) or not tasks or not isinstance(limit, int) or not isinstance(model, str):
+    tasks, limit, model = (
+        values.get("tasks"),
+        values.get("max_new_tokens", 0),
+        values.get("model", ""),
+    )
+    if (
+        not isinstance(tasks, list)
+        or not tasks
+        or not isinstance(limit, int)
+        or not isinstance(model, str)
+    ):
         raise FileError(f"{path}: no list of tasks, or other fields than vlmgym writes")
     try:
         return TrainedFor(_tasks(tasks), limit, model)

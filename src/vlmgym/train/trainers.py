@@ -1,4 +1,5 @@
-"""TRL's trainers, with what they lack here: survival of the machine, states that follow the policy, groups that teach.
+"""TRL's trainers, with what they lack here: survival of the machine, states that follow the policy,
+groups that teach.
 
 Imports torch, Transformers and TRL; import it where a run begins.
 """
@@ -41,7 +42,8 @@ _Trainer: Any = object
 
 
 class Surviving(_Trainer):  # type: ignore[misc]
-    """Put before a Trainer: checkpoints are sealed, bad losses end the run, signals end it in order.
+    """Put before a Trainer: checkpoints are sealed, bad losses end the run, signals end it in
+    order.
 
     Attributes:
         explode: largest loss (absolute value) that is allowed.
@@ -50,7 +52,7 @@ class Surviving(_Trainer):  # type: ignore[misc]
     explode = math.inf
     _inputs: Mapping[str, Any] = {}
 
-    # ------------------------------------------------------------------------------------------------ running
+    # ---- running
     def run(self) -> None:
         """Train from the last whole checkpoint, if there is one, to the end.
 
@@ -63,20 +65,32 @@ class Surviving(_Trainer):  # type: ignore[misc]
             self.remove_callback(unwanted)
         out = Path(self.args.output_dir)
         out.mkdir(parents=True, exist_ok=True)
-        found = [str(survive.last_good_checkpoint(out) or "")] if self.accelerator.is_main_process else []
+        found = (
+            [str(survive.last_good_checkpoint(out) or "")]
+            if self.accelerator.is_main_process
+            else []
+        )
         checkpoint = next(path for path in gather_object(found) if path is not None) or None
         if checkpoint is not None:
-            if not (self.is_fsdp_enabled or self.is_deepspeed_enabled or hasattr(self.model, "peft_config")):
+            if not (
+                self.is_fsdp_enabled
+                or self.is_deepspeed_enabled
+                or hasattr(self.model, "peft_config")
+            ):
                 restore(self.model, checkpoint)
             self.load_more(Path(checkpoint))
         with survive.Signals() as signals:
             self.add_callback(_EndOnSignal(self, signals))
             self.train(resume_from_checkpoint=checkpoint)
         if signals.caught and self.state.global_step < self.state.max_steps:
-            raise survive.Interrupted(f"{signals.caught} at step {self.state.global_step}: run the same command to go on")
+            raise survive.Interrupted(
+                f"{signals.caught} at step {self.state.global_step}: run the same command to go on"
+            )
 
     def may_stop(self) -> bool:
-        """Whether all that was generated has been trained on, so that a checkpoint here loses and repeats nothing."""
+        """Whether all that was generated has been trained on, so that a checkpoint here loses and
+        repeats nothing.
+        """
         return True
 
     def save_more(self, folder: Path) -> None:
@@ -85,7 +99,7 @@ class Surviving(_Trainer):  # type: ignore[misc]
     def load_more(self, folder: Path) -> None:
         """Read back what :meth:`save_more` wrote (called on every process)."""
 
-    # -------------------------------------------------------------------------------------------- checkpoints
+    # ---- checkpoints
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         out = Path(self.args.output_dir)
         folder = out / f"checkpoint-{self.state.global_step}"
@@ -112,9 +126,11 @@ class Surviving(_Trainer):  # type: ignore[misc]
             kept = survive.last_good_checkpoint(out, tidy=False)
             text = f"no room for a checkpoint at step {self.state.global_step} in {out} ({error}); "
             text += f"{kept.name} is whole" if kept else "there is none yet"
-            raise survive.DiskFullError(text + ": make room and run the same command to go on") from error
+            raise survive.DiskFullError(
+                text + ": make room and run the same command to go on"
+            ) from error
 
-    # -------------------------------------------------------------------------------------------------- losses
+    # ---- losses
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """The loss of a batch, which is kept in case that the loss is bad."""
         self._inputs = inputs
@@ -131,7 +147,8 @@ class Surviving(_Trainer):  # type: ignore[misc]
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
-        whole = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # FSDP keeps it in parts
+        # FSDP keeps it in parts
+        whole = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         if whole is not None and not math.isfinite(float(whole)):
             self._diverged("gradient norm", float(whole), True)
         return norm
@@ -151,13 +168,19 @@ class Surviving(_Trainer):  # type: ignore[misc]
 
 
 class _EndOnSignal(TrainerCallback):  # type: ignore[misc]
-    """Ends a run after the step in which a signal came, with a checkpoint, on all processes alike."""
+    """Ends a run after the step in which a signal came, with a checkpoint, on all processes
+    alike.
+    """
 
     def __init__(self, trainer: Any, signals: survive.Signals) -> None:
         self.trainer, self.signals = trainer, signals
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if any(gather_object([self.signals.caught])) and self.trainer.may_stop() and state.global_step < state.max_steps:
+        if (
+            any(gather_object([self.signals.caught]))
+            and self.trainer.may_stop()
+            and state.global_step < state.max_steps
+        ):
             self.signals.caught = self.signals.caught or "a signal to another process"
             control.should_save = control.should_training_stop = True
 
@@ -166,7 +189,7 @@ class Sft(Surviving, SFTTrainer):  # type: ignore[misc]
     """TRL's SFTTrainer that survives."""
 
 
-# ---------------------------------------------------------------------------------------------------------- GRPO
+# ---- GRPO
 @dataclass
 class Group:
     """The answers to one question, generated and judged."""
@@ -182,16 +205,20 @@ class Group:
 
 
 def worth_the_same(totals: Sequence[float]) -> bool:
-    """Whether totals are equal, but for the rounding of their sums. A float32 mean of equal ones may miss them by a bit."""
+    """Whether totals are equal, but for the rounding of their sums.
+
+    A float32 mean of equal ones may miss them by a bit.
+    """
     return max(totals) - min(totals) < 1e-9
 
 
 class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
     """TRL's GRPOTrainer on questions of :class:`vlmgym.train.states.States`.
 
-    The data set that TRL sees only counts; the questions are drawn when answers are generated, so that they can depend on all
-    answers before, and a checkpoint holds exactly what comes next. Groups whose answers are all worth the same are replaced by
-    new questions, a bounded number of times; those that remain are left out of the loss.
+    The data set that TRL sees only counts; the questions are drawn when answers are generated, so
+    that they can depend on all answers before, and a checkpoint holds exactly what comes next.
+    Groups whose answers are all worth the same are replaced by new questions, a bounded number of
+    times; those that remain are left out of the loss.
 
     Args:
         states: where questions come from.
@@ -200,22 +227,30 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         arguments: of TRL's GRPOTrainer.
     """
 
-    def __init__(self, *, states: States, weights: Weights, settings: GrpoSettings, **arguments: Any) -> None:
+    def __init__(
+        self, *, states: States, weights: Weights, settings: GrpoSettings, **arguments: Any
+    ) -> None:
         self.states, self.weights, self.settings = states, weights, settings
         self.explode = settings.explode
         self._ready: tuple[Any, ...] | None = None
         self._nothing = False  # whether all groups of the batch are left out
         count = settings.batch // settings.group
-        groups = count * int(arguments["args"].world_size) * -(-settings.steps // settings.epochs_per_batch)
+        groups = (
+            count
+            * int(arguments["args"].world_size)
+            * -(-settings.steps // settings.epochs_per_batch)
+        )
         data = Dataset.from_dict({"prompt": [[{"role": "user", "content": ""}]] * groups})
         super().__init__(train_dataset=data, **arguments)
         if settings.use_vllm and settings.vllm_mode == "colocate":
             self._guard(self.vllm_generation)
 
     def _guard(self, backend: Any) -> None:
-        """Give a vLLM in this process one image token a picture: it expands them itself, and TRL hands on expanded prompts.
+        """Give a vLLM in this process one image token a picture: it expands them itself, and TRL
+        hands on expanded prompts.
 
-        See https://github.com/huggingface/trl/issues/6294; harmless once that is mended. A server gets the features instead.
+        See https://github.com/huggingface/trl/issues/6294; harmless once that is mended. A server
+        gets the features instead.
         """
         image, plain = image_token(self.model), backend.generate
 
@@ -238,12 +273,20 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         """See :class:`Surviving`."""
         self.states.load_state_dict(read_json(folder / STATES))
 
-    # ---------------------------------------------------------------------------------------------- generating
+    # ---- generating
     def _tokenize_prompts(self, prompts: Any) -> Any:
-        """As TRL's; where the last message is the assistant's, the answer goes on after its text."""
-        begun = [reply_text(messages[-1:]) if messages[-1]["role"] == "assistant" else "" for messages in prompts]
+        """As TRL's; where the last message is the assistant's, the answer goes on after its
+        text.
+        """
+        begun = [
+            reply_text(messages[-1:]) if messages[-1]["role"] == "assistant" else ""
+            for messages in prompts
+        ]
         ids, images, fields = super()._tokenize_prompts(
-            [messages[:-1] if text else messages for messages, text in zip(prompts, begun, strict=True)]
+            [
+                messages[:-1] if text else messages
+                for messages, text in zip(prompts, begun, strict=True)
+            ]
         )
         if any(begun):
             tokenizer: Any = getattr(self.processing_class, "tokenizer", self.processing_class)
@@ -251,7 +294,10 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
             ids = [[*one, *rest] for one, rest in zip(ids, more, strict=True)]
             for name in ("token_type_ids", "mm_token_type_ids"):
                 if name in fields:
-                    fields[name] = [[*map(int, one), *[0] * len(rest)] for one, rest in zip(fields[name], more, strict=True)]
+                    fields[name] = [
+                        [*map(int, one), *[0] * len(rest)]
+                        for one, rest in zip(fields[name], more, strict=True)
+                    ]
         return ids, images, fields
 
     def _generate(self, prompts: Any) -> Any:
@@ -264,25 +310,42 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
             return self._without_equal(*self._play(count))
         groups = self._gather_groups(count)
         self._ready = _joined([group.generated for group in groups])
-        output = super()._generate_and_score_completions([row for group in groups for row in group.rows])
-        for name, value in self._first.items():  # of all questions, not only of those that were kept
+        output = super()._generate_and_score_completions(
+            [row for group in groups for row in group.rows]
+        )
+        # of all questions, not only of those that were kept
+        for name, value in self._first.items():
             self._metrics["train"][name][-1] = value
         return self._without_equal(output, [group.equal for group in groups])
 
     def _play(self, count: int) -> tuple[dict[str, Any], list[bool]]:
-        """Groups of whole episodes, one group for each question, and whether all episodes of a group are worth the same."""
+        """Groups of whole episodes, one group for each question, and whether all episodes of a
+        group are worth the same.
+        """
         mine, everyone = self._draw(count * self.accelerator.num_processes)
         size = self.num_generations
-        output = super()._generate_and_score_completions([row for question in mine for row in self._begin(question)])
+        output = super()._generate_and_score_completions(
+            [row for question in mine for row in self._begin(question)]
+        )
         if "num_images" not in output:
-            allowed = "more: the pictures of an episode did not fit, and TRL then trains without any"
+            allowed = (
+                "more: the pictures of an episode did not fit, and TRL then trains without any"
+            )
             raise ConfigError("grpo.max_new_tokens", self.settings.max_new_tokens, allowed)
         played = [play.lane.turns for play in self.environments]
-        turns = [list(chain.from_iterable(played[i : i + size])) for i in range(0, len(played), size)]
-        answered = [Answered(sum(turn.terms["game"] > 0 for turn in one), len(one), "", True) for one in turns]
+        turns = [
+            list(chain.from_iterable(played[i : i + size])) for i in range(0, len(played), size)
+        ]
+        answered = [
+            Answered(sum(turn.terms["game"] > 0 for turn in one), len(one), "", True)
+            for one in turns
+        ]
         self.states.tell(everyone, gather_object(answered))
         lanes = [play.lane for play in self.environments]
-        totals = [self.weights.total(episode_terms(lane, self.settings.episode, self.weights)) for lane in lanes]
+        totals = [
+            self.weights.total(episode_terms(lane, self.settings.episode, self.weights))
+            for lane in lanes
+        ]
         return output, [worth_the_same(totals[i : i + size]) for i in range(0, len(totals), size)]
 
     def _draw(self, count: int) -> tuple[list[Question], list[Question]]:
@@ -293,8 +356,9 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
     def _share(self, everyone: list[Question]) -> list[Question]:
         """This process's share of the questions of all.
 
-        A share is as large as any other one, which generation over several processes wants; where there are too few questions,
-        the last is repeated, and what is answered to it once more does not count.
+        A share is as large as any other one, which generation over several processes wants; where
+        there are too few questions, the last is repeated, and what is answered to it once more does
+        not count.
         """
         size = -(-len(everyone) // self.accelerator.num_processes)
         first = size * self.accelerator.process_index
@@ -306,15 +370,20 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         return max(min(len(mine), len(everyone) - len(mine) * self.accelerator.process_index), 0)
 
     def _gather_groups(self, count: int) -> list[Group]:
-        """``count`` groups with unequal answers, filled up with equal ones where the rounds do not suffice.
+        """``count`` groups with unequal answers, filled up with equal ones where the rounds do not
+        suffice.
 
-        What is kept is decided over all processes, in the order of the questions, so that it does not depend on their number;
-        processes that have more than their share hand some on.
+        What is kept is decided over all processes, in the order of the questions, so that it does
+        not depend on their number; processes that have more than their share hand some on.
         """
         wanted, found = count * self.accelerator.num_processes, dict[int, bool]()
         mine: dict[int, Group] = {}
         for number in range(1 + (self.settings.refill if self.settings.drop_equal else 0)):
-            missing = wanted - sum(not equal for equal in found.values()) if self.settings.drop_equal else wanted - len(found)
+            missing = (
+                wanted - sum(not equal for equal in found.values())
+                if self.settings.drop_equal
+                else wanted - len(found)
+            )
             if not missing:
                 break
             fresh = self._answer(*self._draw(missing), first=number == 0)
@@ -328,30 +397,52 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         spare = gather_object([kept[count:]])
         lacking = gather_object([max(count - len(kept), 0)])
         begin = sum(lacking[: self.accelerator.process_index])
-        handed_on = list(chain.from_iterable(spare))[begin : begin + lacking[self.accelerator.process_index]]
+        handed_on = list(chain.from_iterable(spare))[
+            begin : begin + lacking[self.accelerator.process_index]
+        ]
         return kept[:count] + handed_on
 
-    def _answer(self, mine: Sequence[Question], everyone: Sequence[Question], first: bool) -> dict[int, Group]:
-        """Generate and judge the answers to this process's questions, and tell all processes what became of them.
+    def _answer(
+        self, mine: Sequence[Question], everyone: Sequence[Question], first: bool
+    ) -> dict[int, Group]:
+        """Generate and judge the answers to this process's questions, and tell all processes what
+        became of them.
 
-        In the first round of a step the games of the pools that pass are asked along, once each, and no group comes of it.
+        In the first round of a step the games of the pools that pass are asked along, once each,
+        and no group comes of it.
         """
         size = self.num_generations
         passing = self.states.passing() if first else []
         asked = [*mine, *self._share(passing)]
-        # vLLM through TRL takes one prompt of each group, so there a game that passes is asked as often as the others.
-        times = [size] * len(mine) + [size if self.settings.use_vllm else 1] * (len(asked) - len(mine))
+        # vLLM through TRL takes one prompt of each group, so there a game that passes is asked as
+        # often as the others.
+        times = [size] * len(mine) + [size if self.settings.use_vllm else 1] * (
+            len(asked) - len(mine)
+        )
         owner = [k for k, count in enumerate(times) for _ in range(count)]
         questions, begun = ask_rows(asked), [""] * len(asked)
         if self.settings.prefill:
-            begun = [prompt.prefills(one.task.game, one.state, one.task.prompt, one.task.blocks)[0] for one in asked]
+            begun = [
+                prompt.prefills(one.task.game, one.state, one.task.prompt, one.task.blocks)[0]
+                for one in asked
+            ]
             for row, text in zip(questions, begun, strict=True):
-                row["prompt"] = [*row["prompt"], {"role": "assistant", "content": [{"type": "text", "text": text}]}]
+                row["prompt"] = [
+                    *row["prompt"],
+                    {"role": "assistant", "content": [{"type": "text", "text": text}]},
+                ]
         rows = [questions[k] for k in owner]
-        prompts = [prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows]
+        prompts = [
+            prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows
+        ]
         step, generate = self.settings.generate_batch or len(prompts), super()._generate
-        generated = _joined([generate(prompts[at : at + step]) for at in range(0, len(prompts), step)])
-        texts = [begun[k] + reply_text(completion) for k, completion in zip(owner, generated[3], strict=True)]
+        generated = _joined(
+            [generate(prompts[at : at + step]) for at in range(0, len(prompts), step)]
+        )
+        texts = [
+            begun[k] + reply_text(completion)
+            for k, completion in zip(owner, generated[3], strict=True)
+        ]
         states = [(asked[k].task.game, asked[k].state) for k in owner]
         blocks = [asked[k].task.blocks for k in owner]
         judged, after = judge_rows(states, texts, self.weights.regret != 0, blocks)
@@ -370,17 +461,30 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
             groups[question.serial] = Group(group, _part(generated, part), totals)
             chosen = i * size + self.states.chosen(question, size)
             successes = sum(one.terms["game"] > 0 for one in judged[part])
-            answered.append(Answered(successes, size, moved(question, chosen), judged[chosen].changed))
+            answered.append(
+                Answered(successes, size, moved(question, chosen), judged[chosen].changed)
+            )
         self.states.tell(everyone, gather_object(answered))
         if first:
             count = len(mine) * size
-            played = [owner.index(k) for k in range(len(mine), len(mine) + self._real(asked[len(mine) :], passing))]
-            told = [Answered(0, 0, moved(asked[owner[row]], row), judged[row].changed) for row in played]
+            played = [
+                owner.index(k)
+                for k in range(len(mine), len(mine) + self._real(asked[len(mine) :], passing))
+            ]
+            told = [
+                Answered(0, 0, moved(asked[owner[row]], row), judged[row].changed) for row in played
+            ]
             self.states.tell(passing, gather_object(told))
-            self._log_first(list(groups.values()), judged[:count], [asked[k].task.names.game for k in owner[:count]])
+            self._log_first(
+                list(groups.values()),
+                judged[:count],
+                [asked[k].task.names.game for k in owner[:count]],
+            )
         return groups
 
-    def _log_first(self, groups: Sequence[Group], judged: Sequence[Judgement], games: Sequence[str]) -> None:
+    def _log_first(
+        self, groups: Sequence[Group], judged: Sequence[Judgement], games: Sequence[str]
+    ) -> None:
         """Metrics of the questions as they come, before any is replaced."""
         for name, value in batch_metrics(judged, games).items():
             self._log_metric(name, value)
@@ -394,11 +498,17 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         everyone = gather_object([means])
         self._first = {name: sum(one[name] for one in everyone) / len(everyone) for name in means}
 
-    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
-        """As TRL's; on a CPU group by group, so that what is padding in a whole group is not computed."""
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, *args: Any, batch_size: int | None = None, **kwargs: Any
+    ) -> Any:
+        """As TRL's; on a CPU group by group, so that what is padding in a whole group is not
+        computed.
+        """
         if self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1:
             model, batch_size = _Trimming(model), self.num_generations
-        return super()._get_per_token_logps_and_entropies(model, *args, batch_size=batch_size, **kwargs)
+        return super()._get_per_token_logps_and_entropies(
+            model, *args, batch_size=batch_size, **kwargs
+        )
 
     def _begin(self, question: Question) -> list[dict[str, Any]]:
         """The rows of a group of episodes."""
@@ -408,14 +518,19 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         return [{"prompt": ask, **row} for _ in range(self.num_generations)]
 
     def _without_equal(self, output: dict[str, Any], equal: Sequence[bool]) -> dict[str, Any]:
-        """Groups that remain equal have no advantage; with ``drop_equal`` they are not in the loss, its KL term and its divisor.
+        """Groups that remain equal have no advantage; with ``drop_equal`` they are not in the loss,
+        its KL term and its divisor.
 
         The share of the rows that is left is kept with the batch, see :meth:`_compute_loss`.
         """
         device = output["advantages"].device
         mine = torch.tensor(equal, device=device).repeat_interleave(self.num_generations)
         output["advantages"] = output["advantages"].masked_fill(mine, 0.0)
-        left_out = self.accelerator.gather(mine.float()).mean() if self.settings.drop_equal else torch.zeros((), device=device)
+        left_out = (
+            self.accelerator.gather(mine.float()).mean()
+            if self.settings.drop_equal
+            else torch.zeros((), device=device)
+        )
         self._metrics["train"]["groups/left_out"].append(float(left_out))
         output["kept"] = 1 - left_out
         if self.settings.drop_equal:
@@ -440,7 +555,9 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         return self.accelerator.gather(some).mean()
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        """As :class:`Surviving`'s; without anything to learn from the optimiser leaves the weights alone, decay included."""
+        """As :class:`Surviving`'s; without anything to learn from the optimiser leaves the weights
+        alone, decay included.
+        """
         norm = super()._clip_grad_norm(model)
         if self._nothing:
             model.zero_grad(set_to_none=True)
@@ -448,13 +565,19 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
 
 
 MEANS_OF_ROWS = ("grpo", "dr_grpo", "sapo")
-"""Losses that TRL divides by the number of rows; the others it divides by the number of tokens that count."""
+"""Losses that TRL divides by the number of rows; the others it divides by the number of tokens that
+count.
+"""
 MEANS_OF_BATCHES = ("bnpo",)
-"""Losses that TRL divides by the tokens of each micro-batch, and then by the number of micro-batches."""
+"""Losses that TRL divides by the tokens of each micro-batch, and then by the number of
+micro-batches.
+"""
 
 
 class _Trimming:
-    """A model that leaves out the last columns where they are padding in all rows; their log-probabilities are returned as 0."""
+    """A model that leaves out the last columns where they are padding in all rows; their
+    log-probabilities are returned as 0.
+    """
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -487,4 +610,7 @@ def _part(generated: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
 def _joined(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """What TRL's _generate would have returned for the rows of all parts together."""
     columns = zip(*parts, strict=True)
-    return tuple(list(chain.from_iterable(ones)) if isinstance(ones[0], list) else ones[0] for ones in columns)
+    return tuple(
+        list(chain.from_iterable(ones)) if isinstance(ones[0], list) else ones[0]
+        for ones in columns
+    )

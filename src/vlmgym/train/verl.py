@@ -1,7 +1,9 @@
-"""What verl loads: a data set of questions, and an agent loop that plays them. See :mod:`vlmgym.train.cluster`.
+"""What verl loads: a data set of questions, and an agent loop that plays them.
 
-Rows carry states, never pictures; a worker draws what its model is to see. Replies are read, played and judged by the same code
-as everywhere else, so a reward here is a reward there.
+See :mod:`vlmgym.train.cluster`.
+
+Rows carry states, never pictures; a worker draws what its model is to see. Replies are read, played
+and judged by the same code as everywhere else, so a reward here is a reward there.
 """
 
 from __future__ import annotations
@@ -35,16 +37,23 @@ from vlmgym.train.rewards import batch_metrics
 from vlmgym.train.states import States
 
 KNOWN = (
-    "Qwen2VLProcessor", "Qwen2_5_VLProcessor", "Qwen3VLProcessor", "Glm4vProcessor", "Glm46VProcessor", "MllamaProcessor",
+    "Qwen2VLProcessor",
+    "Qwen2_5_VLProcessor",
+    "Qwen3VLProcessor",
+    "Glm4vProcessor",
+    "Glm46VProcessor",
+    "MllamaProcessor",
     "Gemma4Processor",
-)  # fmt: skip
+)
 """The processors of verl 0.9. Any other is no processor to it, and pictures are lost."""
 _ONLY = np.array([0])
 
 
 @lru_cache(maxsize=8)
 def read(path: str) -> tuple[str, Recipe]:
-    """Split and recipe of a file that :func:`vlmgym.train.cluster.prepare` wrote; verl makes a loop for every episode."""
+    """Split and recipe of a file that :func:`vlmgym.train.cluster.prepare` wrote; verl makes a loop
+    for every episode.
+    """
     values = read_json(Path(path))
     return values["split"], Recipe.parse(values["recipe"])
 
@@ -64,7 +73,12 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
     """
 
     def __init__(
-        self, data_files: Any, tokenizer: Any = None, config: Any = None, processor: Any = None, max_samples: int = -1
+        self,
+        data_files: Any,
+        tokenizer: Any = None,
+        config: Any = None,
+        processor: Any = None,
+        max_samples: int = -1,
     ) -> None:
         split, recipe = read(data_files if isinstance(data_files, str) else data_files[0])
         grpo = grpo_of(recipe)
@@ -75,7 +89,10 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
             self._count = questions(grpo)
         else:
             for task in recipe.tasks:
-                state, game = task.states("test", recipe.checks.states, recipe.checks.first), task.game
+                state, game = (
+                    task.states("test", recipe.checks.states, recipe.checks.first),
+                    task.game,
+                )
                 self._known += [(task, state_text(game, state[i])) for i in range(len(state))]
             self._count = len(self._known)
         if max_samples > 0:
@@ -87,13 +104,21 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
     def __getitem__(self, number: int) -> dict[str, Any]:
         if not 0 <= number < self._count:
             raise IndexError(f"row {number} of {self._count}")
-        if self._states is not None and number >= len(self._known):  # drawn in order, whoever asks first
-            self._known += [(one.task, one.text) for one in self._states.draw(number + 1 - len(self._known))]
+        # drawn in order, whoever asks first
+        if self._states is not None and number >= len(self._known):
+            self._known += [
+                (one.task, one.text) for one in self._states.draw(number + 1 - len(self._known))
+            ]
         task, state = self._known[number]
         game = task.game
         level = task.level
         return {
-            "raw_prompt": [{"role": "user", "content": prompt.prompt_text(game, level, task.prompt, blocks=task.blocks)}],
+            "raw_prompt": [
+                {
+                    "role": "user",
+                    "content": prompt.prompt_text(game, level, task.prompt, blocks=task.blocks),
+                }
+            ],
             "dummy_tensor": torch.zeros(1, dtype=torch.uint8),  # verl wants one tensor a row
             "index": number,
             "data_source": task.names.game,
@@ -107,16 +132,26 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
         }
 
     @classmethod
-    async def process_multi_modal_info(cls, messages: Any, image_patch_size: Any, config: Any) -> Any:
+    async def process_multi_modal_info(
+        cls, messages: Any, image_patch_size: Any, config: Any
+    ) -> Any:
         """The pictures of messages as they are: verl's own way resizes them."""
-        blocks = [block for message in messages if isinstance(message["content"], list) for block in message["content"]]
+        blocks = [
+            block
+            for message in messages
+            if isinstance(message["content"], list)
+            for block in message["content"]
+        ]
         return [block["image"] for block in blocks if block["type"] == "image"] or None, None, None
 
 
 def _ask(lane: Lane, text: str) -> tuple[Any, dict[str, Any]]:
     """The picture of a board, and the user's turn that shows it."""
     frame = pictures(lane.game, lane.state, lane.look)[0]
-    return frame, {"role": "user", "content": [{"type": "image", "image": frame}, {"type": "text", "text": text}]}
+    return frame, {
+        "role": "user",
+        "content": [{"type": "image", "image": frame}, {"type": "text", "text": text}],
+    }
 
 
 class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
@@ -132,17 +167,25 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         ConfigError: a processor that verl does not know, or another mode.
     """
 
-    def __init__(self, *arguments: Any, recipe: str, mode: str = "conversation", **options: Any) -> None:
+    def __init__(
+        self, *arguments: Any, recipe: str, mode: str = "conversation", **options: Any
+    ) -> None:
         super().__init__(*arguments, **options)
         self.weights, self.grpo = read(recipe)[1].reward, grpo_of(read(recipe)[1])
         self.mode, self.budget = mode_of(self.grpo, mode), int(self.rollout_config.response_length)
         try:
             self._assert_mm_supported(True)
         except ValueError as error:
-            found = self.processor or AutoProcessor.from_pretrained(self.tokenizer.name_or_path, trust_remote_code=False)
-            raise ConfigError("processor", type(found).__name__, "for verl, one of " + ", ".join(KNOWN)) from error
+            found = self.processor or AutoProcessor.from_pretrained(
+                self.tokenizer.name_or_path, trust_remote_code=False
+            )
+            raise ConfigError(
+                "processor", type(found).__name__, "for verl, one of " + ", ".join(KNOWN)
+            ) from error
 
-    async def run(self, sampling_params: dict[str, Any], *, state: str, look: str, raw_prompt: Any, **row: Any) -> Any:
+    async def run(
+        self, sampling_params: dict[str, Any], *, state: str, look: str, raw_prompt: Any, **row: Any
+    ) -> Any:
         """Play one episode (of one turn, as in the paper, or of several).
 
         Returns:
@@ -167,23 +210,41 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         outputs[-1].extra_fields["reward_extra_info"] = {**terms, **_facts(lane)}
         return outputs if self.mode == "per_turn" else outputs[0]
 
-    async def _turn_by_turn(self, lane: Lane, text: str, sampling_params: dict[str, Any]) -> list[Any]:
+    async def _turn_by_turn(
+        self, lane: Lane, text: str, sampling_params: dict[str, Any]
+    ) -> list[Any]:
         outputs = list[Any]()
         while len(lane.live()):
             frame, ask = await asyncio.to_thread(_ask, lane, text)
             ids = await self.ct_build_initial_tokens([ask], images=[frame])
             found = await self._generate(uuid4().hex, ids, [frame], sampling_params, self.budget)
             await self._take(lane, found.token_ids)
-            outputs.append(_output(ids, found.token_ids, [1] * len(found.token_ids), found.log_probs, [frame], [found]))
+            outputs.append(
+                _output(
+                    ids,
+                    found.token_ids,
+                    [1] * len(found.token_ids),
+                    found.log_probs,
+                    [frame],
+                    [found],
+                )
+            )
         return outputs
 
-    async def _conversation(self, lane: Lane, text: str, sampling_params: dict[str, Any]) -> list[Any]:
+    async def _conversation(
+        self, lane: Lane, text: str, sampling_params: dict[str, Any]
+    ) -> list[Any]:
         frame, ask = await asyncio.to_thread(_ask, lane, text)
-        images, messages, found, name = [frame], [ask], list[Any](), uuid4().hex  # one name: the server keeps what it has read
+        # one name: the server keeps what it has read
+        images, messages, found, name = [frame], [ask], list[Any](), uuid4().hex
         ids = await self.ct_build_initial_tokens(messages, images=list(images))
         prompted, mask, logps = len(ids), list[int](), list[float]()
         while True:
-            found.append(await self._generate(name, ids, images, sampling_params, self.budget - (len(ids) - prompted)))
+            found.append(
+                await self._generate(
+                    name, ids, images, sampling_params, self.budget - (len(ids) - prompted)
+                )
+            )
             merged, mask, logps = await self.ct_merge_assistant_token(
                 ids, found[-1].token_ids, mask, logps, assistant_logprobs=found[-1].log_probs
             )
@@ -193,20 +254,36 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
                 break
             frame, ask = await asyncio.to_thread(_ask, lane, prompt.next_text())
             before = [*messages, {"role": "assistant", "content": said}]
-            merged, mask_after, logps_after = await self.ct_merge_context_msg(before, [*before, ask], ids, mask, logps)
+            merged, mask_after, logps_after = await self.ct_merge_context_msg(
+                before, [*before, ask], ids, mask, logps
+            )
             if len(merged.token_ids) - prompted >= self.budget:
                 break  # before the picture is there: half of one is an error
             ids, mask, logps, messages = merged.token_ids, mask_after, logps_after, [*before, ask]
             images.append(frame)
         return [_output(ids[:prompted], ids[prompted:], mask, logps, images, found)]
 
-    async def _generate(self, name: str, ids: list[int], images: list[Any], sampling_params: dict[str, Any], most: int) -> Any:
-        """A reply of at most so many tokens: verl's own limit lets a short prompt have a longer reply."""
+    async def _generate(
+        self,
+        name: str,
+        ids: list[int],
+        images: list[Any],
+        sampling_params: dict[str, Any],
+        most: int,
+    ) -> Any:
+        """A reply of at most so many tokens: verl's own limit lets a short prompt have a longer
+        reply.
+        """
         found = await self.server_manager.generate(
-            request_id=name, prompt_ids=ids, image_data=list(images), sampling_params={**sampling_params, "max_tokens": most}
+            request_id=name,
+            prompt_ids=ids,
+            image_data=list(images),
+            sampling_params={**sampling_params, "max_tokens": most},
         )
         logps = list(found.log_probs)[:most] if found.log_probs else None
-        return found.model_copy(update={"token_ids": list(found.token_ids)[:most], "log_probs": logps})
+        return found.model_copy(
+            update={"token_ids": list(found.token_ids)[:most], "log_probs": logps}
+        )
 
     async def _take(self, lane: Lane, tokens: list[int]) -> str:
         text = self.tokenizer.decode(tokens, skip_special_tokens=True)
@@ -214,10 +291,20 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         return text
 
 
-def _output(prompt_ids: Any, answer: list[int], mask: list[int], logps: Any, images: list[Any], found: Sequence[Any]) -> Any:
+def _output(
+    prompt_ids: Any,
+    answer: list[int],
+    mask: list[int],
+    logps: Any,
+    images: list[Any],
+    found: Sequence[Any],
+) -> Any:
     fields: dict[str, Any] = {"turn_scores": [], "tool_rewards": []}
     # Of which steps the weights were that answered: without it, verl's metrics of the step fail.
-    fields |= {key: found[at].extra_fields.get(key) for key, at in (("min_global_steps", 0), ("max_global_steps", -1))}
+    fields |= {
+        key: found[at].extra_fields.get(key)
+        for key, at in (("min_global_steps", 0), ("max_global_steps", -1))
+    }
     return AgentLoopOutput(
         prompt_ids=list(prompt_ids),
         response_ids=list(answer),

@@ -14,7 +14,8 @@ MOVE_FORMAT = "the number of the move: 0 = up, 1 = right, 2 = down, 3 = left"
 STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))
 """Row and column steps of :data:`MOVES`."""
 
-# Each blank run is followed by a token that is no blank and numbers are of bounded length: linear time on any text.
+# Each blank run is followed by a token that is no blank and numbers are of bounded length: linear
+# time on any text.
 _CELL = r"\(\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*\)"
 _ONE = re.compile(_CELL)
 _PAIR = re.compile(_CELL + r"\s*(?:,\s*)?" + _CELL)
@@ -47,7 +48,9 @@ def write_pair(row1: int, col1: int, row2: int, col2: int) -> str:
 
 
 def read_pair(text: str) -> tuple[int, int, int, int] | None:
-    """The numbers of exactly two cells ``(row, column)``, with blanks or one comma between; None for other texts."""
+    """The numbers of exactly two cells ``(row, column)``, with blanks or one comma between; None
+    for other texts.
+    """
     match = _PAIR.fullmatch(text.strip())
     if match is None:
         return None
@@ -136,7 +139,9 @@ class Cells(Actions):
 
 
 class CellPairs(Actions):
-    """An ordered pair of cells, ``first * cells + second``; the same cell twice is a pair as well."""
+    """An ordered pair of cells, ``first * cells + second``; the same cell twice is a pair as
+    well.
+    """
 
     format = f"the two cells {COUNTED} (0, 1) (2, 3) for row 0, column 1 and row 2, column 3"
 
@@ -163,9 +168,14 @@ class CellPairs(Actions):
 
 
 class Neighbours(Actions):
-    """Two orthogonal neighbours: all horizontal ones by their left cell, then all vertical ones by their upper cell."""
+    """Two orthogonal neighbours: all horizontal ones by their left cell, then all vertical ones by
+    their upper cell.
+    """
 
-    format = f"the two neighbouring cells {COUNTED} (0, 1) (1, 1) for row 0, column 1 and row 1, column 1"
+    format = (
+        f"the two neighbouring cells {COUNTED} (0, 1) (1, 1) for row 0, column 1 and row 1, "
+        "column 1"
+    )
 
     def count(self, level: GridLevel) -> int:
         """One for each two neighbours: 112 on 8x8."""
@@ -181,7 +191,9 @@ class Neighbours(Actions):
         return write_pair(row, col, row + 1, col)
 
     def decode(self, level: GridLevel, text: str) -> Decoded:
-        """Two neighbouring cells ``(row, column)`` in either order, counted from 0 at the top left."""
+        """Two neighbouring cells ``(row, column)`` in either order, counted from 0 at the top
+        left.
+        """
         pair = read_pair(text)
         if pair is None:
             return _NO_MOVE

@@ -1,4 +1,6 @@
-"""Boards: the arrays and the level of games on a grid, and what kernels of several games do on a board."""
+"""Boards: the arrays and the level of games on a grid, and what kernels of several games do on a
+board.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class GridLevel(Level):
 
 @kernel
 def first_from(board, value):
-    """The first cell in reading order that holds this value or a larger one; -1 if there is none."""
+    """The first cell in reading order that holds this value or a larger one; -1 if there is
+    none.
+    """
     rows, cols = board.shape
     for r in range(rows):
         for c in range(cols):

@@ -14,7 +14,8 @@ Cell = tuple[int, int]
 
 
 def seek_line(board: NDArray[np.uint8], names: Sequence[str], line: int) -> tuple[str, str]:
-    """Look for a swap of neighbours that makes a line, at each place where one could be, rows before columns.
+    """Look for a swap of neighbours that makes a line, at each place where one could be, rows
+    before columns.
 
     Args:
         board: ``(rows, cols)``.
@@ -22,7 +23,8 @@ def seek_line(board: NDArray[np.uint8], names: Sequence[str], line: int) -> tupl
         line: equal tiles that make a line.
 
     Returns:
-        What was looked at, joined by ``"; "``, and the two cells of the swap as text; "" where there is none.
+        What was looked at, joined by ``"; "``, and the two cells of the swap as text; "" where
+        there is none.
     """
     rows, cols = board.shape
     said = list[str]()
@@ -37,24 +39,36 @@ def seek_line(board: NDArray[np.uint8], names: Sequence[str], line: int) -> tupl
     return "; ".join(said), ""
 
 
-def _complete(board: NDArray[np.uint8], names: Sequence[str], cells: list[Cell]) -> tuple[list[str], str]:
+def _complete(
+    board: NDArray[np.uint8], names: Sequence[str], cells: list[Cell]
+) -> tuple[list[str], str]:
     """The tiles of a place, and the swap that makes a line of it."""
     kinds = [int(board[cell]) for cell in cells]
-    words = [word for cell, kind in zip(cells, kinds, strict=True) for word in (write_cell(*cell), names[kind])]
+    words = [
+        word
+        for cell, kind in zip(cells, kinds, strict=True)
+        for word in (write_cell(*cell), names[kind])
+    ]
     common = max(kinds, key=kinds.count)
     if common and kinds.count(common) == len(kinds) - 1:
         odd = next(cell for cell in cells if board[cell] != common)
         words.append(write_cell(*odd))
         for dr, dc in STEPS:
             other = odd[0] + dr, odd[1] + dc
-            if 0 <= other[0] < board.shape[0] and 0 <= other[1] < board.shape[1] and other not in cells:
+            if (
+                0 <= other[0] < board.shape[0]
+                and 0 <= other[1] < board.shape[1]
+                and other not in cells
+            ):
                 words += [write_cell(*other), names[board[other]]]
                 if board[other] == common and board[odd]:
                     return words, write_pair(*odd, *other)
     return [*words, "no"], ""
 
 
-def seek_pair(board: NDArray[np.uint8], names: Sequence[str], joins: NDArray[np.bool_]) -> tuple[str, int]:
+def seek_pair(
+    board: NDArray[np.uint8], names: Sequence[str], joins: NDArray[np.bool_]
+) -> tuple[str, int]:
     """Look for two tiles that a path joins: neighbours first, then each tile with every later one.
 
     Args:
@@ -63,7 +77,8 @@ def seek_pair(board: NDArray[np.uint8], names: Sequence[str], joins: NDArray[np.
         joins: ``(cells, cells)``, whether a path joins two cells.
 
     Returns:
-        What was looked at, joined by ``"; "``, and the pair ``first * cells + second``; NO_ACTION where there is none.
+        What was looked at, joined by ``"; "``, and the pair ``first * cells + second``; NO_ACTION
+        where there is none.
     """
     said = list[str]()
     places = [(int(r), int(c)) for r, c in np.argwhere(board > 0)]
@@ -80,7 +95,12 @@ def seek_pair(board: NDArray[np.uint8], names: Sequence[str], joins: NDArray[np.
         words = ["far"]
         for other in places[number + 1 :]:
             if other not in ((r, c + 1), (r + 1, c)):
-                words += [write_cell(r, c), names[board[r, c]], write_cell(*other), names[board[other]]]
+                words += [
+                    write_cell(r, c),
+                    names[board[r, c]],
+                    write_cell(*other),
+                    names[board[other]],
+                ]
                 if joins[_pair(board, (r, c), other)]:
                     said.append(" ".join(words))
                     return "; ".join(said), _action(board, (r, c), other)

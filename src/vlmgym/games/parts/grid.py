@@ -13,7 +13,16 @@ from typing_extensions import TypeVar
 
 from vlmgym.core import Decoded, Game, Outcome, Scene, State, best_rows
 from vlmgym.games.parts import actions as kinds
-from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Symbols, Values
+from vlmgym.games.parts.boards import (
+    Actions,
+    Arrays,
+    Boards,
+    GridLevel,
+    Marks,
+    Seeds,
+    Symbols,
+    Values,
+)
 from vlmgym.games.solvers import DEAD
 
 L = TypeVar("L", bound=GridLevel, default=Any)
@@ -43,7 +52,9 @@ class Turn:
         self.changed = np.zeros(len(state), bool)
 
     def copy_of(self, name: str) -> NDArray[Any]:
-        """A copy of a further array of the state, which becomes that of the state after the turn."""
+        """A copy of a further array of the state, which becomes that of the state after the
+        turn.
+        """
         self._further[name] = self._before[name].copy()
         return self._further[name]
 
@@ -65,8 +76,8 @@ class Turn:
 class GridGame(Game[L, S]):
     """A game whose state is a board of symbols.
 
-    An author states ``answers``, ``symbols``, ``kind`` and ``RULES``, and writes three methods: :meth:`deal`, :meth:`play` and
-    :meth:`legal_moves`; and :meth:`oracle`.
+    An author states ``answers``, ``symbols``, ``kind`` and ``RULES``, and writes three methods:
+    :meth:`deal`, :meth:`play` and :meth:`legal_moves`; and :meth:`oracle`.
     """
 
     answers: ClassVar[kinds.Actions]
@@ -93,7 +104,8 @@ class GridGame(Game[L, S]):
 
     @abstractmethod
     def play(self, state: S, actions: Actions, turn: Turn) -> None:
-        """Write a turn: ``turn.board``, ``gain``, ``changed``, ``terminated``, and copies of further arrays.
+        """Write a turn: ``turn.board``, ``gain``, ``changed``, ``terminated``, and copies of
+        further arrays.
 
         Args:
             state: the games before the turn, to be left alone.
@@ -103,7 +115,9 @@ class GridGame(Game[L, S]):
 
     @abstractmethod
     def legal_moves(self, state: S, legal: Marks) -> None:
-        """Mark the actions that change the board in ``legal``, ``(B, A)`` False; ended rows are cleared afterwards."""
+        """Mark the actions that change the board in ``legal``, ``(B, A)`` False; ended rows are
+        cleared afterwards.
+        """
 
     def names(self, level: L) -> tuple[str, ...]:
         """The text of each value of the board."""
@@ -187,7 +201,9 @@ class Puzzle(GridGame[L, S]):
         return DEAD
 
     def best_values(self, state: S) -> Values:
-        """``(B, A)`` values of which only the best of each row need be right: by default those of the oracle."""
+        """``(B, A)`` values of which only the best of each row need be right: by default those of
+        the oracle.
+        """
         return self.oracle(state)
 
     def successes(self, state: S) -> Marks:
@@ -202,7 +218,9 @@ class Puzzle(GridGame[L, S]):
         return (actions >= 0) & self.successes(state)[np.arange(len(state)), actions]
 
     def explain(self, state: S, row: int, action: int) -> str:
-        """Such as ``"2 down 7 to go"`` (moves of a shortest solution after it), ``"1 right dead"``, ``"3 left no"``."""
+        """Such as ``"2 down 7 to go"`` (moves of a shortest solution after it), ``"1 right dead"``,
+        ``"3 left no"``.
+        """
         value = self.oracle(state[row])[0, action]
         text = self.answers.say(state.level, action)
         if np.isnan(value):

@@ -1,4 +1,6 @@
-"""Lines of equal tiles: how long they are, which swaps of neighbours make one, and how tiles fall where they vanish."""
+"""Lines of equal tiles: how long they are, which swaps of neighbours make one, and how tiles fall
+where they vanish.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +26,19 @@ def swap_cells(action, rows, cols):
     return r, c, r + 1, c
 
 
-# A board is (rows, cols) uint8: 0 = empty, else a tile. The loops below run over a flat board whose rows are ROW bytes
-# apart, with empty cells around the board, so that neighbours are at fixed distances and the compiler can treat many cells
+# A board is (rows, cols) uint8: 0 = empty, else a tile. The loops below run over a flat board whose
+# rows are ROW bytes
+# apart, with empty cells around the board, so that neighbours are at fixed distances and the
+# compiler can treat many cells
 # at once; `Z if ... else` keeps it to comparisons and masks.
 ROW = 17  # the most columns, and an empty cell that ends the row before and begins the next
 Z, ONE = np.uint8(0), np.uint8(1)
 
 
 class Room(NamedTuple):
-    """Room to measure a board in: flat uint8 arrays of ``(rows + 4) * ROW`` cells, if nothing else is said."""
+    """Room to measure a board in: flat uint8 arrays of ``(rows + 4) * ROW`` cells, if nothing else
+    is said.
+    """
 
     tiles: Any
     right: Any  # lengths of the runs of equal tiles that begin in a cell, to the right,
@@ -43,7 +49,8 @@ class Room(NamedTuple):
     below: Any  # whether the cell below is equal
     spare: Any
     marks: Any  # tiles that stand in lines
-    fits: Any  # swaps that are allowed: with the next cell, then, a board further on, with the one below
+    # swaps that are allowed: with the next cell, then, a board further on, with the one below
+    fits: Any
     places: Any  # (A,) int64, the place of each action in fits
 
 
@@ -74,7 +81,9 @@ def room_for(rows, cols):
 
 def _runs_by(name, step):  # type: ignore[no-untyped-def]
     def runs(tiles, forth, back, equal, spare, line):
-        """Lengths of the runs of equal tiles by steps of one or of a row, forth and back, right up to ``line``."""
+        """Lengths of the runs of equal tiles by steps of one or of a row, forth and back, right up
+        to ``line``.
+        """
         for k in range(len(tiles) - step):
             same = np.uint8(tiles[k] == tiles[k + step])
             equal[k] = same
@@ -96,7 +105,9 @@ def _runs_by(name, step):  # type: ignore[no-untyped-def]
 
 def _find_by(name, step, side):  # type: ignore[no-untyped-def]
     def find(tiles, forth, back, one, other, fits, count, line):
-        """Which swaps of a cell and the one a step on bring a tile into a line, from the runs by steps and to the sides."""
+        """Which swaps of a cell and the one a step on bring a tile into a line, from the runs by
+        steps and to the sides.
+        """
         need = np.uint8(line - 1)
         for k in range(count):
             p = k + ROW
@@ -110,10 +121,16 @@ def _find_by(name, step, side):  # type: ignore[no-untyped-def]
             b_other = other[p + side]
             ahead = ahead if tiles[p + 2 * step] == a else Z
             behind = behind if tiles[p - step] == b else Z
-            a_sides = (a_one if tiles[p + step - side] == a else Z) + (a_other if tiles[p + step + side] == a else Z)
-            b_sides = (b_one if tiles[p - side] == b else Z) + (b_other if tiles[p + side] == b else Z)
+            a_sides = (a_one if tiles[p + step - side] == a else Z) + (
+                a_other if tiles[p + step + side] == a else Z
+            )
+            b_sides = (b_one if tiles[p - side] == b else Z) + (
+                b_other if tiles[p + side] == b else Z
+            )
             longest = max(max(ahead, np.uint8(a_sides)), max(behind, np.uint8(b_sides)))
-            fits[k] = np.uint8(longest >= need) & np.uint8(a != b) & np.uint8(a != Z) & np.uint8(b != Z)
+            fits[k] = (
+                np.uint8(longest >= need) & np.uint8(a != b) & np.uint8(a != Z) & np.uint8(b != Z)
+            )
 
     find.__qualname__ = name
     return inner(find)
@@ -137,12 +154,16 @@ def measure(board, room, line):
 
 @inner
 def find_swaps(board, room, line):
-    """Find the swaps that are allowed on a measured board, those that bring a tile into a line; returns their number."""
+    """Find the swaps that are allowed on a measured board, those that bring a tile into a line;
+    returns their number.
+    """
     tiles = room.tiles
     fits = room.fits
     count = len(board) * ROW
     _find_across(tiles, room.right, room.left, room.up, room.down, fits[ROW:], count, line)
-    _find_along(tiles, room.down, room.up, room.left, room.right, fits[len(tiles) + ROW :], count, line)
+    _find_along(
+        tiles, room.down, room.up, room.left, room.right, fits[len(tiles) + ROW :], count, line
+    )
     number = 0
     for k in range(len(fits)):
         number += fits[k]
@@ -188,7 +209,9 @@ def fall(board, marks):
 
 @inner
 def draw_without_lines(board, seed, step, number, types, line, tries, room):
-    """Draw boards without lines, cell by cell, until one has a valid swap; returns (found, next draw number)."""
+    """Draw boards without lines, cell by cell, until one has a valid swap; returns (found, next
+    draw number).
+    """
     rows, cols = board.shape
     free = np.empty(len(types), np.uint8)
     for _ in range(tries):
@@ -214,7 +237,9 @@ def draw_without_lines(board, seed, step, number, types, line, tries, room):
 
 @inner
 def shuffle_tiles(board, seed, step, number, line, tries, room):
-    """Shuffle the tiles until there is no line and a valid swap; returns (found, next draw number)."""
+    """Shuffle the tiles until there is no line and a valid swap; returns (found, next draw
+    number).
+    """
     rows, cols = board.shape
     for _ in range(tries):
         for k in range(rows * cols - 1, 0, -1):
@@ -241,7 +266,9 @@ def list_swaps(board, line, legal):
 
 @kernel
 def draw_swaps(board, ended, seeds, steps, number, line, out):
-    """Draw one of the swaps that bring a tile into a line, all alike, ``(B,)``; -1 where there is none."""
+    """Draw one of the swaps that bring a tile into a line, all alike, ``(B,)``; -1 where there is
+    none.
+    """
     room = room_for(board.shape[1], board.shape[2])
     fits, places = room.fits, room.places
     for b in range(len(board)):

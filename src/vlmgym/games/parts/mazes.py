@@ -13,7 +13,8 @@ TRIES = 64
 """Lakes that are drawn for one with a long enough way; then a way is carved into the last one."""
 
 
-# A maze has passages on the cells of odd row and column, and walls between: 5 rows, 7 columns (# wall,
+# A maze has passages on the cells of odd row and column, and walls between: 5 rows, 7 columns (#
+# wall,
 # . floor, P the player). An even side has no wall at its end.
 #
 #     #######

@@ -15,7 +15,16 @@ from vlmgym.games.parts.actions import CellPairs
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
 from vlmgym.games.parts.explanations import seek_pair
 from vlmgym.games.parts.grid import GridGame, Turn
-from vlmgym.games.parts.paths import any_pair, draw_pair, find_pairs, joined, list_pairs, mark_pairs, sight_of, try_pairs
+from vlmgym.games.parts.paths import (
+    any_pair,
+    draw_pair,
+    find_pairs,
+    joined,
+    list_pairs,
+    mark_pairs,
+    sight_of,
+    try_pairs,
+)
 from vlmgym.kernels import kernel, move
 
 MAX_DEALS = 64
@@ -64,7 +73,8 @@ def _deal(board, terminated, seeds, copies, kinds, max_bends, margin, tries):
         terminated[b] = True
         for _ in range(tries):
             move(types, 0, kinds, 0, count)
-            for k in range(cells // copies):  # a random choice of types, so that deals differ in what they show
+            # a random choice of types, so that deals differ in what they show
+            for k in range(cells // copies):
                 other = k + draw_below(seeds[b], 0, number, count - k)
                 types[k], types[other] = types[other], types[k]
                 number += 1
@@ -134,9 +144,11 @@ class Pairs(GridGame[L, S]):
     WRITING: ClassVar[str]
     """How a tile is written, with :meth:`words` in braces."""
     RULES = (
-        "This is Shisen-Sho on a board of {rows} rows and {cols} columns. A move names two tiles; they "
+        "This is Shisen-Sho on a board of {rows} rows and {cols} columns. A move names two tiles; "
+        "they "
         "vanish if {match} and a path joins them. A path runs up, down, left "
-        "and right through empty cells, takes {bends}, and {outside}. Other moves change nothing. Tiles do not "
+        "and right through empty cells, takes {bends}, and {outside}. Other moves change nothing. "
+        "Tiles do not "
         "fall. {writing} Empty cells are written as empty."
     )
 
@@ -155,7 +167,9 @@ class Pairs(GridGame[L, S]):
         tiles = self.tile_words(level)
         return {
             "bends": f"at most {level.max_bends} {turns}" if level.max_bends else "no turns",
-            "outside": "may also run one cell outside the board" if level.margin else "must stay on the board",
+            "outside": "may also run one cell outside the board"
+            if level.margin
+            else ("must stay on the board"),
             "match": self.MATCH.format(**tiles),
             "writing": self.WRITING.format(**tiles),
         }
@@ -163,12 +177,24 @@ class Pairs(GridGame[L, S]):
     def deal(self, level: L, seeds: Seeds, board: Boards) -> Arrays:
         """Boards with a joinable pair; where 64 deals had none, the game starts ended."""
         terminated = np.zeros(len(seeds), bool)
-        _deal(board, terminated, seeds, level.copies, self.types(level), level.max_bends, level.margin, MAX_DEALS)
+        _deal(
+            board,
+            terminated,
+            seeds,
+            level.copies,
+            self.types(level),
+            level.max_bends,
+            level.margin,
+            MAX_DEALS,
+        )
         return {"terminated": terminated}
 
     def play(self, state: S, actions: Actions, turn: Turn) -> None:
         """A pair that is joined vanishes and gains 1; the game ends when none is left."""
-        rules, written = (state.level.max_bends, state.level.margin), (turn.gain, turn.changed, turn.terminated)
+        rules, written = (
+            (state.level.max_bends, state.level.margin),
+            (turn.gain, turn.changed, turn.terminated),
+        )
         _play(turn.board, actions, turn.over, *rules, *written)
 
     def legal_moves(self, state: S, legal: Marks) -> None:
@@ -176,9 +202,20 @@ class Pairs(GridGame[L, S]):
         mark_pairs(state.board, state.ended, state.level.max_bends, state.level.margin, legal)
 
     def draw_legal(self, state: S, number: int = LEGAL_STREAM) -> Actions:
-        """See :class:`vlmgym.core.Game`; pairs are drawn until one is joined, which is as uniform and far faster."""
+        """See :class:`vlmgym.core.Game`; pairs are drawn until one is joined, which is as uniform
+        and far faster.
+        """
         level, out = state.level, np.empty(len(state), np.int64)
-        draw_pair(state.board, state.ended, state.seed, state.steps, number, level.max_bends, level.margin, out)
+        draw_pair(
+            state.board,
+            state.ended,
+            state.seed,
+            state.steps,
+            number,
+            level.max_bends,
+            level.margin,
+            out,
+        )
         return out
 
     def _try(self, state: S, actions: Actions) -> Marks:
@@ -187,16 +224,20 @@ class Pairs(GridGame[L, S]):
         return good
 
     def oracle(self, state: S) -> Values:
-        """``(B, A)`` mobility: 1 + (unordered pairs that can be joined afterwards) / (cells); 2 if it clears the board.
+        """``(B, A)`` mobility: 1 + (unordered pairs that can be joined afterwards) / (cells); 2 if
+        it clears the board.
 
-        It looks one move ahead: a high value keeps choices open, but does not prove that the board can be cleared.
+        It looks one move ahead: a high value keeps choices open, but does not prove that the board
+        can be cleared.
         """
         level, value = state.level, np.empty((len(state), self.n_actions(state.level)))
         _oracle(state.board, state.ended, level.max_bends, level.margin, value)
         return value
 
     def explain(self, state: S, row: int, action: int) -> str:
-        """Such as ``"red circle (0, 1) (2, 3) joined"``, or ``blocked``, ``differ``, ``empty``, ``same`` at the end."""
+        """Such as ``"red circle (0, 1) (2, 3) joined"``, or ``blocked``, ``differ``, ``empty``,
+        ``same`` at the end.
+        """
         level, board = state.level, state.board[row]
         first, second = divmod(action, board.size)
         kind, other = board.flat[first], board.flat[second]
@@ -208,15 +249,20 @@ class Pairs(GridGame[L, S]):
             verdict = "differ"
         else:
             sight = sight_of(board, level.margin)
-            verdict = "joined" if joined(board, first, second, level.max_bends, level.margin, sight) else "blocked"
+            verdict = (
+                "joined"
+                if joined(board, first, second, level.max_bends, level.margin, sight)
+                else "blocked"
+            )
         return f"{self.names(level)[kind]} {self.encode(level, action)} {verdict}"
 
     def reasoning(self, state: S, row: int, values: Values) -> tuple[str, int]:
         """Tile by tile with its right and its lower neighbour, to the first equal one.
 
-        Such as ``"(0, 0) red circle (0, 1) blue star (1, 0) red square no; (0, 1) blue star (0, 2) blue star"``. Where no
-        neighbours are equal, each tile with every later one, to the first that it can be joined with: ``"far (0, 0) red circle
-        (0, 2) blue star no (0, 0) red circle (1, 1) red circle"``; equal ones that it cannot be joined with are ``blocked``.
+        Such as ``"(0, 0) red circle (0, 1) blue star (1, 0) red square no; (0, 1) blue star (0, 2)
+        blue star"``. Where no neighbours are equal, each tile with every later one, to the first
+        that it can be joined with: ``"far (0, 0) red circle (0, 2) blue star no (0, 0) red circle
+        (1, 1) red circle"``; equal ones that it cannot be joined with are ``blocked``.
         """
         board = state.board[row]
         joins = ~np.isnan(values).reshape(board.size, board.size)
@@ -227,5 +273,7 @@ class Pairs(GridGame[L, S]):
         if state.ended[row]:
             return []
         level, board, found = state.level, state.board[row], np.empty((3, 2), np.int64)
-        count = list_pairs(board, level.margin, level.max_bends, sight_of(board, level.margin), len(found), found)
+        count = list_pairs(
+            board, level.margin, level.max_bends, sight_of(board, level.margin), len(found), found
+        )
         return [int(first * board.size + second) for first, second in found[:count]]

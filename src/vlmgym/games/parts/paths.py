@@ -10,10 +10,12 @@ from vlmgym.core import draw64, draw_below, mix64, share
 from vlmgym.kernels import apart, bit_length, inner, kernel
 
 
-# A board is (rows, cols) uint8: 0 = empty, else a type. A pair is first cell * cells + second cell. Paths are found on
+# A board is (rows, cols) uint8: 0 = empty, else a type. A pair is first cell * cells + second cell.
+# Paths are found on
 # bits: the empty places of each row and column, the margin included, are one number each.
 #
-#     . 3 .        with a margin of 1, the middle row of a board whose only row is ". 3 ." is 0b11011: bit k is place k,
+# . 3 .        with a margin of 1, the middle row of a board whose only row is ". 3 ." is 0b11011:
+# bit k is place k,
 #                  and the tile is on place 2
 class Sight(NamedTuple):
     """Room for what :func:`look` sees of a board; int64."""
@@ -64,7 +66,9 @@ def look(board, margin, sight):
 
 @inner
 def _arms(line, place):
-    """The places that straight paths from ``place`` reach on a line of empty places, and ``place`` itself."""
+    """The places that straight paths from ``place`` reach on a line of empty places, and ``place``
+    itself.
+    """
     bit = np.int64(1) << place
     above = line & -(bit << 1)
     wall = bit_length(~line & (bit - 1))  # a sum carries through the empty places above
@@ -73,9 +77,11 @@ def _arms(line, place):
 
 @inner
 def _trunk(lines, one, other, at_one, at_other, bends):
-    """Whether a straight trunk from line to line joins two tiles, each by an arm along its own line.
+    """Whether a straight trunk from line to line joins two tiles, each by an arm along its own
+    line.
 
-    ``bends`` 0 to 2: a path bends wherever the trunk does not stand on the place of the tile itself.
+    ``bends`` 0 to 2: a path bends wherever the trunk does not stand on the place of the tile
+    itself.
     """
     ways = _arms(lines[one], at_one) & _arms(lines[other], at_other)
     if bends < 2 and one != other:  # on one line the trunk is but a point of a straight path
@@ -90,7 +96,9 @@ def _trunk(lines, one, other, at_one, at_other, bends):
 
 @inner
 def _far(across, r1, c1, r2, c2, bends):
-    """Whether a path of up to ``bends`` bends joins two places: line after line from the first, along both axes."""
+    """Whether a path of up to ``bends`` bends joins two places: line after line from the first,
+    along both axes.
+    """
     high = len(across)
     flat = np.zeros(high, np.int64)  # places that a horizontal line leads to,
     steep = np.zeros(high, np.int64)  # and a vertical one
@@ -146,7 +154,9 @@ def joined(board, a, b, bends, margin, sight):
 
 @apart
 def find_pairs(board, margin, bends, sight, most, found):
-    """The first ``most`` joinable pairs in reading order as rows of ``found``; returns their number."""
+    """The first ``most`` joinable pairs in reading order as rows of ``found``; returns their
+    number.
+    """
     look(board, margin, sight)
     after = sight.after
     cols = board.shape[1]
@@ -178,7 +188,9 @@ def any_pair(board, margin, bends, sight, none):
     rows, cols = board.shape
     for r in range(rows):
         for c in range(cols):
-            if board[r, c] and ((r and board[r - 1, c] == board[r, c]) or (c and board[r, c - 1] == board[r, c])):
+            if board[r, c] and (
+                (r and board[r - 1, c] == board[r, c]) or (c and board[r, c - 1] == board[r, c])
+            ):
                 return True
     return find_pairs(board, margin, bends, sight, 1, none) > 0
 
@@ -198,7 +210,9 @@ def mark_pairs(board, ended, max_bends, margin, legal):
 
 @kernel
 def draw_pair(board, ended, seeds, steps, number, max_bends, margin, out):
-    """Draw two tiles of one type, all ordered pairs alike, until a path joins them; or one of all, if few are joined."""
+    """Draw two tiles of one type, all ordered pairs alike, until a path joins them; or one of all,
+    if few are joined.
+    """
     cols, cells = board.shape[2], board.shape[1] * board.shape[2]
     sight = sight_of(board, margin)
     found = np.empty((cells * cells // 2, 2), np.int64)
@@ -229,7 +243,8 @@ def draw_pair(board, ended, seeds, steps, number, max_bends, margin, out):
             one = tiles[share(word >> np.uint64(32), number_of_tiles)]
             kind = board[b, one // cols, one % cols]
             skip = share(word & np.uint64(0xFFFFFFFF), most - 1)
-            if skip < counts[kind] - 1:  # rarer types are drawn less often, so that all pairs are alike
+            # rarer types are drawn less often, so that all pairs are alike
+            if skip < counts[kind] - 1:
                 other = first[kind]
                 while skip > 0 or other == one:
                     skip -= other != one
@@ -255,5 +270,11 @@ def try_pairs(board, ended, actions, max_bends, margin, good):
         for k in range(actions.shape[1]):
             one, other = actions[b, k] // cells, actions[b, k] % cells
             good[b, k] = False
-            if not ended[b] and actions[b, k] >= 0 and one != other and flat[one] and flat[one] == flat[other]:
+            if (
+                not ended[b]
+                and actions[b, k] >= 0
+                and one != other
+                and flat[one]
+                and flat[one] == flat[other]
+            ):
                 good[b, k] = linked(sight, one, other, max_bends)

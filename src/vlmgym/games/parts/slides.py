@@ -10,8 +10,10 @@ MAX_EXPONENT = 17
 """Tiles of this exponent merge no more."""
 
 
-# A board is flat, (rows * cols,) uint8 exponents: 0 = empty, e = tile 2**e. Moves: 0 up, 1 right, 2 down, 3 left.
-# A move goes along lines: from `start`, each `beside` the last one, their places `along` from one another.
+# A board is flat, (rows * cols,) uint8 exponents: 0 = empty, e = tile 2**e. Moves: 0 up, 1 right, 2
+# down, 3 left.
+# A move goes along lines: from `start`, each `beside` the last one, their places `along` from one
+# another.
 #
 #     0 1 1 2      right      0 0 2 2      of (1, 1) one 2 is made, which does not merge again
 #     0 0 1 0     ------>     0 0 0 1
@@ -48,7 +50,9 @@ def slide(board, cols, move, out):
 
 @kernel
 def merge_gain(board, cols, move):
-    """Score of a move and of its opposite: of k equal tiles that meet, k // 2 pairs merge whichever way they slide."""
+    """Score of a move and of its opposite: of k equal tiles that meet, k // 2 pairs merge whichever
+    way they slide.
+    """
     rows = len(board) // cols
     lines, length, along, beside = (cols, rows, cols, 1) if move % 2 == 0 else (rows, cols, 1, cols)
     gain = np.int64(0)

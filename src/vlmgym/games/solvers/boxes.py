@@ -16,14 +16,18 @@ FLOOR, WALL, TARGET, BOX, BOX_ON_TARGET, PLAYER, PLAYER_ON_TARGET = range(7)
 """Values of the cells of a room, (rows, cols) uint8; there is at most one player."""
 MAX_BOXES = 4
 MAX_POSITIONS = 3_000_000
-"""Positions (player cell times sets of box cells) that a search may tell apart: what bounds its time and memory."""
+"""Positions (player cell times sets of box cells) that a search may tell apart: what bounds its
+time and memory.
+"""
 FITS = 2000
 """Rating of a start whose solution is as long as asked for."""
 
 
 @kernel
 def effect_of(board, r, c, move):
-    """What a move of the player on (r, c) meets: 0 a wall, 1 a box that is stuck, 2 a free cell, 3 a box that moves."""
+    """What a move of the player on (r, c) meets: 0 a wall, 1 a box that is stuck, 2 a free cell, 3
+    a box that moves.
+    """
     rows, cols = board.shape
     dr, dc = MOVE_STEPS[move]
     inside = 0 <= r + dr < rows and 0 <= c + dc < cols
@@ -42,13 +46,15 @@ class Search(NamedTuple):
 
     number: Any  # (rows * cols,) int64, the number of each cell, -1 = wall
     choose: Any  # (cells + 1, MAX_BOXES + 1) int64, binomials
-    # int16, moves to the nearest solved position by place, -1 where the boxes cannot be brought onto targets;
+    # int16, moves to the nearest solved position by place, -1 where the boxes cannot be brought
+    # onto targets;
     # of length 0 where there are too few targets or too many positions
     distance: Any
     keys: Any  # int64, all positions that can be solved, in the order of their distance
 
 
-# A position is the number of the player's cell, and those of the boxes' cells in ascending order. A key packs
+# A position is the number of the player's cell, and those of the boxes' cells in ascending order. A
+# key packs
 # them in bytes, and ``place_of`` numbers them without holes:
 #
 #     key = player | box 0 << 8 | box 1 << 16 | ...
@@ -94,10 +100,12 @@ def _index(boxes, cell):
 
 @apart
 def search(board, count, player):
-    """Moves to the nearest solved position from each position of ``count`` boxes, breadth first, backwards.
+    """Moves to the nearest solved position from each position of ``count`` boxes, breadth first,
+    backwards.
 
-    With ``player``, the cell of the board's own player, only up to the board's own position: of what it may
-    become in one move, the nearest to a solution is known by then. Without, -1, all positions.
+    With ``player``, the cell of the board's own player, only up to the board's own position: of
+    what it may become in one move, the nearest to a solution is known by then. Without, -1, all
+    positions.
     """
     rows, cols = board.shape
     number = np.full(rows * cols, -1, np.int64)
@@ -215,10 +223,13 @@ def _values(board, ended, best, value):
 
 @apart
 def draw_start(room, count, seed, draws, low, high):
-    """Draw a start in a room: a solution of ``low`` .. ``high`` moves and no box on a target, else the longest there is.
+    """Draw a start in a room: a solution of ``low`` ..
+
+    ``high`` moves and no box on a target, else the longest there is.
 
     Returns:
-        Its key (-1 if none), a rating that is :data:`FITS` where it fits, and the number of each cell.
+        Its key (-1 if none), a rating that is :data:`FITS` where it fits, and the number of each
+        cell.
     """
     found = search(room, count, -1)
     keys = found.keys
@@ -248,7 +259,8 @@ def draw_start(room, count, seed, draws, low, high):
 
 
 def values(board: Boards, ended: NDArray[np.bool_], best: bool) -> Values:
-    """Minus the moves of a shortest solution that begins with a move, ``(B, 4)``; NaN where it is not legal.
+    """Minus the moves of a shortest solution that begins with a move, ``(B, 4)``; NaN where it is
+    not legal.
 
     Args:
         board: ``(B, rows, cols)``.

@@ -13,7 +13,9 @@ from vlmgym.games.solvers import DEAD
 from vlmgym.kernels import apart, inner, kernel
 
 TABLE_CELLS = 10
-"""Boards of up to this many cells are solved by a table of all positions, larger ones by a search."""
+"""Boards of up to this many cells are solved by a table of all positions, larger ones by a
+search.
+"""
 NODES = 100_000
 """Positions that the search of a larger board may visit for each move."""
 _FAR = 255
@@ -22,7 +24,8 @@ _DEEPEST = 250
 """Longest solution that is searched for."""
 
 
-# A board is (rows, cols) uint8: 0 = the gap, else a tile; tile n belongs on cell n - 1, the gap last.
+# A board is (rows, cols) uint8: 0 = the gap, else a tile; tile n belongs on cell n - 1, the gap
+# last.
 #
 #     1 2 3
 #     4 5 6      Moves of a tile: 0 up, 1 right, 2 down, 3 left; here 1 and 2 are possible:
@@ -49,7 +52,7 @@ def source(board, r, c, move):
     return -1, -1
 
 
-# ---------------------------------------------------------------- small boards: a table
+# ---- small boards: a table
 @kernel
 def rank_of(flat):
     """The number of a permutation in lexicographic order."""
@@ -108,7 +111,7 @@ def table_of(rows: int, cols: int) -> NDArray[np.uint8]:
     return table
 
 
-# -------------------------------------------------------------- larger boards: a search
+# ---- larger boards: a search
 @kernel
 def solvable(board):
     """Whether the board is a permutation of the right parity.
@@ -132,7 +135,8 @@ def solvable(board):
 
 
 def _conflict_costs() -> NDArray[np.int64]:
-    """Moves beyond the Manhattan distance that a row (or column) costs: two for each tile that must leave it.
+    """Moves beyond the Manhattan distance that a row (or column) costs: two for each tile that must
+    leave it.
 
     Of the tiles that belong into the line, the longest run in ascending order may stay (Hansson,
     Mayer, Yung 1992).
@@ -184,7 +188,9 @@ def lower_bound(board):
 
 @kernel
 def slide_tile(board, r, c, move):
-    """Slide a tile into the gap on (r, c), in place; returns by how much the lower bound changes."""
+    """Slide a tile into the gap on (r, c), in place; returns by how much the lower bound
+    changes.
+    """
     cols = board.shape[1]
     i, j = r - MOVE_STEPS[move, 0], c - MOVE_STEPS[move, 1]
     tile, upright = np.int64(board[i, j]) - 1, move % 2 == 0
@@ -201,7 +207,8 @@ def slide_tile(board, r, c, move):
 def _within(board, r, c, last, bound, limit, budget):
     """Whether a board is solved by at most ``limit`` moves, depth first.
 
-    The gap is on (r, c); ``last`` is the move that led here, ``bound`` the lower bound of the moves left.
+    The gap is on (r, c); ``last`` is the move that led here, ``bound`` the lower bound of the moves
+    left.
 
     Returns:
         1 yes, 0 no, -1 unknown, as ``budget`` positions were visited; and what is left of it.
@@ -252,8 +259,9 @@ def _within(board, r, c, last, bound, limit, budget):
 def _deepen(board, value):
     """Values of the legal moves (not NaN) by iterative deepening, all at once from the lower bound.
 
-    Each move changes the moves left by exactly one, up or down (the parity of the board), so as soon
-    as some moves are found to solve it in ``limit``, all others that were searched need ``limit + 2``.
+    Each move changes the moves left by exactly one, up or down (the parity of the board), so as
+    soon as some moves are found to solve it in ``limit``, all others that were searched need
+    ``limit + 2``.
     """
     r, c = gap(board)
     limit = lower_bound(board)
@@ -273,7 +281,9 @@ def _deepen(board, value):
             elif budget[move] > 0:
                 i, j = r - MOVE_STEPS[move, 0], c - MOVE_STEPS[move, 1]
                 after[r, c], after[i, j] = after[i, j], 0
-                answer, budget[move] = _within(after, i, j, move, bounds[move], limit - 1, budget[move])
+                answer, budget[move] = _within(
+                    after, i, j, move, bounds[move], limit - 1, budget[move]
+                )
                 after[i, j], after[r, c] = after[r, c], 0
                 found[move] = answer == 1
         limit += 2
@@ -315,8 +325,9 @@ def values(board: NDArray[np.uint8], legal: NDArray[np.bool_]) -> NDArray[np.flo
         legal: ``(B, 4)``.
 
     Returns:
-        ``(B, 4)``, exact on boards of up to :data:`TABLE_CELLS` cells. On larger ones it is exact where the search finds a
-        shortest solution; where it finds none it is minus (1 + a lower bound of the moves left).
+        ``(B, 4)``, exact on boards of up to :data:`TABLE_CELLS` cells. On larger ones it is exact
+        where the search finds a shortest solution; where it finds none it is minus (1 + a lower
+        bound of the moves left).
     """
     rows, cols = board.shape[1:]
     small = rows * cols <= TABLE_CELLS

@@ -1,4 +1,6 @@
-"""Mines under hidden cells: revealing cells, and the exact probability of a mine on each that is hidden."""
+"""Mines under hidden cells: revealing cells, and the exact probability of a mine on each that is
+hidden.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,18 @@ from vlmgym.kernels import apart, inner, kernel
 HIDDEN, MINE = 9, 10
 """Values of cells of a board, (rows, cols) uint8, beside the numbers 0 to 8."""
 MAX_NODES = 2_000_000
-"""Steps of the search through one connected part of the frontier; beyond them mine probabilities are approximate."""
+"""Steps of the search through one connected part of the frontier; beyond them mine probabilities
+are approximate.
+"""
 EXACT, IMPOSSIBLE, APPROXIMATE = 0, 1, 2
 """What probabilities are: exact; of a board that no layout fits; or approximate."""
 
 
 @apart
 def reveal(board, mines, cell, flood):
-    """Reveal a hidden cell, and with ``flood`` all that hangs on a 0; returns how many cells without a mine came up."""
+    """Reveal a hidden cell, and with ``flood`` all that hangs on a 0; returns how many cells
+    without a mine came up.
+    """
     rows, cols = board.shape
     if mines[cell // cols, cell % cols]:
         board[cell // cols, cell % cols] = MINE
@@ -62,8 +68,9 @@ def safe_left(board, mines):
     return False
 
 
-# ------------------------------------------------------------------------------ probabilities
-# Numbers are constraints, named by their cell. Hidden cells that touch the same numbers are interchangeable: a group, of
+# ---- probabilities
+# Numbers are constraints, named by their cell. Hidden cells that touch the same numbers are
+# interchangeable: a group, of
 # which only the number of mines matters. Groups that share numbers, directly or not, form a part.
 @inner
 def _binomials(n):
@@ -133,7 +140,9 @@ def _groups(board, need, room, near, touched, group, size, lead, of, count):
 
 @apart
 def _parts(total, near, touched, lead, of, count, order, begin):
-    """Order the groups part by part, next those of the number that waits for the fewest; returns the number of parts."""
+    """Order the groups part by part, next those of the number that waits for the fewest; returns
+    the number of parts.
+    """
     placed = np.zeros(total, np.bool_)
     known = np.zeros(len(near), np.bool_)
     waiting = count.copy()
@@ -174,10 +183,11 @@ def _parts(total, near, touched, lead, of, count, order, begin):
 
 @apart
 def _search(order, need, room, near, touched, size, lead, choose, ways, mass, witness):
-    """Go through all mine counts of the groups of one part; False if that takes more than ``MAX_NODES`` steps.
+    """Go through all mine counts of the groups of one part; False if that takes more than
+    ``MAX_NODES`` steps.
 
-    ``ways[m]`` counts its layouts with ``m`` mines, ``mass[g, m]`` the mines that group ``g`` has in them all together,
-    ``witness[g, m]`` those that it has in one of them.
+    ``ways[m]`` counts its layouts with ``m`` mines, ``mass[g, m]`` the mines that group ``g`` has
+    in them all together, ``witness[g, m]`` those that it has in one of them.
     """
     most = len(ways) - 1
     last = len(order) - 1
@@ -226,7 +236,9 @@ def _search(order, need, room, near, touched, size, lead, choose, ways, mass, wi
 
 @apart
 def _density(board, left, hidden, need, room, near, touched, local, chance):
-    """The fallbacks: the same probability for all hidden cells or, with ``local``, the mean of what their numbers say."""
+    """The fallbacks: the same probability for all hidden cells or, with ``local``, the mean of what
+    their numbers say.
+    """
     cols = board.shape[1]
     out, rest = 0, np.float64(left)
     for cell in range(board.size):
@@ -252,13 +264,16 @@ def _density(board, left, hidden, need, room, near, touched, local, chance):
 
 @apart
 def _chances(board, mines, chance, layout):
-    """Fill in the probability of a mine for each hidden cell (others stay) and a mine layout that fits what is seen.
+    """Fill in the probability of a mine for each hidden cell (others stay) and a mine layout that
+    fits what is seen.
 
-    Every layout with ``mines`` mines that fits is equally likely. Counts are floats; all are at most 2**256, so they
-    neither overflow nor vanish, and a probability is 0.0 exactly where no layout has a mine.
+    Every layout with ``mines`` mines that fits is equally likely. Counts are floats; all are at
+    most 2**256, so they neither overflow nor vanish, and a probability is 0.0 exactly where no
+    layout has a mine.
 
     Returns:
-        EXACT; IMPOSSIBLE (no layout fits) or APPROXIMATE (too much to search): then the layout is the first hidden cells.
+        EXACT; IMPOSSIBLE (no layout fits) or APPROXIMATE (too much to search): then the layout is
+        the first hidden cells.
     """
     cols, cells = board.shape[1], board.size
     hidden = 0
@@ -294,7 +309,19 @@ def _chances(board, mines, chance, layout):
     for p in range(parts):
         if kind == EXACT:
             some = order[begin[p] : begin[p + 1]]
-            if not _search(some, need.copy(), room.copy(), near, touched, size, lead, choose, ways[p], mass, witness):
+            if not _search(
+                some,
+                need.copy(),
+                room.copy(),
+                near,
+                touched,
+                size,
+                lead,
+                choose,
+                ways[p],
+                mass,
+                witness,
+            ):
                 kind = APPROXIMATE
             elif ways[p].sum() == 0.0:
                 kind = IMPOSSIBLE
@@ -319,7 +346,9 @@ def _chances(board, mines, chance, layout):
     if kind == EXACT and layouts == 0.0:
         kind = IMPOSSIBLE
     if kind != EXACT:
-        _density(board, left, max(hidden, 1), need, room, near, touched, kind == APPROXIMATE, chance)
+        _density(
+            board, left, max(hidden, 1), need, room, near, touched, kind == APPROXIMATE, chance
+        )
         for cell in range(cells):
             if board[cell // cols, cell % cols] == HIDDEN and left > 0:
                 layout[cell // cols, cell % cols] = True

@@ -1,4 +1,6 @@
-"""Walks over a field with walls, holes and goals: shortest ways, and the best chance where one may slip."""
+"""Walks over a field with walls, holes and goals: shortest ways, and the best chance where one may
+slip.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def ahead(board, cell, move):
 
 @apart
 def distances(board, source):
-    """Moves from each cell to the nearest one that holds ``source``, over floor; -1: there is no way."""
+    """Moves from each cell to the nearest one that holds ``source``, over floor; -1: there is no
+    way.
+    """
     rows, cols = board.shape
     wide = cols + 2  # with a wall around, no step leaves the field
     far = np.full((rows + 2) * wide, -2, np.int64)
@@ -73,9 +77,11 @@ def _worth(worth, to, cell, move, slip):
 
 @inner
 def _iterate(board, slip):
-    """What it is worth to be on a cell after a move: 1 on a goal, 0 in a hole, else the discounted best next value.
+    """What it is worth to be on a cell after a move: 1 on a goal, 0 in a hole, else the discounted
+    best next value.
 
-    Value iteration; sweeps that try all moves take turns with cheaper ones that repeat the best moves found.
+    Value iteration; sweeps that try all moves take turns with cheaper ones that repeat the best
+    moves found.
 
     Returns:
         The values, and the cell that each move leads to from each cell.
@@ -102,7 +108,9 @@ def _iterate(board, slip):
             old = worth[cell]
             if sweep % 10 == 0:
                 for move in range(4):
-                    if _worth(worth, to, cell, move, slip) > _worth(worth, to, cell, policy[cell], slip):
+                    if _worth(worth, to, cell, move, slip) > _worth(
+                        worth, to, cell, policy[cell], slip
+                    ):
                         policy[cell] = move
             worth[cell] = DISCOUNT * _worth(worth, to, cell, policy[cell], slip)
             error = max(error, abs(worth[cell] - old))
@@ -142,8 +150,9 @@ def values(board: Boards, legal: Marks, slip: float) -> Values:
         slip: probability that a move goes to one of its two sides instead.
 
     Returns:
-        Minus the moves of a shortest way to a goal that begins so, :data:`DEAD` where there is none;
-        with slipping, the highest probability to reach a goal, each further move at :data:`DISCOUNT`.
+        Minus the moves of a shortest way to a goal that begins so, :data:`DEAD` where there is
+        none; with slipping, the highest probability to reach a goal, each further move at
+        :data:`DISCOUNT`.
     """
     value = np.empty((len(board), 4))
     _values(board, legal, slip, value)
