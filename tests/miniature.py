@@ -38,7 +38,7 @@ def allow_torchvision_beside_cpu_torch() -> None:
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _KEPT.append(library)
-    import torchvision
+    import torchvision  # noqa: F401
 
 
 def _tokenizer(more=(), **named):

@@ -26,7 +26,7 @@ from vlmgym.testing import check_game
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "lights_out"
 sys.path.append(str(EXAMPLE))
-from lights_out import LevelLightsOut, LightsOut, toggles
+from lights_out import LevelLightsOut, LightsOut, toggles  # noqa: E402
 
 
 # ---- the example

@@ -76,7 +76,7 @@ def fuzz(count, seed, folder=None):
                 tried += 1
                 try:
                     read(path)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - any other class is the finding
                     if not said(error):
                         wrong.append((repr(error)[:200], data[:300]))
             found[name] = (tried, len(wrong))

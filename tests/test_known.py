@@ -41,7 +41,7 @@ NO_GAMES = (
 )
 EXAMPLES = Path(__file__).parents[1] / "examples" / "lights_out"
 sys.path.append(str(EXAMPLES))
-from lights_out import LightsOut
+from lights_out import LightsOut  # noqa: E402
 
 
 class Twin(Game2048):

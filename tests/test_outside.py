@@ -31,7 +31,7 @@ BREAKOUT = "Breakout"
 class Counter(gymnasium.Env):  # type: ignore[type-arg]
     """A bar that grows by the action; seeded, so it can be replayed; or with hidden luck."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
 
     def __init__(
         self,

@@ -1476,7 +1476,7 @@ class Game(ABC, Generic[L, S]):
         """
         return None
 
-    @lru_cache(256)
+    @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
     def sample(self, level: L) -> Scene:
         """The scene of some board, dealt or :meth:`blank`: for its size, the names of the symbols
         and their kind.
@@ -1485,7 +1485,7 @@ class Game(ABC, Generic[L, S]):
         blank = self.blank(level)
         return self.scene(self.reset(level, np.zeros(1, np.uint64)) if blank is None else blank)
 
-    @lru_cache(256)
+    @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
     def form(self, level: L) -> tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]:
         """Name, type and shape behind the batch axis of each array of a state of this level, as
         :meth:`reset` makes them.

@@ -426,7 +426,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         KeywordError: a field that the level does not have (a ConfigError and a TypeError).
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
 
     def __init__(
         self,
@@ -595,7 +595,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
             ``gymnasium.vector.AutoresetMode``.
     """
 
-    metadata = {
+    metadata = {  # noqa: RUF012 - the form that Gymnasium reads
         "render_modes": ["rgb_array"],
         "render_fps": 4,
         "autoreset_mode": AutoresetMode.NEXT_STEP,

@@ -54,9 +54,9 @@ class Task(Settings):
         names: how game, level and look were named.
     """
 
-    game: Game = setting("2048", "name of the game")
-    level: Level = setting("normal", "name of the level, or name:field=value,...")
-    look: Look = setting("clean", "name of the look, or name:field=value,...")
+    game: Game = setting("2048", "name of the game")  # noqa: RUF009 - a name until it is resolved
+    level: Level = setting("normal", "name of the level, or name:field=value,...")  # noqa: RUF009
+    look: Look = setting("clean", "name of the look, or name:field=value,...")  # noqa: RUF009
     weight: float = setting(1.0, "share of the rows, relative to the other tasks", 0.0, 1e6)
     walk_min: int = setting(0, "fewest moves of the random walk to a state", 0, 100_000)
     walk_max: int = setting(100, "most moves of the random walk to a state", 0, 100_000)

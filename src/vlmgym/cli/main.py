@@ -11,7 +11,7 @@ import vlmgym.cli.evaluate
 import vlmgym.cli.games
 import vlmgym.cli.report
 import vlmgym.cli.study
-import vlmgym.cli.train
+import vlmgym.cli.train  # noqa: F401
 from vlmgym import early
 from vlmgym.cli.parser import COMMANDS, Options, parse
 from vlmgym.errors import ConfigError, VlmGymError, shown

@@ -93,7 +93,7 @@ def _shown(value: object) -> str:
         return f"({', '.join(_shown(part) for part in value[:4])})"
     try:
         return one_line(repr(value), 200)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a repr is code of the game as well
         return f"a {type(value).__name__}"
 
 
