@@ -23,8 +23,8 @@ from measuring import Result, measure
 from rows import choose
 from tables import plot, table
 from vlmgym.core import ConfigError, VlmGymError
-from vlmgym.files import shown, write_atomically, write_json
-from vlmgym.trace import machine
+from vlmgym.core.files import shown, write_atomically, write_json
+from vlmgym.episodes.trace import machine
 
 
 def run(

@@ -27,12 +27,12 @@ allow_torchvision_beside_cpu_torch()
 import torch
 import transformers as hf
 
-from vlmgym.reward import Weights
-from vlmgym.tasks import Task
-from vlmgym.train.model import Compute, Lora, load
-from vlmgym.train.profile import profile_grpo
+from vlmgym.dialogue.judge import Weights
+from vlmgym.episodes.task import Task
+from vlmgym.models.loading import Compute, Lora, load
+from vlmgym.train.plan.memory import known_models
+from vlmgym.train.plan.profile import profile_grpo
 from vlmgym.train.settings import GrpoSettings
-from vlmgym.train.sizes import known_models
 
 TASKS = (
     Task(game="2048", level="paper", look="clean:width=448,height=448"),

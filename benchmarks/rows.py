@@ -28,13 +28,13 @@ from vlmgym.core import (
     need,
     seeds_for,
 )
-from vlmgym.env import GameEnv, GameVectorEnv
+from vlmgym.core.kernels import spread
+from vlmgym.dialogue.prompt import truth
+from vlmgym.envs.environments import GameEnv, GameVectorEnv
+from vlmgym.episodes.batch import walk
 from vlmgym.games import GAMES, get_game
-from vlmgym.kernels import spread
-from vlmgym.pixels import Pixels
-from vlmgym.prompt import truth
-from vlmgym.render import Frames, pictures, render
-from vlmgym.rollout import walk
+from vlmgym.render.frames import Frames, pictures, render
+from vlmgym.render.pixel_values import Pixels
 
 MANY = 1024
 PAPER = {
@@ -306,7 +306,7 @@ def _start_up() -> dict[str, Benchmark]:
     """
     folder, compiled = (
         tempfile.mkdtemp(prefix="vlmgym-bench-"),
-        ("from vlmgym.env import compile_all; compile_all()"),
+        ("from vlmgym.envs.environments import compile_all; compile_all()"),
     )
     environment = os.environ | {
         "NUMBA_CACHE_DIR": folder,
@@ -329,8 +329,8 @@ def _start_up() -> dict[str, Benchmark]:
 @cache
 def _grpo_step() -> float:
     """Seconds of one step of the bundled GRPO recipe with the embedded model."""
-    from vlmgym.train.model import TRAINING, load
-    from vlmgym.train.profile import profile_grpo
+    from vlmgym.models.loading import TRAINING, load
+    from vlmgym.train.plan.profile import profile_grpo
     from vlmgym.train.recipe import read_recipe, recipe_path
 
     need("train", *TRAINING)

@@ -20,15 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmgym import prompt, stats
 from vlmgym.core import Game, State
+from vlmgym.dialogue import prompt
+from vlmgym.dialogue.judge import judge
+from vlmgym.episodes.task import Task
+from vlmgym.evals import stats
 from vlmgym.games import get_game
-from vlmgym.looks import get_look
+from vlmgym.models.loading import banned_tokens, load
 from vlmgym.players.base import Answer, Query
 from vlmgym.players.local import LocalPlayer
-from vlmgym.reward import judge
-from vlmgym.tasks import Task
-from vlmgym.train.model import banned_tokens, load
+from vlmgym.render.looks import get_look
 
 GAME, PLAIN, TURNED = "ShisenSho", "tiny", "tiny:rotation=8"
 TILE = (

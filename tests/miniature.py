@@ -224,7 +224,7 @@ def _idefics3(hf, hidden, family="Idefics3"):
 
 
 def _llava(hf, hidden):
-    from vlmgym.train import tiny
+    from vlmgym.train import pretrain as tiny
 
     return tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vlmgym.core import seeds_for
+from vlmgym.dialogue.prompt import truth
 from vlmgym.games import get_game
-from vlmgym.prompt import truth
 
 GAME = get_game("2048")
 

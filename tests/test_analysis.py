@@ -18,19 +18,22 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats as scipy_stats
 
-from vlmgym import stats
-from vlmgym.analysis import compare, confusion, curve, leaderboard, misread, sweep
 from vlmgym.core import ConfigError, MissingExtra
-from vlmgym.evaluate import Evaluation, evaluate
-from vlmgym.figures import figures
+from vlmgym.dialogue.prompt import write_reply
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import Episode, Run, TraceWriter, load_trace
+from vlmgym.evals import stats
+from vlmgym.evals.comparison import compare
+from vlmgym.evals.confusions import confusion, misread
+from vlmgym.evals.curves import curve, sweep
+from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.leaderboards import leaderboard
+from vlmgym.evals.metrics import PAIRED, shown_in
 from vlmgym.games import get_game
-from vlmgym.looks import LOOKS
-from vlmgym.metrics import PAIRED, shown_in
 from vlmgym.players.simple import Oracle, Random, Scripted
 from vlmgym.players.teacher import Teacher
-from vlmgym.prompt import write_reply
-from vlmgym.tasks import Task
-from vlmgym.trace import Episode, Run, TraceWriter, load_trace
+from vlmgym.render.looks import LOOKS
+from vlmgym.report.plots import figures
 
 NASTY = "a|b\n| x | `c\\|d` <b> $1_2$ /../"
 
@@ -564,7 +567,7 @@ def test_figures_of_every_kind(tmp_path, monkeypatch):
 
 
 def test_figures_need_matplotlib_and_analysis_does_not(tmp_path, monkeypatch):
-    code = "import sys, vlmgym.analysis as a; a.compare([]); print('matplotlib' in sys.modules)"
+    code = "import sys, vlmgym.evals as a; a.compare([]); print('matplotlib' in sys.modules)"
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -15,14 +15,14 @@ from calls import eval_words
 from endpoint import FAULTS, Endpoint, Sent, answer, said
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, counted, seeds_for
-from vlmgym.evaluate import Evaluation, evaluate, rescore
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import load_trace
+from vlmgym.evals.evaluation import Evaluation, evaluate, rescore
 from vlmgym.games import get_game
-from vlmgym.photos import PhotoError
 from vlmgym.players.api import NO_REPLY, AnthropicPlayer, ApiError, ApiSettings, OpenAIPlayer, _last
 from vlmgym.players.base import Query
-from vlmgym.render import frame_size
-from vlmgym.tasks import Task
-from vlmgym.trace import load_trace
+from vlmgym.render.frames import frame_size
+from vlmgym.render.photos import PhotoError
 
 TASK = Task(game="2048", level="easy:max_steps=20", look="tiny", prompt="brief")
 KINDS = {"api": (OpenAIPlayer, "/v1"), "anthropic": (AnthropicPlayer, "")}

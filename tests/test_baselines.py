@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmgym import baselines
 from vlmgym.cli import main
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.episodes.task import Task
+from vlmgym.evals import baselines
+from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.metrics import shown_in
 from vlmgym.games import GAMES
-from vlmgym.metrics import shown_in
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal
-from vlmgym.tasks import Task
 
 EVERY = [(name, level) for name, game in GAMES.items() for level in game.LEVELS]
 

@@ -8,15 +8,15 @@ from dataclasses import asdict
 import pytest
 
 from vlmgym.core import ConfigError
-from vlmgym.evaluate import Evaluation, evaluate, lane_of, rescore, starts
+from vlmgym.dialogue.prompt import BLOCKS, Blocks, parse, write_reply
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import load_trace
+from vlmgym.evals.evaluation import Evaluation, evaluate, lane_of, rescore, starts
 from vlmgym.players.base import Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.simple import RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
-from vlmgym.prompt import BLOCKS, Blocks, parse, write_reply
-from vlmgym.tasks import Task
-from vlmgym.trace import load_trace
-from vlmgym.train.data import rows
+from vlmgym.train.rows import rows
 
 OTHERS = Blocks("seen", "reasoning", "move")
 TASK = Task(game="Swap", level="easy", reply=str(OTHERS))

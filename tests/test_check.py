@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmgym import cli, games, testing
+from vlmgym import cli, games
 from vlmgym.core import NO_ACTION, ConfigError, Decoded, Outcome, mix_array, seeds_for
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.episodes.task import Task
+from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.games.game2048 import Game2048
 from vlmgym.players.simple import RandomLegal
-from vlmgym.tasks import Task
-from vlmgym.testing import check_game
+from vlmgym.testing import checks as testing
+from vlmgym.testing.checks import check_game
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "lights_out"

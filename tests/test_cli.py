@@ -17,10 +17,10 @@ import pytest
 from vlmgym.cli import conclude, main
 from vlmgym.cli.parser import COMMANDS, Parser, parse, setting_options, settings_from
 from vlmgym.core import Settings, setting
-from vlmgym.evaluate import Evaluation, evaluate
-from vlmgym.players.roster import LocalSettings
+from vlmgym.episodes.task import Task
+from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.players.registry import LocalSettings
 from vlmgym.players.simple import Random
-from vlmgym.tasks import Task
 
 EVAL = [
     "eval",
@@ -316,7 +316,8 @@ def started(folder, way):
 
 @pytest.mark.parametrize("way", ["module", "cli", "script"])
 @pytest.mark.parametrize(
-    "module", ["gymnasium", "numpy", "numba", "vlmgym.core", "vlmgym.games", "vlmgym.train.plan"]
+    "module",
+    ["gymnasium", "numpy", "numba", "vlmgym.core", "vlmgym.games", "vlmgym.train.plan.preflight"],
 )
 def test_ctrl_c_while_anything_is_imported_is_one_line_and_status_130(tmp_path, way, module):
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTS)
@@ -329,7 +330,7 @@ def test_ctrl_c_while_anything_is_imported_is_one_line_and_status_130(tmp_path, 
         text=True,
         check=False,
     )
-    loaded = module == "vlmgym.train.plan"  # which the command itself imports
+    loaded = module == "vlmgym.train.plan.preflight"  # which the command itself imports
     assert (done.returncode, done.stderr) == (130, f"vlmgym{' plan' if loaded else ''}: stopped\n")
 
 

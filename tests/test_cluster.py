@@ -9,9 +9,9 @@ import yaml
 
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
-from vlmgym.train import cluster
-from vlmgym.train.cluster import launch, mode_of, overrides, prepare, questions
 from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
+from vlmgym.train.verl import config as cluster
+from vlmgym.train.verl.config import launch, mode_of, overrides, prepare, questions
 
 
 def recipe_of(**values):

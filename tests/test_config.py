@@ -16,7 +16,8 @@ import yaml
 import vlmgym
 from mutate import json_mutations, mutations
 from vlmgym.cli import main
-from vlmgym.config import (
+from vlmgym.core import ConfigError, VlmGymError
+from vlmgym.core.config import (
     FOLDERS,
     find,
     read_file,
@@ -25,10 +26,9 @@ from vlmgym.config import (
     read_value,
     read_yaml,
 )
-from vlmgym.core import ConfigError, VlmGymError
-from vlmgym.files import FileError
-from vlmgym.protocol import Protocol
-from vlmgym.study import Study
+from vlmgym.core.files import FileError
+from vlmgym.evals.protocol import Protocol
+from vlmgym.studies.study import Study
 from vlmgym.train.recipe import Recipe
 
 ROOT = Path(vlmgym.__file__).parent

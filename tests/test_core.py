@@ -24,8 +24,8 @@ from vlmgym.core import (
     setting,
     split_of,
 )
+from vlmgym.episodes.batch import walk
 from vlmgym.games import GAMES, get_game, load_state
-from vlmgym.rollout import walk
 
 EVERY = [(name, level) for name, game in GAMES.items() for level in game.LEVELS]
 

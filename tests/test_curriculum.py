@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from vlmgym.core import ConfigError
-from vlmgym.curriculum import Curriculum
-from vlmgym.evaluate import Evaluation, starts
+from vlmgym.dialogue.judge import judge
+from vlmgym.episodes.curriculum import Curriculum
+from vlmgym.episodes.task import Task
+from vlmgym.evals.evaluation import Evaluation, starts
 from vlmgym.players.simple import Greedy
-from vlmgym.reward import judge
-from vlmgym.tasks import Task
 
 LADDER = Curriculum.sweep("look", "clean", "noise", np.linspace(0, 0.3, 7), step=0.01)
 

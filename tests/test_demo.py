@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from vlmgym import demo
+from vlmgym.apps import demo
+from vlmgym.apps.demo import StageError, run_demo
 from vlmgym.cli import main
-from vlmgym.demo import StageError, run_demo
 from vlmgym.train.recipe import read_metrics
 
 

@@ -16,12 +16,12 @@ from gymnasium.vector import AutoresetMode
 
 import vlmgym
 from vlmgym.core import ActionError, ConfigError, StateError, concat, seeds_for, split_of
-from vlmgym.env import REWARDS, GameEnv, GameVectorEnv, KeywordError
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.dialogue.judge import judge
+from vlmgym.dialogue.prompt import Blocks, write_reply
+from vlmgym.envs.environments import REWARDS, GameEnv, GameVectorEnv, KeywordError
+from vlmgym.episodes.task import Task
+from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Oracle
-from vlmgym.prompt import Blocks, write_reply
-from vlmgym.reward import judge
-from vlmgym.tasks import Task
 
 IDS = [f"vlmgym/{name}-v0" for name in vlmgym.GAMES]
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from vlmgym.dialogue.judge import Weights, judge
+from vlmgym.episodes.task import Task
 from vlmgym.games import state_text
-from vlmgym.reward import Weights, judge
-from vlmgym.tasks import Task
-from vlmgym.train.episodes import Play, episode_terms
+from vlmgym.train.multi_turn import Play, episode_terms
 
 
 def played(task, say, turns=8):

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from vlmgym import stats
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, seeds_for, split_of
-from vlmgym.evaluate import Evaluation, evaluate, starts
+from vlmgym.dialogue.judge import judge
+from vlmgym.dialogue.prompt import parse, write_reply
+from vlmgym.episodes.batch import Lane, play, walk
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import Episode, Run, TraceError, TraceWriter, Turn, read_trace, repair
+from vlmgym.evals import stats
+from vlmgym.evals.evaluation import Evaluation, evaluate, starts
+from vlmgym.evals.metrics import summarise
 from vlmgym.games import GAMES, get_game
-from vlmgym.metrics import summarise
 from vlmgym.players.api import OpenAIPlayer
-from vlmgym.players.roster import make_player
+from vlmgym.players.registry import make_player
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
-from vlmgym.prompt import parse, write_reply
-from vlmgym.reward import judge
-from vlmgym.rollout import Lane, play, walk
-from vlmgym.tasks import Task
-from vlmgym.trace import Episode, Run, TraceError, TraceWriter, Turn, read_trace, repair
 
 PLAYERS = [Random(), RandomLegal(), Greedy(), Oracle(), Teacher(0.3)]
 

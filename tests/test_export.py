@@ -6,13 +6,13 @@ from PIL import Image
 
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
-from vlmgym.evaluate import Evaluation, evaluate
-from vlmgym.export import export_grpo, export_sft, turns_table, video
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import Run, TraceWriter, load_trace
+from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Scripted
 from vlmgym.players.teacher import Teacher
-from vlmgym.render import pictures
-from vlmgym.tasks import Task
-from vlmgym.trace import Run, TraceWriter, load_trace
+from vlmgym.render.frames import pictures
+from vlmgym.report.export import export_grpo, export_sft, turns_table, video
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_trainers_read_the_data_sets(run, tmp_path):
     from datasets import load_from_disk
     from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-    from vlmgym.train.model import load
+    from vlmgym.models.loading import load
 
     torch.set_num_threads(1)
     model, processor = load("tiny")

@@ -11,11 +11,11 @@ import yaml
 from miniature import FAMILIES, save
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra
-from vlmgym.reward import Weights
-from vlmgym.tasks import Task
-from vlmgym.train import trainers
+from vlmgym.dialogue.judge import Weights
+from vlmgym.episodes.task import Task
+from vlmgym.models.loading import Compute, Lora, freeze_vision, load
+from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.model import Compute, Lora, freeze_vision, load
 from vlmgym.train.recipe import Recipe, cold_start_rows, read_metrics, train
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft

@@ -13,8 +13,8 @@ import pytest
 
 import vlmgym
 from vlmgym.core import ConfigError
-from vlmgym.errors import one_line
-from vlmgym.files import (
+from vlmgym.core.errors import one_line
+from vlmgym.core.files import (
     BusyError,
     FileError,
     digest_of,
@@ -92,14 +92,14 @@ def test_json_with_a_byte_order_mark_is_read(tmp_path):
 
 
 def test_a_folder_is_held_by_one_process_and_the_other_is_told_by_which(tmp_path):
-    code = "from pathlib import Path; from vlmgym.files import only_process\n"
+    code = "from pathlib import Path; from vlmgym.core.files import only_process\n"
     code += f"with only_process(Path({str(tmp_path)!r}), 'evaluates'): pass"
     with only_process(tmp_path, "evaluates"):
         other = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False
         )
     assert f"BusyError: {tmp_path}: process {os.getpid()} on" in other.stderr.replace(
-        "vlmgym.files.", ""
+        "vlmgym.core.files.", ""
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

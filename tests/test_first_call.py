@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 import vlmgym
-from vlmgym import kernels
-from vlmgym.core import ConfigError
+from vlmgym.core import ConfigError, kernels
+from vlmgym.core.kernels import number_in_environment, threads
 from vlmgym.games import GAMES, game2048, get_game
-from vlmgym.kernels import number_in_environment, threads
-from vlmgym.render import frame_size, render
+from vlmgym.render.frames import frame_size, render
 
 COUNTED = """
 import atexit, sys
@@ -36,7 +35,8 @@ for name in {names}:
     gymnasium.make_vec(name, 3).close()
 """
 RUNS = {
-    "import": "import vlmgym, vlmgym.env, vlmgym.evaluate, vlmgym.testing",
+    "import": "import vlmgym, vlmgym.envs.environments, vlmgym.evals.evaluation, "
+    "vlmgym.testing.checks",
     "make": MAKE_ALL.format(names=[f"vlmgym/{name}-v0" for name in GAMES]),
     "prompt": "from vlmgym import get_game, prompt_text; print(prompt_text(get_game('Swap'), "
     "get_game('Swap').level('hard')))",
@@ -73,7 +73,7 @@ def ask(*words):
     except SystemExit:
         pass
 ask()
-print('first', sorted({'numba', 'PIL', 'yaml', 'vlmgym.core', 'vlmgym.evaluate'} & set(sys.modules)))
+print('first', sorted({'numba', 'PIL', 'yaml', 'vlmgym.core.game', 'vlmgym.evals.evaluation'} & set(sys.modules)))
 for name in COMMANDS:
     ask(name)
 print('all', sorted({'torch', 'transformers', 'trl', 'datasets', 'matplotlib', 'httpx2'} & set(sys.modules)))
@@ -185,7 +185,7 @@ os.path.expanduser = lambda path: path
 access = os.access
 os.access = lambda path, mode: False if "vlmgym" in str(path) and mode == os.W_OK else access(path, mode)
 from numba import config
-import vlmgym.kernels
+import vlmgym.core.kernels
 print(config.CACHE_DIR)
 """
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmgym.core import ConfigError, draw_below, draw_unit, seeds_for
+from vlmgym.core import DEAD, ConfigError, draw_below, draw_unit, seeds_for
 from vlmgym.games.frozen_lake import FrozenLake
-from vlmgym.games.solvers import DEAD
 from vlmgym.games.solvers.walks import DISCOUNT, FLOOR, GOAL, HOLE, PLAYER, WALL
 
 GAME = FrozenLake()

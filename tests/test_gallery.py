@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmgym import gallery
+from vlmgym.apps import gallery
 from vlmgym.cli import main
 from vlmgym.games import GAMES, game_names
-from vlmgym.looks import LOOKS
+from vlmgym.render.looks import LOOKS
 
 DOCS = Path(__file__).parent.parent / "docs" / "games"
 

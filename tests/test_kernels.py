@@ -10,10 +10,10 @@ import pytest
 from numba.core.registry import CPUDispatcher as Dispatcher
 
 from vlmgym.core import NO_ACTION, ActionError, ConfigError, seeds_for
-from vlmgym.env import GameVectorEnv
+from vlmgym.core.kernels import kernel, set_threads, spread, threads
+from vlmgym.envs.environments import GameVectorEnv
 from vlmgym.games import GAMES, get_game
-from vlmgym.kernels import kernel, set_threads, spread, threads
-from vlmgym.render import Frames, render
+from vlmgym.render.frames import Frames, render
 
 LOOKS = (
     "clean",

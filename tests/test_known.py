@@ -14,6 +14,7 @@ import pytest
 from calls import eval_words
 from vlmgym import cli
 from vlmgym.core import ConfigError, StateError, seeds_for
+from vlmgym.episodes.task import Task
 from vlmgym.games import (
     EXTRA_GAMES,
     GAMES,
@@ -24,7 +25,6 @@ from vlmgym.games import (
     state_text,
 )
 from vlmgym.games.game2048 import Game2048
-from vlmgym.tasks import Task
 
 NO_GAMES = (
     "os:abort",

@@ -13,18 +13,19 @@ from peft import get_peft_model
 
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, VlmGymError
-from vlmgym.evaluate import Evaluation, evaluate
-from vlmgym.looks import get_look
+from vlmgym.dialogue.judge import Weights
+from vlmgym.episodes.batch import Lane, Telling, play
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import load_trace
+from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.models.loading import Compute, Lora, banned_tokens, load
 from vlmgym.players.base import CUT, Query
 from vlmgym.players.local import LocalPlayer, Relay
 from vlmgym.players.sampling import gumbel, keys_of, plain_generation
-from vlmgym.reward import Weights
-from vlmgym.rollout import Lane, Telling, play
-from vlmgym.tasks import Task
-from vlmgym.trace import load_trace
-from vlmgym.train import recipe, tiny
+from vlmgym.render.looks import get_look
+from vlmgym.train import pretrain as tiny
+from vlmgym.train import recipe
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.model import Compute, Lora, banned_tokens, load
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.trained import trained_for
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmgym import metrics, stats
-from vlmgym.evaluate import Evaluation, evaluate
-from vlmgym.metrics import METRICS, PLACES, mean_of, shown_in, summarise
+from vlmgym.dialogue.judge import TERM_RANGES, TERMS, Fault
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import load_trace
+from vlmgym.evals import metrics, stats
+from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.metrics import METRICS, PLACES, mean_of, shown_in, summarise
 from vlmgym.players.teacher import Teacher
-from vlmgym.reward import TERM_RANGES, TERMS, Fault
-from vlmgym.tasks import Task
-from vlmgym.trace import load_trace
 from vlmgym.train.rewards import batch_metrics
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -12,9 +12,9 @@ from jinja2.exceptions import SecurityError
 from safetensors.torch import load_file, save_file
 
 from vlmgym.core import ConfigError
-from vlmgym.prompt import messages
-from vlmgym.train import tiny
-from vlmgym.train.model import load, load_config, load_processor, model_digest, model_path
+from vlmgym.dialogue.prompt import messages
+from vlmgym.models.loading import load, load_config, load_processor, model_digest, model_path
+from vlmgym.train import pretrain as tiny
 
 torch.set_num_threads(1)
 

@@ -14,16 +14,16 @@ import pytest
 from mutate import every_cut, mutations
 from vlmgym import from_gymnasium
 from vlmgym.core import ConfigError, MissingExtra, StateError, VlmGymError, seeds_for
-from vlmgym.env import GameEnv
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.dialogue.judge import Fault, judge
+from vlmgym.envs.environments import GameEnv
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import Episode, Turn, read_trace
+from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.games import GAMES, get_game
-from vlmgym.outside import LevelAtari, LevelOutside, OutsideError, OutsideGame, SnapshotError
+from vlmgym.games.external import LevelAtari, LevelOutside, OutsideError, OutsideGame, SnapshotError
 from vlmgym.players.simple import Oracle, Random, Scripted
-from vlmgym.render import frame_size, render
-from vlmgym.reward import Fault, judge
-from vlmgym.tasks import Task
-from vlmgym.testing import check_game
-from vlmgym.trace import Episode, Turn, read_trace
+from vlmgym.render.frames import frame_size, render
+from vlmgym.testing.checks import check_game
 
 BREAKOUT = "Breakout"
 
@@ -228,7 +228,8 @@ def test_breakout_answers(breakout: OutsideGame) -> None:
 def test_a_look_for_states_that_do_not_exist_ends(
     counter: OutsideGame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vlmgym import games, tasks
+    from vlmgym import games
+    from vlmgym.episodes import task as tasks
 
     never = from_gymnasium("Counter-v0", {"none": 0}, RULES, name="Never")
     monkeypatch.setitem(games.GAMES, "Never", never)

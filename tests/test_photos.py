@@ -19,14 +19,15 @@ from PIL import Image
 
 from conftest import cifar_file, cifar_folder
 from mutate import mutations
-from vlmgym import core, photos
-from vlmgym.evaluate import Evaluation, starts
+from vlmgym.core import game as core
+from vlmgym.episodes.task import Task
+from vlmgym.evals.evaluation import Evaluation, starts
 from vlmgym.games import GAMES
 from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
-from vlmgym.looks import Look, get_look
-from vlmgym.photos import PARTS, PhotoError, photographs
-from vlmgym.render import render, tile_boxes
-from vlmgym.tasks import Task
+from vlmgym.render import photos, render
+from vlmgym.render.frames import tile_boxes
+from vlmgym.render.looks import Look, get_look
+from vlmgym.render.photos import PARTS, PhotoError, photographs
 
 GAME = GAMES["ShisenShoPhotos"]
 DIGITS, CIFAR = PICTURE_CLASSES["digits"], PICTURE_CLASSES["cifar10"]

@@ -11,12 +11,12 @@ from PIL import Image
 
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
-from vlmgym.evaluate import Evaluation, evaluate
-from vlmgym.export import look_of
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import Run, load_trace
+from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Random
 from vlmgym.report import write_report
-from vlmgym.tasks import Task
-from vlmgym.trace import Run, load_trace
+from vlmgym.report.export import look_of
 
 HOW = Evaluation(episodes=2, turns=2)
 

@@ -9,11 +9,11 @@ import pytest
 
 from miniature import allow_torchvision_beside_cpu_torch, save_qwen2_5_vl
 from vlmgym.core import ConfigError, seeds_for
+from vlmgym.core.kernels import set_threads
 from vlmgym.games import get_game
-from vlmgym.kernels import set_threads
-from vlmgym.looks import get_look
-from vlmgym.pixels import TOLERANCE, Pixels, quicken
-from vlmgym.render import pictures, render
+from vlmgym.render.frames import pictures, render
+from vlmgym.render.looks import get_look
+from vlmgym.render.pixel_values import TOLERANCE, Pixels, quicken
 
 allow_torchvision_beside_cpu_torch()
 hf = pytest.importorskip("transformers")
@@ -184,9 +184,9 @@ def test_quickened_processors_save_what_they_were(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["tiny", "qwen2_5_vl"])
 def test_models_are_told_the_past_and_the_board_in_words(name, tmp_path):
+    from vlmgym.models.loading import load
     from vlmgym.players.base import Query
     from vlmgym.players.local import LocalPlayer
-    from vlmgym.train.model import load
 
     model, processor = load("tiny" if name == "tiny" else str(save_qwen2_5_vl(tmp_path)))
     game, look = (

@@ -5,8 +5,8 @@ import pytest
 
 import plain
 from vlmgym.core import draw_below, draw_unit, seeds_for
+from vlmgym.dialogue.prompt import truth
 from vlmgym.games import GAMES, get_game
-from vlmgym.prompt import truth
 
 LEVELS = [(name, level) for name in GAMES for level in ("tiny", "easy", "normal", "hard")] + [
     ("ShisenSho", "normal:max_bends=4,margin=0"),

@@ -16,16 +16,17 @@ import yaml
 import vlmgym
 from miniature import save_qwen2_5_vl
 from vlmgym.cli import main
-from vlmgym.config import find, merge, overlays, read_file
 from vlmgym.core import ConfigError
-from vlmgym.render import frame_size
-from vlmgym.train import plan, sizes
-from vlmgym.train.model import load, load_processor
-from vlmgym.train.plan import check, hardware, launch_lines, measure, report
+from vlmgym.core.config import find, merge, overlays, read_file
+from vlmgym.models.loading import load, load_processor
+from vlmgym.render.frames import frame_size
+from vlmgym.train.plan import memory as sizes
+from vlmgym.train.plan import preflight as plan
+from vlmgym.train.plan.memory import GIB, architecture, known_models, longest_answer, memory
+from vlmgym.train.plan.preflight import check, hardware, launch_lines, measure, report
+from vlmgym.train.plan.speed import CARDS, LAUNCH, MEAN, READ, SCHEDULE, USE, VLLM_SHARE, speed
+from vlmgym.train.questions import States
 from vlmgym.train.recipe import Recipe, cold_start_rows, cut_off
-from vlmgym.train.sizes import GIB, architecture, known_models, longest_answer, memory
-from vlmgym.train.speed import CARDS, LAUNCH, MEAN, READ, SCHEDULE, USE, VLLM_SHARE, speed
-from vlmgym.train.states import States
 
 torch.set_num_threads(1)
 RECIPES = Path(vlmgym.__file__).parent / "recipes"

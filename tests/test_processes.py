@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vlmgym.train import tiny
+from vlmgym.train import pretrain as tiny
 
 TWO = Path(__file__).with_name("two.py")
 
@@ -78,6 +78,6 @@ def test_two_processes_train_as_one_with_the_same_effective_batch(stage, small, 
 
 
 def tiny_weights(folder):
-    from vlmgym.train.model import load
+    from vlmgym.models.loading import load
 
     return load(str(folder))[0].named_parameters()

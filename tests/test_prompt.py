@@ -11,8 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vlmgym.core import ConfigError, seeds_for
-from vlmgym.games import GAMES, get_game
-from vlmgym.prompt import (
+from vlmgym.dialogue.prompt import (
     BLOCKS,
     MODES,
     UNKNOWN,
@@ -28,6 +27,7 @@ from vlmgym.prompt import (
     truth,
     write_reply,
 )
+from vlmgym.games import GAMES, get_game
 
 PARTS = [
     "<perception>", "</perception>", "<think>", "</think>", "<answer>", "</answer>", "<ANSWER>", "</Answer>", "<answer", "0",

@@ -15,20 +15,29 @@ import pytest
 
 from calls import eval_words
 from endpoint import Endpoint
-from vlmgym.analysis import leaderboard, overview, sweep
 from vlmgym.cli import main
-from vlmgym.config import find, read_file
 from vlmgym.core import ConfigError, split_of
-from vlmgym.evaluate import Evaluation, evaluate, places, rescore, starts, summary_of, warnings_of
-from vlmgym.files import BusyError, FileError, only_process
+from vlmgym.core.config import find, read_file
+from vlmgym.core.files import BusyError, FileError, only_process
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import load_trace
+from vlmgym.evals.curves import sweep
+from vlmgym.evals.evaluation import (
+    Evaluation,
+    evaluate,
+    places,
+    rescore,
+    starts,
+    summary_of,
+    warnings_of,
+)
+from vlmgym.evals.leaderboards import leaderboard, overview
+from vlmgym.evals.protocol import Protocol, run_protocol, slug
 from vlmgym.players.api import OpenAIPlayer
 from vlmgym.players.base import Player
-from vlmgym.players.roster import is_heavy, make_player, named_players
+from vlmgym.players.registry import is_heavy, make_player, named_players
 from vlmgym.players.simple import Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
-from vlmgym.protocol import Protocol, run_protocol, slug
-from vlmgym.tasks import Task
-from vlmgym.trace import load_trace
 
 SMALL = {
     "tasks": [

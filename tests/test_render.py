@@ -17,13 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlmgym import core, drawing
+from vlmgym.core import game as core
 from vlmgym.games import GAMES
 from vlmgym.games.game2048 import Game2048
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, NAMES
-from vlmgym.looks import LOOKS, Look, get_look
-from vlmgym.render import _atlas, _canvas, _layout, frame_size, tile_boxes
-from vlmgym.render import render as draw
+from vlmgym.render import drawing
+from vlmgym.render.frames import _atlas, _canvas, _layout, frame_size, tile_boxes
+from vlmgym.render.frames import render as draw
+from vlmgym.render.looks import LOOKS, Look, get_look
 
 SHAPE_NAMES = ("empty", *(f"{c} {f}" for c in COLOURS[:6] for f in FORMS["shapes"][:6]))
 
@@ -457,7 +458,7 @@ def test_one_seed_is_one_puzzle_under_any_two_looks(
     """Through the environments: whatever the look, equal seeds and moves give equal boards, rewards
     and truth texts.
     """
-    from vlmgym.env import GameEnv
+    from vlmgym.envs.environments import GameEnv
 
     envs = [GameEnv(name, "easy", look) for look in looks]
     said = [env.reset(seed=seed % 2**31)[1] for env in envs]

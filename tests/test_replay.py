@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from chromium import Chromium
-from vlmgym import prompt
 from vlmgym.cli import main
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.dialogue import prompt
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import load_trace
+from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Random, Scripted
-from vlmgym.replay import replay_data
 from vlmgym.report import write_report
-from vlmgym.tasks import Task
-from vlmgym.trace import load_trace
+from vlmgym.report.replay import replay_data
 
 EVIL = (
     "</script><script>document.title='owned'</script><img src=x "

@@ -11,9 +11,8 @@ import pytest
 
 import mutate
 from vlmgym.core import NO_ACTION, seeds_for
-from vlmgym.games import GAMES, get_game
-from vlmgym.players.teacher import Teacher
-from vlmgym.prompt import (
+from vlmgym.dialogue.judge import TERMS, Fault, judge
+from vlmgym.dialogue.prompt import (
     BLOCKS,
     MODES,
     UNKNOWN,
@@ -25,8 +24,9 @@ from vlmgym.prompt import (
     truth,
     write_reply,
 )
-from vlmgym.reward import TERMS, Fault, judge
-from vlmgym.rollout import walk
+from vlmgym.episodes.batch import walk
+from vlmgym.games import GAMES, get_game
+from vlmgym.players.teacher import Teacher
 
 LEVELS = ("easy", "normal", "hard")
 NAMES = (BLOCKS, Blocks("seen", "reasoning", "move"))

@@ -18,16 +18,16 @@ import pytest
 from PIL import Image
 
 import vlmgym
-from vlmgym import stats
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.dialogue.prompt import truth, write_reply
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import Turn, read_trace
+from vlmgym.evals import stats
+from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Oracle, Random, Scripted
 from vlmgym.players.teacher import Teacher
-from vlmgym.prompt import truth, write_reply
 from vlmgym.report import write_report
-from vlmgym.tasks import Task
-from vlmgym.trace import Turn, read_trace
 
 TASKS = (
     Task(game="2048", level="tiny", look="tiny", walk_min=4, walk_max=60),
@@ -196,7 +196,9 @@ def test_page_holds_every_section(page):
 def test_page_is_self_contained_and_runs_nothing_but_its_own_script(page):
     assert page.count("link") == page.count("iframe") == page.count("img") == 0
     assert page.count("script") == 2, "the data, and what shows them"
-    own = (Path(vlmgym.__file__).parent / "skins" / "replay.js").read_text(encoding="utf-8")
+    own = (Path(vlmgym.__file__).parent / "report" / "assets" / "replay.js").read_text(
+        encoding="utf-8"
+    )
     digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in page.source
     for tag, attributes in page.tags:

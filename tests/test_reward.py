@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from vlmgym.core import ConfigError, seeds_for
+from vlmgym.dialogue.judge import TERMS, Fault, Weights, constant_cells, judge
+from vlmgym.dialogue.prompt import MODES, Blocks, truth, write_reply
+from vlmgym.episodes.batch import walk
 from vlmgym.games import GAMES, get_game, read_state_text
 from vlmgym.players.simple import Random
 from vlmgym.players.teacher import Teacher
-from vlmgym.prompt import MODES, Blocks, truth, write_reply
-from vlmgym.reward import TERMS, Fault, Weights, constant_cells, judge
-from vlmgym.rollout import walk
+from vlmgym.train.pretrain import TASKS
 from vlmgym.train.rewards import judge_rows, reward_functions
-from vlmgym.train.tiny import TASKS
 
 GAME = get_game("2048")
 LEVEL = GAME.level("easy", rows=2, cols=2)
@@ -310,7 +310,7 @@ def test_the_chance_levels_of_the_documentation_are_those_that_are_computed():
     """One tile for all cells, for every game and level of the table."""
     from pathlib import Path
 
-    from vlmgym.tasks import Task
+    from vlmgym.episodes.task import Task
 
     text = (
         (Path(__file__).parents[1] / "docs" / "evaluation.md")

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlmgym.core import NO_ACTION, ConfigError, State, seeds_for
+from vlmgym.core import DEAD, NO_ACTION, ConfigError, State, seeds_for
 from vlmgym.games.sliding import LevelSliding, SlidingPuzzle
-from vlmgym.games.solvers import DEAD, fifteen
+from vlmgym.games.solvers import fifteen
 from vlmgym.games.solvers.fifteen import NODES
 
 GAME = SlidingPuzzle()

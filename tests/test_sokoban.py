@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlmgym.core import NO_ACTION, ConfigError, State, seeds_for
+from vlmgym.core import DEAD, NO_ACTION, ConfigError, State, seeds_for
 from vlmgym.games.sokoban import NAMES, LevelSokoban, Sokoban
-from vlmgym.games.solvers import DEAD
 from vlmgym.games.solvers.boxes import MAX_POSITIONS
 
 GAME = Sokoban()

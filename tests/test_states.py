@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from vlmgym import prompt
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, concat, seeds_for, split_of
-from vlmgym.curriculum import Curriculum
+from vlmgym.dialogue import prompt
+from vlmgym.dialogue.judge import Weights
+from vlmgym.episodes.curriculum import Curriculum
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import load_trace
 from vlmgym.games import get_game, read_state_text, state_text
-from vlmgym.reward import Weights
-from vlmgym.tasks import Task
-from vlmgym.trace import load_trace
-from vlmgym.train import tiny, trainers
+from vlmgym.models.loading import Compute, load
+from vlmgym.train import grpo_trainer as trainers
+from vlmgym.train import pretrain as tiny
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.model import Compute, load
+from vlmgym.train.questions import CHUNK, ROOM, USES, Answered, Source, States, first_state
 from vlmgym.train.rewards import judge_rows
 from vlmgym.train.settings import GrpoSettings
-from vlmgym.train.states import CHUNK, ROOM, USES, Answered, Source, States, first_state
 
 torch.set_num_threads(1)
 T2048 = Task.parse(

@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from vlmgym import stats
+from vlmgym.evals import stats
 
 
 def test_crossed_resamples_seeds_and_episodes():

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import yaml
 
-from vlmgym import claims, findings, study
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
+from vlmgym.dialogue.prompt import prefills
+from vlmgym.episodes.batch import walk
 from vlmgym.games import get_game
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
-from vlmgym.prompt import prefills
-from vlmgym.rollout import walk
-from vlmgym.study import JobError, Study, is_done, read_study, run_job, run_study
+from vlmgym.studies import study
+from vlmgym.studies.g1 import claims, findings
+from vlmgym.studies.study import JobError, Study, is_done, read_study, run_job, run_study
 from vlmgym.train.recipe import read_metrics
 
 SMALL = """

@@ -14,11 +14,13 @@ import yaml
 from transformers import TrainerCallback
 
 from vlmgym.core import VlmGymError
-from vlmgym.reward import Weights
-from vlmgym.tasks import Task
-from vlmgym.train import survive, tiny, trainers
+from vlmgym.dialogue.judge import Weights
+from vlmgym.episodes.task import Task
+from vlmgym.models.loading import Compute, load
+from vlmgym.train import checkpoint as survive
+from vlmgym.train import grpo_trainer as trainers
+from vlmgym.train import pretrain as tiny
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.model import Compute, load
 from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows, read_metrics, train
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
@@ -366,7 +368,7 @@ def test_a_run_is_stopped_in_order_meets_a_full_disk_and_still_ends_as_an_unbrok
 
 def test_a_second_signal_ends_at_once(tmp_path):
     code = (
-        "import time, os, signal; from vlmgym.train.survive import Signals\n"
+        "import time, os, signal; from vlmgym.train.checkpoint import Signals\n"
         "with Signals() as s:\n"
         "    print('ready', flush=True)\n"
         "    while True: time.sleep(0.01)\n"

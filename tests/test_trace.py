@@ -15,15 +15,23 @@ import pytest
 
 from calls import eval_words
 from mutate import deep_text, every_cut, json_mutations, mutations
-from vlmgym.analysis import leaderboard
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError, seeds_for
-from vlmgym.evaluate import Evaluation, evaluate, places, rescore
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import (
+    Episode,
+    Run,
+    TraceError,
+    TraceWriter,
+    load_trace,
+    read_trace,
+    repair,
+)
+from vlmgym.evals.evaluation import Evaluation, evaluate, places, rescore
+from vlmgym.evals.leaderboards import leaderboard
 from vlmgym.games import GAMES, state_text
 from vlmgym.players.base import Answer
 from vlmgym.players.simple import Random, Scripted
-from vlmgym.tasks import Task
-from vlmgym.trace import Episode, Run, TraceError, TraceWriter, load_trace, read_trace, repair
 
 GOLDEN = Path(__file__).parent / "golden"
 TASK, HOW = Task(game="2048", level="tiny", look="tiny"), Evaluation(episodes=2, turns=2)
@@ -332,7 +340,7 @@ def test_a_turn_that_comes_twice_is_refused_and_nothing_is_counted_double(tmp_pa
 # ---- whatever may come
 def readers(folder, out):
     """All that reads the folder of an evaluation."""
-    from vlmgym.export import turns_table
+    from vlmgym.report.export import turns_table
 
     trace = folder / "trace.jsonl"
     yield lambda: list(read_trace(trace))

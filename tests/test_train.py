@@ -17,21 +17,25 @@ import yaml
 from filelock import FileLock
 
 from miniature import save_qwen2_5_vl
-from vlmgym import prompt
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra, concat, split_of
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.dialogue import prompt
+from vlmgym.dialogue.judge import Weights
+from vlmgym.episodes.task import Task
+from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.games import load_state, read_state_text, state_text
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS
-from vlmgym.looks import get_look
+from vlmgym.models.loading import Compute, banned_tokens, load, model_path
 from vlmgym.players.base import Player, Query
 from vlmgym.players.local import LocalPlayer, Relay
-from vlmgym.players.roster import make_player
-from vlmgym.reward import Weights
-from vlmgym.tasks import Task
-from vlmgym.train import data, grpo, tiny, trainers
+from vlmgym.players.registry import make_player
+from vlmgym.render.looks import get_look
+from vlmgym.train import grpo
+from vlmgym.train import grpo_trainer as trainers
+from vlmgym.train import pretrain as tiny
 from vlmgym.train import recipe as recipes
-from vlmgym.train.model import Compute, banned_tokens, load, model_path
+from vlmgym.train import rows as data
+from vlmgym.train.questions import States
 from vlmgym.train.recipe import (
     ColdStart,
     Recipe,
@@ -43,7 +47,6 @@ from vlmgym.train.recipe import (
 )
 from vlmgym.train.settings import SftSettings
 from vlmgym.train.sft import run_sft
-from vlmgym.train.states import States
 
 torch.set_num_threads(1)
 TASKS = [

@@ -10,13 +10,13 @@ from trl.trainer import grpo_trainer
 
 from miniature import save
 from vlmgym.core import MissingExtra
-from vlmgym.reward import Weights
-from vlmgym.tasks import Task
+from vlmgym.dialogue.judge import Weights
+from vlmgym.episodes.task import Task
+from vlmgym.models.loading import Compute, banned_tokens, load
 from vlmgym.train import grpo
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.model import Compute, banned_tokens, load
+from vlmgym.train.grpo_trainer import collapse
 from vlmgym.train.settings import GrpoSettings
-from vlmgym.train.trainers import collapse
 
 torch.set_num_threads(1)
 TASK = {

@@ -22,15 +22,16 @@ import pytest
 from PIL import Image
 
 from chromium import Chromium
-from vlmgym import prompt, webplay
+from vlmgym.apps import play as webplay
+from vlmgym.apps.play import Server, Session, input_kind
 from vlmgym.core import ConfigError, seeds_for
+from vlmgym.dialogue import prompt
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import Episode, Run, Turn, read_trace
+from vlmgym.evals.metrics import summarise
 from vlmgym.games import GAMES, get_game
 from vlmgym.games.parts.actions import read_pair
-from vlmgym.metrics import summarise
-from vlmgym.render import render
-from vlmgym.tasks import Task
-from vlmgym.trace import Episode, Run, Turn, read_trace
-from vlmgym.webplay import Server, Session, input_kind
+from vlmgym.render.frames import render
 
 
 @contextmanager
@@ -385,7 +386,7 @@ def test_bad_settings_are_named(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_cleanly(tmp_path, number):
     code = (
-        "import sys, urllib.request, re, json\nfrom pathlib import Path\nfrom vlmgym.webplay "
+        "import sys, urllib.request, re, json\nfrom pathlib import Path\nfrom vlmgym.apps.play "
         "import serve\n"
         "def play(url):\n"
         '    token = re.search(\'name="token" content="(.*?)"\', '
@@ -420,7 +421,7 @@ def test_ctrl_c_ends_cleanly(tmp_path, number):
 
 
 def screen_game():
-    from vlmgym.outside import from_gymnasium
+    from vlmgym.games.external import from_gymnasium
 
     class Lamp(gymnasium.Env):
         observation_space, action_space, metadata = (

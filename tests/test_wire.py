@@ -18,10 +18,10 @@ from mutate import deep_text, json_mutations, mutations
 from test_api import FAST, KINDS, TASK, ask, player_of
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.api import AnthropicPlayer, ApiError, ApiSettings, OpenAIPlayer, _Fault
 from vlmgym.players.base import CUT, REFUSED, Answer
-from vlmgym.players.bodies import wait_in
+from vlmgym.players.requests import wait_in
 from vlmgym.players.wire import ERROR_BYTES, Reply, Secrets, read_address
 
 KEY = "sk-live-" + "".join(f"{(number * 7919) % 100:02d}x" for number in range(30))[:79]

@@ -13,16 +13,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 
-from vlmgym.curriculum import Curriculum
-from vlmgym.reward import Weights
-from vlmgym.tasks import Task
-from vlmgym.train import trainers
+from vlmgym.dialogue.judge import Weights
+from vlmgym.episodes.curriculum import Curriculum
+from vlmgym.episodes.task import Task
+from vlmgym.models.loading import Compute, end_processes, load
+from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.model import Compute, end_processes, load
+from vlmgym.train.questions import Source, States
 from vlmgym.train.recipe import ColdStart, cold_start_rows
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
-from vlmgym.train.states import Source, States
 
 torch.set_num_threads(1)
 STAGE, MODEL, OUT = sys.argv[1], sys.argv[2], Path(sys.argv[3])

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vlmgym.drawing import SHAPES
 from vlmgym.games.parts.tile_kinds import COLOURS
+from vlmgym.render.drawing import SHAPES
 
 TILE, GAP = 64, 4
 GREY, PAPER = (96, 106, 125), (246, 240, 226)
@@ -148,7 +148,9 @@ class Plain(ABC):
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    with resources.as_file(resources.files("vlmgym") / "skins" / "DejaVuSans-Bold.ttf") as path:
+    with resources.as_file(
+        resources.files("vlmgym.render") / "assets" / "DejaVuSans-Bold.ttf"
+    ) as path:
         return ImageFont.truetype(str(path), size)
 
 

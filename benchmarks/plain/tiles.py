@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from plain.base import GREY, PAPER, Cell, Face, Plain
 from vlmgym.games.parts.actions import STEPS
 from vlmgym.games.parts.tile_kinds import NAMES, picture_classes, tile_types
-from vlmgym.photos import photographs
+from vlmgym.render.photos import photographs
 
 
 class Plain2048(Plain):

@@ -24,12 +24,12 @@ import test_reply_fuzz
 import test_trace
 import test_wire
 from mutate import TEXTS, json_mutations, mutations
-from vlmgym import photos
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError, seeds_for
-from vlmgym.evaluate import evaluate
+from vlmgym.evals.evaluation import evaluate
 from vlmgym.games import GAMES, load_state
 from vlmgym.players.simple import Scripted
+from vlmgym.render import photos
 
 SEED = int(os.environ.get("VLMGYM_FUZZ_SEED", "1000"))
 

@@ -9,11 +9,11 @@ import pytest
 from inspect_ai import eval as run
 from inspect_ai.model import ModelOutput, get_model
 
-from vlmgym.bridge import traces, vlmgym
 from vlmgym.core import ConfigError
-from vlmgym.evaluate import Evaluation, evaluate
+from vlmgym.episodes.task import Task
+from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.integrations.inspect_ai import traces, vlmgym
 from vlmgym.players.simple import Scripted
-from vlmgym.tasks import Task
 
 
 @pytest.fixture(autouse=True)

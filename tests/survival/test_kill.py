@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from vlmgym.train.model import load
+from vlmgym.models.loading import load
 from vlmgym.train.recipe import read_metrics
 
 KILLS = 10

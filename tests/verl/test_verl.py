@@ -32,16 +32,16 @@ from verl.utils.tokenizer import hf_processor, hf_tokenizer
 import verl
 from conftest import PATHS
 from miniature import save
-from vlmgym.config import find
 from vlmgym.core import ConfigError, split_of
+from vlmgym.core.config import find
+from vlmgym.core.kernels import set_threads, spread
+from vlmgym.dialogue.judge import judge
 from vlmgym.games import read_state_text
-from vlmgym.kernels import set_threads, spread
-from vlmgym.render import pictures
-from vlmgym.reward import judge
-from vlmgym.train.cluster import overrides, prepare
-from vlmgym.train.model import Lora, model_path
+from vlmgym.models.loading import Lora, model_path
+from vlmgym.render.frames import pictures
 from vlmgym.train.recipe import Recipe, read_recipe
-from vlmgym.train.verl import KNOWN, GameAgentLoop, GameDataset
+from vlmgym.train.verl.config import overrides, prepare
+from vlmgym.train.verl.worker import KNOWN, GameAgentLoop, GameDataset
 
 torch.set_num_threads(1)
 CONFIG = str(Path(verl.__file__).parent / "trainer" / "config")

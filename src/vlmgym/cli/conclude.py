@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlmgym.errors import VlmGymError, counted, shown
+from vlmgym.core.errors import VlmGymError, counted, shown
 
 Summary = dict[str, Any]
 
@@ -23,8 +23,8 @@ def conclude(
     Returns:
         The exit status.
     """
-    from vlmgym.analysis import overview
-    from vlmgym.evaluate import failed_of
+    from vlmgym.evals.evaluation import failed_of
+    from vlmgym.evals.leaderboards import overview
 
     sys.stdout.write(overview(measured, names))
     for label, summaries in measured.items():
@@ -47,8 +47,8 @@ def is_measured(summary: Summary) -> bool:
 
 def write_pages(out: Path, photos: Sequence[str] = ()) -> None:
     """Leaderboard, figures and report of evaluations, with photographs of these paths."""
-    from vlmgym.analysis import leaderboard
-    from vlmgym.evaluate import places
+    from vlmgym.evals.evaluation import places
+    from vlmgym.evals.leaderboards import leaderboard
     from vlmgym.report import write_report
 
     try:
@@ -68,7 +68,7 @@ def write_pages(out: Path, photos: Sequence[str] = ()) -> None:
 def _draw_figures(folders: Sequence[Path], out: Path) -> str:
     """Draw the figures; returns what is said of them."""
     from vlmgym.core import MissingExtra
-    from vlmgym.figures import figures
+    from vlmgym.report.plots import figures
 
     try:
         drawn = figures(folders, out / "figures")
@@ -79,7 +79,7 @@ def _draw_figures(folders: Sequence[Path], out: Path) -> str:
 
 def table(summary: Summary) -> str:
     """The metrics of a summary as text lines: name, mean, 95 % interval, n."""
-    from vlmgym.metrics import DESCRIBING, shown_in
+    from vlmgym.evals.metrics import DESCRIBING, shown_in
 
     task = summary["task"]
     who = shown(f"{summary['player']} on {task['game']} {task['level']}")

@@ -25,12 +25,12 @@ from vlmgym.cli.parser import (
     whole_from,
 )
 from vlmgym.cli.paths import traces_in
-from vlmgym.errors import ConfigError, counted
+from vlmgym.core.errors import ConfigError, counted
 
 if TYPE_CHECKING:
+    from vlmgym.episodes.task import Task
+    from vlmgym.evals.protocol import Protocol
     from vlmgym.players.base import Player
-    from vlmgym.protocol import Protocol
-    from vlmgym.tasks import Task
     from vlmgym.train.trained import TrainedFor
 
 
@@ -41,7 +41,7 @@ LEFT_OUT = "after a reply that is read as another move, or recorded on another b
 # ---- vlmgym eval
 def eval_options(parser: Parser) -> None:
     """The options of ``vlmgym eval``."""
-    from vlmgym.players import PLAYERS
+    from vlmgym.players.registry import PLAYERS
 
     parser.add_argument(
         "--player",
@@ -71,9 +71,9 @@ def eval_options(parser: Parser) -> None:
 
 def _task_options(group: Adder) -> None:
     """What is asked, and how it is measured."""
-    from vlmgym.evaluate import Evaluation
+    from vlmgym.episodes.task import Task
+    from vlmgym.evals.evaluation import Evaluation
     from vlmgym.games import GAMES
-    from vlmgym.tasks import Task
 
     def usual(name: str) -> str:
         return f"(as a local model was trained, else {setting_of(Task, name).default})"
@@ -106,8 +106,7 @@ def _task_options(group: Adder) -> None:
 
 def _model_options(group: Adder) -> None:
     """How models are sampled, and where local ones run."""
-    from vlmgym.players import MAX_TOKENS
-    from vlmgym.players.roster import LocalSettings
+    from vlmgym.players.registry import MAX_TOKENS, LocalSettings
 
     group.add_argument(
         "--max-new-tokens",
@@ -168,9 +167,9 @@ def _endpoint_options(group: Adder) -> None:
 )
 def eval_command(options: Options) -> int:
     """Measure the players; 1 if one of them finished no episode at all."""
-    from vlmgym.evaluate import evaluate
-    from vlmgym.players.roster import is_heavy, named_players
-    from vlmgym.protocol import run_protocol
+    from vlmgym.evals.evaluation import evaluate
+    from vlmgym.evals.protocol import run_protocol
+    from vlmgym.players.registry import is_heavy, named_players
 
     protocol = _protocol_of(options)
     if options.threads:
@@ -196,10 +195,10 @@ def eval_command(options: Options) -> int:
 
 def _protocol_of(options: Options) -> Protocol:
     """What the players are asked: a file, or a task of the command line; swept if wanted."""
-    from vlmgym.analysis import sweep
-    from vlmgym.config import find, read_file
-    from vlmgym.evaluate import Evaluation
-    from vlmgym.protocol import Protocol
+    from vlmgym.core.config import find, read_file
+    from vlmgym.evals.curves import sweep
+    from vlmgym.evals.evaluation import Evaluation
+    from vlmgym.evals.protocol import Protocol
 
     if options.protocol:
         path = find("protocol", options.protocol)
@@ -224,7 +223,7 @@ def _protocol_of(options: Options) -> Protocol:
 
 def _task_of(options: Options) -> Task:
     """The task of the command line; what is not said is as local models were trained."""
-    from vlmgym.tasks import Task
+    from vlmgym.episodes.task import Task
 
     usual = _as_trained(options.player, options.game)
     given = settings_from(Task, options)
@@ -237,7 +236,7 @@ def _task_of(options: Options) -> Task:
 
 def _sampling_of(options: Options, protocol: Protocol) -> dict[str, Any]:
     """How models are sampled: as usual, over that the protocol's, over that the command line's."""
-    from vlmgym.players import MAX_TOKENS
+    from vlmgym.players.registry import MAX_TOKENS
 
     usual = {"max_tokens": MAX_TOKENS, "temperature": 0.0}
     given = _fields("--sampling", options.sampling)
@@ -250,9 +249,9 @@ def _sampling_of(options: Options, protocol: Protocol) -> dict[str, Any]:
 
 def _makers_of(options: Options, protocol: Protocol) -> dict[str, Callable[[], Player]]:
     """What makes each player, by label."""
-    from vlmgym.config import read_prices
+    from vlmgym.core.config import read_prices
     from vlmgym.players.api import ApiSettings
-    from vlmgym.players.roster import Endpoint, LocalSettings, make_player, named_players
+    from vlmgym.players.registry import Endpoint, LocalSettings, make_player, named_players
 
     first = protocol.entries[0][0]
     endpoint = Endpoint(
@@ -273,7 +272,7 @@ def _makers_of(options: Options, protocol: Protocol) -> dict[str, Callable[[], P
 
 def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:
     """``FIELD=VALUE`` words, values as in YAML."""
-    from vlmgym.config import read_value
+    from vlmgym.core.config import read_value
 
     return {text.partition("=")[0]: read_value(option, text) for text in texts}
 
@@ -298,7 +297,7 @@ def _as_trained(players: Sequence[str], game: str) -> Task:
 
     As all players were trained, if they are local models and agree; else as usual.
     """
-    from vlmgym.tasks import Task
+    from vlmgym.episodes.task import Task
 
     known = [about.task(game) if about else None for about in _local_models(players).values()]
     alike = {(task.names.level, task.names.look, task.prompt) if task else None for task in known}
@@ -317,7 +316,7 @@ def _warn_of_the_unknown(known: Mapping[str, TrainedFor | None], tasks: Sequence
 # ---- vlmgym rescore
 def rescore_options(parser: Parser) -> None:
     """The options of ``vlmgym rescore``."""
-    from vlmgym.evaluate import Evaluation
+    from vlmgym.evals.evaluation import Evaluation
 
     parser.add_argument("folder", type=Path, help="a run, or the folder of one evaluation")
     how = f"{setting_of(Evaluation, 'mode').metadata['doc']}; by default as before"
@@ -329,8 +328,8 @@ def rescore_options(parser: Parser) -> None:
 @command("rescore", "judge recorded replies anew, without a model", rescore_options)
 def rescore_command(options: Options) -> int:
     """Rescore each evaluation of a folder; 1 if nothing of one could be judged."""
-    from vlmgym.analysis import overview
-    from vlmgym.evaluate import rescore
+    from vlmgym.evals.evaluation import rescore
+    from vlmgym.evals.leaderboards import overview
 
     measured = True
     for trace in traces_in(options.folder):

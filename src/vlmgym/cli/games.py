@@ -14,7 +14,7 @@ from vlmgym.cli.parser import (
     setting_option,
     whole_from,
 )
-from vlmgym.errors import counted
+from vlmgym.core.errors import counted
 
 
 @command("games", "list the games")
@@ -40,7 +40,7 @@ def check_options(parser: Parser) -> None:
 def check_command(options: Options) -> int:
     """Print what each check found; 1 if one failed."""
     from vlmgym.games import game_names
-    from vlmgym.testing import iter_checks
+    from vlmgym.testing.checks import iter_checks
 
     failed = 0
     for name in game_names() if options.game == "all" else (options.game,):
@@ -74,15 +74,15 @@ def gallery_options(parser: Parser) -> None:
 )
 def gallery_command(options: Options) -> None:
     """Write the gallery, and print where it is."""
-    from vlmgym.gallery import write_gallery
+    from vlmgym.apps.gallery import write_gallery
 
     sys.stdout.write(f"{write_gallery(options.out, options.game)}\n")
 
 
 def play_options(parser: Parser) -> None:
     """The options of ``vlmgym play``."""
+    from vlmgym.episodes.task import Task
     from vlmgym.games import GAMES
-    from vlmgym.tasks import Task
 
     parser.add_argument("game", help=", ".join(GAMES) + ", or module:GameClass")
     setting_option(parser, Task, "level", help=LEVEL_OR_LOOK)
@@ -107,7 +107,7 @@ def play_command(options: Options) -> None:
     """Serve the page until Ctrl-C."""
     import webbrowser
 
-    from vlmgym.webplay import serve
+    from vlmgym.apps.play import serve
 
     serve(
         options.game,
@@ -128,7 +128,7 @@ def photos_options(parser: Parser) -> None:
 @command("photos", "download the photographs of a data set, and check them", photos_options)
 def photos_command(options: Options) -> None:
     """Download, and print where they are."""
-    from vlmgym.photos import fetch_cifar10
+    from vlmgym.render.photos import fetch_cifar10
 
     sys.stdout.write(f"{fetch_cifar10()}\n")
 
@@ -158,9 +158,9 @@ def baselines_options(parser: Parser) -> None:
 )
 def baselines_command(options: Options) -> None:
     """Play them all, and print the file."""
-    from vlmgym import baselines
+    from vlmgym.evals import baselines
 
-    target = options.out or Path(baselines.__file__).parent / "data" / "baselines.json"
+    target = options.out or Path(baselines.__file__).with_suffix(".json")
     baselines.rebuild(target, options.scratch, options.processes)
     sys.stdout.write(f"{target}\n")
 
@@ -174,7 +174,7 @@ def compile_command(options: Options) -> None:
     """Compile, and print how long it took."""
     from tqdm import tqdm
 
-    from vlmgym.env import compile_all
+    from vlmgym.envs.environments import compile_all
 
     with tqdm(desc="compile", unit="job", file=sys.stderr) as bar:
 

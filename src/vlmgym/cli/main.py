@@ -14,7 +14,7 @@ import vlmgym.cli.study
 import vlmgym.cli.train  # noqa: F401
 from vlmgym import early
 from vlmgym.cli.parser import COMMANDS, Options, parse
-from vlmgym.errors import ConfigError, VlmGymError, shown
+from vlmgym.core.errors import ConfigError, VlmGymError, shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +76,7 @@ def _run(options: Options) -> int:
         get_game(name)
     status = int(COMMANDS[options.command].run(options) or 0)
     if "torch.distributed" in sys.modules:
-        from vlmgym.train.model import end_processes
+        from vlmgym.models.loading import end_processes
 
         end_processes()
     sys.stdout.flush()

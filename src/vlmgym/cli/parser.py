@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vlmgym import __version__
-from vlmgym.errors import shown
+from vlmgym.core.errors import shown
 
 if TYPE_CHECKING:
     from vlmgym.core import Settings

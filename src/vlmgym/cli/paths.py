@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vlmgym.errors import ConfigError
+from vlmgym.core.errors import ConfigError
 
 
 def traces_in(folder: Path) -> list[Path]:

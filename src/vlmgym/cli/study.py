@@ -26,7 +26,7 @@ def demo_options(parser: Parser) -> None:
 )
 def demo_command(options: Options) -> int:
     """Run the stages that are not done."""
-    from vlmgym.demo import run_demo
+    from vlmgym.apps.demo import run_demo
 
     return run_demo(options.out, quick=options.quick)
 
@@ -88,9 +88,9 @@ def reproduce_options(parser: Parser) -> None:
 )
 def reproduce_command(options: Options) -> int:
     """Run the jobs that are not done, and print where the report is."""
-    from vlmgym.results import write_results
-    from vlmgym.study import read_study, run_job, run_study
-    from vlmgym.train.survive import Interrupted
+    from vlmgym.studies.g1.paper import write_results
+    from vlmgym.studies.study import read_study, run_job, run_study
+    from vlmgym.train.checkpoint import Interrupted
 
     study = read_study(options.study, options.quick)
     out = options.out or Path("runs/reproduce-quick" if options.quick else "runs/reproduce")
@@ -119,7 +119,7 @@ def reproduce_command(options: Options) -> int:
 
 def _list_jobs(options: Options, out: Path) -> None:
     """A line for each job: name, cost, and what it waits for."""
-    from vlmgym.study import is_done, read_study
+    from vlmgym.studies.study import is_done, read_study
 
     study = read_study(options.study, options.quick)
     for job in study.wanted(options.only):

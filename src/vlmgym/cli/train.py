@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmgym.cli.parser import Options, Parser, command, override_option, whole_from
-from vlmgym.errors import ConfigError
+from vlmgym.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from vlmgym.train.recipe import Recipe
@@ -64,8 +64,8 @@ def train_options(parser: Parser) -> None:
 @command("train", "run a recipe: cold start, GRPO, or both", train_options)
 def train_command(options: Options) -> int:
     """Run the recipe, and print where the model is."""
+    from vlmgym.train.checkpoint import Interrupted
     from vlmgym.train.recipe import read_recipe, recipe_path, train
-    from vlmgym.train.survive import Interrupted
 
     if options.engine == "trl":
         _need_training()
@@ -88,15 +88,15 @@ def train_command(options: Options) -> int:
 def _need_training() -> None:
     """See that the packages of the extra ``train`` are there."""
     from vlmgym.core import need
-    from vlmgym.train.model import TRAINING
+    from vlmgym.models.loading import TRAINING
 
     need("train", *TRAINING)
 
 
 def _launch_verl(options: Options, recipe: Recipe) -> int:
     """Hand the recipe to verl; returns its status."""
-    from vlmgym.train.cluster import launch
-    from vlmgym.train.plan import devices
+    from vlmgym.train.plan.preflight import devices
+    from vlmgym.train.verl.config import launch
 
     for on in options.on:
         # Its batch is that of one process, and verl's is that of all.
@@ -115,8 +115,8 @@ def _launch_verl(options: Options, recipe: Recipe) -> int:
 
 def _dry_run(options: Options, recipe: Recipe) -> int:
     """Print settings, what was found by checking, and how the run is started; 2 if it cannot be."""
-    from vlmgym.train.plan import check, launch_lines
-    from vlmgym.train.sizes import architecture
+    from vlmgym.train.plan.memory import architecture
+    from vlmgym.train.plan.preflight import check, launch_lines
 
     stages = {
         "cold start": recipe.cold_start,
@@ -155,7 +155,7 @@ def plan_options(parser: Parser) -> None:
 def plan_command(options: Options) -> None:
     """Print the plan."""
     _need_training()
-    from vlmgym.train.plan import report
+    from vlmgym.train.plan.preflight import report
 
     sys.stdout.write(report(options.recipe, options.set))
 
@@ -183,7 +183,7 @@ def profile_options(parser: Parser) -> None:
 def profile_command(options: Options) -> None:
     """Run some steps, and print the seconds of each part."""
     _need_training()
-    from vlmgym.train.profile import MODEL, profile_grpo
+    from vlmgym.train.plan.profile import MODEL, profile_grpo
     from vlmgym.train.recipe import read_recipe, recipe_path
 
     if options.steps < 1:
@@ -224,6 +224,6 @@ def pretrain_options(parser: Parser) -> None:
 @command("pretrain-tiny", "rebuild the embedded tiny model from its seed", pretrain_options)
 def pretrain_tiny_command(options: Options) -> None:
     """Pretrain, and print where the model is."""
-    from vlmgym.train.tiny import pretrain_command
+    from vlmgym.train.pretrain import pretrain_command
 
     sys.stdout.write(f"{pretrain_command(options.out, options.steps)}\n")

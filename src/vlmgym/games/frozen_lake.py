@@ -10,7 +10,17 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import PER_GAME, ConfigError, State, StateError, draw_below, draw_unit, setting
+from vlmgym.core import (
+    DEAD,
+    PER_GAME,
+    ConfigError,
+    State,
+    StateError,
+    draw_below,
+    draw_unit,
+    setting,
+)
+from vlmgym.core.kernels import kernel
 from vlmgym.games.parts.actions import Moves
 from vlmgym.games.parts.boards import (
     Actions,
@@ -27,9 +37,8 @@ from vlmgym.games.parts.boards import (
 )
 from vlmgym.games.parts.grid import Puzzle, Turn
 from vlmgym.games.parts.mazes import carve_maze, draw_lake
-from vlmgym.games.solvers import DEAD, walks
+from vlmgym.games.solvers import walks
 from vlmgym.games.solvers.walks import FLOOR, GOAL, HOLE, PLAYER, ahead
-from vlmgym.kernels import kernel
 
 NAMES = ("floor", "wall", "hole", "goal", "player")
 """Text of each board value, those of :mod:`vlmgym.games.solvers.walks`."""

@@ -21,11 +21,11 @@ from vlmgym.core import (
     mix64,
     setting,
 )
+from vlmgym.core.kernels import inner, kernel
 from vlmgym.games.parts.actions import Moves, write_cell
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
 from vlmgym.games.parts.grid import GridGame, Turn
 from vlmgym.games.parts.slides import MAX_EXPONENT, merge_gain, slide, slide_changes
-from vlmgym.kernels import inner, kernel
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vlmgym.core import KINDS, NO_ACTION, Decoded, Game, Level, Outcome, Scene, State, VlmGymError
-from vlmgym.errors import one_line
+from vlmgym.core.errors import one_line
 
 Rule = Callable[[Game, tuple[Any, ...], Any], str]
 """Looks at what a method returned for its arguments; returns what is allowed if that is something

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import PER_CELL, ConfigError, State, draw_below, setting
+from vlmgym.core.kernels import apart, kernel
 from vlmgym.games.parts.actions import Cells
 from vlmgym.games.parts.boards import (
     Actions,
@@ -22,7 +23,6 @@ from vlmgym.games.parts.boards import (
 )
 from vlmgym.games.parts.grid import GridGame, Turn
 from vlmgym.games.solvers.mines import HIDDEN, MINE, needs_no_guess, reveal, safe_left, study
-from vlmgym.kernels import apart, kernel
 
 NAMES = (*map(str, range(9)), "hidden", "mine")
 """Text of each board value, those of :mod:`vlmgym.games.solvers.mines`."""

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import PER_CELL, PHOTO_STREAM, ConfigError, Scene, State, draw_below, setting
+from vlmgym.core.kernels import kernel
 from vlmgym.games.parts.boards import Arrays, Boards, Seeds, Symbols
 from vlmgym.games.parts.pairs import LevelPairs, Pairs
 from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES, picture_classes
 from vlmgym.games.shisen_sho import SOURCES
-from vlmgym.kernels import kernel
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from vlmgym.core import State, draw_below, setting
+from vlmgym.core.kernels import inner, kernel
 from vlmgym.games.parts.actions import Moves
 from vlmgym.games.parts.boards import (
     Actions,
@@ -24,7 +25,6 @@ from vlmgym.games.parts.boards import (
 from vlmgym.games.parts.grid import Puzzle, Turn
 from vlmgym.games.solvers import fifteen
 from vlmgym.games.solvers.fifteen import gap, source
-from vlmgym.kernels import inner, kernel
 
 
 @dataclass(frozen=True)

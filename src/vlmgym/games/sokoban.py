@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from vlmgym.core import ConfigError, State, setting
+from vlmgym.core import DEAD, ConfigError, State, setting
+from vlmgym.core.kernels import inner, kernel
 from vlmgym.games.parts.actions import Moves, write_cell
 from vlmgym.games.parts.boards import (
     MOVE_STEPS,
@@ -30,7 +31,7 @@ from vlmgym.games.parts.boards import (
 )
 from vlmgym.games.parts.grid import Puzzle, Turn
 from vlmgym.games.parts.rooms import draw_room
-from vlmgym.games.solvers import DEAD, boxes
+from vlmgym.games.solvers import boxes
 from vlmgym.games.solvers.boxes import (
     BOX,
     BOX_ON_TARGET,
@@ -44,7 +45,6 @@ from vlmgym.games.solvers.boxes import (
     draw_start,
     effect_of,
 )
-from vlmgym.kernels import inner, kernel
 
 NAMES = ("floor", "wall", "target", "box", "box on target", "player", "player on target")
 """Text of each board value, those of :mod:`vlmgym.games.solvers.boxes`."""

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Scene, State, draw_below, setting
+from vlmgym.core.kernels import kernel, move
 from vlmgym.games.parts.actions import Neighbours
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
 from vlmgym.games.parts.explanations import seek_line
@@ -31,7 +32,6 @@ from vlmgym.games.parts.lines import (
     try_swaps,
 )
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
-from vlmgym.kernels import kernel, move
 
 MAX_WAVES = 100
 """Waves of one cascade; a board that is not stable after them is dealt afresh."""

@@ -20,9 +20,9 @@ from typing import Any, ClassVar
 
 from vlmgym import __version__
 from vlmgym.core import ConfigError, Settings, VlmGymError, setting
-from vlmgym.files import whole_text
+from vlmgym.core.files import whole_text
 from vlmgym.players.base import REFUSED, Answer, AsyncPlayer, Query, finish
-from vlmgym.players.bodies import (
+from vlmgym.players.requests import (
     SERVERS,
     count,
     error_in,
@@ -33,7 +33,7 @@ from vlmgym.players.bodies import (
     why_finished,
 )
 from vlmgym.players.wire import Reply, Secrets, Wire, WireError, read_address, shown_address
-from vlmgym.render import pictures
+from vlmgym.render.frames import pictures
 
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """Status codes after which the same request is worth another try."""

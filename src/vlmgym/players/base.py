@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from vlmgym import prompt
 from vlmgym.core import Game, State, VlmGymError
-from vlmgym.files import whole_text
-from vlmgym.looks import Look, get_look
+from vlmgym.core.files import whole_text
+from vlmgym.dialogue import prompt
+from vlmgym.render.looks import Look, get_look
 
 CUT, REFUSED = "length", "refusal"
 """Words of :attr:`Answer.finish` with a meaning: the reply was cut at its limit of tokens; the

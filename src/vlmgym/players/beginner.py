@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vlmgym import prompt
 from vlmgym.core import NO_ACTION, Game, State
+from vlmgym.dialogue import prompt
 from vlmgym.games.parts.actions import write_cell
 from vlmgym.players.base import Player, Query, player_rng
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlmgym import prompt
 from vlmgym.core import Game, State
-from vlmgym.looks import Look, get_look
-from vlmgym.pixels import Pixels, quicken
+from vlmgym.dialogue import prompt
 from vlmgym.players.base import CUT, Answer, Player, Query
 from vlmgym.players.sampling import PLAIN, KeyedNoise, keys_of, plain_generation
-from vlmgym.render import frame_size, pictures
+from vlmgym.render.frames import frame_size, pictures
+from vlmgym.render.looks import Look, get_look
+from vlmgym.render.pixel_values import Pixels, quicken
 
 
 class LocalPlayer(Player):
@@ -27,7 +27,7 @@ class LocalPlayer(Player):
         processor: its processor (left padding).
         name: shown in tables.
         look: look of the pictures, where :meth:`reply` is called.
-        style: prompt style there, see :func:`vlmgym.prompt.prompt_text`.
+        style: prompt style there, see :func:`vlmgym.dialogue.prompt.prompt_text`.
         banned: token ids that are never generated.
         max_new_tokens: length limit of a reply.
         temperature: 0 = greedy; else sampled at this temperature, from the whole distribution.

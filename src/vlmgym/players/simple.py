@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from vlmgym import prompt
 from vlmgym.core import NO_ACTION, Game, State, best_action
+from vlmgym.dialogue import prompt
 from vlmgym.players.base import Player, Query, player_rng
 
 

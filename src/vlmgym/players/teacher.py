@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vlmgym import prompt
 from vlmgym.core import NO_ACTION, ConfigError, Game, State
+from vlmgym.dialogue import prompt
 from vlmgym.players.base import Player, Query, player_rng
 
 
@@ -40,8 +40,8 @@ class Teacher(Player):
     def reply(
         self, game: Game, state: State, style: str = "full", blocks: prompt.Blocks = prompt.BLOCKS
     ) -> list[str]:
-        """See :class:`Player`; ``style`` of the prompt, see :func:`vlmgym.prompt.truth`, and what
-        the blocks are called.
+        """See :class:`Player`; ``style`` of the prompt, see :func:`vlmgym.dialogue.prompt.truth`,
+        and what the blocks are called.
         """
         values, texts, out = game.oracle(state), prompt.truth(game, state, style), []
         for row in range(len(state)):

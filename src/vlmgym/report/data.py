@@ -8,12 +8,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from vlmgym.analysis import Comparison, Evaluated, compare_two, read_evaluation
 from vlmgym.core import ConfigError, VlmGymError
-from vlmgym.evaluate import places
-from vlmgym.files import read_json
+from vlmgym.core.files import read_json
+from vlmgym.evals.comparison import Comparison, compare_two
+from vlmgym.evals.evaluation import places
+from vlmgym.evals.reading import Evaluated, read_evaluation
+from vlmgym.evals.stats import Difference
 from vlmgym.games import GAMES, known_game
-from vlmgym.stats import Difference
 from vlmgym.train.recipe import read_metrics
 
 ORDER = (
@@ -88,7 +89,7 @@ class Data:
     colours: dict[str, str] = field(default_factory=dict)
     order: list[tuple[str, str]] = field(default_factory=list)  # pairs of players that are compared
     evaluations: list[tuple[str, str, Path]] = field(default_factory=list)  # player, task, folder
-    photos: Sequence[str | Path] = ()  # that may be opened, see vlmgym.export.look_of
+    photos: Sequence[str | Path] = ()  # that may be opened, see vlmgym.report.export.look_of
 
     def given(self, player: str) -> bool:
         """Whether a player was handed the true board, in some game."""

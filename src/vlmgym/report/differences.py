@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from vlmgym import stats
+from vlmgym.evals import stats
 from vlmgym.report.charts import round_numbers
 from vlmgym.report.data import Data, label_of, sign_of
 from vlmgym.report.html import Html, interval_text, joined, number_text, p_text, tag

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from vlmgym.dialogue.judge import Fault
+from vlmgym.evals.stats import Estimate
 from vlmgym.report.data import Data, label_of
 from vlmgym.report.html import Html, number_text, tag
-from vlmgym.reward import Fault
-from vlmgym.stats import Estimate
 
 
 def faults(data: Data) -> list[Html]:

@@ -1,7 +1,7 @@
 """One static page from evaluations and training runs: results, paired differences, curves, faults,
 turns side by side.
 
-The page is HTML, CSS (``skins/report.css``) and inline SVG; it has no script, loads nothing, and
+The page is HTML, CSS (``assets/report.css``) and inline SVG; it has no script, loads nothing, and
 opens by double click. All text from models and files goes through :func:`vlmgym.report.html.tag`,
 which escapes it; the page's own policy forbids scripts and requests.
 """
@@ -15,13 +15,13 @@ from pathlib import Path
 
 import vlmgym
 from vlmgym.core import ConfigError
-from vlmgym.files import shown, whole_text, write_atomically
-from vlmgym.replay import replay_data, replay_section
+from vlmgym.core.files import shown, whole_text, write_atomically
 from vlmgym.report.data import ORDER, load
 from vlmgym.report.differences import differences
 from vlmgym.report.faults import faults
 from vlmgym.report.headline import headline, what_was_run
 from vlmgym.report.html import Html, tag
+from vlmgym.report.replay import replay_data, replay_section
 from vlmgym.report.results import results
 from vlmgym.report.training import training
 from vlmgym.report.turns import turns
@@ -41,14 +41,14 @@ def write_report(
 
     Args:
         folder: one or several. Each holds ``eval/PLAYER/TASK/`` (``trace.jsonl``, ``summary.json``;
-            see :mod:`vlmgym.protocol`), or these files alone; ``RUN/metrics.jsonl`` (see
+            see :mod:`vlmgym.evals.protocol`), or these files alone; ``RUN/metrics.jsonl`` (see
             :func:`vlmgym.train.recipe.train`); and ``demo.json`` (any mapping, shown as a table).
             What is missing is left out of the page.
         out: the file to write; by default ``report.html`` in the (first) folder.
         order: names of players and runs, in the order of the page; others follow by name.
         photos: paths of photographs that the boards showed; a path that a trace names is not opened
-            by itself, see :func:`vlmgym.export.look_of`. Without them the page says in place of the
-            pictures what is missing.
+            by itself, see :func:`vlmgym.report.export.look_of`. Without them the page says in place
+            of the pictures what is missing.
         progress: tell on standard error how far it is, where there are many turns, and which boards
             cannot be drawn.
 
@@ -118,5 +118,5 @@ def write_report(
 
 
 def _style() -> str:
-    path = resources.files("vlmgym") / "skins" / "report.css"
+    path = resources.files("vlmgym.report") / "assets" / "report.css"
     return "\n" + path.read_text(encoding="utf-8")

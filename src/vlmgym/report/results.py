@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from vlmgym.analysis import Evaluated
-from vlmgym.metrics import DESCRIBING, METRICS, shown_in
+from vlmgym.dialogue.judge import constant_cells
+from vlmgym.episodes.trace import Turn
+from vlmgym.evals.metrics import DESCRIBING, METRICS, shown_in
+from vlmgym.evals.reading import Evaluated
+from vlmgym.evals.stats import Estimate
 from vlmgym.report.data import Data, is_given, label_of
 from vlmgym.report.html import Html, interval_text, joined, listing, number_text, tag
-from vlmgym.reward import constant_cells
-from vlmgym.stats import Estimate
-from vlmgym.trace import Turn
 
 SAMPLE = 200
 """Boards, at most, from which the chance level of a player's cells is computed."""

@@ -15,13 +15,13 @@ import numpy as np
 from PIL import Image
 
 from vlmgym.core import NO_ACTION, Game, State, VlmGymError
-from vlmgym.export import look_of
-from vlmgym.render import tile_boxes
-from vlmgym.replay import drawn, explain_move
+from vlmgym.dialogue.judge import Fault
+from vlmgym.episodes.trace import Run, Turn
+from vlmgym.render.frames import tile_boxes
 from vlmgym.report.data import Data, is_given, label_of
+from vlmgym.report.export import look_of
 from vlmgym.report.html import Html, number_text, tag
-from vlmgym.reward import Fault
-from vlmgym.trace import Run, Turn
+from vlmgym.report.replay import drawn, explain_move
 
 CARDS = 12
 """Turns that are shown in full."""

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, need
-from vlmgym.pixels import quicken
+from vlmgym.dialogue.judge import Weights
+from vlmgym.episodes.task import Task
+from vlmgym.models.loading import TRAINING, Compute, Lora, banned_tokens
 from vlmgym.players.sampling import plain_generation
-from vlmgym.reward import Weights
-from vlmgym.tasks import Task
-from vlmgym.train.episodes import Play, episode_rewards, playable
-from vlmgym.train.model import TRAINING, Compute, Lora, banned_tokens
+from vlmgym.render.pixel_values import quicken
+from vlmgym.train.multi_turn import Play, episode_rewards, playable
+from vlmgym.train.questions import States
 from vlmgym.train.rewards import reward_functions
 from vlmgym.train.settings import GrpoSettings
-from vlmgym.train.states import States
 
 
 def run_grpo(
@@ -56,14 +56,14 @@ def run_grpo(
     Raises:
         ConfigError: groups that would be split between processes, or a family that cannot play
         several turns. DivergedError, DiskFullError, Interrupted: see
-        :meth:`vlmgym.train.trainers.Surviving.run`.
+        :meth:`vlmgym.train.grpo_trainer.Surviving.run`.
     """
     need("train", *TRAINING)
     if settings.use_vllm:
         need("vllm", "vllm")
     from trl import GRPOConfig
 
-    from vlmgym.train.trainers import Grpo
+    from vlmgym.train.grpo_trainer import Grpo
 
     if settings.turns == 1:
         functions, factors = reward_functions(weights)

@@ -15,23 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from vlmgym.config import find, read_file
 from vlmgym.core import ConfigError, Settings, State, concat, setting
-from vlmgym.curriculum import Curriculum
-from vlmgym.evaluate import Evaluation, evaluate_all
-from vlmgym.files import read_json_lines, write_atomically
-from vlmgym.metrics import shown_in
+from vlmgym.core.config import find, read_file
+from vlmgym.core.files import read_json_lines, write_atomically
+from vlmgym.dialogue.judge import Fault, Weights, judge
+from vlmgym.episodes.curriculum import Curriculum
+from vlmgym.episodes.task import PATIENCE, Task
+from vlmgym.evals.evaluation import Evaluation, evaluate_all
+from vlmgym.evals.metrics import shown_in
+from vlmgym.models.loading import Compute, Lora, banned_tokens
 from vlmgym.players.base import Answer, Player, Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
-from vlmgym.reward import Fault, Weights, judge
-from vlmgym.tasks import PATIENCE, Task
+from vlmgym.train.checkpoint import DiskFullError, no_room
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.model import Compute, Lora, banned_tokens
+from vlmgym.train.questions import Source, States, first_state
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
-from vlmgym.train.states import Source, States, first_state
-from vlmgym.train.survive import DiskFullError, no_room
 from vlmgym.train.trained import TrainedFor
 
 
@@ -199,7 +199,7 @@ def recipe_path(name: str) -> Path:
 
 def read_recipe(path: Path, overrides: Sequence[str] = (), on: Sequence[str] = ()) -> Recipe:
     """Read a YAML recipe, adapt it to hardware and apply ``field=value`` overrides; see
-    :func:`vlmgym.config.read_file`.
+    :func:`vlmgym.core.config.read_file`.
     """
     return Recipe.parse(read_file("recipe", path, overrides, on))
 
@@ -273,7 +273,7 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> li
 
     Another ``seed`` is another cold start: other states, and other errors of the teacher.
     """
-    from vlmgym.train.data import rows
+    from vlmgym.train.rows import rows
 
     teacher, beginner, lists = Teacher(cold.teacher_error, salt=seed), Beginner(searches=0), []
     for task in tasks:

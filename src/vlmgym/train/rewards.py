@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from vlmgym.core import Game, State, concat
+from vlmgym.dialogue.judge import Fault, Judgement, Weights, judge
+from vlmgym.dialogue.prompt import BLOCKS, Blocks
+from vlmgym.episodes.trace import Turn
+from vlmgym.evals.metrics import mean_of, shown_in
 from vlmgym.games import read_state_text
-from vlmgym.metrics import mean_of, shown_in
-from vlmgym.prompt import BLOCKS, Blocks
-from vlmgym.reward import Fault, Judgement, Weights, judge
-from vlmgym.trace import Turn
 
 
 class _Judge:
@@ -58,7 +58,7 @@ def judge_rows(
     Args:
         states: game and state of each answer.
         texts: the answers.
-        oracle: see :func:`vlmgym.reward.judge`.
+        oracle: see :func:`vlmgym.dialogue.judge.judge`.
         blocks: what the blocks of each answer are called; none = the usual names.
 
     Returns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vlmgym.core import ConfigError, setting
-from vlmgym.train.model import Optimisation
+from vlmgym.models.loading import Optimisation
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import need
-from vlmgym.pixels import quicken
-from vlmgym.train.model import TRAINING, Compute, Lora
+from vlmgym.models.loading import TRAINING, Compute, Lora
+from vlmgym.render.pixel_values import quicken
 from vlmgym.train.settings import SftSettings
 
 
@@ -42,13 +42,14 @@ def run_sft(
         The trainer, after training.
 
     Raises:
-        DivergedError, DiskFullError, Interrupted: see :meth:`vlmgym.train.trainers.Surviving.run`.
+        DivergedError, DiskFullError, Interrupted: see
+        :meth:`vlmgym.train.grpo_trainer.Surviving.run`.
     """
     need("train", *TRAINING)
     from datasets import Dataset, Features, Image, IterableDataset, Value
     from trl import SFTConfig
 
-    from vlmgym.train.trainers import Sft
+    from vlmgym.train.grpo_trainer import Sft
 
     if callable(data):
         dataset: Any = IterableDataset.from_generator(data)

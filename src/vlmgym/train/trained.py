@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError
-from vlmgym.files import FileError, read_json, write_json
-from vlmgym.tasks import Task
-from vlmgym.train.model import model_path
+from vlmgym.core.files import FileError, read_json, write_json
+from vlmgym.episodes.task import Task
+from vlmgym.models.loading import model_path
 
 FILE = "vlmgym.json"
 ASKED = ("game", "level", "look", "prompt", "reply")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import Level, setting
-from vlmgym.kernels import kernel
+from vlmgym.core.kernels import kernel
 
 Boards: TypeAlias = NDArray[np.uint8]
 """``(B, rows, cols)`` values of cells."""

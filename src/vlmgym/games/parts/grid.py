@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
-from vlmgym.core import Decoded, Game, Outcome, Scene, State, best_rows
+from vlmgym.core import DEAD, Decoded, Game, Outcome, Scene, State, best_rows
 from vlmgym.games.parts import actions as kinds
 from vlmgym.games.parts.boards import (
     Actions,
@@ -23,7 +23,6 @@ from vlmgym.games.parts.boards import (
     Symbols,
     Values,
 )
-from vlmgym.games.solvers import DEAD
 
 L = TypeVar("L", bound=GridLevel, default=Any)
 """The class of levels of a game on a grid."""

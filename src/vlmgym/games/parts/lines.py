@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import draw_below
-from vlmgym.kernels import inner, kernel
+from vlmgym.core.kernels import inner, kernel
 
 
 @kernel

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vlmgym.core import draw_below, draw_unit
+from vlmgym.core.kernels import inner
 from vlmgym.games.parts.boards import MOVE_STEPS
 from vlmgym.games.solvers.walks import FLOOR, HOLE, PLAYER, WALL, distances
-from vlmgym.kernels import inner
 
 TRIES = 64
 """Lakes that are drawn for one with a long enough way; then a way is carved into the last one."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
 from vlmgym.core import LEGAL_STREAM, ConfigError, State, draw_below, setting
+from vlmgym.core.kernels import kernel, move
 from vlmgym.games.parts.actions import CellPairs
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
 from vlmgym.games.parts.explanations import seek_pair
@@ -25,7 +26,6 @@ from vlmgym.games.parts.paths import (
     sight_of,
     try_pairs,
 )
-from vlmgym.kernels import kernel, move
 
 MAX_DEALS = 64
 """Deals that are tried for one with a joinable pair; if none has, the game starts ended."""

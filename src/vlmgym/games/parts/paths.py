@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vlmgym.core import draw64, draw_below, mix64, share
-from vlmgym.kernels import apart, bit_length, inner, kernel
+from vlmgym.core.kernels import apart, bit_length, inner, kernel
 
 
 # A board is (rows, cols) uint8: 0 = empty, else a type. A pair is first cell * cells + second cell.

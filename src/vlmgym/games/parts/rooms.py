@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vlmgym.core import draw_below
+from vlmgym.core.kernels import apart
 from vlmgym.games.solvers.boxes import FLOOR, TARGET, WALL
-from vlmgym.kernels import apart
 
 
 @apart

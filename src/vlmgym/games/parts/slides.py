@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vlmgym.kernels import inner, kernel
+from vlmgym.core.kernels import inner, kernel
 
 MAX_EXPONENT = 17
 """Tiles of this exponent merge no more."""

@@ -1,4 +1,5 @@
-"""Exact solvers, which know nothing of the games that ask them."""
+"""Exact values of moves: what an oracle knows that needs a search, each a concept of its own.
 
-DEAD = -1000.0
-"""Value of a move after which there is no solution."""
+``fifteen`` solves sliding puzzles, ``boxes`` rooms with boxes, ``walks`` ways over ice; ``mines``
+has the probabilities of mines. They know nothing of the games that ask them.
+"""

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import draw_below
+from vlmgym.core import DEAD, draw_below
+from vlmgym.core.kernels import apart, inner, kernel
 from vlmgym.games.parts.boards import MOVE_STEPS, Boards, Values, first_from
-from vlmgym.games.solvers import DEAD
-from vlmgym.kernels import apart, inner, kernel
 
 FLOOR, WALL, TARGET, BOX, BOX_ON_TARGET, PLAYER, PLAYER_ON_TARGET = range(7)
 """Values of the cells of a room, (rows, cols) uint8; there is at most one player."""

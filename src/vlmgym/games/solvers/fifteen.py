@@ -8,9 +8,9 @@ from math import factorial
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmgym.core import DEAD
+from vlmgym.core.kernels import apart, inner, kernel
 from vlmgym.games.parts.boards import MOVE_STEPS
-from vlmgym.games.solvers import DEAD
-from vlmgym.kernels import apart, inner, kernel
 
 TABLE_CELLS = 10
 """Boards of up to this many cells are solved by a table of all positions, larger ones by a

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmgym.core.kernels import apart, inner, kernel
 from vlmgym.games.parts.boards import Boards, Values
-from vlmgym.kernels import apart, inner, kernel
 
 HIDDEN, MINE = 9, 10
 """Values of cells of a board, (rows, cols) uint8, beside the numbers 0 to 8."""

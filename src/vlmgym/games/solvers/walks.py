@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from vlmgym.core import DEAD
+from vlmgym.core.kernels import apart, inner, kernel
 from vlmgym.games.parts.boards import MOVE_STEPS, Boards, Marks, Values, first_from
-from vlmgym.games.solvers import DEAD
-from vlmgym.kernels import apart, inner, kernel
 
 FLOOR, WALL, HOLE, GOAL, PLAYER = range(5)
 """Values of the cells of a field."""

@@ -1,0 +1,1 @@
+"""Commands that are small programs of their own: the demo, the gallery, playing in a browser."""

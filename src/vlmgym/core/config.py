@@ -1,0 +1,344 @@
+"""YAML files of recipes and protocols: where they are, how they are read, and single fields
+overridden.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vlmgym.core.errors import ConfigError
+from vlmgym.core.files import FileError, read_text, whole_text
+
+FOLDERS = {"recipe": "recipes", "protocol": "protocols", "study": "studies"}
+"""Where the bundled files of a kind lie."""
+
+
+def find(kind: str, name: str) -> Path:
+    """The file of a ``kind`` (of :data:`FOLDERS`): a path, or the name of a bundled one such as
+    ``tiny/g0``.
+
+    Raises:
+        ConfigError: there is neither; the message lists the bundled ones.
+    """
+    if os.path.isfile(name):
+        return Path(name)
+    folder = _bundled(kind)
+    names = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
+    if name in names:
+        return folder / f"{name}.yaml"
+    raise ConfigError(kind, name, "a file, or one of " + ", ".join(names))
+
+
+def _bundled(kind: str) -> Path:
+    return Path(__file__).resolve().parents[1] / FOLDERS[kind]
+
+
+def read_file(
+    kind: str, path: Path, overrides: Sequence[str] = (), on: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Read a YAML file with its parents, lay others over it, and apply single overrides, in this
+    order.
+
+    A file may name parents, one or a list: ``base: ../base`` (a path from its own folder, with or
+    without ``.yaml``) or ``base: tiny/g0`` (a bundled file). Mappings are merged, lists and values
+    replaced: later parents win over earlier ones, the file over its parents, overlays over the
+    file.
+
+    Args:
+        kind: see :func:`find`.
+        path: the file.
+        overrides: ``field=value`` (``grpo.steps=5``, ``tasks.0.level=easy``; values are YAML).
+        on: overlays, such as ``1x80gb``: paths, or names of bundled ones (``recipes/on/``).
+
+    Raises:
+        FileError: a file is no YAML that can be read; the message says where.
+        ConfigError: a file is no mapping, there is no such parent or overlay, files are each
+            other's parents, an override has no ``=``, names nothing, or its value is no YAML.
+    """
+    values = _read_with_parents(kind, path, (), {})
+    for name in on:
+        values = merge(values, _read_with_parents(kind, _overlay(kind, name), (), {}))
+    for text in overrides:
+        value, name = read_value("--set", text), text.partition("=")[0]
+        target: Any = values
+        *above, last = name.split(".")
+        if len(above) > DEEP:
+            raise ConfigError("--set", text, f"a name of at most {DEEP} parts")
+        for part in above:
+            if isinstance(target, list):
+                target = target[_index(name, part, len(target))]
+            else:
+                if target.get(part) is None:
+                    target[part] = {}
+                target = target[part]
+            if not isinstance(target, (dict, list)):
+                raise ConfigError("--set", text, f"a field of the {kind} ({part} holds no fields)")
+        target[_index(name, last, len(target)) if isinstance(target, list) else last] = value
+    return values
+
+
+def read_value(option: str, text: str) -> Any:
+    """The value of ``field=value`` on a command line; values are YAML.
+
+    Raises:
+        ConfigError: there is no ``=``, or the value is no YAML.
+    """
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise ConfigError(option, text, "field=value")
+    try:
+        return read_yaml(value, name)
+    except FileError as error:
+        raise ConfigError(option, text, f"field=value with a value in YAML ({error})") from error
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two trees of mappings as one; where both hold something that is no mapping, ``above``
+    wins.
+    """
+    found = dict(below)
+    for key, value in above.items():
+        under = found.get(key)
+        found[key] = (
+            merge(under, value)
+            if isinstance(under, Mapping) and isinstance(value, Mapping)
+            else value
+        )
+    return found
+
+
+def _read_with_parents(
+    kind: str, path: Path, children: tuple[Path, ...], known: dict[Path, dict[str, Any]]
+) -> dict[str, Any]:
+    """The values of a file over those of its parents; each file is read once, however many name it
+    (``known``).
+    """
+    here = Path(os.path.realpath(path))
+    if here in children or len(children) == DEEP:
+        line = " -> ".join(
+            p.name for p in (*children[children.index(here) if here in children else 0 :], here)
+        )
+        raise ConfigError("base", line, f"no file twice in a line, and at most {DEEP}")
+    if here in known:
+        return known[here]
+    values = read_settings(path)
+    if not isinstance(values, dict):
+        raise ConfigError(kind, str(path), "a YAML mapping")
+    names = values.pop("base", None) or []
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError("base", names, f"the name of a {kind}, or a list of names")
+    below: dict[str, Any] = {}
+    for name in names:
+        near = [path.parent / name, path.parent / f"{name}.yaml"]
+        parent = next((p for p in near if os.path.isfile(p)), None) or find(kind, name)
+        below = merge(below, _read_with_parents(kind, parent, (*children, here), known))
+    known[here] = merge(below, values)
+    return known[here]
+
+
+def _overlay(kind: str, name: str) -> Path:
+    """The file of an overlay."""
+    if name in overlays(kind):
+        return _bundled(kind) / "on" / f"{name}.yaml"
+    if os.path.isfile(name):
+        return Path(name)
+    raise ConfigError("on", name, "a file, or one of " + ", ".join(overlays(kind)))
+
+
+def overlays(kind: str) -> list[str]:
+    """The names of the bundled overlays."""
+    return sorted(path.stem for path in (_bundled(kind) / "on").glob("*.yaml"))
+
+
+MOST = 1_000_000
+"""Bytes of a file of settings."""
+DEEP = 32
+"""Lists and mappings within each other, at most."""
+
+
+def read_settings(path: Path) -> Any:
+    """Plain values of a YAML file (JSON is YAML); see :func:`read_yaml`.
+
+    Raises:
+        FileError: the file cannot be read, or is no such YAML; the message says where.
+    """
+    return read_yaml(read_text(path, MOST), str(path))
+
+
+def read_prices(path: Path) -> dict[str, dict[str, float]]:
+    """US dollars for a million tokens, by model: ``MODEL: {input: 2.5, output: 10}``.
+
+    Raises:
+        FileError: the file cannot be read.
+        ConfigError: it is no such mapping, or a price is no number from 0 on.
+    """
+    values = read_settings(path)
+    if not isinstance(values, dict):
+        raise ConfigError("--prices", str(path), "a mapping of models to input and output prices")
+    for model, prices in values.items():
+        if not isinstance(prices, dict):
+            raise ConfigError(f"prices.{model}", prices, "a mapping with input and output")
+        for kind, price in prices.items():
+            if (
+                kind not in ("input", "output")
+                or isinstance(price, bool)
+                or not isinstance(price, int | float)
+                or price < 0
+            ):
+                raise ConfigError(
+                    f"prices.{model}.{kind}",
+                    price,
+                    "input and output, US dollars (0 or more) for a million tokens",
+                )
+    return values
+
+
+def read_yaml(text: str, where: str = "YAML") -> Any:
+    """Plain values of a YAML text: None, truth values, finite numbers, strings, lists, and mappings
+    with strings as keys.
+
+    It is the part of YAML that says what it means. Numbers are those of YAML 1.2 (``1e-6`` is one;
+    ``010`` is ten, and ``1:30`` and dates are strings); keys are what is written (``2048:`` is the
+    key ``"2048"``). Aliases and merge keys, which make a small file a huge one, tags, keys that
+    come twice, and more than :data:`DEEP` levels are refused.
+
+    Args:
+        text: the YAML.
+        where: what the text is, for messages.
+
+    Raises:
+        FileError: it is no such YAML; the message names ``where``, the line and the column.
+    """
+    import yaml
+
+    try:
+        return yaml.load(text, _loader())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise FileError(
+            f"{where}{place}: no readable YAML ({_line(error.problem or error.context or '')})"
+        ) from error
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        place = f", line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
+        raise FileError(
+            f"{where}{place}: no readable YAML ({error.reason}: {error.character:#x})"
+        ) from error
+    except (ValueError, OverflowError) as error:  # an escape beyond the last character
+        raise FileError(f"{where}: no readable YAML ({_line(str(error))})") from error
+
+
+@cache
+def _loader() -> Any:
+    """PyYAML's safe loader, made narrower (its import takes its time, so it is made when first
+    needed).
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            mark = self.peek_event().start_mark
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.MarkedYAMLError(
+                    problem="aliases (*name) are not allowed: write the value again",
+                    problem_mark=mark,
+                )
+            if self.depth > DEEP:
+                raise yaml.MarkedYAMLError(
+                    problem=f"more than {DEEP} levels within each other", problem_mark=mark
+                )
+            if getattr(self.peek_event(), "tag", None) not in (None, "!"):
+                raise yaml.MarkedYAMLError(
+                    problem=f"tags ({self.peek_event().tag}) are not allowed", problem_mark=mark
+                )
+            self.depth += 1
+            try:
+                return super().compose_node(parent, index)
+            finally:
+                self.depth -= 1
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+            found: dict[str, Any] = {}
+            for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise yaml.MarkedYAMLError(
+                        problem="a key that is no string", problem_mark=key.start_mark
+                    )
+                if key.tag == "tag:yaml.org,2002:merge":
+                    raise yaml.MarkedYAMLError(
+                        problem="merge keys (<<) are not allowed", problem_mark=key.start_mark
+                    )
+                name = self.construct_scalar(key)
+                if name in found:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {name!r} comes twice", problem_mark=key.start_mark
+                    )
+                found[name] = self.construct_object(value, deep=True)
+            return found
+
+        def construct_scalar(self, node: Any) -> str:
+            # JSON writes one character as two halves
+            text = whole_text(super().construct_scalar(node))
+            if text.count("\ufffd") > node.value.count("\ufffd"):
+                raise yaml.MarkedYAMLError(
+                    problem="half a character (a surrogate)", problem_mark=node.start_mark
+                )
+            return text
+
+        def number(self, node: Any) -> int | float:
+            text = node.value
+            try:
+                found = int(text) if node.tag == INT else float(text)
+            except ValueError:  # more digits than Python reads
+                found = math.inf
+            if not abs(found) < 2**64 if node.tag == INT else not math.isfinite(found):
+                problem = (
+                    f"{text[:20]}{'...' if len(text) > 20 else ''} is no number that can be "
+                    "computed with"
+                )
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+            return found
+
+    INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+    other = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", INT, FLOAT}
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in found if tag not in other]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    digits = list("-+.0123456789")
+    Loader.add_implicit_resolver(INT, re.compile(r"[-+]?[0-9]+\Z"), digits)
+    pattern = (
+        r"(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+    )
+    Loader.add_implicit_resolver(FLOAT, re.compile(pattern), digits)
+    for tag in (INT, FLOAT):
+        Loader.add_constructor(tag, Loader.number)
+    return Loader
+
+
+def _line(text: str) -> str:
+    """A text on one line."""
+    return " ".join(text.split())
+
+
+def _index(name: str, part: str, size: int) -> int:
+    if not re.fullmatch("[0-9]{1,9}", part) or int(part) >= size:
+        raise ConfigError(
+            "--set",
+            name,
+            f"an index 0 to {size - 1} in place of {part}"
+            if size
+            else ("no field of an empty list"),
+        )
+    return int(part)

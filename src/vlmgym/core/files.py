@@ -1,0 +1,266 @@
+"""Files that outlive a kill and a full disk: whole or not there, one sentence for what is wrong,
+one process a folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from vlmgym.core.errors import ConfigError, VlmGymError
+from vlmgym.core.errors import shown as shown
+
+
+class FileError(VlmGymError, ValueError):
+    """A file that cannot be read as what it should be; the message names it and says where it is
+    wrong.
+    """
+
+
+class BusyError(VlmGymError, RuntimeError):
+    """Another process works in a folder."""
+
+
+def temporary_beside(path: Path) -> Path:
+    """A new name beside a file for what is to replace it as a whole; no two processes, and no two
+    threads, get the same.
+    """
+    return path.with_name(f"{path.stem}.{secrets.token_hex(8)}.part{path.suffix}")
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file as a whole: whoever reads it, or dies here, finds the old content or the new
+    one.
+
+    Of several that write it at the same time the last one wins.
+
+    Raises:
+        ConfigError: the path is there and is no regular file (a folder, a device).
+        OSError: the disk is full, or the folder cannot be written; nothing is left behind.
+    """
+    if path.exists() and not path.is_file():
+        raise ConfigError("file", str(path), "a new file, or a regular one to replace")
+    part = temporary_beside(path)
+    try:
+        with part.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # writing knows only of a descriptor
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically.
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot hold.
+    """
+    write_atomically(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_text(path: Path, most: int | None = None) -> str:
+    """The text of a file in UTF-8, without a byte order mark.
+
+    Args:
+        path: the file.
+        most: bytes that are read of it; a larger file is refused. None = any number.
+
+    Raises:
+        FileError: the file is not there, no regular one (a folder, pipe or device), too large, or
+            no text in UTF-8.
+    """
+    try:
+        with open_regular(path) as file:
+            data = file.read() if most is None else file.read(most + 1)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
+    if most is not None and len(data) > most:
+        raise FileError(f"{path}: larger than {most} bytes")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise FileError(f"{path}: a text in UTF-16, allowed is UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: no text in UTF-8 (byte {error.start})") from error
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file (or a link to one) for reading; a pipe is not waited for, a device not
+    touched.
+
+    Raises:
+        FileError: there is no such file, or it is a folder, pipe, socket or device.
+        OSError: it may not be read.
+    """
+    try:
+        kind = path.stat().st_mode
+    # ValueError: a zero byte in the name
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise FileError(f"{path}: there is no such file") from error
+    if not stat.S_ISREG(kind):
+        raise FileError(
+            f"{path}: {'a folder' if stat.S_ISDIR(kind) else 'a pipe or device'}, "
+            "allowed is a regular file"
+        )
+    file = os.fdopen(
+        os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
+    )
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # another one lies there by now
+        file.close()
+        raise FileError(f"{path}: no regular file")
+    return file
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """The value of a JSON file.
+
+    Args:
+        path: the file.
+        kind: the type that its outermost value must have.
+
+    Raises:
+        FileError: the file cannot be read (see :func:`read_text`), is no JSON (``NaN`` and numbers
+            beyond those of 64 bits are none), or holds another type.
+    """
+    text = read_text(path)
+    try:
+        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: no JSON ({error})") from error
+    if not isinstance(value, kind):
+        raise FileError(f"{path}: holds a {type(value).__name__}, allowed is a {kind.__name__}")
+    return value
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a file with one JSON mapping a line; nothing where there is none.
+
+    A last line that was cut is left out.
+
+    Raises:
+        FileError: the file cannot be read, or a whole line is no mapping; NaN and infinities, which
+            logs may hold, are read.
+    """
+    found = list[dict[str, Any]]()
+    whole = read_text(path).split("\n")[:-1] if path.exists() else []
+    for number, line in enumerate(whole, 1):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise FileError(f"{path}: line {number} is no JSON ({error})") from error
+        if not isinstance(value, dict):
+            raise FileError(
+                f"{path}: line {number} holds a {type(value).__name__}, allowed is a mapping"
+            )
+        found.append(value)
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return number
+
+
+@contextmanager
+def only_process(folder: Path, work: str) -> Iterator[None]:
+    """Hold a folder for this process while entered; it is made if it is not there.
+
+    Args:
+        folder: the folder.
+        work: what is done there, for the message: ``"evaluates"``.
+
+    Raises:
+        BusyError: another process holds it; the message says which, where that is known.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    who, lock = folder / ".lock.json", FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        try:
+            found = read_json(who)
+            holder = (
+                f"process {found.get('process')} on {found.get('host')}, since {found.get('since')}"
+            )
+        except FileError:
+            holder = "another process"
+        raise BusyError(
+            f"{folder}: {holder} {work} there; wait for its end, or name another folder"
+        ) from error
+    try:
+        import platform
+        from datetime import datetime
+
+        since = datetime.now().astimezone().isoformat(timespec="seconds")
+        write_json(who, {"process": os.getpid(), "host": platform.node(), "since": since})
+        yield
+    finally:
+        who.unlink(missing_ok=True)
+        lock.release()
+
+
+def digest_of(*paths: Path) -> str:
+    """The BLAKE2 digest (16 bytes, as hex) of files, and of all files below folders with their
+    names, wherever they lie.
+
+    Raises:
+        FileError: there is no such file, or nothing in a folder.
+    """
+    whole = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+        if not files:
+            raise FileError(f"{path}: an empty folder")
+        for file in files:
+            try:
+                with file.open("rb") as data:
+                    content = hashlib.file_digest(data, "blake2b").digest()
+            except OSError as error:
+                raise FileError(f"{file}: cannot be read ({error.strerror})") from error
+            name = str(file.relative_to(path)) if path.is_dir() else ""
+            whole.update(name.encode("utf-8", "surrogateescape") + b"\0" + content)
+    return whole.hexdigest()
+
+
+def whole_text(text: str) -> str:
+    """A text with U+FFFD for halves of surrogate pairs, which no file in UTF-8 can hold (a reply
+    cut inside a character).
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def shortest_ends(paths: Sequence[str]) -> dict[str, str]:
+    """For each of several different paths the shortest end, by whole parts, that no other has."""
+    parts = {path: path.strip("/").split("/") for path in paths}
+
+    def end(path: str, length: int) -> str:
+        return "/".join(parts[path][-length:])
+
+    found = {}
+    for path in paths:
+        lengths = range(1, len(parts[path]) + 1)
+        alone = (
+            length
+            for length in lengths
+            if sum(end(other, length) == end(path, length) for other in paths) == 1
+        )
+        found[path] = end(path, next(alone, len(parts[path])))
+    return found

@@ -1,0 +1,403 @@
+"""What the compiled loops share: how they are compiled and kept, copying bytes, and threads.
+
+A kernel is compiled at its first call and kept on disk: next to the sources, or in the user's cache
+folder, or, where neither can be written, in the folder for temporary files.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from llvmlite.binding import parse_assembly
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.core import event as events
+from numba.core.caching import FunctionCache
+from numba.core.compiler import Compiler
+from numba.core.errors import TypingError
+from numba.core.runtime import rtsys
+from numba.core.sigutils import normalize_signature
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin
+
+from vlmgym.core.errors import ConfigError
+
+
+def _can_keep_code() -> bool:
+    """See to a cache folder that can be written, as Numba refuses to define a cached function
+    without one.
+
+    Without the usual places (beside the code, in the user's cache folder) it is one under the
+    folder for temporary files: kept for the next time, unless somebody else could have written code
+    there.
+    """
+    if _has_usual_place():
+        try:
+            njit(cache=True)(lambda: None)
+            return True
+        except RuntimeError:
+            pass
+    try:
+        folder = (
+            Path(tempfile.gettempdir())
+            / f"vlmgym-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+        )
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if hasattr(os, "getuid") and (
+            found.st_uid != os.getuid() or found.st_mode & 0o077 or not stat.S_ISDIR(found.st_mode)
+        ):
+            folder = Path(tempfile.mkdtemp(prefix="vlmgym-kernels-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    except OSError:
+        return False
+    os.environ["NUMBA_CACHE_DIR"] = config.CACHE_DIR = str(folder)
+    return True
+
+
+def _has_usual_place() -> bool:
+    """Whether Numba may look for one itself: without a home it would make a folder ``~`` wherever
+    the process stands.
+    """
+    if (
+        config.CACHE_DIR
+        or os.environ.get("XDG_CACHE_HOME")
+        or os.path.isabs(os.path.expanduser("~"))
+    ):
+        return True
+    beside = Path(__file__).with_name("__pycache__")
+    return os.access(beside if beside.exists() else beside.parent, os.W_OK)
+
+
+class _Kept(FunctionCache):  # type: ignore[misc]
+    """Code on disk, read without what only compiling needs: Numba would load all of its own for it,
+    and parts of SciPy.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            found = self._load_overload(sig, target_context)
+            # what is compiled around it needs the same
+            if found is not None and _can_need(found.library):
+                found.library._reload_init.update(found.reload_init)
+            return found
+
+
+_KEEP = _can_keep_code()
+_OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Decorator of the compiled functions; they hold no lock, so several threads may run them.
+
+    Numba tells machine code apart by the function's name, its types and a number that begins anew
+    in each process. Of two functions of one name (a definition with other variables around it) one
+    may be taken for the other, when one comes from disk and one is compiled, as happens where
+    several processes start at once on a new machine. So kernels that are made inside of a function
+    need a ``__qualname__`` each. See https://github.com/numba/numba/issues/10486.
+
+    Raises:
+        ValueError: the name is not the kernel's own.
+    """
+    return _compiled(function)
+
+
+def inner(function: Callable[..., Any], **more: Any) -> Any:
+    """A :func:`kernel` that only kernels call: it gets no door to Python, which saves a third of a
+    small one's compiling.
+    """
+    made = _compiled(function, no_cpython_wrapper=True, **more)
+
+    def refuse(*arguments: Any, **named: Any) -> Any:
+        raise TypeError(f"{function.__qualname__} is an inner kernel, which only kernels can call")
+
+    made._insert = lambda *entry, **named: None  # so Python finds no door that is not there
+    made._compile_for_args = refuse
+    return made
+
+
+def apart(function: Callable[..., Any]) -> Any:
+    """An :func:`inner` kernel of many instructions that is compiled once: callers jump into it, and
+    take no copy in.
+
+    Numba hands the instructions of an inner kernel to all that call it, where they are optimised
+    and turned into machine code again, and once more by the callers of these. Here they get none,
+    only a name that is the same in all processes; so a caller that is read from disk first sees to
+    it that what it calls is there.
+    """
+    made = inner(function, pipeline_class=_Named)
+    compile_ = made.compile
+
+    def compile_once(sig: Any) -> Any:
+        entry = compile_(sig)
+        arguments, _ = normalize_signature(sig)
+        library = made.overloads[tuple(arguments)].library
+        if _can_need(library):
+            library._reload_init.add(
+                _Needed(function.__module__, function.__qualname__, tuple(arguments))
+            )
+        return entry
+
+    build = made._compiler.compile
+
+    def hide(arguments: Any, result: Any) -> Any:
+        done = build(arguments, result)
+        if _can_need(done.library):
+            done.library._shared_module = parse_assembly(
+                str(done.library.codegen._create_empty_module(done.library.name))
+            )
+        return done
+
+    made.compile, made._compiler.compile = compile_once, hide
+    return made
+
+
+def _can_need(library: Any) -> bool:
+    """Whether this Numba lets code say what must be there before it; an older one copies what is
+    called into its callers.
+    """
+    return hasattr(library, "_reload_init")
+
+
+class _Named(Compiler):  # type: ignore[misc]
+    """Gives a function a name without the number that it has in this process."""
+
+    def _compile_bytecode(self) -> Any:
+        self.state.func_id.unique_id = 0
+        return super()._compile_bytecode()
+
+
+class _Needed(NamedTuple):
+    """Kept with each caller of a kernel :func:`apart`, and called before the caller is read from
+    disk.
+    """
+
+    module: str
+    name: str
+    arguments: tuple[Any, ...]
+
+    def __call__(self) -> None:
+        getattr(import_module(self.module), self.name).compile(self.arguments)
+
+
+def _compiled(function: Callable[..., Any], **more: Any) -> Any:
+    if "<locals>" in function.__qualname__:
+        raise ValueError(
+            f"kernel {function.__qualname__}: allowed is a __qualname__ that no other kernel has"
+        )
+    made = njit(**_OPTIONS, **more)(function)
+    if _KEEP:
+        made._cache = _Kept(function)
+    typed = made.get_call_template
+
+    def template(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """One version for all values: Numba would compile a version for each number that is written
+        at a call.
+        """
+        return typed(
+            tuple(types.unliteral(one) for one in arguments),
+            {k: types.unliteral(v) for k, v in named.items()},
+        )
+
+    made.get_call_template = template
+    return made
+
+
+def instructions(
+    plain: Callable[..., Any], result: Any, *arguments: Any
+) -> Callable[[Callable[..., Any]], Any]:
+    """Decorator of ``build(builder, *values)``, which writes what kernels do where they call the
+    Python function ``plain``.
+
+    So a few instructions that all kernels use are one function for Python and for kernels, and
+    never compiled by themselves.
+
+    Args:
+        plain: what Python calls.
+        result: Numba type of the value.
+        arguments: Numba types that the arguments are turned into.
+    """
+
+    def join(build: Callable[..., Any]) -> Callable[..., Any]:
+        cases = [signature(result, *arguments)]
+        infer_global(
+            plain,
+            types.Function(
+                type(plain.__name__, (ConcreteTemplate,), {"key": plain, "cases": cases})
+            ),
+        )
+        lower_builtin(plain, *arguments)(
+            lambda context, builder, signature, values: build(builder, *values)
+        )
+        return build
+
+    return join
+
+
+@intrinsic
+def move(context, target, at, source, start, count):  # type: ignore[no-untyped-def]
+    """``target[at : at + count] = source[start : start + count]`` for arrays of one type, read
+    flat, with no check of bounds.
+
+    (``target[k] = source[k]`` of arrays of rows would compile the text of an error about shapes,
+    for three seconds.)
+    """
+    if target.dtype != source.dtype:
+        raise TypingError(f"move from {source.dtype} to {target.dtype}")
+
+    def build(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        def address(k):  # type: ignore[no-untyped-def]
+            array = context.make_array(signature.args[k])(context, builder, values[k])
+            return builder.gep(array.data, [values[k + 1]])
+
+        cgutils.raw_memcpy(builder, address(0), address(2), values[4], target.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp, types.intp), build
+
+
+@intrinsic
+def bit_length(context, number):  # type: ignore[no-untyped-def]
+    """Bits of a non-negative int64 without its leading zeros; 0 for 0."""
+
+    def build(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        zeros = builder.ctlz(values[0], ir.Constant(ir.IntType(1), 0))
+        return builder.sub(ir.Constant(ir.IntType(64), 64), zeros)
+
+    return types.int64(types.int64), build
+
+
+# ---- threads
+def usable_cores() -> int:
+    """CPU cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+MIN_SHARE = 1 << 20
+"""Bytes below which another thread is not worth its start."""
+MAX_THREADS = 1024
+_threads = 0
+_pool: ThreadPoolExecutor | None = None
+_lock = threading.Lock()
+
+
+def threads() -> int:
+    """Threads that large batches are drawn with: as set, else ``VLMGYM_THREADS``, else the usable
+    cores, at most 8.
+
+    Raises:
+        ConfigError: ``VLMGYM_THREADS`` is no whole number from 0 (the usable cores, as is an empty
+            one) to 1,024.
+    """
+    return (
+        _threads
+        or number_in_environment("VLMGYM_THREADS", 0, MAX_THREADS)
+        or min(usable_cores(), 8)
+    )
+
+
+def number_in_environment(name: str, default: int, most: int) -> int:
+    """A whole number from 0 on that a variable of the environment holds; the default where it is
+    empty or not there.
+
+    Raises:
+        ConfigError: it holds something else, or more than ``most``.
+    """
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) > most:
+        raise ConfigError(name, text, f"a whole number from 0 to {most}, or nothing for {default}")
+    return int(text)
+
+
+def set_threads(count: int) -> None:
+    """Choose the number of threads; 0 = the default of :func:`threads`."""
+    global _threads, _pool
+    with _lock:
+        _threads, _pool = max(0, int(count)), None
+
+
+def _forget_pool() -> None:
+    """A forked process has none of its parent's threads."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def spread(work: Callable[[slice], None], rows: int, size: int) -> None:
+    """Run ``work`` on slices of ``rows``, side by side where ``size`` bytes are enough for more
+    than one thread.
+    """
+    global _pool
+    share = min(threads(), rows, max(1, size // MIN_SHARE))
+    if share <= 1:
+        return work(slice(0, rows))
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(threads() - 1, "vlmgym")
+        pool = _pool
+    edges = [rows * k // share for k in range(share + 1)]
+    waiting = [pool.submit(work, slice(a, b)) for a, b in pairwise(edges[1:])]
+    work(slice(0, edges[1]))
+    for one in waiting:
+        one.result()
+
+
+# ---- the first compiling
+class _Progress(events.Listener):  # type: ignore[misc]
+    """What is said while kernels are compiled, which happens once on a machine.
+
+    On a terminal a line that is written over and over; else, in pipes and notebooks, one plain line
+    at the first.
+    """
+
+    def __init__(self) -> None:
+        self.depth, self.count, self.begin, self.seconds = 0, 0, 0.0, 0.0
+
+    def on_start(self, event: Any) -> None:
+        ours = event.data["dispatcher"].py_func.__module__.startswith("vlmgym")
+        if self.depth == 0:
+            self.begin = time.perf_counter()
+            if ours and not self.seconds and sys.stderr is not None and not sys.stderr.isatty():
+                sys.stderr.write(
+                    "compiling vlmgym (once on a machine; vlmgym compile does all of "
+                    "it): some seconds a game\n"
+                )
+                sys.stderr.flush()
+        self.depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self.depth -= 1
+        function = event.data["dispatcher"].py_func
+        if self.depth or not function.__module__.startswith("vlmgym"):
+            return
+        self.count, self.seconds = self.count + 1, self.seconds + time.perf_counter() - self.begin
+        if sys.stderr is not None and sys.stderr.isatty():
+            text = (
+                f"compiling vlmgym (once on a machine): {self.count} kernels, {self.seconds:.1f} s"
+            )
+            sys.stderr.write(f"\r{text}")
+            sys.stderr.flush()
+
+
+progress = _Progress()
+events.register("numba:compile", progress)

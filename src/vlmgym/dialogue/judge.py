@@ -1,0 +1,262 @@
+"""What a reply is worth: reward terms, weights and error attribution, from one judgement of (state,
+reply).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmgym.core import NO_ACTION, Game, Settings, State, best_action, setting
+from vlmgym.dialogue import prompt
+
+
+@dataclass(frozen=True)
+class Weights(Settings):
+    """Weights of the reward terms; the defaults are the paper's main runs (game + format)."""
+
+    game: float = setting(1.0, "+1 if the move did something (2048: a merge), else -1", -100, 100)
+    format: float = setting(1.0, "1 if the reply is well formed, else 0", -100, 100)
+    perception: float = setting(0.0, "1 if the description equals the board, else 0", -100, 100)
+    cells: float = setting(
+        0.0,
+        "share of the cells described correctly, 0 to 1 (part of it can be had without looking)",
+        -100,
+        100,
+    )
+    balanced: float = setting(
+        0.0,
+        "the same, each symbol counting alike: -1 to 1; one tile for all cells gets 0",
+        -100,
+        100,
+    )
+    regret: float = setting(
+        0.0,
+        "minus the normalised regret to the oracle, -1 to 0; no or an illegal action: -1",
+        -100,
+        100,
+    )
+
+    seeing: bool = setting(
+        False, "the game term is +1 only where the description equals the board as well"
+    )
+
+    def factors(self) -> dict[str, float]:
+        """The weight of each term."""
+        return {name: weight for name, weight in asdict(self).items() if name != "seeing"}
+
+    def rewarded(self, terms: dict[str, float]) -> dict[str, float]:
+        """The terms of a turn as they are rewarded, before the weights."""
+        return {**terms, "game": -1.0} if self.seeing and not terms["perception"] else terms
+
+    def total(self, terms: dict[str, float]) -> float:
+        """The weighted sum of such terms."""
+        return sum(weight * terms[name] for name, weight in self.factors().items())
+
+
+TERM_RANGES: dict[str, tuple[float, float]] = {
+    "game": (-1.0, 1.0),
+    "format": (0.0, 1.0),
+    "perception": (0.0, 1.0),
+    "cells": (0.0, 1.0),
+    "balanced": (-1.0, 1.0),
+    "regret": (-1.0, 0.0),
+}
+"""The least and the most that each reward term of a turn can be."""
+TERMS = tuple(Weights().factors())
+"""The names of the reward terms, in the order in which they are shown."""
+
+
+def constant_cells(boards: NDArray[np.int16]) -> float:
+    """The chance level of ``cells``: the largest share of cells that one tile for all cells gets
+    right on all boards together.
+
+    Args:
+        boards: ``(B, rows, cols)`` symbols; NaN for none.
+    """
+    return float(np.bincount(boards.ravel()).max() / boards.size) if boards.size else float("nan")
+
+
+class Fault(StrEnum):
+    """Whose fault a failed turn is, as far as description and move can tell: it is not tested what
+    the reasoning has read.
+    """
+
+    colour: str  # the same in all pictures
+    meaning: str
+
+    def __new__(cls, value: str, colour: str = "", meaning: str = "") -> Fault:
+        """A word with what belongs to it."""
+        fault = str.__new__(cls, value)
+        fault._value_ = value
+        fault.colour = colour
+        fault.meaning = meaning
+        return fault
+
+    NONE = "none", "#4caf6d", "the move did something"
+    FORMAT = "format", "#8b93a1", "no action could be read from the reply"
+    PERCEPTION = (
+        "perception",
+        "#f0a330",
+        ("the description is wrong; the move would have worked on the board as described"),
+    )
+    BOTH = "both", "#b4407a", "the description is wrong, and the move fails even on it"
+    REASONING = (
+        "reasoning",
+        "#4a6fd0",
+        ("the description is right, the move is not (it may still rest on a misread tile)"),
+    )
+    UNKNOWN = "unknown", "#6b6470", "the move failed, and the game has no truth text to tell why"
+    UNAVOIDABLE = (
+        "unavoidable",
+        "#d5d9e0",
+        ("no move of this board is good, or it was right on all that is to be seen"),
+    )
+
+    @property
+    def word(self) -> str:
+        """What it is called in tables and legends."""
+        return "success" if self is Fault.NONE else self.value
+
+    @property
+    def ink(self) -> str:
+        """A colour of letters that can be read on its own colour."""
+        return "#20242c" if self in (Fault.PERCEPTION, Fault.UNAVOIDABLE, Fault.NONE) else "#ffffff"
+
+    @classmethod
+    def of(cls, word: str) -> Fault:
+        """The fault that a record names; a word of another version is ``unknown``."""
+        return cls(word) if word in {fault.value for fault in cls} else cls.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that is known of a turn, once its reply is read and played."""
+
+    reply: prompt.Reply
+    seen: prompt.Perception
+    gain: int
+    changed: bool
+    terms: dict[str, float]  # of each of TERMS
+    fault: Fault
+    p_acc: bool | None  # the description equals the board; None: the game has no truth text
+    oracle_value: float  # of the chosen action; NaN if illegal or none
+    oracle_best: float  # of the best action; NaN if there is none
+    oracle_action: int  # a best action, or NO_ACTION
+
+
+def judge(
+    game: Game,
+    state: State,
+    replies: Sequence[str],
+    mode: str = "strict",
+    oracle: bool = True,
+    blocks: prompt.Blocks = prompt.BLOCKS,
+) -> tuple[State, list[Judgement]]:
+    """Read the replies, play them, and say what each is worth.
+
+    Args:
+        game: the game.
+        state: ``B`` states, none ended; a fork with several replies to one state is
+            ``state.repeat(n)``.
+        replies: ``B`` texts.
+        mode: see :func:`vlmgym.dialogue.prompt.parse`.
+        oracle: also compute oracle values; without, they are NaN and the regret term is 0.
+        blocks: what the blocks of the replies are called.
+
+    Returns:
+        The states after the turn, and ``B`` judgements.
+    """
+    scene, level = game.scene(state), state.level
+    read = [prompt.parse(game, level, text, mode, blocks) for text in replies]
+    seen = [prompt.read_perception(r.perception, scene, mode) for r in read]
+    actions = np.array([r.action for r in read], np.int64)
+    after, outcome = game.step(state, actions)
+    good = game.good(state, actions, outcome)
+    values = game.oracle(state) if oracle else None
+    described = _replay(game, state, actions, good, seen)
+    possible = np.ones(len(state), bool)
+    if not good.all():
+        failed = np.flatnonzero(~good)
+        possible[failed] = game.successes(state[failed]).any(axis=1)
+    out = []
+    for i, (reply, see) in enumerate(zip(read, seen, strict=True)):
+        truth = scene.symbols[i]
+        exact = see.exact(truth) if truth.size else None
+        value, best, best_action, regret = _oracle_terms(
+            None if values is None else values[i], int(actions[i])
+        )
+        terms = {
+            "game": 1.0 if good[i] else -1.0,
+            "format": float(reply.well_formed),
+            "perception": float(bool(exact)),
+            "cells": see.accuracy(truth) if truth.size else 0.0,
+            "balanced": float(see.balanced(truth)) if truth.size else 0.0,
+            "regret": -regret,
+        }
+        fault = _fault(bool(good[i]), reply.action, exact, bool(described[i]), bool(possible[i]))
+        gain, changed = int(outcome.gain[i]), bool(outcome.changed[i])
+        out.append(
+            Judgement(reply, see, gain, changed, terms, fault, exact, value, best, best_action)
+        )
+    return after, out
+
+
+def _replay(
+    game: Game,
+    state: State,
+    actions: NDArray[np.int64],
+    good: NDArray[np.bool_],
+    seen: Sequence[prompt.Perception],
+) -> NDArray[np.bool_]:
+    """Which failed actions do something on the board as it was described."""
+    works = np.zeros(len(state), bool)
+    rows = [
+        i
+        for i in range(len(state))
+        if not good[i] and actions[i] != NO_ACTION and (seen[i].symbols >= 0).any()
+    ]
+    if rows:
+        boards = np.stack(
+            [np.where(seen[i].symbols < 0, game.unnamed, seen[i].symbols) for i in rows]
+        )
+        works[rows] = game.works(state.level, boards, actions[rows])
+    return works
+
+
+def _fault(
+    good: bool, action: int, exact: bool | None, works_as_described: bool, possible: bool
+) -> Fault:
+    if good:
+        return Fault.NONE
+    if action == NO_ACTION:
+        return Fault.FORMAT
+    if not possible or (exact and works_as_described):
+        return Fault.UNAVOIDABLE
+    if exact is None:
+        return Fault.UNKNOWN
+    if works_as_described:
+        return Fault.PERCEPTION
+    return Fault.REASONING if exact else Fault.BOTH
+
+
+def _oracle_terms(
+    values: NDArray[np.float64] | None, action: int
+) -> tuple[float, float, int, float]:
+    """(value of the action, best value, best action, regret in 0..1: 0 = best, 1 = worst legal,
+    illegal or none).
+    """
+    if values is None:
+        return float("nan"), float("nan"), NO_ACTION, 0.0
+    best_id = best_action(values)
+    if best_id == NO_ACTION:
+        return float("nan"), float("nan"), NO_ACTION, 0.0
+    best, worst = float(values[best_id]), float(np.nanmin(values))
+    value = float(values[action]) if action != NO_ACTION else float("nan")
+    if np.isnan(value):
+        return value, best, best_id, 1.0
+    return value, best, best_id, (best - value) / (best - worst) if best > worst else 0.0

@@ -1,0 +1,2 @@
+from .environments import GameEnv as GameEnv
+from .environments import GameVectorEnv as GameVectorEnv

@@ -1,0 +1,15 @@
+from .batch import Lane as Lane
+from .batch import Telling as Telling
+from .batch import play as play
+from .batch import walk as walk
+from .curriculum import Curriculum as Curriculum
+from .task import Task as Task
+from .task import TaskNames as TaskNames
+from .trace import Episode as Episode
+from .trace import Run as Run
+from .trace import Trace as Trace
+from .trace import TraceError as TraceError
+from .trace import TraceWriter as TraceWriter
+from .trace import Turn as Turn
+from .trace import load_trace as load_trace
+from .trace import read_trace as read_trace

@@ -1,0 +1,101 @@
+"""Paired differences of players, start by start."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+from vlmgym.core import ConfigError
+from vlmgym.evals import stats
+from vlmgym.evals.evaluation import range_of
+from vlmgym.evals.metrics import PAIRED, mean_known
+from vlmgym.evals.reading import Evaluated, by_task, load
+from vlmgym.evals.stats import NAN, Difference
+
+
+@dataclass(frozen=True)
+class Comparison(Difference):
+    """The first of two players minus the second, on the ``n`` starts that both have played; NaN if
+    there are none.
+    """
+
+    players: tuple[str, str]
+    task: str  # game, level, look and every setting that is not the default
+    metric: str
+    p_holm: float  # adjusted over all comparisons of the call
+    # episodes of either player that the other lacks, that failed, or that have no value of the
+    # metric
+    left_out: int
+
+
+def compare(folders: Sequence[Path], metric: str = "success") -> list[Comparison]:
+    """Compare all pairs of players that were asked the same, start by start.
+
+    The same means: game, level, look, prompt and evaluation settings, but for the number of
+    episodes and the recording of oracle values. Episodes pair up if their number, seed and
+    repetition agree. A turn metric is averaged over the turns of an episode, then everything over
+    the repetitions of a start, so that starts are what is drawn independently.
+
+    Interval and p-value are those of :func:`vlmgym.evals.stats.paired`, the adjustment that of
+    :func:`vlmgym.evals.stats.holm`.
+
+    Args:
+        folders: of evaluations. Players of one label, and one player that was asked twice, are told
+            apart by their folders.
+        metric: one of :data:`vlmgym.evals.metrics.PAIRED`.
+
+    Raises:
+        ConfigError: unknown metric, or a folder holds no evaluation.
+        TraceError: a damaged trace.
+    """
+    if metric not in PAIRED:
+        raise ConfigError("metric", metric, "one of " + ", ".join(PAIRED))
+    return compare_tasks(load(folders), lambda _: metric)
+
+
+def compare_tasks(
+    evaluations: Sequence[Evaluated], metric: Callable[[Evaluated], str]
+) -> list[Comparison]:
+    """Compare all pairs of each task, by the metric that is named for it; see :func:`compare`."""
+    found = []
+    for group in by_task(evaluations):
+        found += [
+            compare_two(first, second, metric(first)) for first, second in combinations(group, 2)
+        ]
+    known = [i for i, one in enumerate(found) if one.n]
+    for i, p in zip(known, stats.holm([found[i].p for i in known]), strict=True):
+        found[i] = replace(found[i], p_holm=float(p))
+    return found
+
+
+def compare_two(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
+    """The first minus the second, start by start, as :func:`compare` does; ``p_holm`` is NaN."""
+    both = first.values.keys() & second.values.keys()
+    used = sorted(
+        k for k in both if not math.isnan(first.values[k][metric] + second.values[k][metric])
+    )
+    starts = defaultdict[tuple[int, int], list[tuple[int, int, int]]](list)
+    for episode, seed, repeat in used:
+        starts[episode // int(first.how["repeats"]), seed].append((episode, seed, repeat))
+    left, right = (
+        [mean_known([one.values[k][metric] for k in keys]) for keys in starts.values()]
+        for one in (first, second)
+    )
+    gap = stats.paired(left, right, bounds=stats.GAP if range_of(metric) else None)
+    everything = set(first.values) | set(second.values) | first.failed | second.failed
+    return Comparison(
+        gap.mean,
+        gap.low,
+        gap.high,
+        p=gap.p if starts else NAN,
+        n=len(starts),
+        players=(first.player, second.player),
+        task=first.task,
+        metric=metric,
+        p_holm=NAN,
+        left_out=len(everything) - len(used),
+    )

@@ -1,0 +1,107 @@
+"""What symbols are taken for, and where boards are misread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmgym.core import ConfigError, Game, State, concat
+from vlmgym.episodes.trace import Turn
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What symbols are described as, in numbers of cells."""
+
+    names: tuple[str, ...]  # of the S symbols
+    # (S, S + 1): true symbol, described symbol; the last column: not stated, or with no clear name
+    counts: NDArray[np.int64]
+
+    @cached_property
+    def wrong(self) -> NDArray[np.int64]:
+        """``(S, S)``: the counts of cells that are stated wrongly, 0 on the diagonal."""
+        told = self.counts[:, :-1].copy()
+        np.fill_diagonal(told, 0)
+        return told
+
+    def worst(self, most: int) -> list[int]:
+        """Up to ``most`` symbols of the most frequent confusions (filled up with the most frequent
+        symbols), in their order.
+        """
+        rows, cols = np.nonzero(self.wrong)
+        order = np.argsort(-self.wrong[rows, cols], kind="stable")
+        frequent = np.argsort(-self.counts.sum(axis=1), kind="stable")
+        present = [int(s) for s in frequent if self.counts[s].any()]
+        ranked = dict.fromkeys([*(int(s) for i in order for s in (rows[i], cols[i])), *present])
+        return sorted(list(ranked)[:most])
+
+
+def _truths(
+    turns: Sequence[Turn],
+) -> list[tuple[tuple[str, ...], NDArray[np.int16], NDArray[np.int16]]]:
+    """For each level among the turns: names of the symbols, true and described symbols, both ``(B,
+    rows, cols)``.
+    """
+    groups: dict[Any, tuple[Game, list[State], list[Any]]] = {}
+    for turn in turns:
+        game, state = turn.load()
+        _, states, seen = groups.setdefault((game.name, state.level), (game, [], []))
+        states.append(state)
+        seen.append(turn.seen)
+    names = sorted({name for name, _ in groups})
+    if len(names) > 1:
+        raise ConfigError("turns", names, "turns of one game")
+    found = []
+    for game, states, seen in groups.values():
+        scene = game.scene(concat(states))
+        found.append(
+            (scene.names, scene.symbols, np.array(seen, np.int16).reshape(scene.symbols.shape))
+        )
+    return found
+
+
+def confusion(turns: Sequence[Turn]) -> Confusion:
+    """Count what the cells of the boards are described as.
+
+    Args:
+        turns: of one game, any levels; symbols of several levels are put together by their names.
+
+    Raises:
+        ConfigError: turns of several games.
+        StateError: states of other rules.
+    """
+    groups = _truths(turns)
+    names = tuple(dict.fromkeys(name for part, _, _ in groups for name in part))
+    size, place = len(names), {name: i for i, name in enumerate(names)}
+    counts = np.zeros((size, size + 1), np.int64)
+    for part, true, seen in groups:
+        index = np.array([*(place[name] for name in part), size])  # -1, not stated, is the last
+        pairs = index[true.ravel()] * (size + 1) + index[seen.ravel()]
+        counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
+    return Confusion(names, counts)
+
+
+def misread(turns: Sequence[Turn]) -> NDArray[np.float64]:
+    """The share of wrong cells among those that are stated, by place, ``(rows, cols)``; NaN where
+    none is ever stated.
+
+    Args:
+        turns: of one game and one board size, at least one.
+
+    Raises:
+        ConfigError: no turns, several games, or several board sizes.
+        StateError: states of other rules.
+    """
+    groups = _truths(turns)
+    sizes = sorted({true.shape[1:] for _, true, _ in groups})
+    if len(sizes) != 1:
+        raise ConfigError("turns", sizes, "turns of one board size")
+    told = sum((seen >= 0).sum(axis=0) for _, _, seen in groups)
+    wrong = sum(((seen >= 0) & (seen != true)).sum(axis=0) for _, true, seen in groups)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.true_divide(wrong, told), np.float64)

@@ -1,0 +1,286 @@
+"""The metrics of turns and episodes: one table, which evaluation, leaderboard, report, figures,
+training and bridges read.
+
+A new metric is one entry of :data:`METRICS`; the places where it is shown are a part of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmgym.dialogue.judge import TERM_RANGES, Fault, Judgement
+from vlmgym.episodes.trace import Episode, Turn
+from vlmgym.evals import stats
+
+NAN = float("nan")
+PLACES = ("leaderboard", "report", "figures", "inspect", "checks", "training", "baselines")
+"""Where metrics are shown: the leaderboard of several players, the tables of a report, curves over
+a dial, Inspect AI, the checks of a training run, the lines of its log (``training``), and the
+stored baselines.
+"""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that an evaluation gives: the mean of a value of turns, or of episodes."""
+
+    name: str
+    title: str  # heading of a column; where it is a share, with the percent sign
+    doc: str  # what it is, with its formula
+    # of a Turn or a Judgement; NaN: that one does not count
+    of_turn: Callable[[Any], float] | None = None
+    of_episode: Callable[[Episode], float] | None = None
+    bounds: tuple[float, float] | None = None  # the range of a value; None: unbounded
+    signed: bool = False  # shown with its sign
+    paired: bool = True  # whether two players are compared by it, start by start
+    # of the description: it says nothing of a player that is handed the board
+    describes: bool = False
+    shown: frozenset[str] = frozenset()  # of PLACES
+    caption: str = ""  # heading of a plot
+
+    @property
+    def percent(self) -> bool:
+        """Whether it is a share, which tables show in percent."""
+        return self.bounds == stats.SHARE and self.title.endswith("%")
+
+
+def _success(turn: Turn | Judgement) -> float:
+    return float(turn.terms["game"] > 0)
+
+
+def _of_description(term: str) -> Callable[[Any], float]:
+    def value(turn: Turn | Judgement) -> float:
+        return NAN if turn.p_acc is None else turn.terms.get(term, NAN)
+
+    return value
+
+
+def _fault(fault: Fault) -> Callable[[Any], float]:
+    return lambda turn: float(turn.fault == fault)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "score",
+            "score",
+            "the game's own points at the end",
+            of_episode=lambda episode: float(episode.score),
+            shown=frozenset({"leaderboard", "figures", "inspect", "baselines"}),
+            caption="Score of an episode",
+        ),
+        Metric(
+            "reward",
+            "reward",
+            "sum over its turns of +1 (the move was good) or -1",
+            of_episode=lambda episode: episode.reward,
+            shown=frozenset({"leaderboard", "baselines"}),
+        ),
+        Metric(
+            "success",
+            "success, %",
+            "share of good moves. 2048: a merge; Shisen-Sho: a match; Swap: a line; Minesweeper: a "
+            "safe cell; puzzles and mazes: "
+            "a move on a shortest way",
+            of_turn=_success,
+            bounds=stats.SHARE,
+            shown=frozenset(PLACES),
+            caption="Success: turns with\na move that works",
+        ),
+        Metric(
+            "game",
+            "game reward",
+            "mean game term, 2 * success - 1",
+            of_turn=lambda turn: turn.terms["game"],
+            bounds=TERM_RANGES["game"],
+            signed=True,
+            paired=False,  # success says the same
+            shown=frozenset({"report"}),
+        ),
+        Metric(
+            "format",
+            "format, %",
+            "share of replies with the three blocks, once each, in order, none blank",
+            of_turn=lambda turn: turn.terms["format"],
+            bounds=stats.SHARE,
+            shown=frozenset({"leaderboard", "report", "inspect", "checks"}),
+        ),
+        Metric(
+            "p_acc",
+            "P_acc, %",
+            "share of descriptions equal to the board in every cell (G1, section 4)",
+            of_turn=lambda turn: NAN if turn.p_acc is None else float(turn.p_acc),
+            bounds=stats.SHARE,
+            describes=True,
+            shown=frozenset({"leaderboard", "report", "figures", "inspect", "checks", "training"}),
+            caption="Boards that are\ndescribed exactly",
+        ),
+        Metric(
+            "cells",
+            "cells right, %",
+            "mean share of cells described correctly; cells that were not stated are wrong. Part "
+            "of it can be had without "
+            "looking, see below",
+            of_turn=_of_description("cells"),
+            bounds=stats.SHARE,
+            describes=True,
+            shown=frozenset({"leaderboard", "report", "figures", "inspect"}),
+            caption="Cells that are\ndescribed correctly",
+        ),
+        Metric(
+            "balanced",
+            "cells, balanced",
+            "(mean over the k symbols on the board of the share of their cells that are right - "
+            "1/k) / (1 - 1/k): 1 = all right, "
+            "0 = one tile for all cells, at least -1; 0 where k = 1",
+            of_turn=_of_description("balanced"),
+            bounds=TERM_RANGES["balanced"],
+            signed=True,
+            describes=True,
+            shown=frozenset({"leaderboard", "report", "inspect"}),
+        ),
+        Metric(
+            "r_acc",
+            "R_acc, %",
+            "success among the turns with an exact description: P(good, p_acc = 1) / P(p_acc = 1) "
+            "(G1, section 4). It holds what "
+            "the think block itself sees as well",
+            of_turn=lambda turn: _success(turn) if turn.p_acc else NAN,
+            bounds=stats.SHARE,
+            paired=False,  # each player has turns of its own choice
+            describes=True,
+            shown=frozenset({"leaderboard", "report", "figures", "checks", "training"}),
+            caption="Success where the\ndescription is exact",
+        ),
+        Metric(
+            "regret",
+            "regret",
+            "(best - chosen) / (best - worst) of the oracle's values, 0 to 1; 1 for an illegal "
+            "move or none",
+            of_turn=lambda turn: -turn.terms["regret"],
+            bounds=stats.SHARE,
+            shown=frozenset({"leaderboard", "report", "inspect"}),
+        ),
+        Metric(
+            "localises",
+            "localises, %",
+            "share of think blocks that name tiles beside their cells (`red circle (0, 1)`)",
+            of_turn=lambda turn: float(turn.localises),
+            bounds=stats.SHARE,
+            paired=False,
+        ),
+        Metric(
+            "enumerates",
+            "enumerates, %",
+            "share of think blocks that list or count things (`3 red circles`)",
+            of_turn=lambda turn: float(turn.enumerates),
+            bounds=stats.SHARE,
+            paired=False,
+        ),
+        *(
+            Metric(
+                f"fault_{fault.value}",
+                f"{fault.value}, %",
+                f"share of turns: {fault.meaning}",
+                of_turn=_fault(fault),
+                bounds=stats.SHARE,
+                paired=False,
+            )
+            for fault in Fault
+        ),
+    )
+}
+
+
+def shown_in(place: str) -> tuple[str, ...]:
+    """The names of the metrics that are shown in one of :data:`PLACES`, in the order of the
+    table.
+    """
+    return tuple(name for name, metric in METRICS.items() if place in metric.shown)
+
+
+PAIRED = tuple(name for name, metric in METRICS.items() if metric.paired)
+"""The metrics by which two players can be compared, start by start."""
+DESCRIBING = frozenset(name for name, metric in METRICS.items() if metric.describes)
+"""Metrics of the description of the board."""
+
+
+def mean_of(metric: str, turns: Iterable[Turn | Judgement]) -> float:
+    """The mean of a metric of turns over those that count; NaN where there is none."""
+    of_turn = METRICS[metric].of_turn
+    assert of_turn is not None
+    return mean_known(map(of_turn, turns))
+
+
+def mean_known(values: Iterable[float]) -> float:
+    """The mean of what is not NaN; NaN if nothing is left."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else NAN
+
+
+def value_of(metric: str, episode: Episode, turns: Sequence[Turn]) -> float:
+    """A metric of one episode: of turns the mean over those that count; NaN where there is none."""
+    of_episode = METRICS[metric].of_episode
+    return of_episode(episode) if of_episode else mean_of(metric, turns)
+
+
+def summarise(
+    turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int = 1
+) -> dict[str, stats.Estimate]:
+    """The mean of each of :data:`METRICS` with its 95 % interval.
+
+    An interval resamples whole starts (see :func:`vlmgym.evals.stats.ratio`), so that the turns of
+    an episode, and the repetitions of a start, are drawn together.
+
+    Args:
+        turns: of the episodes.
+        episodes: those that were played.
+        repeats: how often each start was played.
+    """
+    starts = sorted({episode.episode // repeats for episode in episodes})
+    number = {start: place for place, start in enumerate(starts)}
+    start_of_turn = np.array([number[turn.episode // repeats] for turn in turns], np.int64)
+    start_of_episode = np.array(
+        [number[episode.episode // repeats] for episode in episodes], np.int64
+    )
+
+    def estimate(metric: Metric) -> stats.Estimate:
+        if metric.of_episode:
+            values, start = (
+                np.array([metric.of_episode(episode) for episode in episodes], np.float64),
+                start_of_episode,
+            )
+        else:
+            assert metric.of_turn is not None
+            values, start = (
+                np.array([metric.of_turn(turn) for turn in turns], np.float64),
+                start_of_turn,
+            )
+        counts = ~np.isnan(values)
+        sums = _sum(start, np.where(counts, values, 0.0), len(starts))
+        return stats.ratio(
+            sums, _sum(start, counts.astype(np.float64), len(starts)), bounds=metric.bounds
+        )
+
+    return {name: estimate(metric) for name, metric in METRICS.items()}
+
+
+def _sum(start: NDArray[np.int64], values: NDArray[np.float64], starts: int) -> NDArray[np.float64]:
+    return np.bincount(start, values, starts).astype(np.float64)
+
+
+def table() -> str:
+    """The table of all metrics in Markdown, as docs/evaluation.md holds it."""
+    lines = ["| metric | of | what it is |", "|---|---|---|"]
+    for metric in METRICS.values():
+        lines.append(
+            f"| {metric.name} | {'episode' if metric.of_episode else 'turn'} | {metric.doc} |"
+        )
+    return "\n".join(lines) + "\n"

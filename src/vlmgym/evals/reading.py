@@ -1,0 +1,151 @@
+"""Reading finished evaluations: a value of each metric for each episode."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vlmgym.core import ConfigError
+from vlmgym.episodes.trace import Run, Trace, TraceError, Turn, load_trace
+from vlmgym.evals.evaluation import Place, asks, how_asked, places
+from vlmgym.evals.metrics import PAIRED, summarise, value_of
+from vlmgym.evals.stats import NAN, Estimate
+from vlmgym.evals.summaries import read_summary
+from vlmgym.players.base import CUT, REFUSED
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One finished evaluation, reduced to a value of each metric for each episode."""
+
+    folder: Path
+    run: Run
+    player: str  # the label, told apart from its namesakes: see vlmgym.evals.evaluation.places
+    name: str  # of the task, see there too
+    how: dict[str, Any]  # all settings
+    settings: str  # those of them that decide what is asked, where they are not the default
+    values: dict[tuple[int, int, int], dict[str, float]]  # (episode, seed, repeat) -> metrics
+    failed: set[tuple[int, int, int]]
+    replies: Mapping[str, int]  # all "turns", and how many of these replies were "cut" or "refused"
+    turns: Mapping[str, Turn]  # by state, the first answer to it; none unless they were asked for
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What its summary says; empty where there is none."""
+        path = self.folder / "summary.json"
+        return read_summary(path) if path.exists() else {}
+
+    @cached_property
+    def metrics(self) -> dict[str, Estimate]:
+        """The metrics of its summary; where there is none, those of its trace."""
+        if self.summary:
+            return {
+                key: Estimate.from_dict(value) for key, value in self.summary["metrics"].items()
+            }
+        trace = load_trace(self.folder / "trace.jsonl")
+        episodes = [episode for episode in trace.episodes if episode.end != "failed"]
+        metrics = summarise(trace.finished(), episodes, self.how["repeats"])
+        return metrics if self.how["oracle"] else metrics | {"regret": Estimate.from_dict({})}
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Equal for evaluations that ask the same."""
+        return self.run.game, self.run.level, self.run.look, self.settings
+
+    @property
+    def task(self) -> str:
+        """The key as a text."""
+        return f"{self.run.game}, level {self.run.level}, look {self.run.look}" + (
+            f", {self.settings}" if self.settings else ""
+        )
+
+    @property
+    def headline(self) -> str:
+        """The metric by which the players of the task are ranked."""
+        return headline(self.how)
+
+
+def headline(how: Mapping[str, Any]) -> str:
+    """The main metric of an evaluation: the score of whole games, else the success of turns."""
+    return "score" if how["start"] == "reset" and not how["turns"] else "success"
+
+
+def load(folders: Iterable[Path]) -> list[Evaluated]:
+    """The evaluations of these folders, each folder once.
+
+    Raises:
+        ConfigError: the trace of a folder is none of an evaluation.
+        TraceError: a trace that is damaged, or contradicts itself.
+    """
+    return [
+        _evaluated(place, load_trace(place.folder / "trace.jsonl")) for place in places(folders)
+    ]
+
+
+def read_evaluation(place: Place, keep_turns: bool = False) -> Evaluated:
+    """What was measured in a folder; where there is no trace, there are no values of episodes.
+
+    Args:
+        place: the folder and what it is called.
+        keep_turns: keep the first answer to each state.
+
+    Raises:
+        ConfigError: the trace is none of an evaluation.
+        TraceError: a trace that is damaged, or contradicts itself.
+    """
+    path = place.folder / "trace.jsonl"
+    if path.exists():
+        return _evaluated(place, load_trace(path), keep_turns)
+    found = _evaluated(place, Trace(place.run, [], []))
+    return replace(found, replies=found.summary.get("counts", {}))
+
+
+def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluated:
+    run = trace.run
+    if not run.evaluation:
+        raise ConfigError("folder", str(place.folder), "one that vlmgym eval wrote")
+    try:
+        settings = how_asked(run)
+    except TraceError as error:
+        raise TraceError(f"{place.folder / 'trace.jsonl'}: {error}") from error
+    how = {"prompt": run.prompt, **run.evaluation, **asdict(settings)}
+    turns = defaultdict[int, list[Turn]](list)
+    by_state = dict[str, Turn]()
+    for turn in trace.finished():
+        turns[turn.episode].append(turn)
+        if keep_turns:
+            by_state.setdefault(turn.state, turn)
+    values = dict[tuple[int, int, int], dict[str, float]]()
+    failed = set[tuple[int, int, int]]()
+    for episode in trace.episodes:
+        start = episode.episode, episode.seed, episode.repeat
+        if episode.end == "failed":
+            failed.add(start)
+            continue
+        row = {metric: value_of(metric, episode, turns[episode.episode]) for metric in PAIRED}
+        values[start] = row if how["oracle"] else row | {"regret": NAN}
+    ends = Counter(turn.usage.get("finish") for turn in trace.turns)
+    return Evaluated(
+        place.folder,
+        run,
+        place.player,
+        place.task,
+        how,
+        asks(run)[-1],
+        values,
+        failed,
+        replies={"turns": len(trace.turns), "cut": ends[CUT], "refused": ends[REFUSED]},
+        turns=by_state,
+    )
+
+
+def by_task(evaluations: Iterable[Evaluated]) -> list[list[Evaluated]]:
+    """Those that ask the same, together."""
+    groups = defaultdict[tuple[str, ...], list[Evaluated]](list)
+    for one in evaluations:
+        groups[one.key].append(one)
+    return list(groups.values())

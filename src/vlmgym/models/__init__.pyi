@@ -1,0 +1,2 @@
+from .loading import load as load
+from .loading import model_path as model_path

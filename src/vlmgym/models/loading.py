@@ -1,0 +1,482 @@
+"""Loading any image-text model of Transformers, the embedded one included, and the settings that
+trainers share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from vlmgym.core import ConfigError, Settings, need, setting
+from vlmgym.core.files import digest_of
+from vlmgym.core.kernels import set_threads, usable_cores
+
+TRAINING = ("torch", "transformers", "trl", "accelerate", "datasets", "tensorboard", "filelock")
+"""The packages of the extra ``train``."""
+TINY = "tiny"
+"""The name of the embedded model."""
+
+
+def model_path(name: str) -> str:
+    """The path of a model: the embedded one for ``"tiny"``, a folder, or the name of one of the hub
+    (``OWNER/NAME@REVISION``).
+
+    Raises:
+        ConfigError: the name is, or looks like, a folder without a saved model.
+    """
+    if name == TINY:
+        return str(importlib.resources.files("vlmgym") / "models" / "tiny")
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # this user has no home
+        path = Path(name)
+    if os.path.isdir(path) or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        if not os.path.isfile(path / "config.json"):
+            raise ConfigError("model", name, MODELS)
+        return str(path)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name, re.ASCII):
+        raise ConfigError("model", name, MODELS)
+    return name
+
+
+MODELS = (
+    "'tiny', a folder with a saved model (config.json), or the name of one of the hub: NAME "
+    "or NAME@REVISION"
+)
+
+
+def model_digest(name: str) -> str:
+    """What tells a model from another one whatever it is called: the content of its files, or the
+    commit of the hub.
+
+    Args:
+        name: see :func:`model_path`; one of the hub has been loaded before.
+
+    Returns:
+        For a folder, a BLAKE2 digest of all files that are loaded from it; else ``commit:`` and the
+        commit of the hub.
+
+    Raises:
+        ConfigError: there is no such model, or it was never loaded from the hub.
+    """
+    path = model_path(name)
+    if os.path.isdir(path):
+        files = sorted(
+            one
+            for one in Path(path).iterdir()
+            if one.suffix in LOADED and one.name not in NOT_LOADED
+        )
+        return _digest(tuple((one, one.stat().st_size, one.stat().st_mtime_ns) for one in files))
+    from huggingface_hub import try_to_load_from_cache
+
+    hub, _, revision = path.partition("@")
+    found = try_to_load_from_cache(hub, "config.json", revision=revision or None)
+    if not isinstance(found, str):
+        raise ConfigError("model", name, "a model of the hub that was loaded before")
+    return f"commit:{Path(found).parent.name}"
+
+
+LOADED = (".json", ".safetensors", ".bin", ".jinja", ".model", ".txt", ".tiktoken")
+"""What the files end in that Transformers reads from the folder of a model."""
+SEAL = "checksums.json"
+"""The last file of a checkpoint: the BLAKE2 digest of every other one.
+
+Without it a checkpoint does not count.
+"""
+NOT_LOADED = ("training_args.bin", "vlmgym.json", SEAL)
+
+
+@lru_cache(64)
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    whole = hashlib.blake2b(digest_size=16)
+    for path, _, _ in files:
+        whole.update(f"{path.name}\0{digest_of(path)}\n".encode())
+    return whole.hexdigest()
+
+
+def load_config(name: str) -> Any:
+    """The configuration of a model.
+
+    Raises:
+        ConfigError: there is no such model, or it cannot be read; code that lies beside it is never
+            run.
+    """
+    need("train", "transformers")
+    from transformers import AutoConfig
+
+    return _loaded(AutoConfig, name)
+
+
+def load_processor(name: str) -> Any:
+    """The processor of a model: its tokenizer and what it does with pictures.
+
+    Raises:
+        ConfigError: as :func:`load_config`, or the model takes no pictures.
+    """
+    need("train", "transformers")
+    from transformers import AutoProcessor
+
+    processor = _loaded(AutoProcessor, name, padding_side="left")
+    for part in ("tokenizer", "image_processor"):
+        if getattr(processor, part, None) is None:
+            raise ConfigError(
+                "model",
+                name,
+                f"a model that reads texts and pictures (its processor has no {part})",
+            )
+    return processor
+
+
+def _loaded(kind: Any, name: str, **settings: Any) -> Any:
+    """One of the AutoClasses' ``from_pretrained``, with one sentence for whatever is wrong."""
+    path = model_path(name)
+    hub, _, revision = (path, "", "") if os.path.isdir(path) else path.partition("@")
+    try:
+        return kind.from_pretrained(
+            hub, revision=revision or "main", trust_remote_code=False, **settings
+        )
+    # Transformers, the hub's client, safetensors and tokenizers have their own classes
+    except Exception as error:
+        text = first_words(error)
+        if "trust_remote_code" in text:
+            text = "it needs code that lies beside it, which is never run"
+        raise ConfigError("model", name, f"{MODELS}; this one cannot be loaded: {text}") from error
+
+
+def first_words(error: BaseException) -> str:
+    """The first words of a foreign error, on one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return (
+        f"{type(error).__name__}: {text[:300]}"
+        if isinstance(error, LookupError | AttributeError)
+        else text[:300]
+    )
+
+
+def load(
+    name: str, dtype: str = "float32", device: str = "cpu", attention: str = "auto"
+) -> tuple[Any, Any]:
+    """Model and processor, through the AutoClasses; code that lies beside a model is never run.
+
+    Args:
+        name: see :func:`model_path`.
+        dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        device: where the model is put; ``"auto"``: a GPU if there is one.
+        attention: Transformers' ``attn_implementation``; ``"auto"``: its own choice.
+
+    Raises:
+        ConfigError: another dtype, or the model cannot be loaded whole; the message says why.
+        MissingExtra: torch or transformers are not installed.
+    """
+    if dtype not in ("float32", "bfloat16", "float16"):
+        raise ConfigError("dtype", dtype, "float32, bfloat16 or float16")
+    need("train", "torch", "transformers")
+    import torch
+    from transformers import AutoModelForImageTextToText
+    from transformers.utils import logging as hf_logging
+
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    if os.path.isdir(model_path(name)):
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    load_config(name)  # first, as its errors say what is wrong with the folder
+    processor = load_processor(name)
+    choice = {} if attention == "auto" else {"attn_implementation": attention}
+    model, about = _loaded(
+        AutoModelForImageTextToText,
+        name,
+        dtype=getattr(torch, dtype),
+        output_loading_info=True,
+        **choice,
+    )
+    if lost := sorted(about["missing_keys"]):  # Transformers fills them with random numbers
+        raise ConfigError(
+            "model",
+            name,
+            f"a folder with all weights of a {type(model).__name__} ({len(lost)} "
+            f"lack, as {lost[0]})",
+        )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device), processor
+
+
+def image_token(model: Any) -> int:
+    """The id that stands for a piece of a picture in prompts."""
+    config = model.config
+    return int(
+        config.image_token_id
+        if getattr(config, "image_token_id", None) is not None
+        else config.image_token_index
+    )
+
+
+def banned_tokens(model: Any, processor: Any) -> list[int]:
+    """Ids that must never be sampled: image, video and padding tokens (sampling one breaks the next
+    forward pass).
+    """
+    config, tokenizer = model.config, processor.tokenizer
+    names = (
+        "image_token_id",
+        "image_token_index",
+        "video_token_id",
+        "vision_start_token_id",
+        "vision_end_token_id",
+    )
+    ids = {getattr(config, n, None) for n in names}
+    if tokenizer.pad_token_id != tokenizer.eos_token_id:
+        ids.add(tokenizer.pad_token_id)
+    return sorted(i for i in ids if isinstance(i, int) and i >= 0)
+
+
+OPTIMIZERS = {
+    "adamw": ("adamw_torch", ()),
+    "adamw_8bit": ("adamw_bnb_8bit", ("bitsandbytes",)),
+    "paged_adamw_8bit": ("paged_adamw_8bit", ("bitsandbytes",)),
+}
+"""Names of optimisers, what the Trainer calls them, and the packages they need."""
+VISION = ("visual", "vision_tower", "vision_model")
+"""What families call their vision tower."""
+
+
+@dataclass(frozen=True)
+class Compute(Settings):
+    """Where and how a trainer computes."""
+
+    device: str = setting("auto", "auto: a GPU if there is one", choices=("auto", "cpu"))
+    threads: int = setting(0, "torch threads on a CPU; 0 = leave", 0, 1024)
+    bf16: bool = setting(False, "compute in bfloat16 (autocast)")
+    weights: str = setting(
+        "float32", "kept in; bfloat16 alone loses small updates", choices=("float32", "bfloat16")
+    )
+    attention: str = setting(
+        "auto",
+        "auto: as Transformers chooses",
+        choices=("auto", "eager", "sdpa", "flash_attention_2"),
+    )
+    gradient_checkpointing: bool = setting(False, "recompute activations to save memory")
+    optimizer: str = setting(
+        "adamw", "8-bit ones keep their states in bytes (bitsandbytes)", choices=tuple(OPTIMIZERS)
+    )
+    train_vision: bool = setting(True, "the vision tower learns as well; with lora it never does")
+
+    def load(self, name: str) -> tuple[Any, Any]:
+        """Model and processor as these settings want them, the vision tower frozen where it does
+        not learn.
+        """
+        model, processor = load(name, self.weights, attention=self.attention)
+        if not self.train_vision:
+            freeze_vision(model)
+        return model, processor
+
+    def processes(self) -> Any:
+        """Accelerate's view of the processes of this run: who is the main one, and how to wait for
+        all.
+        """
+        need("train", "accelerate")
+        from accelerate import PartialState
+
+        return PartialState(cpu=self.device == "cpu")
+
+    def arguments(self) -> dict[str, Any]:
+        """The training arguments that these settings stand for; also sets the threads of torch, and
+        as many for pictures.
+
+        The two never compute at the same time, so they may have the same cores.
+
+        Raises:
+            MissingExtra: the optimiser's package is not installed.
+        """
+        import torch
+
+        name, packages = OPTIMIZERS[self.optimizer]
+        need("gpu", *packages)
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        set_threads(torch.get_num_threads())
+        sys.stderr.write(
+            f"threads: {torch.get_num_threads()} of torch, as many for pictures, "
+            f"{usable_cores()} cores\n"
+        )
+        use_cpu = self.device == "cpu" or not torch.cuda.is_available()
+        return {
+            "use_cpu": use_cpu,
+            "bf16": self.bf16,
+            "optim": name,
+            "gradient_checkpointing": self.gradient_checkpointing,
+            "dataloader_pin_memory": not use_cpu,
+        }
+
+
+@dataclass(frozen=True)
+class Lora(Settings):
+    """Low-rank adapters (Hu et al. 2021, "LoRA") on the language model's attention and feed-forward
+    layers, through PEFT.
+
+    Adapters stay in float32 and learn at about ten times the rate of full training; the model that
+    a stage leaves behind has them merged into its weights. The output layer never gets one: TRL's
+    loss reads its weights past the adapter.
+    """
+
+    rank: int = setting(64, "of the adapters", 1, 4096)
+    alpha: int = setting(128, "their output is scaled by alpha / rank", 1, 1_000_000)
+    dropout: float = setting(0.0, "before the adapters", 0.0, 0.9)
+
+    def config(self, model: Any) -> Any:
+        """PEFT's LoraConfig for this model.
+
+        Raises:
+            MissingExtra: PEFT is not installed.
+            ConfigError: the model has no layers of the usual names.
+        """
+        need("train", "peft")
+        from peft import LoraConfig
+
+        layers = self.layers([name for name, _ in model.named_modules()])
+        if not layers:
+            raise ConfigError(
+                "lora",
+                type(model).__name__,
+                "a family whose language model has layers named " + ", ".join(LORA_LAYERS),
+            )
+        return LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            target_modules=layers,
+            task_type="CAUSAL_LM",
+        )
+
+    @staticmethod
+    def layers(names: Sequence[str]) -> list[str]:
+        """Those of the module names that get an adapter."""
+        text = [name for name in names if name.rpartition(".")[2] in LORA_LAYERS]
+        return [name for name in text if not any(part in VISION for part in name.split("."))]
+
+
+LORA_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def freeze_vision(model: Any) -> int:
+    """Keep the vision tower as it is; what joins it to the language model goes on learning.
+
+    Returns:
+        The number of weights that are frozen.
+
+    Raises:
+        ConfigError: the model has no module of the usual names.
+    """
+    towers = [module for name, module in model.named_modules() if name.rpartition(".")[2] in VISION]
+    if not towers:
+        raise ConfigError(
+            "compute.train_vision", False, f"true: no {', '.join(VISION)} in {type(model).__name__}"
+        )
+    for tower in towers:
+        for weights in tower.parameters():
+            weights.requires_grad_(False)
+    return sum(weights.numel() for weights in model.parameters() if not weights.requires_grad)
+
+
+REPORTS = ("tensorboard", "wandb", "trackio", "none")
+"""Where curves can go."""
+
+
+@dataclass(frozen=True)
+class Optimisation(Settings):
+    """What SFT and GRPO share: schedule, optimiser (AdamW) and checkpoints."""
+
+    steps: int = setting(0, "optimiser steps", 0, 10_000_000)
+    accumulate: int = setting(1, "micro-batches a step", 1, 4096)
+    lr: float = setting(1e-6, "learning rate", 0.0, 1.0)
+    scheduler: str = setting(
+        "constant",
+        "of the learning rate",
+        choices=("cosine", "constant", "linear", "constant_with_warmup"),
+    )
+    warmup: int = setting(
+        0, "steps of linear warm-up, with every scheduler; the first has rate 0", 0, 1_000_000
+    )
+    weight_decay: float = setting(0.01, "of AdamW", 0.0, 1.0)
+    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 0.0, 1e6)
+    save_every: int = setting(100, "steps between checkpoints", 1, 1_000_000)
+    explode: float = setting(
+        1e4, "a loss beyond this ends the run, as one that is not a number does", 0.0, 1e30
+    )
+    seed: int = setting(0, "of states, order and sampling", 0, 2**31 - 1)
+    report_to: str = setting(
+        "tensorboard", "where curves go besides metrics.jsonl, as in TRL", choices=REPORTS
+    )
+
+    def reporters(self) -> list[str]:
+        """What the Trainer itself reports to; TensorBoard's events are written here.
+
+        Raises:
+            ConfigError: the package is not installed.
+        """
+        if self.report_to in ("tensorboard", "none"):
+            return []
+        if importlib.util.find_spec(self.report_to) is None:
+            raise ConfigError(
+                "report_to", self.report_to, f"an installed package: pip install {self.report_to}"
+            )
+        return [self.report_to]
+
+    def arguments(self, out: Path, compute: Compute) -> dict[str, Any]:
+        """The training arguments that these settings stand for; checkpoints go to ``out``."""
+        return {
+            "output_dir": str(out),
+            "max_steps": self.steps or -1,
+            "gradient_accumulation_steps": self.accumulate,
+            "learning_rate": self.lr,
+            # Transformers' "constant" passes over a warm-up without a word.
+            "lr_scheduler_type": "constant_with_warmup"
+            if self.warmup and self.scheduler == "constant"
+            else self.scheduler,
+            "warmup_steps": self.warmup,
+            "weight_decay": self.weight_decay,
+            "max_grad_norm": self.max_grad_norm,
+            "logging_steps": 1,
+            "save_strategy": "steps",
+            "save_steps": self.save_every,
+            "save_total_limit": 2,  # the one before is there until the next is whole
+            "logging_nan_inf_filter": False,  # a loss that is not finite ends the run
+            "report_to": self.reporters(),
+            "seed": self.seed,
+            "remove_unused_columns": False,
+            **compute.arguments(),
+        }
+
+
+def restore(model: Any, checkpoint: str) -> None:
+    """Load the weights of a checkpoint, all of them.
+
+    The Trainer's own loading looks for the names in memory among those on disk. Architectures that
+    are renamed on saving (LLaVA, Qwen2.5-VL) match next to nothing there; it warns and trains on
+    from the start model.
+    """
+    model.load_state_dict(
+        type(model)
+        .from_pretrained(checkpoint, dtype=model.dtype, trust_remote_code=False)
+        .state_dict()
+    )
+
+
+def end_processes() -> None:
+    """Close the group of the processes that train together, if any: PyTorch's threads may abort a
+    process that leaves it open.
+
+    The last thing that a process does; nothing can be trained afterwards.
+    """
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()

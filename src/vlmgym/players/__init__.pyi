@@ -1,0 +1,11 @@
+from .base import Answer as Answer
+from .base import Player as Player
+from .base import Query as Query
+from .registry import make_player as make_player
+from .registry import named_players as named_players
+from .simple import Greedy as Greedy
+from .simple import Oracle as Oracle
+from .simple import Random as Random
+from .simple import RandomLegal as RandomLegal
+from .simple import Scripted as Scripted
+from .teacher import Teacher as Teacher

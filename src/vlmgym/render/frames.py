@@ -1,0 +1,586 @@
+"""Scenes to pictures: a look fixes every pixel.
+
+Cells are drawn once into an atlas; a frame is a gather from it.
+
+A picture depends on its scene and on the look, on nothing else: not on turn, batch or machine; on
+the score only where the look shows it. Fonts are bundled, digits and shapes are drawn large and
+averaged down.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+from vlmgym.core import ConfigError, Game, Level, Scene, State, StateError, mix64
+from vlmgym.core.kernels import kernel, move, spread
+from vlmgym.render import photos
+from vlmgym.render.drawing import (
+    BOARD,
+    EMPTY,
+    LABEL,
+    PAGE,
+    draw_cell,
+    exposed,
+    grained,
+    photo_cell,
+    text_ink,
+    tone,
+    write,
+)
+from vlmgym.render.looks import MIN_TILE, Look, get_look
+
+
+# ---- geometry
+class _Layout(NamedTuple):
+    """Where the board lies in the picture, in pixels."""
+
+    height: int
+    width: int
+    top: int  # of the grid of cells, without frame
+    left: int
+    tile: int
+    gap: int
+
+
+@lru_cache(1024)
+def _layout(look: Look, rows: int, cols: int) -> _Layout:
+    edge, tile = 2 * look.margin, look.tile
+    if look.width or look.height:
+        sides = (
+            ("width", look.width, cols, edge),
+            ("height", look.height, rows, edge + look.strip),
+        )
+        tile = min((size - taken) // n - look.gap for _, size, n, taken in sides if size)
+        if tile < MIN_TILE:
+            for name, size, n, taken in sides:
+                need = taken + n * (MIN_TILE + look.gap)
+                if 0 < size < need:
+                    raise ConfigError(
+                        f"Look.{name}", size, f"{need} or more for a board of {rows} x {cols}, or 0"
+                    )
+    pitch = tile + look.gap
+    height, width = (
+        look.height or edge + look.strip + rows * pitch,
+        look.width or edge + cols * pitch,
+    )
+    top = look.strip + (height - look.strip - rows * pitch) // 2
+    return _Layout(height, width, top, (width - cols * pitch) // 2, tile, look.gap)
+
+
+def frame_size(game: Game, level: str | Level, look: str | Look = "clean") -> tuple[int, int]:
+    """Height and width of the pictures, in pixels.
+
+    Raises:
+        ConfigError: unknown level or look, or the board does not fit into the look's width or
+            height.
+    """
+    look, scene = get_look(look), game.sample(game.level(level))
+    if scene.pixels is not None:
+        high, wide = scene.pixels.shape[1:3]
+        return look.height or high, look.width or wide
+    layout = _layout(look, *scene.symbols.shape[1:])
+    return layout.height, layout.width
+
+
+def tile_boxes(game: Game, level: str | Level, look: str | Look = "clean") -> NDArray[np.int64]:
+    """The tiles' places in the picture, ``(rows, cols, 4)`` int64: x0, y0, x1, y1 in pixels, the
+    ends not included.
+
+    A game that shows a finished picture has none: ``(0, 0, 4)``.
+
+    Raises:
+        ConfigError: as :func:`frame_size`.
+    """
+    rows, cols = game.sample(game.level(level)).symbols.shape[1:]
+    if not rows:
+        return np.empty((0, 0, 4), np.int64)
+    layout = _layout(get_look(look), rows, cols)
+    pitch, half = layout.tile + layout.gap, layout.gap // 2
+    boxes = np.empty((rows, cols, 4), np.int64)
+    boxes[:, :, 0] = layout.left + half + pitch * np.arange(cols)
+    boxes[:, :, 1] = (layout.top + half + pitch * np.arange(rows))[:, None]
+    boxes[:, :, 2:] = boxes[:, :, :2] + layout.tile
+    return boxes
+
+
+# ---- atlas
+class _Atlas:
+    """The cells of one kind of scene under one look, each drawn when it is first asked for."""
+
+    def __init__(self, kind: str, names: tuple[str, ...], look: Look, tile: int) -> None:
+        self.kind, self.names, self.look, self.tile = kind, names, look, tile
+        self.source: photos.Photographs | None = None
+        self.ways = look.appearances * (2 if look.skin == "handwritten" and kind == "number" else 1)
+        count = len(names) * self.ways
+        if kind == "photo":
+            self.source = photos.photographs(look.photos, names[1:])
+            counts = np.minimum([self.source.counts[part] for part in photos.PARTS], look.variety)
+            self.first = self.ways + np.concatenate([[0], np.cumsum(counts)[:-1]]).reshape(
+                counts.shape
+            )
+            count = self.ways + int(counts.sum())
+        pitch = tile + look.gap
+        self.cells = np.empty((count, pitch, pitch * 3), np.uint8)
+        self.drawn = np.zeros(count, bool)
+
+    def ids(self, scene: Scene) -> NDArray[np.int32]:
+        """``(B, rows, cols)``: the cells of a scene, all of them drawn."""
+        symbols, looks = scene.symbols, self.look.appearances
+        if symbols.size and (symbols.min() < 0 or symbols.max() >= len(self.names)):
+            raise StateError(
+                f"symbols {symbols.min()} to {symbols.max()}: the scene names 0 to "
+                f"{len(self.names) - 1}"
+            )
+        ids = symbols.astype(np.int32)
+        # each symbol has that many cells; which one depends on its place, and on the split
+        if self.ways > 1:
+            rows, cols = np.indices(symbols.shape[1:], np.int32)
+            way = (5 * rows + 3 * cols + ids) % looks
+            if self.ways > looks:
+                way += looks * scene.test[:, None, None].astype(np.int32)
+            ids = ids * np.int32(self.ways) + way
+        if self.source is not None:
+            if scene.variants is None:
+                raise StateError("a scene of kind photo needs variants")
+            test = np.broadcast_to(scene.test[:, None, None], symbols.shape)
+            kinds = np.maximum(symbols - 1, 0)
+            numbers = self.source.choose(test, kinds, scene.variants, self.look.variety)
+            ids = np.where(
+                symbols > 0, self.first[test.astype(np.intp), kinds] + numbers, ids
+            ).astype(np.int32)
+        if not self.drawn[ids].all():
+            for k in np.unique(ids[~self.drawn[ids]]).tolist():
+                self.cells[k] = self._draw(k).reshape(self.cells.shape[1:])
+                self.drawn[k] = True
+        return ids
+
+    def _draw(self, k: int) -> NDArray[np.uint8]:
+        if self.source is not None and k >= self.ways:
+            place = int(np.searchsorted(self.first.ravel(), k, "right")) - 1
+            part, kind = divmod(place, self.first.shape[1])
+            number = k - int(self.first[part, kind])
+            return photo_cell(
+                self.source.load(photos.PARTS[part], kind, number), self.tile, self.look, number
+            )
+        index, way = divmod(k, self.ways)
+        test, appearance = divmod(way, self.look.appearances)
+        kind = "number" if self.kind == "photo" else self.kind  # the empty cell
+        return draw_cell(
+            kind, index, self.names[index], self.tile, self.look, bool(test), appearance
+        )
+
+
+@lru_cache(64)
+def _atlas(kind: str, names: tuple[str, ...], look: Look, tile: int) -> _Atlas:
+    return _Atlas(kind, names, look, tile)
+
+
+@lru_cache(64)
+def _canvas(look: Look, rows: int, cols: int) -> NDArray[np.uint8]:
+    """All that is not a cell, ``(H, W * 3)`` uint8: page, frame, coordinates."""
+    layout = _layout(look, rows, cols)
+    pitch, frame = layout.tile + layout.gap, min(look.gap - look.gap // 2, look.margin)
+    picture = Image.new("RGB", (layout.width, layout.height), tone(PAGE, look))
+    box = (
+        layout.left - frame,
+        layout.top - frame,
+        layout.left + cols * pitch + frame,
+        layout.top + rows * pitch + frame,
+    )
+    board = tone(BOARD if look.grid else EMPTY, look)
+    ImageDraw.Draw(picture).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=board)
+    if look.coordinates:
+        band = look.margin - frame
+        room = min(0.9 * layout.tile, band - 4), min(0.42 * band, 0.5 * layout.tile)
+        for col in range(cols):
+            centre = layout.left + (col + 0.5) * pitch, box[1] - band / 2
+            write(picture, text_ink(str(col), look.font), centre, room, tone(LABEL, look))
+        for row in range(rows):
+            centre = box[0] - band / 2, layout.top + (row + 0.5) * pitch
+            write(picture, text_ink(str(row), look.font), centre, room, tone(LABEL, look))
+    return _finished(picture, look).reshape(layout.height, layout.width * 3)
+
+
+@lru_cache(4096)
+def _score(score: int, width: int, look: Look) -> NDArray[np.uint8]:
+    """The score strip, ``(strip, W * 3)`` uint8."""
+    picture = Image.new("RGB", (width, look.strip), tone(PAGE, look))
+    write(
+        picture,
+        text_ink(f"Score {score}", look.font),
+        (width / 2, look.strip / 2),
+        (0.9 * width, 0.6 * look.strip),
+        tone(LABEL, look),
+    )
+    return _finished(picture, look).reshape(look.strip, width * 3)
+
+
+def _finished(picture: Image.Image, look: Look) -> NDArray[np.uint8]:
+    pixels = grained(np.asarray(picture), look.texture) if look.texture else np.asarray(picture)
+    if look.blur:
+        pixels = np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(look.blur)))
+    pixels = np.array(exposed(pixels, look))
+    pixels.flags.writeable = False
+    return pixels
+
+
+def _screen(pixels: NDArray[np.uint8], look: Look, height: int, width: int) -> NDArray[np.uint8]:
+    """A finished picture under a look: as large as its margin allows, sides kept in proportion;
+    ``(H, W, 3)`` uint8.
+    """
+    if pixels.shape[:2] != (height, width):
+        wide, high = width - 2 * look.margin, height - 2 * look.margin
+        if min(wide, high) < MIN_TILE:
+            raise ConfigError(
+                "Look.margin",
+                look.margin,
+                f"less than half of width and height, {width} and {height}",
+            )
+        scale = min(wide / pixels.shape[1], high / pixels.shape[0])
+        size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+        page = Image.new("RGB", (width, height), tone(PAGE, look))
+        page.paste(
+            Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC),
+            ((width - size[0]) // 2, (height - size[1]) // 2),
+        )
+        return _finished(page, look)
+    return _finished(Image.fromarray(pixels), look)
+
+
+# ---- frames
+@kernel
+def _gather(ids, rows, cells, pitch, canvas, wide, top, left, out):
+    """Write the frames ``rows``, line by line, each byte once; ``cells``, ``canvas`` and ``out``
+    are flat, widths in bytes.
+    """
+    high, across = ids.shape[1:]
+    size, span = len(canvas), 3 * pitch
+    between = wide - across * span
+    for b in rows:
+        frame, at = b * size, top * wide + left
+        move(out, frame, canvas, 0, at)
+        for r in range(high):
+            for y in range(pitch):
+                for c in range(across):
+                    move(out, frame + at, cells, (ids[b, r, c] * pitch + y) * span, span)
+                    at += span
+                if r < high - 1 or y < pitch - 1:
+                    move(out, frame + at, canvas, at, between)
+                    at += between
+        move(out, frame + at, canvas, at, size - at)
+
+
+@kernel
+def _patch(ids, before, start, stop, cells, pitch, size, wide, top, left, out):
+    """Write the cells of frames ``start`` to ``stop`` that differ from those ``before``."""
+    span = 3 * pitch
+    for b in range(start, stop):
+        for r in range(ids.shape[1]):
+            for c in range(ids.shape[2]):
+                cell = ids[b, r, c]
+                if cell != before[b, r, c]:
+                    at = b * size + (top + r * pitch) * wide + left + c * span
+                    for y in range(pitch):
+                        move(out, at + y * wide, cells, (cell * pitch + y) * span, span)
+
+
+@kernel
+def _keys(ids):
+    """One word for each row of ``ids``, ``(B, n)``."""
+    keys = np.empty(len(ids), np.uint64)
+    for b in range(len(ids)):
+        word: Any = np.uint64(0)
+        for k in range(ids.shape[1]):
+            word = mix64(word ^ np.uint64(ids[b, k]))
+        keys[b] = word
+    return keys
+
+
+@kernel
+def _noise_field(size):
+    """``size`` whole numbers of mean 0 and standard deviation 64: sums of four 64-bit draws' bytes,
+    nearly Gaussian.
+    """
+    field = np.empty(size, np.int16)
+    for k in range(size):
+        word: Any = mix64(np.uint64(k) ^ np.uint64(0x6E6F697365))
+        total = np.int64(0)
+        for _ in range(8):
+            total += np.int64(word & np.uint64(255))
+            word >>= np.uint64(8)
+        field[k] = np.int16(round((total - 8 * 127.5) * 64 / (73.9 * 8**0.5)))
+    return field
+
+
+@kernel
+def _add_noise(out, rows, field, keys, strength):
+    """Add ``field * strength / 64`` to each line of the frames ``rows``, each line from another
+    place of the field.
+    """
+    size = len(field)
+    for b in rows:
+        for y in range(out.shape[1]):
+            place = np.int64(mix64(keys[b] ^ np.uint64(y)) % np.uint64(size - out.shape[2]))
+            line = out[b, y]
+            for x in range(len(line)):
+                line[x] = min(
+                    255, max(0, np.int64(line[x]) + ((np.int64(field[place + x]) * strength) >> 6))
+                )
+
+
+@lru_cache(1)
+def _field() -> NDArray[np.int16]:
+    return _noise_field(1 << 17)
+
+
+class _Easel(NamedTuple):
+    """What frames of one kind of scene under one look are made from."""
+
+    layout: _Layout
+    atlas: _Atlas
+    canvas: NDArray[np.uint8]  # flat
+
+    def sizes(self) -> tuple[int, int, int]:
+        """Bytes of a line, lines above the board, bytes left of it."""
+        return 3 * self.layout.width, self.layout.top, 3 * self.layout.left
+
+
+@lru_cache(256)
+def _easel(look: Look, kind: str, names: tuple[str, ...], rows: int, cols: int) -> _Easel:
+    layout = _layout(look, rows, cols)
+    return _Easel(
+        layout, _atlas(kind, names, look, layout.tile), _canvas(look, rows, cols).reshape(-1)
+    )
+
+
+def _whole(
+    scene: Scene,
+    words: NDArray[Any],
+    look: Look,
+    easel: _Easel | None,
+    rows: NDArray[np.int64],
+    out: Any,
+) -> None:
+    """Draw the frames ``rows`` of a scene; ``words`` are its cells or, without an easel, its
+    pixels.
+    """
+    count, height, width = out.shape[:3]
+    lines, flat, keys = out.reshape(count, height, width * 3), out.reshape(-1), None
+    if look.noise:
+        keys = _keys(words.reshape(count, math.prod(words.shape[1:])))
+
+    def work(part: slice) -> None:
+        if easel is None:
+            for row in rows[part]:
+                out[row] = _screen(words[row], look, height, width)
+        else:
+            cells = easel.atlas.cells
+            _gather(
+                words,
+                rows[part],
+                cells.reshape(-1),
+                cells.shape[1],
+                easel.canvas,
+                *easel.sizes(),
+                flat,
+            )
+            if look.score:
+                for row in rows[part]:
+                    lines[row, : look.strip] = _score(int(scene.score[row]), width, look)
+        if look.noise:
+            _add_noise(lines, rows[part], _field(), keys, round(255 * look.noise))
+
+    spread(work, len(rows), flat.size // max(count, 1) * len(rows))
+
+
+def _buffer(out: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    if out is None:
+        return np.empty(shape, np.uint8)
+    fine = (
+        isinstance(out, np.ndarray)
+        and out.dtype == np.uint8
+        and out.flags.c_contiguous
+        and out.flags.writeable
+    )
+    if not fine or out.shape != shape:
+        given = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ConfigError("out", given, f"a writable C-contiguous uint8 array of shape {shape}")
+    return cast(NDArray[np.uint8], out)
+
+
+def _set_up(
+    game: Game, state: State, look: Look, scene: Scene
+) -> tuple[_Easel | None, NDArray[Any], tuple[int, ...]]:
+    """The easel of a scene (None for finished pictures), its words (cells, or pixels) and the shape
+    of its frames.
+    """
+    if scene.pixels is not None:
+        return None, scene.pixels, (len(state), *frame_size(game, state.level, look), 3)
+    easel = _easel(look, scene.kind, scene.names, *scene.symbols.shape[1:])
+    return easel, easel.atlas.ids(scene), (len(state), easel.layout.height, easel.layout.width, 3)
+
+
+def render(
+    game: Game, state: State, look: str | Look = "clean", out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Draw each row of a batch.
+
+    Args:
+        game: the game; its scene is all that is drawn.
+        state: ``B`` games.
+        look: a look or its name.
+        out: where to write; a new array by default. (:class:`Frames` keeps one, and redraws only
+            what changed.)
+
+    Returns:
+        ``(B, H, W, 3)`` uint8, red green blue, with H and W as in :func:`frame_size`; it is ``out``
+        where given.
+
+    Raises:
+        ConfigError: unknown look, a skin that cannot draw this game, a board that does not fit into
+            the look's width or height, or ``out`` is not a writable C-contiguous uint8 array of
+            that shape.
+        StateError: the scene holds symbols without a name.
+    """
+    look, scene = get_look(look), game.scene(state)
+    easel, words, shape = _set_up(game, state, look, scene)
+    out = _buffer(out, shape)
+    _whole(scene, words, look, easel, np.arange(len(state)), out)
+    return out
+
+
+class Board(NamedTuple):
+    """What the pictures of a batch consist of, where cells alone make them: for writers that bypass
+    frames.
+    """
+
+    ids: NDArray[np.int32]  # (B, rows, cols) index into cells
+    cells: NDArray[np.uint8]  # (cells, pitch, pitch * 3)
+    drawn: NDArray[np.bool_]  # (cells,) those that have been drawn so far, those of ids among them
+    canvas: NDArray[np.uint8]  # (H, W * 3) all that is not a cell
+    top: int  # of the grid of cells, in pixels
+    left: int
+
+
+def board_of(game: Game, state: State, look: str | Look) -> Board | None:
+    """The cells of a batch; None for finished pictures and for looks with noise or a score strip.
+
+    Raises:
+        ConfigError, StateError: as :func:`render`.
+    """
+    look, scene = get_look(look), game.scene(state)
+    easel, ids, _ = _set_up(game, state, look, scene)
+    if easel is None or look.noise or look.score:
+        return None
+    atlas, (height, width, top, left, *_) = easel.atlas, easel.layout
+    return Board(ids, atlas.cells, atlas.drawn, easel.canvas.reshape(height, 3 * width), top, left)
+
+
+class Frames:
+    """Pictures of a batch in one kept buffer: after the first, only cells that changed are drawn,
+    to the same bytes.
+
+    Args:
+        game: the game.
+        level: name or Level.
+        look: name or Look.
+        count: rows of the batch.
+
+    Raises:
+        ConfigError: as :func:`frame_size`.
+    """
+
+    def __init__(self, game: Game, level: str | Level, look: str | Look, count: int) -> None:
+        self.game, self.look = game, get_look(look)
+        self.buffer: NDArray[np.uint8] = np.zeros(
+            (count, *frame_size(game, level, self.look), 3), np.uint8
+        )
+        self._seen = self.buffer[:]
+        self._seen.flags.writeable = False
+        self._words: NDArray[Any] | None = None
+        self._score: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def clear(self) -> None:
+        """Draw everything anew next time."""
+        self._words = None
+
+    def draw(self, state: State) -> NDArray[np.uint8]:
+        """The pictures as ``(count, H, W, 3)`` uint8: a read-only view of the buffer, good until
+        the next call.
+
+        Raises:
+            ConfigError: a batch of another size, or boards of another size.
+        """
+        scene, look = self.game.scene(state), self.look
+        easel, words, shape = _set_up(self.game, state, look, scene)
+        if shape != self.buffer.shape:
+            raise ConfigError("state", shape, f"pictures of shape {self.buffer.shape}")
+        if self._words is None:
+            _whole(scene, words, look, easel, np.arange(len(state)), self.buffer)
+        else:
+            scored = (scene.score != self._score) & look.score
+            if easel is None or look.noise:
+                changed = (words != self._words).any(axis=tuple(range(1, words.ndim))) | scored
+                _whole(scene, words, look, easel, np.flatnonzero(changed), self.buffer)
+            else:
+                self._touch(easel, words, self._words)
+                for row in np.flatnonzero(scored):
+                    strip = self.buffer[row, : look.strip]
+                    strip.reshape(look.strip, -1)[:] = _score(
+                        int(scene.score[row]), strip.shape[1], look
+                    )
+        self._words, self._score = words, scene.score
+        return self._seen
+
+    def _touch(self, easel: _Easel, ids: NDArray[np.int32], before: NDArray[np.int32]) -> None:
+        cells, flat = easel.atlas.cells, self.buffer.reshape(-1)
+
+        def work(part: slice) -> None:
+            place = len(easel.canvas), *easel.sizes()
+            _patch(
+                ids, before, part.start, part.stop, cells.reshape(-1), cells.shape[1], *place, flat
+            )
+
+        spread(work, len(ids), flat.size // 16)
+
+
+def show(game: Game, state: State, look: str | Look = "clean") -> Image.Image:
+    """The boards of a batch side by side as one picture, which notebooks show and ``save`` writes
+    to a file.
+    """
+    frames = render(game, state, look)
+    return (
+        Image.fromarray(np.concatenate(list(frames), axis=1))
+        if len(frames)
+        else Image.new("RGB", (1, 1))
+    )
+
+
+IN_A_NOTEBOOK, IN_A_ROW = 8, 4
+"""Pictures that a notebook shows of a batch that is no more than named."""
+
+
+def png_of_some(game: Game, state: State, look: str | Look = "clean") -> bytes:
+    """The first :data:`IN_A_NOTEBOOK` boards of a batch as a PNG, in rows."""
+    frames = render(game, state[:IN_A_NOTEBOOK], look)
+    columns = min(len(frames), IN_A_ROW)
+    blank = np.full_like(frames[:1], 255).repeat(-len(frames) % columns, axis=0)
+    grid = np.concatenate([frames, blank])
+    lines = [
+        np.concatenate(list(grid[at : at + columns]), axis=1) for at in range(0, len(grid), columns)
+    ]
+    data = io.BytesIO()
+    Image.fromarray(np.concatenate(lines)).save(data, "PNG")
+    return data.getvalue()
+
+
+def pictures(game: Game, state: State, look: str | Look = "clean") -> list[Image.Image]:
+    """The frames of a batch as PIL images; see :func:`render`."""
+    return [Image.fromarray(frame) for frame in render(game, state, look)]

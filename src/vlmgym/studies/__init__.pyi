@@ -1,0 +1,2 @@
+from .study import Study as Study
+from .study import run_study as run_study

@@ -1,0 +1,224 @@
+"""The differences that a study asked for, each with its test and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmgym.evals import stats
+from vlmgym.evals.stats import NAN
+from vlmgym.studies.g1.findings import (
+    GAMES,
+    TITLES,
+    TURNED,
+    StudyResults,
+    Table,
+    difference,
+    estimate,
+    knows_a_move,
+    points,
+)
+from vlmgym.studies.study import BASE
+
+PAPER = {
+    "2048": {"base": 246, "g0": 759, "teacher": 892, "g1": 1070, "rl": "0.2 to 0.52"},
+    "ShisenSho": {"base": 1.9, "g0": 12.8, "teacher": 15.3, "g1": 17.5, "rl": "-0.3 to 0.85"},
+    "ShisenShoPhotos": {"base": 0.4, "g0": 8.0, "teacher": 8.7, "g1": 14.1, "rl": "0.5 to 0.86"},
+    "Swap": {"base": 2, "g0": 5, "teacher": 43, "g1": 78, "rl": "-0.8 to 0.45"},
+}
+"""Scores of Qwen2.5-VL-7B, G0-7B, Claude-3.7-Sonnet-Thinking and G1-7B in the paper (arXiv
+2505.13426, figures), and the mean training reward of G1 from the first step to the last."""
+MARGIN = 0.05
+"""Shares that differ by less are called equal where equality is the claim."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A difference that a study asked for, and what came out."""
+
+    claim: str
+    paper: str  # what the paper has; "-" where the question is ours
+    numbers: str
+    p: float  # of the hypothesis that there is no difference (that it is outside of the margin)
+    # the verdict where p is below 0.05 after Holm: "larger", "smaller", "within the margin"
+    holds: str
+    adjusted: float = NAN  # p after Holm over all claims
+
+    @property
+    def verdict(self) -> str:
+        """What may be said: ``holds``, or that it is not decided."""
+        return self.holds if self.adjusted < 0.05 else "not decided"
+
+
+def halfway(steps: NDArray[np.int64], table: Table) -> list[float]:
+    """For each seed the first step at which half of the rise is done; nothing where a seed rises by
+    less than 0.1.
+    """
+    found = []
+    for line in table:
+        if line[-1] - line[0] < 0.1:
+            return []
+        found.append(float(steps[int(np.argmax(line >= (line[0] + line[-1]) / 2))]))
+    return found
+
+
+def claims(found: StudyResults) -> list[Claim]:
+    """The differences that a study asked for, each with its p-value; one whose runs were left out
+    is not there.
+
+    A difference is tested against 0 (two-sided). That something is as good is tested against being
+    worse by :data:`MARGIN` (one-sided), that two are equal against differing by it (two one-sided
+    tests; Schuirmann 1987): no evidence is never taken for equality. All p-values of a study are
+    adjusted together (Holm 1979). No claim is primary unless it was named before a study was run,
+    so all of them are exploratory.
+    """
+    out: list[Claim] = []
+
+    def add(
+        title: str,
+        paper: str,
+        pair: tuple[str, str],
+        place: tuple[str, str],
+        metric: str,
+        kind: str = "differ",
+    ) -> None:
+        evaluation, task = place
+        table = difference(*(found.table(evaluation, task, player, metric) for player in pair))
+        if table.size:
+            what = f"{pair[0]} - {pair[1]}, {metric}, {evaluation}"
+            out.append(_claim(title, paper, table, metric, what, kind))
+
+    for game, title in TITLES.items():
+        knows = found.each("moves", game, BASE, lambda turn: float(knows_a_move(turn)))
+        does = found.table("states", game, BASE, "success")
+        shared = min(knows.shape[-1], does.shape[-1]) if knows.size and does.size else 0
+        if shared:
+            gap = difference(knows[:, :shared], does[:, :shared])
+            out.append(
+                _claim(
+                    f"{title}: the base knows more moves than it makes (as it was pretrained to)",
+                    "yes",
+                    gap,
+                    "success",
+                    "knows - does",
+                )
+            )
+        add(
+            f"{title}: the base plays better than a random player",
+            "-",
+            (BASE, "random"),
+            ("states", game),
+            "success",
+        )
+    for title, first, second, paper in (
+        ("G0 - base", "g0-{}", BASE, "{base} to {g0}"),
+        ("G1 - its teacher", "g1-{}", found.teacher, "{g1} against {teacher}"),
+        ("G1 - G0", "g1-{}", "g0-{}", "{g1} against {g0}"),
+        ("G1 - cold start, sampled alike", "g1-{}", "cold-{}", "reward {rl}"),
+    ):
+        for game, key in GAMES.items():
+            pair = first.format(key), second.format(key)
+            add(
+                f"{TITLES[game]}: {title}",
+                paper.format(**PAPER[game]),
+                pair,
+                (f"episodes-{key}", game),
+                "score",
+            )
+    for game, key in GAMES.items():
+        pair = f"g0-{key}", f"g0-shy-{key}"
+        add(
+            f"{TITLES[game]}: G0 from a base that searches now and then - from one that never does",
+            "-",
+            pair,
+            ("states", game),
+            "success",
+        )
+    for game, key in GAMES.items():
+        title, pair = (
+            f"{TITLES[game]}: one model for all games is as good as its own",
+            ("g1-all", f"g1-{key}"),
+        )
+        add(f"{title} (greedy success)", "-", pair, ("states", game), "success", "no worse")
+        add(f"{title} (score)", "-", pair, (f"episodes-{key}", game), "score")
+    _on_turned_tiles(found, add)
+    for run in ("g0-shisen-sho", "g0-turned"):
+        rises = [halfway(*found.curve(run, TURNED, metric)) for metric in ("localises", "success")]
+        if rises[0] and rises[1]:
+            ahead = [b - a for a, b in zip(*rises, strict=True)]
+            numbers = "half of the rise at step " + ", ".join(
+                f"{a:g} and {b:g}" for a, b in zip(*rises, strict=True)
+            )
+            numbers += " (localises and success, by seed)"
+            holds = "larger" if sum(ahead) > 0 else "smaller"
+            out.append(
+                Claim(
+                    f"{run}: localisation rises before success",
+                    "yes",
+                    numbers,
+                    stats.sign_test(ahead),
+                    holds,
+                )
+            )
+    adjusted = stats.holm([one.p for one in out])
+    return [replace(one, adjusted=float(p)) for one, p in zip(out, adjusted, strict=True)]
+
+
+def _on_turned_tiles(found: StudyResults, add: Callable[..., None]) -> None:
+    """The differences on turned tiles and those that the interventions make.
+
+    Success after a given description is not among them: what it tells hangs on whether the think
+    block reads the description.
+    """
+    turned, sampled = ("turned", TURNED), ("turned-sampled", TURNED)
+    for name, pair in (
+        ("from the base", ("g0-turned", BASE)),
+        ("after the cold start", ("g1-turned", "cold-turned")),
+    ):
+        add(f"RL lifts perception {name} (greedy answers)", "yes", pair, turned, "p_acc")
+        add(f"RL lifts perception {name} (sampled answers)", "yes", pair, sampled, "p_acc")
+        add(f"RL lifts play {name} (sampled answers)", "yes", pair, sampled, "success")
+    for metric, what in (("p_acc", "perception"), ("success", "play")):
+        add(
+            f"A trained vision tower - a frozen one: {what}",
+            "-",
+            ("g0-turned", "frozen"),
+            turned,
+            metric,
+        )
+        add(
+            f"Reward only for right descriptions - as it is: {what}",
+            "-",
+            ("seeing", "g0-turned"),
+            turned,
+            metric,
+        )
+    for weight, paper in (("0.1", "yes"), ("1", "-")):
+        pair, title = (
+            (f"perception-{weight}", "perception-0"),
+            (f"A perception reward ({weight} against 0)"),
+        )
+        add(f"{title} lifts perception", paper, pair, sampled, "p_acc")
+        add(f"{title} leaves play as it is", paper, pair, sampled, "success", "equal")
+    add("The think block is needed", "-", ("g1-turned", "thoughtless"), turned, "success")
+
+
+def _claim(
+    title: str, paper: str, table: Table, metric: str, what: str, kind: str = "differ"
+) -> Claim:
+    """A claim on a table of differences ``(seeds, episodes)``: ``differ``, ``no worse`` or
+    ``equal``.
+    """
+    gap = estimate(table, bounds=None if metric == "score" else stats.GAP)
+    holds = "larger" if gap.mean > 0 else "smaller"
+    if kind == "differ":
+        p = stats.crossed_p(table)
+    else:
+        holds = "within the margin"
+        p = stats.crossed_p(table, -MARGIN, 1)
+        if kind == "equal":
+            p = max(p, stats.crossed_p(table, MARGIN, -1))
+    return Claim(title, paper, f"{points(gap, metric)} ({what})", p, holds)

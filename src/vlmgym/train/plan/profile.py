@@ -1,0 +1,127 @@
+"""Where the time of a training run goes: inside the model, or beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vlmgym.dialogue.judge import Weights
+from vlmgym.episodes.task import Task
+from vlmgym.models.loading import Compute, Lora
+from vlmgym.train.grpo import run_grpo
+from vlmgym.train.settings import GrpoSettings
+
+MODEL = ("generate", "forward", "backward", "optimiser")
+"""The phases that count as inside the model; ``forward`` is that of training and of the reference
+model.
+"""
+
+
+class Clock:
+    """Wall time by phase; what runs within a phase is taken from the outer one, so that all phases
+    add up.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._inner: list[float] = []
+        self._undo: list[tuple[Any, str, Any]] = []
+
+    def watch(self, owner: Any, name: str, phase: str, whole: bool = False) -> None:
+        """Count calls of ``owner.name`` as ``phase``; with ``whole``, all that it calls too."""
+        plain = getattr(owner, name)
+        self._undo.append((owner, name, owner.__dict__.get(name, plain)))
+
+        def timed(*args: Any, **options: Any) -> Any:
+            if self._inner and self._inner[-1] < 0:  # inside a phase that counts as a whole
+                return plain(*args, **options)
+            begin = time.perf_counter()
+            self._inner.append(-1.0 if whole else 0.0)
+            try:
+                return plain(*args, **options)
+            finally:
+                spent = time.perf_counter() - begin
+                inner = max(self._inner.pop(), 0.0)
+                self.seconds[phase] = self.seconds.get(phase, 0.0) + spent - inner
+                if self._inner and self._inner[-1] >= 0:
+                    self._inner[-1] += spent
+
+        setattr(owner, name, timed)
+
+    def stop(self) -> None:
+        """Put everything back."""
+        for owner, name, plain in reversed(self._undo):
+            setattr(owner, name, plain)
+        self._undo.clear()
+
+
+@contextmanager
+def _watching(model: Any) -> Iterator[Clock]:
+    import torch
+    import transformers
+    from accelerate import Accelerator
+    from trl import GRPOTrainer
+
+    from vlmgym.train import grpo_trainer as trainers
+
+    clock = Clock()
+    clock.watch(GRPOTrainer, "training_step", "rest of the step")
+    clock.watch(type(model), "generate", "generate", whole=True)
+    clock.watch(GRPOTrainer, "_get_per_token_logps_and_entropies", "forward", whole=True)
+    clock.watch(GRPOTrainer, "compute_loss", "forward", whole=True)
+    clock.watch(Accelerator, "backward", "backward", whole=True)
+    clock.watch(torch.optim.AdamW, "step", "optimiser", whole=True)
+    clock.watch(trainers, "ask_rows", "states and pictures", whole=True)
+    clock.watch(
+        transformers.ProcessorMixin, "apply_chat_template", "prompts and tokens", whole=True
+    )
+    clock.watch(trainers, "judge_rows", "parsing and rewards", whole=True)
+    clock.watch(GRPOTrainer, "log", "logging", whole=True)
+    try:
+        yield clock
+    finally:
+        clock.stop()
+
+
+def profile_grpo(
+    model: Any,
+    processor: Any,
+    tasks: Sequence[Task],
+    out: Path,
+    settings: GrpoSettings,
+    weights: Weights,
+    compute: Compute,
+    lora: Lora | None = None,
+) -> dict[str, float]:
+    """Run GRPO (see :func:`vlmgym.train.grpo.run_grpo`) and say how long each phase took.
+
+    Returns:
+        Seconds of a step by phase, ``start`` (before the first step) not counted among them; ``in
+        model`` is the share of the phases of :data:`MODEL`, 0 to 1.
+    """
+    steps: list[float] = []
+
+    with _watching(model) as clock:
+        from transformers import TrainerCallback
+
+        class Marks(TrainerCallback):  # type: ignore[misc]
+            def on_step_end(self, *_: Any, **__: Any) -> None:
+                if not steps:  # the first step compiles, reserves and fills caches
+                    clock.seconds.clear()
+                steps.append(time.perf_counter())
+
+        run_grpo(model, processor, tasks, out, settings, weights, compute, [Marks()], lora=lora)
+    total, count = steps[-1] - steps[0], len(steps) - 1
+    phases = {
+        name: seconds / count
+        for name, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1])
+    }
+    phases["between steps"] = max(0.0, total / count - sum(phases.values()))
+    return {
+        **phases,
+        "step": total / count,
+        "in model": sum(phases.get(name, 0.0) for name in MODEL) * count / total,
+    }

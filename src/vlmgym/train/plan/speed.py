@@ -1,0 +1,264 @@
+"""How long a run takes, by arithmetic: an estimate from data sheets and assumptions, which no GPU
+has confirmed.
+
+A step of GRPO is generation and update, one after the other. With ``limit`` =
+``grpo.max_new_tokens``, answers of ``mean`` = :data:`MEAN` x ``limit`` tokens, prompts of ``asked``
+tokens, ``weights`` = parameters of the language model and its head, all for one device::
+
+    generation             = batch / generate_batch x limit x token            every batch waits for
+    its longest answer
+      token                = max(LAUNCH x layers, (bytes of weights + cache) / (READ x bandwidth),
+      bytes gathered / link)
+    generation with vLLM   = max(batch x mean / running, limit) x token        an answer that is
+    done makes room for the next
+      token                = SCHEDULE + max((bytes of weights + cache) / (READ x bandwidth), 2 x
+      weights x running / rate)
+    update                 = batch x (asked + mean) x weights x passes / rate  the same for the
+    vision tower and its patches
+      rate                 = USE x operations
+
+and reading the prompts, 2 operations a weight and token, on top of both generations. ``passes`` are
+operations a weight and
+token: 2 forward, 4 backward (2 where the weights do not learn), 2 again with gradient
+checkpointing, 2 for a reference, 2 for the log-probabilities of the policy that answered (Kaplan et
+al. 2020, section 2.1; attention itself is left out). Left out as
+well: evaluation, padding, drawing and judging, the optimiser's step, sending weights to vLLM, what
+comes back by ``refill``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from vlmgym.train.plan.memory import Architecture, longest_board, memory, sizes_of
+from vlmgym.train.recipe import Recipe
+
+# ---- assumptions
+LAUNCH = 1e-3
+"""Seconds that eager PyTorch needs to start a layer's kernels for one token, at least (assumed: no
+GPU was there).
+"""
+SCHEDULE = 2e-3
+"""Seconds of a token that vLLM spends between passes, with CUDA graphs (assumed)."""
+READ = 0.6
+"""Share of the memory's bandwidth that generation reaches (assumed)."""
+USE = 0.35
+"""Share of the matrix units' operations that reading and training reach (assumed)."""
+MEAN = 0.3
+"""Mean length of an answer over the limit: that of the teacher's 1,000 answers on Swap, 981 over
+the longest of 3,244 tokens (measured, with Qwen's vocabulary). How long a policy's answers become
+is not known before a run.
+"""
+VLLM_SHARE, VLLM_SERVER = 0.3, 0.9
+"""Shares of a device's memory that vLLM takes beside the training (TRL's default) and alone (vLLM's
+own).
+"""
+VLLM_RUNNING = 256
+"""Answers that vLLM has under way at once, at most (its ``max_num_seqs``)."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a device can do, as its maker says."""
+
+    name: str
+    bandwidth: float  # bytes a second from its memory
+    operations: float  # bfloat16 operations a second, dense, summed up in float32
+    link: float  # bytes a second to other devices, one way
+    source: str
+
+
+CARDS: Mapping[int, Card] = MappingProxyType(
+    {
+        24: Card(
+            "RTX 4090", 1.008e12, 165e12, 32e9, "NVIDIA Ada architecture whitepaper; PCIe 4.0 x16"
+        ),
+        80: Card(
+            "H100 SXM", 3.35e12, 989e12, 450e9, "NVIDIA H100 data sheet, without sparsity; NVLink 4"
+        ),
+        141: Card(
+            "H200 SXM", 4.8e12, 989e12, 450e9, "NVIDIA H200 data sheet, without sparsity; NVLink 4"
+        ),
+    }
+)
+"""The card that a number of GB in an overlay's name stands for."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of one step and of the cold start, and tokens a second, of all devices together."""
+
+    steps: int  # of GRPO
+    cold: float  # seconds of the cold start
+    generation: float  # seconds of a step
+    update: float  # seconds of a step
+    answered: float  # tokens of the answers of a step
+    trained: float  # tokens of prompts and answers of a step
+    # TRL's vllm_mode where vLLM fits: "colocate" (beside the training), "server" (half of the
+    # devices)
+    mode: str = ""
+    vllm_generation: float = math.nan
+    vllm_update: float = math.nan
+
+    @property
+    def hours(self) -> float:
+        """Of the whole run without vLLM."""
+        return (self.cold + self.steps * (self.generation + self.update)) / 3600
+
+    @property
+    def vllm_hours(self) -> float:
+        """Of the whole run with vLLM; NaN where it does not fit."""
+        return (self.cold + self.steps * (self.vllm_generation + self.vllm_update)) / 3600
+
+    @property
+    def generating(self) -> float:
+        """Share of the whole run without vLLM that generates."""
+        return self.steps * self.generation / 3600 / self.hours
+
+    @property
+    def wants_vllm(self) -> bool:
+        """Whether vLLM fits, is faster, and generating without it would take most of the time."""
+        return bool(self.mode) and self.generating > 0.5 and self.vllm_hours < self.hours
+
+
+def speed(recipe: Recipe, model: Architecture, card: Card, devices: int, room: float) -> Speed:
+    """The arithmetic of a recipe on a kind of hardware.
+
+    Args:
+        recipe: what is run.
+        model: its sizes.
+        card: what each device can do.
+        devices: processes of the run, one a device; without LoRA the model is shared out over
+            several.
+        room: bytes of a device.
+    """
+    one = _Arithmetic(recipe, model, card, devices)
+    grpo = recipe.grpo
+    cold = one.cold_start() if recipe.cold_start is not None else 0.0
+    if grpo is None:
+        return Speed(0, cold, 0.0, 0.0, 0.0, 0.0)
+    answers = grpo.batch * devices
+    found = Speed(
+        grpo.steps,
+        cold,
+        one.generation(),
+        one.update(),
+        answers * one.mean,
+        answers * grpo.epochs_per_batch * one.length,
+    )
+    half, batch = devices // 2, 2 * grpo.batch
+    # half of the devices serve, the others train on twice as many answers each
+    if one.sharded and half:
+        trains = replace(
+            recipe, grpo=replace(grpo, batch=batch, accumulate=2 * grpo.accumulate, use_vllm=True)
+        )
+        running = one.running(half * VLLM_SERVER * room, answers)
+        if running and memory(trains, model, half, half > 1).tightest.total <= room:
+            update = _Arithmetic(trains, model, card, half).update()
+            served = one.served(answers, running, half)
+            return replace(found, mode="server", vllm_generation=served, vllm_update=update)
+    elif not one.sharded:
+        beside = replace(recipe, grpo=replace(grpo, use_vllm=True, vllm_mode="colocate"))
+        running = one.running(VLLM_SHARE * room, grpo.batch)
+        if running and memory(beside, model, devices).tightest.total + VLLM_SHARE * room <= room:
+            update = _Arithmetic(beside, model, card, devices).update()
+            return replace(
+                found,
+                mode="colocate",
+                vllm_generation=one.served(grpo.batch, running, 1),
+                vllm_update=update,
+            )
+    return found
+
+
+class _Arithmetic:
+    """A recipe on a kind of hardware: the formulas at the top of this file."""
+
+    def __init__(self, recipe: Recipe, model: Architecture, card: Card, devices: int) -> None:
+        self.recipe, self.model, self.card, self.devices = recipe, model, card, devices
+        self.sharded = devices > 1 and recipe.lora is None
+        self.kept, self.compute, self.stream = sizes_of(recipe, devices if self.sharded else 1)
+        self.rate = USE * card.operations * 2 / self.compute  # half as many in float32
+        self.weights = model.parts["language model"] + model.vocabulary * model.text.hidden
+        self.patches, self.asked = model.positions_of(recipe)
+        self.limit = recipe.grpo.max_new_tokens if recipe.grpo else 0
+        self.mean = MEAN * self.limit
+        self.length = self.asked + self.mean
+        text = model.text
+        # in the cache, for one token
+        self.numbers = 2 * text.layers * text.kv_heads * text.head_dim
+
+    def reading(self, answers: float) -> float:
+        """Seconds in which prompts are read, pictures included."""
+        tower = self.patches * self.model.parts["vision tower"]
+        return 2.0 * answers * (self.asked * self.weights + tower) / self.rate
+
+    def generation(self) -> float:
+        """Seconds of a step's answers by Transformers."""
+        grpo, card = self.recipe.grpo, self.card
+        assert grpo is not None
+        together = min(grpo.generate_batch or grpo.batch, grpo.batch)
+        # read, cast, and read again
+        each = self.kept + (2 * self.compute if self.compute < self.kept else 0)
+        # read, and copied as it grows
+        cache = 3 * self.stream * self.numbers * together * (self.asked + self.limit / 2)
+        token = max(
+            LAUNCH * self.model.text.layers, (each * self.weights + cache) / (READ * card.bandwidth)
+        )
+        if self.sharded:
+            token = max(token, self.compute * self.weights * (1 - 1 / self.devices) / card.link)
+        return math.ceil(grpo.batch / together) * self.limit * token + self.reading(grpo.batch)
+
+    def running(self, room: float, answers: int) -> int:
+        """Answers that vLLM has under way with so many bytes for weights (bfloat16) and cache; 0
+        where not one fits.
+        """
+        tokens = (room - 2.0 * self.model.parameters) / (2.0 * self.numbers)
+        if tokens < self.asked + self.limit:
+            return 0
+        return min(answers, VLLM_RUNNING, int(tokens / self.length))
+
+    def served(self, answers: int, running: int, devices: int) -> float:
+        """Seconds of so many answers by vLLM on so many devices together."""
+        cache = 2.0 * self.numbers * running * (self.asked + self.mean / 2)
+        read = (2.0 * self.weights + cache) / (READ * self.card.bandwidth * devices)
+        token = SCHEDULE + max(read, 2.0 * self.weights * running / (self.rate * devices))
+        return (
+            max(answers * self.mean / running, self.limit) * token + self.reading(answers) / devices
+        )
+
+    def operations(self, tokens: float, patches: float, more: int) -> float:
+        """Of training on so many tokens and patches; ``more`` are operations a weight of passes
+        that do not learn.
+        """
+        again = 2 if self.recipe.compute.gradient_checkpointing else 0
+        full = self.recipe.lora is None
+        tower = 6 + again if full and self.recipe.compute.train_vision else 2
+        text = (6 if full else 4) + again
+        return tokens * self.weights * (text + more) + patches * self.model.parts[
+            "vision tower"
+        ] * (tower + more)
+
+    def update(self) -> float:
+        """Seconds in which a step trains."""
+        grpo = self.recipe.grpo
+        assert grpo is not None
+        more = (2 if grpo.beta else 0) + (2 if grpo.use_vllm or grpo.epochs_per_batch > 1 else 0)
+        passes = grpo.batch * grpo.epochs_per_batch
+        return (
+            self.operations(passes * self.length, passes * self.patches * grpo.turns, more)
+            / self.rate
+        )
+
+    def cold_start(self) -> float:
+        """Seconds of the supervised rows."""
+        cold, sft = self.recipe.cold_start, self.recipe.sft
+        assert cold is not None
+        rows = cold.states * len(self.recipe.tasks) * sft.epochs
+        if sft.steps:
+            rows = sft.steps * sft.batch * sft.accumulate * self.devices
+        length = self.asked + MEAN * longest_board(self.recipe)
+        return self.operations(rows * length, rows * self.patches, 0) / self.rate / self.devices

@@ -1,0 +1,2 @@
+from .worker import GameAgentLoop as GameAgentLoop
+from .worker import GameDataset as GameDataset
