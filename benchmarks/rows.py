@@ -62,7 +62,7 @@ def _start(name: str, count: int = BATCH, **fields: Any) -> tuple[Game, State]:
     game = get_game(name)
     level = game.level(LEVELS.get(name, "normal"), max_steps=0, restart=True, **fields)
     few = walk(game, level, seeds_for("test", name, "bench", min(count, MANY)), 4, legal=True)
-    return game, few.repeat(-(-count // len(few)))[:count].with_new_luck(np.arange(count))
+    return game, few.repeat(-(-count // len(few)))[:count].reseed(np.arange(count))
 
 
 def _objects(game: Game, state: State) -> list[plain.Plain]:

@@ -53,7 +53,7 @@ def test_moves_agree_with_the_reference(rows, cols):
             changed = expected != values(boards[i])
             assert outcome.gain[i] == gain
             assert outcome.changed[i] == changed == GAME.legal(state)[i, move]
-            assert GAME.successes(state)[i, move] == (gain > 0)
+            assert GAME.success_mask(state)[i, move] == (gain > 0)
             got = values(after.board[i])
             new = [(r, c) for r in range(rows) for c in range(cols) if got[r][c] != expected[r][c]]
             assert len(new) == changed

@@ -21,7 +21,7 @@ from scipy import stats as scipy_stats
 from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.dialogue.prompt import write_reply
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Episode, Run, TraceWriter, load_trace
+from vlmgym.episodes.trace import Episode, EvaluationRun, TraceWriter, load_trace
 from vlmgym.evals import stats
 from vlmgym.evals.comparison import compare
 from vlmgym.evals.confusions import confusion, misread
@@ -85,7 +85,7 @@ def written(folder, player, values, repeats=1, seeds=None, failed=()):
     turn = load_trace(folder / "base/trace.jsonl").turns[0]
     settings = {**asdict(Evaluation()), "repeats": repeats, "episodes": len(values) // repeats}
     with TraceWriter(folder / "trace.jsonl") as writer:
-        writer.write(Run(player, "2048", "easy", "tiny", evaluation=settings))
+        writer.write(EvaluationRun(player, "2048", "easy", "tiny", evaluation=settings))
         for number, hits in enumerate(values):
             seed = seeds[number] if seeds else number // repeats
             for place, hit in enumerate(hits):
@@ -228,7 +228,7 @@ def test_what_cannot_be_compared_is_said(tmp_path):
         compare([], "luck")
     assert compare([]) == []
     with TraceWriter(tmp_path / "trace.jsonl") as writer:
-        writer.write(Run("x", "2048", "easy", "tiny"))
+        writer.write(EvaluationRun("x", "2048", "easy", "tiny"))
     with pytest.raises(ConfigError, match="vlmgym eval"):
         compare([tmp_path])
 

@@ -11,7 +11,7 @@ from vlmgym.core import ConfigError
 from vlmgym.dialogue.prompt import BLOCKS, Blocks, parse, write_reply
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
-from vlmgym.evals.evaluation import Evaluation, evaluate, lane_of, rescore, starts
+from vlmgym.evals.evaluation import Evaluation, batch_of, evaluate, rescore, starts
 from vlmgym.players.base import Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.simple import RandomLegal, Scripted
@@ -46,7 +46,7 @@ def test_a_task_takes_the_names_as_a_text_or_a_mapping():
     "player", [Teacher(0.0), RandomLegal(), Beginner()], ids=lambda one: one.name
 )
 def test_players_that_write_replies_use_the_names(player):
-    lane = lane_of(TASK, HOW, starts(TASK, HOW))
+    lane = batch_of(TASK, HOW, starts(TASK, HOW))
     query = lane.query(lane.live())
     assert "<reasoning>" in query.conversation(0)[0][1][1]
     (replies,) = player.answer([query])
@@ -76,7 +76,7 @@ def test_a_trace_knows_its_names_and_is_judged_by_them(folder, tmp_path):
 
 
 def test_prefilled_replies_begin_with_the_named_block(folder):
-    lane = lane_of(
+    lane = batch_of(
         TASK, Evaluation(episodes=1, observation="prefill"), starts(TASK, Evaluation(episodes=1))
     )
     (begun,) = lane.query(lane.live()).begun
@@ -96,7 +96,7 @@ def test_the_usual_names_change_nothing(tmp_path):
     chosen.
     """
     plain = Task(game="Swap", level="easy")
-    lane = lane_of(plain, HOW, starts(plain, HOW))
+    lane = batch_of(plain, HOW, starts(plain, HOW))
     text = lane.query(lane.live()).conversation(0)[0][1][1]
     assert text.count("<perception>") == text.count("<think>") == text.count("<answer>") == 1
     evaluate(Scripted(write_reply("x", "y", "(0, 0) (0, 1)")), plain, HOW, tmp_path, progress=False)

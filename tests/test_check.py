@@ -140,7 +140,7 @@ def test_the_example_oracle_equals_a_search_over_all_boards(rows, cols):
     expected = np.where(after >= 0, -1.0 - after, -1000.0)
     assert (game.oracle(state) == expected).all()
     best = (distance[boards] > 0)[:, None] & (after == distance[boards][:, None] - 1)
-    assert (game.successes(state) == best).all()
+    assert (game.success_mask(state) == best).all()
 
 
 def test_the_example_oracle_is_right_for_few_presses_on_the_largest_board():
@@ -587,12 +587,12 @@ FAULTS = {
     "successes holds more than good": (
         Game2048,
         {"successes": successes_all},
-        "good and successes agree",
+        "success and success mask agree",
     ),
     "good holds less than successes": (
         LightsOut,
         {"good": good_by_gain},
-        "good and successes agree",
+        "success and success mask agree",
     ),
     "a level has no turn limit": (LightsOut, {"LEVELS": LEVELS["endless"]}, "levels"),
     "explain has a line break": (LightsOut, {"explain": explain_on_two_lines}, "texts"),

@@ -62,7 +62,7 @@ def test_fork_shares_board_counters_flags_and_luck(name):
     for i in range(len(state)):
         assert after[3 * i] == after[3 * i + 1] == after[3 * i + 2]
     assert state.to_bytes(game) == before, "step must not touch its input"
-    lucky, _ = game.step(forked.with_new_luck(1), np.repeat(legal, 3))
+    lucky, _ = game.step(forked.reseed(1), np.repeat(legal, 3))
     if name in ("2048", "Swap"):  # no luck after the deal elsewhere
         assert not np.array_equal(lucky.board, after.board)
     assert (lucky.seed >> np.uint64(62) == after.seed >> np.uint64(62)).all(), (
@@ -165,7 +165,7 @@ def test_where_a_whole_number_is_asked_for_anything_else_is_one_sentence(name, b
         with pytest.raises(ActionError):
             game.step(state, actions)
         with pytest.raises(ActionError):
-            game.works(state.level, symbols, actions)
+            game.would_succeed(state.level, symbols, actions)
         with pytest.raises(ActionError):
             game.branch(state, [actions] * 3)
     for rows in (bad, [bad], (bad,)):
@@ -180,7 +180,7 @@ def test_where_a_whole_number_is_asked_for_anything_else_is_one_sentence(name, b
             ask()
     for ask in (
         lambda: state.repeat(bad),
-        lambda: state.with_new_luck(bad),
+        lambda: state.reseed(bad),
         lambda: game.draw_legal(state, bad),
         lambda: game.explain(state, bad, 0),
         lambda: game.candidates(state, bad),
@@ -247,7 +247,7 @@ def test_described_board_plays_like_the_true_one(name):
     twin = game.from_symbols(state.level, game.scene(state).symbols)
     assert np.array_equal(game.legal(twin), game.legal(state))
     if name != "Minesweeper":  # what succeeds there depends on mines that no description can hold
-        assert np.array_equal(game.successes(twin), game.successes(state))
+        assert np.array_equal(game.success_mask(twin), game.success_mask(state))
 
 
 @pytest.mark.parametrize("name", GAMES)

@@ -12,9 +12,17 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError, seeds_for, split_of
 from vlmgym.dialogue.judge import judge
 from vlmgym.dialogue.prompt import parse, write_reply
-from vlmgym.episodes.batch import Lane, play, walk
+from vlmgym.episodes.batch import EpisodeBatch, play, walk
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Episode, Run, TraceError, TraceWriter, Turn, read_trace, repair
+from vlmgym.episodes.trace import (
+    Episode,
+    EvaluationRun,
+    TraceError,
+    TraceWriter,
+    Turn,
+    read_trace,
+    repair,
+)
 from vlmgym.evals import stats
 from vlmgym.evals.evaluation import Evaluation, evaluate, starts
 from vlmgym.evals.metrics import summarise
@@ -100,7 +108,7 @@ def test_a_search_finds_a_move_where_there_is_one(name, level):
     for row in range(30):
         said, move = game.reasoning(state, row, values[row])
         assert (move >= 0) == bool((~np.isnan(values[row])).any())
-        works = game.successes(state[row])[0]
+        works = game.success_mask(state[row])[0]
         assert works[move] if works.any() else name == "2048" or move < 0
         if name == "2048" and not works.any() and move >= 0:
             assert game.legal(state[row])[0, move]
@@ -137,13 +145,13 @@ def test_greedy_and_oracle_know_no_luck():
     game = get_game("2048")
     state = game.reset(game.level("normal"), seeds_for("test", "x", "y", 20))
     for player in (Greedy(), Oracle()):
-        assert player.reply(game, state.with_new_luck(3)) == player.reply(game, state)
+        assert player.reply(game, state.reseed(3)) == player.reply(game, state)
 
 
 def test_play_counts_turns_scores_and_ends():
     game = get_game("2048")
     state = game.reset(game.level("easy", max_steps=12), seeds_for("test", "p", "q", 5))
-    lane = Lane(game, state)
+    lane = EpisodeBatch(game, state)
     play([lane], Random())
     turns, episodes = lane.turns, lane.episodes()
     assert [e.seed for e in episodes] == [int(s) for s in state.seed]
@@ -153,17 +161,17 @@ def test_play_counts_turns_scores_and_ends():
         assert sum(t.gain for t in mine) == e.score
         assert sum(t.terms["game"] for t in mine) == e.reward
         assert e.end == "truncated" if e.turns == 12 else "terminated"
-    short = Lane(game, state, turns=3)
+    short = EpisodeBatch(game, state, turns=3)
     play([short], Random())
     assert {e.end for e in short.episodes()} == {"stopped"}
     with pytest.raises(ConfigError, match="turns"):
-        Lane(game, game.reset(game.level("easy", max_steps=0), state.seed))
+        EpisodeBatch(game, game.reset(game.level("easy", max_steps=0), state.seed))
 
 
 def test_scripted_replies_follow_the_turn():
     game = get_game("2048")
     state = game.reset(game.level("easy"), seeds_for("test", "p", "q", 2))
-    lane = Lane(game, state, turns=3)
+    lane = EpisodeBatch(game, state, turns=3)
     play([lane], Scripted(["a", "b"]))
     assert [t.reply for t in lane.turns if t.episode == 0] == ["a", "b", "a"]
 
@@ -173,7 +181,7 @@ def test_trace_round_trip_and_torn_last_line(tmp_path):
     evaluate(Teacher(), task, Evaluation(episodes=3, turns=2), tmp_path, progress=False)
     path = tmp_path / "trace.jsonl"
     records = list(read_trace(path))
-    assert isinstance(records[0], Run)
+    assert isinstance(records[0], EvaluationRun)
     turns = [r for r in records if isinstance(r, Turn)]
     assert len(turns) == 6
     assert len([r for r in records if isinstance(r, Episode)]) == 3
@@ -221,7 +229,7 @@ def test_evaluation_uses_test_seeds_only_and_training_never_does():
             assert {split_of(s) for s in seeds} == {"test"}
         assert {split_of(s) for s in task.states("train", 20).seed} == {"train"}
         state = task.states("test", 30)
-        assert task.game.successes(state).any(axis=1).all()
+        assert task.game.success_mask(state).any(axis=1).all()
     with pytest.raises(ConfigError, match="walk_max"):
         Task(walk_min=5, walk_max=4)
     with pytest.raises(ConfigError, match="game = 'go'"):

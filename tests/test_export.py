@@ -7,7 +7,7 @@ from PIL import Image
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Run, TraceWriter, load_trace
+from vlmgym.episodes.trace import EvaluationRun, TraceWriter, load_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Scripted
 from vlmgym.players.teacher import Teacher
@@ -61,7 +61,7 @@ def test_the_table_holds_every_turn_and_value(run, tmp_path, capsys):
         assert row.term_regret == turn.terms["regret"]
     assert set(table.end) <= {"stopped", "terminated", "truncated"}
     with TraceWriter(tmp_path / "empty.jsonl") as writer:
-        writer.write(Run("p", "2048", "easy", "clean"))
+        writer.write(EvaluationRun("p", "2048", "easy", "clean"))
     with pytest.raises(ConfigError, match="traces"):
         turns_table([tmp_path / "empty.jsonl"], tmp_path / "none.parquet")
 

@@ -137,7 +137,7 @@ def test_one_slips_to_either_side_as_often_as_stated():
     for cell, share in (((0, 1), 0.4), ((1, 0), 0.3), ((1, 2), 0.3)):
         assert abs(shares[cell] - share) < 4 * (share * (1 - share) / 20_000) ** 0.5
     assert not np.array_equal(
-        GAME.step(state.with_new_luck(1), np.zeros(20_000, int))[0].board, after.board
+        GAME.step(state.reseed(1), np.zeros(20_000, int))[0].board, after.board
     )
 
 
@@ -147,7 +147,7 @@ def test_oracle_agrees_with_plain_search(rows, cols):
     state = GAME.from_symbols(
         GAME.level("easy", rows=rows, cols=cols), random_boards(rng, 30, rows, cols)
     )
-    value, good = GAME.oracle(state), GAME.successes(state)
+    value, good = GAME.oracle(state), GAME.success_mask(state)
     for i in range(30):
         board = state.board[i].tolist()
         place, expected = find(board), []
@@ -166,7 +166,7 @@ def test_slippery_oracle_agrees_with_plain_iteration(rows, cols, slip):
     rng = np.random.default_rng(rows)
     level = GAME.level("easy", rows=rows, cols=cols, slip=slip)
     state = GAME.from_symbols(level, random_boards(rng, 10, rows, cols))
-    value, legal, good = GAME.oracle(state), GAME.legal(state), GAME.successes(state)
+    value, legal, good = GAME.oracle(state), GAME.legal(state), GAME.success_mask(state)
     assert np.array_equal(np.isnan(value), ~legal)
     for i in range(10):
         board = state.board[i].tolist()
@@ -180,17 +180,17 @@ def test_slippery_oracle_agrees_with_plain_iteration(rows, cols, slip):
 def test_good_is_the_choice_and_not_the_luck():
     level = GAME.level("hard")
     state = GAME.reset(level, seeds_for("free", "FrozenLake", "good", 200))
-    best = GAME.successes(state)
+    best = GAME.success_mask(state)
     actions = best.argmax(axis=1)
     _, outcome = GAME.step(state, actions)
-    assert GAME.good(state, actions, outcome).all()
+    assert GAME.success(state, actions, outcome).all()
     worse = (~best).argmax(axis=1)
-    assert (GAME.good(state, worse, outcome) == best[np.arange(200), worse]).all()
-    assert not GAME.good(state, np.full(200, -1), outcome).any()
-    assert GAME.works(level, GAME.scene(state).symbols, actions).all()
+    assert (GAME.success(state, worse, outcome) == best[np.arange(200), worse]).all()
+    assert not GAME.success(state, np.full(200, -1), outcome).any()
+    assert GAME.would_succeed(level, GAME.scene(state).symbols, actions).all()
     state = state[:50]
     while not state.ended.all():
-        state, _ = GAME.step(state, GAME.successes(state).argmax(axis=1))
+        state, _ = GAME.step(state, GAME.success_mask(state).argmax(axis=1))
     assert (state.under == HOLE).any(), "some best moves slip into holes all the same"
     assert state.score.mean() > 0.4
 
@@ -201,7 +201,7 @@ def test_deals_have_a_way(name):
     seeds = seeds_for("free", "FrozenLake", name, 200)
     state = GAME.reset(level, seeds)
     assert not state.ended.any()
-    assert GAME.successes(state).any(axis=1).all()
+    assert GAME.success_mask(state).any(axis=1).all()
     moves = [distance(board, find(board)) for board in state.board.tolist()]
     assert min(moves) >= (3 if level.rows == 4 else 5 if level.field == "lake" else 4)
     for thing in (PLAYER, GOAL):
@@ -286,7 +286,7 @@ def test_any_description_gives_a_state(seed, name, players):
     legal, actions = GAME.legal(state), rng.integers(-1, 4, 2)
     assert players or not legal.any()
     assert np.array_equal(~np.isnan(GAME.oracle(state)), legal)
-    GAME.works(level, symbols, actions)
+    GAME.would_succeed(level, symbols, actions)
     GAME.step(state, actions)
     for i in range(2):
         assert GAME.candidates(state, i) == np.flatnonzero(legal[i]).tolist()

@@ -19,17 +19,17 @@ class Broken(LightsOut):
         {body}
 """
 
-ALWAYS_ASKED = ("n_actions", "reset", "legal", "_step", "scene", "decode", "oracle", "good")
+ALWAYS_ASKED = ("n_actions", "reset", "legal", "_step", "scene", "decode", "oracle", "success")
 SELDOM_ASKED = (
     "rules",
     "answer_format",
-    "successes",
+    "success_mask",
     "encode",
     "explain",
     "candidates",
     "reasoning",
     "from_symbols",
-    "works",
+    "would_succeed",
     "_try",
     "draw_legal",
 )
@@ -109,7 +109,7 @@ def test_a_sound_game_of_others_is_played_as_before(monkeypatch):
 def test_reports_name_a_game_that_is_not_known_as_its_trace_names_it(
     broken, tmp_path, capsys, monkeypatch
 ):
-    game = broken("works", "return super().works(*arguments, **named)")
+    game = broken("would_succeed", "return super().would_succeed(*arguments, **named)")
     assert evaluate(game, tmp_path / "run") == 0
     monkeypatch.setattr("vlmgym.games._given", {})
     for command in (["report"], ["video"], ["export", "sft"]):

@@ -101,7 +101,7 @@ def test_drawn_actions_are_uniform(name):
     game, _, state = start(name, 1)
     legal = np.flatnonzero(game.legal(state)[0])
     many = state.repeat(4000)
-    many = many.with_new_luck(np.arange(4000))
+    many = many.reseed(np.arange(4000))
     counts = np.bincount(game.draw_legal(many), minlength=game.n_actions(state.level))[legal]
     assert counts.sum() == 4000
     expected = 4000 / len(legal)
@@ -129,7 +129,7 @@ def test_branches_have_the_rewards_of_played_forks(name):
     actions = rng.integers(-1, game.n_actions(level), (10, 12))
     actions[:, :4] = np.stack([game.draw_legal(state, 5 + k) for k in range(4)], axis=1)
     forks, flat = state.repeat(12), actions.ravel()
-    good = game.good(forks, flat, game.step(forks, flat)[1]).reshape(10, 12)
+    good = game.success(forks, flat, game.step(forks, flat)[1]).reshape(10, 12)
     before = state[:]
     assert (game.branch(state, actions) == np.where(good, 1.0, -1.0)).all()
     assert state == before

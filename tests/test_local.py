@@ -14,7 +14,7 @@ from peft import get_peft_model
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.dialogue.judge import Weights
-from vlmgym.episodes.batch import Lane, Telling, play
+from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate
@@ -103,8 +103,13 @@ def test_a_run_that_was_stopped_is_the_same_run(loaded):
     game, state = SWAP.game, SWAP.states("test", 3)
 
     def lane():
-        return Lane(
-            game, state.repeat(2), Telling("tiny", "brief"), turns=3, oracle=False, repeats=2
+        return EpisodeBatch(
+            game,
+            state.repeat(2),
+            ObservationSettings("tiny", "brief"),
+            turns=3,
+            oracle=False,
+            repeats=2,
         )
 
     whole, cut, again = lane(), lane(), lane()

@@ -91,7 +91,7 @@ def test_moves_agree_with_the_reference(name):
     for turn in range(6):
         before = state.to_bytes(GAME)
         actions = rng.integers(-1, GAME.n_actions(level), 40)
-        actions[::4] = GAME.successes(state)[::4].argmax(axis=1)
+        actions[::4] = GAME.success_mask(state)[::4].argmax(axis=1)
         legal = GAME.legal(state)
         after, outcome = GAME.step(state, actions)
         assert state.to_bytes(GAME) == before, "step must not touch its input"
@@ -104,7 +104,7 @@ def test_moves_agree_with_the_reference(name):
             assert (outcome.gain[i], outcome.terminated[i]) == (gain, over)
             assert outcome.changed[i] == (board != state.board[i].tolist())
             assert after.score[i] == state.score[i] + gain
-            assert GAME.successes(state)[i, actions[i]] == (gain > 0) or actions[i] < 0
+            assert GAME.success_mask(state)[i, actions[i]] == (gain > 0) or actions[i] < 0
         assert (after.steps == state.steps + ~state.ended).all()
         ended = np.flatnonzero(state.ended)
         assert after[ended] == state[ended]
@@ -124,7 +124,7 @@ def test_deals(name):
     assert (state.mines.sum(axis=(1, 2)) == level.mines).all()
     assert not state.ended.any()
     assert (state.board == 0).any(axis=(1, 2)).all(), "the opening is a 0"
-    assert GAME.successes(state).any(axis=1).all()
+    assert GAME.success_mask(state).any(axis=1).all()
     assert not (state.board == MINE).any()
     assert not (state.mines & (state.board != HIDDEN)).any()
     assert len({b.tobytes() for b in state.mines}) > 50
@@ -142,7 +142,7 @@ def test_every_number_of_mines_deals(rows, cols):
         state = GAME.reset(level, seeds_for("free", "Minesweeper", "m", 3))
         assert (state.mines.sum(axis=(1, 2)) == mines).all()
         assert not state.ended.any()
-        assert GAME.successes(state).any(axis=1).all()
+        assert GAME.success_mask(state).any(axis=1).all()
         assert ((state.board != HIDDEN) & ~state.mines).any(axis=(1, 2)).all()
         if mines <= rows * cols - 4:
             assert (state.board == 0).any(axis=(1, 2)).all(), (
@@ -263,10 +263,10 @@ def test_nothing_that_is_shown_depends_on_the_hidden_mines(name):
 def test_a_move_works_on_a_description_if_none_is_safer():
     level = GAME.level("hard", rows=3, cols=3, mines=1)
     board = np.array([[1, HIDDEN, HIDDEN], [HIDDEN] * 3, [HIDDEN] * 3], np.int16)
-    works = GAME.works(level, np.repeat(board[None], 10, axis=0), np.arange(-1, 9))
+    works = GAME.would_succeed(level, np.repeat(board[None], 10, axis=0), np.arange(-1, 9))
     assert np.flatnonzero(works).tolist() == [3, 6, 7, 8, 9]
     board[2, 2] = MINE
-    assert not GAME.works(level, board[None], np.array([2])).any(), (
+    assert not GAME.would_succeed(level, board[None], np.array([2])).any(), (
         "a described mine: the game has ended there"
     )
 
@@ -284,7 +284,7 @@ def test_any_description_gives_a_state(seed, name, share):
     assert np.array_equal(~np.isnan(value), GAME.legal(state))
     assert not ((value < 0) | (value > 1)).any()
     actions = rng.integers(-1, GAME.n_actions(level), 3)
-    GAME.works(level, symbols, actions)
+    GAME.would_succeed(level, symbols, actions)
     GAME.step(state, actions)
     for i in range(3):
         assert set(GAME.candidates(state, i)) <= set(np.flatnonzero(GAME.legal(state)[i]))

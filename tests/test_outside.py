@@ -170,7 +170,7 @@ def test_luck_of_sticky_answers_is_keyed(counter: OutsideGame) -> None:
     fork = state.repeat(200)
     same, _ = counter.step(fork, np.zeros(200, np.int64))
     assert len(set(same.last.tolist())) == 1  # type: ignore[attr-defined]
-    lucky, _ = counter.step(fork.with_new_luck(np.arange(200)), np.zeros(200, np.int64))
+    lucky, _ = counter.step(fork.reseed(np.arange(200)), np.zeros(200, np.int64))
     assert 70 < (lucky.last == 2).sum() < 130  # type: ignore[attr-defined]
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Run, load_trace
+from vlmgym.episodes.trace import EvaluationRun, load_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Random
 from vlmgym.report import write_report
@@ -120,12 +120,12 @@ def test_a_path_of_a_foreign_trace_is_not_opened(tmp_path, monkeypatch):
     """Neither a pipe nor a device nor anything else that a trace names."""
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero", "/etc/passwd"):
-        run = Run("x", "ShisenShoPhotos", "tiny", f"tiny:photos={path}")
+        run = EvaluationRun("x", "ShisenShoPhotos", "tiny", f"tiny:photos={path}")
         with pytest.raises(ConfigError, match="--photos"):
             look_of(run)
         with pytest.raises(ConfigError, match="--photos"):
             look_of(run, [tmp_path, tmp_path / "other"])
-        plain = Run("x", "Swap", "easy", f"clean:photos={path}")
+        plain = EvaluationRun("x", "Swap", "easy", f"clean:photos={path}")
         assert look_of(plain).photos == "auto", "a game without photographs needs none"
     evaluate(
         Random(),

@@ -13,7 +13,7 @@ from vlmgym.core.kernels import set_threads
 from vlmgym.games import get_game
 from vlmgym.render.frames import pictures, render
 from vlmgym.render.looks import get_look
-from vlmgym.render.pixel_values import TOLERANCE, Pixels, quicken
+from vlmgym.render.pixel_values import TOLERANCE, Pixels, use_pixel_cache
 
 allow_torchvision_beside_cpu_torch()
 hf = pytest.importorskip("transformers")
@@ -130,7 +130,7 @@ class Shell:
 
 
 def counted(processor):
-    shell, seen = quicken(Shell(processor)), []
+    shell, seen = use_pixel_cache(Shell(processor)), []
     plain = shell.image_processor.pixels.frames
     shell.image_processor.pixels.frames = lambda frames, out=None: (
         seen.append(len(frames)) or plain(frames, out)
@@ -166,14 +166,14 @@ def test_quickened_processors_give_the_same_and_work_once(family):
 def test_quickened_processors_save_what_they_were(tmp_path: Path):
     plain, quick = (
         processors()["qwen2.5-vl"][0],
-        quicken(Shell(processors()["qwen2.5-vl"][0])).image_processor,
+        use_pixel_cache(Shell(processors()["qwen2.5-vl"][0])).image_processor,
     )
     plain.save_pretrained(tmp_path / "a")
     quick.save_pretrained(tmp_path / "b")
     assert (tmp_path / "a" / "preprocessor_config.json").read_text() == (
         tmp_path / "b" / "preprocessor_config.json"
     ).read_text()
-    assert quicken(Shell(quick)).image_processor is quick
+    assert use_pixel_cache(Shell(quick)).image_processor is quick
     with_options = quick(
         pictures(*states("2048", "tiny"), "clean:height=252,width=336"),
         do_normalize=False,

@@ -25,7 +25,7 @@ from vlmgym.train.plan import preflight as plan
 from vlmgym.train.plan.memory import GIB, architecture, known_models, longest_answer, memory
 from vlmgym.train.plan.preflight import check, hardware, launch_lines, measure, report
 from vlmgym.train.plan.speed import CARDS, LAUNCH, MEAN, READ, SCHEDULE, USE, VLLM_SHARE, speed
-from vlmgym.train.questions import States
+from vlmgym.train.questions import QuestionSource
 from vlmgym.train.recipe import Recipe, cold_start_rows, cut_off
 
 torch.set_num_threads(1)
@@ -235,9 +235,9 @@ def test_all_walks_keep_the_boards_on_which_nothing_succeeds():
     recipe = bundled("paper/g0-2048")
     hopeless = []
     for sources in (recipe.states, bundled("qwen2.5-vl-7b/g0-2048").states):
-        states = [one.state for one in States(recipe.tasks, sources).draw(64)]
+        states = [one.state for one in QuestionSource(recipe.tasks, sources).draw(64)]
         game = recipe.tasks[0].game
-        hopeless.append(np.mean([not game.successes(state).any() for state in states]))
+        hopeless.append(np.mean([not game.success_mask(state).any() for state in states]))
     assert 0.05 < hopeless[0] < 0.4
     assert hopeless[1] == 0
 

@@ -365,7 +365,7 @@ def test_defect_10_score_and_turn_are_not_to_be_seen(look: str) -> None:
     other = replace(
         state, score=state.score + 12345, steps=state.steps + 7, terminated=~state.terminated
     )
-    assert (draw(NUMBERS, state, look) == draw(NUMBERS, other.with_new_luck(3), look)).all()
+    assert (draw(NUMBERS, state, look) == draw(NUMBERS, other.reseed(3), look)).all()
 
 
 @BOTH

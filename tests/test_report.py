@@ -533,7 +533,7 @@ def test_repetitions_of_a_start_are_one_value_of_the_report_as_of_every_table(tm
     asked = iter(range(1000))
 
     def now_and_then(game, state):
-        good = int(np.argmax(game.successes(state)[0]))
+        good = int(np.argmax(game.success_mask(state)[0]))
         return write_reply("", "", game.encode(state.level, good)) if next(asked) % 2 else "nothing"
 
     for name, player in (("model-a", Scripted(now_and_then)), ("model-b", Scripted("nothing"))):

@@ -294,7 +294,7 @@ def test_a_game_refuses_the_states_of_others_and_whatever_is_none(name):
             "explain": (0, 0),
             "candidates": (0,),
         }
-        for method in (*asked, "legal", "successes", "draw_legal", "oracle", "scene"):
+        for method in (*asked, "legal", "success_mask", "draw_legal", "oracle", "scene"):
             with pytest.raises(StateError, match=f"{name} allows a State"):
                 getattr(game, method)(bad, *asked.get(method, ()))
 
@@ -325,7 +325,7 @@ def test_a_level_may_be_named_wherever_one_is_taken(name):
     asked = {
         "reset": (seeds,),
         "from_symbols": (symbols,),
-        "works": (symbols, np.zeros(2, np.int64)),
+        "would_succeed": (symbols, np.zeros(2, np.int64)),
         "start": (symbols,),
     }
     asked |= {
@@ -368,7 +368,7 @@ def test_a_description_of_another_shape_or_without_names_is_refused(name):
         with pytest.raises(StateError, match="symbols"):
             game.from_symbols(level, bad)
         with pytest.raises(StateError, match="symbols"):
-            game.works(level, bad, actions)
+            game.would_succeed(level, bad, actions)
 
 
 # ---- how they are shown

@@ -282,7 +282,7 @@ def test_new_luck_changes_the_next_deal() -> None:
     assert not outcome.terminated.any()
     assert np.array_equal(same.score, np.ones(20))
     assert len(np.unique(same.board.reshape(20, -1), axis=0)) == 1
-    other, _ = GAME.step(states.with_new_luck(np.arange(len(states))), action)
+    other, _ = GAME.step(states.reseed(np.arange(len(states))), action)
     assert len(np.unique(other.board.reshape(20, -1), axis=0)) > 10
 
 

@@ -109,7 +109,7 @@ def test_without_an_action_only_the_turn_counts():
     assert np.array_equal(after.board, state.board)
     assert (after.steps == 1).all()
     assert not outcome.changed.any()
-    assert not GAME.good(state, np.full(5, NO_ACTION), outcome).any()
+    assert not GAME.success(state, np.full(5, NO_ACTION), outcome).any()
 
 
 # ---- oracle
@@ -117,7 +117,7 @@ def test_without_an_action_only_the_turn_counts():
 def test_oracle_is_exact_on_every_board(rows, cols):
     flats, known = list(permutations(range(rows * cols))), distances(rows, cols)
     state = described(flats, rows, cols)
-    value, good = GAME.oracle(state), GAME.successes(state)
+    value, good = GAME.oracle(state), GAME.success_mask(state)
     for flat, row, marks in zip(flats, value.tolist(), good.tolist(), strict=True):
         expected = [None] * 4
         for move in range(4):
@@ -237,10 +237,12 @@ def test_good_moves_are_those_on_a_shortest_solution():
     value = GAME.oracle(state)
     for move in range(4):
         moves = np.full(50, move)
-        good = GAME.good(state, moves, GAME.step(state, moves)[1])
-        assert np.array_equal(good, GAME.successes(state)[:, move])
+        good = GAME.success(state, moves, GAME.step(state, moves)[1])
+        assert np.array_equal(good, GAME.success_mask(state)[:, move])
         assert np.array_equal(good, value[:, move] == np.nanmax(value, axis=1))
-        assert np.array_equal(GAME.works(state.level, GAME.scene(state).symbols, moves), good)
+        assert np.array_equal(
+            GAME.would_succeed(state.level, GAME.scene(state).symbols, moves), good
+        )
 
 
 # ---- values, texts
@@ -268,7 +270,7 @@ def test_ended_rows_absorb():
         assert after == state
         assert not outcome.gain.any()
         assert not GAME.legal(state).any()
-        assert not GAME.successes(state).any()
+        assert not GAME.success_mask(state).any()
         assert np.isnan(GAME.oracle(state)).all()
         assert GAME.explain(state, 0, 0) == "0 up no"
 
@@ -293,7 +295,7 @@ def test_any_symbols_make_a_state(data):
     assert symbols.ravel().tolist() == list(flat)
     assert np.array_equal(~np.isnan(GAME.oracle(state)), GAME.legal(state))
     if sorted(flat) != list(range(cells)):
-        assert not GAME.successes(state).any()
+        assert not GAME.success_mask(state).any()
     for move in range(4):
         assert ";" not in GAME.explain(state, 0, move)
 

@@ -173,14 +173,14 @@ def test_oracle_agrees_with_a_plain_search_on_any_room(lines):
 def test_a_box_in_a_corner_is_dead():
     state = described(("######", "#$_@.#", "#____#", "#____#", "######"))
     assert values(state) == [None, DEAD, DEAD, DEAD]
-    assert not GAME.successes(state).any()
-    assert not GAME.good(state, np.array([1]), GAME.step(state, np.array([1]))[1]).any()
+    assert not GAME.success_mask(state).any()
+    assert not GAME.success(state, np.array([1]), GAME.step(state, np.array([1]))[1]).any()
     assert GAME.explain(state, 0, 3) == "3 left dead"
     assert not GAME.step(state, np.array([1]))[0].terminated.any(), "a dead room goes on"
     state = described(("######", "#____#", "#_$@.#", "#____#", "######"))
     assert GAME.oracle(state)[0, 3] == DEAD, "against the left wall, and the target is elsewhere"
     assert GAME.explain(state, 0, 3) == "3 left box to (2, 1) dead"
-    assert GAME.successes(state)[0].tolist() == [True, False, True, False]
+    assert GAME.success_mask(state)[0].tolist() == [True, False, True, False]
 
 
 def test_rooms_beyond_the_search_are_dead():
@@ -254,14 +254,16 @@ def test_good_moves_are_those_on_a_shortest_solution():
     value = GAME.oracle(state)
     for move in range(4):
         moves = np.full(50, move)
-        good = GAME.good(state, moves, GAME.step(state, moves)[1])
-        assert np.array_equal(good, GAME.successes(state)[:, move])
+        good = GAME.success(state, moves, GAME.step(state, moves)[1])
+        assert np.array_equal(good, GAME.success_mask(state)[:, move])
         assert np.array_equal(good, value[:, move] == np.nanmax(value, axis=1))
-        assert np.array_equal(GAME.works(state.level, GAME.scene(state).symbols, moves), good)
+        assert np.array_equal(
+            GAME.would_succeed(state.level, GAME.scene(state).symbols, moves), good
+        )
     nothing = np.full(50, NO_ACTION)
     after, outcome = GAME.step(state, nothing)
     assert np.array_equal(after.board, state.board)
-    assert not GAME.good(state, nothing, outcome).any()
+    assert not GAME.success(state, nothing, outcome).any()
 
 
 # ---- values, texts
@@ -289,7 +291,7 @@ def test_ended_rows_absorb():
         assert after == state
         assert not outcome.gain.any()
         assert not GAME.legal(state).any()
-        assert not GAME.successes(state).any()
+        assert not GAME.success_mask(state).any()
         assert np.isnan(GAME.oracle(state)).all()
         assert GAME.explain(state, 0, 1) == "1 right no"
 
@@ -314,10 +316,10 @@ def test_any_symbols_make_a_state(data):
     legal = GAME.legal(state)
     assert np.array_equal(~np.isnan(GAME.oracle(state)), legal)
     assert first < len(text) or not legal.any()
-    assert not (GAME.successes(state) & ~legal).any()
+    assert not (GAME.success_mask(state) & ~legal).any()
     for move in range(4):
         assert ";" not in GAME.explain(state, 0, move)
-        GAME.works(state.level, GAME.scene(state).symbols, np.array([move]))
+        GAME.would_succeed(state.level, GAME.scene(state).symbols, np.array([move]))
 
 
 @pytest.mark.parametrize("name", GAME.LEVELS)

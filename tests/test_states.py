@@ -21,7 +21,7 @@ from vlmgym.models.loading import Compute, load
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.questions import CHUNK, ROOM, USES, Answered, Source, States, first_state
+from vlmgym.train.questions import CHUNK, ROOM, USES, Answered, QuestionSource, Source, first_state
 from vlmgym.train.rewards import judge_rows
 from vlmgym.train.settings import GrpoSettings
 
@@ -67,12 +67,12 @@ def answered(states, question, actions):
 
 def good(question):
     game = question.task.game
-    return int(game.successes(question.state)[0].argmax())
+    return int(game.success_mask(question.state)[0].argmax())
 
 
 def test_weights_of_tasks_and_sources_are_kept():
     tasks = (T2048.override(weight=3), SWAP)
-    states = States(tasks, (Source(weight=1), Source("policy_pool", weight=3)), seed=5)
+    states = QuestionSource(tasks, (Source(weight=1), Source("policy_pool", weight=3)), seed=5)
     questions = states.draw(800)
     for share, expected in (
         (np.mean([q.number == 0 for q in questions]), 0.75),
@@ -84,7 +84,7 @@ def test_weights_of_tasks_and_sources_are_kept():
 
 
 def test_a_pool_goes_on_from_the_policys_own_answers():
-    states = States((SWAP,), (Source("policy_pool", games=4),), seed=1)
+    states = QuestionSource((SWAP,), (Source("policy_pool", games=4),), seed=1)
     first = states.draw(4)
     assert [q.slot for q in first] == [0, 1, 2, 3]
     told = [answered(states, q, [good(q), None]) for q in first]
@@ -97,7 +97,7 @@ def test_a_pool_goes_on_from_the_policys_own_answers():
 
 
 def test_which_answer_a_pool_goes_on_with_is_a_fair_draw():
-    states = States((SWAP,), (Source("policy_pool"),))
+    states = QuestionSource((SWAP,), (Source("policy_pool"),))
     chosen = [states.chosen(question, 4) for question in states.draw(400)]
     counts = np.bincount(chosen, minlength=4)
     assert np.all(np.abs(counts - 100) < 4 * (400 * 0.25 * 0.75) ** 0.5)
@@ -105,12 +105,12 @@ def test_which_answer_a_pool_goes_on_with_is_a_fair_draw():
 
 def test_an_ended_game_is_followed_by_a_fresh_one_and_its_answer_counts():
     """Defect 2: autoreset swallowed an answer."""
-    states = States((T2048,), (Source("policy_pool", games=1),), seed=3)
+    states = QuestionSource((T2048,), (Source("policy_pool", games=1),), seed=3)
     game = get_game("2048")
     rng, ends = np.random.default_rng(0), 0
     for _ in range(400):
         (question,) = states.draw(1)
-        assert game.successes(question.state).any()
+        assert game.success_mask(question.state).any()
         assert not question.state.ended[0]
         before = states.counts["pool_ended"]
         one = answered(states, question, [int(rng.integers(4))])
@@ -128,7 +128,7 @@ def test_an_ended_game_is_followed_by_a_fresh_one_and_its_answer_counts():
 
 
 def test_a_game_that_goes_nowhere_is_given_up():
-    states = States((SWAP,), (Source("policy_pool", games=1, patience=3),))
+    states = QuestionSource((SWAP,), (Source("policy_pool", games=1, patience=3),))
     texts = []
     for _ in range(7):
         (question,) = states.draw(1)
@@ -140,7 +140,7 @@ def test_a_game_that_goes_nowhere_is_given_up():
 
 
 def test_one_game_asked_twice_in_a_batch_moves_once():
-    states = States((SWAP,), (Source("policy_pool", games=1),))
+    states = QuestionSource((SWAP,), (Source("policy_pool", games=1),))
     twice = states.draw(2)
     assert twice[0].text == twice[1].text
     told = [answered(states, q, [good(q)]) for q in twice]
@@ -171,16 +171,17 @@ def trace_of(tmp_path, game="Swap", level="tiny"):
 
 def test_a_trace_is_asked_again(tmp_path, capsys):
     out = trace_of(tmp_path)
-    states = States((SWAP,), (Source("replay", trace=str(out)),), seed=2)
+    states = QuestionSource((SWAP,), (Source("replay", trace=str(out)),), seed=2)
     recorded = {turn.state for turn in load_trace(out / "trace.jsonl").turns}
     questions = states.draw(30)
     assert {q.text for q in questions} <= recorded
     game = get_game("Swap")
-    assert all(game.successes(q.state).any() for q in questions)
+    assert all(game.success_mask(q.state).any() for q in questions)
     once = len({q.text for q in questions})
     assert questions[0].text == questions[once].text, "in an order of the seed, again and again"
     assert [q.text for q in questions] != [
-        q.text for q in States((SWAP,), (Source("replay", trace=str(out)),), seed=3).draw(30)
+        q.text
+        for q in QuestionSource((SWAP,), (Source("replay", trace=str(out)),), seed=3).draw(30)
     ]
     assert "held out" in capsys.readouterr().err, "its states are test states, and that is said"
 
@@ -190,15 +191,17 @@ def test_sources_that_do_not_fit_say_so(tmp_path, capsys):
     with pytest.raises(
         ConfigError, match=r"nothing for 2048 tiny.*a source with states of every " r"task"
     ):
-        States((T2048, SWAP), (Source("replay", trace=str(out)),))
+        QuestionSource((T2048, SWAP), (Source("replay", trace=str(out)),))
     with pytest.raises(ConfigError, match=r"Source.trace"):
         Source("replay")
     with pytest.raises(ConfigError, match=r"Source.kind.*random_walk, policy_pool, replay"):
         Source("walk")
     with pytest.raises(ConfigError, match=r"recipe.curriculum.Swap.*a game of the run"):
-        States((T2048,), curricula={"Swap": Curriculum()})
+        QuestionSource((T2048,), curricula={"Swap": Curriculum()})
     with pytest.raises(ConfigError, match=r"level"):
-        States((SWAP,), curricula={"Swap": Curriculum(dial="level", rungs=("tiny", "no such"))})
+        QuestionSource(
+            (SWAP,), curricula={"Swap": Curriculum(dial="level", rungs=("tiny", "no such"))}
+        )
 
 
 @pytest.mark.parametrize("dial", ["look", "level"])
@@ -208,7 +211,7 @@ def test_a_ladder_follows_the_answers(dial):
         "level": ("tiny", "easy", "normal"),
     }[dial]
     ladder = Curriculum(dial=dial, rungs=rungs, target=0.5, step=0.25)
-    states = States(
+    states = QuestionSource(
         (SWAP, T2048), (Source(), Source("policy_pool", games=8)), {"Swap": ladder}, seed=4
     )
     seen = []
@@ -246,7 +249,9 @@ def test_all_of_it_is_saved_and_goes_on(tmp_path, capsys):
     )
 
     def make():
-        return States((SWAP, T2048), sources, {"Swap": Curriculum(rungs=("tiny", "clean"))}, seed=9)
+        return QuestionSource(
+            (SWAP, T2048), sources, {"Swap": Curriculum(rungs=("tiny", "clean"))}, seed=9
+        )
 
     whole, cut = make(), make()
 
@@ -281,7 +286,7 @@ def scripted(monkeypatch, equal):
     the others none.
     """
     asked = []
-    draw = States.draw
+    draw = QuestionSource.draw
 
     def drawn(self, count):
         asked.append(draw(self, count))
@@ -302,7 +307,7 @@ def scripted(monkeypatch, equal):
             for text in texts
         ], None
 
-    monkeypatch.setattr(States, "draw", drawn)
+    monkeypatch.setattr(QuestionSource, "draw", drawn)
     monkeypatch.setattr(trainers.Grpo, "_generate_single_turn", answer)
     return asked
 
@@ -419,7 +424,7 @@ def test_equal_totals_have_no_advantage_and_move_no_weight(small, tmp_path, monk
     """
     model, processor = load(small)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    asked, kept, draw, real = [], [], States.draw, trainers.Grpo._compute_loss
+    asked, kept, draw, real = [], [], QuestionSource.draw, trainers.Grpo._compute_loss
 
     def right(self, prompt_ids, images, *rest, **options):
         (question,) = asked[-1]
@@ -429,7 +434,7 @@ def test_equal_totals_have_no_advantage_and_move_no_weight(small, tmp_path, monk
         return [ids] * len(prompt_ids), None
 
     monkeypatch.setattr(
-        States, "draw", lambda self, count: asked.append(draw(self, count)) or asked[-1]
+        QuestionSource, "draw", lambda self, count: asked.append(draw(self, count)) or asked[-1]
     )
     monkeypatch.setattr(trainers.Grpo, "_generate_single_turn", right)
     monkeypatch.setattr(
@@ -481,7 +486,7 @@ def test_equal_totals_are_recognised_whatever_their_sum():
 
 def test_a_pool_is_advanced_and_a_ladder_climbed_in_training(small, tmp_path, monkeypatch):
     asked = scripted(monkeypatch, lambda serial: False)
-    states = States(
+    states = QuestionSource(
         (SWAP,),
         (Source("policy_pool", games=4),),
         {"Swap": Curriculum(rungs=("tiny", "tiny:noise=0.1"), step=0.5)},
@@ -531,7 +536,7 @@ def turns_of_own_games(game, level, policy, count=96):
     """Turns at which whole games of a policy stand on boards on which some action can succeed."""
     state, turns = game.reset(level, seeds_for("train", game.name, "own", count)), []
     while len(state):
-        turns += state.steps[game.successes(state).any(axis=1)].tolist()
+        turns += state.steps[game.success_mask(state).any(axis=1)].tolist()
         state, _ = game.step(state, policy(game, state))
         state = state[~state.ended & game.legal(state).any(axis=1)]
     return np.array(turns)
@@ -545,7 +550,7 @@ def test_a_pool_asks_at_the_turns_of_the_policys_own_games(name, policy):
     """
     task = Task(game=name, level="tiny", look="tiny", walk_max=0)
     game, level = task.game, task.level
-    states, turns = States((task,), (Source("policy_pool", games=16),), seed=3), []
+    states, turns = QuestionSource((task,), (Source("policy_pool", games=16),), seed=3), []
     for _ in range(200):
         asked = [*states.draw(8), *states.passing()]
         state = concat([one.state for one in asked])
@@ -569,14 +574,14 @@ def test_a_pool_asks_at_the_turns_of_the_policys_own_games(name, policy):
 def test_where_nothing_can_succeed_a_game_goes_on_by_the_answer_or_else_by_a_legal_move():
     game, states = (
         get_game("2048"),
-        States((T2048,), (Source("policy_pool", games=8, patience=50),), seed=3),
+        QuestionSource((T2048,), (Source("policy_pool", games=8, patience=50),), seed=3),
     )
     followed = helped = 0
     for _ in range(80):
         asked = states.draw(4)
         states.tell(asked, [answered(states, one, [good(one)]) for one in asked])
         passing = states.passing()
-        assert not any(game.successes(one.state).any() for one in passing)
+        assert not any(game.success_mask(one.state).any() for one in passing)
         assert all(game.legal(one.state).any() for one in passing)
         legal = [int(game.legal(one.state)[0].argmax()) for one in passing]
         told = [
@@ -595,7 +600,7 @@ def test_where_nothing_can_succeed_a_game_goes_on_by_the_answer_or_else_by_a_leg
                 followed, helped = followed + k % 2, helped + 1 - k % 2
     assert followed > 5
     assert helped > 5
-    assert all(game.successes(one.state).any() for one in states.draw(20))
+    assert all(game.success_mask(one.state).any() for one in states.draw(20))
 
 
 def test_no_two_uses_or_seeds_of_training_states_meet():

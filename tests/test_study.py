@@ -344,7 +344,7 @@ def test_knowing_is_naming_a_move_that_works(name):
 
     assert judged(f"{said}; so {game.encode(state.level, move)}")
     assert judged(f"{said}; so {game.encode(state.level, move)}".replace(" (", "("))
-    bad = int(np.flatnonzero(~game.successes(state)[0])[0])
+    bad = int(np.flatnonzero(~game.success_mask(state)[0])[0])
     assert not judged(f"{said}; so {game.encode(state.level, bad)}")
     assert not judged(said)
     assert not judged("so what")

@@ -322,7 +322,7 @@ def test_valid_swaps_on_fresh_boards() -> None:
 )
 def test_stuck_boards(level: LevelSwap, rows: tuple[str, ...], text: str, way: str) -> None:
     """A turn that leaves no valid swap: the same tiles in another order, else a fresh deal."""
-    state, used = state_of(level, *rows).repeat(12).with_new_luck(np.arange(12)), []
+    state, used = state_of(level, *rows).repeat(12).reseed(np.arange(12)), []
     action = GAME.decode(level, text).action
     after, outcome = GAME.step(state, np.full(12, action))
     for i in range(12):
@@ -340,7 +340,7 @@ def test_stuck_boards(level: LevelSwap, rows: tuple[str, ...], text: str, way: s
 def test_boards_that_cannot_be_saved_end_the_game() -> None:
     """36 types on 16 cells and lines of 4: few deals have a valid swap."""
     level = LevelSwap(rows=2, cols=8, colours=6, shapes=6, line=4)
-    state = state_of(level, "xyzapqrs", "aaabcdef").repeat(40).with_new_luck(np.arange(40))
+    state = state_of(level, "xyzapqrs", "aaabcdef").repeat(40).reseed(np.arange(40))
     after, outcome = GAME.step(state, np.full(40, GAME.decode(level, "(0, 3) (1, 3)").action))
     assert (outcome.gain >= 12).all()
     assert outcome.terminated.any()
@@ -401,7 +401,7 @@ def test_step_leaves_its_input_forks_agree_and_new_luck_differs() -> None:
     assert outcome.gain.all()
     for i in range(6):
         assert all(after[5 * i + k] == after[5 * i] for k in range(5))
-    other, _ = GAME.step(state.repeat(5).with_new_luck(np.arange(30)), actions)
+    other, _ = GAME.step(state.repeat(5).reseed(np.arange(30)), actions)
     for i in range(6):
         assert len(np.unique(other.board[5 * i : 5 * i + 5].reshape(5, -1), axis=0)) == 5
 

@@ -20,7 +20,7 @@ from vlmgym.core import VlmGymError, seeds_for
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import (
     Episode,
-    Run,
+    EvaluationRun,
     TraceError,
     TraceWriter,
     load_trace,
@@ -424,7 +424,7 @@ def test_an_unreadable_summary_counts_as_not_there(tmp_path, sound):
 def test_a_run_line_of_another_version_is_told_by_its_schema(tmp_path):
     path = tmp_path / "trace.jsonl"
     with TraceWriter(path) as writer:
-        writer.write(replace(Run("p", "2048", "tiny", "tiny"), schema=2))
+        writer.write(replace(EvaluationRun("p", "2048", "tiny", "tiny"), schema=2))
     with pytest.raises(TraceError, match="schema 2, this version reads 1"):
         load_trace(path)
 

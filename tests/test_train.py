@@ -35,7 +35,7 @@ from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
 from vlmgym.train import recipe as recipes
 from vlmgym.train import rows as data
-from vlmgym.train.questions import States
+from vlmgym.train.questions import QuestionSource
 from vlmgym.train.recipe import (
     ColdStart,
     Recipe,
@@ -343,16 +343,16 @@ def test_defect_11_rows_carry_their_state_and_only_their_frames_are_drawn(monkey
         lambda game, state, look: drawn.append(len(state)) or real(game, state, look),
     )
     tasks = [Task.parse(t) for t in TASKS]
-    rows = data.ask_rows(States(tasks, seed=3).draw(200))
+    rows = data.ask_rows(QuestionSource(tasks, seed=3).draw(200))
     assert drawn == [
         sum(r["game"] == t.names.game for r in rows)
         for t in sorted(tasks, key=lambda t: t.names.game != rows[0]["game"])
     ]
     shares = [sum(row["game"] == task.names.game for row in rows) / 200 for task in tasks]
     assert abs(shares[0] - 0.75) < 4 * (0.75 * 0.25 / 200) ** 0.5, "weights 3 to 1"
-    again = data.ask_rows(States(tasks, seed=3).draw(200))
+    again = data.ask_rows(QuestionSource(tasks, seed=3).draw(200))
     assert [r["state"] for r in rows] == [r["state"] for r in again]
-    other = data.ask_rows(States(tasks, seed=4).draw(200))
+    other = data.ask_rows(QuestionSource(tasks, seed=4).draw(200))
     assert not {r["state"] for r in rows} & {r["state"] for r in other}
     for row in rows[:20]:
         game, state = load_state(base64.b64decode(row["state"]))
@@ -389,7 +389,9 @@ def test_killed_run_goes_on_where_it_was(small, tmp_path, monkeypatch):
     assert all(len(set(batch)) == 2 and batch[:4] == [batch[0]] * 4 for batch in whole), (
         "groups of 4 share their state"
     )
-    stream = [question.text for question in States(recipe.tasks, seed=recipe.grpo.seed).draw(8)]
+    stream = [
+        question.text for question in QuestionSource(recipe.tasks, seed=recipe.grpo.seed).draw(8)
+    ]
     assert [batch[i] for batch in whole for i in (0, 4)] == stream, "in the order of the stream"
     seen.clear()
     real = trainers.judge_rows
@@ -633,7 +635,7 @@ def test_a_cold_start_has_boards_where_nothing_merges_as_whole_games_do():
         game, state = load_state(base64.b64decode(rows[0]["state"]))
         state = concat([load_state(base64.b64decode(row["state"]))[1] for row in rows])
         assert not state.ended.any()
-        merges[hopeless] = game.successes(state).any(axis=1)
+        merges[hopeless] = game.success_mask(state).any(axis=1)
         answers = [
             prompt.parse(game, state.level, row["completion"][0]["content"][0]["text"]).action
             for row in rows
@@ -690,7 +692,7 @@ def test_a_cold_start_teaches_answers_that_work(game):
         for row in rows:
             rules, state = read_state_text(row["state"])
             action = prompt.parse(rules, state.level, answer_of(row)).action
-            possible = rules.successes(state)[0]
+            possible = rules.success_mask(state)[0]
             assert possible[action] if possible.any() else rules.legal(state)[0, action]
     everything = cold_start_rows([task], ColdStart(states=40, teacher_error=0.6, verified=False))
     failed = [judge_row(row) for row in everything].count(False)
@@ -699,7 +701,9 @@ def test_a_cold_start_teaches_answers_that_work(game):
 
 def judge_row(row):
     rules, state = read_state_text(row["state"])
-    return bool(rules.successes(state)[0, prompt.parse(rules, state.level, answer_of(row)).action])
+    return bool(
+        rules.success_mask(state)[0, prompt.parse(rules, state.level, answer_of(row)).action]
+    )
 
 
 def test_recipes_for_models_of_the_hub_teach_no_errors():
@@ -832,7 +836,7 @@ def test_the_committed_model_follows_the_format_and_sees_the_board():
         )["metrics"]
         assert metrics["format"]["mean"] > 0.9
         assert metrics["cells"]["mean"] > 0.95
-        chance = float(task.game.successes(task.states("test", 200)).mean())
+        chance = float(task.game.success_mask(task.states("test", 200)).mean())
         assert metrics["success"]["mean"] < chance + 0.25, "it knows more than it does"
 
 

@@ -27,7 +27,7 @@ from vlmgym.apps.play import Server, Session, input_kind
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.dialogue import prompt
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Episode, Run, Turn, read_trace
+from vlmgym.episodes.trace import Episode, EvaluationRun, Turn, read_trace
 from vlmgym.evals.metrics import summarise
 from vlmgym.games import GAMES, get_game
 from vlmgym.games.parts.actions import read_pair
@@ -68,12 +68,12 @@ def ask(server, path, values=None, token=True, **headers):
 
 def records(folder):
     found = list(read_trace(folder / "trace.jsonl"))
-    return [[r for r in found if isinstance(r, kind)] for kind in (Run, Turn, Episode)]
+    return [[r for r in found if isinstance(r, kind)] for kind in (EvaluationRun, Turn, Episode)]
 
 
 def good_answer(session):
     """The text of an action that succeeds now."""
-    action = int(np.argmax(session.game.successes(session.state)[0]))
+    action = int(np.argmax(session.game.success_mask(session.state)[0]))
     return session.game.encode(session.level, action)
 
 

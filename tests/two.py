@@ -19,7 +19,7 @@ from vlmgym.episodes.task import Task
 from vlmgym.models.loading import Compute, end_processes, load
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.questions import Source, States
+from vlmgym.train.questions import QuestionSource, Source
 from vlmgym.train.recipe import ColdStart, cold_start_rows
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
@@ -56,7 +56,7 @@ def scripted(self, prompt_ids, images, *rest, **options):
     texts = []
     for question in asked[-1]:
         game, level = question.task.game, question.task.level
-        good = int(game.successes(question.state)[0].argmax())
+        good = int(game.success_mask(question.state)[0].argmax())
         for k in range(self.num_generations):
             right = question.serial % 3 != 0 and k == question.serial % self.num_generations
             text = game.encode(level, good) if right else "none"
@@ -95,7 +95,7 @@ else:
         refill=2,
         save_every=2,
     )
-    states = States(
+    states = QuestionSource(
         (SWAP, T2048),
         (Source(), Source("policy_pool", games=6)),
         {"Swap": Curriculum(rungs=("tiny", "tiny:noise=0.1"), step=0.3, target=0.1)},

@@ -111,9 +111,9 @@ class LightsOut(Puzzle):
         """
         return np.where(self.legal(state), -np.minimum(self._lengths(state), 1000), np.nan)
 
-    def successes(self, state):
+    def success_mask(self, state):
         """The presses of all shortest solutions; a dark board (that was described) needs none."""
-        return super().successes(state) & state.board.any(axis=(1, 2))[:, None]
+        return super().success_mask(state) & state.board.any(axis=(1, 2))[:, None]
 
     def explain(self, state, row, action):
         """Such as ``(0, 1) then 3 more``, for the scripted teacher's reasoning."""

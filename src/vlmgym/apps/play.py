@@ -43,7 +43,7 @@ from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import Judgement, judge
 from vlmgym.dialogue.prompt import Problem
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Episode, Run, TraceError, TraceWriter, Turn, read_trace
+from vlmgym.episodes.trace import Episode, EvaluationRun, TraceError, TraceWriter, Turn, read_trace
 from vlmgym.evals import baselines
 from vlmgym.evals.evaluation import Evaluation
 from vlmgym.evals.metrics import summarise
@@ -121,13 +121,15 @@ class Session:
         # compiles what the first turn needs; judging changes nothing
         judge(self.game, self.state, [text])
 
-        run = Run(PLAYER, task.names.game, task.names.level, task.names.look, task.prompt)
+        run = EvaluationRun(PLAYER, task.names.game, task.names.level, task.names.look, task.prompt)
         self.folder, self._claim = _choose_folder(out.resolve(), run)
         self._trace = self.folder / "trace.jsonl"
         records = list(read_trace(self._trace)) if self._trace.exists() else []
         self._run = None if records else run  # still to be written
         self._writer: TraceWriter | None = None
-        self._episode = 1 + max((r.episode for r in records if not isinstance(r, Run)), default=-1)
+        self._episode = 1 + max(
+            (r.episode for r in records if not isinstance(r, EvaluationRun)), default=-1
+        )
         for episode in _unfinished(records):
             self._write(episode)
 
@@ -352,7 +354,7 @@ def _episode(number: int, turns: int, reward: float, state: State) -> Episode:
     return Episode(number, int(state.seed[0]), turns, int(state.score[0]), reward, end)
 
 
-def _unfinished(records: list[Run | Turn | Episode]) -> list[Episode]:
+def _unfinished(records: list[EvaluationRun | Turn | Episode]) -> list[Episode]:
     """The episodes that a killed session left without a record."""
     done = {r.episode for r in records if isinstance(r, Episode)}
     open_: dict[int, list[Turn]] = {}
@@ -367,7 +369,7 @@ def _unfinished(records: list[Run | Turn | Episode]) -> list[Episode]:
     return out
 
 
-def _choose_folder(out: Path, run: Run) -> tuple[Path, int | None]:
+def _choose_folder(out: Path, run: EvaluationRun) -> tuple[Path, int | None]:
     """The first of ``out``, ``out-2``, ``out-3`` ... that can take this run, and a lock on it."""
     for number in count(1):
         folder = out if number == 1 else out.with_name(f"{out.name}-{number}")
@@ -403,13 +405,15 @@ def _lock(folder: Path) -> int | None:
     return lock
 
 
-def _continues(trace: Path, run: Run) -> bool:
+def _continues(trace: Path, run: EvaluationRun) -> bool:
     """Whether a trace is missing, empty, or sound and of this very run."""
     try:
         records = list(read_trace(trace)) if trace.exists() else []
     except (TraceError, UnicodeDecodeError):
         return False
-    return not records or (records[0] == run and not any(isinstance(r, Run) for r in records[1:]))
+    return not records or (
+        records[0] == run and not any(isinstance(r, EvaluationRun) for r in records[1:])
+    )
 
 
 # ---- server

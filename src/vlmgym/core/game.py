@@ -697,12 +697,12 @@ class State(Generic[LevelOf]):
         n = whole("n", n, MOST_SEEDS)
         return self.with_arrays({k: np.repeat(v, n, axis=0) for k, v in self.arrays().items()})
 
-    def with_new_luck(self, salt: int | NDArray[np.int64] = 0) -> Self:
+    def reseed(self, salt: int | NDArray[np.int64] = 0) -> Self:
         """The same games with other future luck; the split of the seeds is kept.
 
         Args:
             salt: chooses the luck: one number, or one for each row (so
-                ``state.repeat(n).with_new_luck(np.arange(B * n))`` gives every fork its own). Equal
+                ``state.repeat(n).reseed(np.arange(B * n))`` gives every fork its own). Equal
                 rows with equal salts keep meeting equal luck.
 
         Raises:
@@ -943,14 +943,14 @@ _TAKE_SEEDS, _TAKE_ACTION, _TAKE_ROW, _TAKE_TEXT = (
     {"decode"},
 )
 _TAKE_NUMBER = {"draw_legal"}
-_TAKE_SYMBOLS = {"from_symbols", "works"}
+_TAKE_SYMBOLS = {"from_symbols", "would_succeed"}
 _TAKE_STATE = {
     "legal",
-    "successes",
+    "success_mask",
     "draw_legal",
     "branch",
     "_step",
-    "good",
+    "success",
     "scene",
     "oracle",
     "explain",
@@ -1030,7 +1030,7 @@ def _takes_symbols(method: Callable[..., Any]) -> Callable[..., Any]:
     def takes(self: Game, level: Any, symbols: Any, *rest: Any, **named: Any) -> Any:
         level = self.level(level)
         symbols = self.described(level, symbols)
-        if method.__name__ == "works" and rest:
+        if method.__name__ == "would_succeed" and rest:
             rest = (self._row_actions(level, rest[0], len(symbols)), *rest[1:])
         return method(self, level, symbols, *rest, **named)
 
@@ -1042,7 +1042,7 @@ def _takes_state(method: Callable[..., Any]) -> Callable[..., Any]:
     def takes(self: Game, state: Any, *rest: Any, **named: Any) -> Any:
         if type(state) is not self.state_type or type(state.level) is not self.level_type:
             self.belongs(state)
-        if method.__name__ == "good" and rest:
+        if method.__name__ == "success" and rest:
             rest = (self._row_actions(state.level, rest[0], len(state)), *rest[1:])
         return method(self, state, *rest, **named)
 
@@ -1184,8 +1184,8 @@ class Game(ABC, Generic[L, S]):
     def legal(self, state: S) -> NDArray[np.bool_]:
         """``(B, A)``: the actions that change the board; all False where the game has ended."""
 
-    def successes(self, state: S) -> NDArray[np.bool_]:
-        """``(B, A)``: the actions that :meth:`good` would accept, the paper's +1; by default the
+    def success_mask(self, state: S) -> NDArray[np.bool_]:
+        """``(B, A)``: the actions that :meth:`success` would accept, the paper's +1; by default the
         legal ones.
         """
         return self.legal(state)
@@ -1231,7 +1231,7 @@ class Game(ABC, Generic[L, S]):
     def _try(self, state: S, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """``(B, n)``: which of the actions are good; games with many actions override it."""
         good = np.empty(actions.shape, bool)
-        _look_up(self.successes(state), actions, good)
+        _look_up(self.success_mask(state), actions, good)
         return good
 
     def _checked(self, level: L, actions: Any) -> NDArray[np.int64]:
@@ -1298,10 +1298,10 @@ class Game(ABC, Generic[L, S]):
     def _step(self, state: S, actions: NDArray[np.int64]) -> tuple[S, Outcome]:
         """The rules of :meth:`step`, on checked actions."""
 
-    def good(self, state: S, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
+    def success(self, state: S, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
         """``(B,)``: the turns that are worth the paper's +1; by default those with a gain.
 
-        Puzzles without a score of each move override it together with :meth:`successes`.
+        Puzzles without a score of each move override it together with :meth:`success_mask`.
 
         Args:
             state: the games before the turn.
@@ -1312,7 +1312,7 @@ class Game(ABC, Generic[L, S]):
 
     def described(self, level: L, symbols: NDArray[Any]) -> NDArray[Any]:
         """The symbols of a description, held to the scenes of a level; :meth:`from_symbols` and
-        :meth:`works` get these.
+        :meth:`would_succeed` get these.
 
         Raises:
             StateError: they are no whole numbers, of another shape than the level's scenes, or
@@ -1327,14 +1327,14 @@ class Game(ABC, Generic[L, S]):
         replace(sample, symbols=symbols).check()
         return symbols
 
-    def works(
+    def would_succeed(
         self, level: L, symbols: NDArray[np.int16], actions: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         """``(B,)``: whether the actions would be good on boards that look like ``symbols`` (a
         player's description).
         """
         state = self.from_symbols(level, symbols)
-        return self.good(state, actions, self.step(state, actions)[1])
+        return self.success(state, actions, self.step(state, actions)[1])
 
     @abstractmethod
     def scene(self, state: S) -> Scene:

@@ -176,13 +176,13 @@ def judge(
     seen = [prompt.read_perception(r.perception, scene, mode) for r in read]
     actions = np.array([r.action for r in read], np.int64)
     after, outcome = game.step(state, actions)
-    good = game.good(state, actions, outcome)
+    good = game.success(state, actions, outcome)
     values = game.oracle(state) if oracle else None
     described = _replay(game, state, actions, good, seen)
     possible = np.ones(len(state), bool)
     if not good.all():
         failed = np.flatnonzero(~good)
-        possible[failed] = game.successes(state[failed]).any(axis=1)
+        possible[failed] = game.success_mask(state[failed]).any(axis=1)
     out = []
     for i, (reply, see) in enumerate(zip(read, seen, strict=True)):
         truth = scene.symbols[i]
@@ -224,7 +224,7 @@ def _replay(
         boards = np.stack(
             [np.where(seen[i].symbols < 0, game.unnamed, seen[i].symbols) for i in rows]
         )
-        works[rows] = game.works(state.level, boards, actions[rows])
+        works[rows] = game.would_succeed(state.level, boards, actions[rows])
     return works
 
 

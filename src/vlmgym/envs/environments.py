@@ -281,7 +281,7 @@ class _Table:
         else:
             after, outcome = self.game.step(state, actions)
             good, gain, changed = (
-                self.game.good(state, actions, outcome),
+                self.game.success(state, actions, outcome),
                 outcome.gain,
                 outcome.changed,
             )
@@ -881,7 +881,7 @@ def _compile(name: str) -> None:
     game.oracle(state)
     game.explain(state, 0, action)
     game.candidates(state, 0)
-    game.works(level, game.scene(state).symbols, np.full(2, action))
+    game.would_succeed(level, game.scene(state).symbols, np.full(2, action))
 
 
 def compile_all(processes: int = 0, progress: Callable[[int, int], None] | None = None) -> float:

@@ -1,12 +1,12 @@
-from .batch import Lane as Lane
-from .batch import Telling as Telling
+from .batch import EpisodeBatch as EpisodeBatch
+from .batch import ObservationSettings as ObservationSettings
 from .batch import play as play
 from .batch import walk as walk
 from .curriculum import Curriculum as Curriculum
 from .task import Task as Task
 from .task import TaskNames as TaskNames
 from .trace import Episode as Episode
-from .trace import Run as Run
+from .trace import EvaluationRun as EvaluationRun
 from .trace import Trace as Trace
 from .trace import TraceError as TraceError
 from .trace import TraceWriter as TraceWriter

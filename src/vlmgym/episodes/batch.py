@@ -87,7 +87,7 @@ def walk(
 
 
 @dataclass(frozen=True)
-class Telling:
+class ObservationSettings:
     """What a player is told: how boards look, what is shown of them, and how much of the past.
 
     Attributes:
@@ -107,7 +107,7 @@ class Telling:
     blocks: prompt.Blocks = prompt.BLOCKS
 
 
-class Lane:
+class EpisodeBatch:
     """A batch of episodes under way, that a player is asked about.
 
     Args:
@@ -132,7 +132,7 @@ class Lane:
         self,
         game: Game,
         state: State,
-        telling: Telling = Telling(),
+        telling: ObservationSettings = ObservationSettings(),
         turns: int = 0,
         mode: str = "strict",
         oracle: bool = True,
@@ -330,9 +330,9 @@ class Lane:
 
 
 def play(
-    lanes: Sequence[Lane],
+    lanes: Sequence[EpisodeBatch],
     player: Player,
-    after_turn: Callable[[Lane, list[Turn]], None] | None = None,
+    after_turn: Callable[[EpisodeBatch, list[Turn]], None] | None = None,
 ) -> None:
     """Play the episodes of all lanes side by side until all have ended or reached their turns.
 
@@ -358,11 +358,11 @@ def play(
 
 
 async def _play_one_by_one(
-    lanes: Sequence[Lane],
+    lanes: Sequence[EpisodeBatch],
     player: AsyncPlayer,
-    after_turn: Callable[[Lane, list[Turn]], None] | None,
+    after_turn: Callable[[EpisodeBatch, list[Turn]], None] | None,
 ) -> None:
-    async def go(lane: Lane, row: int) -> None:
+    async def go(lane: EpisodeBatch, row: int) -> None:
         only, limit = np.array([row]), player.episode_seconds
         while row in lane.live():
             left = max(limit - lane.seconds(row), 1e-9) if limit else 0.0

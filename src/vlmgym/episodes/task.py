@@ -172,7 +172,7 @@ class Task(Settings):
             spread = self.walk_max - self.walk_min + 1
             steps = self.walk_min + (seeds >> np.uint64(7)) % np.uint64(spread)
             state = walk(self.game, self.level, seeds, steps.astype(np.int64), self.walk_legal)
-            state = state if hopeless else state[self.game.successes(state).any(axis=1)]
+            state = state if hopeless else state[self.game.success_mask(state).any(axis=1)]
             found.append(state[: count - have])
             have += len(found[-1])
         return concat(found)

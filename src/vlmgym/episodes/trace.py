@@ -39,7 +39,7 @@ class TraceError(VlmGymError, ValueError):
 
 
 @dataclass(frozen=True)
-class Run:
+class EvaluationRun:
     """The first line of a trace: what was run."""
 
     player: str
@@ -147,7 +147,7 @@ class Episode:
     reason: str = ""  # why it failed: it counts as missing, not as lost
 
 
-_KINDS: dict[str, type] = {"run": Run, "turn": Turn, "episode": Episode}
+_KINDS: dict[str, type] = {"run": EvaluationRun, "turn": Turn, "episode": Episode}
 
 
 def _plain(value: float) -> float | None:
@@ -239,7 +239,7 @@ class TraceWriter:
             path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666
         )
 
-    def write(self, *records: Run | Turn | Episode) -> None:
+    def write(self, *records: EvaluationRun | Turn | Episode) -> None:
         """Append records and hand them to the operating system, in one piece.
 
         Raises:
@@ -272,7 +272,7 @@ class TraceWriter:
         self.close()
 
 
-def _line(record: Run | Turn | Episode) -> bytes:
+def _line(record: EvaluationRun | Turn | Episode) -> bytes:
     values = {"kind": type(record).__name__.lower(), **asdict(record)}
     return (json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n").encode()
 
@@ -310,7 +310,7 @@ def repair(path: Path) -> int:
     return size - keep
 
 
-def begin_anew(path: Path, run: Run) -> None:
+def begin_anew(path: Path, run: EvaluationRun) -> None:
     """Replace the run line of a trace, all at once."""
     _, _, rest = path.read_bytes().partition(b"\n")
     write_atomically(path, _line(run) + rest)
@@ -408,7 +408,7 @@ def _used(value: Any) -> bool:
 
 
 _FIELDS: dict[type, dict[str, Callable[[Any], bool]]] = {
-    Run: dict.fromkeys(
+    EvaluationRun: dict.fromkeys(
         (
             "player",
             "game",
@@ -454,7 +454,7 @@ _FIELDS: dict[type, dict[str, Callable[[Any], bool]]] = {
 """What each field of each kind of record may hold."""
 
 
-def _record(line: bytes) -> Run | Turn | Episode:
+def _record(line: bytes) -> EvaluationRun | Turn | Episode:
     """The record of a line; ValueError says what is wrong with it."""
     values = json.loads(line.decode())
     if not isinstance(values, dict):
@@ -476,8 +476,8 @@ def _record(line: bytes) -> Run | Turn | Episode:
     ]
     if missing := [name for name in needed if name not in values]:
         raise ValueError(f"{kind}.{missing[0]} is missing")
-    record: Run | Turn | Episode = _KINDS[kind](**values)
-    if isinstance(record, Run) and record.schema != SCHEMA:
+    record: EvaluationRun | Turn | Episode = _KINDS[kind](**values)
+    if isinstance(record, EvaluationRun) and record.schema != SCHEMA:
         raise ValueError(f"schema {record.schema}, this version reads {SCHEMA}")
     return record
 
@@ -490,7 +490,7 @@ def _whole_texts(value: Any) -> Any:
     return [_whole_texts(one) for one in value] if isinstance(value, list) else value
 
 
-def read_trace(path: Path) -> Iterator[Run | Turn | Episode]:
+def read_trace(path: Path) -> Iterator[EvaluationRun | Turn | Episode]:
     """The records of a trace, in order; an unfinished last line is passed over.
 
     Raises:
@@ -524,7 +524,7 @@ class Trace:
     record of each episode.
     """
 
-    run: Run
+    run: EvaluationRun
     turns: list[Turn]
     episodes: list[Episode]
 
@@ -544,12 +544,12 @@ def load_trace(path: Path) -> Trace:
     """
     run, turns, episodes = None, list[Turn](), dict[int, Episode]()
     for number, record in enumerate(read_trace(path), 1):
-        if isinstance(record, Run) == (number > 1):
+        if isinstance(record, EvaluationRun) == (number > 1):
             raise TraceError(
                 f"{path}:{number}: "
                 f"{'a second run line' if number > 1 else 'no run line at the beginning'}"
             )
-        if isinstance(record, Run):
+        if isinstance(record, EvaluationRun):
             run = record
         elif isinstance(record, Turn):
             turns.append(record)

@@ -67,7 +67,7 @@ def _episodes(
     while len(live):
         actions = np.asarray(player.choose(game, state), np.int64)
         after, outcome = game.step(state, actions)
-        good[live] += game.good(state, actions, outcome)
+        good[live] += game.success(state, actions, outcome)
         turns[live] += 1
         score[live] = after.score
         stay = ~after.ended

@@ -17,12 +17,12 @@ from tqdm import tqdm
 from vlmgym.core import ConfigError, Settings, State, StateError, VlmGymError, seeds_for, setting
 from vlmgym.core.files import FileError, only_process, read_json, shortest_ends, shown, write_json
 from vlmgym.dialogue.prompt import Blocks, taken_apart
-from vlmgym.episodes.batch import Lane, Telling, play
+from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import (
     ENDS,
     Episode,
-    Run,
+    EvaluationRun,
     TraceError,
     TraceWriter,
     Turn,
@@ -107,10 +107,10 @@ def starts(task: Task, how: Evaluation) -> State:
     )
 
 
-def lane_of(task: Task, how: Evaluation, state: State) -> Lane:
+def batch_of(task: Task, how: Evaluation, state: State) -> EpisodeBatch:
     """Episodes of a task that begin in these states, played and told as the settings say."""
-    telling = Telling(task.look, task.prompt, how.observation, how.history, task.blocks)
-    return Lane(
+    telling = ObservationSettings(task.look, task.prompt, how.observation, how.history, task.blocks)
+    return EpisodeBatch(
         task.game, state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats
     )
 
@@ -171,7 +171,7 @@ def evaluate_all(
         TraceError: a trace that is damaged, or that other rules wrote.
         BusyError: another process evaluates into one of the folders.
     """
-    lanes = [lane_of(task, how, starts(task, how).repeat(how.repeats)) for task in tasks]
+    lanes = [batch_of(task, how, starts(task, how).repeat(how.repeats)) for task in tasks]
     runs = [run_of(player, task, how) for task in tasks]
     if not checked and not (out and all(map(finished, out, runs))):
         see_that_it_can_play(player, [(task, how) for task in tasks])
@@ -222,7 +222,7 @@ def see_that_it_can_play(player: Player, entries: Iterable[tuple[Task, Evaluatio
     player.check()
 
 
-def finished(folder: Path, run: Run) -> dict[str, Any] | None:
+def finished(folder: Path, run: EvaluationRun) -> dict[str, Any] | None:
     """The summary of just this evaluation, if it ended there without failed episodes (which are
     tried again); else None.
     """
@@ -243,7 +243,7 @@ def finished(folder: Path, run: Run) -> dict[str, Any] | None:
 
 
 def _play(
-    lanes: Sequence[Lane],
+    lanes: Sequence[EpisodeBatch],
     writers: Sequence[TraceWriter | None],
     player: Player,
     what: str,
@@ -267,7 +267,7 @@ def _play(
     hits = [sum(r.terms["game"] > 0 for lane in lanes for r in lane.turns), have]
     met = set[str]()
 
-    def show(lane: Lane, records: list[Turn]) -> None:
+    def show(lane: EpisodeBatch, records: list[Turn]) -> None:
         if writer := journal[id(lane)]:
             writer.write(*records)
         hits[0] += sum(r.terms["game"] > 0 for r in records)
@@ -290,7 +290,9 @@ def _play(
         player.on_answers = player.on_fault = None
 
 
-def _journal(lane: Lane, run: Run, folder: Path) -> tuple[TraceWriter, set[Episode]]:
+def _journal(
+    lane: EpisodeBatch, run: EvaluationRun, folder: Path
+) -> tuple[TraceWriter, set[Episode]]:
     """The open trace of a task, after what it already holds has been played, and the episodes
     recorded there.
     """
@@ -323,7 +325,7 @@ def _journal(lane: Lane, run: Run, folder: Path) -> tuple[TraceWriter, set[Episo
     return writer, set()
 
 
-def _settings_of(run: Run) -> dict[str, Any]:
+def _settings_of(run: EvaluationRun) -> dict[str, Any]:
     """All that decides whether an evaluation is the same one, by name; an endpoint may move."""
     values = {
         key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply", "mode")
@@ -370,7 +372,7 @@ def refusal(folder: str, differ: Mapping[str, tuple[Any, Any]]) -> ConfigError:
     )
 
 
-def how_asked(run: Run) -> Evaluation:
+def how_asked(run: EvaluationRun) -> Evaluation:
     """How the run line of a trace says that a player was measured.
 
     Raises:
@@ -384,7 +386,7 @@ def how_asked(run: Run) -> Evaluation:
         raise TraceError(f"its run line cannot be ({error})") from error
 
 
-def asked(run: Run) -> tuple[Task, Evaluation]:
+def asked(run: EvaluationRun) -> tuple[Task, Evaluation]:
     """What the run line of a trace says was asked, and how.
 
     Raises:
@@ -429,7 +431,7 @@ def rescore(
     try:
         task, how = asked(old.run)
         how = how.override(mode=mode or how.mode, oracle=oracle)
-        lane = lane_of(task, how, starts(task, how).repeat(how.repeats))
+        lane = batch_of(task, how, starts(task, how).repeat(how.repeats))
         left_out = lane.replay(old.finished(), strict=False)
     except (TraceError, StateError) as error:
         raise TraceError(f"{folder / 'trace.jsonl'}: {error}") from error
@@ -442,7 +444,7 @@ def rescore(
         for one in lane.episodes()
     ]
     run = replace(
-        Run("", "", "", ""),
+        EvaluationRun("", "", "", ""),
         **{key: getattr(old.run, key) for key in ("player", "about", "identity", "sees")},
     )
     run = replace(run, **asdict(task.names), prompt=task.prompt, reply=task.reply, mode=how.mode)
@@ -472,16 +474,16 @@ def _walk_of(task: Task, how: Evaluation) -> dict[str, Any]:
     return {key: getattr(task, key) for key in _WALK} if how.start == "walk" else {}
 
 
-def _how_of(run: Run) -> dict[str, Any]:
+def _how_of(run: EvaluationRun) -> dict[str, Any]:
     return {key: value for key, value in run.evaluation.items() if key not in _WALK}
 
 
-def run_of(player: Player, task: Task, how: Evaluation) -> Run:
+def run_of(player: Player, task: Task, how: Evaluation) -> EvaluationRun:
     """The first line of a trace, with all settings that decide what is asked, and who is asked."""
     about = player.describe()
     more = (asdict(how) | _walk_of(task, how), about, identity_of(about), player.sees)
     names = task.names
-    return Run(
+    return EvaluationRun(
         player.name,
         names.game,
         names.level,
@@ -493,12 +495,12 @@ def run_of(player: Player, task: Task, how: Evaluation) -> Run:
     )
 
 
-def _doubts(player: Player, run: Run) -> list[str]:
+def _doubts(player: Player, run: EvaluationRun) -> list[str]:
     return player.doubts(run.game, run.level, run.look, run.prompt, run.reply)
 
 
 def summary_of(
-    run: Run,
+    run: EvaluationRun,
     turns: Sequence[Turn],
     episodes: Sequence[Episode],
     task: Task,
@@ -570,7 +572,7 @@ def _one_opening(task: Task, how: Evaluation, starts: int) -> list[str]:
     ]
 
 
-def warnings_of(run: Run, turns: Sequence[Turn]) -> list[str]:
+def warnings_of(run: EvaluationRun, turns: Sequence[Turn]) -> list[str]:
     """What makes the numbers of an evaluation doubtful, each with what to do about it."""
     if not turns or run.sees == "nothing":
         return []
@@ -626,7 +628,10 @@ def failed_of(summary: Mapping[str, Any]) -> str:
     reasons = "; ".join(
         f"{reason} ({times}x)" for reason, times in list(summary["failures"].items())[:3]
     )
-    return f"{failed} of {n} episodes failed: {reasons}. Run the same command to try them again."
+    return (
+        f"{failed} of {n} episodes failed: {reasons}. Run the same command to try "
+        "them again."
+    )
 
 
 # ---- where they lie
@@ -635,7 +640,7 @@ class Place:
     """An evaluation in a folder."""
 
     folder: Path
-    run: Run
+    run: EvaluationRun
     # the label; where it stands for several players, or comes twice in a task, with what tells them
     # apart
     player: str
@@ -656,7 +661,7 @@ def settings_text(how: Mapping[str, Any]) -> str:
     )
 
 
-def asks(run: Run) -> tuple[str, str, str, str]:
+def asks(run: EvaluationRun) -> tuple[str, str, str, str]:
     """Equal for evaluations that ask the same: game, level, look, and other settings."""
     how = {
         "prompt": run.prompt,
@@ -681,7 +686,7 @@ def places(folders: Iterable[Path]) -> list[Place]:
         TraceError: a trace that does not begin with a run line.
     """
     # folder, folder of the player, run, name of the task
-    found = list[tuple[Path, Path, Run, str]]()
+    found = list[tuple[Path, Path, EvaluationRun, str]]()
     for folder in dict.fromkeys(Path(one).resolve() for one in folders):
         if (folder / "trace.jsonl").exists():
             # one of a run, by itself
@@ -737,12 +742,12 @@ def _is_one(folder: Path) -> bool:
     return (folder / "trace.jsonl").exists() or (folder / "summary.json").exists()
 
 
-def first_run(folder: Path) -> Run:
+def first_run(folder: Path) -> EvaluationRun:
     """The run line of a trace; without a trace, what the summary says."""
     path = folder / "trace.jsonl"
     if path.exists():
         record = next(read_trace(path), None)
-        if not isinstance(record, Run):
+        if not isinstance(record, EvaluationRun):
             raise TraceError(f"{path}: no run line")
         return record
     summary = read_json(folder / "summary.json")
@@ -750,7 +755,7 @@ def first_run(folder: Path) -> Run:
         task, names = Task.parse(summary["task"]), ("about", "identity", "sees")
         more = {key: summary[key] for key in names if key in summary}
         more["evaluation"] = summary["evaluation"]
-        return Run(
+        return EvaluationRun(
             str(summary["player"]),
             task.names.game,
             task.names.level,

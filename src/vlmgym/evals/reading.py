@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError
-from vlmgym.episodes.trace import Run, Trace, TraceError, Turn, load_trace
+from vlmgym.episodes.trace import EvaluationRun, Trace, TraceError, Turn, load_trace
 from vlmgym.evals.evaluation import Place, asks, how_asked, places
 from vlmgym.evals.metrics import PAIRED, summarise, value_of
 from vlmgym.evals.stats import NAN, Estimate
@@ -23,7 +23,7 @@ class Evaluated:
     """One finished evaluation, reduced to a value of each metric for each episode."""
 
     folder: Path
-    run: Run
+    run: EvaluationRun
     player: str  # the label, told apart from its namesakes: see vlmgym.evals.evaluation.places
     name: str  # of the task, see there too
     how: dict[str, Any]  # all settings

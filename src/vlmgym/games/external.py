@@ -424,16 +424,20 @@ class OutsideGame(core.Game):
         """All actions, until the game has ended."""
         return np.repeat(~state.ended[:, None], len(self.words), axis=1)
 
-    def good(self, state: State, actions: NDArray[np.int64], outcome: Outcome) -> NDArray[np.bool_]:
+    def success(
+        self, state: State, actions: NDArray[np.int64], outcome: Outcome
+    ) -> NDArray[np.bool_]:
         """``(B,)``: with a ``value``, the actions that the oracle values most; else those with a
         gain.
         """
         if self.value is None:
             return outcome.gain > 0
-        return (actions >= 0) & self.successes(state)[np.arange(len(state)), np.maximum(actions, 0)]
+        return (actions >= 0) & self.success_mask(state)[
+            np.arange(len(state)), np.maximum(actions, 0)
+        ]
 
-    def successes(self, state: State) -> NDArray[np.bool_]:
-        """``(B, A)``: see :meth:`good`; each action is tried on a fork."""
+    def success_mask(self, state: State) -> NDArray[np.bool_]:
+        """``(B, A)``: see :meth:`success`; each action is tried on a fork."""
         if self.value is not None:
             value = np.nan_to_num(self.oracle(state), nan=-np.inf)
             return (value >= value.max(axis=1, keepdims=True) - 1e-9) & np.isfinite(value)
@@ -494,7 +498,7 @@ class OutsideGame(core.Game):
         """There are no symbols: fresh games of seed 0."""
         return self.reset(level, np.zeros(len(symbols), np.uint64))
 
-    def works(
+    def would_succeed(
         self, level: core.Level, symbols: NDArray[np.int16], actions: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         """Never: nothing is described."""

@@ -229,7 +229,7 @@ class Game2048(GridGame[Level2048, State2048]):
         )
         return out
 
-    def successes(self, state: State2048) -> Marks:
+    def success_mask(self, state: State2048) -> Marks:
         """``(B, 4)``: the moves that merge something."""
         merging = np.empty((len(state), 4), bool)
         _merging(_flat(state.board), state.level.cols, state.ended, merging)

@@ -198,14 +198,14 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
         """The hidden cells."""
         legal[:] = state.board.reshape(legal.shape) == HIDDEN
 
-    def successes(self, state: StateMinesweeper) -> Marks:
+    def success_mask(self, state: StateMinesweeper) -> Marks:
         """``(B, A)``: the hidden cells without a mine in this very game; for judging, as no player
         could know them all.
         """
         legal = self.legal(state)
         return legal & ~state.mines.reshape(legal.shape)
 
-    def works(
+    def would_succeed(
         self, level: LevelMinesweeper, symbols: Symbols, actions: Actions
     ) -> NDArray[np.bool_]:
         """``(B,)``: the cell is described as hidden, and none is safer on that board, whose mines

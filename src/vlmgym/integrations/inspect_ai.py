@@ -29,7 +29,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from vlmgym.core import State
 from vlmgym.episodes import task as tasks
 from vlmgym.episodes.trace import Episode, Turn
-from vlmgym.evals.evaluation import Evaluation, ask_from_the_start, lane_of, starts
+from vlmgym.evals.evaluation import Evaluation, ask_from_the_start, batch_of, starts
 from vlmgym.evals.metrics import shown_in, summarise
 from vlmgym.games import known_game, read_state_text, state_text
 from vlmgym.players.api import image_url
@@ -107,7 +107,7 @@ def play() -> Solver:
         known_game(state.metadata["task"]["game"])
         how, what = Evaluation(**state.metadata["evaluation"]), tasks.Task(**state.metadata["task"])
         _, start = read_state_text(state.metadata["state"])
-        lane, only, model = lane_of(what, how, start), np.array([0]), get_model()
+        lane, only, model = batch_of(what, how, start), np.array([0]), get_model()
         state.messages = []
         while len(lane.live()):
             messages = _messages(lane.query(only))

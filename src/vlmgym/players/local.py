@@ -16,7 +16,7 @@ from vlmgym.players.base import CUT, Answer, Player, Query
 from vlmgym.players.sampling import PLAIN, KeyedNoise, keys_of, plain_generation
 from vlmgym.render.frames import frame_size, pictures
 from vlmgym.render.looks import Look, get_look
-from vlmgym.render.pixel_values import Pixels, quicken
+from vlmgym.render.pixel_values import Pixels, use_pixel_cache
 
 
 class LocalPlayer(Player):
@@ -64,7 +64,7 @@ class LocalPlayer(Player):
         self.max_new_tokens, self.temperature, self.batch = max_new_tokens, temperature, batch
         self.seed, self.about, self.unknown = seed, dict(about or {}), unknown
         self.pixels: Pixels | None = getattr(
-            getattr(quicken(processor), "image_processor", None), "pixels", None
+            getattr(use_pixel_cache(processor), "image_processor", None), "pixels", None
         )
         self._texts: dict[Any, str] = {}
         self._rows: dict[Any, dict[str, Any]] = {}

@@ -87,7 +87,7 @@ class Greedy(Chooser):
         """See base."""
         scene = game.scene(state)
         seen = (
-            state.with_new_luck(self.salt)
+            state.reseed(self.salt)
             if scene.pixels is not None
             else game.from_symbols(state.level, scene.symbols)
         )

@@ -312,7 +312,7 @@ class Pixels:
         return np.ascontiguousarray(self.table[np.arange(3)[:, None], planes], np.float32)
 
 
-def quicken(processor: Any) -> Any:
+def use_pixel_cache(processor: Any) -> Any:
     """Give a Transformers processor the short way, in place: each picture of a call is processed
     once, and fast.
 

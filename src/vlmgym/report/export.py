@@ -20,7 +20,7 @@ from vlmgym.core.files import temporary_beside
 from vlmgym.dialogue.judge import TERMS, Fault
 from vlmgym.dialogue.prompt import Blocks
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import USAGE, Episode, Run, Trace, Turn, load_trace
+from vlmgym.episodes.trace import USAGE, Episode, EvaluationRun, Trace, Turn, load_trace
 from vlmgym.games import known_game
 from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
 from vlmgym.render.drawing import typeface
@@ -34,7 +34,7 @@ GROUP = 1000
 
 
 # ---- pictures
-def look_of(run: Run, photos: Sequence[str | Path] = ()) -> Look:
+def look_of(run: EvaluationRun, photos: Sequence[str | Path] = ()) -> Look:
     """The look under which the boards of a trace are drawn again: the player's.
 
     A trace may come from anybody, so the path of photographs that it names is opened only if it was

@@ -16,7 +16,7 @@ from PIL import Image
 
 from vlmgym.core import NO_ACTION, Game, State, VlmGymError
 from vlmgym.dialogue.judge import Fault
-from vlmgym.episodes.trace import Run, Turn
+from vlmgym.episodes.trace import EvaluationRun, Turn
 from vlmgym.render.frames import tile_boxes
 from vlmgym.report.data import Data, is_given, label_of
 from vlmgym.report.export import look_of
@@ -94,7 +94,9 @@ class _Picture:
     missing: str
 
 
-def _picture(game: Game, state: State, run: Run, photos: Sequence[str | Path]) -> _Picture:
+def _picture(
+    game: Game, state: State, run: EvaluationRun, photos: Sequence[str | Path]
+) -> _Picture:
     look, missing = None, ""
     try:
         look = look_of(run, photos)

@@ -54,7 +54,7 @@ class JobError(VlmGymError):
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """A training run of a study, made once for each seed."""
 
     recipe: str
@@ -100,7 +100,7 @@ class Study:
 
     model: str
     seeds: tuple[int, ...]
-    runs: Mapping[str, Run]
+    runs: Mapping[str, TrainingRun]
     evaluations: Mapping[str, Measured]
     train: tuple[str, ...] = ()
     evaluate: tuple[str, ...] = ()
@@ -150,7 +150,7 @@ class Study:
                     "names of letters, digits, _, = and - (dots within), for runs and evaluations",
                 )
         runs = {
-            name: _part(Run, f"runs.{name}", one)
+            name: _part(TrainingRun, f"runs.{name}", one)
             for name, one in values["runs"].items()
             if not _hit(name, out)
         }

@@ -61,7 +61,7 @@ distribution).
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What one check found."""
 
     check: str
@@ -173,11 +173,11 @@ def purity(case: _Case) -> str:
     try:
         actions = case.actions(locked)
         _, outcome = case.game.step(locked, actions)
-        case.game.good(locked, actions, outcome)
+        case.game.success(locked, actions, outcome)
         for action in case.game.candidates(locked, 0):
             case.game.explain(locked, 0, action)
         case.game.legal(locked)
-        case.game.successes(locked)
+        case.game.success_mask(locked)
         case.game.oracle(locked)
         case.game.scene(locked)
     except (ValueError, TypeError) as error:
@@ -327,7 +327,7 @@ def forks(case: _Case) -> str:
     _need(
         after[0] == after[2], "equal answers to forks gave different outcomes (luck must be shared)"
     )
-    lucky = state.with_new_luck(5)
+    lucky = state.reseed(5)
     same = (game.scene(lucky).symbols == game.scene(state).symbols).all() and (
         game.legal(lucky) == game.legal(state)
     ).all()
@@ -359,7 +359,7 @@ def legal_is_what_step_accepts(case: _Case) -> str:
                 f"row {row}, but is not legal"
             )
         for action in tried[~moved & legal[row][tried]]:
-            lucks = state[[row] * LUCKS_TRIED].with_new_luck(np.arange(LUCKS_TRIED))
+            lucks = state[[row] * LUCKS_TRIED].reseed(np.arange(LUCKS_TRIED))
             if not game.step(lucks, np.full(LUCKS_TRIED, action))[1].changed.any():
                 text = game.encode(case.level, int(action))
                 raise _Failed(
@@ -389,7 +389,7 @@ def no_action(case: _Case) -> str:
     still = not _moved(state, after).any() and not outcome.changed.any() and not outcome.gain.any()
     _need(still, "a turn without an action changed something")
     _need(
-        not case.game.good(state, np.full(len(state), NO_ACTION), outcome).any(),
+        not case.game.success(state, np.full(len(state), NO_ACTION), outcome).any(),
         "a turn without an action counts as good",
     )
     for bad in (-2, case.game.n_actions(case.level)):
@@ -420,16 +420,16 @@ def outcome_and_state_agree(case: _Case) -> str:
     return ""
 
 
-def good_and_successes_agree(case: _Case) -> str:
-    """good() and successes(): they must say the same of every action."""
+def success_and_success_mask_agree(case: _Case) -> str:
+    """success() and success_mask(): they must say the same of every action."""
     game, state = case.game, case.live()[:: max(1, len(case.live()) // 12)]
-    able = game.successes(state)
+    able = game.success_mask(state)
     _need(not (able & ~game.legal(state)).any(), "successes holds actions that are not legal")
     for row in range(len(state)):
         tried = np.flatnonzero(game.legal(state[row])[0])[:ACTIONS_TRIED]
         many = state[[row] * len(tried)]
         _, outcome = game.step(many, tried)
-        good = game.good(many, tried, outcome)
+        good = game.success(many, tried, outcome)
         for action in tried[good != able[row][tried]]:
             raise _Failed(
                 f"action {action} in row {row}: successes says {able[row][action]}, good "
@@ -578,8 +578,8 @@ def scene_and_text(case: _Case) -> str:
     odd = rng.integers(0, len(scene.names), (64, *scene.symbols.shape[1:]), np.int16)
     actions = rng.integers(0, game.n_actions(case.level), 64)
     _need(
-        game.works(case.level, odd, actions).shape == (64,),
-        "works() on 64 described boards does not give (64,)",
+        game.would_succeed(case.level, odd, actions).shape == (64,),
+        "would_succeed() on 64 described boards does not give (64,)",
     )
     return (
         f"{len(scene.names)} symbols on {scene.symbols.shape[1]} x {scene.symbols.shape[2]} cells"
@@ -670,7 +670,7 @@ def oracle_beats_random(case: _Case) -> str:
                     seeds, turn, EPISODE_STREAM, np.full(EPISODES, game.n_actions(case.level))
                 )
             after, outcome = game.step(state, actions)
-            good[who] += game.good(state, actions, outcome)
+            good[who] += game.success(state, actions, outcome)
             state = after
         score[who] = state.score
         good[who] /= np.maximum(turns, 1)
@@ -740,7 +740,7 @@ CHECKS: tuple[Callable[[_Case], str], ...] = (
     legal_is_what_step_accepts,
     no_action,
     outcome_and_state_agree,
-    good_and_successes_agree,
+    success_and_success_mask_agree,
     ended_rows_absorb,
     answers,
     texts,
@@ -761,7 +761,7 @@ def _said(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def check_game(game: str | Game, levels_of: tuple[str, ...] = ()) -> list[Finding]:
+def check_game(game: str | Game, levels_of: tuple[str, ...] = ()) -> list[CheckResult]:
     """Check a game on its named levels.
 
     Args:
@@ -775,18 +775,18 @@ def check_game(game: str | Game, levels_of: tuple[str, ...] = ()) -> list[Findin
     return list(iter_checks(game, levels_of))
 
 
-def iter_checks(game: str | Game, levels_of: tuple[str, ...] = ()) -> Iterator[Finding]:
+def iter_checks(game: str | Game, levels_of: tuple[str, ...] = ()) -> Iterator[CheckResult]:
     """:func:`check_game`, one finding at a time."""
     game = get_game(game)
     try:
         names = tuple(game.LEVELS)
     except _ANY as error:
-        yield Finding(
+        yield CheckResult(
             "levels", "normal", False, f"LEVELS is no table of levels ({_said(error)})", "LEVELS"
         )
         return
     if "normal" not in names:
-        yield Finding(
+        yield CheckResult(
             "levels",
             "normal",
             False,
@@ -797,7 +797,7 @@ def iter_checks(game: str | Game, levels_of: tuple[str, ...] = ()) -> Iterator[F
         try:
             case = _case(game, name)
         except _ANY as error:
-            yield Finding(
+            yield CheckResult(
                 "random play", str(name), False, _said(error), "reset(), legal() and step()"
             )
             continue
@@ -805,8 +805,8 @@ def iter_checks(game: str | Game, levels_of: tuple[str, ...] = ()) -> Iterator[F
             title = check.__name__.replace("_", " ")
             look_at = (check.__doc__ or "").strip()
             try:
-                yield Finding(title, name, True, check(case), look_at)
+                yield CheckResult(title, name, True, check(case), look_at)
             except _Failed as failed:
-                yield Finding(title, name, False, str(failed), look_at)
+                yield CheckResult(title, name, False, str(failed), look_at)
             except _ANY as error:
-                yield Finding(title, name, False, _said(error), look_at)
+                yield CheckResult(title, name, False, _said(error), look_at)

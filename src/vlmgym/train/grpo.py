@@ -16,9 +16,9 @@ from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import TRAINING, Compute, Lora, banned_tokens
 from vlmgym.players.sampling import plain_generation
-from vlmgym.render.pixel_values import quicken
+from vlmgym.render.pixel_values import use_pixel_cache
 from vlmgym.train.multi_turn import Play, episode_rewards, playable
-from vlmgym.train.questions import States
+from vlmgym.train.questions import QuestionSource
 from vlmgym.train.rewards import reward_functions
 from vlmgym.train.settings import GrpoSettings
 
@@ -32,7 +32,7 @@ def run_grpo(
     weights: Weights,
     compute: Compute,
     callbacks: Sequence[Any] = (),
-    states: States | None = None,
+    states: QuestionSource | None = None,
     lora: Lora | None = None,
 ) -> Any:
     """Train with TRL's GRPOTrainer; a run that was stopped continues from its last whole checkpoint
@@ -56,7 +56,7 @@ def run_grpo(
     Raises:
         ConfigError: groups that would be split between processes, or a family that cannot play
         several turns. DivergedError, DiskFullError, Interrupted: see
-        :meth:`vlmgym.train.grpo_trainer.Surviving.run`.
+        :meth:`vlmgym.train.grpo_trainer.ResumableTrainer.run`.
     """
     need("train", *TRAINING)
     if settings.use_vllm:
@@ -96,7 +96,7 @@ def run_grpo(
     def play() -> Play:
         return Play(settings.turns, settings.max_new_tokens, weights.regret != 0)
 
-    states = states or States(tasks, seed=settings.seed)
+    states = states or QuestionSource(tasks, seed=settings.seed)
     if lora and lora.dropout:
         raise ConfigError(
             "lora.dropout",
@@ -111,7 +111,7 @@ def run_grpo(
     with plain_generation(model), playable(model, processor, settings.turns) as ready:
         trainer = Grpo(
             model=model,
-            processing_class=quicken(ready),
+            processing_class=use_pixel_cache(ready),
             reward_funcs=functions,
             args=config,
             callbacks=list(callbacks),

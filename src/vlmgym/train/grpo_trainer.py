@@ -31,7 +31,7 @@ from vlmgym.games import state_text
 from vlmgym.models.loading import image_token, restore
 from vlmgym.train import checkpoint as survive
 from vlmgym.train.multi_turn import episode_terms
-from vlmgym.train.questions import Answered, Question, States
+from vlmgym.train.questions import Answered, Question, QuestionSource
 from vlmgym.train.rewards import batch_metrics, judge_rows, reply_text
 from vlmgym.train.rows import ask_rows
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _Trainer: Any = object
 
 
-class Surviving(_Trainer):  # type: ignore[misc]
+class ResumableTrainer(_Trainer):  # type: ignore[misc]
     """Put before a Trainer: checkpoints are sealed, bad losses end the run, signals end it in
     order.
 
@@ -185,7 +185,7 @@ class _EndOnSignal(TrainerCallback):  # type: ignore[misc]
             control.should_save = control.should_training_stop = True
 
 
-class Sft(Surviving, SFTTrainer):  # type: ignore[misc]
+class Sft(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
     """TRL's SFTTrainer that survives."""
 
 
@@ -212,8 +212,8 @@ def worth_the_same(totals: Sequence[float]) -> bool:
     return max(totals) - min(totals) < 1e-9
 
 
-class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
-    """TRL's GRPOTrainer on questions of :class:`vlmgym.train.questions.States`.
+class Grpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
+    """TRL's GRPOTrainer on questions of :class:`vlmgym.train.questions.QuestionSource`.
 
     The data set that TRL sees only counts; the questions are drawn when answers are generated, so
     that they can depend on all answers before, and a checkpoint holds exactly what comes next.
@@ -228,7 +228,7 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
     """
 
     def __init__(
-        self, *, states: States, weights: Weights, settings: GrpoSettings, **arguments: Any
+        self, *, states: QuestionSource, weights: Weights, settings: GrpoSettings, **arguments: Any
     ) -> None:
         self.states, self.weights, self.settings = states, weights, settings
         self.explode = settings.explode
@@ -262,15 +262,15 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         backend.generate = generate
 
     def may_stop(self) -> bool:
-        """See :class:`Surviving`: not in the midst of the passes over a batch."""
+        """See :class:`ResumableTrainer`: not in the midst of the passes over a batch."""
         return bool(self.state.global_step % self.settings.epochs_per_batch == 0)
 
     def save_more(self, folder: Path) -> None:
-        """See :class:`Surviving`: pools, curricula, and which question comes next."""
+        """See :class:`ResumableTrainer`: pools, curricula, and which question comes next."""
         write_atomically(folder / STATES, json.dumps(self.states.state_dict()))
 
     def load_more(self, folder: Path) -> None:
-        """See :class:`Surviving`."""
+        """See :class:`ResumableTrainer`."""
         self.states.load_state_dict(read_json(folder / STATES))
 
     # ---- generating
@@ -555,8 +555,8 @@ class Grpo(Surviving, GRPOTrainer):  # type: ignore[misc]
         return self.accelerator.gather(some).mean()
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        """As :class:`Surviving`'s; without anything to learn from the optimiser leaves the weights
-        alone, decay included.
+        """As :class:`ResumableTrainer`'s; without anything to learn from the optimiser leaves the
+        weights alone, decay included.
         """
         norm = super()._clip_grad_norm(model)
         if self._nothing:

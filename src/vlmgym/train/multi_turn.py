@@ -21,7 +21,7 @@ from vlmgym.core import ConfigError
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import TERM_RANGES, Weights
 from vlmgym.dialogue.prompt import Blocks
-from vlmgym.episodes.batch import Lane, Telling
+from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings
 from vlmgym.games import read_state_text
 from vlmgym.players.base import Answer
 from vlmgym.render.frames import pictures
@@ -43,11 +43,11 @@ class Play:
 
     def __init__(self, turns: int, budget: int, oracle: bool = False) -> None:
         self._turns, self._budget, self._oracle = turns, budget, oracle
-        self._lane: Lane | None = None
+        self._lane: EpisodeBatch | None = None
         self._calls = 0
 
     @property
-    def lane(self) -> Lane:
+    def lane(self) -> EpisodeBatch:
         """The episode."""
         assert self._lane is not None, "reset comes first"
         return self._lane
@@ -57,8 +57,10 @@ class Play:
         are needed.
         """
         game, start = read_state_text(state)
-        telling = Telling(look, history=-1, blocks=Blocks.of(row.get("reply") or ""))
-        self._lane = Lane(game, start, telling, self._turns, patience=PATIENCE, oracle=self._oracle)
+        telling = ObservationSettings(look, history=-1, blocks=Blocks.of(row.get("reply") or ""))
+        self._lane = EpisodeBatch(
+            game, start, telling, self._turns, patience=PATIENCE, oracle=self._oracle
+        )
         self._calls = 0
 
     def act(self, reply: str) -> list[dict[str, Any]]:
@@ -78,13 +80,13 @@ class Play:
         frame = pictures(lane.game, lane.state, lane.look)[0]
         return [{"type": "image", "image": frame}, {"type": "text", "text": prompt.next_text()}]
 
-    def _answer(self, reply: str) -> Lane:
+    def _answer(self, reply: str) -> EpisodeBatch:
         self._calls += 1
         if len(self.lane.live()):
             self.lane.take(_ONLY, [Answer(reply)])
         return self.lane
 
-    def _finish(self, replies: Sequence[str]) -> Lane:
+    def _finish(self, replies: Sequence[str]) -> EpisodeBatch:
         """The episode, after those of its replies that were not played yet: the last one, at the
         limit of turns.
         """
@@ -93,7 +95,7 @@ class Play:
         return self.lane
 
 
-def episode_terms(lane: Lane, kind: str, weights: Weights) -> dict[str, float]:
+def episode_terms(lane: EpisodeBatch, kind: str, weights: Weights) -> dict[str, float]:
     """Reward terms of an episode, each on the scale of a single turn.
 
     ``game`` and ``regret`` are sums over the turns, divided by the limit of turns; the others are

@@ -1,9 +1,9 @@
 """Where the states of GRPO come from: random walks, games that the policy itself plays, recorded
 games, or a mixture.
 
-All processes of a run hold the same :class:`States`, draw the same questions and are told the same
-answers; each then asks its own share. So a checkpoint holds it once, and the number of processes
-changes nothing.
+All processes of a run hold the same :class:`QuestionSource`, draw the same questions and are told
+the same answers; each then asks its own share. So a checkpoint holds it once, and the number of
+processes changes nothing.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Source(Settings):
 
 
 @dataclass
-class Game:
+class PoolEpisode:
     """A game of a policy pool: where it stands, its level, how many answers in a row changed
     nothing, and whether it passes.
 
@@ -134,7 +134,7 @@ def first_state(use: str, seed: int) -> int:
     return 2**30 + (len(USES) * (seed - 1) + USES.index(use)) * ROOM
 
 
-class States:
+class QuestionSource:
     """The questions of a run, drawn one after the other, each by the weights of tasks and sources.
 
     Args:
@@ -167,7 +167,7 @@ class States:
         self.replayed = [0] * len(tasks)
         self.dealt = [0] * len(tasks)
         self.turn = [0] * len(tasks)
-        self.pools: list[list[Game]] = [[] for _ in tasks]
+        self.pools: list[list[PoolEpisode]] = [[] for _ in tasks]
         self.counts = dict.fromkeys(("pool_ended", "pool_stuck"), 0)
         self._chunks: dict[int, tuple[tuple[int, str, bool], State]] = {}
         self._recorded = [self._read_traces(task) for task in tasks]
@@ -267,7 +267,8 @@ class States:
             game = task.game
             start = task.states("train", source.games, first_state("pool", self.seed))
             pool += [
-                Game(state_text(game, start[i]), task.names.level) for i in range(source.games)
+                PoolEpisode(state_text(game, start[i]), task.names.level)
+                for i in range(source.games)
             ]
         slot = self._next_slot(number)
         for _ in range(len(pool) - 1):
@@ -343,7 +344,9 @@ class States:
             game = self.pools[question.number][question.slot]
             if game.state != question.text:
                 continue  # asked twice in one batch: the first answer counted
-            told = Game(one.after, game.level, 0 if one.changed else game.idle + 1, game.passing)
+            told = PoolEpisode(
+                one.after, game.level, 0 if one.changed else game.idle + 1, game.passing
+            )
             if told.idle >= self.sources[question.source].patience:
                 self.counts["pool_stuck"] += 1
                 self.pools[question.number][question.slot] = self._deal(question.number)
@@ -351,13 +354,13 @@ class States:
                 after = told if one.changed or not told.passing else self._legal_move(told)
                 self.pools[question.number][question.slot] = self._settled(question.number, after)
 
-    def _settled(self, number: int, one: Game) -> Game:
+    def _settled(self, number: int, one: PoolEpisode) -> PoolEpisode:
         """A game of a pool after a move: it goes on, passes, or has ended and is followed by a
         fresh one.
         """
         game, state = read_state_text(one.state)
         if not state.ended[0]:
-            if game.successes(state).any():
+            if game.success_mask(state).any():
                 return replace(one, passing=False)
             if game.legal(state).any():
                 return replace(one, passing=True)
@@ -365,13 +368,13 @@ class States:
         return self._deal(number)
 
     @staticmethod
-    def _legal_move(one: Game) -> Game:
+    def _legal_move(one: PoolEpisode) -> PoolEpisode:
         """A game of a pool after a legal move, drawn by the luck of its turn."""
         game, state = read_state_text(one.state)
         after, _ = game.step(state, game.draw_legal(state))
         return replace(one, state=state_text(game, after))
 
-    def _deal(self, number: int) -> Game:
+    def _deal(self, number: int) -> PoolEpisode:
         task = self._now(number)
         game = task.game
         for _ in range(TRIES):
@@ -385,10 +388,10 @@ class States:
             self.dealt[number] += 1
             state = game.reset(task.level, seeds)
             if not state.ended[0] and game.legal(state).any():
-                return Game(
+                return PoolEpisode(
                     state_text(game, state),
                     task.names.level,
-                    passing=not game.successes(state).any(),
+                    passing=not game.success_mask(state).any(),
                 )
         raise ConfigError(
             "Task.level",
@@ -418,7 +421,7 @@ class States:
         self.served, self.counts = values["served"], dict(values["counts"])
         for name in ("walked", "replayed", "dealt", "turn"):
             setattr(self, name, list(values[name]))
-        self.pools = [[Game(*game) for game in pool] for pool in values["pools"]]
+        self.pools = [[PoolEpisode(*game) for game in pool] for pool in values["pools"]]
         self.curricula = {
             name: Curriculum.from_dict(ladder) for name, ladder in values["curricula"].items()
         }
@@ -436,4 +439,4 @@ def _possible(texts: Sequence[str]) -> Any:
     """Which states (base64, of one game and level) go on and have an action that succeeds."""
     game = read_state_text(texts[0])[0]
     state = concat([read_state_text(text)[1] for text in texts])
-    return game.successes(state).any(axis=1) & ~state.ended
+    return game.success_mask(state).any(axis=1) & ~state.ended

@@ -29,7 +29,7 @@ from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
 from vlmgym.train.checkpoint import DiskFullError, no_room
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.questions import Source, States, first_state
+from vlmgym.train.questions import QuestionSource, Source, first_state
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
 from vlmgym.train.trained import TrainedFor
@@ -365,7 +365,7 @@ def _grpo(recipe: Recipe, grpo: GrpoSettings, model_name: str, out: Path, target
     callbacks = [log]
     if recipe.checks.every:
         callbacks.append(_checks_callback(recipe, grpo, processor, log, out))
-    states = States(recipe.tasks, recipe.states, recipe.curriculum, grpo.seed)
+    states = QuestionSource(recipe.tasks, recipe.states, recipe.curriculum, grpo.seed)
     trainer = run_grpo(
         model,
         processor,

@@ -8,7 +8,7 @@ from typing import Any
 
 from vlmgym.core import need
 from vlmgym.models.loading import TRAINING, Compute, Lora
-from vlmgym.render.pixel_values import quicken
+from vlmgym.render.pixel_values import use_pixel_cache
 from vlmgym.train.settings import SftSettings
 
 
@@ -43,7 +43,7 @@ def run_sft(
 
     Raises:
         DivergedError, DiskFullError, Interrupted: see
-        :meth:`vlmgym.train.grpo_trainer.Surviving.run`.
+        :meth:`vlmgym.train.grpo_trainer.ResumableTrainer.run`.
     """
     need("train", *TRAINING)
     from datasets import Dataset, Features, Image, IterableDataset, Value
@@ -68,7 +68,7 @@ def run_sft(
         model=model,
         args=config,
         train_dataset=dataset,
-        processing_class=quicken(processor),
+        processing_class=use_pixel_cache(processor),
         callbacks=list(callbacks),
         peft_config=lora.config(model) if lora else None,
     )

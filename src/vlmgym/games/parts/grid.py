@@ -205,16 +205,16 @@ class Puzzle(GridGame[L, S]):
         """
         return self.oracle(state)
 
-    def successes(self, state: S) -> Marks:
+    def success_mask(self, state: S) -> Marks:
         """``(B, A)``: the moves of the best value; none where nothing can be solved."""
         value = self.best_values(state)
         best = np.empty(value.shape, bool)
         best_rows(value, self.least(state.level), self.TIE, best)
         return best
 
-    def good(self, state: S, actions: Actions, outcome: Outcome) -> Marks:
+    def success(self, state: S, actions: Actions, outcome: Outcome) -> Marks:
         """``(B,)``: the move was one of the best, whatever came of it."""
-        return (actions >= 0) & self.successes(state)[np.arange(len(state)), actions]
+        return (actions >= 0) & self.success_mask(state)[np.arange(len(state)), actions]
 
     def explain(self, state: S, row: int, action: int) -> str:
         """Such as ``"2 down 7 to go"`` (moves of a shortest solution after it), ``"1 right dead"``,

@@ -239,7 +239,7 @@ def knows_a_move(turn: Turn) -> bool:
     game, state = turn.load()
     match = re.search(r"\bso\b([^<>;]*)\Z", BLOCKS.inside(BLOCKS.think, turn.reply) or "")
     action = game.decode(state.level, match[1]).action if match else NO_ACTION
-    return action != NO_ACTION and bool(game.successes(state)[0, action])
+    return action != NO_ACTION and bool(game.success_mask(state)[0, action])
 
 
 def knowing(found: StudyResults, player: str = BASE) -> dict[str, dict[str, stats.Estimate]]:

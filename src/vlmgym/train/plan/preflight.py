@@ -34,7 +34,7 @@ from vlmgym.train.plan.memory import (
     memory,
 )
 from vlmgym.train.plan.speed import CARDS, LAUNCH, MEAN, READ, USE, Card, Speed, speed
-from vlmgym.train.questions import States
+from vlmgym.train.questions import QuestionSource
 from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows
 from vlmgym.train.sft import run_sft
 
@@ -46,7 +46,7 @@ apart.
 
 # ---- checking
 @dataclass(frozen=True)
-class Finding:
+class PlanProblem:
     """What a check found."""
 
     level: str  # "ok", "warning" or "error"
@@ -57,11 +57,11 @@ class Finding:
         return f"{self.level:<8} {self.what}: {self.message}"
 
 
-class _Findings(list[Finding]):
+class _Findings(list[PlanProblem]):
     """A list that errors can be caught into, so that one does not hide the next."""
 
     def add(self, level: str, what: str, message: str) -> None:
-        self.append(Finding(level, what, message))
+        self.append(PlanProblem(level, what, message))
 
     @contextmanager
     def catch(self, what: str) -> Iterator[None]:
@@ -71,7 +71,7 @@ class _Findings(list[Finding]):
             self.add("error", what, first_words(error))
 
 
-def check(recipe: Recipe, out: Path) -> list[Finding]:
+def check(recipe: Recipe, out: Path) -> list[PlanProblem]:
     """Try everything that a run names, in seconds and without training; all problems are collected.
 
     No game is dealt, and nothing is compiled, unless the run replays a trace, whose states are
@@ -102,7 +102,7 @@ def check(recipe: Recipe, out: Path) -> list[Finding]:
         with found.catch(f"tasks.{number}"):
             _check_task(found, recipe, number, model, processor)
     with found.catch("states"):
-        States(recipe.tasks, recipe.states, recipe.curriculum)
+        QuestionSource(recipe.tasks, recipe.states, recipe.curriculum)
     _check_settings(found, recipe)
     if processor is not None and recipe.cold_start is not None:
         with found.catch("cold_start"):
@@ -473,7 +473,7 @@ def report(name: str, overrides: Sequence[str] = ()) -> str:
     path = find("recipe", name)
     plain = Recipe.parse(read_file("recipe", path, overrides))
     # traces and ladders that it names are there
-    States(plain.tasks, plain.states, plain.curriculum)
+    QuestionSource(plain.tasks, plain.states, plain.curriculum)
     model = architecture(plain.model)
     columns, refused = {"as it is": _column(plain, model, "")}, []
     for on in overlays("recipe"):

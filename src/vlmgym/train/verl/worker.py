@@ -24,14 +24,14 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 from vlmgym.core import ConfigError
 from vlmgym.core.files import read_json
 from vlmgym.dialogue import prompt
-from vlmgym.episodes.batch import Lane, Telling
+from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings
 from vlmgym.episodes.task import Task
 from vlmgym.games import read_state_text, state_text
 from vlmgym.players.base import Answer
 from vlmgym.render.frames import pictures
 from vlmgym.render.looks import get_look
 from vlmgym.train.multi_turn import PATIENCE, episode_terms
-from vlmgym.train.questions import States
+from vlmgym.train.questions import QuestionSource
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.rewards import batch_metrics
 from vlmgym.train.verl.config import LOOP, grpo_of, mode_of, questions
@@ -83,9 +83,9 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
         split, recipe = read(data_files if isinstance(data_files, str) else data_files[0])
         grpo = grpo_of(recipe)
         self._known: list[tuple[Task, str]] = []
-        self._states: States | None = None
+        self._states: QuestionSource | None = None
         if split == "train":
-            self._states = States(recipe.tasks, recipe.states, seed=grpo.seed)
+            self._states = QuestionSource(recipe.tasks, recipe.states, seed=grpo.seed)
             self._count = questions(grpo)
         else:
             for task in recipe.tasks:
@@ -145,7 +145,7 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
         return [block["image"] for block in blocks if block["type"] == "image"] or None, None, None
 
 
-def _ask(lane: Lane, text: str) -> tuple[Any, dict[str, Any]]:
+def _ask(lane: EpisodeBatch, text: str) -> tuple[Any, dict[str, Any]]:
     """The picture of a board, and the user's turn that shows it."""
     frame = pictures(lane.game, lane.state, lane.look)[0]
     return frame, {
@@ -193,10 +193,10 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         """
         game, start = read_state_text(state)
         oracle = self.weights.regret != 0
-        lane = Lane(
+        lane = EpisodeBatch(
             game,
             start,
-            Telling(get_look(look), blocks=prompt.Blocks.of(row.get("reply") or "")),
+            ObservationSettings(get_look(look), blocks=prompt.Blocks.of(row.get("reply") or "")),
             self.grpo.turns,
             patience=PATIENCE,
             oracle=oracle,
@@ -211,7 +211,7 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         return outputs if self.mode == "per_turn" else outputs[0]
 
     async def _turn_by_turn(
-        self, lane: Lane, text: str, sampling_params: dict[str, Any]
+        self, lane: EpisodeBatch, text: str, sampling_params: dict[str, Any]
     ) -> list[Any]:
         outputs = list[Any]()
         while len(lane.live()):
@@ -232,7 +232,7 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         return outputs
 
     async def _conversation(
-        self, lane: Lane, text: str, sampling_params: dict[str, Any]
+        self, lane: EpisodeBatch, text: str, sampling_params: dict[str, Any]
     ) -> list[Any]:
         frame, ask = await asyncio.to_thread(_ask, lane, text)
         # one name: the server keeps what it has read
@@ -285,7 +285,7 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
             update={"token_ids": list(found.token_ids)[:most], "log_probs": logps}
         )
 
-    async def _take(self, lane: Lane, tokens: list[int]) -> str:
+    async def _take(self, lane: EpisodeBatch, tokens: list[int]) -> str:
         text = self.tokenizer.decode(tokens, skip_special_tokens=True)
         await asyncio.to_thread(lane.take, _ONLY, [Answer(text)])  # an oracle may think for long
         return text
@@ -317,7 +317,7 @@ def _output(
     )
 
 
-def _facts(lane: Lane) -> dict[str, float]:
+def _facts(lane: EpisodeBatch) -> dict[str, float]:
     """What verl logs of an episode beside the reward terms: shares of its turns, all numbers."""
     turns = lane.turns
     facts = batch_metrics(turns, [lane.game.name] * len(turns))
