@@ -148,6 +148,7 @@ class Episode:
 
 
 _KINDS: dict[str, type] = {"run": EvaluationRun, "turn": Turn, "episode": Episode}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def _plain(value: float) -> float | None:
@@ -273,7 +274,7 @@ class TraceWriter:
 
 
 def _line(record: EvaluationRun | Turn | Episode) -> bytes:
-    values = {"kind": type(record).__name__.lower(), **asdict(record)}
+    values = {"kind": _NAMES[type(record)], **asdict(record)}
     return (json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n").encode()
 
 
