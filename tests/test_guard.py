@@ -111,7 +111,7 @@ def test_reports_name_a_game_that_is_not_known_as_its_trace_names_it(
 ):
     game = broken("would_succeed", "return super().would_succeed(*arguments, **named)")
     assert evaluate(game, tmp_path / "run") == 0
-    monkeypatch.setattr("vlmgym.games._given", {})
+    monkeypatch.setattr("vlmgym.games.registry._given", {})
     for command in (["report"], ["video"], ["export", "sft"]):
         assert cli.main([*command, str(tmp_path / "run"), "--out", str(tmp_path / "out.gif")]) == 2
         assert f"--game {game}" in capsys.readouterr().err

@@ -107,7 +107,7 @@ def test_a_number_is_the_name_of_a_game():
 
 def test_a_game_goes_where_its_name_goes(monkeypatch):
     # other tests of this process may have given it a game of this name
-    monkeypatch.setattr("vlmgym.games._given", {})
+    monkeypatch.setattr("vlmgym.games.registry._given", {})
     game = LightsOut()
     task = Task(game=game, level="easy")
     assert task.names.game == "LightsOut"

@@ -53,26 +53,18 @@ class LightsOut(Puzzle):
     })  # fmt: skip
     RULES = (
         "This is Lights Out on a board of {rows} rows and {cols} columns. A move presses a cell: "
-        "its lamp and "
-        "the lamps above, below, left and right of it go on if they are off, and off if they are "
-        "on. The goal is to turn "
-        "all lamps off in as few moves as possible. Cells are written as off, or yellow circle for "
-        "a lamp that is on."
+        "its lamp and the lamps above, below, left and right of it go on if they are off, and off "
+        "if they are on. The goal is to turn all lamps off in as few moves as possible. Cells are "
+        "written as off, or yellow circle for a lamp that is on."
     )
 
     def deal(self, level, seeds, board):
-        """Presses on the dark board, so that there is a solution; every draw is a function of seed,
-        turn and a number.
-        """
-        draws = [
-            draw_rows(seeds, 0, k, np.full(len(seeds), 1 << 30))
-            for k in range(self.n_actions(level))
-        ]
-        pressed = (
-            (np.argsort(np.argsort(draws, axis=0, kind="stable"), axis=0) < level.presses)
-            .astype(np.uint8)
-            .T
-        )
+        """Presses on the dark board, so that there is a solution."""
+        # every draw is a function of seed, turn and a number
+        bounds = np.full(len(seeds), 1 << 30)
+        draws = [draw_rows(seeds, 0, number, bounds) for number in range(self.n_actions(level))]
+        ranks = np.argsort(np.argsort(draws, axis=0, kind="stable"), axis=0)
+        pressed = (ranks < level.presses).astype(np.uint8).T
         # if they cancel out: one more or less does not
         pressed[~(pressed @ toggles(level) % 2).any(axis=1), 0] ^= 1
         board[:] = (pressed @ toggles(level) % 2).reshape(board.shape)
@@ -81,9 +73,8 @@ class LightsOut(Puzzle):
     def play(self, state, actions, turn):
         """The press that turns the last lamp off gains 1 and ends the game."""
         turn.changed[:] = ~turn.over & (actions != NO_ACTION)
-        turn.board ^= (toggles(state.level)[actions] * turn.changed[:, None]).reshape(
-            turn.board.shape
-        )
+        flips = toggles(state.level)[actions] * turn.changed[:, None]
+        turn.board ^= flips.reshape(turn.board.shape)
         turn.gain[:] = turn.changed & ~turn.board.any(axis=(1, 2))
         turn.terminated |= turn.gain > 0
 
@@ -118,10 +109,8 @@ class LightsOut(Puzzle):
     def explain(self, state, row, action):
         """Such as ``(0, 1) then 3 more``, for the scripted teacher's reasoning."""
         length = self._lengths(state[row])[0, action]
-        return (
-            f"{self.encode(state.level, action)} "
-            f"{f'then {length - 1:.0f} more' if np.isfinite(length) else 'no solution'}"
-        )
+        after = f"then {length - 1:.0f} more" if np.isfinite(length) else "no solution"
+        return f"{self.encode(state.level, action)} {after}"
 
     def candidates(self, state, row):
         """The three best presses, in reading order."""

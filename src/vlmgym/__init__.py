@@ -16,6 +16,8 @@ from importlib.metadata import entry_points
 import gymnasium
 import lazy_loader
 
+from vlmgym.games.bundled import BUNDLED, EXTRA_GAMES
+
 __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
@@ -38,18 +40,7 @@ def _register(game: str | None = None) -> None:
     )
 
 
-_OWN = (
-    "2048",
-    "ShisenSho",
-    "ShisenShoPhotos",
-    "Swap",
-    "Minesweeper",
-    "Sokoban",
-    "SlidingPuzzle",
-    "FrozenLake",
-    "Breakout",
-)
-# by installed packages; they are not imported here
+_OWN = (*BUNDLED, *EXTRA_GAMES)
 _ADDED = (entry.name for entry in entry_points(group="vlmgym.games"))
 for _name in dict.fromkeys(
     (

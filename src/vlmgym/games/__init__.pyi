@@ -1,0 +1,14 @@
+from .bundled import BUNDLED as BUNDLED
+from .bundled import EXTRA_GAMES as EXTRA_GAMES
+from .registry import ENTRY_POINTS as ENTRY_POINTS
+from .registry import GAMES as GAMES
+from .registry import game_names as game_names
+from .registry import game_of as game_of
+from .registry import games_table as games_table
+from .registry import get_game as get_game
+from .registry import is_state as is_state
+from .registry import known_game as known_game
+from .registry import load_state as load_state
+from .registry import own_name as own_name
+from .registry import read_state_text as read_state_text
+from .registry import state_text as state_text

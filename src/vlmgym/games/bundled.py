@@ -1,0 +1,22 @@
+"""Which games this package has, by name, and where each is written.
+
+The one list of them: the registry, the Gymnasium ids, the documents and the tests follow it. It
+imports nothing, so that names are known before any game is loaded.
+"""
+
+BUNDLED = {
+    "2048": "vlmgym.games.game2048:Game2048",
+    "ShisenSho": "vlmgym.games.shisen_sho:ShisenSho",
+    "ShisenShoPhotos": "vlmgym.games.shisen_sho_photos:ShisenShoPhotos",
+    "Swap": "vlmgym.games.swap:Swap",
+    "Minesweeper": "vlmgym.games.minesweeper:Minesweeper",
+    "Sokoban": "vlmgym.games.sokoban:Sokoban",
+    "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
+    "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
+}
+"""The class of each game."""
+
+EXTRA_GAMES = {"Breakout": ("vlmgym.games.external:breakout", "ale_py")}
+"""Games that need an extra: where they are made, and the module that must be installed for them to
+be listed.
+"""
