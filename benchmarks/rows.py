@@ -32,7 +32,7 @@ from vlmgym.core.kernels import spread
 from vlmgym.dialogue.prompt import truth
 from vlmgym.envs.environments import GameEnv, GameVectorEnv
 from vlmgym.episodes.batch import walk
-from vlmgym.games import GAMES, get_game
+from vlmgym.games import get_game
 from vlmgym.render.frames import Frames, pictures, render
 from vlmgym.render.pixel_values import Pixels
 
@@ -417,12 +417,12 @@ ROWS = (
             partial(_rules, g),
             _RULES.get(g, over("plain", 200, "200 x plain")),
         )
-        for g in GAMES
+        for g in plain.KINDS
     ),
     *(Row(f"round {g}", "s", partial(_round, g), within(0.5)) for g in PAPER),
     *(
         Row(f"branch {g}", "answers", partial(_branch, g), over("plain", 1000, "1,000 x plain"))
-        for g in GAMES
+        for g in plain.KINDS
     ),
     Row(
         "pixel_values frames",
@@ -436,8 +436,8 @@ ROWS = (
         partial(_pixels, True),
         over("plain", 10, "10 x the PIL processor"),
     ),
-    *(Row(f"legal {g}", "states", partial(_legal, g), note=_share) for g in GAMES),
-    *(Row(f"oracle {g}", "states", partial(_oracle, g), note=_share) for g in GAMES),
+    *(Row(f"legal {g}", "states", partial(_legal, g), note=_share) for g in plain.KINDS),
+    *(Row(f"oracle {g}", "states", partial(_oracle, g), note=_share) for g in plain.KINDS),
     *(Row(f"env.step {g}", "steps", partial(_env, g), _ENV, _kept) for g in PAPER),
     *(Row(f"growth rules {g}", "steps", partial(_growth, g, SIZES), flat()) for g in _GROWING),
     Row(

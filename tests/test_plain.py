@@ -6,9 +6,9 @@ import pytest
 import plain
 from vlmgym.core import draw_below, draw_unit, seeds_for
 from vlmgym.dialogue.prompt import truth
-from vlmgym.games import GAMES, get_game
+from vlmgym.games import get_game
 
-LEVELS = [(name, level) for name in GAMES for level in ("tiny", "easy", "normal", "hard")] + [
+LEVELS = [(name, level) for name in plain.KINDS for level in ("tiny", "easy", "normal", "hard")] + [
     ("ShisenSho", "normal:max_bends=4,margin=0"),
     ("FrozenLake", "maze_easy:slip=0.3"),
     ("Swap", "tiny:line=4"),
@@ -76,7 +76,7 @@ def test_plain_objects_play_the_same_game(name, level):
         state = after
 
 
-@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("name", plain.KINDS)
 def test_rewards_of_branches_are_the_same(name):
     game = get_game(name)
     state = game.reset(game.level("easy", max_steps=0), seeds_for("test", name, "easy", 5))
@@ -94,7 +94,7 @@ def test_rewards_of_branches_are_the_same(name):
         assert (one.board == before).all()
 
 
-@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("name", plain.KINDS)
 def test_plain_objects_draw_and_deal(name):
     game = get_game(name)
     state = game.reset(game.level("easy"), seeds_for("test", name, "easy", 1))
