@@ -73,8 +73,8 @@ def test_every_module_has_a_floor():
 
 
 UPWARD = {
-    ("core.game", "games"): "a state says which game it is of",
-    ("core.game", "render.frames"): "and draws itself in notebooks",
+    ("core.state", "games"): "a state says which game it is of",
+    ("core.state", "render.frames"): "and draws itself in notebooks",
     ("players.registry", "train.trained"): "a local model says what it was trained for, in tasks",
 }
 """Imports within functions that go up all the same, each with its reason."""

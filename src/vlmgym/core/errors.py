@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import reprlib
+from pathlib import Path
 from typing import Any
 
 SHOWN = 300
@@ -77,3 +79,40 @@ class ConfigError(VlmGymError, ValueError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Comes out of another process as it is."""
         return type(self), (self.name, self.value, self.allowed)
+
+
+class StateError(VlmGymError, ValueError):
+    """Bytes or arrays that are not a state of this game."""
+
+
+class ActionError(VlmGymError, ValueError):
+    """Action ids outside the action space of the game."""
+
+
+class RowError(VlmGymError, IndexError):
+    """Rows that a batch does not have."""
+
+
+class MissingExtra(VlmGymError, ImportError):
+    """A part needs packages that are not installed; the message holds the install line."""
+
+
+def need(extra: str, *modules: str) -> None:
+    """Check that the packages of an extra are there.
+
+    Raises:
+        MissingExtra: with the exact install line.
+    """
+    missing = [m for m in modules if importlib.util.find_spec(m) is None]
+    if missing:
+        raise MissingExtra(f"{', '.join(missing)} not installed: this needs  {install_line(extra)}")
+
+
+def install_line(extra: str) -> str:
+    """The command that installs an extra, as this package itself was installed: from a checkout, or
+    as a release.
+    """
+    checkout = Path(__file__).parents[3]
+    if (checkout / "pyproject.toml").is_file() and Path(__file__).parents[2].name == "src":
+        return f"pip install --editable '{checkout}[{extra}]'"
+    return f"pip install 'vlmgym[{extra}]'"
