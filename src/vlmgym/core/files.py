@@ -264,3 +264,22 @@ def shortest_ends(paths: Sequence[str]) -> dict[str, str]:
         )
         found[path] = end(path, next(alone, len(parts[path])))
     return found
+
+
+_DEEPEST = 30
+"""Levels of nesting that settings in a trace may have."""
+
+
+def is_plain(value: Any, depth: int = _DEEPEST) -> bool:
+    """Whether a value is JSON that is not nested deep, and holds no number that is not finite."""
+    if isinstance(value, dict):
+        return depth > 0 and all(
+            isinstance(key, str) and is_plain(one, depth - 1) for key, one in value.items()
+        )
+    if isinstance(value, list):
+        return depth > 0 and all(is_plain(one, depth - 1) for one in value)
+    return (
+        value is None
+        or type(value) in (str, bool, int)
+        or (type(value) is float and math.isfinite(value))
+    )

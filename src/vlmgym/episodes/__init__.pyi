@@ -3,13 +3,13 @@ from .batch import ObservationSettings as ObservationSettings
 from .batch import play as play
 from .batch import walk as walk
 from .curriculum import Curriculum as Curriculum
+from .records import Episode as Episode
+from .records import EvaluationRun as EvaluationRun
+from .records import Turn as Turn
 from .task import Task as Task
 from .task import TaskNames as TaskNames
-from .trace import Episode as Episode
-from .trace import EvaluationRun as EvaluationRun
 from .trace import Trace as Trace
 from .trace import TraceError as TraceError
 from .trace import TraceWriter as TraceWriter
-from .trace import Turn as Turn
 from .trace import load_trace as load_trace
 from .trace import read_trace as read_trace

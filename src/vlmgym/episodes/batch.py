@@ -24,7 +24,8 @@ from vlmgym.core import (
 )
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import judge
-from vlmgym.episodes.trace import Episode, TraceError, Turn
+from vlmgym.episodes.records import Episode, Turn
+from vlmgym.episodes.trace import TraceError
 from vlmgym.games import is_state
 from vlmgym.players.base import Answer, AsyncPlayer, Player, Query, finish
 from vlmgym.render.looks import Look, get_look

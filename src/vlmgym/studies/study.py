@@ -23,8 +23,8 @@ from vlmgym.core.config import find, merge, read_file
 from vlmgym.core.errors import one_line
 from vlmgym.core.files import read_json, write_json
 from vlmgym.core.kernels import number_in_environment
+from vlmgym.core.provenance import machine, revision
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import machine, revision
 from vlmgym.evals.protocol import Protocol, run_protocol, slug
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player
