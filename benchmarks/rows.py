@@ -31,7 +31,7 @@ from vlmgym.core import (
 from vlmgym.core.kernels import spread
 from vlmgym.dialogue.prompt import truth
 from vlmgym.envs.environments import GameEnv, GameVectorEnv
-from vlmgym.episodes.batch import walk
+from vlmgym.episodes.random_walk import walk
 from vlmgym.games import GAMES, get_game
 from vlmgym.render.frames import Frames, pictures, render
 from vlmgym.render.pixel_values import Pixels

@@ -1,8 +1,8 @@
 from .batch import EpisodeBatch as EpisodeBatch
 from .batch import ObservationSettings as ObservationSettings
 from .batch import play as play
-from .batch import walk as walk
 from .curriculum import Curriculum as Curriculum
+from .random_walk import walk as walk
 from .records import Episode as Episode
 from .records import EvaluationRun as EvaluationRun
 from .records import Turn as Turn

@@ -1,4 +1,4 @@
-"""Who meets what: random walks to training states, and episodes of a player."""
+"""Episodes under way: asking a player about a batch of them, turn after turn."""
 
 from __future__ import annotations
 
@@ -12,15 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import (
-    LEGAL_STREAM,
     NO_ACTION,
     ConfigError,
     Game,
-    Level,
     State,
-    draw_rows,
-    seed_array,
-    whole,
 )
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import judge
@@ -29,62 +24,6 @@ from vlmgym.episodes.trace import TraceError
 from vlmgym.games import is_state
 from vlmgym.players.base import Answer, AsyncPlayer, Player, Query, finish
 from vlmgym.render.looks import Look, get_look
-
-MOST_STEPS = 1_000_000
-"""Moves of a random walk."""
-
-
-def walk(
-    game: Game,
-    level: str | Level,
-    seeds: NDArray[np.uint64],
-    steps: int | NDArray[np.int64],
-    legal: bool = False,
-) -> State:
-    """States after random play from fresh games; no frame is drawn.
-
-    Games that end go on with a fresh deal.
-
-    Args:
-        game: the game.
-        level: its level; its turn limit does not apply during the walk.
-        seeds: ``(B,)`` uint64; they also choose the moves.
-        steps: moves to play, one number or ``(B,)``.
-        legal: choose among legal actions (else among all, as in the paper).
-
-    Returns:
-        ``B`` states, none ended, at turn 0 with score 0, with the seeds as keys of their future
-        luck.
-
-    Raises:
-        ConfigError: no such level, or seeds or steps that are no whole numbers, negative or too
-            large.
-    """
-    played, seeds = game.level(level), seed_array(seeds)
-    free = played.override(max_steps=0, restart=True)
-    each = (
-        steps.tolist()
-        if isinstance(steps, np.ndarray)
-        else steps
-        if isinstance(steps, list | tuple)
-        else [steps] * len(seeds)
-    )
-    if not isinstance(each, list | tuple) or len(each) != len(seeds):
-        raise ConfigError("steps", steps, f"a whole number, or a list of {len(seeds)}")
-    steps = np.array([whole("steps", one, MOST_STEPS) for one in each], np.int64)
-    state, count = game.reset(free, seeds), np.full(len(seeds), game.n_actions(played))
-    for step in range(int(steps.max(initial=0))):
-        actions = game.draw_legal(state) if legal else draw_rows(seeds, step, LEGAL_STREAM, count)
-        state, _ = game.step(state, np.where(steps > step, actions, NO_ACTION))
-    zero = np.zeros(len(state), np.int64)
-    return replace(
-        state,
-        level=played,
-        score=zero,
-        steps=zero.copy(),
-        terminated=np.zeros(len(state), bool),
-        seed=seeds,
-    )
 
 
 @dataclass(frozen=True)

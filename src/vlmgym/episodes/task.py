@@ -23,7 +23,7 @@ from vlmgym.core import (
 )
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.prompt import Blocks
-from vlmgym.episodes.batch import walk
+from vlmgym.episodes.random_walk import walk
 from vlmgym.games import get_game, own_name
 from vlmgym.render.looks import Look, get_look
 
