@@ -16,6 +16,7 @@ from vlmgym.core.errors import ConfigError
 from vlmgym.core.kernels import instructions, kernel
 from vlmgym.core.settings import integers, name_of, whole
 
+# ---- the register: who draws what, so that nothing is drawn twice
 # Numbers of the first draws of a turn, far apart: those of the rules begin at 0.
 PHOTO_STREAM = 1 << 32  # which photographs are on the tiles of a board
 LEGAL_STREAM = 1 << 40  # Game.draw_legal
@@ -23,19 +24,44 @@ CHECK_STREAM = 1 << 41  # legal actions that vlmgym check plays
 EPISODE_STREAM = 1 << 42  # any actions that vlmgym check plays
 GALLERY_STREAM = 1 << 43  # the positions of the gallery
 
-MOST_SEEDS = 100_000_000
-"""Seeds that can be asked for at once (800 MB)."""
+# What stands for the turn in the draws of a training run; its seed and the question are the others.
+TASK_TURN = 0  # which task is asked
+SOURCE_TURN = 1  # from which source
+ANSWER_TURN = 2  # with which answer a game of a pool goes on
+
+LUCK_SALT = 0x6C75636B
+"""Mixed into the salts of :meth:`vlmgym.core.State.reseed`: "luck"."""
 
 SPLITS = ("train", "test", "pretrain", "free")
 """Names of the disjoint quarters of the seed space; the two top bits of a seed say which one it is
 in.
 """
+SPLIT_BIT = 62
+"""The lower of those two bits; the bits below it are the seed within its split."""
+MOST_SEEDS = 100_000_000
+"""Seeds that can be asked for at once (800 MB)."""
 
-# Each function is there twice: in Python, and as the instructions that kernels take in.
+FIRST_STATES = {"walk": 0, "cold": 500_000_000, "pool": 900_000_000, "deal": 250_000_000}
+"""Numbers of the first training states of each use, with seed 0 of a run."""
+SEEDED_STATES = 1 << 30
+"""Number of the first training state of runs with other seeds, but for walks of small seeds."""
+STATES_OF_A_USE = 1 << 27
+"""Training states that a use has for itself with each seed of a run, for each task."""
+NEAR_WALKS = 128
+"""Seeds of runs from 0 on whose walks lie among those of seed 0, :data:`WALKS_APART` states each
+from the next.
+"""
+WALKS_APART = 1_000_003
+CHECKS_FIRST = 1_000_000
+"""Number of the first test state that checks during training ask, after those of evaluations."""
+
+# ---- draws: each function is there twice, in Python, and as the instructions that kernels take in
+WORD = (1 << 64) - 1
+"""All bits of a word."""
 _GOLDEN = 0x9E3779B97F4A7C15
 _SCATTER = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
-WORD = (1 << 64) - 1
 _UNIT = 1.0 / (1 << 53)
+_IN_SPLIT = (1 << SPLIT_BIT) - 1
 
 
 def _word(value: int) -> Any:
@@ -56,7 +82,8 @@ def mix64(x: SupportsInt) -> int:
 def _mix64(builder: Any, x: Any) -> Any:
     word = builder.add(x, _word(_GOLDEN))
     for shift, factor in _SCATTER:
-        word = builder.mul(builder.xor(word, builder.lshr(word, _word(shift))), _word(factor))
+        mixed = builder.xor(word, builder.lshr(word, _word(shift)))
+        word = builder.mul(mixed, _word(factor))
     return builder.xor(word, builder.lshr(word, _word(31)))
 
 
@@ -64,20 +91,20 @@ def draw64(seed: SupportsInt, step: SupportsInt, number: SupportsInt) -> int:
     """The ``number``-th 64-bit draw of turn ``step`` under ``seed``; a pure function, so any order
     gives the same luck.
     """
-    return mix64(mix64(mix64(seed) ^ int(step) & WORD) ^ int(number) & WORD)
+    of_turn = mix64(mix64(seed) ^ int(step) & WORD)
+    return mix64(of_turn ^ int(number) & WORD)
 
 
 @instructions(draw64, types.uint64, types.uint64, types.uint64, types.uint64)
 def _draw64(builder: Any, seed: Any, step: Any, number: Any) -> Any:
-    return _mix64(
-        builder, builder.xor(_mix64(builder, builder.xor(_mix64(builder, seed), step)), number)
-    )
+    of_seed = _mix64(builder, seed)
+    of_turn = _mix64(builder, builder.xor(of_seed, step))
+    return _mix64(builder, builder.xor(of_turn, number))
 
 
 def share(bits: SupportsInt, bound: SupportsInt) -> int:
-    """32 random bits as a number 0 ..
-
-    ``bound`` - 1; bias below 2**-32 times ``bound`` by the multiply-shift of Lemire (2019).
+    """32 random bits as a number from 0 to ``bound`` - 1; bias below 2**-32 times ``bound`` by the
+    multiply-shift of Lemire (2019).
     """
     return (int(bits) * int(bound) & WORD) >> 32
 
@@ -96,7 +123,8 @@ def draw_below(
 
 @instructions(draw_below, types.int64, types.uint64, types.uint64, types.uint64, types.uint64)
 def _draw_below(builder: Any, seed: Any, step: Any, number: Any, bound: Any) -> Any:
-    return _share(builder, builder.lshr(_draw64(builder, seed, step, number), _word(32)), bound)
+    bits = builder.lshr(_draw64(builder, seed, step, number), _word(32))
+    return _share(builder, bits, bound)
 
 
 def draw_unit(seed: SupportsInt, step: SupportsInt, number: SupportsInt) -> float:
@@ -107,7 +135,8 @@ def draw_unit(seed: SupportsInt, step: SupportsInt, number: SupportsInt) -> floa
 @instructions(draw_unit, types.float64, types.uint64, types.uint64, types.uint64)
 def _draw_unit(builder: Any, seed: Any, step: Any, number: Any) -> Any:
     bits = builder.lshr(_draw64(builder, seed, step, number), _word(11))
-    return builder.fmul(builder.uitofp(bits, ir.DoubleType()), ir.Constant(ir.DoubleType(), _UNIT))
+    double = ir.DoubleType()
+    return builder.fmul(builder.uitofp(bits, double), ir.Constant(double, _UNIT))
 
 
 @kernel
@@ -115,7 +144,9 @@ def draw_rows(seeds, step, number, bounds):
     """One draw below ``bounds[b]`` for each seed, shape ``(B,)`` int64; -1 where the bound is 0."""
     out = np.empty(len(seeds), np.int64)
     for b in range(len(seeds)):
-        out[b] = draw_below(seeds[b], step, number, bounds[b]) if bounds[b] > 0 else -1
+        out[b] = -1
+        if bounds[b] > 0:
+            out[b] = draw_below(seeds[b], step, number, bounds[b])
     return out
 
 
@@ -143,15 +174,16 @@ def seeds_for(split: str, game: str, level: str, count: int, start: int = 0) -> 
     """
     if not isinstance(split, str) or split not in SPLITS:
         raise ConfigError("split", split, "one of " + ", ".join(SPLITS))
-    for what, name in (("game", game), ("level", level)):
+    for field, name in (("game", game), ("level", level)):
         if not isinstance(name_of(name), str):
-            raise ConfigError(what, name, "a name")
-    count, start = whole("count", count, MOST_SEEDS), whole("start", start, 1 << 62)
+            raise ConfigError(field, name, "a name")
+    count = whole("count", count, MOST_SEEDS)
+    start = whole("start", start, 1 << SPLIT_BIT)
     stem = hashlib.blake2b(f"{game}/{level}".encode(), digest_size=8).digest()
     base = np.uint64(int.from_bytes(stem, "little"))
     index = np.arange(start, start + count, dtype=np.uint64)
-    low = mix_array(base ^ mix_array(index)) & np.uint64((1 << 62) - 1)
-    return low | np.uint64(SPLITS.index(split) << 62)
+    within = mix_array(base ^ mix_array(index)) & np.uint64(_IN_SPLIT)
+    return within | np.uint64(SPLITS.index(split) << SPLIT_BIT)
 
 
 def split_of(seed: int) -> str:
@@ -160,12 +192,12 @@ def split_of(seed: int) -> str:
     Raises:
         ConfigError: it is no whole number of 64 bits.
     """
-    return SPLITS[whole("seed", seed, WORD) >> 62]
+    return SPLITS[whole("seed", seed, WORD) >> SPLIT_BIT]
 
 
 def in_split_of(seeds: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """``words`` as seeds of the splits that ``seeds`` are of."""
-    return (words & np.uint64((1 << 62) - 1)) | (seeds & np.uint64(3 << 62))
+    return (words & np.uint64(_IN_SPLIT)) | (seeds & np.uint64(WORD ^ _IN_SPLIT))
 
 
 def seed_array(seeds: Any) -> NDArray[np.uint64]:
@@ -176,14 +208,12 @@ def seed_array(seeds: Any) -> NDArray[np.uint64]:
             of 64 bits.
     """
     if isinstance(seeds, list | tuple):  # NumPy makes floats of [1, 2**63]
-        return np.array(
-            [whole(f"seeds[{row}]", seed, WORD) for row, seed in enumerate(seeds)], np.uint64
-        )
-    found = integers(seeds)
-    if found is None or found.ndim != 1:
+        words = [whole(f"seeds[{row}]", seed, WORD) for row, seed in enumerate(seeds)]
+        return np.array(words, np.uint64)
+    array = integers(seeds)
+    if array is None or array.ndim != 1:
         raise ConfigError("seeds", seeds, f"a list or an array (B,) of whole numbers 0 to {WORD}")
-    if found.dtype.kind == "i" and found.min(initial=0) < 0:
-        raise ConfigError(
-            f"seeds[{int(found.argmin())}]", int(found.min()), f"a whole number 0 to {WORD}"
-        )
-    return np.ascontiguousarray(found, np.uint64)
+    if array.dtype.kind == "i" and array.min(initial=0) < 0:
+        field = f"seeds[{int(array.argmin())}]"
+        raise ConfigError(field, int(array.min()), f"a whole number 0 to {WORD}")
+    return np.ascontiguousarray(array, np.uint64)
