@@ -39,13 +39,16 @@ class Decoded:
 def best_rows(value, least, tie, out):
     """Mark the largest entries of each row, up to ``tie`` less, among those above ``least``; NaN
     never counts.
+
+    value (B, A) float64; out (B, A) bool.
     """
     for b in range(len(value)):
         best = -np.inf
-        for a in range(value.shape[1]):
-            best = max(best, value[b, a]) if value[b, a] > least else best
-        for a in range(value.shape[1]):
-            out[b, a] = value[b, a] > least and value[b, a] >= best - tie
+        for action in range(value.shape[1]):
+            if value[b, action] > least:
+                best = max(best, value[b, action])
+        for action in range(value.shape[1]):
+            out[b, action] = value[b, action] > least and value[b, action] >= best - tie
 
 
 def best_action(values: NDArray[np.float64]) -> int:
@@ -57,7 +60,9 @@ def best_action(values: NDArray[np.float64]) -> int:
     Returns:
         Its id; :data:`NO_ACTION` where none is legal.
     """
-    return NO_ACTION if np.isnan(values).all() else int(np.nanargmax(values))
+    if np.isnan(values).all():
+        return NO_ACTION
+    return int(np.nanargmax(values))
 
 
 def pick_legal(
@@ -75,30 +80,40 @@ def pick_legal(
         ``(B,)`` ids; :data:`NO_ACTION` where none is legal.
     """
     order = np.cumsum(legal, axis=1)
-    pick = draw_rows(seeds, turn, stream, order[:, -1])
-    return np.where(pick < 0, NO_ACTION, np.argmax(order > pick[:, None], axis=1)).astype(np.int64)
+    drawn = draw_rows(seeds, turn, stream, order[:, -1])
+    actions = np.argmax(order > drawn[:, None], axis=1)
+    return np.where(drawn < 0, NO_ACTION, actions).astype(np.int64)
 
 
 @kernel
 def pick_rows(legal, seeds, steps, number, out):
-    """The index of a uniformly drawn True of each row, -1 where there is none."""
+    """The index of a uniformly drawn True of each row, -1 where there is none.
+
+    legal (B, A) bool; seeds (B,) uint64; steps (B,) int64; out (B,) int64.
+    """
     for b in range(len(legal)):
         count = 0
-        for a in range(legal.shape[1]):
-            count += legal[b, a]
+        for action in range(legal.shape[1]):
+            count += legal[b, action]
         out[b] = -1
-        k = draw_below(seeds[b], steps[b], number, count)
-        for a in range(legal.shape[1] if count else 0):
-            if legal[b, a]:
-                if k == 0:
-                    out[b] = a
+        if count == 0:
+            continue
+        left = draw_below(seeds[b], steps[b], number, count)
+        for action in range(legal.shape[1]):
+            if legal[b, action]:
+                if left == 0:
+                    out[b] = action
                     break
-                k -= 1
+                left -= 1
 
 
 @kernel
 def look_up(table, actions, out):
-    """What ``table[b, action]`` says of each action of row ``b``; False of none."""
+    """What ``table[b, action]`` says of each action of row ``b``; False of none.
+
+    table (B, A) bool; actions (B, n) int64; out (B, n) bool.
+    """
     for b in range(len(actions)):
-        for k in range(actions.shape[1]):
-            out[b, k] = actions[b, k] >= 0 and table[b, actions[b, k]]
+        for place in range(actions.shape[1]):
+            action = actions[b, place]
+            out[b, place] = action >= 0 and table[b, action]

@@ -15,7 +15,15 @@ from vlmgym.core.actions import Outcome, look_up, pick_rows
 from vlmgym.core.arguments import action_ids, guard_methods, row_actions
 from vlmgym.core.contract import Contract, L, S
 from vlmgym.core.errors import ActionError, ConfigError, StateError, VlmGymError
-from vlmgym.core.random import LEGAL_STREAM, SPLITS, WORD, in_split_of, mix_array, seed_array
+from vlmgym.core.random import (
+    LEGAL_STREAM,
+    SPLIT_BIT,
+    SPLITS,
+    WORD,
+    in_split_of,
+    mix_array,
+    seed_array,
+)
 from vlmgym.core.scene import KINDS, Scene
 from vlmgym.core.serial import Form, read_arrays, read_header
 from vlmgym.core.settings import name_of, read_dial, whole
@@ -49,8 +57,8 @@ class Game(Contract[L, S]):
         """
         name = name_of(name)
         if isinstance(name, str):
-            name, fields_ = read_dial(name)
-            overrides = fields_ | overrides
+            name, written = read_dial(name)
+            overrides = written | overrides
             if name not in self.LEVELS:
                 raise ConfigError(f"level of {self.name}", name, "one of " + ", ".join(self.LEVELS))
             name = self.LEVELS[name]
@@ -67,26 +75,34 @@ class Game(Contract[L, S]):
         """
         fields = fields or {}
         if isinstance(level, Level):
-            mine = {**asdict(level), **fields}
-            others = {
-                name: {k: v for k, v in mine.items() if asdict(other)[k] != v}
-                for name, other in self.LEVELS.items()
-            }
-            others.setdefault("normal", mine)
-            level = min(others, key=lambda name: len(others[name]))
-            fields = others[level]
+            level, fields = self._nearest_level({**asdict(level), **fields})
+        if not fields:
+            return level
         text = ",".join(
             f"{name}={value if isinstance(value, str) else json.dumps(value)}"
             for name, value in fields.items()
         )
-        return f"{level}{',' if ':' in level else ':'}{text}" if text else level
+        joint = "," if ":" in level else ":"
+        return f"{level}{joint}{text}"
+
+    def _nearest_level(self, values: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """The name of the level that these values of fields differ least from, and those that
+        differ.
+        """
+        differences: dict[str, Mapping[str, Any]] = {}
+        for name, level in self.LEVELS.items():
+            known = asdict(level)
+            differences[name] = {key: value for key, value in values.items() if known[key] != value}
+        differences.setdefault("normal", values)
+        nearest = min(differences, key=lambda name: len(differences[name]))
+        return nearest, differences[nearest]
 
     def identity(self) -> tuple[Any, ...]:
         """What two games have in common that stand for each other, though they were made apart."""
         kind = type(self)
         # a game may lack any of them
-        told = (repr(getattr(self, key, None)) for key in ("name", "version", "LEVELS"))
-        return kind.__module__, kind.__qualname__, *told
+        own = (repr(getattr(self, key, None)) for key in ("name", "version", "LEVELS"))
+        return kind.__module__, kind.__qualname__, *own
 
     def belongs(self, state: S) -> None:
         """See that a state is one of this game.
@@ -95,9 +111,11 @@ class Game(Contract[L, S]):
             StateError: it is of another game, or no state.
         """
         if not isinstance(state, self.state_type) or not isinstance(state.level, self.level_type):
-            of = f" of {type(state.level).__name__}" if isinstance(state, State) else ""
-            wanted = f"a {self.state_type.__name__} of {self.level_type.__name__}"
-            raise StateError(f"a {type(state).__name__}{of}: {self.name} allows {wanted}")
+            given = f"a {type(state).__name__}"
+            if isinstance(state, State):
+                given += f" of {type(state.level).__name__}"
+            allowed = f"a {self.state_type.__name__} of {self.level_type.__name__}"
+            raise StateError(f"{given}: {self.name} allows {allowed}")
 
     def draw_legal(self, state: S, number: int = LEGAL_STREAM) -> NDArray[np.int64]:
         """A uniformly drawn legal action for each row, ``(B,)`` int64; :data:`NO_ACTION` where
@@ -154,19 +172,26 @@ class Game(Contract[L, S]):
             ActionError: wrong shape, or an id outside ``-1 .. A - 1``.
         """
         self.belongs(state)
-        new, outcome = self._step(state, row_actions(self, state.level, actions, len(state)))
-        over = new.terminated & ~state.terminated
+        ids = row_actions(self, state.level, actions, len(state))
+        after, outcome = self._step(state, ids)
+        over = after.terminated & ~state.terminated
         if not state.level.restart or not over.any():
-            return new, outcome
-        rows = np.flatnonzero(over)
-        deal = mix_array(mix_array(new.seed[rows]) ^ ~new.steps[rows].view(np.uint64))
-        fresh = self.reset(state.level, in_split_of(new.seed[rows], deal)).arrays()
-        arrays, old = new.arrays(), state.arrays()
+            return after, outcome
+        after = self._deal_again(state, after, np.flatnonzero(over))
+        return after, replace(outcome, terminated=after.terminated)
+
+    def _deal_again(self, before: S, after: S, rows: NDArray[np.int64]) -> S:
+        """``after`` with fresh games in some rows, where the score and the turns count on."""
+        turns = after.steps[rows].view(np.uint64)
+        words = mix_array(mix_array(after.seed[rows]) ^ ~turns)
+        fresh = self.reset(before.level, in_split_of(after.seed[rows], words)).arrays()
+        old = before.arrays()
+        arrays = after.arrays()
         for key in arrays.keys() - {"score", "steps", "seed"}:
             if arrays[key] is old[key]:  # what a step leaves alone belongs to the state before it
                 arrays[key] = arrays[key].copy()
             arrays[key][rows] = fresh[key]
-        return new.with_arrays(arrays), replace(outcome, terminated=arrays["terminated"])
+        return after.with_arrays(arrays)
 
     def described(self, level: L, symbols: NDArray[Any]) -> NDArray[Any]:
         """The symbols of a description, held to the scenes of a level; :meth:`from_symbols` and
@@ -176,7 +201,8 @@ class Game(Contract[L, S]):
             StateError: they are no whole numbers, of another shape than the level's scenes, or
                 without a name.
         """
-        sample, symbols = self.sample(level), np.asarray(symbols)
+        sample = self.sample(level)
+        symbols = np.asarray(symbols)
         if symbols.dtype.kind not in "iu":
             raise StateError(f"symbols of type {symbols.dtype}: allowed are whole numbers")
         if symbols.shape[1:] != sample.symbols.shape[1:] or symbols.ndim != 3:
@@ -192,7 +218,8 @@ class Game(Contract[L, S]):
         player's description).
         """
         state = self.from_symbols(level, symbols)
-        return self.success(state, actions, self.step(state, actions)[1])
+        _, outcome = self.step(state, actions)
+        return self.success(state, actions, outcome)
 
     def view(
         self,
@@ -209,10 +236,9 @@ class Game(Contract[L, S]):
             ConfigError: there is no such kind.
         """
         if kind not in KINDS:
-            raise ConfigError(
-                f"kind of the scene of {type(self).__name__}", kind, "one of " + ", ".join(KINDS)
-            )
-        test = (state.seed >> np.uint64(62)) == np.uint64(SPLITS.index("test"))
+            field = f"kind of the scene of {type(self).__name__}"
+            raise ConfigError(field, kind, "one of " + ", ".join(KINDS))
+        test = (state.seed >> np.uint64(SPLIT_BIT)) == np.uint64(SPLITS.index("test"))
         return Scene(symbols.astype(np.int16), names, kind, state.score, test, variants, pixels)
 
     def start(
@@ -233,19 +259,19 @@ class Game(Contract[L, S]):
         Raises:
             StateError: an array is not of the type or size that the level asks for.
         """
-        level, n = self.level(level), len(board)
+        level = self.level(level)
+        games = len(board)
+        seeds = np.zeros(games, np.uint64) if seeds is None else seed_array(seeds)
         counters = {
-            "score": np.zeros(n, np.int64),
-            "steps": np.zeros(n, np.int64),
-            "terminated": np.zeros(n, bool),
+            "score": np.zeros(games, np.int64),
+            "steps": np.zeros(games, np.int64),
+            "terminated": np.zeros(games, bool),
         }
-        seeds = np.zeros(n, np.uint64) if seeds is None else seed_array(seeds)
         arrays = {"board": board, "seed": seeds, **counters, **arrays}
-        names = {f.name for f in fields(self.state_type)} - {"level"}
-        if arrays.keys() != names:
-            raise StateError(
-                f"arrays {', '.join(sorted(arrays))}: {self.name} needs {', '.join(sorted(names))}"
-            )
+        needed = {declared.name for declared in fields(self.state_type)} - {"level"}
+        if arrays.keys() != needed:
+            given = ", ".join(sorted(arrays))
+            raise StateError(f"arrays {given}: {self.name} needs {', '.join(sorted(needed))}")
         return self.state_type(level=level, **arrays)
 
     @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
@@ -254,8 +280,10 @@ class Game(Contract[L, S]):
         and their kind.
         """
         level = self.level(level)
-        blank = self.blank(level)
-        return self.scene(self.reset(level, np.zeros(1, np.uint64)) if blank is None else blank)
+        state = self.blank(level)
+        if state is None:
+            state = self.reset(level, np.zeros(1, np.uint64))
+        return self.scene(state)
 
     @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
     def form(self, level: L) -> Form:
@@ -263,7 +291,8 @@ class Game(Contract[L, S]):
         :meth:`reset` makes them.
         """
         fresh = self.reset(level, np.zeros(1, np.uint64))
-        return tuple((name, array.dtype, array.shape[1:]) for name, array in fresh.arrays().items())
+        arrays = fresh.arrays().items()
+        return tuple((name, array.dtype, array.shape[1:]) for name, array in arrays)
 
     def __repr__(self) -> str:
         """Such as ``Game 2048 (version 1)``."""
@@ -281,10 +310,8 @@ class Game(Contract[L, S]):
         """
         header, begin, end = read_header(data)
         if header.game != self.name or header.version != self.version:
-            raise StateError(
-                f"a state of {header.game} version {header.version}: this is "
-                f"{self.name} version {self.version}"
-            )
+            given = f"a state of {header.game} version {header.version}"
+            raise StateError(f"{given}: this is {self.name} version {self.version}")
         try:
             level = self.level(self.level_type.parse(header.level))
             form = self.form(level)

@@ -18,28 +18,36 @@ as ``wall`` and ``player``; any short words, which are drawn as written; or no s
 finished picture.
 """
 
+_BAR = ord("|")
+_LINE_BREAK = ord("\n")
+
 
 @lru_cache(256)
 def _letters(names: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Names as UTF-8 in one array, and where each begins and the last one ends."""
     words = [name.encode() for name in names]
-    return np.frombuffer(b"".join(words), np.uint8), np.cumsum([0, *map(len, words)])
+    edges = np.cumsum([0, *map(len, words)])
+    return np.frombuffer(b"".join(words), np.uint8), edges
 
 
 @kernel
 def _spell(symbols, letters, edges, out, ends):
     """Write names, ``|`` after each cell, a line break after the last of a line; ``ends[b]`` is
     where row ``b`` ends.
+
+    symbols (B, rows, cols) int16; letters (L,) uint8; edges (names + 1,); out (bytes,) uint8; ends
+    (B,).
     """
-    at, cols = 0, symbols.shape[2]
+    rows, cols = symbols.shape[1:]
+    at = 0
     for b in range(symbols.shape[0]):
-        for r in range(symbols.shape[1]):
-            for c in range(cols):
-                symbol = symbols[b, r, c]
-                for k in range(edges[symbol], edges[symbol + 1]):
-                    out[at] = letters[k]
+        for row in range(rows):
+            for col in range(cols):
+                symbol = symbols[b, row, col]
+                for place in range(edges[symbol], edges[symbol + 1]):
+                    out[at] = letters[place]
                     at += 1
-                out[at] = 124 if c < cols - 1 else 10
+                out[at] = _BAR if col < cols - 1 else _LINE_BREAK
                 at += 1
         ends[b] = at
 
@@ -70,13 +78,13 @@ class Scene:
         Raises:
             StateError: one has none.
         """
-        if self.symbols.size and not 0 <= self.symbols.min() <= self.symbols.max() < len(
-            self.names
-        ):
-            raise StateError(
-                f"symbols {self.symbols.min()} to {self.symbols.max()}: allowed are 0 "
-                f"to {len(self.names) - 1}"
-            )
+        if not self.symbols.size:
+            return
+        least = self.symbols.min()
+        most = self.symbols.max()
+        last = len(self.names) - 1
+        if not 0 <= least <= most <= last:
+            raise StateError(f"symbols {least} to {most}: allowed are 0 to {last}")
 
     def texts(self) -> list[str]:
         """The truth text of each row: board rows on lines, cells joined by ``|``; empty for a
@@ -84,8 +92,10 @@ class Scene:
         """
         self.check()
         letters, edges = _letters(self.names)
+        longest = int(np.diff(edges).max(initial=0))
         ends = np.empty(len(self.symbols), np.int64)
-        room = np.empty(self.symbols.size * (int(np.diff(edges).max(initial=0)) + 1), np.uint8)
-        _spell(self.symbols, letters, edges, room, ends)
-        whole, starts = room.tobytes(), [0, *ends.tolist()]
-        return [whole[a : b - 1].decode() if b > a else "" for a, b in pairwise(starts)]
+        out = np.empty(self.symbols.size * (longest + 1), np.uint8)
+        _spell(self.symbols, letters, edges, out, ends)
+        spelled = out.tobytes()
+        spans = pairwise([0, *ends.tolist()])
+        return [spelled[begin : end - 1].decode() if end > begin else "" for begin, end in spans]

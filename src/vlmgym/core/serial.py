@@ -19,12 +19,15 @@ from vlmgym.core.errors import StateError, counted, one_line
 _MAGIC = b"VLMG"
 _FORMAT = 2
 """Format of serialised states: 1 = magic, header, arrays; 2 = the same and a CRC-32 of all that."""
+_WITHOUT_CHECKSUM = struct.pack("<H", 1)
 HEADER_BYTES = 1 << 16
 """Most bytes of the header of a serialised state."""
-PACK_FROM, PACK_TO = 1 << 15, 1 << 28
+PACK_FROM = 1 << 15
 """Bytes of arrays from which on they are packed (zlib), as outside games keep whole pictures in
-their states, and up to which.
+their states.
 """
+PACK_TO = 1 << 28
+"""Bytes of arrays up to which they are packed."""
 
 Form = tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]
 """Name, type and shape behind the batch axis of each array of a state."""
@@ -78,20 +81,23 @@ def read_header(data: bytes) -> tuple[Header, int, int]:
 def _parse_header(head: bytes) -> Header:
     """The states of a trace have the same few headers."""
     try:
-        found = json.loads(head.decode("utf-8"))
-        game, version, level, arrays = (
-            found.pop(key) for key in ("game", "version", "level", "arrays")
-        )
-        packed = found.pop("packed", None)
+        values = json.loads(head.decode("utf-8"))
+        game = values.pop("game")
+        version = values.pop("version")
+        level = values.pop("level")
+        arrays = values.pop("arrays")
+        packed = values.pop("packed", None)
         rows = arrays[0][2][0]
-        well = (
+        well_formed = (
             type(game) is str
             and type(version) is int
             and type(level) is dict
             and type(rows) is int
             and 0 <= rows < 1 << 48
+            and type(packed) in (int, type(None))
+            and not values
         )
-        if not well or type(packed) not in (int, type(None)) or found:
+        if not well_formed:
             raise StateError(
                 "damaged state header: allowed are game, version, level, arrays and "
                 "packed, of their types"
@@ -99,6 +105,10 @@ def _parse_header(head: bytes) -> Header:
         return Header(game, version, level, json.dumps(arrays), rows, packed)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise StateError(f"damaged state header: {type(error).__name__}: {error}") from error
+
+
+def _little_endian(kind: np.dtype[Any]) -> np.dtype[Any]:
+    return kind.newbyteorder("<")
 
 
 def write_arrays(
@@ -112,13 +122,18 @@ def write_arrays(
         "game": game.name,
         "version": game.version,
         "level": dict(level),
-        "arrays": [[k, v.dtype.newbyteorder("<").str, list(v.shape)] for k, v in arrays.items()],
+        "arrays": [
+            [name, _little_endian(array.dtype).str, list(array.shape)]
+            for name, array in arrays.items()
+        ],
     }
     body = b"".join(
-        np.ascontiguousarray(v, v.dtype.newbyteorder("<")).tobytes() for v in arrays.values()
+        np.ascontiguousarray(array, _little_endian(array.dtype)).tobytes()
+        for array in arrays.values()
     )
     if PACK_FROM <= len(body) <= PACK_TO:
-        header["packed"], body = len(body), zlib.compress(body, 1)
+        header["packed"] = len(body)
+        body = zlib.compress(body, 1)
     head = json.dumps(header, separators=(",", ":")).encode()
     data = _MAGIC + struct.pack("<HI", _FORMAT, len(head)) + head + body
     return data + struct.pack("<I", zlib.crc32(data))
@@ -132,25 +147,27 @@ def read_arrays(data: bytes, header: Header, body: slice, form: Form) -> dict[st
     """
     rows = header.rows
     allowed = json.dumps(
-        [[name, kind.newbyteorder("<").str, [rows, *shape]] for name, kind, shape in form]
+        [[name, _little_endian(kind).str, [rows, *shape]] for name, kind, shape in form]
     )
     if header.arrays != allowed:
-        raise StateError(
-            f"damaged state: arrays {one_line(header.arrays, 600)}, allowed are {allowed}"
-        )
+        given = one_line(header.arrays, 600)
+        raise StateError(f"damaged state: arrays {given}, allowed are {allowed}")
     size = sum(rows * kind.itemsize * math.prod(shape) for _, kind, shape in form)
     content = _unpack(data[body], header.packed, size)
-    if data[4:6] != b"\x01\x00" and data[body.stop :] != struct.pack(
-        "<I", zlib.crc32(data[: body.stop])
-    ):
+    checksum = struct.pack("<I", zlib.crc32(data[: body.stop]))
+    if data[4:6] != _WITHOUT_CHECKSUM and data[body.stop :] != checksum:
         raise StateError("damaged state: its checksum is another one")
-    arrays, offset = dict[str, NDArray[Any]](), 0
+    arrays: dict[str, NDArray[Any]] = {}
+    offset = 0
     for name, kind, shape in form:
         count = rows * math.prod(shape)
-        array = np.frombuffer(content, kind.newbyteorder("<"), count, offset).reshape(rows, *shape)
-        if kind.kind == "b" and np.frombuffer(content, np.uint8, count, offset).max(initial=0) > 1:
-            raise StateError(f"damaged state: {name} holds what is neither true nor false")
-        arrays[name], offset = array.astype(kind), offset + count * kind.itemsize
+        if kind.kind == "b":
+            values = np.frombuffer(content, np.uint8, count, offset)
+            if values.max(initial=0) > 1:
+                raise StateError(f"damaged state: {name} holds what is neither true nor false")
+        array = np.frombuffer(content, _little_endian(kind), count, offset)
+        arrays[name] = array.reshape(rows, *shape).astype(kind)
+        offset += count * kind.itemsize
     return arrays
 
 
@@ -163,12 +180,12 @@ def _unpack(body: bytes, packed: int | None, size: int) -> bytes:
             )
         reader = zlib.decompressobj()
         try:
-            whole = reader.decompress(body, size + 1)
+            content = reader.decompress(body, size + 1)
         except zlib.error as error:
             raise StateError(f"damaged state: {error}") from error
-        if len(whole) != size or not reader.eof or reader.unused_data:
+        if len(content) != size or not reader.eof or reader.unused_data:
             raise StateError("damaged state: packed arrays of another size")
-        body = whole
+        body = content
     if len(body) < size:
         raise StateError(f"damaged state: {counted(size - len(body), 'byte')} cut off")
     if len(body) > size:

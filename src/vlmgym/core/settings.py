@@ -7,7 +7,7 @@ import math
 import operator
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
@@ -26,9 +26,8 @@ def setting(
     """A dataclass field with its documentation and its allowed values (``low <= value <= high``, or
     ``choices``).
     """
-    return field(
-        default=default, metadata={"doc": doc, "low": low, "high": high, "choices": tuple(choices)}
-    )
+    allowed = {"doc": doc, "low": low, "high": high, "choices": tuple(choices)}
+    return field(default=default, metadata=allowed)
 
 
 _WHOLE_FLOATS = 1 << 53
@@ -45,24 +44,14 @@ class Settings:
     """
 
     def __post_init__(self) -> None:
-        for f in (one for one in fields(self) if one.init):
-            value, meta, default = getattr(self, f.name), f.metadata, f.default
-            low, high, choices = meta.get("low"), meta.get("high"), meta.get("choices")
-            label = f"{type(self).__name__}.{f.name}"
-            if choices:
-                if not any(type(value) is type(one) and value == one for one in choices):
-                    raise ConfigError(label, value, "one of " + ", ".join(map(str, choices)))
+        for declared in fields(self):
+            if not declared.init:
                 continue
-            kind = type(default)
-            if kind is float and type(value) is int and abs(value) <= _WHOLE_FLOATS:
+            value = getattr(self, declared.name)
+            if _is_whole_float(value, declared):
                 value = float(value)
-                object.__setattr__(self, f.name, value)
-            if kind in (int, float, bool, str) and type(value) is not kind:
-                raise ConfigError(label, value, f"of type {kind.__name__}")
-            if kind is float and not math.isfinite(value):
-                raise ConfigError(label, value, "a finite number")
-            if low is not None and high is not None and not low <= value <= high:
-                raise ConfigError(label, value, f"{low} to {high}")
+                object.__setattr__(self, declared.name, value)
+            _check(f"{type(self).__name__}.{declared.name}", value, declared)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
@@ -74,12 +63,11 @@ class Settings:
         """
         if not isinstance(values, Mapping):
             raise ConfigError(cls.__name__, values, "a mapping of settings")
-        known = [f.name for f in fields(cls) if f.init]
-        for key in values:
+        known = [declared.name for declared in fields(cls) if declared.init]
+        for key, value in values.items():
             if key not in known:
-                raise ConfigError(
-                    f"{cls.__name__}.{key}", values[key], "one of the fields " + ", ".join(known)
-                )
+                allowed = "one of the fields " + ", ".join(known)
+                raise ConfigError(f"{cls.__name__}.{key}", value, allowed)
         return cls(**values)
 
     def override(self, **values: Any) -> Self:
@@ -87,6 +75,35 @@ class Settings:
         :class:`ConfigError`.
         """
         return type(self).parse({**asdict(self), **values})
+
+
+def _is_whole_float(value: Any, declared: Field[Any]) -> bool:
+    """Whether an int stands where a float is meant, and is one without loss."""
+    if type(value) is not int or type(declared.default) is not float:
+        return False
+    return abs(value) <= _WHOLE_FLOATS and not declared.metadata.get("choices")
+
+
+def _check(label: str, value: Any, declared: Field[Any]) -> None:
+    """Hold a value to the choices, or the type and range, of its field.
+
+    Raises:
+        ConfigError: it is not allowed.
+    """
+    choices = declared.metadata.get("choices")
+    if choices:
+        if not any(type(value) is type(choice) and value == choice for choice in choices):
+            raise ConfigError(label, value, "one of " + ", ".join(map(str, choices)))
+        return
+    kind = type(declared.default)
+    if kind in (int, float, bool, str) and type(value) is not kind:
+        raise ConfigError(label, value, f"of type {kind.__name__}")
+    if kind is float and not math.isfinite(value):
+        raise ConfigError(label, value, "a finite number")
+    low = declared.metadata.get("low")
+    high = declared.metadata.get("high")
+    if low is not None and high is not None and not low <= value <= high:
+        raise ConfigError(label, value, f"{low} to {high}")
 
 
 _FIELD = re.compile(r",(?=[A-Za-z_]+=)")
@@ -110,7 +127,8 @@ def read_dial(text: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = item.partition("=")
         if not equals:
             raise ConfigError("preset", text, "name:field=value,field=value")
-        if (key := key.strip()) in values:
+        key = key.strip()
+        if key in values:
             raise ConfigError(f"preset {text!r}: {key}", value, "each field once")
         try:
             values[key] = json.loads(value)
@@ -123,7 +141,9 @@ def name_of(value: Any) -> Any:
     """A name as it was meant: YAML and shells' front ends read ``2048`` as a number, which is the
     name of a game.
     """
-    return str(value) if type(value) is int and abs(value) < 1 << 64 else value
+    if type(value) is int and abs(value) < 1 << 64:
+        return str(value)
+    return value
 
 
 def whole(name: str, value: Any, high: int, low: int = 0) -> int:
@@ -143,8 +163,9 @@ def whole(name: str, value: Any, high: int, low: int = 0) -> int:
 
 def _holds_truth(values: Any) -> bool:
     """Whether a truth value is among these, which NumPy would make a number of."""
-    rows = isinstance(values, list | tuple)
-    return any(map(_holds_truth, values)) if rows else isinstance(values, bool | np.bool_)
+    if isinstance(values, list | tuple):
+        return any(map(_holds_truth, values))
+    return isinstance(values, bool | np.bool_)
 
 
 def integers(values: Any) -> NDArray[Any] | None:

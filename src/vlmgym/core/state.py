@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
-from typing import Any, Generic, Self, get_args, get_origin, get_type_hints
+from typing import Any, Generic, NamedTuple, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
 from vlmgym.core.errors import ConfigError, RowError, StateError, VlmGymError, counted, one_line
-from vlmgym.core.random import MOST_SEEDS, in_split_of, mix_array
+from vlmgym.core.random import LUCK_SALT, MOST_SEEDS, in_split_of, mix_array
 from vlmgym.core.serial import Versioned, write_arrays
 from vlmgym.core.settings import Settings, integers, setting, whole
 
-PER_CELL, PER_GAME = {"axes": ("rows", "cols")}, {"axes": ()}
-"""``field(metadata=...)`` of array fields of states: ``(B, rows, cols)`` as the level says, or
-``(B,)``. Any field of a level may be named. Where a level has no such field, any length is allowed,
-as for array fields without metadata.
+PER_CELL = {"axes": ("rows", "cols")}
+"""``field(metadata=...)`` of array fields of states: ``(B, rows, cols)`` as the level says.
+
+Any field of a level may be named. Where a level has no such field, any length is allowed, as for
+array fields without metadata.
 """
+PER_GAME: dict[str, tuple[str, ...]] = {"axes": ()}
+"""The same of fields ``(B,)``."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +36,47 @@ class Level(Settings):
     )
 
 
+class _Array(NamedTuple):
+    """What is known of an array of a class of states: None where it may be anything."""
+
+    name: str
+    kind: np.dtype[Any] | None
+    axes: tuple[str, ...] | None  # the fields of the level that say its lengths
+
+
 @lru_cache(1024)
-def _plan(
-    state: Any, level: Any
-) -> tuple[tuple[str, np.dtype[Any] | None, tuple[str, ...] | None], ...]:
-    """What is known of the arrays of a class of states and one of levels: name, type, fields that
-    say the lengths.
-    """
-    kinds, known = get_type_hints(state), {f.name for f in fields(level)}
-    found = []
-    for f in fields(state):
-        if f.name != "level":
-            kind = (
-                get_args(get_args(kinds[f.name])[1])[0]
-                if get_origin(kinds[f.name]) is np.ndarray
-                else None
-            )
-            axes = f.metadata.get("axes")
-            kept = axes if axes is not None and known.issuperset(axes) else None
-            found.append((f.name, np.dtype(kind) if isinstance(kind, type) else None, kept))
-    return tuple(found)
+def _arrays_of(state: Any, level: Any) -> tuple[_Array, ...]:
+    """The arrays of a class of states under a class of levels."""
+    hints = get_type_hints(state)
+    known = {declared.name for declared in fields(level)}
+    arrays = []
+    for declared in fields(state):
+        if declared.name == "level":
+            continue
+        axes = declared.metadata.get("axes")
+        if axes is not None and not known.issuperset(axes):
+            axes = None
+        arrays.append(_Array(declared.name, _element_type(hints[declared.name]), axes))
+    return tuple(arrays)
+
+
+def _element_type(hint: Any) -> np.dtype[Any] | None:
+    """The type of the elements that ``NDArray[...]`` names; None of any other hint."""
+    if get_origin(hint) is not np.ndarray:
+        return None
+    kind = get_args(get_args(hint)[1])[0]
+    return np.dtype(kind) if isinstance(kind, type) else None
+
+
+def _shape_error(
+    array: _Array, shape: tuple[int, ...], batch: tuple[int, ...], level: Any
+) -> StateError:
+    if array.axes is None:
+        allowed = "allowed are arrays of one length"
+    else:
+        lengths = ("B", *(str(getattr(level, axis)) for axis in array.axes))
+        allowed = f"allowed is ({', '.join(lengths)})"
+    return StateError(f"{array.name} of shape {shape}, in a batch of {batch}: {allowed}")
 
 
 LevelOf = TypeVar("LevelOf", bound=Level, default=Level, covariant=True)
@@ -92,25 +116,20 @@ class State(Generic[LevelOf]):
         level = self.level
         try:
             batch = self.steps.shape
-            for name, kind, axes in _plan(type(self), type(level)):  # type: ignore[arg-type]
+            for known in _arrays_of(type(self), type(level)):  # type: ignore[arg-type]
+                name, kind, axes = known
                 array = getattr(self, name)
                 shape = array.shape
                 if array.dtype is not kind and kind is not None and array.dtype != kind:
                     raise StateError(f"{name} of type {array.dtype}: allowed is {kind}")
-                if axes is not None:
-                    if shape != (
-                        batch + tuple([getattr(level, axis) for axis in axes]) if axes else batch
-                    ):
-                        allowed = ("B", *(str(getattr(level, axis)) for axis in axes))
-                        raise StateError(
-                            f"{name} of shape {shape}, in a batch of {batch}: allowed "
-                            f"is ({', '.join(allowed)})"
-                        )
-                elif shape[:1] != batch:
-                    raise StateError(
-                        f"{name} of shape {shape}, in a batch of {batch}: allowed are "
-                        "arrays of one length"
-                    )
+                if axes is None:
+                    fits = shape[:1] == batch
+                elif axes:
+                    fits = shape == batch + tuple([getattr(level, axis) for axis in axes])
+                else:
+                    fits = shape == batch
+                if not fits:
+                    raise _shape_error(known, shape, batch, level)
         except (AttributeError, TypeError) as error:
             raise StateError(
                 f"{type(self).__name__}: allowed are a Level and arrays of NumPy ({error})"
@@ -120,15 +139,14 @@ class State(Generic[LevelOf]):
         """One line: how many games, of which game and level, how far they are."""
         from vlmgym.games import game_of
 
-        game, n = game_of(self), len(self)
-        what = f"{game.name} {game.level_name(self.level)}" if game else repr(self.level)
-        spans = (
-            f", {name} {_span(values)}"
-            for name, values in (("turn", self.steps), ("score", self.score))
-            if n
-        )
-        over = f", {int(self.ended.sum())} over" if n else ""
-        return f"<{type(self).__name__}: {counted(n, 'game')} of {what}{''.join(spans)}{over}>"
+        game = game_of(self)
+        of = f"{game.name} {game.level_name(self.level)}" if game else repr(self.level)
+        parts = [f"{counted(len(self), 'game')} of {of}"]
+        if len(self):
+            parts.append(f"turn {_span(self.steps)}")
+            parts.append(f"score {_span(self.score)}")
+            parts.append(f"{int(self.ended.sum())} over")
+        return f"<{type(self).__name__}: {', '.join(parts)}>"
 
     def __str__(self) -> str:
         """The line of ``repr``; of a few games on small boards also what is to be seen of them, as
@@ -136,11 +154,13 @@ class State(Generic[LevelOf]):
         """
         from vlmgym.games import game_of
 
-        text, game = repr(self), game_of(self)
+        text = repr(self)
+        game = game_of(self)
         if game is None or self.board.size > 1024:
             return text
         try:
-            return "\n\n".join(filter(None, [text, *game.scene(self).texts()]))
+            boards = game.scene(self).texts()
+            return "\n\n".join(filter(None, [text, *boards]))
         except (VlmGymError, IndexError):  # arrays that stand for nothing
             return text
 
@@ -153,15 +173,19 @@ class State(Generic[LevelOf]):
 
         game = game_of(self)
         try:
-            return png_of_some(game, self) if game and len(self) else None
+            if game and len(self):
+                return png_of_some(game, self)
         except VlmGymError:
-            return None
+            pass
+        return None
 
     @property
     def truncated(self) -> NDArray[np.bool_]:
         """``(B,)`` bool: the turn limit was reached and the rules had not ended the game before."""
         limit = self.level.max_steps
-        return ~self.terminated & (self.steps >= limit) if limit else np.zeros(len(self), bool)
+        if not limit:
+            return np.zeros(len(self), bool)
+        return ~self.terminated & (self.steps >= limit)
 
     @property
     def ended(self) -> NDArray[np.bool_]:
@@ -173,7 +197,8 @@ class State(Generic[LevelOf]):
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The array fields by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "level"}
+        names = (declared.name for declared in fields(self))
+        return {name: getattr(self, name) for name in names if name != "level"}
 
     def with_arrays(self, arrays: Mapping[str, Any]) -> Self:
         """A copy with some arrays replaced."""
@@ -189,7 +214,8 @@ class State(Generic[LevelOf]):
         if not isinstance(rows, slice):
             rows = self._rows(rows)
         try:
-            return self.with_arrays({k: np.array(v[rows]) for k, v in self.arrays().items()})
+            kept = {name: np.array(array[rows]) for name, array in self.arrays().items()}
+            return self.with_arrays(kept)
         except TypeError as error:  # a slice of other things than whole numbers
             raise RowError(f"rows {one_line(repr(rows), 200)}: {error}") from error
 
@@ -199,28 +225,26 @@ class State(Generic[LevelOf]):
         Raises:
             RowError: it is none of this batch.
         """
-        n = len(self)
-        if (
-            isinstance(rows, np.ndarray | list)
-            and len(rows) == n
-            and np.asarray(rows).dtype == bool
-        ):
-            found = np.asarray(rows)
-        else:
-            given = None if isinstance(rows, tuple) else integers(rows)
-            if given is None or given.ndim > 1:
-                allowed = (
-                    f"allowed are a whole number, a slice, a mask ({n},) or an array (n,) of "
-                    "whole numbers"
-                )
-                raise RowError(f"rows {one_line(repr(rows), 200)} of a batch of {n}: {allowed}")
-            found = given.reshape(-1)
-            if found.size and not -n <= int(found.min()) <= int(found.max()) < n:
-                bad = found[(found < -n) | (found >= n)][0]
-                raise RowError(f"row {bad} of a batch of {n}")
-        if found.ndim != 1:
-            raise RowError(f"a mask of shape {found.shape}: allowed is ({n},)")
-        return found
+        batch = len(self)
+        if isinstance(rows, np.ndarray | list) and len(rows) == batch:
+            mask = np.asarray(rows)
+            if mask.dtype == bool:
+                if mask.ndim != 1:
+                    raise RowError(f"a mask of shape {mask.shape}: allowed is ({batch},)")
+                return mask
+        numbers = None if isinstance(rows, tuple) else integers(rows)
+        if numbers is None or numbers.ndim > 1:
+            given = f"rows {one_line(repr(rows), 200)} of a batch of {batch}"
+            masks = f"a mask ({batch},)"
+            raise RowError(
+                f"{given}: allowed are a whole number, a slice, {masks} or an array (n,) of whole "
+                "numbers"
+            )
+        numbers = numbers.reshape(-1)
+        if numbers.size and not -batch <= int(numbers.min()) <= int(numbers.max()) < batch:
+            bad = numbers[(numbers < -batch) | (numbers >= batch)][0]
+            raise RowError(f"row {bad} of a batch of {batch}")
+        return numbers
 
     def repeat(self, n: int) -> Self:
         """Each row ``n`` times in a row: the fork.
@@ -231,7 +255,8 @@ class State(Generic[LevelOf]):
             ConfigError: ``n`` is no whole number, negative, or beyond :data:`MOST_SEEDS`.
         """
         n = whole("n", n, MOST_SEEDS)
-        return self.with_arrays({k: np.repeat(v, n, axis=0) for k, v in self.arrays().items()})
+        arrays = self.arrays().items()
+        return self.with_arrays({name: np.repeat(array, n, axis=0) for name, array in arrays})
 
     def reseed(self, salt: int | NDArray[np.int64] = 0) -> Self:
         """The same games with other future luck; the split of the seeds is kept.
@@ -246,18 +271,19 @@ class State(Generic[LevelOf]):
         """
         salts = integers(salt)
         if salts is None or salts.shape not in ((), (len(self),)):
-            raise ConfigError(
-                "salt", salt, f"a whole number of 64 bits, or an array ({len(self)},) of them"
-            )
+            allowed = f"a whole number of 64 bits, or an array ({len(self)},) of them"
+            raise ConfigError("salt", salt, allowed)
         salts = np.broadcast_to(salts, (len(self),)).astype(np.uint64)
-        fresh = mix_array(self.seed ^ mix_array(salts ^ np.uint64(0x6C75636B)))
+        fresh = mix_array(self.seed ^ mix_array(salts ^ np.uint64(LUCK_SALT)))
         return replace(self, seed=in_split_of(self.seed, fresh))
 
     def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
+        if not isinstance(other, State) or type(self) is not type(other):
             return NotImplemented
-        mine, theirs = self.arrays(), other.arrays()  # type: ignore[attr-defined]
-        return self.level == other.level and all(np.array_equal(mine[k], theirs[k]) for k in mine)  # type: ignore[attr-defined]
+        if self.level != other.level:
+            return False
+        theirs = other.arrays()
+        return all(np.array_equal(mine, theirs[name]) for name, mine in self.arrays().items())
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -271,7 +297,8 @@ class State(Generic[LevelOf]):
 
 
 def _span(values: NDArray[Any]) -> str:
-    low, high = values.min(), values.max()
+    low = values.min()
+    high = values.max()
     return f"{low}" if low == high else f"{low} to {high}"
 
 
@@ -284,12 +311,11 @@ def concat(states: Sequence[State]) -> State:
     if not states:
         raise StateError("concat needs at least one state")
     first = states[0]
-    for s in states[1:]:
-        if type(s) is not type(first) or s.level != first.level:
-            raise StateError(
-                f"cannot join {type(s).__name__} {s.level} with "
-                f"{type(first).__name__} {first.level}"
-            )
-    return first.with_arrays(
-        {k: np.concatenate([getattr(s, k) for s in states]) for k in first.arrays()}
-    )
+    for other in states[1:]:
+        if type(other) is not type(first) or other.level != first.level:
+            there = f"{type(first).__name__} {first.level}"
+            raise StateError(f"cannot join {type(other).__name__} {other.level} with {there}")
+    joined = {
+        name: np.concatenate([getattr(state, name) for state in states]) for name in first.arrays()
+    }
+    return first.with_arrays(joined)
