@@ -1,4 +1,4 @@
-"""What the compiled loops share: how they are compiled and kept, copying bytes, and threads.
+"""What the compiled loops share: how they are compiled and kept, and copying bytes.
 
 A kernel is compiled at its first call and kept on disk: next to the sources, or in the user's cache
 folder, or, where neither can be written, in the folder for temporary files.
@@ -12,12 +12,9 @@ import shutil
 import stat
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,8 +30,6 @@ from numba.core.runtime import rtsys
 from numba.core.sigutils import normalize_signature
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
-
-from vlmgym.core.errors import ConfigError
 
 
 def _can_keep_code() -> bool:
@@ -280,86 +275,6 @@ def bit_length(context, number):  # type: ignore[no-untyped-def]
         return builder.sub(ir.Constant(ir.IntType(64), 64), zeros)
 
     return types.int64(types.int64), build
-
-
-# ---- threads
-def usable_cores() -> int:
-    """CPU cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-MIN_SHARE = 1 << 20
-"""Bytes below which another thread is not worth its start."""
-MAX_THREADS = 1024
-_threads = 0
-_pool: ThreadPoolExecutor | None = None
-_lock = threading.Lock()
-
-
-def threads() -> int:
-    """Threads that large batches are drawn with: as set, else ``VLMGYM_THREADS``, else the usable
-    cores, at most 8.
-
-    Raises:
-        ConfigError: ``VLMGYM_THREADS`` is no whole number from 0 (the usable cores, as is an empty
-            one) to 1,024.
-    """
-    return (
-        _threads
-        or number_in_environment("VLMGYM_THREADS", 0, MAX_THREADS)
-        or min(usable_cores(), 8)
-    )
-
-
-def number_in_environment(name: str, default: int, most: int) -> int:
-    """A whole number from 0 on that a variable of the environment holds; the default where it is
-    empty or not there.
-
-    Raises:
-        ConfigError: it holds something else, or more than ``most``.
-    """
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return default
-    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) > most:
-        raise ConfigError(name, text, f"a whole number from 0 to {most}, or nothing for {default}")
-    return int(text)
-
-
-def set_threads(count: int) -> None:
-    """Choose the number of threads; 0 = the default of :func:`threads`."""
-    global _threads, _pool
-    with _lock:
-        _threads, _pool = max(0, int(count)), None
-
-
-def _forget_pool() -> None:
-    """A forked process has none of its parent's threads."""
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
-
-
-def spread(work: Callable[[slice], None], rows: int, size: int) -> None:
-    """Run ``work`` on slices of ``rows``, side by side where ``size`` bytes are enough for more
-    than one thread.
-    """
-    global _pool
-    share = min(threads(), rows, max(1, size // MIN_SHARE))
-    if share <= 1:
-        return work(slice(0, rows))
-    with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(threads() - 1, "vlmgym")
-        pool = _pool
-    edges = [rows * k // share for k in range(share + 1)]
-    waiting = [pool.submit(work, slice(a, b)) for a, b in pairwise(edges[1:])]
-    work(slice(0, edges[1]))
-    for one in waiting:
-        one.result()
 
 
 # ---- the first compiling

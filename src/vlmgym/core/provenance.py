@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import vlmgym
-from vlmgym.core.kernels import usable_cores
+from vlmgym.core.threads import usable_cores
 
 
 def revision() -> str:

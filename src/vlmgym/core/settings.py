@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import operator
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
@@ -159,6 +160,21 @@ def whole(name: str, value: Any, high: int, low: int = 0) -> int:
     if not low <= number <= high:
         raise ConfigError(name, value, f"a whole number {low} to {high}")
     return number
+
+
+def number_in_environment(name: str, default: int, most: int) -> int:
+    """A whole number from 0 on that a variable of the environment holds; the default where it is
+    empty or not there.
+
+    Raises:
+        ConfigError: it holds something else, or more than ``most``.
+    """
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) > most:
+        raise ConfigError(name, text, f"a whole number from 0 to {most}, or nothing for {default}")
+    return int(text)
 
 
 def _holds_truth(values: Any) -> bool:
