@@ -47,21 +47,26 @@ def _can_keep_code() -> bool:
         except RuntimeError:
             pass
     try:
-        folder = (
-            Path(tempfile.gettempdir())
-            / f"vlmgym-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-        )
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        folder = Path(tempfile.gettempdir()) / f"vlmgym-kernels-{user}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if hasattr(os, "getuid") and (
-            found.st_uid != os.getuid() or found.st_mode & 0o077 or not stat.S_ISDIR(found.st_mode)
-        ):
+        if not _is_ours_alone(folder):
             folder = Path(tempfile.mkdtemp(prefix="vlmgym-kernels-"))
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
     except OSError:
         return False
     os.environ["NUMBA_CACHE_DIR"] = config.CACHE_DIR = str(folder)
     return True
+
+
+def _is_ours_alone(folder: Path) -> bool:
+    """Whether nobody else could have written into a folder; true where a system does not tell."""
+    if not hasattr(os, "getuid"):
+        return True
+    status = folder.lstat()
+    return (
+        status.st_uid == os.getuid() and not status.st_mode & 0o077 and stat.S_ISDIR(status.st_mode)
+    )
 
 
 def _has_usual_place() -> bool:
@@ -86,11 +91,11 @@ class _Kept(FunctionCache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
-            found = self._load_overload(sig, target_context)
+            overload = self._load_overload(sig, target_context)
             # what is compiled around it needs the same
-            if found is not None and _can_need(found.library):
-                found.library._reload_init.update(found.reload_init)
-            return found
+            if overload is not None and _can_need(overload.library):
+                overload.library._reload_init.update(overload.reload_init)
+            return overload
 
 
 _KEEP = _can_keep_code()
@@ -143,9 +148,8 @@ def apart(function: Callable[..., Any]) -> Any:
         arguments, _ = normalize_signature(sig)
         library = made.overloads[tuple(arguments)].library
         if _can_need(library):
-            library._reload_init.add(
-                _Needed(function.__module__, function.__qualname__, tuple(arguments))
-            )
+            needed = _Needed(function.__module__, function.__qualname__, tuple(arguments))
+            library._reload_init.add(needed)
         return entry
 
     build = made._compiler.compile
@@ -153,12 +157,12 @@ def apart(function: Callable[..., Any]) -> Any:
     def hide(arguments: Any, result: Any) -> Any:
         done = build(arguments, result)
         if _can_need(done.library):
-            done.library._shared_module = parse_assembly(
-                str(done.library.codegen._create_empty_module(done.library.name))
-            )
+            empty = done.library.codegen._create_empty_module(done.library.name)
+            done.library._shared_module = parse_assembly(str(empty))
         return done
 
-    made.compile, made._compiler.compile = compile_once, hide
+    made.compile = compile_once
+    made._compiler.compile = hide
     return made
 
 
@@ -205,8 +209,8 @@ def _compiled(function: Callable[..., Any], **more: Any) -> Any:
         at a call.
         """
         return typed(
-            tuple(types.unliteral(one) for one in arguments),
-            {k: types.unliteral(v) for k, v in named.items()},
+            tuple(types.unliteral(kind) for kind in arguments),
+            {name: types.unliteral(kind) for name, kind in named.items()},
         )
 
     made.get_call_template = template
@@ -230,12 +234,8 @@ def instructions(
 
     def join(build: Callable[..., Any]) -> Callable[..., Any]:
         cases = [signature(result, *arguments)]
-        infer_global(
-            plain,
-            types.Function(
-                type(plain.__name__, (ConcreteTemplate,), {"key": plain, "cases": cases})
-            ),
-        )
+        template = type(plain.__name__, (ConcreteTemplate,), {"key": plain, "cases": cases})
+        infer_global(plain, types.Function(template))
         lower_builtin(plain, *arguments)(
             lambda context, builder, signature, values: build(builder, *values)
         )
@@ -286,7 +286,10 @@ class _Progress(events.Listener):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        self.depth, self.count, self.begin, self.seconds = 0, 0, 0.0, 0.0
+        self.depth = 0
+        self.count = 0
+        self.begin = 0.0
+        self.seconds = 0.0
 
     def on_start(self, event: Any) -> None:
         ours = event.data["dispatcher"].py_func.__module__.startswith("vlmgym")
@@ -305,7 +308,8 @@ class _Progress(events.Listener):  # type: ignore[misc]
         function = event.data["dispatcher"].py_func
         if self.depth or not function.__module__.startswith("vlmgym"):
             return
-        self.count, self.seconds = self.count + 1, self.seconds + time.perf_counter() - self.begin
+        self.count += 1
+        self.seconds += time.perf_counter() - self.begin
         if sys.stderr is not None and sys.stderr.isatty():
             text = (
                 f"compiling vlmgym (once on a machine): {self.count} kernels, {self.seconds:.1f} s"

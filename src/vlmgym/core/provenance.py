@@ -18,24 +18,26 @@ def revision() -> str:
 
     here = Path(__file__).resolve().parent
     try:
-        call = [
-            "git",
-            "-C",
-            str(here),
-            "describe",
-            "--always",
-            "--dirty=+",
-            "--abbrev=12",
-            "--exclude=*",
-        ]
+        describe = ["describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        call = ["git", "-C", str(here), *describe]
         done = subprocess.run(call, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "release"
-    return (
-        done.stdout.strip()
-        if done.returncode == 0 and "site-packages" not in str(here)
-        else "release"
-    )
+    if done.returncode != 0 or "site-packages" in str(here):
+        return "release"
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    """The model of the CPU, as far as the system tells."""
+    import platform
+
+    known = Path("/proc/cpuinfo")
+    if known.exists():
+        for line in known.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(": ", 1)[1]
+    return platform.processor() or platform.machine()
 
 
 def machine(*packages: str) -> dict[str, Any]:
@@ -48,30 +50,20 @@ def machine(*packages: str) -> dict[str, Any]:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    info, model = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
-    if info.exists():
-        model = next(
-            (
-                x.split(": ", 1)[1]
-                for x in info.read_text().splitlines()
-                if x.startswith("model name")
-            ),
-            model,
-        )
-    found = dict[str, str]()
+    versions = dict[str, str]()
     for package in packages:
         with suppress(PackageNotFoundError):
-            found[package] = version(package)
+            versions[package] = version(package)
     gpu = ""
-    if "torch" in found:
+    if "torch" in versions:
         import torch
 
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return {
         "gpu": gpu,
-        "cpu": model,
+        "cpu": _processor(),
         "cores": usable_cores(),
         "system": f"{platform.system()}, Python {platform.python_version()}",
-        "versions": found,
+        "versions": versions,
         "vlmgym": f"{vlmgym.__version__} ({revision()})",
     }

@@ -13,7 +13,9 @@ from vlmgym.core.settings import number_in_environment
 
 def usable_cores() -> int:
     """CPU cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 MIN_SHARE = 1 << 20
@@ -43,13 +45,15 @@ def set_threads(count: int) -> None:
     """Choose the number of threads; 0 = the default of :func:`threads`."""
     global _threads, _pool
     with _lock:
-        _threads, _pool = max(0, int(count)), None
+        _threads = max(0, int(count))
+        _pool = None
 
 
 def _forget_pool() -> None:
     """A forked process has none of its parent's threads."""
     global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+    _pool = None
+    _lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -68,8 +72,9 @@ def spread(work: Callable[[slice], None], rows: int, size: int) -> None:
         if _pool is None:
             _pool = ThreadPoolExecutor(threads() - 1, "vlmgym")
         pool = _pool
-    edges = [rows * k // share for k in range(share + 1)]
-    waiting = [pool.submit(work, slice(a, b)) for a, b in pairwise(edges[1:])]
-    work(slice(0, edges[1]))
-    for one in waiting:
-        one.result()
+    edges = [rows * number // share for number in range(share + 1)]
+    slices = [slice(begin, end) for begin, end in pairwise(edges)]
+    waiting = [pool.submit(work, others) for others in slices[1:]]
+    work(slices[0])
+    for future in waiting:
+        future.result()
