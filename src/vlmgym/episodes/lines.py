@@ -68,7 +68,9 @@ def _board(value: Any) -> bool:
     )
 
 
-_COUNT, _SEED, _FINITE = _whole(0, 10**15), _whole(0, 2**64 - 1), _number(-1e300, 1e300)
+_COUNT = _whole(0, 10**15)
+_SEED = _whole(0, 2**64 - 1)
+_FINITE = _number(-1e300, 1e300)
 _TERMS = {term: _number(least, most) for term, (least, most) in TERM_RANGES.items()}
 _LATER_TERMS = {"balanced"}
 """Terms that traces of earlier versions do not have."""

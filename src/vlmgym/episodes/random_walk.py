@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,19 @@ from vlmgym.core import (
 
 MOST_STEPS = 1_000_000
 """Moves of a random walk."""
+
+
+def _steps_of(steps: Any, games: int) -> NDArray[np.int64]:
+    """The moves of each walk: one number for all, or one for each."""
+    if isinstance(steps, np.ndarray):
+        each = steps.tolist()
+    elif isinstance(steps, list | tuple):
+        each = steps
+    else:
+        each = [steps] * games
+    if not isinstance(each, list | tuple) or len(each) != games:
+        raise ConfigError("steps", steps, f"a whole number, or a list of {games}")
+    return np.array([whole("steps", number, MOST_STEPS) for number in each], np.int64)
 
 
 def walk(
@@ -49,19 +63,12 @@ def walk(
         ConfigError: no such level, or seeds or steps that are no whole numbers, negative or too
             large.
     """
-    played, seeds = game.level(level), seed_array(seeds)
+    played = game.level(level)
+    seeds = seed_array(seeds)
     free = played.override(max_steps=0, restart=True)
-    each = (
-        steps.tolist()
-        if isinstance(steps, np.ndarray)
-        else steps
-        if isinstance(steps, list | tuple)
-        else [steps] * len(seeds)
-    )
-    if not isinstance(each, list | tuple) or len(each) != len(seeds):
-        raise ConfigError("steps", steps, f"a whole number, or a list of {len(seeds)}")
-    steps = np.array([whole("steps", one, MOST_STEPS) for one in each], np.int64)
-    state, count = game.reset(free, seeds), np.full(len(seeds), game.n_actions(played))
+    steps = _steps_of(steps, len(seeds))
+    state = game.reset(free, seeds)
+    count = np.full(len(seeds), game.n_actions(played))
     for step in range(int(steps.max(initial=0))):
         actions = game.draw_legal(state) if legal else draw_rows(seeds, step, LEGAL_STREAM, count)
         state, _ = game.step(state, np.where(steps > step, actions, NO_ACTION))

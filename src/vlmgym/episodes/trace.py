@@ -167,7 +167,9 @@ def load_trace(path: Path) -> Trace:
             turns of an episode are not 0, 1, 2 ... each once; or an episode does not follow from
             its turns.
     """
-    run, turns, episodes = None, list[Turn](), dict[int, Episode]()
+    run: EvaluationRun | None = None
+    turns: list[Turn] = []
+    episodes: dict[int, Episode] = {}
     for number, record in enumerate(read_trace(path), 1):
         if isinstance(record, EvaluationRun) == (number > 1):
             raise TraceError(
@@ -198,7 +200,8 @@ def _see_that_it_is_true(
     evaluation: Mapping[str, Any], turns: list[Turn], episodes: Mapping[int, Episode]
 ) -> None:
     """ValueError says what contradicts itself."""
-    repeats, starts = evaluation.get("repeats", 1), evaluation.get("episodes")
+    repeats = evaluation.get("repeats", 1)
+    starts = evaluation.get("episodes")
     by_episode = defaultdict[int, dict[int, Turn]](dict)
     for turn in turns:
         if turn.turn in by_episode[turn.episode]:
