@@ -24,7 +24,7 @@ from rows import choose
 from tables import plot, table
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.core.files import shown, write_atomically, write_json
-from vlmgym.episodes.trace import machine
+from vlmgym.core.provenance import machine
 
 
 def run(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from vlmgym.core import MissingExtra
-from vlmgym.core.kernels import set_threads
+from vlmgym.core.threads import set_threads
 
 BATCH = 128
 """Games side by side in most rows."""

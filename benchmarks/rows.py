@@ -28,7 +28,7 @@ from vlmgym.core import (
     need,
     seeds_for,
 )
-from vlmgym.core.kernels import spread
+from vlmgym.core.threads import spread
 from vlmgym.dialogue.prompt import truth
 from vlmgym.envs.environments import GameEnv, GameVectorEnv
 from vlmgym.episodes.batch import walk

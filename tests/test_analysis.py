@@ -20,8 +20,9 @@ from scipy import stats as scipy_stats
 
 from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.dialogue.prompt import write_reply
+from vlmgym.episodes.records import Episode, EvaluationRun
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Episode, EvaluationRun, TraceWriter, load_trace
+from vlmgym.episodes.trace import TraceWriter, load_trace
 from vlmgym.evals import stats
 from vlmgym.evals.comparison import compare
 from vlmgym.evals.confusions import confusion, misread

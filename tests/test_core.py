@@ -24,7 +24,7 @@ from vlmgym.core import (
     setting,
     split_of,
 )
-from vlmgym.episodes.batch import walk
+from vlmgym.episodes.random_walk import walk
 from vlmgym.games import GAMES, get_game, load_state
 
 EVERY = [(name, level) for name, game in GAMES.items() for level in game.LEVELS]

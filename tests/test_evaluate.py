@@ -12,17 +12,11 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError, seeds_for, split_of
 from vlmgym.dialogue.judge import judge
 from vlmgym.dialogue.prompt import parse, write_reply
-from vlmgym.episodes.batch import EpisodeBatch, play, walk
+from vlmgym.episodes.batch import EpisodeBatch, play
+from vlmgym.episodes.random_walk import walk
+from vlmgym.episodes.records import Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import (
-    Episode,
-    EvaluationRun,
-    TraceError,
-    TraceWriter,
-    Turn,
-    read_trace,
-    repair,
-)
+from vlmgym.episodes.trace import TraceError, TraceWriter, read_trace, repair
 from vlmgym.evals import stats
 from vlmgym.evals.evaluation import Evaluation, evaluate, starts
 from vlmgym.evals.metrics import summarise

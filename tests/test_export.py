@@ -6,8 +6,9 @@ from PIL import Image
 
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
+from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import EvaluationRun, TraceWriter, load_trace
+from vlmgym.episodes.trace import TraceWriter, load_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Scripted
 from vlmgym.players.teacher import Teacher

@@ -14,7 +14,8 @@ import pytest
 
 import vlmgym
 from vlmgym.core import ConfigError, kernels
-from vlmgym.core.kernels import number_in_environment, threads
+from vlmgym.core.settings import number_in_environment
+from vlmgym.core.threads import threads
 from vlmgym.games import GAMES, game2048, get_game
 from vlmgym.render.frames import frame_size, render
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from conftest import cifar_file, cifar_folder
 from mutate import mutations
-from vlmgym.core import game as core
+from vlmgym import core
 from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import Evaluation, starts
 from vlmgym.games import GAMES

@@ -11,8 +11,9 @@ from PIL import Image
 
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
+from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import EvaluationRun, load_trace
+from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Random
 from vlmgym.report import write_report

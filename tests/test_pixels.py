@@ -9,7 +9,7 @@ import pytest
 
 from miniature import allow_torchvision_beside_cpu_torch, save_qwen2_5_vl
 from vlmgym.core import ConfigError, seeds_for
-from vlmgym.core.kernels import set_threads
+from vlmgym.core.threads import set_threads
 from vlmgym.games import get_game
 from vlmgym.render.frames import pictures, render
 from vlmgym.render.looks import get_look

@@ -24,7 +24,7 @@ from vlmgym.dialogue.prompt import (
     truth,
     write_reply,
 )
-from vlmgym.episodes.batch import walk
+from vlmgym.episodes.random_walk import walk
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.teacher import Teacher
 

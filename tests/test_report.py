@@ -21,8 +21,9 @@ import vlmgym
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError
 from vlmgym.dialogue.prompt import truth, write_reply
+from vlmgym.episodes.records import Turn
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Turn, read_trace
+from vlmgym.episodes.trace import read_trace
 from vlmgym.evals import stats
 from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Oracle, Random, Scripted

@@ -17,7 +17,7 @@ from PIL import Image
 from mutate import deep_text, every_cut, every_flip, extremes, json_mutations, mutations
 from vlmgym import core, games
 from vlmgym.core import ConfigError, StateError, concat, seeds_for
-from vlmgym.episodes.batch import walk
+from vlmgym.episodes.random_walk import walk
 from vlmgym.games import GAMES, get_game, is_state, load_state, read_state_text, state_text
 from vlmgym.render.frames import render, show
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vlmgym import core
 from vlmgym.core import NO_ACTION, ActionError, ConfigError, State, concat, seeds_for
-from vlmgym.core import game as core
 from vlmgym.games import GAMES, get_game, load_state
 from vlmgym.games.parts import tile_kinds as tiles
 from vlmgym.games.parts.actions import read_pair

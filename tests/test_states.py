@@ -11,6 +11,7 @@ import torch
 
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, concat, seeds_for, split_of
+from vlmgym.core.random import STATES_OF_A_USE
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.curriculum import Curriculum
@@ -21,7 +22,7 @@ from vlmgym.models.loading import Compute, load
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.questions import CHUNK, ROOM, USES, Answered, QuestionSource, Source, first_state
+from vlmgym.train.questions import CHUNK, USES, Answered, QuestionSource, Source, first_state
 from vlmgym.train.rewards import judge_rows
 from vlmgym.train.settings import GrpoSettings
 
@@ -610,8 +611,8 @@ def test_no_two_uses_or_seeds_of_training_states_meet():
         for seed in (*range(260), 500, 900, 997, 2**31 - 1)
     ]
     for (one, use, seed), (after, *other) in pairwise(sorted(firsts)):
-        room = 1_000_000 - CHUNK if use == "walk" and seed < 128 else ROOM
+        room = 1_000_000 - CHUNK if use == "walk" and seed < 128 else STATES_OF_A_USE
         assert after - one >= room, f"{use} {seed} and {other}"
-    assert 4 * (max(firsts)[0] + ROOM) < 2**64
+    assert 4 * (max(firsts)[0] + STATES_OF_A_USE) < 2**64
     seen = {first_state(use, 0) for use in USES}
     assert seen == {0, 250_000_000, 500_000_000, 900_000_000}, "seed 0 is as it was"

@@ -13,7 +13,7 @@ import yaml
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.dialogue.prompt import prefills
-from vlmgym.episodes.batch import walk
+from vlmgym.episodes.random_walk import walk
 from vlmgym.games import get_game
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher

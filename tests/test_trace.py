@@ -17,16 +17,9 @@ from calls import eval_words
 from mutate import deep_text, every_cut, json_mutations, mutations
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError, seeds_for
+from vlmgym.episodes.records import Episode, EvaluationRun
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import (
-    Episode,
-    EvaluationRun,
-    TraceError,
-    TraceWriter,
-    load_trace,
-    read_trace,
-    repair,
-)
+from vlmgym.episodes.trace import TraceError, TraceWriter, load_trace, read_trace, repair
 from vlmgym.evals.evaluation import Evaluation, evaluate, places, rescore
 from vlmgym.evals.leaderboards import leaderboard
 from vlmgym.games import GAMES, state_text

@@ -26,8 +26,9 @@ from vlmgym.apps import play as webplay
 from vlmgym.apps.play import Server, Session, input_kind
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.dialogue import prompt
+from vlmgym.episodes.records import Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Episode, EvaluationRun, Turn, read_trace
+from vlmgym.episodes.trace import read_trace
 from vlmgym.evals.metrics import summarise
 from vlmgym.games import GAMES, get_game
 from vlmgym.games.parts.actions import read_pair

@@ -34,7 +34,7 @@ from conftest import PATHS
 from miniature import save
 from vlmgym.core import ConfigError, split_of
 from vlmgym.core.config import find
-from vlmgym.core.kernels import set_threads, spread
+from vlmgym.core.threads import set_threads, spread
 from vlmgym.dialogue.judge import judge
 from vlmgym.games import read_state_text
 from vlmgym.models.loading import Lora, model_path

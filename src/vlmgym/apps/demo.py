@@ -24,9 +24,9 @@ from tqdm import tqdm
 
 from vlmgym.core import VlmGymError, need
 from vlmgym.core.files import FileError, read_json, write_json
-from vlmgym.core.kernels import usable_cores
+from vlmgym.core.provenance import machine
+from vlmgym.core.threads import usable_cores
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import machine
 from vlmgym.evals.evaluation import Evaluation, evaluate_all
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player

@@ -42,8 +42,9 @@ from vlmgym.core.files import write_json
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import Judgement, judge
 from vlmgym.dialogue.prompt import Problem
+from vlmgym.episodes.records import Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Episode, EvaluationRun, TraceError, TraceWriter, Turn, read_trace
+from vlmgym.episodes.trace import TraceError, TraceWriter, read_trace
 from vlmgym.evals import baselines
 from vlmgym.evals.evaluation import Evaluation
 from vlmgym.evals.metrics import summarise

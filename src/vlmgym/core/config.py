@@ -4,16 +4,14 @@ overridden.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from vlmgym.core.errors import ConfigError
-from vlmgym.core.files import FileError, read_text, whole_text
+from vlmgym.core.files import DEEP, FileError, read_text
 
 FOLDERS = {"recipe": "recipes", "protocol": "protocols", "study": "studies"}
 """Where the bundled files of a kind lie."""
@@ -29,7 +27,8 @@ def find(kind: str, name: str) -> Path:
     if os.path.isfile(name):
         return Path(name)
     folder = _bundled(kind)
-    names = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
+    files = folder.rglob("*.yaml")
+    names = sorted(str(file.relative_to(folder).with_suffix("")) for file in files)
     if name in names:
         return folder / f"{name}.yaml"
     raise ConfigError(kind, name, "a file, or one of " + ", ".join(names))
@@ -65,22 +64,31 @@ def read_file(
     for name in on:
         values = merge(values, _read_with_parents(kind, _overlay(kind, name), (), {}))
     for text in overrides:
-        value, name = read_value("--set", text), text.partition("=")[0]
-        target: Any = values
-        *above, last = name.split(".")
-        if len(above) > DEEP:
-            raise ConfigError("--set", text, f"a name of at most {DEEP} parts")
-        for part in above:
-            if isinstance(target, list):
-                target = target[_index(name, part, len(target))]
-            else:
-                if target.get(part) is None:
-                    target[part] = {}
-                target = target[part]
-            if not isinstance(target, (dict, list)):
-                raise ConfigError("--set", text, f"a field of the {kind} ({part} holds no fields)")
-        target[_index(name, last, len(target)) if isinstance(target, list) else last] = value
+        _set(kind, values, text)
     return values
+
+
+def _set(kind: str, values: dict[str, Any], text: str) -> None:
+    """Set one field of the values of a file, as ``field=value`` says."""
+    value = read_value("--set", text)
+    name = text.partition("=")[0]
+    *above, last = name.split(".")
+    if len(above) > DEEP:
+        raise ConfigError("--set", text, f"a name of at most {DEEP} parts")
+    target: Any = values
+    for part in above:
+        if isinstance(target, list):
+            target = target[_index(name, part, len(target))]
+        else:
+            if target.get(part) is None:
+                target[part] = {}
+            target = target[part]
+        if not isinstance(target, (dict, list)):
+            raise ConfigError("--set", text, f"a field of the {kind} ({part} holds no fields)")
+    if isinstance(target, list):
+        target[_index(name, last, len(target))] = value
+    else:
+        target[last] = value
 
 
 def read_value(option: str, text: str) -> Any:
@@ -102,15 +110,14 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Two trees of mappings as one; where both hold something that is no mapping, ``above``
     wins.
     """
-    found = dict(below)
+    merged = dict(below)
     for key, value in above.items():
-        under = found.get(key)
-        found[key] = (
-            merge(under, value)
-            if isinstance(under, Mapping) and isinstance(value, Mapping)
-            else value
-        )
-    return found
+        under = merged.get(key)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(under, value)
+        else:
+            merged[key] = value
+    return merged
 
 
 def _read_with_parents(
@@ -121,9 +128,8 @@ def _read_with_parents(
     """
     here = Path(os.path.realpath(path))
     if here in children or len(children) == DEEP:
-        line = " -> ".join(
-            p.name for p in (*children[children.index(here) if here in children else 0 :], here)
-        )
+        first = children.index(here) if here in children else 0
+        line = " -> ".join(file.name for file in (*children[first:], here))
         raise ConfigError("base", line, f"no file twice in a line, and at most {DEEP}")
     if here in known:
         return known[here]
@@ -136,8 +142,10 @@ def _read_with_parents(
         raise ConfigError("base", names, f"the name of a {kind}, or a list of names")
     below: dict[str, Any] = {}
     for name in names:
-        near = [path.parent / name, path.parent / f"{name}.yaml"]
-        parent = next((p for p in near if os.path.isfile(p)), None) or find(kind, name)
+        beside = (path.parent / name, path.parent / f"{name}.yaml")
+        parent = next((file for file in beside if os.path.isfile(file)), None)
+        if parent is None:
+            parent = find(kind, name)
         below = merge(below, _read_with_parents(kind, parent, (*children, here), known))
     known[here] = merge(below, values)
     return known[here]
@@ -159,8 +167,6 @@ def overlays(kind: str) -> list[str]:
 
 MOST = 1_000_000
 """Bytes of a file of settings."""
-DEEP = 32
-"""Lists and mappings within each other, at most."""
 
 
 def read_settings(path: Path) -> Any:
@@ -218,113 +224,25 @@ def read_yaml(text: str, where: str = "YAML") -> Any:
     """
     import yaml
 
+    from vlmgym.core.yaml_loader import Loader
+
     try:
-        return yaml.load(text, _loader())
+        return yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise FileError(
-            f"{where}{place}: no readable YAML ({_line(error.problem or error.context or '')})"
-        ) from error
+        problem = _line(error.problem or error.context or "")
+        raise FileError(f"{where}{place}: no readable YAML ({problem})") from error
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
-        place = f", line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
+        line = before.count("\n") + 1
+        column = len(before) - before.rfind("\n")
+        problem = f"{error.reason}: {error.character:#x}"
         raise FileError(
-            f"{where}{place}: no readable YAML ({error.reason}: {error.character:#x})"
+            f"{where}, line {line}, column {column}: no readable YAML ({problem})"
         ) from error
     except (ValueError, OverflowError) as error:  # an escape beyond the last character
         raise FileError(f"{where}: no readable YAML ({_line(str(error))})") from error
-
-
-@cache
-def _loader() -> Any:
-    """PyYAML's safe loader, made narrower (its import takes its time, so it is made when first
-    needed).
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        depth = 0
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            mark = self.peek_event().start_mark
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.MarkedYAMLError(
-                    problem="aliases (*name) are not allowed: write the value again",
-                    problem_mark=mark,
-                )
-            if self.depth > DEEP:
-                raise yaml.MarkedYAMLError(
-                    problem=f"more than {DEEP} levels within each other", problem_mark=mark
-                )
-            if getattr(self.peek_event(), "tag", None) not in (None, "!"):
-                raise yaml.MarkedYAMLError(
-                    problem=f"tags ({self.peek_event().tag}) are not allowed", problem_mark=mark
-                )
-            self.depth += 1
-            try:
-                return super().compose_node(parent, index)
-            finally:
-                self.depth -= 1
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
-            found: dict[str, Any] = {}
-            for key, value in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    raise yaml.MarkedYAMLError(
-                        problem="a key that is no string", problem_mark=key.start_mark
-                    )
-                if key.tag == "tag:yaml.org,2002:merge":
-                    raise yaml.MarkedYAMLError(
-                        problem="merge keys (<<) are not allowed", problem_mark=key.start_mark
-                    )
-                name = self.construct_scalar(key)
-                if name in found:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"the key {name!r} comes twice", problem_mark=key.start_mark
-                    )
-                found[name] = self.construct_object(value, deep=True)
-            return found
-
-        def construct_scalar(self, node: Any) -> str:
-            # JSON writes one character as two halves
-            text = whole_text(super().construct_scalar(node))
-            if text.count("\ufffd") > node.value.count("\ufffd"):
-                raise yaml.MarkedYAMLError(
-                    problem="half a character (a surrogate)", problem_mark=node.start_mark
-                )
-            return text
-
-        def number(self, node: Any) -> int | float:
-            text = node.value
-            try:
-                found = int(text) if node.tag == INT else float(text)
-            except ValueError:  # more digits than Python reads
-                found = math.inf
-            if not abs(found) < 2**64 if node.tag == INT else not math.isfinite(found):
-                problem = (
-                    f"{text[:20]}{'...' if len(text) > 20 else ''} is no number that can be "
-                    "computed with"
-                )
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-            return found
-
-    INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
-    other = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", INT, FLOAT}
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in found if tag not in other]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    digits = list("-+.0123456789")
-    Loader.add_implicit_resolver(INT, re.compile(r"[-+]?[0-9]+\Z"), digits)
-    pattern = (
-        r"(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
-        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
-    )
-    Loader.add_implicit_resolver(FLOAT, re.compile(pattern), digits)
-    for tag in (INT, FLOAT):
-        Loader.add_constructor(tag, Loader.number)
-    return Loader
 
 
 def _line(text: str) -> str:
@@ -334,11 +252,6 @@ def _line(text: str) -> str:
 
 def _index(name: str, part: str, size: int) -> int:
     if not re.fullmatch("[0-9]{1,9}", part) or int(part) >= size:
-        raise ConfigError(
-            "--set",
-            name,
-            f"an index 0 to {size - 1} in place of {part}"
-            if size
-            else ("no field of an empty list"),
-        )
+        allowed = f"an index 0 to {size - 1} in place of {part}"
+        raise ConfigError("--set", name, allowed if size else "no field of an empty list")
     return int(part)

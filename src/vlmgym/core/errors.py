@@ -1,8 +1,18 @@
-"""The errors that every layer raises."""
+"""The errors that every layer raises, and how values are written in their messages.
+
+All are a :class:`VlmGymError` whose message is one sentence: what was given, and what is allowed.
+A setting or an argument is a :class:`ConfigError`; a batch of games (:class:`StateError`), action
+ids (:class:`ActionError`) and rows (:class:`RowError`) have their own, and so has a package that is
+not installed (:class:`MissingExtra`). What lies in files is a
+:class:`vlmgym.core.files.FileError`, a folder in use a :class:`vlmgym.core.files.BusyError`.
+Packages above add their own, next to what raises them.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import reprlib
+from pathlib import Path
 from typing import Any
 
 SHOWN = 300
@@ -15,9 +25,11 @@ def shown(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    letters = (
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
     )
+    return "".join(letters)
 
 
 def one_line(text: str, most: int = 4000) -> str:
@@ -32,7 +44,8 @@ def one_line(text: str, most: int = 4000) -> str:
 
 def counted(number: int, word: str) -> str:
     """A number of things in words: ``1 attempt``, ``2 attempts``."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    ending = "" if number == 1 else "s"
+    return f"{number} {word}{ending}"
 
 
 class _Brief(reprlib.Repr):
@@ -48,11 +61,14 @@ class _Brief(reprlib.Repr):
 
     def repr_int(self, x: int, level: int) -> str:
         """Python itself refuses to write numbers of more than some thousand digits."""
-        return repr(x) if x.bit_length() < 3 * SHOWN else f"<a number of {x.bit_length()} bits>"
+        bits = x.bit_length()
+        return repr(x) if bits < 3 * SHOWN else f"<a number of {bits} bits>"
 
     def repr_str(self, x: str, level: int) -> str:
         """As Python writes it, or its two ends."""
-        return repr(x) if len(x) <= SHOWN else f"{x[: SHOWN * 2 // 3]!r}...{x[-SHOWN // 4 :]!r}"
+        if len(x) <= SHOWN:
+            return repr(x)
+        return f"{x[: SHOWN * 2 // 3]!r}...{x[-SHOWN // 4 :]!r}"
 
 
 class VlmGymError(Exception):
@@ -69,11 +85,51 @@ class ConfigError(VlmGymError, ValueError):
     """
 
     def __init__(self, name: str, value: object, allowed: str) -> None:
-        super().__init__(
-            f"{name} = {one_line(_Brief().repr(value), SHOWN + 100)}: allowed is {allowed}"
-        )
-        self.name, self.value, self.allowed = name, value, allowed
+        given = one_line(_Brief().repr(value), SHOWN + 100)
+        super().__init__(f"{name} = {given}: allowed is {allowed}")
+        self.name = name
+        self.value = value
+        self.allowed = allowed
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Comes out of another process as it is."""
         return type(self), (self.name, self.value, self.allowed)
+
+
+class StateError(VlmGymError, ValueError):
+    """Bytes or arrays that are not a state of this game."""
+
+
+class ActionError(VlmGymError, ValueError):
+    """Action ids outside the action space of the game."""
+
+
+class RowError(VlmGymError, IndexError):
+    """Rows that a batch does not have."""
+
+
+class MissingExtra(VlmGymError, ImportError):
+    """A part needs packages that are not installed; the message holds the install line."""
+
+
+def need(extra: str, *modules: str) -> None:
+    """Check that the packages of an extra are there.
+
+    Raises:
+        MissingExtra: with the exact install line.
+    """
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        names = ", ".join(missing)
+        raise MissingExtra(f"{names} not installed: this needs  {install_line(extra)}")
+
+
+def install_line(extra: str) -> str:
+    """The command that installs an extra, as this package itself was installed: from a checkout, or
+    as a release.
+    """
+    source = Path(__file__).parents[2]
+    checkout = source.parent
+    if source.name == "src" and (checkout / "pyproject.toml").is_file():
+        return f"pip install --editable '{checkout}[{extra}]'"
+    return f"pip install 'vlmgym[{extra}]'"

@@ -19,6 +19,9 @@ from typing import Any
 from vlmgym.core.errors import ConfigError, VlmGymError
 from vlmgym.core.errors import shown as shown
 
+DEEP = 32
+"""Lists and mappings within each other that a file of settings may have, at most."""
+
 
 class FileError(VlmGymError, ValueError):
     """A file that cannot be read as what it should be; the message names it and says where it is
@@ -116,9 +119,8 @@ def open_regular(path: Path) -> BufferedReader:
             f"{path}: {'a folder' if stat.S_ISDIR(kind) else 'a pipe or device'}, "
             "allowed is a regular file"
         )
-    file = os.fdopen(
-        os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
-    )
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # another one lies there by now
         file.close()
         raise FileError(f"{path}: no regular file")
@@ -155,9 +157,11 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         FileError: the file cannot be read, or a whole line is no mapping; NaN and infinities, which
             logs may hold, are read.
     """
-    found = list[dict[str, Any]]()
-    whole = read_text(path).split("\n")[:-1] if path.exists() else []
-    for number, line in enumerate(whole, 1):
+    if not path.exists():
+        return []
+    records: list[dict[str, Any]] = []
+    lines = read_text(path).split("\n")[:-1]
+    for number, line in enumerate(lines, 1):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -166,8 +170,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
             raise FileError(
                 f"{path}: line {number} holds a {type(value).__name__}, allowed is a mapping"
             )
-        found.append(value)
-    return found
+        records.append(value)
+    return records
 
 
 def _finite(text: str) -> float:
@@ -191,30 +195,33 @@ def only_process(folder: Path, work: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
-    who, lock = folder / ".lock.json", FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / ".lock", timeout=0)
+    note = folder / ".lock.json"
     try:
         lock.acquire()
     except Timeout as error:
-        try:
-            found = read_json(who)
-            holder = (
-                f"process {found.get('process')} on {found.get('host')}, since {found.get('since')}"
-            )
-        except FileError:
-            holder = "another process"
         raise BusyError(
-            f"{folder}: {holder} {work} there; wait for its end, or name another folder"
+            f"{folder}: {_holder(note)} {work} there; wait for its end, or name another folder"
         ) from error
     try:
         import platform
         from datetime import datetime
 
         since = datetime.now().astimezone().isoformat(timespec="seconds")
-        write_json(who, {"process": os.getpid(), "host": platform.node(), "since": since})
+        write_json(note, {"process": os.getpid(), "host": platform.node(), "since": since})
         yield
     finally:
-        who.unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
         lock.release()
+
+
+def _holder(note: Path) -> str:
+    """Who holds a folder, as it noted there."""
+    try:
+        holder = read_json(note)
+    except FileError:
+        return "another process"
+    return f"process {holder.get('process')} on {holder.get('host')}, since {holder.get('since')}"
 
 
 def digest_of(*paths: Path) -> str:
@@ -224,9 +231,11 @@ def digest_of(*paths: Path) -> str:
     Raises:
         FileError: there is no such file, or nothing in a folder.
     """
-    whole = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for path in paths:
-        files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+        files = [path]
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file())
         if not files:
             raise FileError(f"{path}: an empty folder")
         for file in files:
@@ -236,8 +245,8 @@ def digest_of(*paths: Path) -> str:
             except OSError as error:
                 raise FileError(f"{file}: cannot be read ({error.strerror})") from error
             name = str(file.relative_to(path)) if path.is_dir() else ""
-            whole.update(name.encode("utf-8", "surrogateescape") + b"\0" + content)
-    return whole.hexdigest()
+            digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + content)
+    return digest.hexdigest()
 
 
 def whole_text(text: str) -> str:
@@ -254,7 +263,7 @@ def shortest_ends(paths: Sequence[str]) -> dict[str, str]:
     def end(path: str, length: int) -> str:
         return "/".join(parts[path][-length:])
 
-    found = {}
+    ends = {}
     for path in paths:
         lengths = range(1, len(parts[path]) + 1)
         alone = (
@@ -262,5 +271,22 @@ def shortest_ends(paths: Sequence[str]) -> dict[str, str]:
             for length in lengths
             if sum(end(other, length) == end(path, length) for other in paths) == 1
         )
-        found[path] = end(path, next(alone, len(parts[path])))
-    return found
+        ends[path] = end(path, next(alone, len(parts[path])))
+    return ends
+
+
+_DEEPEST = 30
+"""Levels of nesting that settings in a trace may have."""
+
+
+def is_plain(value: Any, depth: int = _DEEPEST) -> bool:
+    """Whether a value is JSON that is not nested deep, and holds no number that is not finite."""
+    if isinstance(value, dict):
+        return depth > 0 and all(
+            isinstance(key, str) and is_plain(inner, depth - 1) for key, inner in value.items()
+        )
+    if isinstance(value, list):
+        return depth > 0 and all(is_plain(inner, depth - 1) for inner in value)
+    if type(value) is float:
+        return math.isfinite(value)
+    return value is None or type(value) in (str, bool, int)

@@ -1,4 +1,4 @@
-"""What the compiled loops share: how they are compiled and kept, copying bytes, and threads.
+"""What the compiled loops share: how they are compiled and kept, and copying bytes.
 
 A kernel is compiled at its first call and kept on disk: next to the sources, or in the user's cache
 folder, or, where neither can be written, in the folder for temporary files.
@@ -12,12 +12,9 @@ import shutil
 import stat
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,8 +30,6 @@ from numba.core.runtime import rtsys
 from numba.core.sigutils import normalize_signature
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
-
-from vlmgym.core.errors import ConfigError
 
 
 def _can_keep_code() -> bool:
@@ -52,21 +47,26 @@ def _can_keep_code() -> bool:
         except RuntimeError:
             pass
     try:
-        folder = (
-            Path(tempfile.gettempdir())
-            / f"vlmgym-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-        )
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        folder = Path(tempfile.gettempdir()) / f"vlmgym-kernels-{user}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if hasattr(os, "getuid") and (
-            found.st_uid != os.getuid() or found.st_mode & 0o077 or not stat.S_ISDIR(found.st_mode)
-        ):
+        if not _is_ours_alone(folder):
             folder = Path(tempfile.mkdtemp(prefix="vlmgym-kernels-"))
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
     except OSError:
         return False
     os.environ["NUMBA_CACHE_DIR"] = config.CACHE_DIR = str(folder)
     return True
+
+
+def _is_ours_alone(folder: Path) -> bool:
+    """Whether nobody else could have written into a folder; true where a system does not tell."""
+    if not hasattr(os, "getuid"):
+        return True
+    status = folder.lstat()
+    return (
+        status.st_uid == os.getuid() and not status.st_mode & 0o077 and stat.S_ISDIR(status.st_mode)
+    )
 
 
 def _has_usual_place() -> bool:
@@ -91,11 +91,11 @@ class _Kept(FunctionCache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
-            found = self._load_overload(sig, target_context)
+            overload = self._load_overload(sig, target_context)
             # what is compiled around it needs the same
-            if found is not None and _can_need(found.library):
-                found.library._reload_init.update(found.reload_init)
-            return found
+            if overload is not None and _can_need(overload.library):
+                overload.library._reload_init.update(overload.reload_init)
+            return overload
 
 
 _KEEP = _can_keep_code()
@@ -148,9 +148,8 @@ def apart(function: Callable[..., Any]) -> Any:
         arguments, _ = normalize_signature(sig)
         library = made.overloads[tuple(arguments)].library
         if _can_need(library):
-            library._reload_init.add(
-                _Needed(function.__module__, function.__qualname__, tuple(arguments))
-            )
+            needed = _Needed(function.__module__, function.__qualname__, tuple(arguments))
+            library._reload_init.add(needed)
         return entry
 
     build = made._compiler.compile
@@ -158,12 +157,12 @@ def apart(function: Callable[..., Any]) -> Any:
     def hide(arguments: Any, result: Any) -> Any:
         done = build(arguments, result)
         if _can_need(done.library):
-            done.library._shared_module = parse_assembly(
-                str(done.library.codegen._create_empty_module(done.library.name))
-            )
+            empty = done.library.codegen._create_empty_module(done.library.name)
+            done.library._shared_module = parse_assembly(str(empty))
         return done
 
-    made.compile, made._compiler.compile = compile_once, hide
+    made.compile = compile_once
+    made._compiler.compile = hide
     return made
 
 
@@ -210,8 +209,8 @@ def _compiled(function: Callable[..., Any], **more: Any) -> Any:
         at a call.
         """
         return typed(
-            tuple(types.unliteral(one) for one in arguments),
-            {k: types.unliteral(v) for k, v in named.items()},
+            tuple(types.unliteral(kind) for kind in arguments),
+            {name: types.unliteral(kind) for name, kind in named.items()},
         )
 
     made.get_call_template = template
@@ -235,12 +234,8 @@ def instructions(
 
     def join(build: Callable[..., Any]) -> Callable[..., Any]:
         cases = [signature(result, *arguments)]
-        infer_global(
-            plain,
-            types.Function(
-                type(plain.__name__, (ConcreteTemplate,), {"key": plain, "cases": cases})
-            ),
-        )
+        template = type(plain.__name__, (ConcreteTemplate,), {"key": plain, "cases": cases})
+        infer_global(plain, types.Function(template))
         lower_builtin(plain, *arguments)(
             lambda context, builder, signature, values: build(builder, *values)
         )
@@ -282,86 +277,6 @@ def bit_length(context, number):  # type: ignore[no-untyped-def]
     return types.int64(types.int64), build
 
 
-# ---- threads
-def usable_cores() -> int:
-    """CPU cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-MIN_SHARE = 1 << 20
-"""Bytes below which another thread is not worth its start."""
-MAX_THREADS = 1024
-_threads = 0
-_pool: ThreadPoolExecutor | None = None
-_lock = threading.Lock()
-
-
-def threads() -> int:
-    """Threads that large batches are drawn with: as set, else ``VLMGYM_THREADS``, else the usable
-    cores, at most 8.
-
-    Raises:
-        ConfigError: ``VLMGYM_THREADS`` is no whole number from 0 (the usable cores, as is an empty
-            one) to 1,024.
-    """
-    return (
-        _threads
-        or number_in_environment("VLMGYM_THREADS", 0, MAX_THREADS)
-        or min(usable_cores(), 8)
-    )
-
-
-def number_in_environment(name: str, default: int, most: int) -> int:
-    """A whole number from 0 on that a variable of the environment holds; the default where it is
-    empty or not there.
-
-    Raises:
-        ConfigError: it holds something else, or more than ``most``.
-    """
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return default
-    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) > most:
-        raise ConfigError(name, text, f"a whole number from 0 to {most}, or nothing for {default}")
-    return int(text)
-
-
-def set_threads(count: int) -> None:
-    """Choose the number of threads; 0 = the default of :func:`threads`."""
-    global _threads, _pool
-    with _lock:
-        _threads, _pool = max(0, int(count)), None
-
-
-def _forget_pool() -> None:
-    """A forked process has none of its parent's threads."""
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
-
-
-def spread(work: Callable[[slice], None], rows: int, size: int) -> None:
-    """Run ``work`` on slices of ``rows``, side by side where ``size`` bytes are enough for more
-    than one thread.
-    """
-    global _pool
-    share = min(threads(), rows, max(1, size // MIN_SHARE))
-    if share <= 1:
-        return work(slice(0, rows))
-    with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(threads() - 1, "vlmgym")
-        pool = _pool
-    edges = [rows * k // share for k in range(share + 1)]
-    waiting = [pool.submit(work, slice(a, b)) for a, b in pairwise(edges[1:])]
-    work(slice(0, edges[1]))
-    for one in waiting:
-        one.result()
-
-
 # ---- the first compiling
 class _Progress(events.Listener):  # type: ignore[misc]
     """What is said while kernels are compiled, which happens once on a machine.
@@ -371,7 +286,10 @@ class _Progress(events.Listener):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        self.depth, self.count, self.begin, self.seconds = 0, 0, 0.0, 0.0
+        self.depth = 0
+        self.count = 0
+        self.begin = 0.0
+        self.seconds = 0.0
 
     def on_start(self, event: Any) -> None:
         ours = event.data["dispatcher"].py_func.__module__.startswith("vlmgym")
@@ -390,7 +308,8 @@ class _Progress(events.Listener):  # type: ignore[misc]
         function = event.data["dispatcher"].py_func
         if self.depth or not function.__module__.startswith("vlmgym"):
             return
-        self.count, self.seconds = self.count + 1, self.seconds + time.perf_counter() - self.begin
+        self.count += 1
+        self.seconds += time.perf_counter() - self.begin
         if sys.stderr is not None and sys.stderr.isatty():
             text = (
                 f"compiling vlmgym (once on a machine): {self.count} kernels, {self.seconds:.1f} s"

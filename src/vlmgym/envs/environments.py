@@ -30,7 +30,7 @@ from vlmgym.core import (
     seeds_for,
     whole,
 )
-from vlmgym.core.kernels import usable_cores
+from vlmgym.core.threads import usable_cores
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import judge
 from vlmgym.games import GAMES, get_game

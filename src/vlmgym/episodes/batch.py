@@ -1,4 +1,4 @@
-"""Who meets what: random walks to training states, and episodes of a player."""
+"""Episodes under way: asking a player about a batch of them, turn after turn."""
 
 from __future__ import annotations
 
@@ -12,78 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import (
-    LEGAL_STREAM,
     NO_ACTION,
     ConfigError,
     Game,
-    Level,
     State,
-    draw_rows,
-    seed_array,
-    whole,
 )
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import judge
-from vlmgym.episodes.trace import Episode, TraceError, Turn
+from vlmgym.episodes.records import Episode, Turn
+from vlmgym.episodes.trace import TraceError
 from vlmgym.games import is_state
 from vlmgym.players.base import Answer, AsyncPlayer, Player, Query, finish
 from vlmgym.render.looks import Look, get_look
-
-MOST_STEPS = 1_000_000
-"""Moves of a random walk."""
-
-
-def walk(
-    game: Game,
-    level: str | Level,
-    seeds: NDArray[np.uint64],
-    steps: int | NDArray[np.int64],
-    legal: bool = False,
-) -> State:
-    """States after random play from fresh games; no frame is drawn.
-
-    Games that end go on with a fresh deal.
-
-    Args:
-        game: the game.
-        level: its level; its turn limit does not apply during the walk.
-        seeds: ``(B,)`` uint64; they also choose the moves.
-        steps: moves to play, one number or ``(B,)``.
-        legal: choose among legal actions (else among all, as in the paper).
-
-    Returns:
-        ``B`` states, none ended, at turn 0 with score 0, with the seeds as keys of their future
-        luck.
-
-    Raises:
-        ConfigError: no such level, or seeds or steps that are no whole numbers, negative or too
-            large.
-    """
-    played, seeds = game.level(level), seed_array(seeds)
-    free = played.override(max_steps=0, restart=True)
-    each = (
-        steps.tolist()
-        if isinstance(steps, np.ndarray)
-        else steps
-        if isinstance(steps, list | tuple)
-        else [steps] * len(seeds)
-    )
-    if not isinstance(each, list | tuple) or len(each) != len(seeds):
-        raise ConfigError("steps", steps, f"a whole number, or a list of {len(seeds)}")
-    steps = np.array([whole("steps", one, MOST_STEPS) for one in each], np.int64)
-    state, count = game.reset(free, seeds), np.full(len(seeds), game.n_actions(played))
-    for step in range(int(steps.max(initial=0))):
-        actions = game.draw_legal(state) if legal else draw_rows(seeds, step, LEGAL_STREAM, count)
-        state, _ = game.step(state, np.where(steps > step, actions, NO_ACTION))
-    zero = np.zeros(len(state), np.int64)
-    return replace(
-        state,
-        level=played,
-        score=zero,
-        steps=zero.copy(),
-        terminated=np.zeros(len(state), bool),
-        seed=seeds,
-    )
 
 
 @dataclass(frozen=True)
@@ -113,7 +53,7 @@ class EpisodeBatch:
     Args:
         game: the game.
         state: the starts, one episode a row, none ended.
-        telling: what the player is told.
+        observation: what the player is told.
         turns: most turns of an episode; 0 = until it ends (the level must then have a turn limit).
         mode: parse mode.
         oracle: record oracle values (may be slow on large boards).
@@ -132,7 +72,7 @@ class EpisodeBatch:
         self,
         game: Game,
         state: State,
-        telling: ObservationSettings = ObservationSettings(),
+        observation: ObservationSettings = ObservationSettings(),
         turns: int = 0,
         mode: str = "strict",
         oracle: bool = True,
@@ -143,27 +83,22 @@ class EpisodeBatch:
             raise ConfigError(
                 "turns", turns, "at least 1 for a level without a turn limit (max_steps = 0)"
             )
-        self.game, self.state, self.telling, self.look = (
-            game,
-            state,
-            telling,
-            get_look(telling.look),
-        )
-        self.limit, self.mode, self.oracle, self.patience, self.repeats = (
-            turns,
-            mode,
-            oracle,
-            patience,
-            repeats,
-        )
+        self.game = game
+        self.state = state
+        self.observation = observation
+        self.look = get_look(observation.look)
+        self.limit = turns
+        self.mode = mode
+        self.oracle = oracle
+        self.patience = patience
+        self.repeats = repeats
         self.turns: list[Turn] = []
         count = len(state)
-        self._seeds, self._rewards, self._counts = (
-            state.seed,
-            np.zeros(count),
-            np.zeros(count, np.int64),
-        )
-        self._idle, self._last = np.zeros(count, np.int64), np.full(count, NO_ACTION - 1, np.int64)
+        self._seeds = state.seed
+        self._rewards = np.zeros(count)
+        self._counts = np.zeros(count, np.int64)
+        self._idle = np.zeros(count, np.int64)
+        self._last = np.full(count, NO_ACTION - 1, np.int64)
         self._past: list[list[tuple[State, str]]] = [[] for _ in range(count)]
         self._seconds = np.zeros(count)
         self._failed: dict[int, str] = {}
@@ -180,29 +115,26 @@ class EpisodeBatch:
 
     def most_turns(self) -> int:
         """The most turns that all episodes can take together."""
-        return len(self.state) * min(x for x in (self.limit, self.state.level.max_steps) if x)
+        return len(self.state) * min(
+            limit for limit in (self.limit, self.state.level.max_steps) if limit
+        )
 
     def query(self, rows: NDArray[np.int64]) -> Query:
         """What to ask about some rows."""
-        kept = self.telling.history
-        past = [self._past[row][-kept if kept > 0 else 0 :] for row in rows] if kept else ()
-        state, shown, begun = self.state[rows], self.telling.observation, list[str]()
+        told = self.observation
+        past: list[list[tuple[State, str]]] = []
+        if told.history:
+            first = -told.history if told.history > 0 else 0
+            past = [self._past[row][first:] for row in rows]
+        state = self.state[rows]
+        shown = told.observation
+        begun: list[str] = []
         if shown == "prefill":
-            shown, begun = (
-                "image",
-                prompt.prefills(self.game, state, self.telling.style, self.telling.blocks),
-            )
-        again = [int(row) % self.repeats for row in rows]
+            shown = "image"
+            begun = prompt.prefills(self.game, state, told.style, told.blocks)
+        repeats = [int(row) % self.repeats for row in rows]
         return Query(
-            self.game,
-            state,
-            self.look,
-            self.telling.style,
-            shown,
-            past,
-            begun,
-            self.telling.blocks,
-            again,
+            self.game, state, self.look, told.style, shown, past, begun, told.blocks, repeats
         )
 
     def seconds(self, row: int) -> float:
@@ -214,38 +146,40 @@ class EpisodeBatch:
 
         An answer that failed ends its episode without a turn.
         """
-        failed = np.array([bool(one.failure) for one in answers])
-        self._failed |= {
-            int(row): one.failure for row, one in zip(rows, answers, strict=True) if one.failure
-        }
-        rows, answers = rows[~failed], [one for one in answers if not one.failure]
+        for row, answer in zip(rows, answers, strict=True):
+            if answer.failure:
+                self._failed[int(row)] = answer.failure
+        rows = rows[[not answer.failure for answer in answers]]
+        answers = [answer for answer in answers if not answer.failure]
         if not len(rows):
             return []
-        part = self.state[rows]
-        after, judged = judge(
-            self.game,
-            part,
-            [one.text for one in answers],
-            self.mode,
-            self.oracle,
-            self.telling.blocks,
-        )
+        before = self.state[rows]
+        texts = [answer.text for answer in answers]
+        blocks = self.observation.blocks
+        after, judged = judge(self.game, before, texts, self.mode, self.oracle, blocks)
         records = [
-            Turn.of(self.game, part, i, one, int(row), int(self._counts[row]), answers[i])
-            for i, (row, one) in enumerate(zip(rows, judged, strict=True))
+            Turn.of(
+                self.game,
+                before,
+                place,
+                judged[place],
+                int(row),
+                int(self._counts[row]),
+                answers[place],
+            )
+            for place, row in enumerate(rows)
         ]
-        actions = np.array([one.reply.action for one in judged])
-        idle = ~np.array([one.changed for one in judged])
-        self._idle[rows] = np.where(
-            idle & (actions == self._last[rows]), self._idle[rows] + 1, idle
-        )
+        actions = np.array([judgement.reply.action for judgement in judged])
+        idle = ~np.array([judgement.changed for judgement in judged])
+        again = idle & (actions == self._last[rows])
+        self._idle[rows] = np.where(again, self._idle[rows] + 1, idle)
         self._last[rows] = actions
-        self._rewards[rows] += [one.terms["game"] for one in judged]
-        self._seconds[rows] += [one.seconds for one in answers]
+        self._rewards[rows] += [judgement.terms["game"] for judgement in judged]
+        self._seconds[rows] += [answer.seconds for answer in answers]
         self._counts[rows] += 1
-        if self.telling.history:
-            for i, row in enumerate(rows):
-                self._past[row].append((part[i], answers[i].text))
+        if self.observation.history:
+            for place, row in enumerate(rows):
+                self._past[row].append((before[place], texts[place]))
         arrays = self.state.arrays()
         for key, value in after.arrays().items():
             arrays[key] = arrays[key].copy()
@@ -270,34 +204,32 @@ class EpisodeBatch:
             TraceError: a turn does not fit: another start, or other rules; or it comes twice.
         """
         left_out = 0
-        for number, group in groupby(
-            sorted(turns, key=lambda one: (one.turn, one.episode)), key=lambda one: one.turn
-        ):
-            part = list(group)
-            if twice := [
-                one.episode for one, other in pairwise(part) if one.episode == other.episode
-            ]:
-                raise TraceError(f"turn {number} of episode {twice[0]} is there twice")
+        ordered = sorted(turns, key=lambda turn: (turn.turn, turn.episode))
+        for number, group in groupby(ordered, key=lambda turn: turn.turn):
+            recorded = list(group)
+            for turn, following in pairwise(recorded):
+                if turn.episode == following.episode:
+                    raise TraceError(f"turn {number} of episode {turn.episode} is there twice")
             live = set(self.live().tolist())
             fits = [
-                one.episode in live
-                and number == self._counts[one.episode]
-                and is_state(one.state, self.game, self.state[one.episode])
-                for one in part
+                turn.episode in live
+                and number == self._counts[turn.episode]
+                and is_state(turn.state, self.game, self.state[turn.episode])
+                for turn in recorded
             ]
             if strict and not all(fits):
-                one = part[fits.index(False)]
+                other = recorded[fits.index(False)]
                 raise TraceError(
-                    f"episode {one.episode}, turn {number}: recorded on another board "
+                    f"episode {other.episode}, turn {number}: recorded on another board "
                     "than these rules lead to"
                 )
             left_out += fits.count(False)
-            part = [one for one, fit in zip(part, fits, strict=True) if fit]
-            if part:
+            kept = [turn for turn, fit in zip(recorded, fits, strict=True) if fit]
+            if kept:
                 answers = [
-                    Answer(one.reply, one.reasoning, one.seconds, **one.usage) for one in part
+                    Answer(turn.reply, turn.reasoning, turn.seconds, **turn.usage) for turn in kept
                 ]
-                self.take(np.array([one.episode for one in part]), answers)
+                self.take(np.array([turn.episode for turn in kept]), answers)
         return left_out
 
     def episode(self, row: int) -> Episode:
@@ -330,53 +262,55 @@ class EpisodeBatch:
 
 
 def play(
-    lanes: Sequence[EpisodeBatch],
+    batches: Sequence[EpisodeBatch],
     player: Player,
     after_turn: Callable[[EpisodeBatch, list[Turn]], None] | None = None,
 ) -> None:
-    """Play the episodes of all lanes side by side until all have ended or reached their turns.
+    """Play the episodes of all batches side by side until all have ended or reached their turns.
 
     A player that is asked one by one (:class:`AsyncPlayer`) goes on in each episode as soon as it
     has answered there; others answer all episodes of a turn together.
 
     Args:
-        lanes: batches of episodes, of one game or of several.
+        batches: episodes under way, of one game or of several.
         player: who answers.
-        after_turn: called with a lane and the new records.
+        after_turn: called with a batch and the new records.
     """
     if isinstance(player, AsyncPlayer):
-        finish(_play_one_by_one(lanes, player, after_turn))
+        finish(_play_one_by_one(batches, player, after_turn))
         return
-    while asked := [(lane, rows) for lane in lanes if len(rows := lane.live())]:
+    while asked := [(batch, rows) for batch in batches if len(rows := batch.live())]:
         begin = time.perf_counter()
-        replies = player.answer([lane.query(rows) for lane, rows in asked])
+        replies = player.answer([batch.query(rows) for batch, rows in asked])
         seconds = (time.perf_counter() - begin) / sum(len(rows) for _, rows in asked)
-        for (lane, rows), texts in zip(asked, replies, strict=True):
-            records = lane.take(rows, [replace(Answer.of(text), seconds=seconds) for text in texts])
+        for (batch, rows), texts in zip(asked, replies, strict=True):
+            answers = [replace(Answer.of(text), seconds=seconds) for text in texts]
+            records = batch.take(rows, answers)
             if after_turn:
-                after_turn(lane, records)
+                after_turn(batch, records)
 
 
 async def _play_one_by_one(
-    lanes: Sequence[EpisodeBatch],
+    batches: Sequence[EpisodeBatch],
     player: AsyncPlayer,
     after_turn: Callable[[EpisodeBatch, list[Turn]], None] | None,
 ) -> None:
-    async def go(lane: EpisodeBatch, row: int) -> None:
-        only, limit = np.array([row]), player.episode_seconds
-        while row in lane.live():
-            left = max(limit - lane.seconds(row), 1e-9) if limit else 0.0
-            records = lane.take(only, [await player.ask(lane.query(only), left)])
+    async def go(batch: EpisodeBatch, row: int) -> None:
+        only = np.array([row])
+        limit = player.episode_seconds
+        while row in batch.live():
+            left = max(limit - batch.seconds(row), 1e-9) if limit else 0.0
+            records = batch.take(only, [await player.ask(batch.query(only), left)])
             if after_turn:
-                after_turn(lane, records)
+                after_turn(batch, records)
             if player.on_answers:
                 player.on_answers(1)
 
     async with player:
         try:
             async with asyncio.TaskGroup() as group:
-                for lane in lanes:
-                    for row in lane.live():
-                        group.create_task(go(lane, int(row)))
+                for batch in batches:
+                    for row in batch.live():
+                        group.create_task(go(batch, int(row)))
         except BaseExceptionGroup as errors:  # one cause, not a bundle of what followed from it
             raise errors.exceptions[0] from None

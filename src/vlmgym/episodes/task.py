@@ -23,7 +23,7 @@ from vlmgym.core import (
 )
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.prompt import Blocks
-from vlmgym.episodes.batch import walk
+from vlmgym.episodes.random_walk import walk
 from vlmgym.games import get_game, own_name
 from vlmgym.render.looks import Look, get_look
 
@@ -156,12 +156,14 @@ class Task(Settings):
             ConfigError: no such split, ``count`` or ``start`` are no whole numbers in their range,
                 or walks of this length hardly ever end where something can succeed.
         """
-        count, start = whole("count", count, MOST_SEEDS, 1), whole("start", start, 1 << 59)
+        count = whole("count", count, MOST_SEEDS, 1)
+        start = whole("start", start, 1 << 59)
         found: list[State] = []
-        have, at = 0, start * 4
+        have = 0
+        at = start * 4
         while have < count:
-            if at - start * 4 > PATIENCE * count:
-                tried = at - start * 4
+            tried = at - start * 4
+            if tried > PATIENCE * count:
                 allowed = (
                     f"a length of walks that end where something can succeed ({have} of "
                     f"{tried} did)"

@@ -7,219 +7,22 @@ Pictures are not stored; they are drawn again from the state of each turn.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import vlmgym
-from vlmgym.core import Game, State, VlmGymError
-from vlmgym.core.files import shown, whole_text, write_atomically
-from vlmgym.core.kernels import usable_cores
-from vlmgym.dialogue.judge import TERM_RANGES, Fault, Judgement
-from vlmgym.dialogue.prompt import Blocks, Problem, patterns
-from vlmgym.games import read_state_text, state_text
-from vlmgym.players.base import Answer
-
-SCHEMA = 1
-USAGE = ("input_tokens", "output_tokens", "reasoning_tokens", "cost", "attempts", "finish")
-ENDS = ("terminated", "truncated", "stopped", "stuck", "failed")
-"""How an episode can end: by the rules, at its turn limit, as fewer turns were asked for, in a
-loop, without an answer.
-"""
+from vlmgym.core import VlmGymError
+from vlmgym.core.files import shown, write_atomically
+from vlmgym.episodes.lines import line_of, record_of
+from vlmgym.episodes.records import Episode, EvaluationRun, Turn
 
 
 class TraceError(VlmGymError, ValueError):
     """A file that is no trace, one of another schema, or one that contradicts itself."""
-
-
-@dataclass(frozen=True)
-class EvaluationRun:
-    """The first line of a trace: what was run."""
-
-    player: str
-    game: str
-    level: str
-    look: str
-    prompt: str = "full"
-    mode: str = "strict"
-    # all settings of vlmgym.evals.evaluation.Evaluation
-    evaluation: dict[str, Any] = field(default_factory=dict)
-    about: dict[str, Any] = field(default_factory=dict)  # see Player.describe
-    identity: str = ""  # see Player.identity; "" in traces of versions before there was one
-    sees: str = "picture"  # see Player.sees
-    schema: int = SCHEMA
-    version: str = field(default_factory=lambda: vlmgym.__version__)
-    revision: str = field(default_factory=lambda: revision())
-    reply: str = (
-        ""  # names of the blocks, see vlmgym.dialogue.prompt.Blocks; empty = the usual ones
-    )
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One reply to one state."""
-
-    episode: int
-    turn: int
-    seed: int
-    state: str  # base64 of State.to_bytes, one row
-    reply: str
-    action: int  # -1: none
-    problem: str  # see prompt.Problem
-    fault: str  # see reward.Fault
-    gain: int
-    terms: dict[str, float]  # reward terms, unweighted
-    p_acc: bool | None  # None: the game has no truth text
-    localises: bool
-    enumerates: bool
-    seen: list[list[int]]  # (rows, cols) symbols as described, -1 = not stated
-    oracle_value: float | None
-    oracle_best: float | None
-    oracle_action: int
-    seconds: float  # wall time of the reply, its share of the batch
-    reasoning: str = ""  # told apart from the reply by the endpoint
-    # input_tokens, output_tokens, reasoning_tokens, cost, attempts, finish
-    usage: dict[str, Any] = field(default_factory=dict)
-
-    @staticmethod
-    def of(
-        game: Game,
-        state: State,
-        row: int,
-        judged: Judgement,
-        episode: int,
-        turn: int,
-        answer: Answer,
-    ) -> Turn:
-        """The record of row ``row`` of ``state``, the answer and its judgement."""
-        localises, enumerates = patterns(judged.reply, game.sample(state.level).names)
-        return Turn(
-            episode=episode,
-            turn=turn,
-            seed=int(state.seed[row]),
-            state=state_text(game, state[row]),
-            reply=judged.reply.text,
-            action=judged.reply.action,
-            problem=judged.reply.problem,
-            fault=judged.fault,
-            gain=judged.gain,
-            terms=judged.terms,
-            p_acc=judged.p_acc,
-            localises=localises,
-            enumerates=enumerates,
-            seen=judged.seen.symbols.tolist(),
-            oracle_value=_plain(judged.oracle_value),
-            oracle_best=_plain(judged.oracle_best),
-            oracle_action=judged.oracle_action,
-            seconds=round(answer.seconds, 6),
-            reasoning=answer.reasoning,
-            usage={
-                key: value
-                for key in USAGE
-                if (value := getattr(answer, key)) != getattr(Answer, key)
-            },
-        )
-
-    def load(self) -> tuple[Game, State]:
-        """The game and the state (one row) that the reply answered."""
-        return read_state_text(self.state)
-
-
-@dataclass(frozen=True)
-class Episode:
-    """A finished episode."""
-
-    episode: int
-    seed: int
-    turns: int
-    score: int
-    reward: float  # sum of the game terms (+1 / -1) over its turns
-    # "terminated", "truncated" (turn limit), "stopped" (fewer turns were asked for), "stuck" or
-    # "failed"
-    end: str
-    repeat: int = 0  # number of the repetition of this start
-    reason: str = ""  # why it failed: it counts as missing, not as lost
-
-
-_KINDS: dict[str, type] = {"run": EvaluationRun, "turn": Turn, "episode": Episode}
-_NAMES = {kind: name for name, kind in _KINDS.items()}
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def revision() -> str:
-    """Commit of the source tree, with ``+`` if it has changes; ``"release"`` outside of a
-    checkout.
-    """
-    import subprocess
-
-    here = Path(__file__).resolve().parent
-    try:
-        call = [
-            "git",
-            "-C",
-            str(here),
-            "describe",
-            "--always",
-            "--dirty=+",
-            "--abbrev=12",
-            "--exclude=*",
-        ]
-        done = subprocess.run(call, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return "release"
-    return (
-        done.stdout.strip()
-        if done.returncode == 0 and "site-packages" not in str(here)
-        else "release"
-    )
-
-
-def machine(*packages: str) -> dict[str, Any]:
-    """What something was run on, and with which versions of the packages.
-
-    Args:
-        packages: their names; those that are not installed are left out. With ``torch``, its GPU is
-            named.
-    """
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    info, model = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
-    if info.exists():
-        model = next(
-            (
-                x.split(": ", 1)[1]
-                for x in info.read_text().splitlines()
-                if x.startswith("model name")
-            ),
-            model,
-        )
-    found = dict[str, str]()
-    for package in packages:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    gpu = ""
-    if "torch" in found:
-        import torch
-
-        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-    return {
-        "gpu": gpu,
-        "cpu": model,
-        "cores": usable_cores(),
-        "system": f"{platform.system()}, Python {platform.python_version()}",
-        "versions": found,
-        "vlmgym": f"{vlmgym.__version__} ({revision()})",
-    }
 
 
 class TraceWriter:
@@ -246,7 +49,7 @@ class TraceWriter:
         Raises:
             OSError: the disk is full, say. Nothing of these records is in the file then.
         """
-        data = b"".join(map(_line, records))
+        data = b"".join(map(line_of, records))
         before = os.fstat(self._file).st_size
         try:
             while data:
@@ -271,11 +74,6 @@ class TraceWriter:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
-
-
-def _line(record: EvaluationRun | Turn | Episode) -> bytes:
-    values = {"kind": _NAMES[type(record)], **asdict(record)}
-    return (json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n").encode()
 
 
 _BEGIN = b'{"kind":"run",'
@@ -314,181 +112,7 @@ def repair(path: Path) -> int:
 def begin_anew(path: Path, run: EvaluationRun) -> None:
     """Replace the run line of a trace, all at once."""
     _, _, rest = path.read_bytes().partition(b"\n")
-    write_atomically(path, _line(run) + rest)
-
-
-# ---- reading
-_DEEPEST = 30
-"""Levels of nesting that settings in a trace may have."""
-
-
-def is_plain(value: Any, depth: int = _DEEPEST) -> bool:
-    """Whether a value is JSON that is not nested deep, and holds no number that is not finite."""
-    if isinstance(value, dict):
-        return depth > 0 and all(
-            isinstance(key, str) and is_plain(one, depth - 1) for key, one in value.items()
-        )
-    if isinstance(value, list):
-        return depth > 0 and all(is_plain(one, depth - 1) for one in value)
-    return (
-        value is None
-        or type(value) in (str, bool, int)
-        or (type(value) is float and math.isfinite(value))
-    )
-
-
-def _whole(low: int, high: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and low <= value <= high
-
-
-def _number(low: float, high: float) -> Callable[[Any], bool]:
-    """Whole ones only as far as a float holds them exactly, since that is what tables make of
-    them.
-    """
-    return lambda value: (
-        (type(value) is float or (type(value) is int and abs(value) <= 2**53))
-        and low <= value <= high
-    )
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _truth(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _among(*allowed: str) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and value in allowed
-
-
-def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or check(value)
-
-
-def _settings(value: Any) -> bool:
-    return isinstance(value, dict) and is_plain(value)
-
-
-def _board(value: Any) -> bool:
-    """Rows of equal length, of symbols or -1."""
-    return (
-        isinstance(value, list)
-        and all(
-            isinstance(row, list) and all(type(one) is int and -1 <= one <= 32_767 for one in row)
-            for row in value
-        )
-        and len({len(row) for row in value}) < 2
-    )
-
-
-_COUNT, _SEED, _FINITE = _whole(0, 10**15), _whole(0, 2**64 - 1), _number(-1e300, 1e300)
-_TERMS = {term: _number(least, most) for term, (least, most) in TERM_RANGES.items()}
-_LATER_TERMS = {"balanced"}
-"""Terms that traces of earlier versions do not have."""
-_USAGE = dict.fromkeys(USAGE, _COUNT) | {"cost": _or_none(_number(0, 1e12)), "finish": _text}
-
-
-def _terms(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and value.keys() >= _TERMS.keys() - _LATER_TERMS
-        and all(_TERMS.get(k, _FINITE)(v) for k, v in value.items())
-    )
-
-
-def _blocks(value: Any) -> bool:
-    return isinstance(value, str) and str(Blocks.of(value)) == value
-
-
-def _used(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        key in _USAGE and _USAGE[key](one) for key, one in value.items()
-    )
-
-
-_FIELDS: dict[type, dict[str, Callable[[Any], bool]]] = {
-    EvaluationRun: dict.fromkeys(
-        (
-            "player",
-            "game",
-            "level",
-            "look",
-            "prompt",
-            "mode",
-            "identity",
-            "sees",
-            "version",
-            "revision",
-        ),
-        _text,
-    )
-    | {"evaluation": _settings, "about": _settings, "schema": _COUNT, "reply": _blocks},
-    Turn: dict.fromkeys(("state", "reply", "reasoning"), _text)
-    | {
-        "episode": _COUNT,
-        "turn": _COUNT,
-        "seed": _SEED,
-        "gain": _whole(-(10**15), 10**15),
-        "seconds": _number(0, 1e12),
-    }
-    | {"action": _whole(-1, 2**31), "oracle_action": _whole(-1, 2**31)}
-    | {
-        "problem": _among(*Problem),
-        "fault": _among(*Fault),
-        "terms": _terms,
-        "usage": _used,
-        "seen": _board,
-    }
-    | {"p_acc": _or_none(_truth), "localises": _truth, "enumerates": _truth}
-    | {"oracle_value": _or_none(_FINITE), "oracle_best": _or_none(_FINITE)},
-    Episode: {
-        "episode": _COUNT,
-        "seed": _SEED,
-        "turns": _COUNT,
-        "score": _whole(-(10**15), 10**15),
-        "repeat": _COUNT,
-    }
-    | {"reward": _FINITE, "end": _among(*ENDS), "reason": _text},
-}
-"""What each field of each kind of record may hold."""
-
-
-def _record(line: bytes) -> EvaluationRun | Turn | Episode:
-    """The record of a line; ValueError says what is wrong with it."""
-    values = json.loads(line.decode())
-    if not isinstance(values, dict):
-        raise ValueError(f"a {type(values).__name__}, where a record was expected")
-    values = _whole_texts(values) if b"\\ud" in line.lower() else values
-    kind = values.pop("kind", None)
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise ValueError(f"its kind is none of {', '.join(_KINDS)}")
-    checks = _FIELDS[_KINDS[kind]]
-    for name, value in values.items():
-        if name not in checks:
-            raise ValueError(f"a {kind} has no field {shown(name)[:40]!r}")
-        if not checks[name](value):
-            raise ValueError(f"{kind}.{name} cannot be {shown(repr(value))[:80]}")
-    needed = [
-        one.name
-        for one in fields(_KINDS[kind])
-        if one.default is MISSING and one.default_factory is MISSING
-    ]
-    if missing := [name for name in needed if name not in values]:
-        raise ValueError(f"{kind}.{missing[0]} is missing")
-    record: EvaluationRun | Turn | Episode = _KINDS[kind](**values)
-    if isinstance(record, EvaluationRun) and record.schema != SCHEMA:
-        raise ValueError(f"schema {record.schema}, this version reads {SCHEMA}")
-    return record
-
-
-def _whole_texts(value: Any) -> Any:
-    if isinstance(value, str):
-        return whole_text(value)
-    if isinstance(value, dict):
-        return {whole_text(key): _whole_texts(one) for key, one in value.items()}
-    return [_whole_texts(one) for one in value] if isinstance(value, list) else value
+    write_atomically(path, line_of(run) + rest)
 
 
 def read_trace(path: Path) -> Iterator[EvaluationRun | Turn | Episode]:
@@ -504,7 +128,7 @@ def read_trace(path: Path) -> Iterator[EvaluationRun | Turn | Episode]:
                 if not line.endswith(b"\n"):
                     return
                 try:
-                    record = _record(line)
+                    record = record_of(line)
                 except (ValueError, RecursionError) as error:
                     said = (
                         "bytes that are no text"
@@ -543,7 +167,9 @@ def load_trace(path: Path) -> Trace:
             turns of an episode are not 0, 1, 2 ... each once; or an episode does not follow from
             its turns.
     """
-    run, turns, episodes = None, list[Turn](), dict[int, Episode]()
+    run: EvaluationRun | None = None
+    turns: list[Turn] = []
+    episodes: dict[int, Episode] = {}
     for number, record in enumerate(read_trace(path), 1):
         if isinstance(record, EvaluationRun) == (number > 1):
             raise TraceError(
@@ -574,7 +200,8 @@ def _see_that_it_is_true(
     evaluation: Mapping[str, Any], turns: list[Turn], episodes: Mapping[int, Episode]
 ) -> None:
     """ValueError says what contradicts itself."""
-    repeats, starts = evaluation.get("repeats", 1), evaluation.get("episodes")
+    repeats = evaluation.get("repeats", 1)
+    starts = evaluation.get("episodes")
     by_episode = defaultdict[int, dict[int, Turn]](dict)
     for turn in turns:
         if turn.turn in by_episode[turn.episode]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import ConfigError, Game, State, concat
-from vlmgym.episodes.trace import Turn
+from vlmgym.episodes.records import Turn
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,11 @@ from vlmgym.core import ConfigError, Settings, State, StateError, VlmGymError, s
 from vlmgym.core.files import FileError, only_process, read_json, shortest_ends, shown, write_json
 from vlmgym.dialogue.prompt import Blocks, taken_apart
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
+from vlmgym.episodes.records import ENDS, Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import (
-    ENDS,
-    Episode,
-    EvaluationRun,
     TraceError,
     TraceWriter,
-    Turn,
     begin_anew,
     load_trace,
     read_trace,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.dialogue.judge import TERM_RANGES, Fault, Judgement
-from vlmgym.episodes.trace import Episode, Turn
+from vlmgym.episodes.records import Episode, Turn
 from vlmgym.evals import stats
 
 NAN = float("nan")

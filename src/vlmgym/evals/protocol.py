@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, VlmGymError
-from vlmgym.core.files import FileError, read_json, write_json
+from vlmgym.core.files import FileError, is_plain, read_json, write_json
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import is_plain
 from vlmgym.evals.evaluation import (
     Evaluation,
     evaluate_all,

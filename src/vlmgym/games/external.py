@@ -20,6 +20,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmgym import core
 from vlmgym.core import (
     ConfigError,
     Decoded,
@@ -31,7 +32,6 @@ from vlmgym.core import (
     draw_unit,
     setting,
 )
-from vlmgym.core import game as core
 
 SNAPSHOT_BYTES = 24_576
 """Room for a serialised emulator."""

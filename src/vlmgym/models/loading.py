@@ -18,7 +18,7 @@ from typing import Any
 
 from vlmgym.core import ConfigError, Settings, need, setting
 from vlmgym.core.files import digest_of
-from vlmgym.core.kernels import set_threads, usable_cores
+from vlmgym.core.threads import set_threads, usable_cores
 
 TRAINING = ("torch", "transformers", "trl", "accelerate", "datasets", "tensorboard", "filelock")
 """The packages of the extra ``train``."""

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from vlmgym.core import ConfigError, Game, Level, Scene, State, StateError, mix64
-from vlmgym.core.kernels import kernel, move, spread
+from vlmgym.core.kernels import kernel, move
+from vlmgym.core.threads import spread
 from vlmgym.render import photos
 from vlmgym.render.drawing import (
     BOARD,

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import ConfigError, Game, State
-from vlmgym.core.kernels import kernel, move, spread
+from vlmgym.core.kernels import kernel, move
+from vlmgym.core.threads import spread
 from vlmgym.render.frames import Board, board_of, render
 from vlmgym.render.looks import Look, get_look
 

@@ -19,8 +19,9 @@ from vlmgym.core import NO_ACTION, ConfigError, need
 from vlmgym.core.files import temporary_beside
 from vlmgym.dialogue.judge import TERMS, Fault
 from vlmgym.dialogue.prompt import Blocks
+from vlmgym.episodes.records import USAGE, Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import USAGE, Episode, EvaluationRun, Trace, Turn, load_trace
+from vlmgym.episodes.trace import Trace, load_trace
 from vlmgym.games import known_game
 from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
 from vlmgym.render.drawing import typeface

@@ -22,9 +22,9 @@ from vlmgym.core import ConfigError, VlmGymError, need
 from vlmgym.core.config import find, merge, read_file
 from vlmgym.core.errors import one_line
 from vlmgym.core.files import read_json, write_json
-from vlmgym.core.kernels import number_in_environment
+from vlmgym.core.provenance import machine, revision
+from vlmgym.core.settings import number_in_environment
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import machine, revision
 from vlmgym.evals.protocol import Protocol, run_protocol, slug
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player
@@ -521,7 +521,7 @@ def run_study(
     """
     from tqdm import tqdm
 
-    from vlmgym.core.kernels import usable_cores
+    from vlmgym.core.threads import usable_cores
 
     need("train", *TRAINING)
     study = read_study(name, quick)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vlmgym.core import Game, State, need
-from vlmgym.core.kernels import number_in_environment
+from vlmgym.core.settings import number_in_environment
 from vlmgym.dialogue import prompt
 from vlmgym.episodes.task import Task
 from vlmgym.games.parts.actions import write_cell

@@ -27,6 +27,16 @@ from vlmgym.core import (
     setting,
     split_of,
 )
+from vlmgym.core.random import (
+    ANSWER_TURN,
+    FIRST_STATES,
+    NEAR_WALKS,
+    SEEDED_STATES,
+    SOURCE_TURN,
+    STATES_OF_A_USE,
+    TASK_TURN,
+    WALKS_APART,
+)
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
@@ -38,13 +48,8 @@ USES = ("walk", "cold", "pool", "deal")
 """What training states are for: random walks of GRPO, cold start, the beginnings of a policy pool,
 and its later deals.
 """
-ROOM = 2**27
-"""Training states that a use has for itself with each seed of a run, for each task."""
-_FIRST = {"walk": 0, "cold": 500_000_000, "pool": 900_000_000, "deal": 250_000_000}  # with seed 0
-_WALKS, _APART = 128, 1_000_003  # so many seeds have their walks in the first room, so far apart
 TRIES = 1000
 """Fresh deals after which looking for one in which something can succeed is given up."""
-_TASK, _SOURCE, _ANSWER = 0, 1, 2  # streams of the draws
 
 
 @dataclass(frozen=True)
@@ -123,15 +128,15 @@ class Answered:
 def first_state(use: str, seed: int) -> int:
     """Number of the first training state of a use (one of :data:`USES`) with a seed of the run.
 
-    No two uses and seeds share any, as long as none takes more than :data:`ROOM` of a task (random
-    walks of seeds below 128: a million). So another seed is another cold start, other questions and
-    other games of a pool.
+    No two uses and seeds share any, as long as none takes more than ``STATES_OF_A_USE`` of a task
+    (random walks of seeds below 128: a million). So another seed is another cold start, other
+    questions and other games of a pool.
     """
     if seed == 0:
-        return _FIRST[use]
-    if use == "walk" and seed < _WALKS:
-        return seed * _APART // CHUNK * CHUNK
-    return 2**30 + (len(USES) * (seed - 1) + USES.index(use)) * ROOM
+        return FIRST_STATES[use]
+    if use == "walk" and seed < NEAR_WALKS:
+        return seed * WALKS_APART // CHUNK * CHUNK
+    return SEEDED_STATES + (len(USES) * (seed - 1) + USES.index(use)) * STATES_OF_A_USE
 
 
 class QuestionSource:
@@ -222,9 +227,9 @@ class QuestionSource:
         for _ in range(count):
             serial = self.served
             self.served += 1
-            number = _pick(self._task_edges, draw_unit(np.uint64(self.seed), _TASK, serial))
+            number = _pick(self._task_edges, draw_unit(np.uint64(self.seed), TASK_TURN, serial))
             fits, edges = self._shares[number]
-            source = fits[_pick(edges, draw_unit(np.uint64(self.seed), _SOURCE, serial))]
+            source = fits[_pick(edges, draw_unit(np.uint64(self.seed), SOURCE_TURN, serial))]
             task = self._now(number)
             slot, kind = -1, self.sources[source].kind
             if kind == "random_walk":
@@ -317,7 +322,7 @@ class QuestionSource:
         """Which of the answers a game of the pool goes on with: a fair draw, so that games follow
         the policy.
         """
-        return int(draw_unit(np.uint64(self.seed), _ANSWER, question.serial) * answers)
+        return int(draw_unit(np.uint64(self.seed), ANSWER_TURN, question.serial) * answers)
 
     def tell(self, questions: Sequence[Question], answered: Sequence[Answered]) -> None:
         """Advance pools and curricula by what was answered.

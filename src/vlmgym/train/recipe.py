@@ -18,6 +18,7 @@ import numpy as np
 from vlmgym.core import ConfigError, Settings, State, concat, setting
 from vlmgym.core.config import find, read_file
 from vlmgym.core.files import read_json_lines, write_atomically
+from vlmgym.core.random import CHECKS_FIRST
 from vlmgym.dialogue.judge import Fault, Weights, judge
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import PATIENCE, Task
@@ -72,7 +73,7 @@ class Checks(Settings):
     every: int = setting(10, "steps between evaluations; 0 = never", 0, 1_000_000)
     states: int = setting(64, "held-out states of each task", 1, 1_000_000)
     first: int = setting(
-        1_000_000,
+        CHECKS_FIRST,
         "number of the first of these test seeds: apart from those of the final evaluation",
         0,
         10**9,

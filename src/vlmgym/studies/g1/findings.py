@@ -20,7 +20,8 @@ from vlmgym.core import NO_ACTION
 from vlmgym.core.files import read_json
 from vlmgym.dialogue.judge import Weights
 from vlmgym.dialogue.prompt import BLOCKS
-from vlmgym.episodes.trace import Turn, load_trace
+from vlmgym.episodes.records import Turn
+from vlmgym.episodes.trace import load_trace
 from vlmgym.evals import stats
 from vlmgym.evals.evaluation import range_of
 from vlmgym.evals.reading import Evaluated, load

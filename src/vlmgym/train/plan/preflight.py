@@ -17,7 +17,7 @@ from PIL import Image
 
 from vlmgym.core import ConfigError, VlmGymError, need
 from vlmgym.core.config import find, overlays, read_file
-from vlmgym.core.kernels import number_in_environment
+from vlmgym.core.settings import number_in_environment
 from vlmgym.dialogue import prompt
 from vlmgym.models.loading import OPTIMIZERS, TINY, TRAINING, first_words, load_processor
 from vlmgym.render import photos

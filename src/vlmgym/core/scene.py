@@ -1,0 +1,101 @@
+"""What is to be seen of games: the one source of pixels and of the truth text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmgym.core.errors import StateError
+from vlmgym.core.kernels import kernel
+
+KINDS = ("number", "shape", "letter", "photo", "sprite", "text", "picture")
+"""What symbols can be: numbers; ``colour shape``; ``colour letter``; picture classes; things such
+as ``wall`` and ``player``; any short words, which are drawn as written; or no symbols but a
+finished picture.
+"""
+
+_BAR = ord("|")
+_LINE_BREAK = ord("\n")
+
+
+@lru_cache(256)
+def _letters(names: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Names as UTF-8 in one array, and where each begins and the last one ends."""
+    words = [name.encode() for name in names]
+    edges = np.cumsum([0, *map(len, words)])
+    return np.frombuffer(b"".join(words), np.uint8), edges
+
+
+@kernel
+def _spell(symbols, letters, edges, out, ends):
+    """Write names, ``|`` after each cell, a line break after the last of a line; ``ends[b]`` is
+    where row ``b`` ends.
+
+    symbols (B, rows, cols) int16; letters (L,) uint8; edges (names + 1,); out (bytes,) uint8; ends
+    (B,).
+    """
+    rows, cols = symbols.shape[1:]
+    at = 0
+    for b in range(symbols.shape[0]):
+        for row in range(rows):
+            for col in range(cols):
+                symbol = symbols[b, row, col]
+                for place in range(edges[symbol], edges[symbol + 1]):
+                    out[at] = letters[place]
+                    at += 1
+                out[at] = _BAR if col < cols - 1 else _LINE_BREAK
+                at += 1
+        ends[b] = at
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is to be seen: symbols on a grid. The only source of pixels and of the truth text.
+
+    A game without a grid (an outside environment that renders itself) has symbols of shape ``(B, 0,
+    0)``, no names, the kind ``"picture"``, and its ``pixels``; it has no truth text, so
+    descriptions of it are not scored.
+    """
+
+    symbols: NDArray[np.int16]  # (B, rows, cols), indices into names
+    # the text of each symbol, e.g. "0", "2", "4" or "red circle"; index 0 is the empty cell
+    names: tuple[str, ...]
+    kind: str  # one of KINDS: which skins can draw it
+    score: NDArray[np.int64]  # (B,) for looks with a score strip; no part of the truth text
+    # (B,) the game belongs to the test split: photographs of the test part are shown
+    test: NDArray[np.bool_]
+    # (B, rows, cols) which photograph of its class a cell shows; see render
+    variants: NDArray[np.int32] | None = None
+    pixels: NDArray[np.uint8] | None = None  # (B, H, W, 3), kind "picture" only
+
+    def check(self) -> None:
+        """See that every symbol has a name.
+
+        Raises:
+            StateError: one has none.
+        """
+        if not self.symbols.size:
+            return
+        least = self.symbols.min()
+        most = self.symbols.max()
+        last = len(self.names) - 1
+        if not 0 <= least <= most <= last:
+            raise StateError(f"symbols {least} to {most}: allowed are 0 to {last}")
+
+    def texts(self) -> list[str]:
+        """The truth text of each row: board rows on lines, cells joined by ``|``; empty for a
+        finished picture.
+        """
+        self.check()
+        letters, edges = _letters(self.names)
+        longest = int(np.diff(edges).max(initial=0))
+        ends = np.empty(len(self.symbols), np.int64)
+        out = np.empty(self.symbols.size * (longest + 1), np.uint8)
+        _spell(self.symbols, letters, edges, out, ends)
+        spelled = out.tobytes()
+        spans = pairwise([0, *ends.tolist()])
+        return [spelled[begin : end - 1].decode() if end > begin else "" for begin, end in spans]

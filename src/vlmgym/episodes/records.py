@@ -1,0 +1,135 @@
+"""What is written down of episodes: the run, each turn, each episode."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import vlmgym
+from vlmgym.core import Game, State
+from vlmgym.core.provenance import revision
+from vlmgym.dialogue.judge import Judgement
+from vlmgym.dialogue.prompt import patterns
+from vlmgym.games import read_state_text, state_text
+from vlmgym.players.base import Answer
+
+SCHEMA = 1
+USAGE = ("input_tokens", "output_tokens", "reasoning_tokens", "cost", "attempts", "finish")
+ENDS = ("terminated", "truncated", "stopped", "stuck", "failed")
+"""How an episode can end: by the rules, at its turn limit, as fewer turns were asked for, in a
+loop, without an answer.
+"""
+
+
+@dataclass(frozen=True)
+class EvaluationRun:
+    """The first line of a trace: what was run."""
+
+    player: str
+    game: str
+    level: str
+    look: str
+    prompt: str = "full"
+    mode: str = "strict"
+    # all settings of vlmgym.evals.evaluation.Evaluation
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)  # see Player.describe
+    identity: str = ""  # see Player.identity; "" in traces of versions before there was one
+    sees: str = "picture"  # see Player.sees
+    schema: int = SCHEMA
+    version: str = field(default_factory=lambda: vlmgym.__version__)
+    revision: str = field(default_factory=revision)
+    reply: str = (
+        ""  # names of the blocks, see vlmgym.dialogue.prompt.Blocks; empty = the usual ones
+    )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One reply to one state."""
+
+    episode: int
+    turn: int
+    seed: int
+    state: str  # base64 of State.to_bytes, one row
+    reply: str
+    action: int  # -1: none
+    problem: str  # see prompt.Problem
+    fault: str  # see reward.Fault
+    gain: int
+    terms: dict[str, float]  # reward terms, unweighted
+    p_acc: bool | None  # None: the game has no truth text
+    localises: bool
+    enumerates: bool
+    seen: list[list[int]]  # (rows, cols) symbols as described, -1 = not stated
+    oracle_value: float | None
+    oracle_best: float | None
+    oracle_action: int
+    seconds: float  # wall time of the reply, its share of the batch
+    reasoning: str = ""  # told apart from the reply by the endpoint
+    # input_tokens, output_tokens, reasoning_tokens, cost, attempts, finish
+    usage: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def of(
+        game: Game,
+        state: State,
+        row: int,
+        judged: Judgement,
+        episode: int,
+        turn: int,
+        answer: Answer,
+    ) -> Turn:
+        """The record of row ``row`` of ``state``, the answer and its judgement."""
+        localises, enumerates = patterns(judged.reply, game.sample(state.level).names)
+        return Turn(
+            episode=episode,
+            turn=turn,
+            seed=int(state.seed[row]),
+            state=state_text(game, state[row]),
+            reply=judged.reply.text,
+            action=judged.reply.action,
+            problem=judged.reply.problem,
+            fault=judged.fault,
+            gain=judged.gain,
+            terms=judged.terms,
+            p_acc=judged.p_acc,
+            localises=localises,
+            enumerates=enumerates,
+            seen=judged.seen.symbols.tolist(),
+            oracle_value=_plain(judged.oracle_value),
+            oracle_best=_plain(judged.oracle_best),
+            oracle_action=judged.oracle_action,
+            seconds=round(answer.seconds, 6),
+            reasoning=answer.reasoning,
+            usage={
+                key: value
+                for key in USAGE
+                if (value := getattr(answer, key)) != getattr(Answer, key)
+            },
+        )
+
+    def load(self) -> tuple[Game, State]:
+        """The game and the state (one row) that the reply answered."""
+        return read_state_text(self.state)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A finished episode."""
+
+    episode: int
+    seed: int
+    turns: int
+    score: int
+    reward: float  # sum of the game terms (+1 / -1) over its turns
+    # "terminated", "truncated" (turn limit), "stopped" (fewer turns were asked for), "stuck" or
+    # "failed"
+    end: str
+    repeat: int = 0  # number of the repetition of this start
+    reason: str = ""  # why it failed: it counts as missing, not as lost
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value
