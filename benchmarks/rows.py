@@ -29,7 +29,7 @@ from vlmgym.core import (
     seeds_for,
 )
 from vlmgym.core.kernels import spread
-from vlmgym.dialogue.prompt import truth
+from vlmgym.dialogue.perception import truth
 from vlmgym.envs.environments import GameEnv, GameVectorEnv
 from vlmgym.episodes.batch import walk
 from vlmgym.games import GAMES, get_game

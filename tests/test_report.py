@@ -20,7 +20,8 @@ from PIL import Image
 import vlmgym
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError
-from vlmgym.dialogue.prompt import truth, write_reply
+from vlmgym.dialogue.perception import truth
+from vlmgym.dialogue.reply import write_reply
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import Turn, read_trace
 from vlmgym.evals import stats

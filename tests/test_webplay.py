@@ -25,7 +25,7 @@ from chromium import Chromium
 from vlmgym.apps import play as webplay
 from vlmgym.apps.play import Server, Session, input_kind
 from vlmgym.core import ConfigError, seeds_for
-from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import NO_TRUTH
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import Episode, EvaluationRun, Turn, read_trace
 from vlmgym.evals.metrics import summarise
@@ -464,7 +464,7 @@ def test_games_without_a_grid_have_buttons(tmp_path, lamp):
         assert view["grid"] == [0, 0]
         assert view["size"] == [40, 60]
         assert view["actions"] == [["wait & see", "wait & see"], ["brighter", "brighter"]]
-        assert ask(server, "/truth")[1]["text"] == prompt.NO_TRUTH
+        assert ask(server, "/truth")[1]["text"] == NO_TRUTH
         assert ask(server, "/oracle", {})[1]["answer"] is None
         assert ask(server, "/act", {"answer": "Brighter"})[1]["score"] == 1
     (run,), (turn,), _ = records(tmp_path)

@@ -24,6 +24,7 @@ from vlmgym.core import (
 )
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import judge
+from vlmgym.dialogue.reply import BLOCKS, Blocks
 from vlmgym.episodes.trace import Episode, TraceError, Turn
 from vlmgym.games import is_state
 from vlmgym.players.base import Answer, AsyncPlayer, Player, Query, finish
@@ -104,7 +105,7 @@ class ObservationSettings:
     style: str = "full"
     observation: str = "image"
     history: int = 0
-    blocks: prompt.Blocks = prompt.BLOCKS
+    blocks: Blocks = BLOCKS
 
 
 class EpisodeBatch:

@@ -22,7 +22,7 @@ from vlmgym.core import Game, State, VlmGymError
 from vlmgym.core.files import shown, whole_text, write_atomically
 from vlmgym.core.kernels import usable_cores
 from vlmgym.dialogue.judge import TERM_RANGES, Fault, Judgement
-from vlmgym.dialogue.prompt import Blocks, Problem, patterns
+from vlmgym.dialogue.reply import Blocks, Problem, patterns
 from vlmgym.games import read_state_text, state_text
 from vlmgym.players.base import Answer
 
@@ -56,9 +56,7 @@ class EvaluationRun:
     schema: int = SCHEMA
     version: str = field(default_factory=lambda: vlmgym.__version__)
     revision: str = field(default_factory=lambda: revision())
-    reply: str = (
-        ""  # names of the blocks, see vlmgym.dialogue.prompt.Blocks; empty = the usual ones
-    )
+    reply: str = ""  # names of the blocks, see vlmgym.dialogue.reply.Blocks; empty = the usual ones
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from vlmgym.core import ConfigError, Settings, State, StateError, VlmGymError, seeds_for, setting
 from vlmgym.core.files import FileError, only_process, read_json, shortest_ends, shown, write_json
-from vlmgym.dialogue.prompt import Blocks, taken_apart
+from vlmgym.dialogue.reply import Blocks, taken_apart
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import (
@@ -628,10 +628,7 @@ def failed_of(summary: Mapping[str, Any]) -> str:
     reasons = "; ".join(
         f"{reason} ({times}x)" for reason, times in list(summary["failures"].items())[:3]
     )
-    return (
-        f"{failed} of {n} episodes failed: {reasons}. Run the same command to try "
-        "them again."
-    )
+    return f"{failed} of {n} episodes failed: {reasons}. Run the same command to try them again."
 
 
 # ---- where they lie

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from vlmgym.core import NO_ACTION, ConfigError, need
 from vlmgym.core.files import temporary_beside
 from vlmgym.dialogue.judge import TERMS, Fault
-from vlmgym.dialogue.prompt import Blocks
+from vlmgym.dialogue.reply import Blocks
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import USAGE, Episode, EvaluationRun, Trace, Turn, load_trace
 from vlmgym.games import known_game

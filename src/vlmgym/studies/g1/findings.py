@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vlmgym.core import NO_ACTION
 from vlmgym.core.files import read_json
 from vlmgym.dialogue.judge import Weights
-from vlmgym.dialogue.prompt import BLOCKS
+from vlmgym.dialogue.reply import BLOCKS
 from vlmgym.episodes.trace import Turn, load_trace
 from vlmgym.evals import stats
 from vlmgym.evals.evaluation import range_of
