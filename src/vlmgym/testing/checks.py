@@ -35,7 +35,7 @@ from vlmgym.dialogue.perception import read_perception
 from vlmgym.dialogue.reply import Problem
 from vlmgym.envs.environments import GameEnv
 from vlmgym.games import GAMES, get_game
-from vlmgym.render.drawing import DRAWERS, draw_cell
+from vlmgym.render.cells import DRAWERS, draw_cell
 from vlmgym.render.frames import frame_size, render
 from vlmgym.render.looks import LOOKS, get_look
 
