@@ -46,7 +46,7 @@ ENTRY_POINTS = "vlmgym.games"
 """The entry-point group by which installed packages add games: name = "module:GameClass"."""
 
 
-EXTRA_GAMES = {"Breakout": ("vlmgym.games.external:breakout", "ale_py")}
+EXTRA_GAMES = {"Breakout": ("vlmgym.games.external.breakout:breakout", "ale_py")}
 """Games that need an extra: where they are made, and the module that must be installed for them to
 be listed.
 """
