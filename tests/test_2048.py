@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vlmgym.core import seeds_for
-from vlmgym.dialogue.prompt import truth
+from vlmgym.dialogue.perception import truth
 from vlmgym.games import get_game
 
 GAME = get_game("2048")

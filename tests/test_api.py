@@ -22,7 +22,7 @@ from vlmgym.games import get_game
 from vlmgym.players.api import NO_REPLY, AnthropicPlayer, ApiError, ApiSettings, OpenAIPlayer, _last
 from vlmgym.players.base import Query
 from vlmgym.render.frames import frame_size
-from vlmgym.render.photos import PhotoError
+from vlmgym.render.sources import PhotoError
 
 TASK = Task(game="2048", level="easy:max_steps=20", look="tiny", prompt="brief")
 KINDS = {"api": (OpenAIPlayer, "/v1"), "anthropic": (AnthropicPlayer, "")}

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 
 from vlmgym.core import ConfigError
-from vlmgym.dialogue.prompt import BLOCKS, Blocks, parse, write_reply
+from vlmgym.dialogue.reply import BLOCKS, Blocks, parse, write_reply
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import Evaluation, batch_of, evaluate, rescore, starts

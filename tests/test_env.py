@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode
 import vlmgym
 from vlmgym.core import ActionError, ConfigError, StateError, concat, seeds_for, split_of
 from vlmgym.dialogue.judge import judge
-from vlmgym.dialogue.prompt import Blocks, write_reply
+from vlmgym.dialogue.reply import Blocks, write_reply
 from vlmgym.envs.environments import REWARDS, GameEnv, GameVectorEnv, KeywordError
 from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import Evaluation, evaluate

@@ -21,7 +21,14 @@ from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import read_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.games import GAMES, get_game
-from vlmgym.games.external import LevelAtari, LevelOutside, OutsideError, OutsideGame, SnapshotError
+from vlmgym.games.external import (
+    LevelAtari,
+    LevelOutside,
+    OutsideError,
+    OutsideGame,
+    SnapshotError,
+    environment,
+)
 from vlmgym.players.simple import Oracle, Random, Scripted
 from vlmgym.render.frames import frame_size, render
 from vlmgym.testing.checks import check_game
@@ -120,7 +127,7 @@ def test_a_fork_goes_where_gymnasium_goes(name: str, request: pytest.FixtureRequ
     states = [state]
     for move in moves:
         states.append(game.step(states[-1], move)[0])
-    env = game._make(level)
+    env = game.environments.make(level)
     for row in range(3):
         env.reset(seed=int(state.deal[row]))  # type: ignore[attr-defined]
         for turn, move in enumerate(moves[:, row]):
@@ -335,7 +342,7 @@ def test_games_that_share_a_buffer_are_refused_when_they_are_made(
     """Without the copy at the edge, the trial of snapshots says that games side by side are not
     what they are alone.
     """
-    monkeypatch.setattr(OutsideGame, "_copied", staticmethod(lambda frame: frame))
+    monkeypatch.setattr(environment, "copied", lambda frame: frame)
     with pytest.raises(
         SnapshotError, match="games side by side differ from the same games played alone"
     ):

@@ -24,16 +24,18 @@ from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import Evaluation, starts
 from vlmgym.games import GAMES
 from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
-from vlmgym.render import photos, render
+from vlmgym.render import cifar, photos, render
+from vlmgym.render.cifar import fetch_cifar10
 from vlmgym.render.frames import tile_boxes
 from vlmgym.render.looks import Look, get_look
-from vlmgym.render.photos import PARTS, PhotoError, photographs
+from vlmgym.render.photos import photographs
+from vlmgym.render.sources import PARTS, PhotoError, Photographs, data_folder
 
 GAME = GAMES["ShisenShoPhotos"]
 DIGITS, CIFAR = PICTURE_CLASSES["digits"], PICTURE_CLASSES["cifar10"]
 
 
-def contents(found: photos.Photographs) -> dict[str, list[set[bytes]]]:
+def contents(found: Photographs) -> dict[str, list[set[bytes]]]:
     return {
         part: [
             {found.load(part, kind, n).tobytes() for n in range(count)}
@@ -55,7 +57,7 @@ def class_folder(root: Path, names: tuple[str, ...], count: int, seed: int = 0) 
 
 
 @pytest.fixture(params=["digits", "archive", "unpacked", "folder", "folder with parts"])
-def source(request: pytest.FixtureRequest, tmp_path: Path) -> photos.Photographs:
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Photographs:
     if request.param == "digits":
         return photographs("auto", DIGITS)
     if request.param == "archive":
@@ -69,7 +71,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> photos.Photographs
     return photographs(str(tmp_path / "parts"), ("cat", "dog"))
 
 
-def test_the_parts_share_no_picture(source: photos.Photographs) -> None:
+def test_the_parts_share_no_picture(source: Photographs) -> None:
     found = contents(source)
     train, test = set().union(*found["train"]), set().union(*found["test"])
     assert train
@@ -103,7 +105,7 @@ def test_cifar_pictures_are_those_of_the_file(tmp_path: Path) -> None:
     assert (picture[3, 7] == dogs[1].reshape(3, 32, 32)[:, 3, 7]).all()
 
 
-def test_copies_of_a_class_are_different_pictures(source: photos.Photographs) -> None:
+def test_copies_of_a_class_are_different_pictures(source: Photographs) -> None:
     rng = np.random.default_rng(0)
     least = min(min(source.counts[part]) for part in PARTS)
     for _ in range(50):
@@ -274,17 +276,17 @@ def test_download_is_checked(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{server.server_port}/cifar.tar.gz"
     md5 = hashlib.md5(payload, usedforsecurity=False).hexdigest()
     with pytest.raises(PhotoError, match="nothing was kept"):
-        photos.fetch_cifar10(url, "0" * 32, tmp_path / "data", progress=False)
+        fetch_cifar10(url, "0" * 32, tmp_path / "data", progress=False)
     assert list((tmp_path / "data").iterdir()) == []
-    path = photos.fetch_cifar10(url, md5, tmp_path / "data", progress=False)
+    path = fetch_cifar10(url, md5, tmp_path / "data", progress=False)
     assert path.read_bytes() == payload
     server.shutdown()
     server.server_close()
-    assert photos.fetch_cifar10(url, md5, tmp_path / "data", progress=False) == path, (
+    assert fetch_cifar10(url, md5, tmp_path / "data", progress=False) == path, (
         "a good download is kept"
     )
     with pytest.raises(PhotoError, match="cannot be downloaded"):
-        photos.fetch_cifar10(url, "1" * 32, tmp_path / "other", progress=False)
+        fetch_cifar10(url, "1" * 32, tmp_path / "other", progress=False)
 
 
 # ---- files of others
@@ -511,7 +513,7 @@ def test_archives_are_read_up_to_the_size_of_the_data_set(
     )
     with pytest.raises(PhotoError, match="30730000 are right"):
         photographs(str(large), CIFAR)
-    monkeypatch.setattr(photos, "CIFAR_BYTES", 2_000_000)
+    monkeypatch.setattr(cifar, "CIFAR_BYTES", 2_000_000)
     other = archive_of(tmp_path / "other.tar.gz", [("zeros", 5_000_000, b""), *whole])
     with pytest.raises(PhotoError, match="unpacks to more than 2000000 bytes"):
         photographs(str(other), CIFAR)
@@ -580,7 +582,7 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("VLMGYM_DATA", raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54_321)
     for ask in (
-        photos.data_folder,
+        data_folder,
         lambda: photographs("auto", CIFAR),
         lambda: photographs("~/zoo", ("cat",)),
     ):
@@ -611,12 +613,12 @@ def test_a_download_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         def log_message(self, *_: object) -> None:
             pass
 
-    monkeypatch.setattr(photos, "CIFAR_BYTES", 1_000_000)
+    monkeypatch.setattr(cifar, "CIFAR_BYTES", 1_000_000)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name in ("cifar.tar.gz", "header.tar.gz"):
         with pytest.raises(PhotoError, match="cannot be downloaded"):
-            photos.fetch_cifar10(
+            fetch_cifar10(
                 f"http://127.0.0.1:{server.server_port}/{name}",
                 "0" * 32,
                 tmp_path / "data",

@@ -11,20 +11,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vlmgym.core import ConfigError, seeds_for
-from vlmgym.dialogue.prompt import (
+from vlmgym.dialogue.perception import UNKNOWN, read_perception, truth
+from vlmgym.dialogue.prompt import prefills, prompt_text
+from vlmgym.dialogue.reply import (
     BLOCKS,
     MODES,
-    UNKNOWN,
     Blocks,
     Problem,
     Reply,
     parse,
     patterns,
-    prefills,
-    prompt_text,
-    read_perception,
     taken_apart,
-    truth,
     write_reply,
 )
 from vlmgym.games import GAMES, get_game

@@ -21,10 +21,13 @@ from vlmgym import core
 from vlmgym.games import GAMES
 from vlmgym.games.game2048 import Game2048
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, NAMES
-from vlmgym.render import drawing
-from vlmgym.render.frames import _atlas, _canvas, _layout, frame_size, tile_boxes
+from vlmgym.render import sprites
+from vlmgym.render.atlas import atlas_of, canvas_of, layout_of
+from vlmgym.render.frames import frame_size, tile_boxes
 from vlmgym.render.frames import render as draw
+from vlmgym.render.ink import BOARD, EMPTY, PAGE, PAPER, luminance
 from vlmgym.render.looks import LOOKS, Look, get_look
+from vlmgym.render.tiles import FILLS, NUMBER_FILLS
 
 SHAPE_NAMES = ("empty", *(f"{c} {f}" for c in COLOURS[:6] for f in FORMS["shapes"][:6]))
 
@@ -46,11 +49,11 @@ ALL_SHAPES, LETTERS = (
     Board("all-shapes", NAMES["shapes"], "shape"),
     Board("letters", NAMES["letters"], "letter"),
 )
-SPRITES = Board("sprites", drawing.SPRITES, "sprite")
+SPRITES = Board("sprites", sprites.SPRITES, "sprite")
 WORDS = Board("words", ("", "off", "on", "left wing", "Queen", "q"), "text")
 DIGITS = Board("digits", ("empty", *"0123456789"), "photo")
 SYMBOLS = {
-    NUMBERS: 18, SHAPES: 37, ALL_SHAPES: 193, LETTERS: 193, SPRITES: len(drawing.SPRITES), WORDS: 6, DIGITS: 11,
+    NUMBERS: 18, SHAPES: 37, ALL_SHAPES: 193, LETTERS: 193, SPRITES: len(sprites.SPRITES), WORDS: 6, DIGITS: 11,
 }  # fmt: skip
 BOTH = pytest.mark.parametrize("game", [NUMBERS, SHAPES], ids=["numbers", "shapes"])
 EVERY_KIND = pytest.mark.parametrize("game", list(SYMBOLS), ids=lambda g: g.name)
@@ -169,7 +172,7 @@ def test_big_numbers_are_written(tile: int) -> None:
     """Defect 4 of the published code: tiles of 256 and more were drawn empty."""
     for symbol, picture in enumerate(one_each(NUMBERS, tile=tile)):
         inner = picture[2:-2, 2:-2].reshape(-1, 3)
-        fill = np.array(drawing.NUMBER_FILLS[symbol - 1] if symbol else drawing.EMPTY)
+        fill = np.array(NUMBER_FILLS[symbol - 1] if symbol else EMPTY)
         inked = (np.abs(inner - fill).max(1) > 40).mean()
         assert inked == 0 if symbol == 0 else inked > 0.04, symbol
         # the number stays off the tile's edges
@@ -179,12 +182,9 @@ def test_big_numbers_are_written(tile: int) -> None:
 
 def test_numbers_contrast_with_their_tiles() -> None:
     """At least 4.5 to 1, the level AA of WCAG 2.2."""
-    for picture, fill in zip(one_each(NUMBERS, tile=128)[1:], drawing.NUMBER_FILLS, strict=True):
-        lights = [
-            drawing.luminance(tuple(int(v) for v in c))
-            for c in picture[40:-40, 8:-8].reshape(-1, 3)
-        ]
-        mine = drawing.luminance(fill)
+    for picture, fill in zip(one_each(NUMBERS, tile=128)[1:], NUMBER_FILLS, strict=True):
+        lights = [luminance(tuple(int(v) for v in c)) for c in picture[40:-40, 8:-8].reshape(-1, 3)]
+        mine = luminance(fill)
         assert max((max(x, mine) + 0.05) / (min(x, mine) + 0.05) for x in lights) >= 4.5, fill
 
 
@@ -205,8 +205,8 @@ def test_tile_colours_are_far_apart() -> None:
         return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
     for palette in (
-        (drawing.BOARD, drawing.EMPTY, *drawing.NUMBER_FILLS),
-        (drawing.PAPER, *drawing.FILLS.values()),
+        (BOARD, EMPTY, *NUMBER_FILLS),
+        (PAPER, *FILLS.values()),
     ):
         points = [lab(c) for c in palette]
         assert min(np.linalg.norm(a - b) for i, a in enumerate(points) for b in points[:i]) > 20
@@ -303,7 +303,7 @@ def test_a_canvas_holds_the_largest_tiles_that_fit() -> None:
     assert frame.shape == (300, 500, 3)
     assert abs(boxes[0, 0, 0] - (500 - boxes[-1, -1, 2])) <= 1  # centred
     assert abs(boxes[0, 0, 1] - (300 - boxes[-1, -1, 3])) <= 1
-    assert (frame[0] == drawing.PAGE).all()
+    assert (frame[0] == PAGE).all()
     assert frame_size(NUMBERS, "normal", Look(width=500, gap=4, margin=10)) == (
         4 * (116 + 4) + 20,
         500,
@@ -384,12 +384,12 @@ def test_frames_are_the_tiles_on_the_canvas() -> None:
     """The compiled gather against a plain one."""
     state = boards(SHAPES, np.random.default_rng(2).integers(0, 37, (3, 4, 6)))
     for look in (*LOOKS.values(), Look(tile=17, gap=3, margin=5)):
-        layout = _layout(look, 4, 6)
+        layout = layout_of(look, 4, 6)
         pitch, look = layout.tile + layout.gap, look.override(noise=0, score=False)
-        layout = _layout(look, 4, 6)
-        atlas = _atlas("shape", SHAPE_NAMES, look, layout.tile)
+        layout = layout_of(look, 4, 6)
+        atlas = atlas_of("shape", SHAPE_NAMES, look, layout.tile)
         ids = atlas.ids(SHAPES.scene(state))
-        canvas = _canvas(look, 4, 6).reshape(layout.height, layout.width, 3)
+        canvas = canvas_of(look, 4, 6).reshape(layout.height, layout.width, 3)
         for board, frame in zip(ids, draw(SHAPES, state, look), strict=True):
             expected = canvas.copy()
             for (r, c), cell in np.ndenumerate(board):

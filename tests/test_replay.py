@@ -8,7 +8,8 @@ import pytest
 
 from chromium import Chromium
 from vlmgym.cli import main
-from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import truth
+from vlmgym.dialogue.reply import write_reply
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate
@@ -26,11 +27,11 @@ def clumsy(game, state):
     """Sees one cell wrong and leaves one out, thinks in script tags, and moves as its luck has
     it.
     """
-    lines = [line.split("|") for line in prompt.truth(game, state)[0].split("\n")]
+    lines = [line.split("|") for line in truth(game, state)[0].split("\n")]
     lines[0][0] = next(cell for line in lines for cell in line if cell != lines[0][0])
     lines[1].pop()
     action = int(np.random.default_rng(int(state.seed[0]) % 99 + int(state.steps[0])).integers(4))
-    return prompt.write_reply("\n".join("|".join(line) for line in lines), EVIL, str(action))
+    return write_reply("\n".join("|".join(line) for line in lines), EVIL, str(action))
 
 
 @pytest.fixture(scope="module")

@@ -472,7 +472,7 @@ def test_games_without_a_grid_have_buttons(tmp_path, lamp):
         assert view["grid"] == [0, 0]
         assert view["size"] == [40, 60]
         assert view["actions"] == [["wait & see", "wait & see"], ["brighter", "brighter"]]
-        assert ask(server, "/truth")[1]["text"] == prompt.NO_TRUTH
+        assert ask(server, "/truth")[1]["text"] == NO_TRUTH
         assert ask(server, "/oracle", {})[1]["answer"] is None
         assert ask(server, "/act", {"answer": "Brighter"})[1]["score"] == 1
     (run,), (turn,), _ = records(tmp_path)

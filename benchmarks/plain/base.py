@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from vlmgym.games.parts.tile_kinds import COLOURS
-from vlmgym.render.drawing import SHAPES
+from vlmgym.render.tiles import SHAPES
 
 TILE, GAP = 64, 4
 GREY, PAPER = (96, 106, 125), (246, 240, 226)

@@ -29,8 +29,8 @@ from vlmgym.evals import baselines
 from vlmgym.evals.metrics import shown_in
 from vlmgym.evals.stats import Estimate, decimals
 from vlmgym.games import game_names, get_game
-from vlmgym.render.drawing import DARK, LABEL, PAGE, text_ink, write
 from vlmgym.render.frames import frame_size, pictures
+from vlmgym.render.ink import DARK, LABEL, PAGE, text_ink, write
 from vlmgym.render.looks import LOOKS, Look
 
 CELL, HEAD, SIDE = 232, 30, 112

@@ -118,7 +118,7 @@ class Session:
         self._closed = False
         self._number = 0  # of what is shown: raised by every turn and every new game
         self._deal()
-        text = prompt.write_reply("-", "-", self.game.encode(self.level, 0))
+        text = write_reply("-", "-", self.game.encode(self.level, 0))
         # compiles what the first turn needs; judging changes nothing
         judge(self.game, self.state, [text])
 
@@ -201,7 +201,7 @@ class Session:
     def truth(self) -> str:
         """The true board as text; empty for a game without symbols."""
         with self._lock:
-            return prompt.truth(self.game, self.state)[0]
+            return truth(self.game, self.state)[0]
 
     def oracle(self) -> dict[str, Any]:
         """A best action: its text, what it does and its value; the text is None where there is
@@ -249,10 +249,10 @@ class Session:
                 return self.view(
                     "an answer holds no <: it could not be told from the marks of the reply"
                 )
-            perception = prompt.truth(self.game, self.state)[0]
+            perception = truth(self.game, self.state)[0]
             think = f"{PLAYER}, shown the oracle's move" if self._helped else PLAYER
-            text = prompt.write_reply(perception, think, answer)
-            read = prompt.parse(self.game, self.level, text)
+            text = write_reply(perception, think, answer)
+            read = parse(self.game, self.level, text)
             if read.action == NO_ACTION:
                 return self.view(
                     f"{REASONS.get(read.problem, read.problem.value)}. Expected: "

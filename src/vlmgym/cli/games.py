@@ -128,7 +128,7 @@ def photos_options(parser: Parser) -> None:
 @command("photos", "download the photographs of a data set, and check them", photos_options)
 def photos_command(options: Options) -> None:
     """Download, and print where they are."""
-    from vlmgym.render.photos import fetch_cifar10
+    from vlmgym.render.cifar import fetch_cifar10
 
     sys.stdout.write(f"{fetch_cifar10()}\n")
 

@@ -3,11 +3,11 @@ from .judge import Fault as Fault
 from .judge import Judgement as Judgement
 from .judge import Weights as Weights
 from .judge import judge as judge
-from .prompt import BLOCKS as BLOCKS
-from .prompt import Blocks as Blocks
-from .prompt import Problem as Problem
+from .perception import read_perception as read_perception
 from .prompt import messages as messages
-from .prompt import parse as parse
 from .prompt import prompt_text as prompt_text
-from .prompt import read_perception as read_perception
-from .prompt import write_reply as write_reply
+from .reply import BLOCKS as BLOCKS
+from .reply import Blocks as Blocks
+from .reply import Problem as Problem
+from .reply import parse as parse
+from .reply import write_reply as write_reply

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import NO_ACTION, Game, Settings, State, best_action, setting
-from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import Perception, read_perception
+from vlmgym.dialogue.reply import BLOCKS, Blocks, Reply, parse
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,8 @@ class Fault(StrEnum):
 class Judgement:
     """All that is known of a turn, once its reply is read and played."""
 
-    reply: prompt.Reply
-    seen: prompt.Perception
+    reply: Reply
+    seen: Perception
     gain: int
     changed: bool
     terms: dict[str, float]  # of each of TERMS
@@ -155,7 +156,7 @@ def judge(
     replies: Sequence[str],
     mode: str = "strict",
     oracle: bool = True,
-    blocks: prompt.Blocks = prompt.BLOCKS,
+    blocks: Blocks = BLOCKS,
 ) -> tuple[State, list[Judgement]]:
     """Read the replies, play them, and say what each is worth.
 
@@ -164,7 +165,7 @@ def judge(
         state: ``B`` states, none ended; a fork with several replies to one state is
             ``state.repeat(n)``.
         replies: ``B`` texts.
-        mode: see :func:`vlmgym.dialogue.prompt.parse`.
+        mode: see :func:`vlmgym.dialogue.reply.parse`.
         oracle: also compute oracle values; without, they are NaN and the regret term is 0.
         blocks: what the blocks of the replies are called.
 
@@ -172,8 +173,8 @@ def judge(
         The states after the turn, and ``B`` judgements.
     """
     scene, level = game.scene(state), state.level
-    read = [prompt.parse(game, level, text, mode, blocks) for text in replies]
-    seen = [prompt.read_perception(r.perception, scene, mode) for r in read]
+    read = [parse(game, level, text, mode, blocks) for text in replies]
+    seen = [read_perception(r.perception, scene, mode) for r in read]
     actions = np.array([r.action for r in read], np.int64)
     after, outcome = game.step(state, actions)
     good = game.success(state, actions, outcome)
@@ -211,7 +212,7 @@ def _replay(
     state: State,
     actions: NDArray[np.int64],
     good: NDArray[np.bool_],
-    seen: Sequence[prompt.Perception],
+    seen: Sequence[Perception],
 ) -> NDArray[np.bool_]:
     """Which failed actions do something on the board as it was described."""
     works = np.zeros(len(state), bool)

@@ -33,6 +33,8 @@ from vlmgym.core import (
 from vlmgym.core.threads import usable_cores
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import judge
+from vlmgym.dialogue.perception import truth
+from vlmgym.dialogue.reply import MODES, Blocks
 from vlmgym.games import GAMES, get_game
 from vlmgym.render.frames import Frames, frame_size, render
 from vlmgym.render.looks import Look, get_look
@@ -83,12 +85,12 @@ class _Table:
         action: str,
         mode: str,
         reward: str,
-        reply: str | Mapping[str, Any] | prompt.Blocks,
+        reply: str | Mapping[str, Any] | Blocks,
         **fields: Any,
     ) -> None:
         for name, value, allowed in (
             ("action", action, ACTIONS),
-            ("mode", mode, prompt.MODES),
+            ("mode", mode, MODES),
             ("reward", reward, REWARDS),
         ):
             if value not in allowed:
@@ -117,7 +119,7 @@ class _Table:
                     1,
                 )
             )
-        self.blocks = prompt.Blocks.of(reply)
+        self.blocks = Blocks.of(reply)
         self.prompt = prompt.prompt_text(self.game, self.level, blocks=self.blocks)
 
     # ---- openings
@@ -305,7 +307,7 @@ class _Table:
         """What the infos say of any state: arrays of ``(B,)``, the legal actions ``(B, A)``."""
         return {
             "prompt": np.array([self.prompt] * len(state), object),
-            "truth": np.array(prompt.truth(self.game, state), object),
+            "truth": np.array(truth(self.game, state), object),
             "legal": self.game.legal(state).copy(),
             "score": state.score.copy(),
         }
@@ -438,7 +440,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         render_mode: str | None = None,
         copy: bool = True,
         reward: str = "game",
-        reply: str | Mapping[str, Any] | prompt.Blocks = "",
+        reply: str | Mapping[str, Any] | Blocks = "",
         **fields: Any,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
@@ -613,7 +615,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         copy: bool = True,
         reward: str = "game",
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
-        reply: str | Mapping[str, Any] | prompt.Blocks = "",
+        reply: str | Mapping[str, Any] | Blocks = "",
         **fields: Any,
     ) -> None:
         if render_mode not in (None, "rgb_array"):

@@ -44,7 +44,7 @@ class ObservationSettings:
     style: str = "full"
     observation: str = "image"
     history: int = 0
-    blocks: prompt.Blocks = prompt.BLOCKS
+    blocks: Blocks = BLOCKS
 
 
 class EpisodeBatch:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from vlmgym.core import ConfigError, Settings, State, StateError, VlmGymError, seeds_for, setting
 from vlmgym.core.files import FileError, only_process, read_json, shortest_ends, shown, write_json
-from vlmgym.dialogue.prompt import Blocks, taken_apart
+from vlmgym.dialogue.reply import Blocks, taken_apart
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
 from vlmgym.episodes.records import ENDS, Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task

@@ -68,7 +68,7 @@ def vlmgym(
         patience: see :class:`vlmgym.evals.evaluation.Evaluation`.
         first: number of the first test seed.
         reply: names of the blocks, ``perception=NAME,think=NAME,answer=NAME``, see
-            :class:`vlmgym.dialogue.prompt.Blocks`.
+            :class:`vlmgym.dialogue.reply.Blocks`.
 
     Raises:
         ConfigError: a setting is out of range.

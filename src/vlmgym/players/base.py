@@ -16,6 +16,7 @@ import numpy as np
 from vlmgym.core import Game, State, VlmGymError
 from vlmgym.core.files import whole_text
 from vlmgym.dialogue import prompt
+from vlmgym.dialogue.reply import BLOCKS, Blocks
 from vlmgym.render.looks import Look, get_look
 
 CUT, REFUSED = "length", "refusal"
@@ -82,7 +83,7 @@ class Query:
     observation: str = "image"
     past: Sequence[Sequence[tuple[State, str]]] = ()
     begun: Sequence[str] = ()
-    blocks: prompt.Blocks = prompt.BLOCKS
+    blocks: Blocks = BLOCKS
     repeats: Sequence[int] = ()
 
     def __getitem__(self, rows: slice) -> Query:

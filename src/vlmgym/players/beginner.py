@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from vlmgym.core import NO_ACTION, Game, State
-from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import truth
+from vlmgym.dialogue.reply import BLOCKS, Blocks, write_reply
 from vlmgym.games.parts.actions import write_cell
 from vlmgym.players.base import Player, Query, player_rng
 
@@ -56,10 +57,10 @@ class Beginner(Player):
         """See :class:`vlmgym.players.base.Player`."""
         return [self.reply(query.game, query.state, query.blocks) for query in queries]
 
-    def reply(self, game: Game, state: State, blocks: prompt.Blocks = prompt.BLOCKS) -> list[str]:
+    def reply(self, game: Game, state: State, blocks: Blocks = BLOCKS) -> list[str]:
         """See :class:`vlmgym.players.base.Player`; ``blocks``: what the blocks are called."""
         out = []
-        for row, perception in enumerate(prompt.truth(game, state, "brief")):
+        for row, perception in enumerate(truth(game, state, "brief")):
             rng = player_rng(self.salt, state, row)
             if self.asked or rng.random() < self.searches:
                 think, action = game.reasoning(state, row, game.oracle(state[row])[0])
@@ -68,7 +69,7 @@ class Beginner(Player):
             if action == NO_ACTION:
                 think, action = self._guess(game, state[row], rng)
             move = game.encode(state.level, action)
-            whole = prompt.write_reply(perception, f"{think}; so {move}", move, blocks)
+            whole = write_reply(perception, f"{think}; so {move}", move, blocks)
             out.append(whole[: whole.rindex(blocks.begin(blocks.answer))] if self.asked else whole)
         return out
 

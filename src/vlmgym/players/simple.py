@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from vlmgym.core import NO_ACTION, Game, State, best_action
-from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import truth
+from vlmgym.dialogue.reply import BLOCKS, Blocks, write_reply
 from vlmgym.players.base import Player, Query, player_rng
 
 
@@ -39,12 +40,12 @@ class Chooser(Player):
         """See :class:`Player`."""
         return [self.reply(query.game, query.state, query.blocks) for query in queries]
 
-    def reply(self, game: Game, state: State, blocks: prompt.Blocks = prompt.BLOCKS) -> list[str]:
+    def reply(self, game: Game, state: State, blocks: Blocks = BLOCKS) -> list[str]:
         """See :class:`Player`; ``blocks``: what the blocks are called."""
-        boards, out = prompt.truth(game, state), []
+        boards, out = truth(game, state), []
         for board, action in zip(boards, self.choose(game, state), strict=True):
             answer = game.encode(state.level, int(action)) if action != NO_ACTION else "none"
-            out.append(prompt.write_reply(board, type(self).name, answer, blocks))
+            out.append(write_reply(board, type(self).name, answer, blocks))
         return out
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from vlmgym.core import NO_ACTION, ConfigError, Game, State
-from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import truth
+from vlmgym.dialogue.reply import BLOCKS, Blocks, write_reply
 from vlmgym.players.base import Player, Query, player_rng
 
 
@@ -38,12 +39,12 @@ class Teacher(Player):
         return [self.reply(query.game, query.state, query.style, query.blocks) for query in queries]
 
     def reply(
-        self, game: Game, state: State, style: str = "full", blocks: prompt.Blocks = prompt.BLOCKS
+        self, game: Game, state: State, style: str = "full", blocks: Blocks = BLOCKS
     ) -> list[str]:
-        """See :class:`Player`; ``style`` of the prompt, see :func:`vlmgym.dialogue.prompt.truth`,
-        and what the blocks are called.
+        """See :class:`Player`; ``style`` of the prompt, see
+        :func:`vlmgym.dialogue.perception.truth`, and what the blocks are called.
         """
-        values, texts, out = game.oracle(state), prompt.truth(game, state, style), []
+        values, texts, out = game.oracle(state), truth(game, state, style), []
         for row in range(len(state)):
             rng = player_rng(self.salt, state, row)
             said, action = game.reasoning(state, row, values[row])
@@ -54,7 +55,5 @@ class Teacher(Player):
                 if said
                 else f"so {game.encode(state.level, action)}"
             )
-            out.append(
-                prompt.write_reply(texts[row], think, game.encode(state.level, action), blocks)
-            )
+            out.append(write_reply(texts[row], think, game.encode(state.level, action), blocks))
         return out

@@ -1,8 +1,9 @@
 """A Scene and a Look to pixels.
 
-``looks`` are the dials of how a board looks, ``photos`` the photographs of its tiles, ``drawing``
-draws one cell, ``frames`` puts the cells of whole batches together, and ``pixel_values`` makes of
-them what a model's processor would.
+``looks`` are the dials of how a board looks, ``photos`` the photographs of its tiles. A cell is
+drawn once: ``cells`` asks ``tiles`` or ``sprites`` for its face, and ``effects`` turn, hide and
+blur it. ``atlas`` keeps the cells of a look, ``frames`` gathers pictures of whole batches from
+them, and ``pixel_values`` makes of these what a model's processor would.
 """
 
 import lazy_loader

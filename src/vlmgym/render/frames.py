@@ -16,63 +16,12 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image
 
-from vlmgym.core import ConfigError, Game, Level, Scene, State, StateError, mix64
-from vlmgym.core.kernels import kernel, move
-from vlmgym.core.threads import spread
-from vlmgym.render import photos
-from vlmgym.render.drawing import (
-    BOARD,
-    EMPTY,
-    LABEL,
-    PAGE,
-    draw_cell,
-    exposed,
-    grained,
-    photo_cell,
-    text_ink,
-    tone,
-    write,
-)
-from vlmgym.render.looks import MIN_TILE, Look, get_look
-
-
-# ---- geometry
-class _Layout(NamedTuple):
-    """Where the board lies in the picture, in pixels."""
-
-    height: int
-    width: int
-    top: int  # of the grid of cells, without frame
-    left: int
-    tile: int
-    gap: int
-
-
-@lru_cache(1024)
-def _layout(look: Look, rows: int, cols: int) -> _Layout:
-    edge, tile = 2 * look.margin, look.tile
-    if look.width or look.height:
-        sides = (
-            ("width", look.width, cols, edge),
-            ("height", look.height, rows, edge + look.strip),
-        )
-        tile = min((size - taken) // n - look.gap for _, size, n, taken in sides if size)
-        if tile < MIN_TILE:
-            for name, size, n, taken in sides:
-                need = taken + n * (MIN_TILE + look.gap)
-                if 0 < size < need:
-                    raise ConfigError(
-                        f"Look.{name}", size, f"{need} or more for a board of {rows} x {cols}, or 0"
-                    )
-    pitch = tile + look.gap
-    height, width = (
-        look.height or edge + look.strip + rows * pitch,
-        look.width or edge + cols * pitch,
-    )
-    top = look.strip + (height - look.strip - rows * pitch) // 2
-    return _Layout(height, width, top, (width - cols * pitch) // 2, tile, look.gap)
+from vlmgym.core import ConfigError, Game, Level, Scene, State, mix64
+from vlmgym.core.kernels import kernel, move, spread
+from vlmgym.render.atlas import Atlas, Layout, atlas_of, canvas_of, layout_of, score_strip, screen
+from vlmgym.render.looks import Look, get_look
 
 
 def frame_size(game: Game, level: str | Level, look: str | Look = "clean") -> tuple[int, int]:
@@ -86,7 +35,7 @@ def frame_size(game: Game, level: str | Level, look: str | Look = "clean") -> tu
     if scene.pixels is not None:
         high, wide = scene.pixels.shape[1:3]
         return look.height or high, look.width or wide
-    layout = _layout(look, *scene.symbols.shape[1:])
+    layout = layout_of(look, *scene.symbols.shape[1:])
     return layout.height, layout.width
 
 
@@ -102,7 +51,7 @@ def tile_boxes(game: Game, level: str | Level, look: str | Look = "clean") -> ND
     rows, cols = game.sample(game.level(level)).symbols.shape[1:]
     if not rows:
         return np.empty((0, 0, 4), np.int64)
-    layout = _layout(get_look(look), rows, cols)
+    layout = layout_of(get_look(look), rows, cols)
     pitch, half = layout.tile + layout.gap, layout.gap // 2
     boxes = np.empty((rows, cols, 4), np.int64)
     boxes[:, :, 0] = layout.left + half + pitch * np.arange(cols)
@@ -111,151 +60,6 @@ def tile_boxes(game: Game, level: str | Level, look: str | Look = "clean") -> ND
     return boxes
 
 
-# ---- atlas
-class _Atlas:
-    """The cells of one kind of scene under one look, each drawn when it is first asked for."""
-
-    def __init__(self, kind: str, names: tuple[str, ...], look: Look, tile: int) -> None:
-        self.kind, self.names, self.look, self.tile = kind, names, look, tile
-        self.source: photos.Photographs | None = None
-        self.ways = look.appearances * (2 if look.skin == "handwritten" and kind == "number" else 1)
-        count = len(names) * self.ways
-        if kind == "photo":
-            self.source = photos.photographs(look.photos, names[1:])
-            counts = np.minimum([self.source.counts[part] for part in photos.PARTS], look.variety)
-            self.first = self.ways + np.concatenate([[0], np.cumsum(counts)[:-1]]).reshape(
-                counts.shape
-            )
-            count = self.ways + int(counts.sum())
-        pitch = tile + look.gap
-        self.cells = np.empty((count, pitch, pitch * 3), np.uint8)
-        self.drawn = np.zeros(count, bool)
-
-    def ids(self, scene: Scene) -> NDArray[np.int32]:
-        """``(B, rows, cols)``: the cells of a scene, all of them drawn."""
-        symbols, looks = scene.symbols, self.look.appearances
-        if symbols.size and (symbols.min() < 0 or symbols.max() >= len(self.names)):
-            raise StateError(
-                f"symbols {symbols.min()} to {symbols.max()}: the scene names 0 to "
-                f"{len(self.names) - 1}"
-            )
-        ids = symbols.astype(np.int32)
-        # each symbol has that many cells; which one depends on its place, and on the split
-        if self.ways > 1:
-            rows, cols = np.indices(symbols.shape[1:], np.int32)
-            way = (5 * rows + 3 * cols + ids) % looks
-            if self.ways > looks:
-                way += looks * scene.test[:, None, None].astype(np.int32)
-            ids = ids * np.int32(self.ways) + way
-        if self.source is not None:
-            if scene.variants is None:
-                raise StateError("a scene of kind photo needs variants")
-            test = np.broadcast_to(scene.test[:, None, None], symbols.shape)
-            kinds = np.maximum(symbols - 1, 0)
-            numbers = self.source.choose(test, kinds, scene.variants, self.look.variety)
-            ids = np.where(
-                symbols > 0, self.first[test.astype(np.intp), kinds] + numbers, ids
-            ).astype(np.int32)
-        if not self.drawn[ids].all():
-            for k in np.unique(ids[~self.drawn[ids]]).tolist():
-                self.cells[k] = self._draw(k).reshape(self.cells.shape[1:])
-                self.drawn[k] = True
-        return ids
-
-    def _draw(self, k: int) -> NDArray[np.uint8]:
-        if self.source is not None and k >= self.ways:
-            place = int(np.searchsorted(self.first.ravel(), k, "right")) - 1
-            part, kind = divmod(place, self.first.shape[1])
-            number = k - int(self.first[part, kind])
-            return photo_cell(
-                self.source.load(photos.PARTS[part], kind, number), self.tile, self.look, number
-            )
-        index, way = divmod(k, self.ways)
-        test, appearance = divmod(way, self.look.appearances)
-        kind = "number" if self.kind == "photo" else self.kind  # the empty cell
-        return draw_cell(
-            kind, index, self.names[index], self.tile, self.look, bool(test), appearance
-        )
-
-
-@lru_cache(64)
-def _atlas(kind: str, names: tuple[str, ...], look: Look, tile: int) -> _Atlas:
-    return _Atlas(kind, names, look, tile)
-
-
-@lru_cache(64)
-def _canvas(look: Look, rows: int, cols: int) -> NDArray[np.uint8]:
-    """All that is not a cell, ``(H, W * 3)`` uint8: page, frame, coordinates."""
-    layout = _layout(look, rows, cols)
-    pitch, frame = layout.tile + layout.gap, min(look.gap - look.gap // 2, look.margin)
-    picture = Image.new("RGB", (layout.width, layout.height), tone(PAGE, look))
-    box = (
-        layout.left - frame,
-        layout.top - frame,
-        layout.left + cols * pitch + frame,
-        layout.top + rows * pitch + frame,
-    )
-    board = tone(BOARD if look.grid else EMPTY, look)
-    ImageDraw.Draw(picture).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=board)
-    if look.coordinates:
-        band = look.margin - frame
-        room = min(0.9 * layout.tile, band - 4), min(0.42 * band, 0.5 * layout.tile)
-        for col in range(cols):
-            centre = layout.left + (col + 0.5) * pitch, box[1] - band / 2
-            write(picture, text_ink(str(col), look.font), centre, room, tone(LABEL, look))
-        for row in range(rows):
-            centre = box[0] - band / 2, layout.top + (row + 0.5) * pitch
-            write(picture, text_ink(str(row), look.font), centre, room, tone(LABEL, look))
-    return _finished(picture, look).reshape(layout.height, layout.width * 3)
-
-
-@lru_cache(4096)
-def _score(score: int, width: int, look: Look) -> NDArray[np.uint8]:
-    """The score strip, ``(strip, W * 3)`` uint8."""
-    picture = Image.new("RGB", (width, look.strip), tone(PAGE, look))
-    write(
-        picture,
-        text_ink(f"Score {score}", look.font),
-        (width / 2, look.strip / 2),
-        (0.9 * width, 0.6 * look.strip),
-        tone(LABEL, look),
-    )
-    return _finished(picture, look).reshape(look.strip, width * 3)
-
-
-def _finished(picture: Image.Image, look: Look) -> NDArray[np.uint8]:
-    pixels = grained(np.asarray(picture), look.texture) if look.texture else np.asarray(picture)
-    if look.blur:
-        pixels = np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(look.blur)))
-    pixels = np.array(exposed(pixels, look))
-    pixels.flags.writeable = False
-    return pixels
-
-
-def _screen(pixels: NDArray[np.uint8], look: Look, height: int, width: int) -> NDArray[np.uint8]:
-    """A finished picture under a look: as large as its margin allows, sides kept in proportion;
-    ``(H, W, 3)`` uint8.
-    """
-    if pixels.shape[:2] != (height, width):
-        wide, high = width - 2 * look.margin, height - 2 * look.margin
-        if min(wide, high) < MIN_TILE:
-            raise ConfigError(
-                "Look.margin",
-                look.margin,
-                f"less than half of width and height, {width} and {height}",
-            )
-        scale = min(wide / pixels.shape[1], high / pixels.shape[0])
-        size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-        page = Image.new("RGB", (width, height), tone(PAGE, look))
-        page.paste(
-            Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC),
-            ((width - size[0]) // 2, (height - size[1]) // 2),
-        )
-        return _finished(page, look)
-    return _finished(Image.fromarray(pixels), look)
-
-
-# ---- frames
 @kernel
 def _gather(ids, rows, cells, pitch, canvas, wide, top, left, out):
     """Write the frames ``rows``, line by line, each byte once; ``cells``, ``canvas`` and ``out``
@@ -344,8 +148,8 @@ def _field() -> NDArray[np.int16]:
 class _Easel(NamedTuple):
     """What frames of one kind of scene under one look are made from."""
 
-    layout: _Layout
-    atlas: _Atlas
+    layout: Layout
+    atlas: Atlas
     canvas: NDArray[np.uint8]  # flat
 
     def sizes(self) -> tuple[int, int, int]:
@@ -355,9 +159,9 @@ class _Easel(NamedTuple):
 
 @lru_cache(256)
 def _easel(look: Look, kind: str, names: tuple[str, ...], rows: int, cols: int) -> _Easel:
-    layout = _layout(look, rows, cols)
+    layout = layout_of(look, rows, cols)
     return _Easel(
-        layout, _atlas(kind, names, look, layout.tile), _canvas(look, rows, cols).reshape(-1)
+        layout, atlas_of(kind, names, look, layout.tile), canvas_of(look, rows, cols).reshape(-1)
     )
 
 
@@ -380,7 +184,7 @@ def _whole(
     def work(part: slice) -> None:
         if easel is None:
             for row in rows[part]:
-                out[row] = _screen(words[row], look, height, width)
+                out[row] = screen(words[row], look, height, width)
         else:
             cells = easel.atlas.cells
             _gather(
@@ -394,7 +198,7 @@ def _whole(
             )
             if look.score:
                 for row in rows[part]:
-                    lines[row, : look.strip] = _score(int(scene.score[row]), width, look)
+                    lines[row, : look.strip] = score_strip(int(scene.score[row]), width, look)
         if look.noise:
             _add_noise(lines, rows[part], _field(), keys, round(255 * look.noise))
 
@@ -534,7 +338,7 @@ class Frames:
                 self._touch(easel, words, self._words)
                 for row in np.flatnonzero(scored):
                     strip = self.buffer[row, : look.strip]
-                    strip.reshape(look.strip, -1)[:] = _score(
+                    strip.reshape(look.strip, -1)[:] = score_strip(
                         int(scene.score[row]), strip.shape[1], look
                     )
         self._words, self._score = words, scene.score

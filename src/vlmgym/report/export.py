@@ -24,8 +24,8 @@ from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import Trace, load_trace
 from vlmgym.games import known_game
 from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
-from vlmgym.render.drawing import typeface
 from vlmgym.render.frames import pictures
+from vlmgym.render.ink import typeface
 from vlmgym.render.looks import Look, get_look
 from vlmgym.train.rows import rows
 

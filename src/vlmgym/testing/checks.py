@@ -31,9 +31,11 @@ from vlmgym.core import (
     seeds_for,
 )
 from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import read_perception
+from vlmgym.dialogue.reply import Problem
 from vlmgym.envs.environments import GameEnv
 from vlmgym.games import GAMES, get_game
-from vlmgym.render.drawing import DRAWERS, draw_cell
+from vlmgym.render.cells import DRAWERS, draw_cell
 from vlmgym.render.frames import frame_size, render
 from vlmgym.render.looks import LOOKS, get_look
 
@@ -475,7 +477,7 @@ def answers(case: _Case) -> str:
             game.decode(case.level, f"\n {text} ").action == action,
             f"blanks around {text!r} change the answer",
         )
-    problems = {p.value for p in prompt.Problem}
+    problems = {p.value for p in Problem}
     first, last = game.encode(case.level, 0), game.encode(case.level, count - 1)
     garbage = (
         "",
@@ -559,7 +561,7 @@ def scene_and_text(case: _Case) -> str:
     )
     texts = scene.texts()
     for row in range(len(state)):
-        back = prompt.read_perception(texts[row], scene)
+        back = read_perception(texts[row], scene)
         _need(
             back.exact(scene.symbols[row]),
             f"the truth text of row {row} is not read back:\n{texts[row]}",

@@ -18,6 +18,7 @@ import numpy as np
 from vlmgym.core import Game, State, need
 from vlmgym.core.settings import number_in_environment
 from vlmgym.dialogue import prompt
+from vlmgym.dialogue.reply import BLOCKS
 from vlmgym.episodes.task import Task
 from vlmgym.games.parts.actions import write_cell
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS
@@ -242,7 +243,7 @@ def comparisons(game: Game, state: State, salt: int = 2, pairs: int = 8) -> list
                 for w in (write_cell(*cell), scene.names[board[tuple(cell)]])
             ]
             said.append(" ".join([*words, "same" if same else "no"]))
-        out.append(begun + prompt.BLOCKS.write(prompt.BLOCKS.think, "; ".join(said)))
+        out.append(begun + BLOCKS.write(BLOCKS.think, "; ".join(said)))
     return out
 
 

@@ -21,7 +21,7 @@ def rows(
 
     Each row holds ``prompt`` (messages), ``image``, ``game``, ``level``, ``look``, ``state``
     (base64 of the state's bytes) and ``reply`` (the names of its blocks,
-    :class:`vlmgym.dialogue.prompt.Blocks`); with ``replies`` also ``completion``, the answer that
+    :class:`vlmgym.dialogue.reply.Blocks`); with ``replies`` also ``completion``, the answer that
     SFT trains on. The pictures are drawn under the task's look, or under ``look``.
     """
     game = task.game

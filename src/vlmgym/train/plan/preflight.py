@@ -19,6 +19,7 @@ from vlmgym.core import ConfigError, VlmGymError, need
 from vlmgym.core.config import find, overlays, read_file
 from vlmgym.core.settings import number_in_environment
 from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import NO_TRUTH, described
 from vlmgym.models.loading import OPTIMIZERS, TINY, TRAINING, first_words, load_processor
 from vlmgym.render import photos
 from vlmgym.render.frames import frame_size, tile_boxes
@@ -192,13 +193,9 @@ def _check_answers(found: _Findings, recipe: Recipe, cold: ColdStart, processor:
         level = task.level
         scene = game.sample(level)
         _, rows, cols = scene.symbols.shape
-        board = (
-            [[min(scene.names, key=len)] * cols for _ in range(rows)]
-            if rows
-            else [[prompt.NO_TRUTH]]
-        )
+        board = [[min(scene.names, key=len)] * cols for _ in range(rows)] if rows else [[NO_TRUTH]]
         least = len(
-            processor.tokenizer(prompt.described(board, task.prompt), add_special_tokens=False)[
+            processor.tokenizer(described(board, task.prompt), add_special_tokens=False)[
                 "input_ids"
             ]
         )

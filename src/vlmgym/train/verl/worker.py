@@ -24,6 +24,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 from vlmgym.core import ConfigError
 from vlmgym.core.files import read_json
 from vlmgym.dialogue import prompt
+from vlmgym.dialogue.reply import Blocks
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings
 from vlmgym.episodes.task import Task
 from vlmgym.games import read_state_text, state_text
@@ -196,7 +197,7 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         lane = EpisodeBatch(
             game,
             start,
-            ObservationSettings(get_look(look), blocks=prompt.Blocks.of(row.get("reply") or "")),
+            ObservationSettings(get_look(look), blocks=Blocks.of(row.get("reply") or "")),
             self.grpo.turns,
             patience=PATIENCE,
             oracle=oracle,

@@ -1,0 +1,78 @@
+"""One cell at a time: what a symbol looks like under a look, its half gaps around it.
+
+A pure function of symbol, look and appearance; ``atlas`` keeps what was drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlmgym.render.effects import finish_cell
+from vlmgym.render.ink import EMPTY, MIDDLE
+from vlmgym.render.looks import Look
+from vlmgym.render.sprites import check_sprite, draw_sprite
+from vlmgym.render.tiles import blank, draw_letter, draw_number, draw_shape, draw_text
+
+DRAWERS: MappingProxyType[str, Callable[[int, str, int, Look, str, int], Image.Image]] = (
+    MappingProxyType(
+        {
+            "number": draw_number,
+            "shape": draw_shape,
+            "letter": draw_letter,
+            "sprite": draw_sprite,
+            "text": draw_text,
+        }
+    )
+)
+"""By kind of scene: how symbol ``index`` called ``name`` is drawn on a tile."""
+
+
+def draw_cell(
+    kind: str, index: int, name: str, tile: int, look: Look, test: bool, appearance: int
+) -> NDArray[np.uint8]:
+    """A symbol as it stands on the board, its half gaps around it.
+
+    Args:
+        kind: of the scene; not ``photo`` or ``picture``.
+        index: the symbol.
+        name: its text.
+        tile: pixels of the tile's side.
+        look: the look.
+        test: draw with the test part of the photographs (handwritten numbers).
+        appearance: which of the look's drawings of a symbol.
+
+    Returns:
+        ``(pitch, pitch, 3)`` uint8 with ``pitch = tile + gap``.
+
+    Raises:
+        ConfigError: the kind has no such symbol.
+    """
+    if kind == "sprite":
+        check_sprite(name)
+
+    def face(side: int) -> Image.Image:
+        if index == 0 and kind != "sprite":
+            return blank(side, EMPTY, look)
+        return DRAWERS[kind](index, name, side, look, "test" if test else "train", appearance)
+
+    return finish_cell(face, tile, look, index, appearance)
+
+
+def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArray[np.uint8]:
+    """A photograph as a tile; see :func:`draw_cell`.
+
+    ``number`` chooses among the look's turns and bars.
+    """
+
+    def face(side: int) -> Image.Image:
+        picture = photo.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+        if look.similarity:
+            picture = Image.blend(picture, Image.new("RGB", picture.size, MIDDLE), look.similarity)
+        return picture
+
+    return finish_cell(face, tile, look, number, number % look.appearances)
