@@ -15,8 +15,11 @@ from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import Compute, Lora, freeze_vision, load
 from vlmgym.train import grpo_trainer as trainers
+from vlmgym.train.callbacks import read_metrics
+from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.recipe import Recipe, cold_start_rows, read_metrics, train
+from vlmgym.train.recipe import Recipe
+from vlmgym.train.run import train
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
 

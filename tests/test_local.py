@@ -24,7 +24,7 @@ from vlmgym.players.local import LocalPlayer, Relay
 from vlmgym.players.sampling import gumbel, keys_of, plain_generation
 from vlmgym.render.looks import get_look
 from vlmgym.train import pretrain as tiny
-from vlmgym.train import recipe
+from vlmgym.train import run
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.trained import trained_for
@@ -358,12 +358,12 @@ def test_no_update_of_adapters_is_lost_in_rounding(tmp_path):
     base = load(str(folder))[0](**ids).logits
     exact = copy.deepcopy(adapted).float()(**ids).logits
     trainer = SimpleNamespace(model=adapted, accelerator=Alone())
-    recipe._finish(
+    run._finish(
         trainer,
         processor,
         tmp_path / "checkpoints",
         tmp_path / "final",
-        recipe.TrainedFor((SWAP,), 12, "small"),
+        run.TrainedFor((SWAP,), 12, "small"),
     )
     saved = load(str(tmp_path / "final"))[0]
     assert saved.dtype == torch.float32

@@ -20,13 +20,14 @@ from vlmgym.core import ConfigError
 from vlmgym.core.config import find, merge, overlays, read_file
 from vlmgym.models.loading import load, load_processor
 from vlmgym.render.frames import frame_size
+from vlmgym.train.cold_start import cold_start_rows, cut_off
 from vlmgym.train.plan import memory as sizes
 from vlmgym.train.plan import preflight as plan
 from vlmgym.train.plan.memory import GIB, architecture, known_models, longest_answer, memory
 from vlmgym.train.plan.preflight import check, hardware, launch_lines, measure, report
 from vlmgym.train.plan.speed import CARDS, LAUNCH, MEAN, READ, SCHEDULE, USE, VLLM_SHARE, speed
 from vlmgym.train.questions import QuestionSource
-from vlmgym.train.recipe import Recipe, cold_start_rows, cut_off
+from vlmgym.train.recipe import Recipe
 
 torch.set_num_threads(1)
 RECIPES = Path(vlmgym.__file__).parent / "recipes"

@@ -20,8 +20,11 @@ from vlmgym.models.loading import Compute, load
 from vlmgym.train import checkpoint as survive
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
+from vlmgym.train.callbacks import read_metrics
+from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows, read_metrics, train
+from vlmgym.train.recipe import ColdStart, Recipe
+from vlmgym.train.run import train
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
 

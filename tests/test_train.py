@@ -30,21 +30,15 @@ from vlmgym.players.base import Player, Query
 from vlmgym.players.local import LocalPlayer, Relay
 from vlmgym.players.registry import make_player
 from vlmgym.render.looks import get_look
-from vlmgym.train import grpo
+from vlmgym.train import grpo, run
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
-from vlmgym.train import recipe as recipes
 from vlmgym.train import rows as data
+from vlmgym.train.callbacks import read_metrics
+from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.questions import QuestionSource
-from vlmgym.train.recipe import (
-    ColdStart,
-    Recipe,
-    cold_start_rows,
-    read_metrics,
-    read_recipe,
-    recipe_path,
-    train,
-)
+from vlmgym.train.recipe import ColdStart, Recipe, read_recipe, recipe_path
+from vlmgym.train.run import train
 from vlmgym.train.settings import SftSettings
 from vlmgym.train.sft import run_sft
 
@@ -235,7 +229,7 @@ def test_sft_cuts_nothing_away_and_trains_on_no_padding(family, request, tmp_pat
     task = Task(
         game="ShisenSho", level="tiny", look="clean", prompt="full", walk_max=5, walk_legal=True
     )
-    rows = cold_start_rows([task], recipes.ColdStart(states=3))
+    rows = cold_start_rows([task], ColdStart(states=3))
     for number, row in enumerate(rows):
         row["completion"][0]["content"][0]["text"] *= 2 if number else 4
     seen = []
@@ -454,11 +448,11 @@ def test_run_killed_in_the_cold_start_and_again_in_grpo(small, tmp_path, monkeyp
         raise KeyboardInterrupt
 
     cut = tmp_path / "cut"
-    monkeypatch.setattr(recipes, "run_sft", lambda *a: run_sft(*a[:-2], [*a[-2], Die()], a[-1]))
+    monkeypatch.setattr(run, "run_sft", lambda *a: run_sft(*a[:-2], [*a[-2], Die()], a[-1]))
     with pytest.raises(KeyboardInterrupt):
         train(recipe, cut)
     assert not (cut / "cold").exists()
-    monkeypatch.setattr(recipes, "run_sft", run_sft)
+    monkeypatch.setattr(run, "run_sft", run_sft)
     real = trainers.judge_rows
     monkeypatch.setattr(trainers, "judge_rows", die)
     with pytest.raises(KeyboardInterrupt):
@@ -468,7 +462,7 @@ def test_run_killed_in_the_cold_start_and_again_in_grpo(small, tmp_path, monkeyp
     assert all(
         torch.allclose(x, y, atol=1e-6) for x, y in zip(a.parameters(), b.parameters(), strict=True)
     )
-    monkeypatch.setattr(recipes, "run_sft", lambda *_: pytest.fail("a finished cold start is kept"))
+    monkeypatch.setattr(run, "run_sft", lambda *_: pytest.fail("a finished cold start is kept"))
     train(recipe, cut)
     lines = [
         (m["stage"], m["step"])
@@ -491,7 +485,7 @@ def test_a_resumed_run_starts_from_the_weights_of_its_checkpoint(family, stage, 
         [Task.parse(TASKS[0])],
         Compute(device="cpu", threads=1),
     )
-    rows, resumed = cold_start_rows(tasks, recipes.ColdStart(states=6)), {}
+    rows, resumed = cold_start_rows(tasks, ColdStart(states=6)), {}
 
     class Look(TrainerCallback):
         def on_train_begin(self, args, state, control, model=None, **_):

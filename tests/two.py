@@ -18,9 +18,10 @@ from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import Compute, end_processes, load
 from vlmgym.train import grpo_trainer as trainers
+from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.questions import QuestionSource, Source
-from vlmgym.train.recipe import ColdStart, cold_start_rows
+from vlmgym.train.recipe import ColdStart
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
 

@@ -65,7 +65,8 @@ def train_options(parser: Parser) -> None:
 def train_command(options: Options) -> int:
     """Run the recipe, and print where the model is."""
     from vlmgym.train.checkpoint import Interrupted
-    from vlmgym.train.recipe import read_recipe, recipe_path, train
+    from vlmgym.train.recipe import read_recipe, recipe_path
+    from vlmgym.train.run import train
 
     if options.engine == "trl":
         _need_training()

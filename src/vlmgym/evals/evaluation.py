@@ -628,10 +628,7 @@ def failed_of(summary: Mapping[str, Any]) -> str:
     reasons = "; ".join(
         f"{reason} ({times}x)" for reason, times in list(summary["failures"].items())[:3]
     )
-    return (
-        f"{failed} of {n} episodes failed: {reasons}. Run the same command to try "
-        "them again."
-    )
+    return f"{failed} of {n} episodes failed: {reasons}. Run the same command to try them again."
 
 
 # ---- where they lie

@@ -309,7 +309,7 @@ def pretrain_command(out: Path, steps: int = 0) -> Path:
         out: folder of checkpoints, metrics and result.
         steps: optimiser steps; 0 = as for the committed checkpoint.
     """
-    from vlmgym.train.recipe import metrics_callback
+    from vlmgym.train.callbacks import metrics_callback
 
     need("train", *TRAINING)
     world = max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)

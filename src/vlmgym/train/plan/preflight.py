@@ -22,6 +22,7 @@ from vlmgym.dialogue import prompt
 from vlmgym.models.loading import OPTIMIZERS, TINY, TRAINING, first_words, load_processor
 from vlmgym.render import photos
 from vlmgym.render.frames import frame_size, tile_boxes
+from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.plan.memory import (
     GIB,
@@ -35,7 +36,7 @@ from vlmgym.train.plan.memory import (
 )
 from vlmgym.train.plan.speed import CARDS, LAUNCH, MEAN, READ, USE, Card, Speed, speed
 from vlmgym.train.questions import QuestionSource
-from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows
+from vlmgym.train.recipe import ColdStart, Recipe
 from vlmgym.train.sft import run_sft
 
 SMALL_TILE = 24
