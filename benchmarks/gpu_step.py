@@ -29,7 +29,8 @@ import transformers as hf
 
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, Lora, load
+from vlmgym.models.loading import load
+from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.plan.memory import known_models
 from vlmgym.train.plan.profile import profile_grpo
 from vlmgym.train.settings import GrpoSettings

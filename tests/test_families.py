@@ -13,10 +13,11 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, Lora, freeze_vision, load
+from vlmgym.models.loading import freeze_vision, load
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.cold_start import cold_start_rows
+from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.run import train

@@ -18,13 +18,14 @@ from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate
-from vlmgym.models.loading import Compute, Lora, banned_tokens, load
+from vlmgym.models.loading import banned_tokens, load
 from vlmgym.players.base import CUT, Query
 from vlmgym.players.local import LocalPlayer, Relay
 from vlmgym.players.sampling import gumbel, keys_of, plain_generation
 from vlmgym.render.looks import get_look
 from vlmgym.train import pretrain as tiny
 from vlmgym.train import run
+from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.trained import trained_for

@@ -17,9 +17,10 @@ from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.games import get_game, read_state_text, state_text
-from vlmgym.models.loading import Compute, load
+from vlmgym.models.loading import load
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
+from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.questions import CHUNK, ROOM, USES, Answered, QuestionSource, Source, first_state
 from vlmgym.train.rewards import judge_rows

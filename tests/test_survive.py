@@ -16,12 +16,14 @@ from transformers import TrainerCallback
 from vlmgym.core import VlmGymError
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, load
+from vlmgym.models.loading import load
 from vlmgym.train import checkpoint as survive
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
+from vlmgym.train import resumable
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.cold_start import cold_start_rows
+from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.recipe import ColdStart, Recipe
 from vlmgym.train.run import train
@@ -249,7 +251,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(stage, small, tm
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 3e4])
 def test_a_bad_loss_ends_the_run_and_leaves_its_batch(stage, bad, small, tmp_path, monkeypatch):
-    kind = trainers.Grpo if stage == "grpo" else trainers.Sft
+    kind = trainers.Grpo if stage == "grpo" else resumable.Sft
     real, calls = kind.compute_loss, []
 
     def spoilt(self, model, inputs, *args, **options):

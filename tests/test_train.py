@@ -25,7 +25,7 @@ from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.games import load_state, read_state_text, state_text
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS
-from vlmgym.models.loading import Compute, banned_tokens, load, model_path
+from vlmgym.models.loading import banned_tokens, load, model_path
 from vlmgym.players.base import Player, Query
 from vlmgym.players.local import LocalPlayer, Relay
 from vlmgym.players.registry import make_player
@@ -36,6 +36,7 @@ from vlmgym.train import pretrain as tiny
 from vlmgym.train import rows as data
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.cold_start import cold_start_rows
+from vlmgym.train.compute import Compute
 from vlmgym.train.questions import QuestionSource
 from vlmgym.train.recipe import ColdStart, Recipe, read_recipe, recipe_path
 from vlmgym.train.run import train

@@ -12,8 +12,9 @@ from miniature import save
 from vlmgym.core import MissingExtra
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, banned_tokens, load
+from vlmgym.models.loading import banned_tokens, load
 from vlmgym.train import grpo
+from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.grpo_trainer import collapse
 from vlmgym.train.settings import GrpoSettings

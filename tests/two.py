@@ -16,9 +16,10 @@ import torch
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, end_processes, load
+from vlmgym.models.loading import end_processes, load
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train.cold_start import cold_start_rows
+from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.questions import QuestionSource, Source
 from vlmgym.train.recipe import ColdStart

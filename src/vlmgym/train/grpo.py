@@ -14,9 +14,10 @@ from typing import Any
 from vlmgym.core import ConfigError, need
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import TRAINING, Compute, Lora, banned_tokens
+from vlmgym.models.loading import TRAINING, banned_tokens
 from vlmgym.players.sampling import plain_generation
 from vlmgym.render.pixel_values import use_pixel_cache
+from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.multi_turn import Play, episode_rewards, playable
 from vlmgym.train.questions import QuestionSource
 from vlmgym.train.rewards import reward_functions
@@ -56,7 +57,7 @@ def run_grpo(
     Raises:
         ConfigError: groups that would be split between processes, or a family that cannot play
         several turns. DivergedError, DiskFullError, Interrupted: see
-        :meth:`vlmgym.train.grpo_trainer.ResumableTrainer.run`.
+        :meth:`vlmgym.train.resumable.ResumableTrainer.run`.
     """
     need("train", *TRAINING)
     if settings.use_vllm:

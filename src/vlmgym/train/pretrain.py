@@ -21,9 +21,10 @@ from vlmgym.dialogue import prompt
 from vlmgym.episodes.task import Task
 from vlmgym.games.parts.actions import write_cell
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS
-from vlmgym.models.loading import TRAINING, Compute
+from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import player_rng
 from vlmgym.players.beginner import Beginner
+from vlmgym.train.compute import Compute
 from vlmgym.train.rows import rows
 from vlmgym.train.settings import SftSettings
 from vlmgym.train.sft import run_sft

@@ -12,7 +12,7 @@ from vlmgym.core.config import find, read_file
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, Lora
+from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.questions import Source
 from vlmgym.train.settings import GrpoSettings, SftSettings
 

@@ -15,8 +15,9 @@ from typing import Any
 from vlmgym.core import ConfigError, need
 from vlmgym.core.files import read_json
 from vlmgym.dialogue import prompt
-from vlmgym.models.loading import VISION, Lora, first_words, freeze_vision, load_config
+from vlmgym.models.loading import VISION, first_words, freeze_vision, load_config
 from vlmgym.render.frames import frame_size
+from vlmgym.train.compute import Lora
 from vlmgym.train.recipe import Recipe
 
 GIB = 2**30

@@ -19,10 +19,11 @@ from vlmgym.core import ConfigError, VlmGymError, need
 from vlmgym.core.config import find, overlays, read_file
 from vlmgym.core.kernels import number_in_environment
 from vlmgym.dialogue import prompt
-from vlmgym.models.loading import OPTIMIZERS, TINY, TRAINING, first_words, load_processor
+from vlmgym.models.loading import TINY, TRAINING, first_words, load_processor
 from vlmgym.render import photos
 from vlmgym.render.frames import frame_size, tile_boxes
 from vlmgym.train.cold_start import cold_start_rows
+from vlmgym.train.compute import OPTIMIZERS
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.plan.memory import (
     GIB,

@@ -10,7 +10,7 @@ from typing import Any
 
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, Lora
+from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.settings import GrpoSettings
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from vlmgym.core import ConfigError, need
 from vlmgym.core.files import write_atomically
-from vlmgym.models.loading import LORA_LAYERS, VISION, model_path
+from vlmgym.models.loading import VISION, model_path
+from vlmgym.train.compute import LORA_LAYERS
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings
 
