@@ -31,7 +31,7 @@ from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import load
 from vlmgym.train.compute import Compute, Lora
-from vlmgym.train.plan.memory import known_models
+from vlmgym.train.plan.architecture import known_models
 from vlmgym.train.plan.profile import profile_grpo
 from vlmgym.train.settings import GrpoSettings
 

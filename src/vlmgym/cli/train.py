@@ -96,7 +96,7 @@ def _need_training() -> None:
 
 def _launch_verl(options: Options, recipe: Recipe) -> int:
     """Hand the recipe to verl; returns its status."""
-    from vlmgym.train.plan.preflight import devices
+    from vlmgym.train.plan.hardware import devices
     from vlmgym.train.verl.config import launch
 
     for on in options.on:
@@ -116,8 +116,9 @@ def _launch_verl(options: Options, recipe: Recipe) -> int:
 
 def _dry_run(options: Options, recipe: Recipe) -> int:
     """Print settings, what was found by checking, and how the run is started; 2 if it cannot be."""
-    from vlmgym.train.plan.memory import architecture
-    from vlmgym.train.plan.preflight import check, launch_lines
+    from vlmgym.train.plan.architecture import architecture
+    from vlmgym.train.plan.launch import launch_lines
+    from vlmgym.train.plan.preflight import check
 
     stages = {
         "cold start": recipe.cold_start,
@@ -156,7 +157,7 @@ def plan_options(parser: Parser) -> None:
 def plan_command(options: Options) -> None:
     """Print the plan."""
     _need_training()
-    from vlmgym.train.plan.preflight import report
+    from vlmgym.train.plan.requirements import report
 
     sys.stdout.write(report(options.recipe, options.set))
 

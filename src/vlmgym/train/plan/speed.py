@@ -33,7 +33,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from vlmgym.train.plan.memory import Architecture, longest_board, memory, sizes_of
+from vlmgym.train.plan.architecture import Architecture
+from vlmgym.train.plan.memory import memory, sizes_of
+from vlmgym.train.plan.taught import longest_board
 from vlmgym.train.recipe import Recipe
 
 # ---- assumptions

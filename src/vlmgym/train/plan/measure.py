@@ -1,0 +1,93 @@
+"""What a run really needs, counted in one step of each stage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vlmgym.train.cold_start import cold_start_rows
+from vlmgym.train.grpo import run_grpo
+from vlmgym.train.recipe import Recipe
+from vlmgym.train.sft import run_sft
+
+
+# ---- measuring
+def measure(recipe: Recipe, out: Path) -> dict[str, dict[str, int]]:
+    """Run one step of each stage and count the bytes that are really there, to hold against
+    :func:`memory`.
+
+    Args:
+        recipe: what is run; its model must be ``tiny``, a folder, or downloaded.
+        out: folder for checkpoints, which are not written.
+
+    Returns:
+        By stage: bytes of ``weights``, ``adapters``, ``reference``, ``gradients`` and ``optimiser
+        states``, and on a GPU the ``peak`` that PyTorch reports.
+    """
+    import torch
+    from transformers import TrainerCallback
+
+    gradients: list[int] = []
+    gpu = recipe.compute.device != "cpu" and torch.cuda.is_available()
+
+    class Look(TrainerCallback):  # type: ignore[misc]
+        def on_pre_optimizer_step(
+            self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+        ) -> None:
+            gradients.append(sum(w.grad.nbytes for w in model.parameters() if w.grad is not None))
+
+    def count(trainer: Any) -> dict[str, int]:
+        weights, reference = (
+            list(trainer.model.named_parameters()),
+            getattr(trainer, "ref_model", None),
+        )
+        states = [
+            value
+            for state in trainer.optimizer.state.values()
+            for value in state.values()
+            if torch.is_tensor(value)
+        ]
+        sizes = {
+            "weights": sum(w.nbytes for name, w in weights if ".lora_" not in name),
+            "adapters": sum(w.nbytes for name, w in weights if ".lora_" in name),
+            "reference": sum(w.nbytes for w in reference.parameters())
+            if reference is not None
+            else 0,
+            "gradients": gradients[-1],
+            # not the counters of steps
+            "optimiser states": sum(t.nbytes for t in states if t.numel() > 1),
+        }
+        return sizes | ({"peak": torch.cuda.max_memory_allocated()} if gpu else {})
+
+    def load() -> tuple[Any, Any]:
+        if gpu:
+            torch.cuda.reset_peak_memory_stats()
+        return recipe.compute.load(recipe.model)
+
+    found = {}
+    cold, grpo = recipe.cold_start, recipe.grpo
+    if cold is not None:
+        few = -(-recipe.sft.batch * recipe.sft.accumulate // len(recipe.tasks))
+        sft = replace(recipe.sft, steps=1, save_every=2)
+        rows = cold_start_rows(recipe.tasks, replace(cold, states=few))
+        found["sft"] = count(
+            run_sft(*load(), rows, out / "sft", sft, recipe.compute, [Look()], recipe.lora)
+        )
+    if grpo is not None:
+        # so that there is a step
+        grpo = replace(grpo, steps=1, save_every=2 * grpo.epochs_per_batch, drop_equal=False)
+        model, processor = load()
+        trainer = run_grpo(
+            model,
+            processor,
+            recipe.tasks,
+            out / "grpo",
+            grpo,
+            recipe.reward,
+            recipe.compute,
+            [Look()],
+            lora=recipe.lora,
+        )
+        found["grpo"] = count(trainer)
+    return found
