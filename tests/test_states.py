@@ -22,9 +22,10 @@ from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
 from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.questions import CHUNK, ROOM, USES, Answered, QuestionSource, Source, first_state
+from vlmgym.train.questions import Answered, QuestionSource
 from vlmgym.train.rewards import judge_rows
 from vlmgym.train.settings import GrpoSettings
+from vlmgym.train.sources import CHUNK, ROOM, USES, Source, first_state
 
 torch.set_num_threads(1)
 T2048 = Task.parse(

@@ -21,10 +21,11 @@ from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.questions import QuestionSource, Source
+from vlmgym.train.questions import QuestionSource
 from vlmgym.train.recipe import ColdStart
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
+from vlmgym.train.sources import Source
 
 torch.set_num_threads(1)
 STAGE, MODEL, OUT = sys.argv[1], sys.argv[2], Path(sys.argv[3])

@@ -13,8 +13,8 @@ from vlmgym.episodes.task import PATIENCE, Task
 from vlmgym.players.base import Answer, Player, Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
-from vlmgym.train.questions import first_state
 from vlmgym.train.recipe import ColdStart
+from vlmgym.train.sources import first_state
 
 
 def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> list[dict[str, Any]]:

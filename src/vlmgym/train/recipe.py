@@ -13,8 +13,8 @@ from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.train.compute import Compute, Lora
-from vlmgym.train.questions import Source
 from vlmgym.train.settings import GrpoSettings, SftSettings
+from vlmgym.train.sources import Source
 
 
 @dataclass(frozen=True)
