@@ -23,6 +23,7 @@ from vlmgym.train import pretrain as tiny
 from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.questions import Answered, QuestionSource
+from vlmgym.train.recipe import Recipe
 from vlmgym.train.rewards import judge_rows
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.sources import CHUNK, ROOM, USES, Source, first_state
@@ -328,7 +329,9 @@ def trained(small, tmp_path, **settings):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainers.Grpo, "_compute_loss", looked)
-        trainer = run_grpo(model, processor, [SWAP], tmp_path, settings, Weights(), CPU)
+        trainer = run_grpo(
+            Recipe("tiny", (SWAP,), grpo=settings, compute=CPU), model, processor, tmp_path
+        )
     return kept, trainer.state.log_history[0], dict(model.named_parameters())
 
 
@@ -455,7 +458,12 @@ def test_equal_totals_have_no_advantage_and_move_no_weight(small, tmp_path, monk
         drop_equal=drop,
         refill=0,
     )
-    trainer = run_grpo(model, processor, [SWAP], tmp_path, settings, Weights(perception=0.1), CPU)
+    trainer = run_grpo(
+        Recipe("tiny", (SWAP,), grpo=settings, reward=Weights(perception=0.1), compute=CPU),
+        model,
+        processor,
+        tmp_path,
+    )
     log = trainer.state.log_history[0]
     assert (
         log["rewards/perception/mean"],
@@ -496,7 +504,9 @@ def test_a_pool_is_advanced_and_a_ladder_climbed_in_training(small, tmp_path, mo
     settings = GrpoSettings(
         steps=4, batch=12, group=3, lr=1e-3, beta=0.0, max_new_tokens=60, save_every=2
     )
-    trainer = run_grpo(*load(small), [SWAP], tmp_path, settings, Weights(), CPU, states=states)
+    trainer = run_grpo(
+        Recipe("tiny", (SWAP,), grpo=settings, compute=CPU), *load(small), tmp_path, states=states
+    )
     assert [[q.slot for q in batch] for batch in asked] == [[0, 1, 2, 3]] * 4
     steps = np.array([[int(q.state.steps[0]) for q in batch] for batch in asked])
     assert steps[0].sum() == 0

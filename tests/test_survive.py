@@ -14,7 +14,6 @@ import yaml
 from transformers import TrainerCallback
 
 from vlmgym.core import VlmGymError
-from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import load
 from vlmgym.train import checkpoint as survive
@@ -182,7 +181,12 @@ def run_stage(stage, model, out, callbacks=(), **settings):
             *load(str(model)), rows, out, SftSettings(batch=2, **settings), CPU, callbacks
         )
     settings = GrpoSettings(batch=4, group=2, max_new_tokens=4, drop_equal=False, **settings)
-    return run_grpo(*load(str(model)), [Task.parse(TASK)], out, settings, Weights(), CPU, callbacks)
+    return run_grpo(
+        Recipe("tiny", (Task.parse(TASK),), grpo=settings, compute=CPU),
+        *load(str(model)),
+        out,
+        callbacks,
+    )
 
 
 def state(trainer):

@@ -20,7 +20,6 @@ from miniature import save_qwen2_5_vl
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra, concat, split_of
 from vlmgym.dialogue import prompt
-from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.games import load_state, read_state_text, state_text
@@ -320,7 +319,12 @@ def test_grpo_suppresses_the_same_tokens(small, tmp_path):
     model.generate = lambda *a, **k: kept.append(generate(*a, **k)) or kept[-1]
     settings = grpo.GrpoSettings(steps=1, batch=4, group=2, beta=0.0, lr=0.0, max_new_tokens=6)
     compute = Compute(device="cpu", threads=1)
-    grpo.run_grpo(model, processor, [Task.parse(TASKS[0])], tmp_path, settings, Weights(), compute)
+    grpo.run_grpo(
+        Recipe("tiny", (Task.parse(TASKS[0]),), grpo=settings, compute=compute),
+        model,
+        processor,
+        tmp_path,
+    )
     assert len(kept) == 2, "once more, since all answers were worth the same"
     assert not np.isin(kept[0][:, -6:].numpy(), ids).any()
     plain = grpo.GrpoSettings(batch=10)
@@ -501,7 +505,12 @@ def test_a_resumed_run_starts_from_the_weights_of_its_checkpoint(family, stage, 
         settings = grpo.GrpoSettings(
             steps=steps, batch=4, group=2, lr=1e-2, max_new_tokens=4, save_every=2, drop_equal=False
         )
-        return grpo.run_grpo(*load(name), tasks, tmp_path, settings, Weights(), compute, [Look()])
+        return grpo.run_grpo(
+            Recipe("tiny", tuple(tasks), grpo=settings, compute=compute),
+            *load(name),
+            tmp_path,
+            [Look()],
+        )
 
     trained = dict(run(2).model.named_parameters())
     trainer = run(3)
@@ -579,7 +588,7 @@ def test_a_missing_extra_names_the_install_line(monkeypatch, tmp_path, capsys):
     calls = {
         "trl": [
             partial(run_sft, None, None, [], None, SftSettings(), Compute()),
-            partial(grpo.run_grpo, None, None, [], None, grpo.GrpoSettings(), Weights(), Compute()),
+            partial(grpo.run_grpo, Recipe("tiny", (), grpo=grpo.GrpoSettings()), None, None, None),
         ],
         "transformers": [partial(load, "tiny")],
     }

@@ -195,15 +195,7 @@ def profile_command(options: Options) -> None:
     if recipe.grpo is None:
         raise ConfigError("recipe", options.recipe, "a recipe with GRPO")
     with tempfile.TemporaryDirectory() as out:
-        seconds_of = profile_grpo(
-            *recipe.compute.load(recipe.model),
-            recipe.tasks,
-            Path(out),
-            recipe.grpo,
-            recipe.reward,
-            recipe.compute,
-            recipe.lora,
-        )
+        seconds_of = profile_grpo(recipe, *recipe.compute.load(recipe.model), Path(out))
     share = seconds_of.pop("in model")
     step = seconds_of.pop("step")
     for name, seconds in seconds_of.items():

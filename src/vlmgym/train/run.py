@@ -14,7 +14,6 @@ from vlmgym.train.callbacks import checks_callback, metrics_callback
 from vlmgym.train.checkpoint import DiskFullError, no_room
 from vlmgym.train.cold_start import cold_start_rows, cut_off
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.questions import QuestionSource
 from vlmgym.train.recipe import ColdStart, Recipe
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.sft import run_sft
@@ -104,19 +103,7 @@ def _grpo(recipe: Recipe, grpo: GrpoSettings, model_name: str, out: Path, target
     callbacks = [log]
     if recipe.checks.every:
         callbacks.append(checks_callback(recipe, grpo, processor, log, out))
-    states = QuestionSource(recipe.tasks, recipe.states, recipe.curriculum, grpo.seed)
-    trainer = run_grpo(
-        model,
-        processor,
-        recipe.tasks,
-        out / "grpo",
-        grpo,
-        recipe.reward,
-        recipe.compute,
-        callbacks,
-        states,
-        recipe.lora,
-    )
+    trainer = run_grpo(recipe, model, processor, out / "grpo", callbacks)
     _finish(
         trainer,
         processor,

@@ -10,6 +10,7 @@ from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.sft import run_sft
+from vlmgym.train.sources import Source
 
 
 # ---- measuring
@@ -77,17 +78,8 @@ def measure(recipe: Recipe, out: Path) -> dict[str, dict[str, int]]:
     if grpo is not None:
         # so that there is a step
         grpo = replace(grpo, steps=1, save_every=2 * grpo.epochs_per_batch, drop_equal=False)
+        on_walks = replace(recipe, grpo=grpo, states=(Source(),), curriculum={})
         model, processor = load()
-        trainer = run_grpo(
-            model,
-            processor,
-            recipe.tasks,
-            out / "grpo",
-            grpo,
-            recipe.reward,
-            recipe.compute,
-            [Look()],
-            lora=recipe.lora,
-        )
+        trainer = run_grpo(on_walks, model, processor, out / "grpo", [Look()])
         found["grpo"] = count(trainer)
     return found
