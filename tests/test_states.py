@@ -125,7 +125,7 @@ def test_an_ended_game_is_followed_by_a_fresh_one_and_its_answer_counts():
         if states.counts["pool_ended"] > before:
             ends += 1
             (fresh,) = (states.pools[0][0],)
-            assert read_state_text(fresh.state)[1].steps[0] == 0
+            assert fresh.state.steps[0] == 0
     assert ends >= 3, "games ended, so that the test can fail"
     assert states.dealt[0] >= ends
 
@@ -148,7 +148,7 @@ def test_one_game_asked_twice_in_a_batch_moves_once():
     assert twice[0].text == twice[1].text
     told = [answered(states, q, [good(q)]) for q in twice]
     states.tell(twice, told)
-    assert read_state_text(states.pools[0][0].state)[1].steps[0] == 1
+    assert states.pools[0][0].state.steps[0] == 1
 
 
 def trace_of(tmp_path, game="Swap", level="tiny"):
@@ -241,7 +241,7 @@ def test_a_ladder_follows_the_answers(dial):
     assert set(seen) == set(rungs), "up and down again"
     if dial == "level":
         for game in states.pools[0]:
-            assert read_state_text(game.state)[1].level == get_game("Swap").level(game.level)
+            assert game.state.level == get_game("Swap").level(game.level)
 
 
 def test_all_of_it_is_saved_and_goes_on(tmp_path, capsys):
@@ -605,10 +605,10 @@ def test_where_nothing_can_succeed_a_game_goes_on_by_the_answer_or_else_by_a_leg
         if states.counts["pool_ended"] == ended:
             for k, (one, answer) in enumerate(zip(passing, told, strict=True)):
                 now = states.pools[0][one.slot].state
-                assert (now == answer.after) == bool(k % 2)
-                assert read_state_text(now)[1].steps[0] == one.state.steps[0] + (
-                    1 if k % 2 else 2
-                ), "the turn, and the move"
+                assert (state_text(game, now) == answer.after) == bool(k % 2)
+                assert now.steps[0] == one.state.steps[0] + (1 if k % 2 else 2), (
+                    "the turn, and the move"
+                )
                 followed, helped = followed + k % 2, helped + 1 - k % 2
     assert followed > 5
     assert helped > 5

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vlmgym.core import ConfigError, State, concat
-from vlmgym.dialogue.judge import Fault, judge
+from vlmgym.dialogue.judge import Fault, Judgement, judge
 from vlmgym.episodes.task import PATIENCE, Task
 from vlmgym.players.base import Answer, Player, Query
 from vlmgym.players.beginner import Beginner
@@ -24,9 +24,13 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> li
     """
     from vlmgym.train.rows import rows
 
-    teacher, beginner, lists = Teacher(cold.teacher_error, salt=seed), Beginner(searches=0), []
+    player: Player
+    if cold.player == "beginner":
+        player = Beginner(searches=0)
+    else:
+        player = Teacher(cold.teacher_error, salt=seed)
+    lists = []
     for task in tasks:
-        player: Player = beginner if cold.player == "beginner" else teacher
         state, replies = _answered(task, cold, player, first_state("cold", seed))
         if not cold.think:
             replies = [task.blocks.without(task.blocks.think, reply) for reply in replies]
@@ -44,35 +48,34 @@ def _answered(task: Task, cold: ColdStart, player: Player, first: int) -> tuple[
         ConfigError: a player whose answers hardly ever work.
     """
     game = task.game
-    look = task.look
-    found, texts = list[State](), list[str]()
+    states: list[State] = []
+    texts: list[str] = []
     for _ in range(ROUNDS):
         missing = cold.states - len(texts)
         state = task.states("train", missing, first, cold.hopeless)
         first += PATIENCE * missing  # more than the states that were looked at
-        replies = [
-            Answer.of(one).text
-            for one in player.answer([Query(game, state, look, task.prompt, blocks=task.blocks)])[0]
-        ]
+        query = Query(game, state, task.look, task.prompt, blocks=task.blocks)
+        replies = [Answer.of(answer).text for answer in player.answer([query])[0]]
         if cold.verified:
             judged = judge(game, state, replies, oracle=False, blocks=task.blocks)[1]
-            works = [
-                one.terms["game"] > 0 or (one.fault == Fault.UNAVOIDABLE and one.changed)
-                for one in judged
-            ]
-            state, replies = (
-                state[np.flatnonzero(works)],
-                [text for text, good in zip(replies, works, strict=True) if good],
-            )
-        found.append(state)
+            works = np.flatnonzero([_works(judgement) for judgement in judged])
+            state = state[works]
+            replies = [replies[row] for row in works]
+        states.append(state)
         texts += replies
         if len(texts) == cold.states:
-            return concat(found), texts
+            return concat(states), texts
     raise ConfigError(
         "cold_start.verified",
         True,
         f"false for {task.names.game}, where {len(texts)} answers of {player.name} work",
     )
+
+
+def _works(judgement: Judgement) -> bool:
+    """Whether a reply gains something, or does something where nothing can be gained."""
+    unavoidable = judgement.fault == Fault.UNAVOIDABLE
+    return judgement.terms["game"] > 0 or (unavoidable and judgement.changed)
 
 
 ROUNDS = 50
@@ -82,9 +85,8 @@ ROUNDS = 50
 def cut_off(data: Sequence[Mapping[str, Any]], processor: Any, limit: int) -> str:
     """A line about the taught answers that are longer than GRPO allows; empty where all fit."""
     texts = [row["completion"][0]["content"][0]["text"] for row in data]
-    counts = [
-        len(ids) + 1 for ids in processor.tokenizer(texts, add_special_tokens=False)["input_ids"]
-    ]
+    tokens = processor.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    counts = [len(ids) + 1 for ids in tokens]
     long = sum(count > limit for count in counts)
     if not long:
         return ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vlmgym.core import ConfigError, Settings, setting
@@ -85,68 +86,25 @@ class Recipe:
             ConfigError: a key is unknown, missing, or a value is out of range; the message names
                 it.
         """
-        sections: dict[str, type[Settings]] = {
-            "cold_start": ColdStart,
-            "sft": SftSettings,
-            "grpo": GrpoSettings,
-            "reward": Weights,
-            "checks": Checks,
-            "compute": Compute,
-            "lora": Lora,
-        }
-        for key in values:
-            if key not in (*sections, *OTHERS):
-                raise ConfigError(
-                    f"recipe.{key}", values[key], "one of " + ", ".join([*OTHERS, *sections])
-                )
-        model, tasks = values.get("model"), values.get("tasks")
+        for key, value in values.items():
+            if key not in (*SECTIONS, *OTHERS):
+                allowed = "one of " + ", ".join([*OTHERS, *SECTIONS])
+                raise ConfigError(f"recipe.{key}", value, allowed)
+        model = values.get("model")
         if not isinstance(model, str):
             raise ConfigError("recipe.model", model, "'tiny', a hub name or a folder")
-        if not isinstance(tasks, list) or not tasks:
-            raise ConfigError("recipe.tasks", tasks, "a list with at least one task")
-        parts: dict[str, Any] = {"model": model, "tasks": tuple(Task.parse(t) for t in tasks)}
-        if not any(task.weight for task in parts["tasks"]):
-            raise ConfigError(
-                "recipe.tasks", "weight 0 for all of them", "a weight above 0 for at least one task"
-            )
-        sources, ladders = (values.get(key) for key in ("states", "curriculum"))
-        sources, ladders = [{}] if sources is None else sources, {} if ladders is None else ladders
-        if (
-            not isinstance(sources, list)
-            or not sources
-            or not all(isinstance(one, Mapping) for one in sources)
-        ):
-            raise ConfigError(
-                "recipe.states",
-                sources,
-                "a list of sources, such as {kind: policy_pool, weight: 1}",
-            )
-        if not isinstance(ladders, Mapping) or not all(
-            isinstance(one, Mapping) for one in ladders.values()
-        ):
-            raise ConfigError(
-                "recipe.curriculum",
-                ladders,
-                "a mapping from games to ladders, such as {Swap: {dial: level, ...}}",
-            )
-        parts["states"] = tuple(Source.parse(one) for one in sources)
-        if not any(source.weight for source in parts["states"]):
-            raise ConfigError(
-                "recipe.states",
-                "weight 0 for all of them",
-                "a weight above 0 for at least one source",
-            )
-        parts["curriculum"] = {game: Curriculum.parse(one) for game, one in ladders.items()}
-        for key, kind in sections.items():
+        fields: dict[str, Any] = {"model": model, "tasks": _read_tasks(values.get("tasks"))}
+        sources = values.get("states")
+        ladders = values.get("curriculum")
+        _check_shapes(sources, ladders)
+        fields["states"] = _read_sources([{}] if sources is None else sources)
+        fields["curriculum"] = {
+            game: Curriculum.parse(ladder) for game, ladder in (ladders or {}).items()
+        }
+        for key, kind in SECTIONS.items():
             if key in values:
-                if not isinstance(values[key], Mapping | None):
-                    raise ConfigError(
-                        f"recipe.{key}", values[key], "a mapping of settings, or nothing"
-                    )
-                # a stage or part that is switched off
-                off = values[key] is None and key in ("cold_start", "grpo", "lora")
-                parts[key] = None if off else kind.parse(values[key] or {})
-        recipe = cls(**{key: value for key, value in parts.items() if value is not None})
+                fields[key] = _read_section(key, kind, values[key])
+        recipe = cls(**{key: value for key, value in fields.items() if value is not None})
         if recipe.cold_start is None and recipe.grpo is None:
             raise ConfigError("recipe", "no stage", "cold_start, grpo, or both")
         if recipe.grpo is not None and not any(recipe.reward.factors().values()):
@@ -159,15 +117,76 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`parse` reads back."""
-        return {
-            k: v for k, v in asdict(replace(self, tasks=(), states=())).items() if v is not None
-        } | {
+        values = asdict(replace(self, tasks=(), states=()))
+        given = {key: value for key, value in values.items() if value is not None}
+        return given | {
             "tasks": [task.to_dict() for task in self.tasks],
-            "states": [asdict(s) for s in self.states],
+            "states": [asdict(source) for source in self.states],
         }
 
 
+SECTIONS: Mapping[str, type[Settings]] = MappingProxyType(
+    {
+        "cold_start": ColdStart,
+        "sft": SftSettings,
+        "grpo": GrpoSettings,
+        "reward": Weights,
+        "checks": Checks,
+        "compute": Compute,
+        "lora": Lora,
+    }
+)
+"""Settings by the key of the recipe that holds them."""
 OTHERS = ("model", "tasks", "states", "curriculum")
+"""The other keys of a recipe."""
+
+
+def _read_tasks(values: Any) -> tuple[Task, ...]:
+    if not isinstance(values, list) or not values:
+        raise ConfigError("recipe.tasks", values, "a list with at least one task")
+    tasks = tuple(Task.parse(value) for value in values)
+    if not any(task.weight for task in tasks):
+        raise ConfigError(
+            "recipe.tasks", "weight 0 for all of them", "a weight above 0 for at least one task"
+        )
+    return tasks
+
+
+def _check_shapes(sources: Any, ladders: Any) -> None:
+    """Refuse sources that are no list of mappings, and curricula that are no mapping of them."""
+    if sources is not None and not (isinstance(sources, list) and sources and _mappings(sources)):
+        raise ConfigError(
+            "recipe.states", sources, "a list of sources, such as {kind: policy_pool, weight: 1}"
+        )
+    if ladders is not None and not (isinstance(ladders, Mapping) and _mappings(ladders.values())):
+        raise ConfigError(
+            "recipe.curriculum",
+            ladders,
+            "a mapping from games to ladders, such as {Swap: {dial: level, ...}}",
+        )
+
+
+def _mappings(values: Iterable[Any]) -> bool:
+    """Whether all values are mappings."""
+    return all(isinstance(value, Mapping) for value in values)
+
+
+def _read_sources(values: list[Any]) -> tuple[Source, ...]:
+    sources = tuple(Source.parse(value) for value in values)
+    if not any(source.weight for source in sources):
+        raise ConfigError(
+            "recipe.states", "weight 0 for all of them", "a weight above 0 for at least one source"
+        )
+    return sources
+
+
+def _read_section(key: str, kind: type[Settings], values: Any) -> Settings | None:
+    """A section of settings; None where it is switched off, as the type of its field allows."""
+    if not isinstance(values, Mapping | None):
+        raise ConfigError(f"recipe.{key}", values, "a mapping of settings, or nothing")
+    if values is None and "None" in str(Recipe.__annotations__[key]):
+        return None
+    return kind.parse(values or {})
 
 
 def recipe_path(name: str) -> Path:

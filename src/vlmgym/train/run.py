@@ -20,7 +20,6 @@ from vlmgym.train.sft import run_sft
 from vlmgym.train.trained import TrainedFor
 
 
-# ---- running
 def train(recipe: Recipe, out: Path) -> Path:
     """Run the stages of a recipe; finished stages are kept, an unfinished one goes on from its last
     checkpoint.
@@ -60,7 +59,8 @@ def train(recipe: Recipe, out: Path) -> Path:
 
 def _stages(recipe: Recipe, out: Path) -> Path:
     everyone = recipe.compute.processes()
-    stamp, text = out / "recipe.json", json.dumps(recipe.to_dict(), indent=1)
+    stamp = out / "recipe.json"
+    text = json.dumps(recipe.to_dict(), indent=1)
     if stamp.exists() and stamp.read_text(encoding="utf-8") != text:
         raise ConfigError(
             "out",
@@ -122,31 +122,31 @@ def _finish(
     What adapters have learned is merged and saved in float32: most of a small update lies below the
     last bit of bfloat16.
     """
-    part = target.with_name(target.name + ".part")
+    unfinished = target.with_name(target.name + ".part")
     main = trainer.accelerator.is_main_process
     if main:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     try:
         if hasattr(trainer.model, "peft_config"):
             if main:
                 adapted = trainer.accelerator.unwrap_model(trainer.model)
-                adapted.save_pretrained(str(part / "adapter"))
-                adapted.to("cpu").float().merge_and_unload().save_pretrained(str(part))
+                adapted.save_pretrained(str(unfinished / "adapter"))
+                adapted.to("cpu").float().merge_and_unload().save_pretrained(str(unfinished))
         else:
-            trainer.save_model(str(part))
+            trainer.save_model(str(unfinished))
         if main:
-            processor.save_pretrained(str(part))
-            about.write(part)
+            processor.save_pretrained(str(unfinished))
+            about.write(unfinished)
     except Exception as error:
         if not no_room(error, target.parent, 0):
             raise
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise DiskFullError(
             f"no room for {target} ({error}): make room and run the same command to go on"
         ) from error
     trainer.accelerator.wait_for_everyone()
     if main:
-        part.rename(target)
+        unfinished.rename(target)
         shutil.rmtree(checkpoints, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
