@@ -435,9 +435,9 @@ def test_the_cache_of_generation_is_in_the_format_of_the_weights(qwen):
             )
         real = sum(layer.keys.nbytes + layer.values.nbytes for layer in out.past_key_values.layers)
         recipe = small(qwen, compute={"weights": weights, "bf16": True})
-        counted = sizes._generating(recipe, one, count=3, asked=1, length=24, patches=0, shares=1)[
-            "key-value cache"
-        ]
+        counted = sizes._generating(
+            recipe, one, sizes.Load(3, asked=1, length=24, patches=0, pictures=3), 1
+        )["key-value cache"]
         assert real == counted, "24: the last token is not read again"
 
 

@@ -218,7 +218,8 @@ def banned_tokens(model: Any, processor: Any) -> list[int]:
     """Ids that must never be sampled: image, video and padding tokens (sampling one breaks the next
     forward pass).
     """
-    config, tokenizer = model.config, processor.tokenizer
+    config = model.config
+    tokenizer = processor.tokenizer
     names = (
         "image_token_id",
         "image_token_index",

@@ -136,7 +136,8 @@ def checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: Any
                 self.check(args, state, control, model)
 
         def check(self, args: Any, state: Any, control: Any, model: Any) -> None:
-            banned, values = banned_tokens(model, processor), {}
+            banned = banned_tokens(model, processor)
+            values: dict[str, float] = {}
             player = LocalPlayer(
                 model,
                 processor,

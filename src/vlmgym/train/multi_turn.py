@@ -42,7 +42,9 @@ class Play:
     """
 
     def __init__(self, turns: int, budget: int, oracle: bool = False) -> None:
-        self._turns, self._budget, self._oracle = turns, budget, oracle
+        self._turns = turns
+        self._budget = budget
+        self._oracle = oracle
         self._lane: EpisodeBatch | None = None
         self._calls = 0
 
@@ -108,10 +110,8 @@ def episode_terms(lane: EpisodeBatch, kind: str, weights: Weights) -> dict[str, 
         kind: ``"turns"``, or ``"score"``: ``game`` is the final score instead.
         weights: say whether moves count where the description is wrong.
     """
-    played, missing = (
-        [weights.rewarded(turn.terms) for turn in lane.turns],
-        lane.limit - len(lane.turns),
-    )
+    played = [weights.rewarded(turn.terms) for turn in lane.turns]
+    missing = lane.limit - len(lane.turns)
     well = bool(lane.state.terminated[0]) and played[-1]["game"] > 0
     out = {}
     for term, (worst, _) in TERM_RANGES.items():  # a turn that was not played is worth the least

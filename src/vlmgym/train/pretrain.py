@@ -224,7 +224,8 @@ def comparisons(game: Game, state: State, salt: int = 2, pairs: int = 8) -> list
     """
     out = []
     for row, begun in enumerate(prompt.prefills(game, state, "brief")):
-        scene, rng = game.scene(state[row]), player_rng(salt, state, row)
+        scene = game.scene(state[row])
+        rng = player_rng(salt, state, row)
         board = scene.symbols[0]
         cells = rng.permutation(np.argwhere(board > 0))
         said = []
@@ -263,8 +264,10 @@ def pretraining_rows(
         lists = []
         for task in tasks:
             count = round(chunk * task.weight)
-            state, game = task.states("pretrain", count, number * count, hopeless=True), task.game
-            asked, compared = round(count * ASKED), round(count * (ASKED + COMPARED))
+            state = task.states("pretrain", count, number * count, hopeless=True)
+            game = task.game
+            asked = round(count * ASKED)
+            compared = round(count * (ASKED + COMPARED))
             for style, part in (
                 ("moves", state[:asked]),
                 ("same", state[asked:compared]),

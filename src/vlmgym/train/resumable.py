@@ -138,7 +138,8 @@ class ResumableTrainer(_Trainer):  # type: ignore[misc]
 
     def _diverged(self, what: str, value: float, here: bool) -> None:
         """Save the batch and end; nothing of it has reached the weights."""
-        out, step = Path(self.args.output_dir), self.state.global_step
+        out = Path(self.args.output_dir)
+        step = self.state.global_step
         path = out / f"bad-batch-step-{step + 1}-rank-{self.accelerator.process_index}.pt"
         if here:
             torch.save(dict(survive.tensors_of(self._inputs)), path)
@@ -156,7 +157,8 @@ class _EndOnSignal(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(self, trainer: Any, signals: survive.Signals) -> None:
-        self.trainer, self.signals = trainer, signals
+        self.trainer = trainer
+        self.signals = signals
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if (

@@ -60,7 +60,8 @@ class Stack:
             scores: tokens attended to, where attention is eager and keeps its scores: the paper's 5
                 a s.
         """
-        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        q = self.heads * self.head_dim
+        kv = self.kv_heads * self.head_dim
         kept = (
             (17 * self.hidden + 14 * q + 8 * kv + 8 * self.inner + 5 * self.heads * scores)
             * compute
@@ -187,7 +188,8 @@ def architecture(name: str) -> Architecture:
     adapted = sum(sum(modules[path].weight.shape) for path in Lora.layers(list(modules)))
     total = sum(parts.values())
     frozen = freeze_vision(model) if parts["vision tower"] else 0
-    text, vision = config.get_text_config(), config.vision_config
+    text = config.get_text_config()
+    vision = config.vision_config
     resizing = (
         vision.image_size
         if getattr(config, "image_seq_length", None) and hasattr(vision, "image_size")

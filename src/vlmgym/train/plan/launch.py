@@ -45,23 +45,20 @@ def launch_lines(
         grpo = recipe.grpo
         if grpo is None or grpo.batch % (grpo.group * devices):
             return ""
-        groups, micro = (
-            grpo.batch // devices // grpo.group,
-            max(1, grpo.batch // grpo.accumulate // grpo.group),
-        )
+        groups = grpo.batch // devices // grpo.group
+        micro = max(1, grpo.batch // grpo.accumulate // grpo.group)
         size = max(n for n in range(1, groups + 1) if groups % n == 0 and n <= micro)
         return f" --set grpo.batch={groups * grpo.group} --set grpo.accumulate={groups // size}"
 
     half = gpus // 2
-    trained, served = ",".join(map(str, range(half))), ",".join(map(str, range(half, gpus)))
+    trained = ",".join(map(str, range(half)))
+    served = ",".join(map(str, range(half, gpus)))
     rendezvous = (
         f"--nnodes {nodes} --nproc_per_node {gpus} --rdzv_backend c10d --rdzv_id vlmgym "
         "--rdzv_endpoint $HEAD:29500"
     )
-    alone, apart = (
-        vllm_reason(name, on, model, "colocate"),
-        vllm_reason(name, shared, model, "server"),
-    )
+    alone = vllm_reason(name, on, model, "colocate")
+    apart = vllm_reason(name, shared, model, "server")
     beside = " --set grpo.use_vllm=true --set grpo.vllm_mode=colocate" if alone else ""
     lines = [
         (f"one process{alone}", f"vlmgym {whole}{beside}"),
@@ -139,7 +136,8 @@ def vllm_reason(name: str, on: str, model: Architecture | None, mode: str) -> st
         return ""
     if not one or not one.wants_vllm or one.mode != mode:
         return ""
-    slow, fast = hours_text(one.hours), hours_text(one.vllm_hours)
+    slow = hours_text(one.hours)
+    fast = hours_text(one.vllm_hours)
     return (
         f", vLLM generates (without it {one.generating:.0%} of the time, {slow} hours instead "
         f"of {fast}; estimated)"

@@ -39,10 +39,8 @@ def measure(recipe: Recipe, out: Path) -> dict[str, dict[str, int]]:
             gradients.append(sum(w.grad.nbytes for w in model.parameters() if w.grad is not None))
 
     def count(trainer: Any) -> dict[str, int]:
-        weights, reference = (
-            list(trainer.model.named_parameters()),
-            getattr(trainer, "ref_model", None),
-        )
+        weights = list(trainer.model.named_parameters())
+        reference = getattr(trainer, "ref_model", None)
         states = [
             value
             for state in trainer.optimizer.state.values()
@@ -67,7 +65,8 @@ def measure(recipe: Recipe, out: Path) -> dict[str, dict[str, int]]:
         return recipe.compute.load(recipe.model)
 
     found = {}
-    cold, grpo = recipe.cold_start, recipe.grpo
+    cold = recipe.cold_start
+    grpo = recipe.grpo
     if cold is not None:
         few = -(-recipe.sft.batch * recipe.sft.accumulate // len(recipe.tasks))
         sft = replace(recipe.sft, steps=1, save_every=2)

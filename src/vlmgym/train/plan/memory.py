@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from vlmgym.train.plan.architecture import Architecture, Stack
 from vlmgym.train.plan.taught import longest_board
 from vlmgym.train.recipe import Recipe
+from vlmgym.train.settings import GrpoSettings
 
 GIB = 2**30
 SLACK = 1.1
@@ -79,7 +81,8 @@ def longest_answer(recipe: Recipe, model: Architecture, devices: int, room: floa
             <= room
         )
 
-    low, high = 0, min(1_000_000, max(1, model.positions - model.positions_of(recipe)[1])) + 1
+    low = 0
+    high = min(1_000_000, max(1, model.positions - model.positions_of(recipe)[1])) + 1
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
@@ -97,54 +100,25 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
             ZeRO-3); else each has all.
     """
     patches, asked = model.positions_of(recipe)
-    shares = devices if sharded else 1
+    spread = Spread(devices, devices if sharded else 1)
     static = _static(recipe, model)
-    phases = []
+    phases: list[Phase] = []
     if recipe.cold_start is not None:
-        rows, length = recipe.sft.batch, asked + longest_board(recipe)
-        phases += _training(
-            recipe, model, "sft", static, shares, devices, rows, rows, length, patches
-        )
+        rows = recipe.sft.batch
+        load = Load(rows, asked, asked + longest_board(recipe), patches, rows)
+        phases += _training(recipe, model, "sft", static, spread, load)
     grpo = recipe.grpo
     if grpo is not None:
-        static = static | {"reference": 0.0 if recipe.lora or grpo.beta == 0 else static["weights"]}
-        turns = grpo.turns
+        without = recipe.lora or grpo.beta == 0
+        static = static | {"reference": 0.0 if without else static["weights"]}
         length = asked + grpo.max_new_tokens
-        held = {
-            k: static[k] / shares for k in ("weights", "adapters", "reference", "optimiser states")
-        }
         if not grpo.use_vllm:
-            count = max(
-                min(grpo.batch, grpo.generate_batch or grpo.batch),
-                min(
-                    grpo.generate_batch or PLAYED_AT_ONCE,
-                    PLAYED_AT_ONCE,
-                    recipe.checks.states * len(recipe.tasks),
-                )
-                if recipe.checks.every
-                else 0,
-            )
-            moving = _generating(recipe, model, count, asked, length, patches, shares)
-            phases.append(
-                Phase(
-                    "grpo",
-                    "generation",
-                    _with_slack(held, moving | _gathered(recipe, model, shares)),
-                )
-            )
+            count = _generated_at_once(recipe, grpo)
+            load = Load(count, asked, length, patches, count)
+            phases.append(_generation(recipe, model, static, spread, load))
         micro = grpo.batch // grpo.accumulate
-        phases += _training(
-            recipe,
-            model,
-            "grpo",
-            static,
-            shares,
-            devices,
-            micro,
-            grpo.batch * turns,
-            length,
-            patches * turns,
-        )
+        load = Load(micro, asked, length, patches * grpo.turns, grpo.batch * grpo.turns)
+        phases += _training(recipe, model, "grpo", static, spread, load)
     merged = 4.0 * model.parameters if recipe.lora else 0.0  # with adapters, when a stage is saved
     paged = 2.0 * static["learning"] if recipe.compute.optimizer == "paged_adamw_8bit" else 0.0
     return Memory(
@@ -152,6 +126,32 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
         disk(recipe, model),
         max(devices * (static["weights"] + static["reference"]), paged, merged),
     )
+
+
+class Spread(NamedTuple):
+    """How a run lies on its devices."""
+
+    devices: int  # processes, one a device
+    shares: int  # parts into which weights, gradients and optimiser states are cut
+
+
+class Load(NamedTuple):
+    """What a device has to do at once."""
+
+    rows: int
+    asked: int  # tokens of a prompt
+    length: int  # tokens of a prompt and its answer
+    patches: int  # of the pictures of a row
+    pictures: int  # rows whose pictures are held
+
+
+def _generated_at_once(recipe: Recipe, grpo: GrpoSettings) -> int:
+    """Answers that are generated together: those of a step, or of a check."""
+    of_step = min(grpo.batch, grpo.generate_batch or grpo.batch)
+    if not recipe.checks.every:
+        return of_step
+    limit = min(grpo.generate_batch or PLAYED_AT_ONCE, PLAYED_AT_ONCE)
+    return max(of_step, min(limit, recipe.checks.states * len(recipe.tasks)))
 
 
 def sizes_of(recipe: Recipe, shares: int = 1) -> tuple[int, int, int]:
@@ -219,15 +219,22 @@ def _gathered(recipe: Recipe, model: Architecture, shares: int) -> dict[str, flo
     }
 
 
-def _generating(
+def _generation(
     recipe: Recipe,
     model: Architecture,
-    count: int,
-    asked: int,
-    length: int,
-    patches: int,
-    shares: int,
-) -> dict[str, float]:
+    static: Mapping[str, float],
+    spread: Spread,
+    load: Load,
+) -> Phase:
+    """The phase in which answers are generated."""
+    names = ("weights", "adapters", "reference", "optimiser states")
+    held = {name: static[name] / spread.shares for name in names}
+    moving = _generating(recipe, model, load, spread.shares)
+    moving |= _gathered(recipe, model, spread.shares)
+    return Phase("grpo", "generation", _with_slack(held, moving))
+
+
+def _generating(recipe: Recipe, model: Architecture, load: Load, shares: int) -> dict[str, float]:
     """What comes and goes in generation: the larger of reading the prompts and of writing the last
     token.
 
@@ -236,19 +243,20 @@ def _generating(
     rotated keys are, and values are joined to them.
     """
     _, compute, stream = sizes_of(recipe, shares)
-    text, eyes = model.text, model.vision
-    token = 2.0 * text.layers * text.kv_heads * text.head_dim * stream * count
+    text = model.text
+    eyes = model.vision
+    token = 2.0 * text.layers * text.kv_heads * text.head_dim * stream * load.rows
     grouped = text.kv_heads < text.heads and recipe.compute.attention != "flash_attention_2"
     # a layer's keys and values, joined, and repeated for each head
     copies = 1 + (text.heads / text.kv_heads if grouped else 0)
-    pictures = {"pictures": float(count * patches * model.picture_bytes)}
-    reading = count * max(asked * text.passing(compute), patches * eyes.passing(compute))
-    first = {"key-value cache": token * asked, "reading prompts": reading}
+    pictures = {"pictures": float(load.pictures * load.patches * model.picture_bytes)}
+    prompt = max(load.asked * text.passing(compute), load.patches * eyes.passing(compute))
+    first = {"key-value cache": token * load.asked, "reading prompts": load.rows * prompt}
     last = {
-        "key-value cache": token * length,
-        "attention copies": token * length / text.layers * copies,
+        "key-value cache": token * load.length,
+        "attention copies": token * load.length / text.layers * copies,
         # as they are, as probabilities, and sorted or masked
-        "answer logits": 3.0 * 4 * model.vocabulary * count,
+        "answer logits": 3.0 * 4 * model.vocabulary * load.rows,
     }
     return max(first, last, key=lambda parts: sum(parts.values())) | pictures
 
@@ -258,27 +266,28 @@ def _training(
     model: Architecture,
     stage: str,
     static: Mapping[str, float],
-    shares: int,
-    devices: int,
-    micro: int,
-    pictures_kept: int,
-    length: int,
-    patches: int,
+    spread: Spread,
+    load: Load,
 ) -> list[Phase]:
     """The phases in which a micro-batch goes forward and backward, and in which the optimiser
     steps.
     """
+    devices, shares = spread
     _, compute, stream = sizes_of(recipe, shares)
-    text, eyes = model.text, model.vision
-    scores = length if recipe.compute.attention == "eager" else 0
-    moving = {"activations": _activations(recipe, text, micro * length, compute, stream, scores)}
+    tokens = load.rows * load.length
+    text = model.text
+    eyes = model.vision
+    scores = load.length if recipe.compute.attention == "eager" else 0
+    moving = {"activations": _activations(recipe, text, tokens, compute, stream, scores)}
     if recipe.compute.train_vision and not recipe.lora:
-        moving["activations"] += _activations(recipe, eyes, micro * patches, compute, stream, 0)
-    tile = min(micro * length, TOKENS_AT_ONCE)
+        moving["activations"] += _activations(
+            recipe, eyes, load.rows * load.patches, compute, stream, 0
+        )
+    tile = min(tokens, TOKENS_AT_ONCE)
     # its gradient, summed up in float32
     head = 0.0 if recipe.lora else 4.0 * model.vocabulary * text.hidden
     moving["answer logits"] = compute * WORDS_AT_ONCE * (tile + text.hidden) + head
-    moving["pictures"] = float(pictures_kept * patches * model.picture_bytes)
+    moving["pictures"] = float(load.pictures * load.patches * model.picture_bytes)
     names = ("weights", "adapters", "reference", "gradients", "optimiser states")
     held = {name: static[name] / shares for name in names}
     if devices > 1 and shares == 1:

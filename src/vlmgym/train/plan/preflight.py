@@ -110,7 +110,8 @@ def _check_task(
     """One task: let the model's processor have its prompt, and a picture of the size of its
     frames.
     """
-    task, what = recipe.tasks[number], f"tasks.{number}"
+    task = recipe.tasks[number]
+    what = f"tasks.{number}"
     game = task.game
     level = task.level
     look = task.look
@@ -213,7 +214,8 @@ def _check_answers(found: _Findings, recipe: Recipe, cold: ColdStart, processor:
 
 def _check_settings(found: _Findings, recipe: Recipe) -> None:
     """What each setting allows and a run as a whole may not mean."""
-    grpo, world = recipe.grpo, max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
+    grpo = recipe.grpo
+    world = max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
     if grpo is not None:
         answers = (
             f"{grpo.batch} x {world} = {grpo.batch * world} answers to "
@@ -241,7 +243,8 @@ def _check_settings(found: _Findings, recipe: Recipe) -> None:
 def _check_disk(found: _Findings, recipe: Recipe, model: Architecture, out: Path) -> None:
     """What the run writes against what is free."""
     there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    free, wanted = shutil.disk_usage(there).free, sum(disk(recipe, model).values())
+    free = shutil.disk_usage(there).free
+    wanted = sum(disk(recipe, model).values())
     level = "ok" if wanted < free else "error"
     found.add(
         level,

@@ -106,7 +106,8 @@ def profile_grpo(recipe: Recipe, model: Any, processor: Any, out: Path) -> dict[
                 steps.append(time.perf_counter())
 
         run_grpo(on_walks, model, processor, out, [Marks()])
-    total, count = steps[-1] - steps[0], len(steps) - 1
+    total = steps[-1] - steps[0]
+    count = len(steps) - 1
     phases = {
         name: seconds / count
         for name, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1])

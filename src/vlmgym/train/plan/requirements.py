@@ -32,7 +32,8 @@ def report(name: str, overrides: Sequence[str] = ()) -> str:
     # traces and ladders that it names are there
     QuestionSource(plain.tasks, plain.states, plain.curriculum)
     model = architecture(plain.model)
-    columns, refused = {"as it is": _column(plain, model, "")}, []
+    columns = {"as it is": _column(plain, model, "")}
+    refused = []
     for on in overlays("recipe"):
         try:
             columns[on] = _column(
@@ -73,7 +74,9 @@ def _column(recipe: Recipe, model: Architecture, on: str) -> tuple[dict[str, str
     devices, room = hardware(on) if on else (1, 0.0)
     sharded = devices > 1 and recipe.lora is None
     needed = memory(recipe, model, devices, sharded)
-    tight, compute, grpo = needed.tightest, recipe.compute, recipe.grpo
+    tight = needed.tightest
+    compute = recipe.compute
+    grpo = recipe.grpo
     how = {
         "training": f"LoRA {recipe.lora.rank}"
         if recipe.lora
@@ -120,7 +123,8 @@ def _times(one: Speed | None) -> dict[str, str]:
     }
     if not one.steps:
         return run
-    hours, fits = one.steps / 3600, bool(one.mode)
+    hours = one.steps / 3600
+    fits = bool(one.mode)
     return {
         **run,
         "  generation": hours_text(hours * one.generation),

@@ -151,7 +151,8 @@ def speed(recipe: Recipe, model: Architecture, card: Card, devices: int, room: f
         answers * one.mean,
         answers * grpo.epochs_per_batch * one.length,
     )
-    half, batch = devices // 2, 2 * grpo.batch
+    half = devices // 2
+    batch = 2 * grpo.batch
     # half of the devices serve, the others train on twice as many answers each
     if one.sharded and half:
         trains = replace(
@@ -180,7 +181,10 @@ class _Arithmetic:
     """A recipe on a kind of hardware: the formulas at the top of this file."""
 
     def __init__(self, recipe: Recipe, model: Architecture, card: Card, devices: int) -> None:
-        self.recipe, self.model, self.card, self.devices = recipe, model, card, devices
+        self.recipe = recipe
+        self.model = model
+        self.card = card
+        self.devices = devices
         self.sharded = devices > 1 and recipe.lora is None
         self.kept, self.compute, self.stream = sizes_of(recipe, devices if self.sharded else 1)
         self.rate = USE * card.operations * 2 / self.compute  # half as many in float32
@@ -200,7 +204,8 @@ class _Arithmetic:
 
     def generation(self) -> float:
         """Seconds of a step's answers by Transformers."""
-        grpo, card = self.recipe.grpo, self.card
+        grpo = self.recipe.grpo
+        card = self.card
         assert grpo is not None
         together = min(grpo.generate_batch or grpo.batch, grpo.batch)
         # read, cast, and read again
@@ -257,7 +262,8 @@ class _Arithmetic:
 
     def cold_start(self) -> float:
         """Seconds of the supervised rows."""
-        cold, sft = self.recipe.cold_start, self.recipe.sft
+        cold = self.recipe.cold_start
+        sft = self.recipe.sft
         assert cold is not None
         rows = cold.states * len(self.recipe.tasks) * sft.epochs
         if sft.steps:
