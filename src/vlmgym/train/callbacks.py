@@ -114,7 +114,7 @@ def checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: Any
 
     from vlmgym.players.local import LocalPlayer
 
-    how = Evaluation(
+    evaluation = Evaluation(
         episodes=recipe.checks.states,
         turns=1,
         start="walk",
@@ -154,7 +154,9 @@ def checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: Any
                 shutil.rmtree(here, ignore_errors=True)  # of an attempt that was killed
                 folders = [here / name for name in task_names(recipe.tasks)]
             for task, summary in zip(
-                recipe.tasks, evaluate_all(player, recipe.tasks, how, folders, False), strict=True
+                recipe.tasks,
+                evaluate_all(player, recipe.tasks, evaluation, folders, False),
+                strict=True,
             ):
                 for key in shown_in("checks"):
                     if summary["metrics"][key]["mean"] is not None:

@@ -217,14 +217,14 @@ def _takes_pictures_anywhere(processor: Any, turns: int) -> None:
     """TRL hands the later pictures to the image processor alone and passes on what that returns."""
     from PIL import Image
 
-    found = processor.image_processor(images=[Image.new("RGB", (56, 56))], return_tensors="pt")
-    if set(found) == {"pixel_values", "image_grid_thw"} or (
-        set(found) == {"pixel_values"} and found["pixel_values"].ndim == 4
+    fields = processor.image_processor(images=[Image.new("RGB", (56, 56))], return_tensors="pt")
+    if set(fields) == {"pixel_values", "image_grid_thw"} or (
+        set(fields) == {"pixel_values"} and fields["pixel_values"].ndim == 4
     ):
         return
     shape = (
-        f"{type(processor).__name__}, whose pictures are {', '.join(found)} of "
-        f"{found['pixel_values'].ndim} axes"
+        f"{type(processor).__name__}, whose pictures are {', '.join(fields)} of "
+        f"{fields['pixel_values'].ndim} axes"
     )
     raise ConfigError(
         "grpo.turns",

@@ -48,12 +48,12 @@ class ResumableTrainer(_Trainer):  # type: ignore[misc]
             self.remove_callback(unwanted)
         out = Path(self.args.output_dir)
         out.mkdir(parents=True, exist_ok=True)
-        found = (
+        paths = (
             [str(survive.last_good_checkpoint(out) or "")]
             if self.accelerator.is_main_process
             else []
         )
-        checkpoint = next(path for path in gather_object(found) if path is not None) or None
+        checkpoint = next(path for path in gather_object(paths) if path is not None) or None
         if checkpoint is not None:
             if not (
                 self.is_fsdp_enabled

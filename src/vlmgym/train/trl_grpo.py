@@ -247,8 +247,8 @@ def collapse(ids: Sequence[int], token: int) -> list[int]:
     """Every run of a token as one."""
     return [
         number
-        for at, number in enumerate(ids)
-        if not (number == token and at and ids[at - 1] == token)
+        for place, number in enumerate(ids)
+        if not (number == token and place and ids[place - 1] == token)
     ]
 
 

@@ -30,7 +30,6 @@ CONNECTORS = ("merger", "deepstack_merger_list", "multi_modal_projector", "conne
 """What families call that which joins the vision tower to the language model."""
 
 
-# ---- architecture
 @dataclass(frozen=True)
 class Stack:
     """A pile of equal transformer layers."""
@@ -151,7 +150,7 @@ class Architecture:
 def known_models() -> dict[str, dict[str, Any]]:
     """Models whose sizes come with the library, by hub name."""
     with resources.as_file(resources.files("vlmgym") / "models" / "known") as folder:
-        return {one["model"]: one for one in map(read_json, sorted(folder.glob("*.json")))}
+        return {known["model"]: known for known in map(read_json, sorted(folder.glob("*.json")))}
 
 
 def architecture(name: str) -> Architecture:

@@ -29,7 +29,6 @@ def hours_text(hours: float) -> str:
     return f"{hours:.0f}" if hours >= 10 else f"{hours:.2g}"
 
 
-# ---- reporting
 def devices(overlay: str) -> int:
     """Devices that an overlay is for, by its name; 1 where the name does not say."""
     match = re.fullmatch(r"(\d+)x\d+gb", overlay)

@@ -11,7 +11,6 @@ from vlmgym.train.plan.architecture import Architecture
 from vlmgym.train.plan.hardware import card_of, hours_text, speed_on
 from vlmgym.train.recipe import Recipe
 
-# ---- starting
 FSDP = "examples/cluster/fsdp2.yaml"
 
 
@@ -36,62 +35,67 @@ def launch_lines(
             take most of the time.
     """
     recipe = Recipe.parse(read_file("recipe", find("recipe", name)))
-    out = f"--out runs/{Path(name).stem}"
-    start = f"train {name} {out}"
-    whole, part = (f"{start} --on {overlay}" if overlay else start for overlay in (on, shared))
-
-    def parts(devices: int) -> str:
-        """The overrides that keep the answers of a step as many as on one device."""
-        grpo = recipe.grpo
-        if grpo is None or grpo.batch % (grpo.group * devices):
-            return ""
-        groups = grpo.batch // devices // grpo.group
-        micro = max(1, grpo.batch // grpo.accumulate // grpo.group)
-        size = max(n for n in range(1, groups + 1) if groups % n == 0 and n <= micro)
-        return f" --set grpo.batch={groups * grpo.group} --set grpo.accumulate={groups // size}"
-
-    half = gpus // 2
-    trained = ",".join(map(str, range(half)))
-    served = ",".join(map(str, range(half, gpus)))
-    rendezvous = (
-        f"--nnodes {nodes} --nproc_per_node {gpus} --rdzv_backend c10d --rdzv_id vlmgym "
-        "--rdzv_endpoint $HEAD:29500"
+    start = f"train {name} --out runs/{Path(name).stem}"
+    whole, shared_out = (
+        f"{start} --on {overlay}" if overlay else start for overlay in (on, shared)
     )
     alone = vllm_reason(name, on, model, "colocate")
     apart = vllm_reason(name, shared, model, "server")
     beside = " --set grpo.use_vllm=true --set grpo.vllm_mode=colocate" if alone else ""
-    lines = [
-        (f"one process{alone}", f"vlmgym {whole}{beside}"),
-        *(
-            [
-                (
-                    "one process, Transformers generates (the extra vllm is not needed)",
-                    f"vlmgym {whole}",
-                )
-            ]
-            if alone
-            else []
-        ),
+    lines = [(f"one process{alone}", f"vlmgym {whole}{beside}")]
+    if alone:
+        title = "one process, Transformers generates (the extra vllm is not needed)"
+        lines.append((title, f"vlmgym {whole}"))
+    lines.append(
         (
             f"one machine, {gpus} GPUs, a whole model on each (LoRA)",
-            f"torchrun --standalone --nproc_per_node {gpus} -m vlmgym {whole}{beside}{parts(gpus)}",
-        ),
-        (
-            f"one machine, {gpus} GPUs, the model shared out (full training)",
-            f"accelerate launch --config_file {FSDP} --num_processes {gpus} -m vlmgym "
-            f"{part}{parts(gpus)}",
-        ),
-        (
-            f"{nodes} machines, a whole model on each GPU ($HEAD: one of them)",
-            f"srun --nodes {nodes} --ntasks-per-node 1 torchrun {rendezvous} -m vlmgym "
-            f"{whole}{beside}{parts(nodes * gpus)}",
-        ),
-    ]
+            f"torchrun --standalone --nproc_per_node {gpus} -m vlmgym "
+            f"{whole}{beside}{_divided(recipe, gpus)}",
+        )
+    )
+    sharded = (
+        f"one machine, {gpus} GPUs, the model shared out (full training)",
+        f"accelerate launch --config_file {FSDP} --num_processes {gpus} -m vlmgym "
+        f"{shared_out}{_divided(recipe, gpus)}",
+    )
+    rendezvous = (
+        f"--nnodes {nodes} --nproc_per_node {gpus} --rdzv_backend c10d --rdzv_id vlmgym "
+        "--rdzv_endpoint $HEAD:29500"
+    )
+    machines = (
+        f"{nodes} machines, a whole model on each GPU ($HEAD: one of them)",
+        f"srun --nodes {nodes} --ntasks-per-node 1 torchrun {rendezvous} -m vlmgym "
+        f"{whole}{beside}{_divided(recipe, nodes * gpus)}",
+    )
     if recipe.model == TINY:  # no engine knows it by that name, and one process trains it
-        return lines
-    server = [
+        return [*lines, sharded, machines]
+    served = _served_lines(recipe, shared_out, gpus, apart)
+    lines += [*served, sharded, machines] if apart else [sharded, machines, *served]
+    if recipe.cold_start:
+        lines.append(("clusters, verl: first the cold start", f"vlmgym {whole} --set grpo=null"))
+    cluster = f"vlmgym {start} --engine verl --nodes {nodes} --gpus {gpus}"
+    return [*lines, ("clusters, verl: several machines generate", cluster)]
+
+
+def _divided(recipe: Recipe, devices: int) -> str:
+    """The overrides that keep the answers of a step as many as on one device."""
+    grpo = recipe.grpo
+    if grpo is None or grpo.batch % (grpo.group * devices):
+        return ""
+    groups = grpo.batch // devices // grpo.group
+    most = max(1, grpo.batch // grpo.accumulate // grpo.group)
+    size = max(count for count in range(1, groups + 1) if groups % count == 0 and count <= most)
+    return f" --set grpo.batch={groups * grpo.group} --set grpo.accumulate={groups // size}"
+
+
+def _served_lines(recipe: Recipe, start: str, gpus: int, reason: str) -> list[tuple[str, str]]:
+    """One half of the GPUs trains, the other generates: the lines of server and trainer."""
+    half = gpus // 2
+    trained = ",".join(map(str, range(half)))
+    served = ",".join(map(str, range(half, gpus)))
+    return [
         (
-            f"{half} GPUs train, {gpus - half} generate{apart}: first the server",
+            f"{half} GPUs train, {gpus - half} generate{reason}: first the server",
             f"CUDA_VISIBLE_DEVICES={served} VLLM_SERVER_DEV_MODE=1 vllm serve {recipe.model} "
             f"--tensor-parallel-size {gpus - half} --generation-config vllm "
             """--weight-transfer-config '{"backend": "nccl"}' --logprobs-mode processed_logprobs""",
@@ -99,27 +103,8 @@ def launch_lines(
         (
             "... then the trainer",
             f"CUDA_VISIBLE_DEVICES={trained} accelerate launch --config_file {FSDP} "
-            f"--num_processes {half} -m vlmgym {part}"
-            f"{parts(half)} --set grpo.use_vllm=true --set grpo.vllm_mode=server",
-        ),
-    ]
-    at = (
-        next(number for number, (_, text) in enumerate(lines) if text.startswith("accelerate"))
-        if apart
-        else len(lines)
-    )
-    return [
-        *lines[:at],
-        *server,
-        *lines[at:],
-        *(
-            [("clusters, verl: first the cold start", f"vlmgym {whole} --set grpo=null")]
-            if recipe.cold_start
-            else []
-        ),
-        (
-            "clusters, verl: several machines generate",
-            f"vlmgym {start} --engine verl --nodes {nodes} --gpus {gpus}",
+            f"--num_processes {half} -m vlmgym {start}"
+            f"{_divided(recipe, half)} --set grpo.use_vllm=true --set grpo.vllm_mode=server",
         ),
     ]
 
@@ -131,14 +116,16 @@ def vllm_reason(name: str, on: str, model: Architecture | None, mode: str) -> st
     if model is None or not card_of(on):
         return ""
     try:
-        one = speed_on(Recipe.parse(read_file("recipe", find("recipe", name), (), [on])), model, on)
+        estimate = speed_on(
+            Recipe.parse(read_file("recipe", find("recipe", name), (), [on])), model, on
+        )
     except ConfigError:  # the overlay does not suit the recipe: said where its column is
         return ""
-    if not one or not one.wants_vllm or one.mode != mode:
+    if not estimate or not estimate.wants_vllm or estimate.mode != mode:
         return ""
-    slow = hours_text(one.hours)
-    fast = hours_text(one.vllm_hours)
+    slow = hours_text(estimate.hours)
+    fast = hours_text(estimate.vllm_hours)
     return (
-        f", vLLM generates (without it {one.generating:.0%} of the time, {slow} hours instead "
+        f", vLLM generates (without it {estimate.generating:.0%} of the time, {slow} hours instead "
         f"of {fast}; estimated)"
     )

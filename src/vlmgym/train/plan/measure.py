@@ -13,7 +13,6 @@ from vlmgym.train.sft import run_sft
 from vlmgym.train.sources import Source
 
 
-# ---- measuring
 def measure(recipe: Recipe, out: Path) -> dict[str, dict[str, int]]:
     """Run one step of each stage and count the bytes that are really there, to hold against
     :func:`memory`.
@@ -64,14 +63,14 @@ def measure(recipe: Recipe, out: Path) -> dict[str, dict[str, int]]:
             torch.cuda.reset_peak_memory_stats()
         return recipe.compute.load(recipe.model)
 
-    found = {}
+    counts = {}
     cold = recipe.cold_start
     grpo = recipe.grpo
     if cold is not None:
         few = -(-recipe.sft.batch * recipe.sft.accumulate // len(recipe.tasks))
         sft = replace(recipe.sft, steps=1, save_every=2)
         rows = cold_start_rows(recipe.tasks, replace(cold, states=few))
-        found["sft"] = count(
+        counts["sft"] = count(
             run_sft(*load(), rows, out / "sft", sft, recipe.compute, [Look()], recipe.lora)
         )
     if grpo is not None:
@@ -80,5 +79,5 @@ def measure(recipe: Recipe, out: Path) -> dict[str, dict[str, int]]:
         on_walks = replace(recipe, grpo=grpo, states=(Source(),), curriculum={})
         model, processor = load()
         trainer = run_grpo(on_walks, model, processor, out / "grpo", [Look()])
-        found["grpo"] = count(trainer)
-    return found
+        counts["grpo"] = count(trainer)
+    return counts

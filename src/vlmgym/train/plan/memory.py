@@ -33,7 +33,6 @@ where that is less).
 """
 
 
-# ---- memory
 @dataclass(frozen=True)
 class Phase:
     """What is in a device's memory at one time of a run, in bytes by part."""

@@ -31,7 +31,6 @@ apart.
 """
 
 
-# ---- checking
 @dataclass(frozen=True)
 class PlanProblem:
     """What a check found."""
@@ -44,7 +43,7 @@ class PlanProblem:
         return f"{self.level:<8} {self.what}: {self.message}"
 
 
-class _Findings(list[PlanProblem]):
+class _Problems(list[PlanProblem]):
     """A list that errors can be caught into, so that one does not hide the next."""
 
     def add(self, level: str, what: str, message: str) -> None:
@@ -68,44 +67,44 @@ def check(recipe: Recipe, out: Path) -> list[PlanProblem]:
         recipe: what is to be run.
         out: its folder.
     """
-    found = _Findings()
+    problems = _Problems()
     packages = {
         "train": [*TRAINING, *(["peft"] if recipe.lora else [])],
         "gpu": list(OPTIMIZERS[recipe.compute.optimizer][1]),
     }
     packages["vllm"] = ["vllm"] if recipe.grpo and recipe.grpo.use_vllm else []
     for extra, modules in packages.items():
-        with found.catch("packages"):
+        with problems.catch("packages"):
             need(extra, *modules)
     model: Architecture | None = None
-    with found.catch("architecture"):
+    with problems.catch("architecture"):
         model = architecture(recipe.model)
-        found.add(
+        problems.add(
             "ok", "architecture", f"{model.family}, {short_count(model.parameters)} parameters"
         )
     processor = None
-    with found.catch("model"):
+    with problems.catch("model"):
         processor = load_processor(recipe.model)
-        found.add("ok", "model", f"{recipe.model}: configuration and processor are there")
+        problems.add("ok", "model", f"{recipe.model}: configuration and processor are there")
     for number, _ in enumerate(recipe.tasks):
-        with found.catch(f"tasks.{number}"):
-            _check_task(found, recipe, number, model, processor)
-    with found.catch("states"):
+        with problems.catch(f"tasks.{number}"):
+            _check_task(problems, recipe, number, model, processor)
+    with problems.catch("states"):
         QuestionSource(recipe.tasks, recipe.states, recipe.curriculum)
-    _check_settings(found, recipe)
+    _check_settings(problems, recipe)
     if processor is not None and recipe.cold_start is not None:
-        with found.catch("cold_start"):
-            _check_answers(found, recipe, recipe.cold_start, processor)
+        with problems.catch("cold_start"):
+            _check_answers(problems, recipe, recipe.cold_start, processor)
     if model is not None:
-        _check_disk(found, recipe, model, out)
+        _check_disk(problems, recipe, model, out)
         # their prompts are counted
-        if not any(f.level == "error" and f.what.startswith("tasks.") for f in found):
-            _check_memory(found, recipe, model)
-    return found
+        if not any(f.level == "error" and f.what.startswith("tasks.") for f in problems):
+            _check_memory(problems, recipe, model)
+    return problems
 
 
 def _check_task(
-    found: _Findings, recipe: Recipe, number: int, model: Architecture | None, processor: Any
+    problems: _Problems, recipe: Recipe, number: int, model: Architecture | None, processor: Any
 ) -> None:
     """One task: let the model's processor have its prompt, and a picture of the size of its
     frames.
@@ -121,7 +120,7 @@ def _check_task(
     boxes = tile_boxes(game, level, look)
     tile = int((boxes[..., 2] - boxes[..., 0]).min()) if boxes.size else 0
     if tile and tile < SMALL_TILE and look.tile >= SMALL_TILE:
-        found.add(
+        problems.add(
             "warning",
             what,
             f"tiles of {tile} pixels are small: a larger width and height, or a smaller board",
@@ -143,14 +142,14 @@ def _check_task(
         f"{tile}, prompts of {tokens} tokens"
     )
     if resized:
-        found.add(
+        problems.add(
             "warning",
             what,
             f"{size}; the model's processor resizes these frames: what is "
             "drawn is not what is seen",
         )
     else:
-        found.add(
+        problems.add(
             "ok",
             what,
             size
@@ -165,10 +164,10 @@ def _check_task(
             f"{tokens} + grpo.max_new_tokens = {recipe.grpo.max_new_tokens} tokens: the model "
             f"has {model.positions} positions"
         )
-        found.add("error", what, most)
+        problems.add("error", what, most)
 
 
-def _check_answers(found: _Findings, recipe: Recipe, cold: ColdStart, processor: Any) -> None:
+def _check_answers(problems: _Problems, recipe: Recipe, cold: ColdStart, processor: Any) -> None:
     """What the taught answers take at least, by the tokenizer: they should fit into those that GRPO
     allows.
 
@@ -209,10 +208,10 @@ def _check_answers(found: _Findings, recipe: Recipe, cold: ColdStart, processor:
                 f"; {share} do not fit into grpo.max_new_tokens = {limit}, so GRPO would cut "
                 "off what was taught"
             )
-        found.add("ok" if size.endswith("tokens") else "warning", f"cold_start.{number}", size)
+        problems.add("ok" if size.endswith("tokens") else "warning", f"cold_start.{number}", size)
 
 
-def _check_settings(found: _Findings, recipe: Recipe) -> None:
+def _check_settings(problems: _Problems, recipe: Recipe) -> None:
     """What each setting allows and a run as a whole may not mean."""
     grpo = recipe.grpo
     world = max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
@@ -221,13 +220,13 @@ def _check_settings(found: _Findings, recipe: Recipe) -> None:
             f"{grpo.batch} x {world} = {grpo.batch * world} answers to "
             f"{grpo.batch * world // grpo.group} states a step"
         )
-        found.add(
+        problems.add(
             "ok",
             "batch",
             f"{answers}, in micro-batches of {grpo.batch // grpo.accumulate} a process",
         )
         if recipe.lora and grpo.lr < 5e-6:
-            found.add(
+            problems.add(
                 "warning",
                 "grpo.lr",
                 f"{grpo.lr:g}: adapters want about ten times the rate of full training, 1e-5",
@@ -237,23 +236,23 @@ def _check_settings(found: _Findings, recipe: Recipe) -> None:
             "bfloat16 alone loses updates smaller than 1/256 of a weight: float32 with bf16: "
             "true, or lora"
         )
-        found.add("warning", "compute.weights", message)
+        problems.add("warning", "compute.weights", message)
 
 
-def _check_disk(found: _Findings, recipe: Recipe, model: Architecture, out: Path) -> None:
+def _check_disk(problems: _Problems, recipe: Recipe, model: Architecture, out: Path) -> None:
     """What the run writes against what is free."""
     there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     wanted = sum(disk(recipe, model).values())
     level = "ok" if wanted < free else "error"
-    found.add(
+    problems.add(
         level,
         "disk",
         f"{wanted / GIB:.1f} GiB are written, {free / GIB:.1f} GiB are free at {there}",
     )
 
 
-def _check_memory(found: _Findings, recipe: Recipe, model: Architecture) -> None:
+def _check_memory(problems: _Problems, recipe: Recipe, model: Architecture) -> None:
     """The memory of this machine and of its GPU against what is needed of them."""
     import torch
 
@@ -267,16 +266,16 @@ def _check_memory(found: _Findings, recipe: Recipe, model: Architecture) -> None
     there_is = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     host = needed.host * local / world
     level = "ok" if host < there_is else "error"
-    found.add(
+    problems.add(
         level, "host", f"{host / GIB:.1f} GiB to load the model, {there_is / GIB:.1f} GiB of memory"
     )
     tight = needed.tightest
     use = f"{tight.total / GIB:.1f} GiB a device in {tight.stage} {tight.name} (estimated)"
     if recipe.compute.device == "cpu" or not torch.cuda.is_available():
-        found.add("ok", "memory", f"{use}; no GPU to compare with")
+        problems.add("ok", "memory", f"{use}; no GPU to compare with")
         return
     total = torch.cuda.get_device_properties(0).total_memory
-    found.add(
+    problems.add(
         "ok" if tight.total < total else "error",
         "memory",
         f"{use}, the GPU has {total / GIB:.1f} GiB",

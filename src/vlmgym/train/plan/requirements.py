@@ -71,13 +71,13 @@ def _column(recipe: Recipe, model: Architecture, on: str) -> tuple[dict[str, str
     """A recipe on one kind of hardware: how it is trained, GiB of each phase, the tightest by part,
     whether it fits, hours.
     """
-    devices, room = hardware(on) if on else (1, 0.0)
+    devices, capacity = hardware(on) if on else (1, 0.0)
     sharded = devices > 1 and recipe.lora is None
     needed = memory(recipe, model, devices, sharded)
     tight = needed.tightest
     compute = recipe.compute
     grpo = recipe.grpo
-    how = {
+    training = {
         "training": f"LoRA {recipe.lora.rank}"
         if recipe.lora
         else "full, shared out"
@@ -87,25 +87,25 @@ def _column(recipe: Recipe, model: Architecture, on: str) -> tuple[dict[str, str
         "optimiser": compute.optimizer,
     }
     if grpo is not None:
-        how["answers a step"] = f"{grpo.batch * devices} of {grpo.max_new_tokens}"
-        how["micro-batch"] = str(grpo.batch // grpo.accumulate)
+        training["answers a step"] = f"{grpo.batch * devices} of {grpo.max_new_tokens}"
+        training["micro-batch"] = str(grpo.batch // grpo.accumulate)
         if recipe.cold_start is not None:
-            how |= cut_shares(recipe, grpo.max_new_tokens)
+            training |= cut_shares(recipe, grpo.max_new_tokens)
     phases = {f"GiB, {phase.stage} {phase.name}": _gib(phase.total) for phase in needed.phases}
     parts = {f"  {part}": _gib(size) for part, size in tight.parts.items() if size >= 0.05 * GIB}
     verdict = (
-        {"GiB of a device": _gib(room), "fits": "yes" if tight.total <= room else "NO"}
-        if room
+        {"GiB of a device": _gib(capacity), "fits": "yes" if tight.total <= capacity else "NO"}
+        if capacity
         else {}
     )
-    if room and grpo is not None:
-        verdict["longest answers that fit"] = str(longest_answer(recipe, model, devices, room))
+    if capacity and grpo is not None:
+        verdict["longest answers that fit"] = str(longest_answer(recipe, model, devices, capacity))
     verdict |= {
         "GiB of the host": _gib(needed.host),
         "GiB on disk": _gib(sum(needed.disk.values())),
     }
     return (
-        how,
+        training,
         phases,
         {"tightest": f"{tight.stage} {tight.name}", **parts},
         verdict,
@@ -113,30 +113,30 @@ def _column(recipe: Recipe, model: Architecture, on: str) -> tuple[dict[str, str
     )
 
 
-def _times(one: Speed | None) -> dict[str, str]:
+def _times(estimate: Speed | None) -> dict[str, str]:
     """Hours and tokens a second, estimated."""
-    if one is None:
+    if estimate is None:
         return {}
     run = {
-        "hours (estimate)": hours_text(one.hours),
-        "  cold start": hours_text(one.cold / 3600) if one.cold else "",
+        "hours (estimate)": hours_text(estimate.hours),
+        "  cold start": hours_text(estimate.cold / 3600) if estimate.cold else "",
     }
-    if not one.steps:
+    if not estimate.steps:
         return run
-    hours = one.steps / 3600
-    fits = bool(one.mode)
+    hours = estimate.steps / 3600
+    fits = bool(estimate.mode)
     return {
         **run,
-        "  generation": hours_text(hours * one.generation),
-        "  update": hours_text(hours * one.update),
-        "hours with vLLM (estimate)": f"{hours_text(one.vllm_hours)} {one.mode}"
+        "  generation": hours_text(hours * estimate.generation),
+        "  update": hours_text(hours * estimate.update),
+        "hours with vLLM (estimate)": f"{hours_text(estimate.vllm_hours)} {estimate.mode}"
         if fits
         else "does not fit",
-        "  generation by vLLM": hours_text(hours * one.vllm_generation) if fits else "",
-        "  update beside it": hours_text(hours * one.vllm_update) if fits else "",
-        "tokens/s, generation": f"{one.answered / one.generation:.0f}",
-        "tokens/s, by vLLM": f"{one.answered / one.vllm_generation:.0f}" if fits else "",
-        "tokens/s, update": f"{one.trained / one.update:.0f}",
+        "  generation by vLLM": hours_text(hours * estimate.vllm_generation) if fits else "",
+        "  update beside it": hours_text(hours * estimate.vllm_update) if fits else "",
+        "tokens/s, generation": f"{estimate.answered / estimate.generation:.0f}",
+        "tokens/s, by vLLM": f"{estimate.answered / estimate.vllm_generation:.0f}" if fits else "",
+        "tokens/s, update": f"{estimate.trained / estimate.update:.0f}",
     }
 
 
@@ -144,8 +144,8 @@ def _about(columns: Iterable[str]) -> list[str]:
     """What the hours rest on."""
     cards = {card.name: card for on in columns if (card := card_of(on))}
     sheets = "; ".join(
-        (f"{one.name} {one.bandwidth / 1e12:g} TB/s, {one.operations / 1e12:g} TFLOP/s")
-        for one in cards.values()
+        (f"{card.name} {card.bandwidth / 1e12:g} TB/s, {card.operations / 1e12:g} TFLOP/s")
+        for card in cards.values()
     )
     launch = f"{LAUNCH * 1e3:g} ms a layer and token without vLLM"
     lines = [
