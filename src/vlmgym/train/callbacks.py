@@ -98,10 +98,11 @@ def metrics_callback(
 def task_names(tasks: Sequence[Task]) -> list[str]:
     """A folder's name for each task: its game, with a number where a game comes again."""
     games = [task.names.game for task in tasks]
-    return [
-        game if (n := games[:i].count(game)) == 0 else f"{game}-{n + 1}"
-        for i, game in enumerate(games)
-    ]
+    names = []
+    for number, game in enumerate(games):
+        before = games[:number].count(game)
+        names.append(f"{game}-{before + 1}" if before else game)
+    return names
 
 
 def checks_callback(recipe: Recipe, grpo: GrpoSettings, processor: Any, log: Any, out: Path) -> Any:

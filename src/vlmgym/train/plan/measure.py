@@ -38,25 +38,10 @@ def measure(recipe: Recipe, out: Path) -> dict[str, dict[str, int]]:
             gradients.append(sum(w.grad.nbytes for w in model.parameters() if w.grad is not None))
 
     def count(trainer: Any) -> dict[str, int]:
-        weights = list(trainer.model.named_parameters())
-        reference = getattr(trainer, "ref_model", None)
-        states = [
-            value
-            for state in trainer.optimizer.state.values()
-            for value in state.values()
-            if torch.is_tensor(value)
-        ]
-        sizes = {
-            "weights": sum(w.nbytes for name, w in weights if ".lora_" not in name),
-            "adapters": sum(w.nbytes for name, w in weights if ".lora_" in name),
-            "reference": sum(w.nbytes for w in reference.parameters())
-            if reference is not None
-            else 0,
-            "gradients": gradients[-1],
-            # not the counters of steps
-            "optimiser states": sum(t.nbytes for t in states if t.numel() > 1),
-        }
-        return sizes | ({"peak": torch.cuda.max_memory_allocated()} if gpu else {})
+        sizes = {**bytes_of(trainer), "gradients": gradients[-1]}
+        if gpu:
+            sizes["peak"] = torch.cuda.max_memory_allocated()
+        return sizes
 
     def load() -> tuple[Any, Any]:
         if gpu:
@@ -81,3 +66,25 @@ def measure(recipe: Recipe, out: Path) -> dict[str, dict[str, int]]:
         trainer = run_grpo(on_walks, model, processor, out / "grpo", [Look()])
         counts["grpo"] = count(trainer)
     return counts
+
+
+def bytes_of(trainer: Any) -> dict[str, int]:
+    """Bytes of what a trainer holds between steps, by part."""
+    import torch
+
+    weights = list(trainer.model.named_parameters())
+    reference = getattr(trainer, "ref_model", None)
+    states = [
+        value
+        for state in trainer.optimizer.state.values()
+        for value in state.values()
+        if torch.is_tensor(value)
+    ]
+    of_reference = [] if reference is None else list(reference.parameters())
+    return {
+        "weights": sum(weight.nbytes for name, weight in weights if ".lora_" not in name),
+        "adapters": sum(weight.nbytes for name, weight in weights if ".lora_" in name),
+        "reference": sum(weight.nbytes for weight in of_reference),
+        # not the counters of steps
+        "optimiser states": sum(state.nbytes for state in states if state.numel() > 1),
+    }
