@@ -15,6 +15,7 @@ from PIL import Image
 from vlmgym.core import VlmGymError, need
 from vlmgym.core.kernels import number_in_environment
 from vlmgym.dialogue import prompt
+from vlmgym.episodes.task import Task
 from vlmgym.models.loading import TRAINING, first_words, load_processor
 from vlmgym.render import photos
 from vlmgym.render.frames import frame_size, tile_boxes
@@ -125,18 +126,7 @@ def _check_task(
             what,
             f"tiles of {tile} pixels are small: a larger width and height, or a smaller board",
         )
-    text = prompt.prompt_text(game, level, task.prompt, blocks=task.blocks)
-    resized: bool | None = model.resizes(height, width) if model else None
-    tokens = model.tokens(height, width) + round(len(text) / LETTERS) if model else 0
-    if processor is not None and model is not None:
-        ask = processor.apply_chat_template(prompt.messages(text), add_generation_prompt=True)
-        given = processor(text=[ask], images=[picture], return_tensors="pt")
-        tokens = given["input_ids"].shape[1]
-        if "image_grid_thw" in given:
-            seen = tuple(int(n) * model.patch for n in given["image_grid_thw"][0][1:])
-        else:
-            seen = tuple(given["pixel_values"].shape[-2:])
-        resized = seen != (height, width)
+    tokens, resized = _prompted(task, picture, model, processor)
     size = (
         f"{task.names.game} {task.names.level}: frames of {width} x {height} pixels, tiles of "
         f"{tile}, prompts of {tokens} tokens"
@@ -165,6 +155,28 @@ def _check_task(
             f"has {model.positions} positions"
         )
         problems.add("error", what, most)
+
+
+def _prompted(
+    task: Task, picture: Image.Image, model: Architecture | None, processor: Any
+) -> tuple[int, bool | None]:
+    """Tokens of a task's prompt, and whether its frames are resized: as the processor has it, or
+    else estimated; 0 and None where the model is not known.
+    """
+    if model is None:
+        return 0, None
+    width, height = picture.size
+    text = prompt.prompt_text(task.game, task.level, task.prompt, blocks=task.blocks)
+    if processor is None:
+        tokens = model.tokens(height, width) + round(len(text) / LETTERS)
+        return tokens, model.resizes(height, width)
+    ask = processor.apply_chat_template(prompt.messages(text), add_generation_prompt=True)
+    given = processor(text=[ask], images=[picture], return_tensors="pt")
+    if "image_grid_thw" in given:
+        seen = tuple(int(count) * model.patch for count in given["image_grid_thw"][0][1:])
+    else:
+        seen = tuple(given["pixel_values"].shape[-2:])
+    return given["input_ids"].shape[1], seen != (height, width)
 
 
 def _check_answers(problems: _Problems, recipe: Recipe, cold: ColdStart, processor: Any) -> None:
