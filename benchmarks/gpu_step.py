@@ -27,11 +27,12 @@ allow_torchvision_beside_cpu_torch()
 import torch
 import transformers as hf
 
-from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, Lora, load
-from vlmgym.train.plan.memory import known_models
+from vlmgym.models.loading import load
+from vlmgym.train.compute import Compute, Lora
+from vlmgym.train.plan.architecture import known_models
 from vlmgym.train.plan.profile import profile_grpo
+from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings
 
 TASKS = (
@@ -140,9 +141,8 @@ def main() -> None:
             else {}
         )
         compute = Compute(device="auto" if gpu else "cpu", weights=dtype, **on_gpu)
-        seconds = profile_grpo(
-            model, processor, TASKS, Path(folder) / "run", settings, Weights(), compute, lora
-        )
+        recipe = Recipe(options.model, TASKS, grpo=settings, compute=compute, lora=lora)
+        seconds = profile_grpo(recipe, model, processor, Path(folder) / "run")
     prompt = 586  # see `vlmgym plan`
     made = batch * options.tokens
     work = operations(model, options.tokens, prompt, batch, 1, True)

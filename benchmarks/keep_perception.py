@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmgym.train.recipe import read_metrics, read_recipe, recipe_path, train
+from vlmgym.train.callbacks import read_metrics
+from vlmgym.train.recipe import read_recipe, recipe_path
+from vlmgym.train.run import train
 
 VARIANTS = {
     "neither": ["grpo.beta=0", "reward.perception=0"],

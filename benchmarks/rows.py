@@ -342,10 +342,7 @@ def _grpo_step() -> float:
         redirect_stdout(sink),
         redirect_stderr(sink),
     ):
-        model = load("tiny")
-        return profile_grpo(
-            *model, recipe.tasks, Path(folder), recipe.grpo, recipe.reward, recipe.compute
-        )["step"]
+        return profile_grpo(recipe, *load("tiny"), Path(folder))["step"]
 
 
 def _share(rates: Rates) -> str:

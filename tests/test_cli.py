@@ -317,7 +317,14 @@ def started(folder, way):
 @pytest.mark.parametrize("way", ["module", "cli", "script"])
 @pytest.mark.parametrize(
     "module",
-    ["gymnasium", "numpy", "numba", "vlmgym.core", "vlmgym.games", "vlmgym.train.plan.preflight"],
+    [
+        "gymnasium",
+        "numpy",
+        "numba",
+        "vlmgym.core",
+        "vlmgym.games",
+        "vlmgym.train.plan.requirements",
+    ],
 )
 def test_ctrl_c_while_anything_is_imported_is_one_line_and_status_130(tmp_path, way, module):
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTS)
@@ -330,7 +337,7 @@ def test_ctrl_c_while_anything_is_imported_is_one_line_and_status_130(tmp_path, 
         text=True,
         check=False,
     )
-    loaded = module == "vlmgym.train.plan.preflight"  # which the command itself imports
+    loaded = module == "vlmgym.train.plan.requirements"  # which the command itself imports
     assert (done.returncode, done.stderr) == (130, f"vlmgym{' plan' if loaded else ''}: stopped\n")
 
 

@@ -9,7 +9,7 @@ import pytest
 from vlmgym.apps import demo
 from vlmgym.apps.demo import StageError, run_demo
 from vlmgym.cli import main
-from vlmgym.train.recipe import read_metrics
+from vlmgym.train.callbacks import read_metrics
 
 
 @pytest.fixture(scope="module")

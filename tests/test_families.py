@@ -11,12 +11,16 @@ import yaml
 from miniature import FAMILIES, save
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra
-from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, Lora, freeze_vision, load
+from vlmgym.models.loading import freeze_vision, load
 from vlmgym.train import grpo_trainer as trainers
+from vlmgym.train import trl_grpo
+from vlmgym.train.callbacks import read_metrics
+from vlmgym.train.cold_start import cold_start_rows
+from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.recipe import Recipe, cold_start_rows, read_metrics, train
+from vlmgym.train.recipe import Recipe
+from vlmgym.train.run import train
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
 
@@ -269,18 +273,20 @@ def test_episodes_see_a_picture_a_turn_and_are_scored_as_if_alone(
                 offset += n
         return out
 
-    trimming, left_out = trainers._Trimming.__call__, []
+    trimming, left_out = trl_grpo.Trimming.__call__, []
 
     def counted(self, **inputs):
         left_out.append(int((~inputs["attention_mask"].bool().any(dim=0)).sum()))
         return trimming(self, **inputs)
 
-    monkeypatch.setattr(trainers._Trimming, "__call__", counted)
+    monkeypatch.setattr(trl_grpo.Trimming, "__call__", counted)
     monkeypatch.setattr(trainers.Grpo, "_get_per_token_logps_and_entropies", checked)
     settings = GrpoSettings(steps=1, batch=6, group=3, turns=3, max_new_tokens=1500, beta=0.01)
     model, processor = load(str(models(family)))
     template = processor.chat_template
-    trainer = run_grpo(model, processor, [Task.parse(TASK)], tmp_path, settings, Weights(), CPU)
+    trainer = run_grpo(
+        Recipe("tiny", (Task.parse(TASK),), grpo=settings, compute=CPU), model, processor, tmp_path
+    )
     assert pictures == [[1] * 6, [2] * 6, [3] * 6]
     assert len(worst) == 12, "policy and reference"
     assert max(worst) < 1e-5
@@ -315,7 +321,9 @@ def test_an_episode_ends_where_the_game_ends(models, tmp_path, monkeypatch):
     asked = scripted(monkeypatch, click)
     settings = GrpoSettings(steps=1, batch=8, group=4, turns=12, max_new_tokens=4000, beta=0.0)
     trainer = run_grpo(
-        *load(str(models("llava"))), [Task.parse(task)], tmp_path, settings, Weights(), CPU
+        Recipe("tiny", (Task.parse(task),), grpo=settings, compute=CPU),
+        *load(str(models("llava"))),
+        tmp_path,
     )
     turns = [len(play.lane.turns) for play in trainer.environments]
     ended = [bool(play.lane.state.terminated[0]) for play in trainer.environments]
@@ -329,7 +337,11 @@ def test_an_episode_ends_where_the_game_ends(models, tmp_path, monkeypatch):
 def test_families_that_trl_cannot_play_with_say_so(family, models, tmp_path):
     settings = GrpoSettings(steps=1, batch=4, group=2, turns=2)
     with pytest.raises(ConfigError, match=r"grpo.turns = 2: allowed is 1 for \w+Processor"):
-        run_grpo(*load(str(models(family))), [Task.parse(TASK)], tmp_path, settings, Weights(), CPU)
+        run_grpo(
+            Recipe("tiny", (Task.parse(TASK),), grpo=settings, compute=CPU),
+            *load(str(models(family))),
+            tmp_path,
+        )
 
 
 def test_an_optimiser_that_is_not_installed_names_the_install_line():

@@ -13,19 +13,20 @@ from peft import get_peft_model
 
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, VlmGymError
-from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate
-from vlmgym.models.loading import Compute, Lora, banned_tokens, load
+from vlmgym.models.loading import banned_tokens, load
 from vlmgym.players.base import CUT, Query
 from vlmgym.players.local import LocalPlayer, Relay
 from vlmgym.players.sampling import gumbel, keys_of, plain_generation
 from vlmgym.render.looks import get_look
 from vlmgym.train import pretrain as tiny
-from vlmgym.train import recipe
+from vlmgym.train import run
+from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.grpo import run_grpo
+from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.trained import trained_for
 
@@ -191,7 +192,10 @@ def test_nor_in_training(tmp_path, loaded):
         settings = GrpoSettings(steps=1, batch=4, group=2, lr=1e-3, max_new_tokens=24, refill=0)
         folder = tmp_path / str(len(leak))
         trainer = run_grpo(
-            model, processor, [SWAP], folder, settings, Weights(), Compute(device="cpu", threads=1)
+            Recipe("tiny", (SWAP,), grpo=settings, compute=Compute(device="cpu", threads=1)),
+            model,
+            processor,
+            folder,
         )
         assert all(
             getattr(trainer.model.generation_config, name) == value for name, value in leak.items()
@@ -358,12 +362,12 @@ def test_no_update_of_adapters_is_lost_in_rounding(tmp_path):
     base = load(str(folder))[0](**ids).logits
     exact = copy.deepcopy(adapted).float()(**ids).logits
     trainer = SimpleNamespace(model=adapted, accelerator=Alone())
-    recipe._finish(
+    run._finish(
         trainer,
         processor,
         tmp_path / "checkpoints",
         tmp_path / "final",
-        recipe.TrainedFor((SWAP,), 12, "small"),
+        run.TrainedFor((SWAP,), 12, "small"),
     )
     saved = load(str(tmp_path / "final"))[0]
     assert saved.dtype == torch.float32
@@ -390,13 +394,15 @@ def test_dropout_of_adapters_is_refused_in_grpo(tmp_path, loaded):
     settings = GrpoSettings(steps=1, batch=4, group=2)
     with pytest.raises(ConfigError, match=r"lora.dropout = 0.1: allowed is 0 in GRPO"):
         run_grpo(
+            Recipe(
+                "tiny",
+                (SWAP,),
+                grpo=settings,
+                lora=Lora(dropout=0.1),
+                compute=Compute(device="cpu"),
+            ),
             *loaded,
-            [SWAP],
             tmp_path,
-            settings,
-            Weights(),
-            Compute(device="cpu"),
-            lora=Lora(dropout=0.1),
         )
 
 

@@ -20,13 +20,21 @@ from vlmgym.core import ConfigError
 from vlmgym.core.config import find, merge, overlays, read_file
 from vlmgym.models.loading import load, load_processor
 from vlmgym.render.frames import frame_size
+from vlmgym.train.cold_start import cold_start_rows, cut_off
 from vlmgym.train.plan import memory as sizes
 from vlmgym.train.plan import preflight as plan
-from vlmgym.train.plan.memory import GIB, architecture, known_models, longest_answer, memory
-from vlmgym.train.plan.preflight import check, hardware, launch_lines, measure, report
+from vlmgym.train.plan import requirements
+from vlmgym.train.plan.architecture import _stack, architecture, known_models
+from vlmgym.train.plan.hardware import card_of, hardware
+from vlmgym.train.plan.launch import launch_lines
+from vlmgym.train.plan.measure import measure
+from vlmgym.train.plan.memory import GIB, longest_answer, memory
+from vlmgym.train.plan.preflight import check
+from vlmgym.train.plan.requirements import report
 from vlmgym.train.plan.speed import CARDS, LAUNCH, MEAN, READ, SCHEDULE, USE, VLLM_SHARE, speed
+from vlmgym.train.plan.taught import longest_board
 from vlmgym.train.questions import QuestionSource
-from vlmgym.train.recipe import Recipe, cold_start_rows, cut_off
+from vlmgym.train.recipe import Recipe
 
 torch.set_num_threads(1)
 RECIPES = Path(vlmgym.__file__).parent / "recipes"
@@ -188,7 +196,7 @@ def test_the_papers_hyperparameters():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_bundled_recipe_on_all_hardware_passes_its_check(name, sized, monkeypatch, tmp_path):
-    real = sizes.architecture
+    real = architecture
     monkeypatch.setattr(plan, "architecture", lambda model: sized.get(model) or real(model))
     # a hub that is not reached, bitsandbytes, how large this one is
     machine = {"model", "packages", "disk", "host", "memory"}
@@ -427,9 +435,9 @@ def test_the_cache_of_generation_is_in_the_format_of_the_weights(qwen):
             )
         real = sum(layer.keys.nbytes + layer.values.nbytes for layer in out.past_key_values.layers)
         recipe = small(qwen, compute={"weights": weights, "bf16": True})
-        counted = sizes._generating(recipe, one, count=3, asked=1, length=24, patches=0, shares=1)[
-            "key-value cache"
-        ]
+        counted = sizes._generating(
+            recipe, one, sizes.Load(3, asked=1, length=24, patches=0, pictures=3), 1
+        )["key-value cache"]
         assert real == counted, "24: the last token is not read again"
 
 
@@ -501,7 +509,7 @@ def test_activations_are_near_what_pytorch_saves(kind, kept):
                 use_cache=False,
             )
         saved.append(sum(t.untyped_storage().nbytes() for t in storages.values()) / rows / length)
-    stack = sizes._stack(config.get_text_config())
+    stack = _stack(config.get_text_config())
     counted = stack.saved(compute=2, residual=4 if kept == torch.float32 else 2)
     assert saved[1] - saved[0] == pytest.approx(counted, rel=0.15 if kind == "qwen2_5_vl" else 0.05)
 
@@ -765,7 +773,7 @@ def test_cluster_files_are_accelerates(name):
 
 
 def test_the_report_shows_all_hardware_and_what_does_not_fit(sized, monkeypatch):
-    monkeypatch.setattr(plan, "architecture", sized.get)
+    monkeypatch.setattr(requirements, "architecture", sized.get)
     text = report("qwen2.5-vl-7b/g1-all")
     lines = text.splitlines()
     assert "8.29 B parameters" in lines[0]
@@ -825,7 +833,7 @@ def test_hours_by_hand(sized):
     full = speed(
         bundled("qwen2.5-vl-7b/g1-all", ["1x141gb"]), model, CARDS[141], 1, hardware("1x141gb")[1]
     )
-    length = asked + MEAN * sizes.longest_board(recipe)
+    length = asked + MEAN * longest_board(recipe)
     assert full.cold == pytest.approx(4000 * (length * weights + patches * tower) * 8 / rate), (
         "full training, checkpointing"
     )
@@ -835,7 +843,7 @@ def test_hours_by_hand(sized):
 def test_all_recipes_have_finite_hours_on_all_hardware(name, sized):
     for on in OURS:
         recipe = bundled(name, [on])
-        one = speed(recipe, sized[recipe.model], plan._card(on), *hardware(on))
+        one = speed(recipe, sized[recipe.model], card_of(on), *hardware(on))
         numbers = [one.hours, one.generation, one.update, one.answered, one.trained]
         numbers += [one.vllm_hours, one.vllm_generation, one.vllm_update] if one.mode else []
         assert all(0 < number < 1e8 for number in numbers), (on, one)
@@ -887,7 +895,7 @@ def test_vllm_is_the_first_line_where_generating_without_takes_most_of_the_time(
 
 
 def test_a_plan_prints_hours_and_what_they_rest_on(sized, monkeypatch):
-    monkeypatch.setattr(plan, "architecture", sized.get)
+    monkeypatch.setattr(requirements, "architecture", sized.get)
     lines = report("qwen2.5-vl-7b/g1-swap").splitlines()
     for row in (
         "hours (estimate)  ",

@@ -18,13 +18,15 @@ from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.games import get_game, read_state_text, state_text
-from vlmgym.models.loading import Compute, load
+from vlmgym.models.loading import load
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
+from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.questions import CHUNK, USES, Answered, QuestionSource, Source, first_state
 from vlmgym.train.rewards import judge_rows
 from vlmgym.train.settings import GrpoSettings
+from vlmgym.train.sources import CHUNK, ROOM, USES, Source, first_state
 
 torch.set_num_threads(1)
 T2048 = Task.parse(
@@ -123,7 +125,7 @@ def test_an_ended_game_is_followed_by_a_fresh_one_and_its_answer_counts():
         if states.counts["pool_ended"] > before:
             ends += 1
             (fresh,) = (states.pools[0][0],)
-            assert read_state_text(fresh.state)[1].steps[0] == 0
+            assert fresh.state.steps[0] == 0
     assert ends >= 3, "games ended, so that the test can fail"
     assert states.dealt[0] >= ends
 
@@ -146,7 +148,7 @@ def test_one_game_asked_twice_in_a_batch_moves_once():
     assert twice[0].text == twice[1].text
     told = [answered(states, q, [good(q)]) for q in twice]
     states.tell(twice, told)
-    assert read_state_text(states.pools[0][0].state)[1].steps[0] == 1
+    assert states.pools[0][0].state.steps[0] == 1
 
 
 def trace_of(tmp_path, game="Swap", level="tiny"):
@@ -239,7 +241,7 @@ def test_a_ladder_follows_the_answers(dial):
     assert set(seen) == set(rungs), "up and down again"
     if dial == "level":
         for game in states.pools[0]:
-            assert read_state_text(game.state)[1].level == get_game("Swap").level(game.level)
+            assert game.state.level == get_game("Swap").level(game.level)
 
 
 def test_all_of_it_is_saved_and_goes_on(tmp_path, capsys):
@@ -327,7 +329,9 @@ def trained(small, tmp_path, **settings):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainers.Grpo, "_compute_loss", looked)
-        trainer = run_grpo(model, processor, [SWAP], tmp_path, settings, Weights(), CPU)
+        trainer = run_grpo(
+            Recipe("tiny", (SWAP,), grpo=settings, compute=CPU), model, processor, tmp_path
+        )
     return kept, trainer.state.log_history[0], dict(model.named_parameters())
 
 
@@ -454,7 +458,12 @@ def test_equal_totals_have_no_advantage_and_move_no_weight(small, tmp_path, monk
         drop_equal=drop,
         refill=0,
     )
-    trainer = run_grpo(model, processor, [SWAP], tmp_path, settings, Weights(perception=0.1), CPU)
+    trainer = run_grpo(
+        Recipe("tiny", (SWAP,), grpo=settings, reward=Weights(perception=0.1), compute=CPU),
+        model,
+        processor,
+        tmp_path,
+    )
     log = trainer.state.log_history[0]
     assert (
         log["rewards/perception/mean"],
@@ -495,7 +504,9 @@ def test_a_pool_is_advanced_and_a_ladder_climbed_in_training(small, tmp_path, mo
     settings = GrpoSettings(
         steps=4, batch=12, group=3, lr=1e-3, beta=0.0, max_new_tokens=60, save_every=2
     )
-    trainer = run_grpo(*load(small), [SWAP], tmp_path, settings, Weights(), CPU, states=states)
+    trainer = run_grpo(
+        Recipe("tiny", (SWAP,), grpo=settings, compute=CPU), *load(small), tmp_path, states=states
+    )
     assert [[q.slot for q in batch] for batch in asked] == [[0, 1, 2, 3]] * 4
     steps = np.array([[int(q.state.steps[0]) for q in batch] for batch in asked])
     assert steps[0].sum() == 0
@@ -594,10 +605,10 @@ def test_where_nothing_can_succeed_a_game_goes_on_by_the_answer_or_else_by_a_leg
         if states.counts["pool_ended"] == ended:
             for k, (one, answer) in enumerate(zip(passing, told, strict=True)):
                 now = states.pools[0][one.slot].state
-                assert (now == answer.after) == bool(k % 2)
-                assert read_state_text(now)[1].steps[0] == one.state.steps[0] + (
-                    1 if k % 2 else 2
-                ), "the turn, and the move"
+                assert (state_text(game, now) == answer.after) == bool(k % 2)
+                assert now.steps[0] == one.state.steps[0] + (1 if k % 2 else 2), (
+                    "the turn, and the move"
+                )
                 followed, helped = followed + k % 2, helped + 1 - k % 2
     assert followed > 5
     assert helped > 5

@@ -20,7 +20,7 @@ from vlmgym.players.teacher import Teacher
 from vlmgym.studies import study
 from vlmgym.studies.g1 import claims, findings
 from vlmgym.studies.study import JobError, Study, is_done, read_study, run_job, run_study
-from vlmgym.train.recipe import read_metrics
+from vlmgym.train.callbacks import read_metrics
 
 SMALL = """
 model: tiny

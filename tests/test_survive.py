@@ -14,14 +14,18 @@ import yaml
 from transformers import TrainerCallback
 
 from vlmgym.core import VlmGymError
-from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, load
+from vlmgym.models.loading import load
 from vlmgym.train import checkpoint as survive
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
+from vlmgym.train import resumable
+from vlmgym.train.callbacks import read_metrics
+from vlmgym.train.cold_start import cold_start_rows
+from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.recipe import ColdStart, Recipe, cold_start_rows, read_metrics, train
+from vlmgym.train.recipe import ColdStart, Recipe
+from vlmgym.train.run import train
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
 
@@ -177,7 +181,12 @@ def run_stage(stage, model, out, callbacks=(), **settings):
             *load(str(model)), rows, out, SftSettings(batch=2, **settings), CPU, callbacks
         )
     settings = GrpoSettings(batch=4, group=2, max_new_tokens=4, drop_equal=False, **settings)
-    return run_grpo(*load(str(model)), [Task.parse(TASK)], out, settings, Weights(), CPU, callbacks)
+    return run_grpo(
+        Recipe("tiny", (Task.parse(TASK),), grpo=settings, compute=CPU),
+        *load(str(model)),
+        out,
+        callbacks,
+    )
 
 
 def state(trainer):
@@ -246,7 +255,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(stage, small, tm
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 3e4])
 def test_a_bad_loss_ends_the_run_and_leaves_its_batch(stage, bad, small, tmp_path, monkeypatch):
-    kind = trainers.Grpo if stage == "grpo" else trainers.Sft
+    kind = trainers.Grpo if stage == "grpo" else resumable.Sft
     real, calls = kind.compute_loss, []
 
     def spoilt(self, model, inputs, *args, **options):

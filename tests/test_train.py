@@ -27,26 +27,21 @@ from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.games import load_state, read_state_text, state_text
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS
-from vlmgym.models.loading import Compute, banned_tokens, load, model_path
+from vlmgym.models.loading import banned_tokens, load, model_path
 from vlmgym.players.base import Player, Query
 from vlmgym.players.local import LocalPlayer, Relay
 from vlmgym.players.registry import make_player
 from vlmgym.render.looks import get_look
-from vlmgym.train import grpo
+from vlmgym.train import grpo, run
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
-from vlmgym.train import recipe as recipes
 from vlmgym.train import rows as data
+from vlmgym.train.callbacks import read_metrics
+from vlmgym.train.cold_start import cold_start_rows
+from vlmgym.train.compute import Compute
 from vlmgym.train.questions import QuestionSource
-from vlmgym.train.recipe import (
-    ColdStart,
-    Recipe,
-    cold_start_rows,
-    read_metrics,
-    read_recipe,
-    recipe_path,
-    train,
-)
+from vlmgym.train.recipe import ColdStart, Recipe, read_recipe, recipe_path
+from vlmgym.train.run import train
 from vlmgym.train.settings import SftSettings
 from vlmgym.train.sft import run_sft
 
@@ -237,7 +232,7 @@ def test_sft_cuts_nothing_away_and_trains_on_no_padding(family, request, tmp_pat
     task = Task(
         game="ShisenSho", level="tiny", look="clean", prompt="full", walk_max=5, walk_legal=True
     )
-    rows = cold_start_rows([task], recipes.ColdStart(states=3))
+    rows = cold_start_rows([task], ColdStart(states=3))
     for number, row in enumerate(rows):
         row["completion"][0]["content"][0]["text"] *= 2 if number else 4
     seen = []
@@ -327,7 +322,12 @@ def test_grpo_suppresses_the_same_tokens(small, tmp_path):
     model.generate = lambda *a, **k: kept.append(generate(*a, **k)) or kept[-1]
     settings = grpo.GrpoSettings(steps=1, batch=4, group=2, beta=0.0, lr=0.0, max_new_tokens=6)
     compute = Compute(device="cpu", threads=1)
-    grpo.run_grpo(model, processor, [Task.parse(TASKS[0])], tmp_path, settings, Weights(), compute)
+    grpo.run_grpo(
+        Recipe("tiny", (Task.parse(TASKS[0]),), grpo=settings, compute=compute),
+        model,
+        processor,
+        tmp_path,
+    )
     assert len(kept) == 2, "once more, since all answers were worth the same"
     assert not np.isin(kept[0][:, -6:].numpy(), ids).any()
     plain = grpo.GrpoSettings(batch=10)
@@ -456,11 +456,11 @@ def test_run_killed_in_the_cold_start_and_again_in_grpo(small, tmp_path, monkeyp
         raise KeyboardInterrupt
 
     cut = tmp_path / "cut"
-    monkeypatch.setattr(recipes, "run_sft", lambda *a: run_sft(*a[:-2], [*a[-2], Die()], a[-1]))
+    monkeypatch.setattr(run, "run_sft", lambda *a: run_sft(*a[:-2], [*a[-2], Die()], a[-1]))
     with pytest.raises(KeyboardInterrupt):
         train(recipe, cut)
     assert not (cut / "cold").exists()
-    monkeypatch.setattr(recipes, "run_sft", run_sft)
+    monkeypatch.setattr(run, "run_sft", run_sft)
     real = trainers.judge_rows
     monkeypatch.setattr(trainers, "judge_rows", die)
     with pytest.raises(KeyboardInterrupt):
@@ -470,7 +470,7 @@ def test_run_killed_in_the_cold_start_and_again_in_grpo(small, tmp_path, monkeyp
     assert all(
         torch.allclose(x, y, atol=1e-6) for x, y in zip(a.parameters(), b.parameters(), strict=True)
     )
-    monkeypatch.setattr(recipes, "run_sft", lambda *_: pytest.fail("a finished cold start is kept"))
+    monkeypatch.setattr(run, "run_sft", lambda *_: pytest.fail("a finished cold start is kept"))
     train(recipe, cut)
     lines = [
         (m["stage"], m["step"])
@@ -493,7 +493,7 @@ def test_a_resumed_run_starts_from_the_weights_of_its_checkpoint(family, stage, 
         [Task.parse(TASKS[0])],
         Compute(device="cpu", threads=1),
     )
-    rows, resumed = cold_start_rows(tasks, recipes.ColdStart(states=6)), {}
+    rows, resumed = cold_start_rows(tasks, ColdStart(states=6)), {}
 
     class Look(TrainerCallback):
         def on_train_begin(self, args, state, control, model=None, **_):
@@ -508,7 +508,12 @@ def test_a_resumed_run_starts_from_the_weights_of_its_checkpoint(family, stage, 
         settings = grpo.GrpoSettings(
             steps=steps, batch=4, group=2, lr=1e-2, max_new_tokens=4, save_every=2, drop_equal=False
         )
-        return grpo.run_grpo(*load(name), tasks, tmp_path, settings, Weights(), compute, [Look()])
+        return grpo.run_grpo(
+            Recipe("tiny", tuple(tasks), grpo=settings, compute=compute),
+            *load(name),
+            tmp_path,
+            [Look()],
+        )
 
     trained = dict(run(2).model.named_parameters())
     trainer = run(3)
@@ -586,7 +591,7 @@ def test_a_missing_extra_names_the_install_line(monkeypatch, tmp_path, capsys):
     calls = {
         "trl": [
             partial(run_sft, None, None, [], None, SftSettings(), Compute()),
-            partial(grpo.run_grpo, None, None, [], None, grpo.GrpoSettings(), Weights(), Compute()),
+            partial(grpo.run_grpo, Recipe("tiny", (), grpo=grpo.GrpoSettings()), None, None, None),
         ],
         "transformers": [partial(load, "tiny")],
     }

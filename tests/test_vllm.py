@@ -10,13 +10,14 @@ from trl.trainer import grpo_trainer
 
 from miniature import save
 from vlmgym.core import MissingExtra
-from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, banned_tokens, load
+from vlmgym.models.loading import banned_tokens, load
 from vlmgym.train import grpo
+from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.grpo_trainer import collapse
+from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings
+from vlmgym.train.trl_grpo import collapse
 
 torch.set_num_threads(1)
 TASK = {
@@ -98,13 +99,12 @@ def test_pictures_reach_vllm_once_and_its_answers_are_judged(mode, qwen, tmp_pat
     )
     model, processor = load(qwen)
     trainer = run_grpo(
+        Recipe(
+            "tiny", (Task.parse(TASK),), grpo=settings, compute=Compute(device="cpu", threads=1)
+        ),
         model,
         processor,
-        [Task.parse(TASK)],
         tmp_path,
-        settings,
-        Weights(),
-        Compute(device="cpu", threads=1),
     )
     image = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     tokens = (112 // 28) ** 2
@@ -138,10 +138,9 @@ def test_without_vllm_the_install_line_is_named(qwen, tmp_path):
     settings = GrpoSettings(batch=10, use_vllm=True)
     with pytest.raises(MissingExtra, match=r"vllm not installed.*\[vllm\]"):
         run_grpo(
+            Recipe(
+                "tiny", (Task.parse(TASK),), grpo=settings, compute=Compute(device="cpu", threads=1)
+            ),
             *load(qwen),
-            [Task.parse(TASK)],
             tmp_path,
-            settings,
-            Weights(),
-            Compute(device="cpu", threads=1),
         )

@@ -13,16 +13,18 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 
-from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, end_processes, load
+from vlmgym.models.loading import end_processes, load
 from vlmgym.train import grpo_trainer as trainers
+from vlmgym.train.cold_start import cold_start_rows
+from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.questions import QuestionSource, Source
-from vlmgym.train.recipe import ColdStart, cold_start_rows
+from vlmgym.train.questions import QuestionSource
+from vlmgym.train.recipe import ColdStart, Recipe
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
+from vlmgym.train.sources import Source
 
 torch.set_num_threads(1)
 STAGE, MODEL, OUT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
@@ -70,9 +72,9 @@ def scripted(self, prompt_ids, images, *rest, **options):
 
 
 def drawn(self, count):
-    mine, everyone = real_draw(self, count)
-    asked.append(mine)
-    return mine, everyone
+    share = real_draw(self, count)
+    asked.append(share.mine)
+    return share
 
 
 real_draw = trainers.Grpo._draw
@@ -100,7 +102,9 @@ else:
         (Source(), Source("policy_pool", games=6)),
         {"Swap": Curriculum(rungs=("tiny", "tiny:noise=0.1"), step=0.3, target=0.1)},
     )
-    trainer = run_grpo(*load(MODEL), [SWAP, T2048], OUT, settings, Weights(), CPU, states=states)
+    trainer = run_grpo(
+        Recipe("tiny", (SWAP, T2048), grpo=settings, compute=CPU), *load(MODEL), OUT, states=states
+    )
     serials = [[question.serial for question in batch] for batch in asked]
     (OUT / f"asked-{RANK}.json").write_text(json.dumps(serials))
 if RANK == 0:

@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from vlmgym.models.loading import load
-from vlmgym.train.recipe import read_metrics
+from vlmgym.train.callbacks import read_metrics
 
 KILLS = 10
 RECIPE = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from vlmgym.train.recipe import read_metrics
+from vlmgym.train.callbacks import read_metrics
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "cluster" / "train.sbatch"
 SRUN = """#!/bin/bash

@@ -37,8 +37,9 @@ from vlmgym.core.config import find
 from vlmgym.core.threads import set_threads, spread
 from vlmgym.dialogue.judge import judge
 from vlmgym.games import read_state_text
-from vlmgym.models.loading import Lora, model_path
+from vlmgym.models.loading import model_path
 from vlmgym.render.frames import pictures
+from vlmgym.train.compute import Lora
 from vlmgym.train.recipe import Recipe, read_recipe
 from vlmgym.train.verl.config import overrides, prepare
 from vlmgym.train.verl.worker import KNOWN, GameAgentLoop, GameDataset

@@ -33,7 +33,8 @@ from vlmgym.players.base import Player
 from vlmgym.players.simple import Oracle, Random
 from vlmgym.players.teacher import Teacher
 from vlmgym.report import write_report
-from vlmgym.train.recipe import Recipe, read_metrics, read_recipe, recipe_path
+from vlmgym.train.callbacks import read_metrics
+from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
 
 STATES = 400
 """Held-out states of each game in the evaluations."""

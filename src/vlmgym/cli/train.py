@@ -65,7 +65,8 @@ def train_options(parser: Parser) -> None:
 def train_command(options: Options) -> int:
     """Run the recipe, and print where the model is."""
     from vlmgym.train.checkpoint import Interrupted
-    from vlmgym.train.recipe import read_recipe, recipe_path, train
+    from vlmgym.train.recipe import read_recipe, recipe_path
+    from vlmgym.train.run import train
 
     if options.engine == "trl":
         _need_training()
@@ -95,7 +96,7 @@ def _need_training() -> None:
 
 def _launch_verl(options: Options, recipe: Recipe) -> int:
     """Hand the recipe to verl; returns its status."""
-    from vlmgym.train.plan.preflight import devices
+    from vlmgym.train.plan.hardware import devices
     from vlmgym.train.verl.config import launch
 
     for on in options.on:
@@ -115,8 +116,9 @@ def _launch_verl(options: Options, recipe: Recipe) -> int:
 
 def _dry_run(options: Options, recipe: Recipe) -> int:
     """Print settings, what was found by checking, and how the run is started; 2 if it cannot be."""
-    from vlmgym.train.plan.memory import architecture
-    from vlmgym.train.plan.preflight import check, launch_lines
+    from vlmgym.train.plan.architecture import architecture
+    from vlmgym.train.plan.launch import launch_lines
+    from vlmgym.train.plan.preflight import check
 
     stages = {
         "cold start": recipe.cold_start,
@@ -155,7 +157,7 @@ def plan_options(parser: Parser) -> None:
 def plan_command(options: Options) -> None:
     """Print the plan."""
     _need_training()
-    from vlmgym.train.plan.preflight import report
+    from vlmgym.train.plan.requirements import report
 
     sys.stdout.write(report(options.recipe, options.set))
 
@@ -193,15 +195,7 @@ def profile_command(options: Options) -> None:
     if recipe.grpo is None:
         raise ConfigError("recipe", options.recipe, "a recipe with GRPO")
     with tempfile.TemporaryDirectory() as out:
-        seconds_of = profile_grpo(
-            *recipe.compute.load(recipe.model),
-            recipe.tasks,
-            Path(out),
-            recipe.grpo,
-            recipe.reward,
-            recipe.compute,
-            recipe.lora,
-        )
+        seconds_of = profile_grpo(recipe, *recipe.compute.load(recipe.model), Path(out))
     share = seconds_of.pop("in model")
     step = seconds_of.pop("step")
     for name, seconds in seconds_of.items():

@@ -1,6 +1,4 @@
-"""Loading any image-text model of Transformers, the embedded one included, and the settings that
-trainers share.
-"""
+"""Loading any image-text model of Transformers, the embedded one included."""
 
 from __future__ import annotations
 
@@ -9,16 +7,12 @@ import importlib.resources
 import importlib.util
 import os
 import re
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from vlmgym.core import ConfigError, Settings, need, setting
+from vlmgym.core import ConfigError, need
 from vlmgym.core.files import digest_of
-from vlmgym.core.threads import set_threads, usable_cores
 
 TRAINING = ("torch", "transformers", "trl", "accelerate", "datasets", "tensorboard", "filelock")
 """The packages of the extra ``train``."""
@@ -224,7 +218,8 @@ def banned_tokens(model: Any, processor: Any) -> list[int]:
     """Ids that must never be sampled: image, video and padding tokens (sampling one breaks the next
     forward pass).
     """
-    config, tokenizer = model.config, processor.tokenizer
+    config = model.config
+    tokenizer = processor.tokenizer
     names = (
         "image_token_id",
         "image_token_index",
@@ -238,132 +233,8 @@ def banned_tokens(model: Any, processor: Any) -> list[int]:
     return sorted(i for i in ids if isinstance(i, int) and i >= 0)
 
 
-OPTIMIZERS = {
-    "adamw": ("adamw_torch", ()),
-    "adamw_8bit": ("adamw_bnb_8bit", ("bitsandbytes",)),
-    "paged_adamw_8bit": ("paged_adamw_8bit", ("bitsandbytes",)),
-}
-"""Names of optimisers, what the Trainer calls them, and the packages they need."""
 VISION = ("visual", "vision_tower", "vision_model")
 """What families call their vision tower."""
-
-
-@dataclass(frozen=True)
-class Compute(Settings):
-    """Where and how a trainer computes."""
-
-    device: str = setting("auto", "auto: a GPU if there is one", choices=("auto", "cpu"))
-    threads: int = setting(0, "torch threads on a CPU; 0 = leave", 0, 1024)
-    bf16: bool = setting(False, "compute in bfloat16 (autocast)")
-    weights: str = setting(
-        "float32", "kept in; bfloat16 alone loses small updates", choices=("float32", "bfloat16")
-    )
-    attention: str = setting(
-        "auto",
-        "auto: as Transformers chooses",
-        choices=("auto", "eager", "sdpa", "flash_attention_2"),
-    )
-    gradient_checkpointing: bool = setting(False, "recompute activations to save memory")
-    optimizer: str = setting(
-        "adamw", "8-bit ones keep their states in bytes (bitsandbytes)", choices=tuple(OPTIMIZERS)
-    )
-    train_vision: bool = setting(True, "the vision tower learns as well; with lora it never does")
-
-    def load(self, name: str) -> tuple[Any, Any]:
-        """Model and processor as these settings want them, the vision tower frozen where it does
-        not learn.
-        """
-        model, processor = load(name, self.weights, attention=self.attention)
-        if not self.train_vision:
-            freeze_vision(model)
-        return model, processor
-
-    def processes(self) -> Any:
-        """Accelerate's view of the processes of this run: who is the main one, and how to wait for
-        all.
-        """
-        need("train", "accelerate")
-        from accelerate import PartialState
-
-        return PartialState(cpu=self.device == "cpu")
-
-    def arguments(self) -> dict[str, Any]:
-        """The training arguments that these settings stand for; also sets the threads of torch, and
-        as many for pictures.
-
-        The two never compute at the same time, so they may have the same cores.
-
-        Raises:
-            MissingExtra: the optimiser's package is not installed.
-        """
-        import torch
-
-        name, packages = OPTIMIZERS[self.optimizer]
-        need("gpu", *packages)
-        if self.threads:
-            torch.set_num_threads(self.threads)
-        set_threads(torch.get_num_threads())
-        sys.stderr.write(
-            f"threads: {torch.get_num_threads()} of torch, as many for pictures, "
-            f"{usable_cores()} cores\n"
-        )
-        use_cpu = self.device == "cpu" or not torch.cuda.is_available()
-        return {
-            "use_cpu": use_cpu,
-            "bf16": self.bf16,
-            "optim": name,
-            "gradient_checkpointing": self.gradient_checkpointing,
-            "dataloader_pin_memory": not use_cpu,
-        }
-
-
-@dataclass(frozen=True)
-class Lora(Settings):
-    """Low-rank adapters (Hu et al. 2021, "LoRA") on the language model's attention and feed-forward
-    layers, through PEFT.
-
-    Adapters stay in float32 and learn at about ten times the rate of full training; the model that
-    a stage leaves behind has them merged into its weights. The output layer never gets one: TRL's
-    loss reads its weights past the adapter.
-    """
-
-    rank: int = setting(64, "of the adapters", 1, 4096)
-    alpha: int = setting(128, "their output is scaled by alpha / rank", 1, 1_000_000)
-    dropout: float = setting(0.0, "before the adapters", 0.0, 0.9)
-
-    def config(self, model: Any) -> Any:
-        """PEFT's LoraConfig for this model.
-
-        Raises:
-            MissingExtra: PEFT is not installed.
-            ConfigError: the model has no layers of the usual names.
-        """
-        need("train", "peft")
-        from peft import LoraConfig
-
-        layers = self.layers([name for name, _ in model.named_modules()])
-        if not layers:
-            raise ConfigError(
-                "lora",
-                type(model).__name__,
-                "a family whose language model has layers named " + ", ".join(LORA_LAYERS),
-            )
-        return LoraConfig(
-            r=self.rank,
-            lora_alpha=self.alpha,
-            lora_dropout=self.dropout,
-            target_modules=layers,
-            task_type="CAUSAL_LM",
-        )
-
-    @staticmethod
-    def layers(names: Sequence[str]) -> list[str]:
-        """Those of the module names that get an adapter."""
-        text = [name for name in names if name.rpartition(".")[2] in LORA_LAYERS]
-        return [name for name in text if not any(part in VISION for part in name.split("."))]
-
-
-LORA_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def freeze_vision(model: Any) -> int:
@@ -384,76 +255,6 @@ def freeze_vision(model: Any) -> int:
         for weights in tower.parameters():
             weights.requires_grad_(False)
     return sum(weights.numel() for weights in model.parameters() if not weights.requires_grad)
-
-
-REPORTS = ("tensorboard", "wandb", "trackio", "none")
-"""Where curves can go."""
-
-
-@dataclass(frozen=True)
-class Optimisation(Settings):
-    """What SFT and GRPO share: schedule, optimiser (AdamW) and checkpoints."""
-
-    steps: int = setting(0, "optimiser steps", 0, 10_000_000)
-    accumulate: int = setting(1, "micro-batches a step", 1, 4096)
-    lr: float = setting(1e-6, "learning rate", 0.0, 1.0)
-    scheduler: str = setting(
-        "constant",
-        "of the learning rate",
-        choices=("cosine", "constant", "linear", "constant_with_warmup"),
-    )
-    warmup: int = setting(
-        0, "steps of linear warm-up, with every scheduler; the first has rate 0", 0, 1_000_000
-    )
-    weight_decay: float = setting(0.01, "of AdamW", 0.0, 1.0)
-    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 0.0, 1e6)
-    save_every: int = setting(100, "steps between checkpoints", 1, 1_000_000)
-    explode: float = setting(
-        1e4, "a loss beyond this ends the run, as one that is not a number does", 0.0, 1e30
-    )
-    seed: int = setting(0, "of states, order and sampling", 0, 2**31 - 1)
-    report_to: str = setting(
-        "tensorboard", "where curves go besides metrics.jsonl, as in TRL", choices=REPORTS
-    )
-
-    def reporters(self) -> list[str]:
-        """What the Trainer itself reports to; TensorBoard's events are written here.
-
-        Raises:
-            ConfigError: the package is not installed.
-        """
-        if self.report_to in ("tensorboard", "none"):
-            return []
-        if importlib.util.find_spec(self.report_to) is None:
-            raise ConfigError(
-                "report_to", self.report_to, f"an installed package: pip install {self.report_to}"
-            )
-        return [self.report_to]
-
-    def arguments(self, out: Path, compute: Compute) -> dict[str, Any]:
-        """The training arguments that these settings stand for; checkpoints go to ``out``."""
-        return {
-            "output_dir": str(out),
-            "max_steps": self.steps or -1,
-            "gradient_accumulation_steps": self.accumulate,
-            "learning_rate": self.lr,
-            # Transformers' "constant" passes over a warm-up without a word.
-            "lr_scheduler_type": "constant_with_warmup"
-            if self.warmup and self.scheduler == "constant"
-            else self.scheduler,
-            "warmup_steps": self.warmup,
-            "weight_decay": self.weight_decay,
-            "max_grad_norm": self.max_grad_norm,
-            "logging_steps": 1,
-            "save_strategy": "steps",
-            "save_steps": self.save_every,
-            "save_total_limit": 2,  # the one before is there until the next is whole
-            "logging_nan_inf_filter": False,  # a loss that is not finite ends the run
-            "report_to": self.reporters(),
-            "seed": self.seed,
-            "remove_unused_columns": False,
-            **compute.arguments(),
-        }
 
 
 def restore(model: Any, checkpoint: str) -> None:

@@ -15,7 +15,7 @@ from vlmgym.evals.evaluation import places
 from vlmgym.evals.reading import Evaluated, read_evaluation
 from vlmgym.evals.stats import Difference
 from vlmgym.games import GAMES, known_game
-from vlmgym.train.recipe import read_metrics
+from vlmgym.train.callbacks import read_metrics
 
 ORDER = (
     "random",

@@ -42,7 +42,7 @@ def write_report(
     Args:
         folder: one or several. Each holds ``eval/PLAYER/TASK/`` (``trace.jsonl``, ``summary.json``;
             see :mod:`vlmgym.evals.protocol`), or these files alone; ``RUN/metrics.jsonl`` (see
-            :func:`vlmgym.train.recipe.train`); and ``demo.json`` (any mapping, shown as a table).
+            :func:`vlmgym.train.run.train`); and ``demo.json`` (any mapping, shown as a table).
             What is missing is left out of the page.
         out: the file to write; by default ``report.html`` in the (first) folder.
         order: names of players and runs, in the order of the page; others follow by name.

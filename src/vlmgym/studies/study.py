@@ -29,8 +29,10 @@ from vlmgym.evals.protocol import Protocol, run_protocol, slug
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player
 from vlmgym.players.registry import LocalSettings, make_player
+from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.checkpoint import Interrupted, Signals
-from vlmgym.train.recipe import Recipe, read_metrics, read_recipe, recipe_path, train
+from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
+from vlmgym.train.run import train
 
 BASE = "base"
 """The player that is the model which every run starts from."""

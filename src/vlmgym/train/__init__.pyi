@@ -1,7 +1,7 @@
 from .grpo import run_grpo as run_grpo
 from .recipe import Recipe as Recipe
 from .recipe import read_recipe as read_recipe
-from .recipe import train as train
+from .run import train as train
 from .settings import GrpoSettings as GrpoSettings
 from .settings import SftSettings as SftSettings
 from .sft import run_sft as run_sft

@@ -1,8 +1,21 @@
 """GRPO on forked game states, through TRL's GRPOTrainer.
 
-A group of answers meets the same state: all are read and stepped from there, so the groups are
-comparable by construction (a one-step bandit, as in the paper). With several turns, a group is
-several episodes that begin in the same state.
+A group of replies meets the same state: all are read and stepped from there, so the groups are
+comparable by construction (a one-step bandit, as in the paper). A step is:
+
+1. draw questions, states of games                    questions.QuestionSource.draw
+2. draw their pictures, write their prompts           rows.ask_rows
+3. sample a group of replies to each                  trl_grpo.TrlGrpo.generate_answers
+4. judge: read each reply, play it, blame it          rewards.judge_rows
+5. tell pools and curricula what was answered         questions.QuestionSource.tell
+6. replace groups that are all worth the same         grpo_trainer.Grpo._collect
+7. advantages, log-probabilities                      trl_grpo.TrlGrpo.score
+8. leave out the equal groups that remain             trl_grpo.TrlGrpo.leave_out
+9. loss and update, by TRL                            trl_grpo.TrlGrpo._compute_loss
+10. check the loss, write checkpoints                 resumable.ResumableTrainer
+
+With several turns a group is several episodes that begin in the same state: multi_turn takes the
+place of 2 to 4, and nothing is replaced (:meth:`vlmgym.train.grpo_trainer.Grpo.make_batch`).
 """
 
 from __future__ import annotations
@@ -12,64 +25,104 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, need
-from vlmgym.dialogue.judge import Weights
-from vlmgym.episodes.task import Task
-from vlmgym.models.loading import TRAINING, Compute, Lora, banned_tokens
+from vlmgym.models.loading import TRAINING, banned_tokens
 from vlmgym.players.sampling import plain_generation
 from vlmgym.render.pixel_values import use_pixel_cache
 from vlmgym.train.multi_turn import Play, episode_rewards, playable
 from vlmgym.train.questions import QuestionSource
+from vlmgym.train.recipe import Recipe
 from vlmgym.train.rewards import reward_functions
 from vlmgym.train.settings import GrpoSettings
 
 
 def run_grpo(
+    recipe: Recipe,
     model: Any,
     processor: Any,
-    tasks: Sequence[Task],
     out: Path,
-    settings: GrpoSettings,
-    weights: Weights,
-    compute: Compute,
     callbacks: Sequence[Any] = (),
     states: QuestionSource | None = None,
-    lora: Lora | None = None,
 ) -> Any:
     """Train with TRL's GRPOTrainer; a run that was stopped continues from its last whole checkpoint
     under ``out``.
 
     Args:
-        model: an image-text model.
+        recipe: its tasks, its settings of GRPO, reward, compute and adapters.
+        model: an image-text model; the recipe's, or what came out of its cold start.
         processor: its processor (left padding).
-        tasks: the games of the run; questions are drawn by their weights.
         out: folder of checkpoints.
-        settings: hyperparameters.
-        weights: of the reward terms.
-        compute: device and precision.
         callbacks: further Transformers callbacks.
-        states: where questions come from; None = random walks of the tasks.
-        lora: train adapters only.
+        states: where questions come from; None = the recipe's sources and curricula.
 
     Returns:
         The trainer, after training.
 
     Raises:
-        ConfigError: groups that would be split between processes, or a family that cannot play
-        several turns. DivergedError, DiskFullError, Interrupted: see
-        :meth:`vlmgym.train.grpo_trainer.ResumableTrainer.run`.
+        ConfigError: a recipe without GRPO, groups that would be split between processes, or a
+            family that cannot play several turns. DivergedError, DiskFullError, Interrupted: see
+            :meth:`vlmgym.train.resumable.ResumableTrainer.run`.
     """
     need("train", *TRAINING)
+    settings = recipe.grpo
+    if settings is None:
+        raise ConfigError("recipe.grpo", None, "the settings of GRPO, where it is to run")
     if settings.use_vllm:
         need("vllm", "vllm")
-    from trl import GRPOConfig
-
     from vlmgym.train.grpo_trainer import Grpo
 
+    functions, config = _configured(recipe, settings, model, processor, out)
+    weights = recipe.reward
+    states = states or QuestionSource(recipe.tasks, recipe.states, recipe.curriculum, settings.seed)
+    _refuse(recipe, settings, states)
+
+    def play() -> Play:
+        return Play(settings.turns, settings.max_new_tokens, weights.regret != 0)
+
+    with plain_generation(model), playable(model, processor, settings.turns) as ready:
+        trainer = Grpo(
+            model=model,
+            processing_class=use_pixel_cache(ready),
+            reward_funcs=functions,
+            args=config,
+            callbacks=list(callbacks),
+            peft_config=recipe.lora.config(model) if recipe.lora else None,
+            environment_factory=play if settings.turns > 1 else None,
+            states=states,
+            weights=weights,
+            settings=settings,
+        )
+        for callback in callbacks:
+            if hasattr(callback, "reporters"):
+                callback.reporters = reporters_of(trainer)
+        trainer.run()
+    return trainer
+
+
+def _refuse(recipe: Recipe, settings: GrpoSettings, states: QuestionSource) -> None:
+    """Refuse what GRPO cannot do with what else a recipe says."""
+    if recipe.lora and recipe.lora.dropout:
+        raise ConfigError(
+            "lora.dropout",
+            recipe.lora.dropout,
+            "0 in GRPO: answers would be scored under other masks than sampled",
+        )
+    if settings.turns > 1 and any(source.kind == "policy_pool" for source in states.sources):
+        raise ConfigError(
+            "recipe.states", "policy_pool", "random_walk or replay where grpo.turns > 1"
+        )
+
+
+def _configured(
+    recipe: Recipe, settings: GrpoSettings, model: Any, processor: Any, out: Path
+) -> tuple[list[Any], Any]:
+    """TRL's reward functions and its configuration, as the settings want them."""
+    from trl import GRPOConfig
+
     if settings.turns == 1:
-        functions, factors = reward_functions(weights)
+        functions, factors = reward_functions(recipe.reward)
     else:
-        functions, factors = episode_rewards(weights, settings.turns, settings.episode)
-    config = GRPOConfig(
+        functions, factors = episode_rewards(recipe.reward, settings.turns, settings.episode)
+    return functions, GRPOConfig(
         per_device_train_batch_size=settings.batch // settings.accumulate,
         num_generations=settings.group,
         num_iterations=settings.epochs_per_batch,
@@ -90,42 +143,8 @@ def run_grpo(
         vllm_importance_sampling_mode="token_truncate",
         vllm_importance_sampling_clip_max=2.0,
         shuffle_dataset=False,
-        **settings.arguments(out, compute),
+        **settings.arguments(out, recipe.compute),
     )
-
-    def play() -> Play:
-        return Play(settings.turns, settings.max_new_tokens, weights.regret != 0)
-
-    states = states or QuestionSource(tasks, seed=settings.seed)
-    if lora and lora.dropout:
-        raise ConfigError(
-            "lora.dropout",
-            lora.dropout,
-            "0 in GRPO: answers would be scored under other masks than sampled",
-        )
-    if settings.turns > 1 and any(source.kind == "policy_pool" for source in states.sources):
-        raise ConfigError(
-            "recipe.states", "policy_pool", "random_walk or replay where grpo.turns > 1"
-        )
-
-    with plain_generation(model), playable(model, processor, settings.turns) as ready:
-        trainer = Grpo(
-            model=model,
-            processing_class=use_pixel_cache(ready),
-            reward_funcs=functions,
-            args=config,
-            callbacks=list(callbacks),
-            peft_config=lora.config(model) if lora else None,
-            environment_factory=play if settings.turns > 1 else None,
-            states=states,
-            weights=weights,
-            settings=settings,
-        )
-        for one in callbacks:
-            if hasattr(one, "reporters"):
-                one.reporters = reporters_of(trainer)
-        trainer.run()
-    return trainer
 
 
 def reporters_of(trainer: Any) -> list[Any]:

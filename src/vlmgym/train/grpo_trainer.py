@@ -1,207 +1,106 @@
-"""TRL's trainers, with what they lack here: survival of the machine, states that follow the policy,
-groups that teach.
+"""The steps of GRPO: from questions to a batch of groups that TRL trains on.
 
-Imports torch, Transformers and TRL; import it where a run begins.
+:meth:`Grpo.make_batch` tells their order. Imports torch, Transformers and TRL; import it where a
+run begins.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import TrainerCallback
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from trl import GRPOTrainer, SFTTrainer
 from trl.data_utils import prepare_multimodal_messages
+from typing_extensions import override
 
-from vlmgym.core import ConfigError
+from vlmgym.core import ConfigError, State
 from vlmgym.core.files import read_json, write_atomically
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import Judgement, Weights
 from vlmgym.games import state_text
-from vlmgym.models.loading import image_token, restore
-from vlmgym.train import checkpoint as survive
 from vlmgym.train.multi_turn import episode_terms
 from vlmgym.train.questions import Answered, Question, QuestionSource
 from vlmgym.train.rewards import batch_metrics, judge_rows, reply_text
 from vlmgym.train.rows import ask_rows
+from vlmgym.train.trl_grpo import COMPLETIONS, Generated, TrlGrpo, joined, rows_of
 
 if TYPE_CHECKING:
     from vlmgym.train.settings import GrpoSettings
 
-_Trainer: Any = object
+STATES = "states.json"
+"""The file of a checkpoint that holds pools, curricula and the number of the next question."""
 
 
-class ResumableTrainer(_Trainer):  # type: ignore[misc]
-    """Put before a Trainer: checkpoints are sealed, bad losses end the run, signals end it in
-    order.
+class Share(NamedTuple):
+    """Questions of all processes, and those that this one asks."""
 
-    Attributes:
-        explode: largest loss (absolute value) that is allowed.
+    mine: list[Question]
+    everyone: list[Question]
+
+
+@dataclass(frozen=True)
+class Replies:
+    """The replies to a round of questions, judged; all lists but ``questions`` have one entry a
+    reply.
     """
 
-    explode = math.inf
-    _inputs: Mapping[str, Any] = {}
+    questions: list[Question]
+    asked: list[int]  # the place of its question
+    rows: list[dict[str, Any]]  # as TRL's trainer wants them
+    generated: Generated  # as TRL gave them
+    judged: list[Judgement]
+    after: list[tuple[State, int]]  # the state after it: a batch, and a row of it
 
-    # ---- running
-    def run(self) -> None:
-        """Train from the last whole checkpoint, if there is one, to the end.
-
-        Raises:
-            DivergedError: the loss or the gradient is not finite, or exceeds ``explode``.
-            DiskFullError: a checkpoint found no room.
-            Interrupted: a signal asked for an end; a checkpoint was written.
+    def state_after(self, reply: int) -> str:
+        """The state after a reply as text, as it travels between processes, where a game of a pool
+        goes on from it.
         """
-        for unwanted in (PrinterCallback, ProgressCallback):  # the caller's callbacks alone report
-            self.remove_callback(unwanted)
-        out = Path(self.args.output_dir)
-        out.mkdir(parents=True, exist_ok=True)
-        found = (
-            [str(survive.last_good_checkpoint(out) or "")]
-            if self.accelerator.is_main_process
-            else []
-        )
-        checkpoint = next(path for path in gather_object(found) if path is not None) or None
-        if checkpoint is not None:
-            if not (
-                self.is_fsdp_enabled
-                or self.is_deepspeed_enabled
-                or hasattr(self.model, "peft_config")
-            ):
-                restore(self.model, checkpoint)
-            self.load_more(Path(checkpoint))
-        with survive.Signals() as signals:
-            self.add_callback(_EndOnSignal(self, signals))
-            self.train(resume_from_checkpoint=checkpoint)
-        if signals.caught and self.state.global_step < self.state.max_steps:
-            raise survive.Interrupted(
-                f"{signals.caught} at step {self.state.global_step}: run the same command to go on"
-            )
-
-    def may_stop(self) -> bool:
-        """Whether all that was generated has been trained on, so that a checkpoint here loses and
-        repeats nothing.
-        """
-        return True
-
-    def save_more(self, folder: Path) -> None:
-        """Write to a checkpoint what the Trainer does not know of (called on the main process)."""
-
-    def load_more(self, folder: Path) -> None:
-        """Read back what :meth:`save_more` wrote (called on every process)."""
-
-    # ---- checkpoints
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        out = Path(self.args.output_dir)
-        folder = out / f"checkpoint-{self.state.global_step}"
-        before = survive.checkpoints(out)
-        room = survive.size_of(before[0]) if before else 0
-        try:
-            if room and self.accelerator.is_main_process and survive.no_room(None, out, room):
-                raise OSError(f"{room / 1e6:.0f} MB are needed")
-            if self.accelerator.is_main_process:
-                survive.begin(folder)
-            self.accelerator.wait_for_everyone()
-            super()._save_checkpoint(model, trial)
-            if self.accelerator.is_main_process:
-                self.save_more(folder)
-            self.accelerator.wait_for_everyone()  # every process has written its random state
-            if self.accelerator.is_main_process:
-                survive.seal(folder)
-            self.accelerator.wait_for_everyone()
-        except Exception as error:
-            if not survive.no_room(error, out, room):
-                raise
-            if (folder / survive.BEGUN).exists():
-                shutil.rmtree(folder, ignore_errors=True)
-            kept = survive.last_good_checkpoint(out, tidy=False)
-            text = f"no room for a checkpoint at step {self.state.global_step} in {out} ({error}); "
-            text += f"{kept.name} is whole" if kept else "there is none yet"
-            raise survive.DiskFullError(
-                text + ": make room and run the same command to go on"
-            ) from error
-
-    # ---- losses
-    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """The loss of a batch, which is kept in case that the loss is bad."""
-        self._inputs = inputs
-        return super().compute_loss(model, inputs, *args, **kwargs)
-
-    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-        """Forward and backward, and a look at the loss."""
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        worst = self.accelerator.gather(loss.detach().float().abs().reshape(1)).cpu()
-        bad = torch.isnan(worst) | (worst > self.explode) | torch.isinf(worst)
-        if bad.any():
-            self._diverged("loss", float(worst[bad][0]), bool(bad[self.accelerator.process_index]))
-        return loss
-
-    def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
-        # FSDP keeps it in parts
-        whole = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-        if whole is not None and not math.isfinite(float(whole)):
-            self._diverged("gradient norm", float(whole), True)
-        return norm
-
-    def _diverged(self, what: str, value: float, here: bool) -> None:
-        """Save the batch and end; nothing of it has reached the weights."""
-        out, step = Path(self.args.output_dir), self.state.global_step
-        path = out / f"bad-batch-step-{step + 1}-rank-{self.accelerator.process_index}.pt"
-        if here:
-            torch.save(dict(survive.tensors_of(self._inputs)), path)
-        kept = survive.last_good_checkpoint(out, tidy=False)
-        raise survive.DivergedError(
-            f"{what} is {value:g} in step {step + 1}; the batch is in {path.parent}/{path.name}; "
-            f"the last checkpoint is {kept.name if kept else 'none'}: "
-            f"lower lr or max_grad_norm, or raise explode ({self.explode:g})"
-        )
+        question = self.questions[self.asked[reply]]
+        batch, row = self.after[reply]
+        return state_text(question.task.game, batch[row]) if question.slot >= 0 else ""
 
 
-class _EndOnSignal(TrainerCallback):  # type: ignore[misc]
-    """Ends a run after the step in which a signal came, with a checkpoint, on all processes
-    alike.
-    """
-
-    def __init__(self, trainer: Any, signals: survive.Signals) -> None:
-        self.trainer, self.signals = trainer, signals
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if (
-            any(gather_object([self.signals.caught]))
-            and self.trainer.may_stop()
-            and state.global_step < state.max_steps
-        ):
-            self.signals.caught = self.signals.caught or "a signal to another process"
-            control.should_save = control.should_training_stop = True
-
-
-class Sft(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
-    """TRL's SFTTrainer that survives."""
-
-
-# ---- GRPO
-@dataclass
+@dataclass(frozen=True)
 class Group:
-    """The answers to one question, generated and judged."""
+    """The replies to one question, generated and judged."""
 
     rows: list[dict[str, Any]]
-    generated: tuple[Any, ...]  # what TRL's _generate returns, for these rows
-    totals: list[float]
+    generated: Generated
+    totals: list[float]  # the reward of each reply
 
     @property
     def equal(self) -> bool:
-        """Whether all answers are worth the same: then no advantage tells them apart."""
+        """Whether all replies are worth the same: then no advantage tells them apart."""
         return worth_the_same(self.totals)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step trains on."""
+
+    groups: list[Group]
+    # means over the questions as they came, before any was replaced
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Of all groups."""
+        return [row for group in self.groups for row in group.rows]
+
+    @property
+    def generated(self) -> Generated:
+        """Of all groups."""
+        return joined([group.generated for group in self.groups])
+
+    @property
+    def equal(self) -> list[bool]:
+        """For each group, whether its replies are all worth the same."""
+        return [group.equal for group in self.groups]
 
 
 def worth_the_same(totals: Sequence[float]) -> bool:
@@ -212,148 +111,67 @@ def worth_the_same(totals: Sequence[float]) -> bool:
     return max(totals) - min(totals) < 1e-9
 
 
-class Grpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
+class Grpo(TrlGrpo):
     """TRL's GRPOTrainer on questions of :class:`vlmgym.train.questions.QuestionSource`.
 
-    The data set that TRL sees only counts; the questions are drawn when answers are generated, so
-    that they can depend on all answers before, and a checkpoint holds exactly what comes next.
-    Groups whose answers are all worth the same are replaced by new questions, a bounded number of
+    The data set that TRL sees only counts; the questions are drawn when replies are generated, so
+    that they can depend on all replies before, and a checkpoint holds exactly what comes next.
+    Groups whose replies are all worth the same are replaced by new questions, a bounded number of
     times; those that remain are left out of the loss.
 
     Args:
         states: where questions come from.
         weights: of the reward terms.
-        settings: see :class:`vlmgym.train.grpo.GrpoSettings`.
+        settings: see :class:`vlmgym.train.settings.GrpoSettings`.
         arguments: of TRL's GRPOTrainer.
     """
 
     def __init__(
         self, *, states: QuestionSource, weights: Weights, settings: GrpoSettings, **arguments: Any
     ) -> None:
-        self.states, self.weights, self.settings = states, weights, settings
+        self.states = states
+        self.weights = weights
+        self.settings = settings
         self.explode = settings.explode
-        self._ready: tuple[Any, ...] | None = None
-        self._nothing = False  # whether all groups of the batch are left out
-        count = settings.batch // settings.group
-        groups = (
-            count
-            * int(arguments["args"].world_size)
-            * -(-settings.steps // settings.epochs_per_batch)
-        )
-        data = Dataset.from_dict({"prompt": [[{"role": "user", "content": ""}]] * groups})
+        batches = -(-settings.steps // settings.epochs_per_batch)
+        questions = settings.batch // settings.group * int(arguments["args"].world_size) * batches
+        data = Dataset.from_dict({"prompt": [[{"role": "user", "content": ""}]] * questions})
         super().__init__(train_dataset=data, **arguments)
         if settings.use_vllm and settings.vllm_mode == "colocate":
-            self._guard(self.vllm_generation)
+            self.collapse_image_tokens()
 
-    def _guard(self, backend: Any) -> None:
-        """Give a vLLM in this process one image token a picture: it expands them itself, and TRL
-        hands on expanded prompts.
-
-        See https://github.com/huggingface/trl/issues/6294; harmless once that is mended. A server
-        gets the features instead.
-        """
-        image, plain = image_token(self.model), backend.generate
-
-        def generate(prompts: Any, images: Any, *rest: Any, **options: Any) -> Any:
-            if images is not None:
-                prompts = [collapse(ids, image) for ids in prompts]
-            return plain(prompts, images, *rest, **options)
-
-        backend.generate = generate
-
+    @override
     def may_stop(self) -> bool:
-        """See :class:`ResumableTrainer`: not in the midst of the passes over a batch."""
+        """Not in the midst of the passes over a batch."""
         return bool(self.state.global_step % self.settings.epochs_per_batch == 0)
 
+    @override
     def save_more(self, folder: Path) -> None:
-        """See :class:`ResumableTrainer`: pools, curricula, and which question comes next."""
+        """Pools, curricula, and which question comes next."""
         write_atomically(folder / STATES, json.dumps(self.states.state_dict()))
 
+    @override
     def load_more(self, folder: Path) -> None:
-        """See :class:`ResumableTrainer`."""
         self.states.load_state_dict(read_json(folder / STATES))
 
-    # ---- generating
-    def _tokenize_prompts(self, prompts: Any) -> Any:
-        """As TRL's; where the last message is the assistant's, the answer goes on after its
-        text.
+    @override
+    def make_batch(self, groups: int) -> dict[str, Any]:
+        """Draw questions, have them answered, keep the groups that teach, and let TRL score
+        them.
         """
-        begun = [
-            reply_text(messages[-1:]) if messages[-1]["role"] == "assistant" else ""
-            for messages in prompts
-        ]
-        ids, images, fields = super()._tokenize_prompts(
-            [
-                messages[:-1] if text else messages
-                for messages, text in zip(prompts, begun, strict=True)
-            ]
-        )
-        if any(begun):
-            tokenizer: Any = getattr(self.processing_class, "tokenizer", self.processing_class)
-            more = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in begun]
-            ids = [[*one, *rest] for one, rest in zip(ids, more, strict=True)]
-            for name in ("token_type_ids", "mm_token_type_ids"):
-                if name in fields:
-                    fields[name] = [
-                        [*map(int, one), *[0] * len(rest)]
-                        for one, rest in zip(fields[name], more, strict=True)
-                    ]
-        return ids, images, fields
-
-    def _generate(self, prompts: Any) -> Any:
-        ready, self._ready = self._ready, None
-        return super()._generate(prompts) if ready is None else ready
-
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        count = len(inputs) // self.num_generations
         if self.settings.turns > 1:
-            return self._without_equal(*self._play(count))
-        groups = self._gather_groups(count)
-        self._ready = _joined([group.generated for group in groups])
-        output = super()._generate_and_score_completions(
-            [row for group in groups for row in group.rows]
-        )
-        # of all questions, not only of those that were kept
-        for name, value in self._first.items():
-            self._metrics["train"][name][-1] = value
-        return self._without_equal(output, [group.equal for group in groups])
+            return self._play_episodes(groups)
+        batch = self._collect(groups)
+        output = self.score(batch.rows, batch.generated)
+        self.replace_metrics(batch.metrics)
+        return self.leave_out(output, batch.equal, self.settings.drop_equal)
 
-    def _play(self, count: int) -> tuple[dict[str, Any], list[bool]]:
-        """Groups of whole episodes, one group for each question, and whether all episodes of a
-        group are worth the same.
-        """
-        mine, everyone = self._draw(count * self.accelerator.num_processes)
-        size = self.num_generations
-        output = super()._generate_and_score_completions(
-            [row for question in mine for row in self._begin(question)]
-        )
-        if "num_images" not in output:
-            allowed = (
-                "more: the pictures of an episode did not fit, and TRL then trains without any"
-            )
-            raise ConfigError("grpo.max_new_tokens", self.settings.max_new_tokens, allowed)
-        played = [play.lane.turns for play in self.environments]
-        turns = [
-            list(chain.from_iterable(played[i : i + size])) for i in range(0, len(played), size)
-        ]
-        answered = [
-            Answered(sum(turn.terms["game"] > 0 for turn in one), len(one), "", True)
-            for one in turns
-        ]
-        self.states.tell(everyone, gather_object(answered))
-        lanes = [play.lane for play in self.environments]
-        totals = [
-            self.weights.total(episode_terms(lane, self.settings.episode, self.weights))
-            for lane in lanes
-        ]
-        return output, [worth_the_same(totals[i : i + size]) for i in range(0, len(totals), size)]
+    # ---- questions
+    def _draw(self, count: int) -> Share:
+        """``count`` new questions for all processes together."""
+        return self._share(self.states.draw(count))
 
-    def _draw(self, count: int) -> tuple[list[Question], list[Question]]:
-        """``count`` new questions for all processes together: this one's share, and all of them."""
-        everyone = self.states.draw(count)
-        return self._share(everyone), everyone
-
-    def _share(self, everyone: list[Question]) -> list[Question]:
+    def _share(self, everyone: list[Question]) -> Share:
         """This process's share of the questions of all.
 
         A share is as large as any other one, which generation over several processes wants; where
@@ -363,254 +181,192 @@ class Grpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
         size = -(-len(everyone) // self.accelerator.num_processes)
         first = size * self.accelerator.process_index
         mine = everyone[first : first + size]
-        return mine + everyone[-1:] * (size - len(mine))
+        return Share(mine + everyone[-1:] * (size - len(mine)), everyone)
 
-    def _real(self, mine: Sequence[Question], everyone: Sequence[Question]) -> int:
+    def _real(self, share: Share) -> int:
         """How many of this process's questions are not repetitions."""
-        return max(min(len(mine), len(everyone) - len(mine) * self.accelerator.process_index), 0)
+        before = len(share.mine) * self.accelerator.process_index
+        return max(min(len(share.mine), len(share.everyone) - before), 0)
 
-    def _gather_groups(self, count: int) -> list[Group]:
-        """``count`` groups with unequal answers, filled up with equal ones where the rounds do not
+    # ---- single replies
+    def _collect(self, count: int) -> Batch:
+        """``count`` groups with unequal replies, filled up with equal ones where the rounds do not
         suffice.
-
-        What is kept is decided over all processes, in the order of the questions, so that it does
-        not depend on their number; processes that have more than their share hand some on.
-        """
-        wanted, found = count * self.accelerator.num_processes, dict[int, bool]()
-        mine: dict[int, Group] = {}
-        for number in range(1 + (self.settings.refill if self.settings.drop_equal else 0)):
-            missing = (
-                wanted - sum(not equal for equal in found.values())
-                if self.settings.drop_equal
-                else wanted - len(found)
-            )
-            if not missing:
-                break
-            fresh = self._answer(*self._draw(missing), first=number == 0)
-            mine |= fresh
-            found |= dict(gather_object([(serial, group.equal) for serial, group in fresh.items()]))
-        self._log_metric("groups/generated", len(found))
-        self._log_metric("groups/equal", sum(found.values()) / len(found))
-        last = self.settings.drop_equal
-        order = sorted(found, key=lambda serial: (found[serial] and last, serial))[:wanted]
-        kept = [mine[serial] for serial in order if serial in mine]
-        spare = gather_object([kept[count:]])
-        lacking = gather_object([max(count - len(kept), 0)])
-        begin = sum(lacking[: self.accelerator.process_index])
-        handed_on = list(chain.from_iterable(spare))[
-            begin : begin + lacking[self.accelerator.process_index]
-        ]
-        return kept[:count] + handed_on
-
-    def _answer(
-        self, mine: Sequence[Question], everyone: Sequence[Question], first: bool
-    ) -> dict[int, Group]:
-        """Generate and judge the answers to this process's questions, and tell all processes what
-        became of them.
 
         In the first round of a step the games of the pools that pass are asked along, once each,
         and no group comes of it.
         """
-        size = self.num_generations
-        passing = self.states.passing() if first else []
-        asked = [*mine, *self._share(passing)]
-        # vLLM through TRL takes one prompt of each group, so there a game that passes is asked as
-        # often as the others.
-        times = [size] * len(mine) + [size if self.settings.use_vllm else 1] * (
-            len(asked) - len(mine)
-        )
-        owner = [k for k, count in enumerate(times) for _ in range(count)]
-        questions, begun = ask_rows(asked), [""] * len(asked)
+        wanted = count * self.accelerator.num_processes
+        drop = self.settings.drop_equal
+        equal: dict[int, bool] = {}  # by the number of the question, over all processes
+        mine: dict[int, Group] = {}
+        metrics: dict[str, float] = {}
+        for number in range(1 + (self.settings.refill if drop else 0)):
+            missing = wanted - (sum(not one for one in equal.values()) if drop else len(equal))
+            if not missing:
+                break
+            share = self._draw(missing)
+            passing = self._share(self.states.passing() if number == 0 else [])
+            replies = self._answer(share, passing)
+            fresh = self._groups(share, replies)
+            if number == 0:
+                self._play_on(share, passing, replies)
+                metrics = self._first_metrics(list(fresh.values()), share, replies)
+            mine |= fresh
+            flags = [(serial, group.equal) for serial, group in fresh.items()]
+            equal |= dict(gather_object(flags))
+        self.log_metric("groups/generated", len(equal))
+        self.log_metric("groups/equal", sum(equal.values()) / len(equal))
+        order = sorted(equal, key=lambda serial: (equal[serial] and drop, serial))
+        kept = [mine[serial] for serial in order[:wanted] if serial in mine]
+        return Batch(self._evened_out(kept, count), metrics)
+
+    def _evened_out(self, kept: list[Group], count: int) -> list[Group]:
+        """``count`` groups for every process: those that have more hand some on.
+
+        What is kept is decided over all processes, in the order of the questions, so that it does
+        not depend on their number.
+        """
+        spare = list(chain.from_iterable(gather_object([kept[count:]])))
+        lacking = gather_object([max(count - len(kept), 0)])
+        process = self.accelerator.process_index
+        first = sum(lacking[:process])
+        return kept[:count] + spare[first : first + lacking[process]]
+
+    def _answer(self, share: Share, passing: Share) -> Replies:
+        """Generate and judge the replies to this process's questions."""
+        questions = [*share.mine, *passing.mine]
+        asked = self._places(len(share.mine), len(questions))
+        rows = ask_rows(questions)
+        beginnings = [""] * len(questions)
         if self.settings.prefill:
-            begun = [
-                prompt.prefills(one.task.game, one.state, one.task.prompt, one.task.blocks)[0]
-                for one in asked
-            ]
-            for row, text in zip(questions, begun, strict=True):
-                row["prompt"] = [
-                    *row["prompt"],
-                    {"role": "assistant", "content": [{"type": "text", "text": text}]},
-                ]
-        rows = [questions[k] for k in owner]
+            beginnings = [_true_description(question) for question in questions]
+            rows = [_begun(row, text) for row, text in zip(rows, beginnings, strict=True)]
+        of_replies = [rows[place] for place in asked]
         prompts = [
-            prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows
+            prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in of_replies
         ]
-        step, generate = self.settings.generate_batch or len(prompts), super()._generate
-        generated = _joined(
-            [generate(prompts[at : at + step]) for at in range(0, len(prompts), step)]
-        )
+        generated = self.generate_answers(prompts, self.settings.generate_batch or len(prompts))
         texts = [
-            begun[k] + reply_text(completion)
-            for k, completion in zip(owner, generated[3], strict=True)
+            beginnings[place] + reply_text(completion)
+            for place, completion in zip(asked, generated[COMPLETIONS], strict=True)
         ]
-        states = [(asked[k].task.game, asked[k].state) for k in owner]
-        blocks = [asked[k].task.blocks for k in owner]
+        states = [(questions[place].task.game, questions[place].state) for place in asked]
+        blocks = [questions[place].task.blocks for place in asked]
         judged, after = judge_rows(states, texts, self.weights.regret != 0, blocks)
+        return Replies(questions, asked, of_replies, generated, judged, after)
 
-        def moved(question: Question, row: int) -> str:
-            """The board after an answer, where a game of a pool goes on from it."""
-            batch, place = after[row]
-            return state_text(states[row][0], batch[place]) if question.slot >= 0 else ""
+    def _places(self, groups: int, questions: int) -> list[int]:
+        """The question of each reply: a group for the first ones, one reply for those that pass.
 
-        groups, answered = dict[int, Group](), []
-        for i, question in enumerate(mine[: self._real(mine, everyone)]):
-            part = slice(i * size, (i + 1) * size)
-            terms = [one.terms for one in judged[part]]
-            group = [{**row, "terms": one} for row, one in zip(rows[part], terms, strict=True)]
-            totals = [self.weights.total(self.weights.rewarded(one)) for one in terms]
-            groups[question.serial] = Group(group, _part(generated, part), totals)
-            chosen = i * size + self.states.chosen(question, size)
-            successes = sum(one.terms["game"] > 0 for one in judged[part])
-            answered.append(
-                Answered(successes, size, moved(question, chosen), judged[chosen].changed)
-            )
-        self.states.tell(everyone, gather_object(answered))
-        if first:
-            count = len(mine) * size
-            played = [
-                owner.index(k)
-                for k in range(len(mine), len(mine) + self._real(asked[len(mine) :], passing))
+        vLLM through TRL takes one prompt of each group, so there a game that passes is asked as
+        often as the others.
+        """
+        size = self.num_generations
+        passing = size if self.settings.use_vllm else 1
+        return [
+            place for place in range(questions) for _ in range(size if place < groups else passing)
+        ]
+
+    def _groups(self, share: Share, replies: Replies) -> dict[int, Group]:
+        """The groups of this process, by the numbers of their questions; all processes are told
+        what was answered.
+        """
+        size = self.num_generations
+        groups: dict[int, Group] = {}
+        answered = []
+        for place, question in enumerate(share.mine[: self._real(share)]):
+            members = slice(place * size, (place + 1) * size)
+            judged = replies.judged[members]
+            terms = [judgement.terms for judgement in judged]
+            rows = [
+                {**row, "terms": of_reply}
+                for row, of_reply in zip(replies.rows[members], terms, strict=True)
             ]
-            told = [
-                Answered(0, 0, moved(asked[owner[row]], row), judged[row].changed) for row in played
-            ]
-            self.states.tell(passing, gather_object(told))
-            self._log_first(
-                list(groups.values()),
-                judged[:count],
-                [asked[k].task.names.game for k in owner[:count]],
-            )
+            totals = [self.weights.total(self.weights.rewarded(of_reply)) for of_reply in terms]
+            groups[question.serial] = Group(rows, rows_of(replies.generated, members), totals)
+            chosen = place * size + self.states.chosen(question, size)
+            successes = sum(of_reply["game"] > 0 for of_reply in terms)
+            changed = replies.judged[chosen].changed
+            answered.append(Answered(successes, size, replies.state_after(chosen), changed))
+        self.states.tell(share.everyone, gather_object(answered))
         return groups
 
-    def _log_first(
-        self, groups: Sequence[Group], judged: Sequence[Judgement], games: Sequence[str]
-    ) -> None:
-        """Metrics of the questions as they come, before any is replaced."""
-        for name, value in batch_metrics(judged, games).items():
-            self._log_metric(name, value)
+    def _play_on(self, share: Share, passing: Share, replies: Replies) -> None:
+        """Tell all processes what was answered where games of the pools pass."""
+        first = len(share.mine)
+        answered = []
+        for place in range(first, first + self._real(passing)):
+            reply = replies.asked.index(place)
+            after = replies.state_after(reply)
+            answered.append(Answered(0, 0, after, replies.judged[reply].changed))
+        self.states.tell(passing.everyone, gather_object(answered))
+
+    def _first_metrics(
+        self, groups: Sequence[Group], share: Share, replies: Replies
+    ) -> dict[str, float]:
+        """Log the metrics of the questions as they come, before any is replaced; returns those that
+        TRL logs as well.
+        """
+        count = len(share.mine) * self.num_generations
+        games = [replies.questions[place].task.names.game for place in replies.asked[:count]]
+        for name, value in batch_metrics(replies.judged[:count], games).items():
+            self.log_metric(name, value)
         for name, ladder in self.states.curricula.items():
-            self._log_metric(f"{name}/place", ladder.place)
+            self.log_metric(f"{name}/place", ladder.place)
         totals = [total for group in groups for total in group.totals]
         means = {"reward": sum(totals) / len(totals)}
         for term in groups[0].rows[0]["terms"]:
             values = [row["terms"][term] for group in groups for row in group.rows]
             means[f"rewards/{term}/mean"] = sum(values) / len(values)
-        everyone = gather_object([means])
-        self._first = {name: sum(one[name] for one in everyone) / len(everyone) for name in means}
+        of_all = gather_object([means])
+        return {name: sum(one[name] for one in of_all) / len(of_all) for name in means}
 
-    def _get_per_token_logps_and_entropies(
-        self, model: Any, *args: Any, batch_size: int | None = None, **kwargs: Any
-    ) -> Any:
-        """As TRL's; on a CPU group by group, so that what is padding in a whole group is not
-        computed.
-        """
-        if self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1:
-            model, batch_size = _Trimming(model), self.num_generations
-        return super()._get_per_token_logps_and_entropies(
-            model, *args, batch_size=batch_size, **kwargs
+    # ---- episodes
+    def _play_episodes(self, count: int) -> dict[str, Any]:
+        """A group of whole episodes for each of ``count`` questions; TRL plays them."""
+        share = self._draw(count * self.accelerator.num_processes)
+        size = self.num_generations
+        output = self.score(
+            [row for question in share.mine for row in _episode_rows(question, size)]
         )
-
-    def _begin(self, question: Question) -> list[dict[str, Any]]:
-        """The rows of a group of episodes."""
-        row = ask_rows([question])[0]
-        picture = row.pop("image")
-        ask = prepare_multimodal_messages(row.pop("prompt"), images=[picture])
-        return [{"prompt": ask, **row} for _ in range(self.num_generations)]
-
-    def _without_equal(self, output: dict[str, Any], equal: Sequence[bool]) -> dict[str, Any]:
-        """Groups that remain equal have no advantage; with ``drop_equal`` they are not in the loss,
-        its KL term and its divisor.
-
-        The share of the rows that is left is kept with the batch, see :meth:`_compute_loss`.
-        """
-        device = output["advantages"].device
-        mine = torch.tensor(equal, device=device).repeat_interleave(self.num_generations)
-        output["advantages"] = output["advantages"].masked_fill(mine, 0.0)
-        left_out = (
-            self.accelerator.gather(mine.float()).mean()
-            if self.settings.drop_equal
-            else torch.zeros((), device=device)
-        )
-        self._metrics["train"]["groups/left_out"].append(float(left_out))
-        output["kept"] = 1 - left_out
-        if self.settings.drop_equal:
-            mask = "tool_mask" if "tool_mask" in output else "completion_mask"
-            output[mask] = output[mask] * (~mine).unsqueeze(1).to(output[mask].dtype)
-            loss_mask = output["completion_mask"] * output.get("tool_mask", 1)
-            output["num_items_in_batch"] = self.accelerator.gather(loss_mask.sum()).sum()
-        return output
-
-    def _compute_loss(self, model: Any, inputs: Any) -> Any:
-        """As TRL's; where it divides by all rows or micro-batches, by those that are trained on."""
-        self._nothing = not float(inputs["kept"])
-        loss = super()._compute_loss(model, inputs)
-        if self._nothing or self.loss_type not in MEANS_OF_ROWS + MEANS_OF_BATCHES:
-            return loss
-        return loss / (inputs["kept"] if self.loss_type in MEANS_OF_ROWS else self._kept_batches())
-
-    def _kept_batches(self) -> Any:
-        """The share of the micro-batches of all processes in which some row is trained on."""
-        mask = "tool_mask" if "tool_mask" in self._buffered_inputs[0] else "completion_mask"
-        some = torch.stack([one[mask].any().float().mean() for one in self._buffered_inputs])
-        return self.accelerator.gather(some).mean()
-
-    def _clip_grad_norm(self, model: Any) -> Any:
-        """As :class:`ResumableTrainer`'s; without anything to learn from the optimiser leaves the
-        weights alone, decay included.
-        """
-        norm = super()._clip_grad_norm(model)
-        if self._nothing:
-            model.zero_grad(set_to_none=True)
-        return norm
+        if "num_images" not in output:
+            allowed = (
+                "more: the pictures of an episode did not fit, and TRL then trains without any"
+            )
+            raise ConfigError("grpo.max_new_tokens", self.settings.max_new_tokens, allowed)
+        episodes = [play.lane for play in self.environments]
+        firsts = range(0, len(episodes), size)
+        answered = []
+        for first in firsts:
+            members = episodes[first : first + size]
+            turns = [turn for episode in members for turn in episode.turns]
+            successes = sum(turn.terms["game"] > 0 for turn in turns)
+            answered.append(Answered(successes, len(turns), "", True))
+        self.states.tell(share.everyone, gather_object(answered))
+        totals = [
+            self.weights.total(episode_terms(episode, self.settings.episode, self.weights))
+            for episode in episodes
+        ]
+        equal = [worth_the_same(totals[first : first + size]) for first in firsts]
+        return self.leave_out(output, equal, self.settings.drop_equal)
 
 
-MEANS_OF_ROWS = ("grpo", "dr_grpo", "sapo")
-"""Losses that TRL divides by the number of rows; the others it divides by the number of tokens that
-count.
-"""
-MEANS_OF_BATCHES = ("bnpo",)
-"""Losses that TRL divides by the tokens of each micro-batch, and then by the number of
-micro-batches.
-"""
+def _true_description(question: Question) -> str:
+    """The beginning of a reply that describes the board as it is."""
+    task = question.task
+    return prompt.prefills(task.game, question.state, task.prompt, task.blocks)[0]
 
 
-class _Trimming:
-    """A model that leaves out the last columns where they are padding in all rows; their
-    log-probabilities are returned as 0.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    def __call__(self, **inputs: Any) -> Any:
-        mask = inputs["attention_mask"]
-        width, used = mask.shape[1], int(mask.any(dim=0).nonzero().max()) + 1
-        rows = ("input_ids", "attention_mask", "labels", "token_type_ids", "mm_token_type_ids")
-        outputs = self.model(**{k: v[:, :used] if k in rows else v for k, v in inputs.items()})
-        for name in ("log_probs", "entropy"):
-            if outputs.get(name) is not None:
-                outputs[name] = torch.nn.functional.pad(outputs[name], (0, width - used))
-        return outputs
+def _begun(row: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """A row whose reply goes on after a text."""
+    message = {"role": "assistant", "content": [{"type": "text", "text": text}]}
+    return {**row, "prompt": [*row["prompt"], message]}
 
 
-def collapse(ids: Sequence[int], token: int) -> list[int]:
-    """Every run of a token as one."""
-    return [one for k, one in enumerate(ids) if not (one == token and k and ids[k - 1] == token)]
-
-
-STATES = "states.json"
-"""The file of a checkpoint that holds pools, curricula and the number of the next question."""
-
-
-def _part(generated: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
-    """What TRL's _generate returned, for some rows."""
-    return tuple(one[rows] if isinstance(one, list) and one else one for one in generated)
-
-
-def _joined(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """What TRL's _generate would have returned for the rows of all parts together."""
-    columns = zip(*parts, strict=True)
-    return tuple(
-        list(chain.from_iterable(ones)) if isinstance(ones[0], list) else ones[0]
-        for ones in columns
-    )
+def _episode_rows(question: Question, count: int) -> list[dict[str, Any]]:
+    """The rows of a group of episodes, the picture in the prompt."""
+    row = ask_rows([question])[0]
+    picture = row.pop("image")
+    messages = prepare_multimodal_messages(row.pop("prompt"), images=[picture])
+    return [{"prompt": messages, **row} for _ in range(count)]

@@ -42,7 +42,9 @@ class Play:
     """
 
     def __init__(self, turns: int, budget: int, oracle: bool = False) -> None:
-        self._turns, self._budget, self._oracle = turns, budget, oracle
+        self._turns = turns
+        self._budget = budget
+        self._oracle = oracle
         self._lane: EpisodeBatch | None = None
         self._calls = 0
 
@@ -108,10 +110,8 @@ def episode_terms(lane: EpisodeBatch, kind: str, weights: Weights) -> dict[str, 
         kind: ``"turns"``, or ``"score"``: ``game`` is the final score instead.
         weights: say whether moves count where the description is wrong.
     """
-    played, missing = (
-        [weights.rewarded(turn.terms) for turn in lane.turns],
-        lane.limit - len(lane.turns),
-    )
+    played = [weights.rewarded(turn.terms) for turn in lane.turns]
+    missing = lane.limit - len(lane.turns)
     well = bool(lane.state.terminated[0]) and played[-1]["game"] > 0
     out = {}
     for term, (worst, _) in TERM_RANGES.items():  # a turn that was not played is worth the least
@@ -217,14 +217,14 @@ def _takes_pictures_anywhere(processor: Any, turns: int) -> None:
     """TRL hands the later pictures to the image processor alone and passes on what that returns."""
     from PIL import Image
 
-    found = processor.image_processor(images=[Image.new("RGB", (56, 56))], return_tensors="pt")
-    if set(found) == {"pixel_values", "image_grid_thw"} or (
-        set(found) == {"pixel_values"} and found["pixel_values"].ndim == 4
+    fields = processor.image_processor(images=[Image.new("RGB", (56, 56))], return_tensors="pt")
+    if set(fields) == {"pixel_values", "image_grid_thw"} or (
+        set(fields) == {"pixel_values"} and fields["pixel_values"].ndim == 4
     ):
         return
     shape = (
-        f"{type(processor).__name__}, whose pictures are {', '.join(found)} of "
-        f"{found['pixel_values'].ndim} axes"
+        f"{type(processor).__name__}, whose pictures are {', '.join(fields)} of "
+        f"{fields['pixel_values'].ndim} axes"
     )
     raise ConfigError(
         "grpo.turns",

@@ -22,9 +22,10 @@ from vlmgym.dialogue.reply import BLOCKS
 from vlmgym.episodes.task import Task
 from vlmgym.games.parts.actions import write_cell
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS
-from vlmgym.models.loading import TRAINING, Compute
+from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import player_rng
 from vlmgym.players.beginner import Beginner
+from vlmgym.train.compute import Compute
 from vlmgym.train.rows import rows
 from vlmgym.train.settings import SftSettings
 from vlmgym.train.sft import run_sft
@@ -224,7 +225,8 @@ def comparisons(game: Game, state: State, salt: int = 2, pairs: int = 8) -> list
     """
     out = []
     for row, begun in enumerate(prompt.prefills(game, state, "brief")):
-        scene, rng = game.scene(state[row]), player_rng(salt, state, row)
+        scene = game.scene(state[row])
+        rng = player_rng(salt, state, row)
         board = scene.symbols[0]
         cells = rng.permutation(np.argwhere(board > 0))
         said = []
@@ -263,8 +265,10 @@ def pretraining_rows(
         lists = []
         for task in tasks:
             count = round(chunk * task.weight)
-            state, game = task.states("pretrain", count, number * count, hopeless=True), task.game
-            asked, compared = round(count * ASKED), round(count * (ASKED + COMPARED))
+            state = task.states("pretrain", count, number * count, hopeless=True)
+            game = task.game
+            asked = round(count * ASKED)
+            compared = round(count * (ASKED + COMPARED))
             for style, part in (
                 ("moves", state[:asked]),
                 ("same", state[asked:compared]),
@@ -310,7 +314,7 @@ def pretrain_command(out: Path, steps: int = 0) -> Path:
         out: folder of checkpoints, metrics and result.
         steps: optimiser steps; 0 = as for the committed checkpoint.
     """
-    from vlmgym.train.recipe import metrics_callback
+    from vlmgym.train.callbacks import metrics_callback
 
     need("train", *TRAINING)
     world = max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)

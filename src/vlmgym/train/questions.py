@@ -3,7 +3,8 @@ games, or a mixture.
 
 All processes of a run hold the same :class:`QuestionSource`, draw the same questions and are told
 the same answers; each then asks its own share. So a checkpoint holds it once, and the number of
-processes changes nothing.
+processes changes nothing. States are text only where they leave a process: in checkpoints, and in
+what the processes tell each other (:class:`Answered`).
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ import numpy as np
 
 from vlmgym.core import (
     ConfigError,
-    Settings,
     State,
     concat,
     draw_unit,
     mix_array,
     seeds_for,
-    setting,
     split_of,
 )
 from vlmgym.core.random import (
@@ -41,48 +40,14 @@ from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.games import read_state_text, state_text
+from vlmgym.train.sources import CHUNK, Source, first_state
 
-CHUNK = 64
-"""States walked to at once for each task."""
-USES = ("walk", "cold", "pool", "deal")
-"""What training states are for: random walks of GRPO, cold start, the beginnings of a policy pool,
-and its later deals.
-"""
 TRIES = 1000
 """Fresh deals after which looking for one in which something can succeed is given up."""
-
-
-@dataclass(frozen=True)
-class Source(Settings):
-    """One source of states, and its share of the questions."""
-
-    kind: str = setting(
-        "random_walk", "where states come from", choices=("random_walk", "policy_pool", "replay")
-    )
-    weight: float = setting(1.0, "share of the questions, relative to the other sources", 0.0, 1e6)
-    games: int = setting(64, "policy_pool: games under way for each task", 1, 1_000_000)
-    patience: int = setting(
-        8, "policy_pool: useless answers in a row that end a game", 1, 1_000_000
-    )
-    trace: str = setting("", "replay: a trace.jsonl, or a folder with one")
-    hopeless: bool = setting(
-        False,
-        "random_walk: also where no action succeeds (2048: nothing merges); the paper: all walks",
-    )
-
-    def __post_init__(self) -> None:
-        """Check that a replay has a trace, and that only walks keep what is hopeless."""
-        super().__post_init__()
-        if self.hopeless and self.kind != "random_walk":
-            raise ConfigError(
-                "Source.hopeless",
-                True,
-                "false for the other kinds: they ask where something can succeed",
-            )
-        if (self.kind == "replay") != bool(self.trace):
-            raise ConfigError(
-                "Source.trace", self.trace, "a file for kind replay, and nothing for the others"
-            )
+# streams of the draws
+_TASK = 0
+_SOURCE = 1
+_ANSWER = 2
 
 
 @dataclass
@@ -94,7 +59,7 @@ class PoolEpisode:
     on, but no group is asked.
     """
 
-    state: str
+    state: State  # one row
     level: str
     idle: int = 0
     passing: bool = False
@@ -107,10 +72,14 @@ class Question:
     serial: int  # number of the question in the run; -1 of those that are only played on
     task: Task  # at the difficulty of this state
     state: State  # one row
-    text: str  # the state as base64
     number: int  # of the task among those of the run
     source: int
     slot: int  # of the pool; -1 elsewhere
+
+    @property
+    def text(self) -> str:
+        """The state as base64."""
+        return state_text(self.task.game, self.state)
 
 
 @dataclass(frozen=True)
@@ -123,20 +92,6 @@ class Answered:
     answers: int  # that count for a ladder; 0 where the game is only played on
     after: str  # the state as base64
     changed: bool
-
-
-def first_state(use: str, seed: int) -> int:
-    """Number of the first training state of a use (one of :data:`USES`) with a seed of the run.
-
-    No two uses and seeds share any, as long as none takes more than ``STATES_OF_A_USE`` of a task
-    (random walks of seeds below 128: a million). So another seed is another cold start, other
-    questions and other games of a pool.
-    """
-    if seed == 0:
-        return FIRST_STATES[use]
-    if use == "walk" and seed < NEAR_WALKS:
-        return seed * WALKS_APART // CHUNK * CHUNK
-    return SEEDED_STATES + (len(USES) * (seed - 1) + USES.index(use)) * STATES_OF_A_USE
 
 
 class QuestionSource:
@@ -161,7 +116,9 @@ class QuestionSource:
         curricula: Mapping[str, Curriculum] | None = None,
         seed: int = 0,
     ) -> None:
-        self.tasks, self.sources, self.seed = tuple(tasks), tuple(sources), seed
+        self.tasks = tuple(tasks)
+        self.sources = tuple(sources)
+        self.seed = seed
         self.curricula = dict(curricula or {})
         for game, ladder in self.curricula.items():
             if game not in {task.names.game for task in tasks}:
@@ -181,100 +138,101 @@ class QuestionSource:
 
     def _share(self, number: int) -> tuple[list[int], Any]:
         """Sources that a task can be asked from, and where their shares end."""
-        fits = [
-            k
-            for k, one in enumerate(self.sources)
-            if one.weight and (one.kind != "replay" or self._recorded[number].get(k))
+        fitting = [
+            place
+            for place, source in enumerate(self.sources)
+            if source.weight and (source.kind != "replay" or place in self._recorded[number])
         ]
-        if not fits:
+        if not fitting:
             names = self.tasks[number].names
             raise ConfigError(
                 "recipe.states",
                 f"nothing for {names.game} {names.level}",
                 "a source with states of every task",
             )
-        return fits, _edges([self.sources[k].weight for k in fits])
+        return fitting, _edges([self.sources[place].weight for place in fitting])
 
-    def _read_traces(self, task: Task) -> dict[int, list[str]]:
-        """Recorded states of a task in which some action succeeds, for each replay, in an order of
-        the seed.
+    def _read_traces(self, task: Task) -> dict[int, State]:
+        """For each replay that has some, the recorded states of a task in which some action
+        succeeds, in an order of the seed.
         """
-        found = {}
-        for k, source in enumerate(self.sources):
+        recorded = {}
+        for place, source in enumerate(self.sources):
             if source.kind == "replay":
-                path = Path(source.trace)
-                trace = load_trace(path / "trace.jsonl" if path.is_dir() else path)
-                if (trace.run.game, trace.run.level) == (task.names.game, task.names.level):
-                    if any(split_of(turn.seed) != "train" for turn in trace.turns):
-                        sys.stderr.write(
-                            f"{path}: its states are no longer held out: they come "
-                            "from outside the train split\n"
-                        )
-                    texts = list(dict.fromkeys(turn.state for turn in trace.turns))
-                    keep = np.flatnonzero(_possible(texts)) if texts else np.zeros(0, np.int64)
-                    order = np.argsort(
-                        mix_array(
-                            keep.astype(np.uint64) ^ mix_array(np.array([self.seed], np.uint64))
-                        )
-                    )
-                    found[k] = [texts[i] for i in keep[order]]
-        return found
+                states = self._read_trace(task, Path(source.trace))
+                if states is not None:
+                    recorded[place] = states
+        return recorded
+
+    def _read_trace(self, task: Task, path: Path) -> State | None:
+        """The recorded states of a task in one trace; None without any."""
+        trace = load_trace(path / "trace.jsonl" if path.is_dir() else path)
+        if (trace.run.game, trace.run.level) != (task.names.game, task.names.level):
+            return None
+        if any(split_of(turn.seed) != "train" for turn in trace.turns):
+            sys.stderr.write(
+                f"{path}: its states are no longer held out: they come "
+                "from outside the train split\n"
+            )
+        texts = list(dict.fromkeys(turn.state for turn in trace.turns))
+        if not texts:
+            return None
+        states = concat([read_state_text(text)[1] for text in texts])
+        can_succeed = task.game.success_mask(states).any(axis=1) & ~states.ended
+        kept = np.flatnonzero(can_succeed)
+        salt = mix_array(np.array([self.seed], np.uint64))
+        order = np.argsort(mix_array(kept.astype(np.uint64) ^ salt))
+        return states[kept[order]] if len(kept) else None
 
     # ---- drawing
     def draw(self, count: int) -> list[Question]:
         """The next ``count`` questions."""
-        out = []
-        for _ in range(count):
-            serial = self.served
-            self.served += 1
-            number = _pick(self._task_edges, draw_unit(np.uint64(self.seed), TASK_TURN, serial))
-            fits, edges = self._shares[number]
-            source = fits[_pick(edges, draw_unit(np.uint64(self.seed), SOURCE_TURN, serial))]
-            task = self._now(number)
-            slot, kind = -1, self.sources[source].kind
-            if kind == "random_walk":
-                state = self._walk(number, task, self.sources[source].hopeless)
-                text = state_text(task.game, state)
-            elif kind == "replay":
-                texts = self._recorded[number][source]
-                text = texts[self.replayed[number] % len(texts)]
-                self.replayed[number] += 1
-                task = task.override(level=self.tasks[number].names.level)
-            else:
-                slot = self._next_game(number, task, self.sources[source])
-                text = self.pools[number][slot].state
-                task = task.override(level=self.pools[number][slot].level)
-            if kind != "random_walk":
-                state = read_state_text(text)[1]
-            out.append(Question(serial, task, state, text, number, source, slot))
-        return out
+        return [self._next_question() for _ in range(count)]
+
+    def _next_question(self) -> Question:
+        serial = self.served
+        self.served += 1
+        number = _pick(self._task_edges, draw_unit(np.uint64(self.seed), _TASK, serial))
+        fitting, edges = self._shares[number]
+        place = fitting[_pick(edges, draw_unit(np.uint64(self.seed), _SOURCE, serial))]
+        source = self.sources[place]
+        task = self._now(number)
+        slot = -1
+        if source.kind == "random_walk":
+            state = self._walk(number, task, source.hopeless)
+        elif source.kind == "replay":
+            recorded = self._recorded[number][place]
+            state = recorded[self.replayed[number] % len(recorded)]
+            self.replayed[number] += 1
+            task = task.override(level=self.tasks[number].names.level)
+        else:
+            slot = self._next_game(number, task, source)
+            episode = self.pools[number][slot]
+            state = episode.state
+            task = task.override(level=episode.level)
+        return Question(serial, task, state, number, place, slot)
 
     def _walk(self, number: int, task: Task, hopeless: bool) -> State:
-        at = self.walked[number]
+        """The next state of a task that random moves lead to."""
+        position = self.walked[number]
         self.walked[number] += 1
-        key = (at // CHUNK, task.names.level, hopeless)
+        key = (position // CHUNK, task.names.level, hopeless)
         if number not in self._chunks or self._chunks[number][0] != key:
-            self._chunks[number] = (key, task.states("train", CHUNK, at // CHUNK * CHUNK, hopeless))
-        return self._chunks[number][1][at % CHUNK]
+            first = position // CHUNK * CHUNK
+            self._chunks[number] = (key, task.states("train", CHUNK, first, hopeless))
+        return self._chunks[number][1][position % CHUNK]
 
     def _now(self, number: int) -> Task:
         """A task at the present difficulty."""
         task = self.tasks[number]
-        return (
-            self.curricula[task.names.game].task(task)
-            if task.names.game in self.curricula
-            else task
-        )
+        ladder = self.curricula.get(task.names.game)
+        return task if ladder is None else ladder.task(task)
 
     def _next_game(self, number: int, task: Task, source: Source) -> int:
         pool = self.pools[number]
         if not pool:  # random walks, so that the games are not all at their beginning
-            game = task.game
             start = task.states("train", source.games, first_state("pool", self.seed))
-            pool += [
-                PoolEpisode(state_text(game, start[i]), task.names.level)
-                for i in range(source.games)
-            ]
+            pool += [PoolEpisode(start[row], task.names.level) for row in range(source.games)]
         slot = self._next_slot(number)
         for _ in range(len(pool) - 1):
             if not pool[slot].passing:
@@ -284,7 +242,7 @@ class QuestionSource:
             if not pool[slot].passing:
                 return slot
             # all of them pass: one must be asked about
-            pool[slot] = self._settled(number, self._legal_move(pool[slot]))
+            pool[slot] = self._settled(number, self._legal_move(number, pool[slot]))
         raise ConfigError(
             "Task.level",
             task.names.level,
@@ -302,20 +260,15 @@ class QuestionSource:
 
         So games go on as the policy plays them, instead of ending where no question can be asked.
         """
-        out = []
+        waiting = []
         for number, pool in enumerate(self.pools):
-            for slot, one in enumerate(pool):
-                if one.passing:
-                    source = next(
-                        k for k, source in enumerate(self.sources) if source.kind == "policy_pool"
-                    )
-                    task = self._now(number).override(level=one.level)
-                    out.append(
-                        Question(
-                            -1, task, read_state_text(one.state)[1], one.state, number, source, slot
-                        )
-                    )
-        return out
+            for slot, episode in enumerate(pool):
+                if episode.passing:
+                    kinds = [source.kind for source in self.sources]
+                    task = self._now(number).override(level=episode.level)
+                    place = kinds.index("policy_pool")
+                    waiting.append(Question(-1, task, episode.state, number, place, slot))
+        return waiting
 
     # ---- telling
     def chosen(self, question: Question, answers: int) -> int:
@@ -335,72 +288,75 @@ class QuestionSource:
         Raises:
             ConfigError: a level in whose fresh deals nothing can ever be done.
         """
-        for question, one in zip(questions, answered, strict=True):
-            name = question.task.names.game
-            # or of a rung before
-            if (
-                one.answers
-                and name in self.curricula
-                and question.task == self._now(question.number)
-            ):
-                self.curricula[name] = self.curricula[name].update(one.successes, one.answers)
-            if question.slot < 0:
-                continue
-            game = self.pools[question.number][question.slot]
-            if game.state != question.text:
-                continue  # asked twice in one batch: the first answer counted
-            told = PoolEpisode(
-                one.after, game.level, 0 if one.changed else game.idle + 1, game.passing
-            )
-            if told.idle >= self.sources[question.source].patience:
-                self.counts["pool_stuck"] += 1
-                self.pools[question.number][question.slot] = self._deal(question.number)
-            else:
-                after = told if one.changed or not told.passing else self._legal_move(told)
-                self.pools[question.number][question.slot] = self._settled(question.number, after)
+        for question, answer in zip(questions, answered, strict=True):
+            self._climb(question, answer)
+            if question.slot >= 0:
+                self._play_on(question, answer)
 
-    def _settled(self, number: int, one: PoolEpisode) -> PoolEpisode:
+    def _climb(self, question: Question, answer: Answered) -> None:
+        """Move a curriculum by an answer, unless the question is of a rung before."""
+        name = question.task.names.game
+        ladder = self.curricula.get(name)
+        if ladder is not None and answer.answers and question.task == self._now(question.number):
+            self.curricula[name] = ladder.update(answer.successes, answer.answers)
+
+    def _play_on(self, question: Question, answer: Answered) -> None:
+        """Go on with a game of a pool from the state after an answer."""
+        number = question.number
+        pool = self.pools[number]
+        episode = pool[question.slot]
+        if episode.state != question.state:
+            return  # asked twice in one batch: the first answer counted
+        after = PoolEpisode(
+            read_state_text(answer.after)[1],
+            episode.level,
+            0 if answer.changed else episode.idle + 1,
+            episode.passing,
+        )
+        if after.idle >= self.sources[question.source].patience:
+            self.counts["pool_stuck"] += 1
+            pool[question.slot] = self._deal(number)
+            return
+        if after.passing and not answer.changed:
+            after = self._legal_move(number, after)
+        pool[question.slot] = self._settled(number, after)
+
+    def _settled(self, number: int, episode: PoolEpisode) -> PoolEpisode:
         """A game of a pool after a move: it goes on, passes, or has ended and is followed by a
         fresh one.
         """
-        game, state = read_state_text(one.state)
+        game = self.tasks[number].game
+        state = episode.state
         if not state.ended[0]:
             if game.success_mask(state).any():
-                return replace(one, passing=False)
+                return replace(episode, passing=False)
             if game.legal(state).any():
-                return replace(one, passing=True)
+                return replace(episode, passing=True)
         self.counts["pool_ended"] += 1
         return self._deal(number)
 
-    @staticmethod
-    def _legal_move(one: PoolEpisode) -> PoolEpisode:
+    def _legal_move(self, number: int, episode: PoolEpisode) -> PoolEpisode:
         """A game of a pool after a legal move, drawn by the luck of its turn."""
-        game, state = read_state_text(one.state)
-        after, _ = game.step(state, game.draw_legal(state))
-        return replace(one, state=state_text(game, after))
+        game = self.tasks[number].game
+        after, _ = game.step(episode.state, game.draw_legal(episode.state))
+        return replace(episode, state=after)
 
     def _deal(self, number: int) -> PoolEpisode:
+        """A fresh game in which something can be done."""
         task = self._now(number)
         game = task.game
+        names = task.names
+        first = 4 * first_state("deal", self.seed)
         for _ in range(TRIES):
-            seeds = seeds_for(
-                "train",
-                task.names.game,
-                task.names.level,
-                1,
-                4 * first_state("deal", self.seed) + self.dealt[number],
-            )
+            seeds = seeds_for("train", names.game, names.level, 1, first + self.dealt[number])
             self.dealt[number] += 1
             state = game.reset(task.level, seeds)
             if not state.ended[0] and game.legal(state).any():
-                return PoolEpisode(
-                    state_text(game, state),
-                    task.names.level,
-                    passing=not game.success_mask(state).any(),
-                )
+                passing = not game.success_mask(state).any()
+                return PoolEpisode(state, names.level, passing=passing)
         raise ConfigError(
             "Task.level",
-            task.names.level,
+            names.level,
             f"a level in whose deals something can be done (in none of {TRIES} here)",
         )
 
@@ -414,8 +370,11 @@ class QuestionSource:
             "dealt": self.dealt,
             "turn": self.turn,
             "pools": [
-                [[game.state, game.level, game.idle, game.passing] for game in pool]
-                for pool in self.pools
+                [
+                    [state_text(task.game, game.state), game.level, game.idle, game.passing]
+                    for game in pool
+                ]
+                for task, pool in zip(self.tasks, self.pools, strict=True)
             ],
             "counts": self.counts,
             "curricula": {name: asdict(ladder) for name, ladder in self.curricula.items()},
@@ -423,10 +382,14 @@ class QuestionSource:
 
     def load_state_dict(self, values: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave."""
-        self.served, self.counts = values["served"], dict(values["counts"])
+        self.served = values["served"]
+        self.counts = dict(values["counts"])
         for name in ("walked", "replayed", "dealt", "turn"):
             setattr(self, name, list(values[name]))
-        self.pools = [[PoolEpisode(*game) for game in pool] for pool in values["pools"]]
+        self.pools = [
+            [PoolEpisode(read_state_text(text)[1], *rest) for text, *rest in pool]
+            for pool in values["pools"]
+        ]
         self.curricula = {
             name: Curriculum.from_dict(ladder) for name, ladder in values["curricula"].items()
         }
@@ -438,10 +401,3 @@ def _edges(weights: Sequence[float]) -> Any:
 
 def _pick(edges: Any, share: float) -> int:
     return min(int(np.searchsorted(edges, share, side="right")), len(edges) - 1)
-
-
-def _possible(texts: Sequence[str]) -> Any:
-    """Which states (base64, of one game and level) go on and have an action that succeeds."""
-    game = read_state_text(texts[0])[0]
-    state = concat([read_state_text(text)[1] for text in texts])
-    return game.success_mask(state).any(axis=1) & ~state.ended

@@ -27,14 +27,13 @@ class _Judge:
     def __call__(
         self, completions: Sequence[Any], state: Sequence[str], reply: Sequence[str]
     ) -> tuple[list[Judgement], bool]:
-        texts = [reply_text(c) for c in completions]
+        texts = [reply_text(completion) for completion in completions]
         key = tuple(zip(state, texts, reply, strict=True))
         fresh = key != self.key
         if fresh:
-            blocks = [Blocks.of(one) for one in reply]
-            self.judged = judge_rows(
-                [read_state_text(one) for one in state], texts, self.oracle, blocks
-            )[0]
+            blocks = [Blocks.of(names) for names in reply]
+            states = [read_state_text(text) for text in state]
+            self.judged, _ = judge_rows(states, texts, self.oracle, blocks)
             self.key = key
         return self.judged, fresh
 
@@ -42,9 +41,9 @@ class _Judge:
 def reply_text(completion: Any) -> str:
     """The text of a completion, as TRL gives it (a string, or messages with text or blocks)."""
     content = completion if isinstance(completion, str) else completion[0]["content"]
-    return (
-        content if isinstance(content, str) else "".join(block.get("text", "") for block in content)
-    )
+    if isinstance(content, str):
+        return content
+    return "".join(block.get("text", "") for block in content)
 
 
 def judge_rows(
@@ -64,24 +63,23 @@ def judge_rows(
     Returns:
         A judgement for each answer, and the state after it, as a batch and a row in it.
     """
-    kinds: dict[Any, list[int]] = {}
     called = blocks or [BLOCKS] * len(texts)
-    for i, (game, state) in enumerate(states):
-        kinds.setdefault((game.name, state.level, called[i]), []).append(i)
-    judged: dict[int, tuple[Judgement, tuple[State, int]]] = {}
-    for members in kinds.values():
-        batch = concat([states[i][1] for i in members])
-        after, found = judge(
-            states[members[0]][0],
-            batch,
-            [texts[i] for i in members],
-            oracle=oracle,
-            blocks=called[members[0]],
-        )
-        judged |= {
-            i: (one, (after, row)) for row, (i, one) in enumerate(zip(members, found, strict=True))
-        }
-    return [judged[i][0] for i in range(len(texts))], [judged[i][1] for i in range(len(texts))]
+    batches: dict[Any, list[int]] = {}
+    for number, (game, state) in enumerate(states):
+        key = (game.name, state.level, called[number])
+        batches.setdefault(key, []).append(number)
+    judged: dict[int, Judgement] = {}
+    after: dict[int, tuple[State, int]] = {}
+    for members in batches.values():
+        game = states[members[0]][0]
+        before = concat([states[number][1] for number in members])
+        replies = [texts[number] for number in members]
+        stepped, judgements = judge(game, before, replies, oracle=oracle, blocks=called[members[0]])
+        for row, number in enumerate(members):
+            judged[number] = judgements[row]
+            after[number] = (stepped, row)
+    numbers = range(len(texts))
+    return [judged[number] for number in numbers], [after[number] for number in numbers]
 
 
 def reward_functions(weights: Weights) -> tuple[list[Any], list[float]]:
@@ -96,14 +94,13 @@ def reward_functions(weights: Weights) -> tuple[list[Any], list[float]]:
         ) -> list[float]:
             if "terms" in columns:  # judged when the answers were generated
                 return [weights.rewarded(terms)[term] for terms in columns["terms"]]
-            judged, fresh = judge_once(
-                completions, state, columns.get("reply") or [""] * len(state)
-            )
+            replies = columns.get("reply") or [""] * len(state)
+            judged, fresh = judge_once(completions, state, replies)
             log = columns.get("log_metric")
             if fresh and log is not None:
                 for name, value in batch_metrics(judged, game).items():
                     log(name, value)
-            return [weights.rewarded(one.terms)[term] for one in judged]
+            return [weights.rewarded(judgement.terms)[term] for judgement in judged]
 
         function.__name__ = term
         return function
@@ -116,10 +113,12 @@ def batch_metrics(judged: Sequence[Judgement | Turn], games: Sequence[str]) -> d
     """Means of a batch: of the metrics of training logs, for each game too where there are several,
     and of all faults.
     """
+    metrics = {f"fault/{fault.value}": mean_of(f"fault_{fault.value}", judged) for fault in Fault}
+    for name in shown_in("training"):
+        metrics[name] = mean_of(name, judged)
     names = sorted(set(games))
-    found = {f"fault/{fault.value}": mean_of(f"fault_{fault.value}", judged) for fault in Fault}
-    for name in ["", *(names if len(names) > 1 else [])]:
-        group = [one for one, game in zip(judged, games, strict=True) if name in ("", game)]
-        prefix = f"{name}/" if name else ""
-        found |= {f"{prefix}{metric}": mean_of(metric, group) for metric in shown_in("training")}
-    return {name: value for name, value in found.items() if not math.isnan(value)}
+    for game in names if len(names) > 1 else []:
+        of_game = [turn for turn, name in zip(judged, games, strict=True) if name == game]
+        for name in shown_in("training"):
+            metrics[f"{game}/{name}"] = mean_of(name, of_game)
+    return {name: value for name, value in metrics.items() if not math.isnan(value)}

@@ -25,30 +25,28 @@ def rows(
     SFT trains on. The pictures are drawn under the task's look, or under ``look``.
     """
     game = task.game
-    level = task.level
-    told = task.look
-    ask = prompt.messages(prompt.prompt_text(game, level, task.prompt, blocks=task.blocks))
-    frames = pictures(game, state, look or told)
+    text = prompt.prompt_text(game, task.level, task.prompt, blocks=task.blocks)
+    messages = prompt.messages(text)
+    frames = pictures(game, state, look or task.look)
     out = []
-    for i, frame in enumerate(frames):
-        row: dict[str, Any] = {"prompt": ask, "image": frame, **vars(task.names)}
-        row["state"], row["reply"] = state_text(game, state[i]), task.reply
+    for number, frame in enumerate(frames):
+        row: dict[str, Any] = {"prompt": messages, "image": frame, **vars(task.names)}
+        row["state"] = state_text(game, state[number])
+        row["reply"] = task.reply
         if replies is not None:
-            row["completion"] = [
-                {"role": "assistant", "content": [{"type": "text", "text": replies[i]}]}
-            ]
+            content = [{"type": "text", "text": replies[number]}]
+            row["completion"] = [{"role": "assistant", "content": content}]
         out.append(row)
     return out
 
 
 def ask_rows(questions: Sequence[Question]) -> list[dict[str, Any]]:
     """Trainer rows of questions, those of one task drawn together."""
-    kinds: dict[Task, list[int]] = {}
-    for i, question in enumerate(questions):
-        kinds.setdefault(question.task, []).append(i)
-    found: dict[int, dict[str, Any]] = {}
-    for task, members in kinds.items():
-        found |= zip(
-            members, rows(task, concat([questions[i].state for i in members])), strict=True
-        )
-    return [found[i] for i in range(len(questions))]
+    batches: dict[Task, list[int]] = {}
+    for number, question in enumerate(questions):
+        batches.setdefault(question.task, []).append(number)
+    by_number: dict[int, dict[str, Any]] = {}
+    for task, members in batches.items():
+        states = concat([questions[number].state for number in members])
+        by_number |= zip(members, rows(task, states), strict=True)
+    return [by_number[number] for number in range(len(questions))]

@@ -2,10 +2,82 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from vlmgym.core import ConfigError, setting
-from vlmgym.models.loading import Optimisation
+from vlmgym.core import ConfigError, Settings, setting
+from vlmgym.train.compute import Compute
+
+REPORTS = ("tensorboard", "wandb", "trackio", "none")
+"""Where curves can go."""
+
+
+@dataclass(frozen=True)
+class Optimisation(Settings):
+    """What SFT and GRPO share: schedule, optimiser (AdamW) and checkpoints."""
+
+    steps: int = setting(0, "optimiser steps", 0, 10_000_000)
+    accumulate: int = setting(1, "micro-batches a step", 1, 4096)
+    lr: float = setting(1e-6, "learning rate", 0.0, 1.0)
+    scheduler: str = setting(
+        "constant",
+        "of the learning rate",
+        choices=("cosine", "constant", "linear", "constant_with_warmup"),
+    )
+    warmup: int = setting(
+        0, "steps of linear warm-up, with every scheduler; the first has rate 0", 0, 1_000_000
+    )
+    weight_decay: float = setting(0.01, "of AdamW", 0.0, 1.0)
+    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm", 0.0, 1e6)
+    save_every: int = setting(100, "steps between checkpoints", 1, 1_000_000)
+    explode: float = setting(
+        1e4, "a loss beyond this ends the run, as one that is not a number does", 0.0, 1e30
+    )
+    seed: int = setting(0, "of states, order and sampling", 0, 2**31 - 1)
+    report_to: str = setting(
+        "tensorboard", "where curves go besides metrics.jsonl, as in TRL", choices=REPORTS
+    )
+
+    def reporters(self) -> list[str]:
+        """What the Trainer itself reports to; TensorBoard's events are written here.
+
+        Raises:
+            ConfigError: the package is not installed.
+        """
+        if self.report_to in ("tensorboard", "none"):
+            return []
+        if importlib.util.find_spec(self.report_to) is None:
+            raise ConfigError(
+                "report_to", self.report_to, f"an installed package: pip install {self.report_to}"
+            )
+        return [self.report_to]
+
+    def arguments(self, out: Path, compute: Compute) -> dict[str, Any]:
+        """The training arguments that these settings stand for; checkpoints go to ``out``."""
+        return {
+            "output_dir": str(out),
+            "max_steps": self.steps or -1,
+            "gradient_accumulation_steps": self.accumulate,
+            "learning_rate": self.lr,
+            # Transformers' "constant" passes over a warm-up without a word.
+            "lr_scheduler_type": "constant_with_warmup"
+            if self.warmup and self.scheduler == "constant"
+            else self.scheduler,
+            "warmup_steps": self.warmup,
+            "weight_decay": self.weight_decay,
+            "max_grad_norm": self.max_grad_norm,
+            "logging_steps": 1,
+            "save_strategy": "steps",
+            "save_steps": self.save_every,
+            "save_total_limit": 2,  # the one before is there until the next is whole
+            "logging_nan_inf_filter": False,  # a loss that is not finite ends the run
+            "report_to": self.reporters(),
+            "seed": self.seed,
+            "remove_unused_columns": False,
+            **compute.arguments(),
+        }
 
 
 @dataclass(frozen=True)

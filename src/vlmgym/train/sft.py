@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import need
-from vlmgym.models.loading import TRAINING, Compute, Lora
+from vlmgym.models.loading import TRAINING
 from vlmgym.render.pixel_values import use_pixel_cache
+from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.settings import SftSettings
 
 
@@ -43,13 +44,13 @@ def run_sft(
 
     Raises:
         DivergedError, DiskFullError, Interrupted: see
-        :meth:`vlmgym.train.grpo_trainer.ResumableTrainer.run`.
+        :meth:`vlmgym.train.resumable.ResumableTrainer.run`.
     """
     need("train", *TRAINING)
     from datasets import Dataset, Features, Image, IterableDataset, Value
     from trl import SFTConfig
 
-    from vlmgym.train.grpo_trainer import Sft
+    from vlmgym.train.resumable import Sft
 
     if callable(data):
         dataset: Any = IterableDataset.from_generator(data)

@@ -84,11 +84,9 @@ def trained_for(name: str) -> TrainedFor | None:
     if not path.is_file():
         return None
     values = read_json(path)
-    tasks, limit, model = (
-        values.get("tasks"),
-        values.get("max_new_tokens", 0),
-        values.get("model", ""),
-    )
+    tasks = values.get("tasks")
+    limit = values.get("max_new_tokens", 0)
+    model = values.get("model", "")
     if (
         not isinstance(tasks, list)
         or not tasks

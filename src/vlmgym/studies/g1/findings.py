@@ -27,7 +27,7 @@ from vlmgym.evals.evaluation import range_of
 from vlmgym.evals.reading import Evaluated, load
 from vlmgym.evals.stats import NAN
 from vlmgym.studies.study import BASE, Study
-from vlmgym.train.recipe import read_metrics
+from vlmgym.train.callbacks import read_metrics
 
 GAMES = {"2048": "2048", "ShisenSho": "shisen-sho", "Swap": "swap", "ShisenShoPhotos": "photos"}
 """The paper's games, and what the study's runs call them."""

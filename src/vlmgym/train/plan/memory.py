@@ -2,22 +2,19 @@
 
 Weights, gradients and optimiser states are counted exactly, on the model's real classes;
 activations follow Korthikanti et al. 2022 ("Reducing Activation Recomputation in Large Transformer
-Models"), see :meth:`Stack.saved`.
+Models"), see :meth:`vlmgym.train.plan.architecture.Stack.saved`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import resources
-from typing import Any
+from typing import NamedTuple
 
-from vlmgym.core import ConfigError, need
-from vlmgym.core.files import read_json
-from vlmgym.dialogue import prompt
-from vlmgym.models.loading import VISION, Lora, first_words, freeze_vision, load_config
-from vlmgym.render.frames import frame_size
+from vlmgym.train.plan.architecture import Architecture, Stack
+from vlmgym.train.plan.taught import longest_board
 from vlmgym.train.recipe import Recipe
+from vlmgym.train.settings import GrpoSettings
 
 GIB = 2**30
 SLACK = 1.1
@@ -34,219 +31,8 @@ PLAYED_AT_ONCE = 64
 """Answers that the evaluation during GRPO generates together, at most (``grpo.generate_batch``,
 where that is less).
 """
-LETTERS = 3.0
-"""Characters of a prompt to a token, at least, where there is no tokenizer to ask."""
-CONNECTORS = ("merger", "deepstack_merger_list", "multi_modal_projector", "connector", "projector")
-"""What families call that which joins the vision tower to the language model."""
 
 
-# ---- architecture
-@dataclass(frozen=True)
-class Stack:
-    """A pile of equal transformer layers."""
-
-    layers: int
-    hidden: int
-    inner: int  # width of the feed-forward part
-    heads: int
-    kv_heads: int
-    head_dim: int
-
-    def saved(self, compute: int, residual: int, scores: int = 0) -> float:
-        """Bytes that one layer keeps for one token until the backward pass, without gradient
-        checkpointing.
-
-        Counted as by Korthikanti et al. (section 4.1: an operation keeps its inputs), for layers as
-        they are now: gated feed-forward (four tensors of its width instead of the paper's 19 bytes
-        by hidden size), grouped keys and values, norms in float32, no dropout, attention that keeps
-        no scores. With bfloat16 that is 17 h + 14 q + 8 kv + 8 f bytes, and 10 h more where
-        weights, and so the residual stream, are float32. The coefficients are those of Qwen3-VL,
-        read off PyTorch's saved tensors; Qwen2.5-VL, which does not normalise queries and keys,
-        keeps 7 q + 6 kv less.
-
-        Args:
-            compute: bytes of a number in matrix products.
-            residual: bytes of a number between layers.
-            scores: tokens attended to, where attention is eager and keeps its scores: the paper's 5
-                a s.
-        """
-        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        kept = (
-            (17 * self.hidden + 14 * q + 8 * kv + 8 * self.inner + 5 * self.heads * scores)
-            * compute
-            / 2
-        )
-        return kept + (10 * self.hidden if residual > compute else 0)
-
-    def passing(self, compute: int) -> float:
-        """Bytes for one token while a layer computes without keeping anything: gate, up, their
-        product, and the stream.
-        """
-        return compute * (3 * self.inner + 4 * self.hidden)
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """The sizes of a model, counted on its real classes without allocating it."""
-
-    name: str
-    family: str
-    # parameters of the vision tower, connector, language model, embeddings (head included)
-    parts: Mapping[str, int]
-    unfrozen: int  # parameters that learn where the vision tower does not
-    # inputs + outputs of all layers that LoRA adapts: adapters have rank times as many parameters
-    adapted: int
-    text: Stack
-    vision: Stack
-    vocabulary: int
-    positions: int  # tokens that a sequence may have
-    patch: int  # pixels of a patch's side
-    merge: int  # patches of the side of what becomes one token
-    frames: int  # images in which a patch of one picture is stored (2 where the model takes videos)
-    side: int  # pixels to which every picture is resized; 0 = any size
-    # fewest and most pixels that are not resized, where that is known
-    pixels: tuple[int, int] | None
-
-    @property
-    def parameters(self) -> int:
-        """All of them."""
-        return sum(self.parts.values())
-
-    @property
-    def picture_bytes(self) -> int:
-        """Bytes of a patch as the processor gives it: float32, three colours."""
-        return 4 * 3 * self.frames * self.patch**2
-
-    def patches(self, height: int, width: int) -> int:
-        """Patches of a picture."""
-        return (
-            (self.side // self.patch) ** 2
-            if self.side
-            else -(-height // self.patch) * -(-width // self.patch)
-        )
-
-    def tokens(self, height: int, width: int) -> int:
-        """Tokens of a picture in the prompt."""
-        return self.patches(height, width) // self.merge**2
-
-    def resizes(self, height: int, width: int) -> bool | None:
-        """Whether the processor resizes pictures of this size; None where it is not known."""
-        if self.side:
-            return (height, width) != (self.side, self.side)
-        if self.pixels is None:
-            return None
-        unit = self.patch * self.merge
-        return bool(
-            height % unit or width % unit or not self.pixels[0] <= height * width <= self.pixels[1]
-        )
-
-    def positions_of(self, recipe: Recipe) -> tuple[int, int]:
-        """The longest prompt of a recipe: patches of its picture, and tokens of picture and text
-        (estimated, not too low).
-        """
-        sizes = []
-        for task in recipe.tasks:
-            game = task.game
-            level = task.level
-            look = task.look
-            height, width = frame_size(game, level, look)
-            text = len(prompt.prompt_text(game, level, task.prompt, blocks=task.blocks)) / LETTERS
-            sizes.append(
-                (self.patches(height, width), self.tokens(height, width) + round(text) + 20)
-            )
-        return max(patches for patches, _ in sizes), max(tokens for _, tokens in sizes)
-
-
-def known_models() -> dict[str, dict[str, Any]]:
-    """Models whose sizes come with the library, by hub name."""
-    with resources.as_file(resources.files("vlmgym") / "models" / "known") as folder:
-        return {one["model"]: one for one in map(read_json, sorted(folder.glob("*.json")))}
-
-
-def architecture(name: str) -> Architecture:
-    """The sizes of a model: ``tiny``, a folder, a known hub name, or one that can be reached.
-
-    Raises:
-        ConfigError: there is no configuration of this name to be had, or it is not one of an
-            image-text model.
-        MissingExtra: torch or Transformers are not installed.
-    """
-    need("train", "torch", "transformers")
-    import torch
-    from transformers import AutoConfig, AutoModelForImageTextToText
-
-    known: dict[str, Any] = known_models().get(name, {})
-    try:
-        if known:
-            values = dict(known["config"])
-            config = AutoConfig.for_model(values.pop("model_type"), **values)
-        else:
-            config = load_config(name)
-        with torch.device("meta"):
-            model = AutoModelForImageTextToText.from_config(config)
-    except (OSError, ValueError) as error:
-        allowed = (
-            "tiny, a folder, a hub name that can be reached, or one of "
-            f"{', '.join(known_models())} ({first_words(error)})"
-        )
-        raise ConfigError("model", name, allowed) from error
-    parts = dict.fromkeys(("vision tower", "connector", "language model", "embeddings"), 0)
-    for path, weights in model.named_parameters():
-        parts[_part(path.split("."))] += weights.numel()
-    modules = dict(model.named_modules())
-    adapted = sum(sum(modules[path].weight.shape) for path in Lora.layers(list(modules)))
-    total = sum(parts.values())
-    frozen = freeze_vision(model) if parts["vision tower"] else 0
-    text, vision = config.get_text_config(), config.vision_config
-    resizing = (
-        vision.image_size
-        if getattr(config, "image_seq_length", None) and hasattr(vision, "image_size")
-        else 0
-    )
-    return Architecture(
-        name=name,
-        family=type(model).__name__,
-        parts=parts,
-        unfrozen=total - frozen,
-        adapted=adapted,
-        text=_stack(text),
-        vision=_stack(vision),
-        vocabulary=text.vocab_size,
-        positions=text.max_position_embeddings,
-        patch=vision.patch_size,
-        merge=getattr(vision, "spatial_merge_size", 1),
-        frames=getattr(vision, "temporal_patch_size", 1),
-        side=resizing,
-        pixels=(known["min_pixels"], known["max_pixels"]) if known else None,
-    )
-
-
-def _part(path: Sequence[str]) -> str:
-    if any(name in CONNECTORS for name in path):
-        return "connector"
-    if any(name in VISION for name in path):
-        return "vision tower"
-    return (
-        "embeddings"
-        if any(name in ("embed_tokens", "lm_head") for name in path)
-        else "language model"
-    )
-
-
-def _stack(config: Any) -> Stack:
-    """The layers that a configuration describes, under the names that families use."""
-    heads = getattr(config, "num_attention_heads", None) or config.num_heads
-    return Stack(
-        layers=getattr(config, "num_hidden_layers", None) or config.depth,
-        hidden=config.hidden_size,
-        inner=config.intermediate_size,
-        heads=heads,
-        kv_heads=getattr(config, "num_key_value_heads", None) or heads,
-        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
-    )
-
-
-# ---- memory
 @dataclass(frozen=True)
 class Phase:
     """What is in a device's memory at one time of a run, in bytes by part."""
@@ -294,7 +80,8 @@ def longest_answer(recipe: Recipe, model: Architecture, devices: int, room: floa
             <= room
         )
 
-    low, high = 0, min(1_000_000, max(1, model.positions - model.positions_of(recipe)[1])) + 1
+    low = 0
+    high = min(1_000_000, max(1, model.positions - model.positions_of(recipe)[1])) + 1
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
@@ -312,54 +99,25 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
             ZeRO-3); else each has all.
     """
     patches, asked = model.positions_of(recipe)
-    shares = devices if sharded else 1
+    spread = Spread(devices, devices if sharded else 1)
     static = _static(recipe, model)
-    phases = []
+    phases: list[Phase] = []
     if recipe.cold_start is not None:
-        rows, length = recipe.sft.batch, asked + longest_board(recipe)
-        phases += _training(
-            recipe, model, "sft", static, shares, devices, rows, rows, length, patches
-        )
+        rows = recipe.sft.batch
+        load = Load(rows, asked, asked + longest_board(recipe), patches, rows)
+        phases += _training(recipe, model, "sft", static, spread, load)
     grpo = recipe.grpo
     if grpo is not None:
-        static = static | {"reference": 0.0 if recipe.lora or grpo.beta == 0 else static["weights"]}
-        turns = grpo.turns
+        without = recipe.lora or grpo.beta == 0
+        static = static | {"reference": 0.0 if without else static["weights"]}
         length = asked + grpo.max_new_tokens
-        held = {
-            k: static[k] / shares for k in ("weights", "adapters", "reference", "optimiser states")
-        }
         if not grpo.use_vllm:
-            count = max(
-                min(grpo.batch, grpo.generate_batch or grpo.batch),
-                min(
-                    grpo.generate_batch or PLAYED_AT_ONCE,
-                    PLAYED_AT_ONCE,
-                    recipe.checks.states * len(recipe.tasks),
-                )
-                if recipe.checks.every
-                else 0,
-            )
-            moving = _generating(recipe, model, count, asked, length, patches, shares)
-            phases.append(
-                Phase(
-                    "grpo",
-                    "generation",
-                    _with_slack(held, moving | _gathered(recipe, model, shares)),
-                )
-            )
+            count = _generated_at_once(recipe, grpo)
+            load = Load(count, asked, length, patches, count)
+            phases.append(_generation(recipe, model, static, spread, load))
         micro = grpo.batch // grpo.accumulate
-        phases += _training(
-            recipe,
-            model,
-            "grpo",
-            static,
-            shares,
-            devices,
-            micro,
-            grpo.batch * turns,
-            length,
-            patches * turns,
-        )
+        load = Load(micro, asked, length, patches * grpo.turns, grpo.batch * grpo.turns)
+        phases += _training(recipe, model, "grpo", static, spread, load)
     merged = 4.0 * model.parameters if recipe.lora else 0.0  # with adapters, when a stage is saved
     paged = 2.0 * static["learning"] if recipe.compute.optimizer == "paged_adamw_8bit" else 0.0
     return Memory(
@@ -367,6 +125,32 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
         disk(recipe, model),
         max(devices * (static["weights"] + static["reference"]), paged, merged),
     )
+
+
+class Spread(NamedTuple):
+    """How a run lies on its devices."""
+
+    devices: int  # processes, one a device
+    shares: int  # parts into which weights, gradients and optimiser states are cut
+
+
+class Load(NamedTuple):
+    """What a device has to do at once."""
+
+    rows: int
+    asked: int  # tokens of a prompt
+    length: int  # tokens of a prompt and its answer
+    patches: int  # of the pictures of a row
+    pictures: int  # rows whose pictures are held
+
+
+def _generated_at_once(recipe: Recipe, grpo: GrpoSettings) -> int:
+    """Answers that are generated together: those of a step, or of a check."""
+    of_step = min(grpo.batch, grpo.generate_batch or grpo.batch)
+    if not recipe.checks.every:
+        return of_step
+    limit = min(grpo.generate_batch or PLAYED_AT_ONCE, PLAYED_AT_ONCE)
+    return max(of_step, min(limit, recipe.checks.states * len(recipe.tasks)))
 
 
 def sizes_of(recipe: Recipe, shares: int = 1) -> tuple[int, int, int]:
@@ -434,15 +218,22 @@ def _gathered(recipe: Recipe, model: Architecture, shares: int) -> dict[str, flo
     }
 
 
-def _generating(
+def _generation(
     recipe: Recipe,
     model: Architecture,
-    count: int,
-    asked: int,
-    length: int,
-    patches: int,
-    shares: int,
-) -> dict[str, float]:
+    static: Mapping[str, float],
+    spread: Spread,
+    load: Load,
+) -> Phase:
+    """The phase in which answers are generated."""
+    names = ("weights", "adapters", "reference", "optimiser states")
+    held = {name: static[name] / spread.shares for name in names}
+    moving = _generating(recipe, model, load, spread.shares)
+    moving |= _gathered(recipe, model, spread.shares)
+    return Phase("grpo", "generation", _with_slack(held, moving))
+
+
+def _generating(recipe: Recipe, model: Architecture, load: Load, shares: int) -> dict[str, float]:
     """What comes and goes in generation: the larger of reading the prompts and of writing the last
     token.
 
@@ -451,19 +242,20 @@ def _generating(
     rotated keys are, and values are joined to them.
     """
     _, compute, stream = sizes_of(recipe, shares)
-    text, eyes = model.text, model.vision
-    token = 2.0 * text.layers * text.kv_heads * text.head_dim * stream * count
+    text = model.text
+    eyes = model.vision
+    token = 2.0 * text.layers * text.kv_heads * text.head_dim * stream * load.rows
     grouped = text.kv_heads < text.heads and recipe.compute.attention != "flash_attention_2"
     # a layer's keys and values, joined, and repeated for each head
     copies = 1 + (text.heads / text.kv_heads if grouped else 0)
-    pictures = {"pictures": float(count * patches * model.picture_bytes)}
-    reading = count * max(asked * text.passing(compute), patches * eyes.passing(compute))
-    first = {"key-value cache": token * asked, "reading prompts": reading}
+    pictures = {"pictures": float(load.pictures * load.patches * model.picture_bytes)}
+    prompt = max(load.asked * text.passing(compute), load.patches * eyes.passing(compute))
+    first = {"key-value cache": token * load.asked, "reading prompts": load.rows * prompt}
     last = {
-        "key-value cache": token * length,
-        "attention copies": token * length / text.layers * copies,
+        "key-value cache": token * load.length,
+        "attention copies": token * load.length / text.layers * copies,
         # as they are, as probabilities, and sorted or masked
-        "answer logits": 3.0 * 4 * model.vocabulary * count,
+        "answer logits": 3.0 * 4 * model.vocabulary * load.rows,
     }
     return max(first, last, key=lambda parts: sum(parts.values())) | pictures
 
@@ -473,27 +265,28 @@ def _training(
     model: Architecture,
     stage: str,
     static: Mapping[str, float],
-    shares: int,
-    devices: int,
-    micro: int,
-    pictures_kept: int,
-    length: int,
-    patches: int,
+    spread: Spread,
+    load: Load,
 ) -> list[Phase]:
     """The phases in which a micro-batch goes forward and backward, and in which the optimiser
     steps.
     """
+    devices, shares = spread
     _, compute, stream = sizes_of(recipe, shares)
-    text, eyes = model.text, model.vision
-    scores = length if recipe.compute.attention == "eager" else 0
-    moving = {"activations": _activations(recipe, text, micro * length, compute, stream, scores)}
+    tokens = load.rows * load.length
+    text = model.text
+    eyes = model.vision
+    scores = load.length if recipe.compute.attention == "eager" else 0
+    moving = {"activations": _activations(recipe, text, tokens, compute, stream, scores)}
     if recipe.compute.train_vision and not recipe.lora:
-        moving["activations"] += _activations(recipe, eyes, micro * patches, compute, stream, 0)
-    tile = min(micro * length, TOKENS_AT_ONCE)
+        moving["activations"] += _activations(
+            recipe, eyes, load.rows * load.patches, compute, stream, 0
+        )
+    tile = min(tokens, TOKENS_AT_ONCE)
     # its gradient, summed up in float32
     head = 0.0 if recipe.lora else 4.0 * model.vocabulary * text.hidden
     moving["answer logits"] = compute * WORDS_AT_ONCE * (tile + text.hidden) + head
-    moving["pictures"] = float(pictures_kept * patches * model.picture_bytes)
+    moving["pictures"] = float(load.pictures * load.patches * model.picture_bytes)
     names = ("weights", "adapters", "reference", "gradients", "optimiser states")
     held = {name: static[name] / shares for name in names}
     if devices > 1 and shares == 1:
@@ -518,33 +311,6 @@ def _activations(
     if recipe.compute.gradient_checkpointing:
         return tokens * (stack.layers * stack.hidden * residual + layer)
     return tokens * stack.layers * layer
-
-
-def longest_board(recipe: Recipe) -> int:
-    """Tokens of the longest answer of the teacher, about; training counts real ones with the
-    tokenizer.
-    """
-    sizes = [
-        (task.names.game, task.game.sample(task.level).symbols[0].size) for task in recipe.tasks
-    ]
-    return max(64 + TEACHER.get(game, 75) * cells for game, cells in sizes)
-
-
-TEACHER = {"2048": 30, "ShisenSho": 75, "ShisenShoPhotos": 150, "Swap": 55}
-"""Tokens of the teacher's longest answer to a cell: the longest of 60, of more for photographs, on
-the paper's boards.
-"""
-
-TAUGHT = {
-    "2048": ((1024, 0.0),),
-    "ShisenSho": ((8192, 0.0), (4096, 0.002), (2560, 0.009), (2048, 0.013), (1024, 0.03)),
-    "ShisenShoPhotos": ((8192, 0.0), (4096, 0.002), (2560, 0.004), (2048, 0.005), (1024, 0.015)),
-    "Swap": ((4096, 0.0), (2560, 0.037), (2048, 0.08), (1024, 0.352)),
-}
-"""Of the 1,000 answers of the teacher that a cold start on the paper's boards teaches: the share
-with more tokens than a number (counted with Qwen's vocabulary). The longest have 414, 5,314, 5,776
-and 3,244.
-"""
 
 
 def disk(recipe: Recipe, model: Architecture) -> dict[str, float]:

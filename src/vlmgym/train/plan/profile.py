@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vlmgym.dialogue.judge import Weights
-from vlmgym.episodes.task import Task
-from vlmgym.models.loading import Compute, Lora
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.settings import GrpoSettings
+from vlmgym.train.recipe import Recipe
+from vlmgym.train.sources import Source
 
 MODEL = ("generate", "forward", "backward", "optimiser")
 """The phases that count as inside the model; ``forward`` is that of training and of the reference
@@ -86,22 +85,15 @@ def _watching(model: Any) -> Iterator[Clock]:
         clock.stop()
 
 
-def profile_grpo(
-    model: Any,
-    processor: Any,
-    tasks: Sequence[Task],
-    out: Path,
-    settings: GrpoSettings,
-    weights: Weights,
-    compute: Compute,
-    lora: Lora | None = None,
-) -> dict[str, float]:
-    """Run GRPO (see :func:`vlmgym.train.grpo.run_grpo`) and say how long each phase took.
+def profile_grpo(recipe: Recipe, model: Any, processor: Any, out: Path) -> dict[str, float]:
+    """Run GRPO (see :func:`vlmgym.train.grpo.run_grpo`) on random walks and say how long each phase
+    took.
 
     Returns:
         Seconds of a step by phase, ``start`` (before the first step) not counted among them; ``in
         model`` is the share of the phases of :data:`MODEL`, 0 to 1.
     """
+    on_walks = replace(recipe, states=(Source(),), curriculum={})
     steps: list[float] = []
 
     with _watching(model) as clock:
@@ -113,8 +105,9 @@ def profile_grpo(
                     clock.seconds.clear()
                 steps.append(time.perf_counter())
 
-        run_grpo(model, processor, tasks, out, settings, weights, compute, [Marks()], lora=lora)
-    total, count = steps[-1] - steps[0], len(steps) - 1
+        run_grpo(on_walks, model, processor, out, [Marks()])
+    total = steps[-1] - steps[0]
+    count = len(steps) - 1
     phases = {
         name: seconds / count
         for name, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1])

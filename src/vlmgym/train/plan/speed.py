@@ -33,7 +33,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from vlmgym.train.plan.memory import Architecture, longest_board, memory, sizes_of
+from vlmgym.train.plan.architecture import Architecture
+from vlmgym.train.plan.memory import memory, sizes_of
+from vlmgym.train.plan.taught import longest_board
 from vlmgym.train.recipe import Recipe
 
 # ---- assumptions
@@ -135,50 +137,54 @@ def speed(recipe: Recipe, model: Architecture, card: Card, devices: int, room: f
             several.
         room: bytes of a device.
     """
-    one = _Arithmetic(recipe, model, card, devices)
+    arithmetic = _Arithmetic(recipe, model, card, devices)
     grpo = recipe.grpo
-    cold = one.cold_start() if recipe.cold_start is not None else 0.0
+    cold = arithmetic.cold_start() if recipe.cold_start is not None else 0.0
     if grpo is None:
         return Speed(0, cold, 0.0, 0.0, 0.0, 0.0)
     answers = grpo.batch * devices
-    found = Speed(
+    estimate = Speed(
         grpo.steps,
         cold,
-        one.generation(),
-        one.update(),
-        answers * one.mean,
-        answers * grpo.epochs_per_batch * one.length,
+        arithmetic.generation(),
+        arithmetic.update(),
+        answers * arithmetic.mean,
+        answers * grpo.epochs_per_batch * arithmetic.length,
     )
-    half, batch = devices // 2, 2 * grpo.batch
+    half = devices // 2
+    batch = 2 * grpo.batch
     # half of the devices serve, the others train on twice as many answers each
-    if one.sharded and half:
+    if arithmetic.sharded and half:
         trains = replace(
             recipe, grpo=replace(grpo, batch=batch, accumulate=2 * grpo.accumulate, use_vllm=True)
         )
-        running = one.running(half * VLLM_SERVER * room, answers)
+        running = arithmetic.running(half * VLLM_SERVER * room, answers)
         if running and memory(trains, model, half, half > 1).tightest.total <= room:
             update = _Arithmetic(trains, model, card, half).update()
-            served = one.served(answers, running, half)
-            return replace(found, mode="server", vllm_generation=served, vllm_update=update)
-    elif not one.sharded:
+            served = arithmetic.served(answers, running, half)
+            return replace(estimate, mode="server", vllm_generation=served, vllm_update=update)
+    elif not arithmetic.sharded:
         beside = replace(recipe, grpo=replace(grpo, use_vllm=True, vllm_mode="colocate"))
-        running = one.running(VLLM_SHARE * room, grpo.batch)
+        running = arithmetic.running(VLLM_SHARE * room, grpo.batch)
         if running and memory(beside, model, devices).tightest.total + VLLM_SHARE * room <= room:
             update = _Arithmetic(beside, model, card, devices).update()
             return replace(
-                found,
+                estimate,
                 mode="colocate",
-                vllm_generation=one.served(grpo.batch, running, 1),
+                vllm_generation=arithmetic.served(grpo.batch, running, 1),
                 vllm_update=update,
             )
-    return found
+    return estimate
 
 
 class _Arithmetic:
     """A recipe on a kind of hardware: the formulas at the top of this file."""
 
     def __init__(self, recipe: Recipe, model: Architecture, card: Card, devices: int) -> None:
-        self.recipe, self.model, self.card, self.devices = recipe, model, card, devices
+        self.recipe = recipe
+        self.model = model
+        self.card = card
+        self.devices = devices
         self.sharded = devices > 1 and recipe.lora is None
         self.kept, self.compute, self.stream = sizes_of(recipe, devices if self.sharded else 1)
         self.rate = USE * card.operations * 2 / self.compute  # half as many in float32
@@ -198,7 +204,8 @@ class _Arithmetic:
 
     def generation(self) -> float:
         """Seconds of a step's answers by Transformers."""
-        grpo, card = self.recipe.grpo, self.card
+        grpo = self.recipe.grpo
+        card = self.card
         assert grpo is not None
         together = min(grpo.generate_batch or grpo.batch, grpo.batch)
         # read, cast, and read again
@@ -255,7 +262,8 @@ class _Arithmetic:
 
     def cold_start(self) -> float:
         """Seconds of the supervised rows."""
-        cold, sft = self.recipe.cold_start, self.recipe.sft
+        cold = self.recipe.cold_start
+        sft = self.recipe.sft
         assert cold is not None
         rows = cold.states * len(self.recipe.tasks) * sft.epochs
         if sft.steps:

@@ -15,7 +15,8 @@ from typing import Any
 
 from vlmgym.core import ConfigError, need
 from vlmgym.core.files import write_atomically
-from vlmgym.models.loading import LORA_LAYERS, VISION, model_path
+from vlmgym.models.loading import VISION, model_path
+from vlmgym.train.compute import LORA_LAYERS
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings
 
@@ -149,7 +150,8 @@ def overrides(
     for name, value in (("out", str(folder)), ("model", model)):
         if "${" in value:
             raise ConfigError(name, value, "a path without ${, which Hydra replaces")
-    groups, longest = grpo.batch // grpo.group, PROMPT_TOKENS + grpo.max_new_tokens
+    groups = grpo.batch // grpo.group
+    longest = PROMPT_TOKENS + grpo.max_new_tokens
     samples = grpo.turns if mode_of(grpo, mode) == "per_turn" else 1
     refill = refills(grpo)
     values: dict[str, Any] = {
@@ -314,7 +316,8 @@ def launch(
             not there.
         MissingExtra: verl is not installed.
     """
-    folder, cold = (out / "verl").resolve(), (out / "cold").resolve()
+    folder = (out / "verl").resolve()
+    cold = (out / "cold").resolve()
     start = model_path(recipe.model) if recipe.cold_start is None else str(cold)
     line = command(overrides(recipe, folder, start, nodes, gpus, mode))
     prepare(recipe, folder, mode)

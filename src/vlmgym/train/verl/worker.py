@@ -90,10 +90,8 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
             self._count = questions(grpo)
         else:
             for task in recipe.tasks:
-                state, game = (
-                    task.states("test", recipe.checks.states, recipe.checks.first),
-                    task.game,
-                )
+                state = task.states("test", recipe.checks.states, recipe.checks.first)
+                game = task.game
                 self._known += [(task, state_text(game, state[i])) for i in range(len(state))]
             self._count = len(self._known)
         if max_samples > 0:
@@ -172,8 +170,10 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         self, *arguments: Any, recipe: str, mode: str = "conversation", **options: Any
     ) -> None:
         super().__init__(*arguments, **options)
-        self.weights, self.grpo = read(recipe)[1].reward, grpo_of(read(recipe)[1])
-        self.mode, self.budget = mode_of(self.grpo, mode), int(self.rollout_config.response_length)
+        self.weights = read(recipe)[1].reward
+        self.grpo = grpo_of(read(recipe)[1])
+        self.mode = mode_of(self.grpo, mode)
+        self.budget = int(self.rollout_config.response_length)
         try:
             self._assert_mm_supported(True)
         except ValueError as error:
@@ -237,9 +237,14 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
     ) -> list[Any]:
         frame, ask = await asyncio.to_thread(_ask, lane, text)
         # one name: the server keeps what it has read
-        images, messages, found, name = [frame], [ask], list[Any](), uuid4().hex
+        images = [frame]
+        messages = [ask]
+        found: list[Any] = []
+        name = uuid4().hex
         ids = await self.ct_build_initial_tokens(messages, images=list(images))
-        prompted, mask, logps = len(ids), list[int](), list[float]()
+        prompted = len(ids)
+        mask = list[int]()
+        logps = list[float]()
         while True:
             found.append(
                 await self._generate(
@@ -260,7 +265,10 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
             )
             if len(merged.token_ids) - prompted >= self.budget:
                 break  # before the picture is there: half of one is an error
-            ids, mask, logps, messages = merged.token_ids, mask_after, logps_after, [*before, ask]
+            ids = merged.token_ids
+            mask = mask_after
+            logps = logps_after
+            messages = [*before, ask]
             images.append(frame)
         return [_output(ids[:prompted], ids[prompted:], mask, logps, images, found)]
 
@@ -323,5 +331,6 @@ def _facts(lane: EpisodeBatch) -> dict[str, float]:
     turns = lane.turns
     facts = batch_metrics(turns, [lane.game.name] * len(turns))
     facts["gain"] = float(sum(turn.gain for turn in turns))
-    facts["turns"], facts["score"] = float(len(turns)), float(lane.state.score[0])
+    facts["turns"] = float(len(turns))
+    facts["score"] = float(lane.state.score[0])
     return facts

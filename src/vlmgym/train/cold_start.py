@@ -1,0 +1,97 @@
+"""The rows of a cold start: states answered by a scripted player."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vlmgym.core import ConfigError, State, concat
+from vlmgym.dialogue.judge import Fault, Judgement, judge
+from vlmgym.episodes.task import PATIENCE, Task
+from vlmgym.players.base import Answer, Player, Query
+from vlmgym.players.beginner import Beginner
+from vlmgym.players.teacher import Teacher
+from vlmgym.train.recipe import ColdStart
+from vlmgym.train.sources import first_state
+
+
+def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows of the cold start: each task's states answered by a scripted player, tasks interleaved.
+
+    Another ``seed`` is another cold start: other states, and other errors of the teacher.
+    """
+    from vlmgym.train.rows import rows
+
+    player: Player
+    if cold.player == "beginner":
+        player = Beginner(searches=0)
+    else:
+        player = Teacher(cold.teacher_error, salt=seed)
+    lists = []
+    for task in tasks:
+        state, replies = _answered(task, cold, player, first_state("cold", seed))
+        if not cold.think:
+            replies = [task.blocks.without(task.blocks.think, reply) for reply in replies]
+        lists.append(rows(task, state, replies))
+    return [row for group in zip(*lists, strict=True) for row in group]
+
+
+def _answered(task: Task, cold: ColdStart, player: Player, first: int) -> tuple[State, list[str]]:
+    """``cold.states`` states from the training state ``first`` on, and the answers to them.
+
+    With ``cold.verified`` states whose answer fails are passed over: one that does nothing where
+    another would have done something, or that is not legal.
+
+    Raises:
+        ConfigError: a player whose answers hardly ever work.
+    """
+    game = task.game
+    states: list[State] = []
+    texts: list[str] = []
+    for _ in range(ROUNDS):
+        missing = cold.states - len(texts)
+        state = task.states("train", missing, first, cold.hopeless)
+        first += PATIENCE * missing  # more than the states that were looked at
+        query = Query(game, state, task.look, task.prompt, blocks=task.blocks)
+        replies = [Answer.of(answer).text for answer in player.answer([query])[0]]
+        if cold.verified:
+            judged = judge(game, state, replies, oracle=False, blocks=task.blocks)[1]
+            works = np.flatnonzero([_works(judgement) for judgement in judged])
+            state = state[works]
+            replies = [replies[row] for row in works]
+        states.append(state)
+        texts += replies
+        if len(texts) == cold.states:
+            return concat(states), texts
+    raise ConfigError(
+        "cold_start.verified",
+        True,
+        f"false for {task.names.game}, where {len(texts)} answers of {player.name} work",
+    )
+
+
+def _works(judgement: Judgement) -> bool:
+    """Whether a reply gains something, or does something where nothing can be gained."""
+    unavoidable = judgement.fault == Fault.UNAVOIDABLE
+    return judgement.terms["game"] > 0 or (unavoidable and judgement.changed)
+
+
+ROUNDS = 50
+"""Times that states are drawn for those of a cold start whose answers fail."""
+
+
+def cut_off(data: Sequence[Mapping[str, Any]], processor: Any, limit: int) -> str:
+    """A line about the taught answers that are longer than GRPO allows; empty where all fit."""
+    texts = [row["completion"][0]["content"][0]["text"] for row in data]
+    tokens = processor.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    counts = [len(ids) + 1 for ids in tokens]
+    long = sum(count > limit for count in counts)
+    if not long:
+        return ""
+    most = (
+        f"{long} of {len(counts)} taught answers do not fit into grpo.max_new_tokens = {limit} "
+        f"(the longest has {max(counts)})"
+    )
+    return f"cold start: {most}, so GRPO cuts off what was taught\n"
