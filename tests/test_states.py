@@ -11,7 +11,6 @@ import torch
 
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, concat, seeds_for, split_of
-from vlmgym.core.random import STATES_OF_A_USE
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.curriculum import Curriculum
@@ -23,7 +22,8 @@ from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train import pretrain as tiny
 from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
-from vlmgym.train.questions import CHUNK, USES, Answered, QuestionSource, Source, first_state
+from vlmgym.train.questions import Answered, QuestionSource
+from vlmgym.train.recipe import Recipe
 from vlmgym.train.rewards import judge_rows
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.sources import CHUNK, ROOM, USES, Source, first_state
@@ -622,8 +622,8 @@ def test_no_two_uses_or_seeds_of_training_states_meet():
         for seed in (*range(260), 500, 900, 997, 2**31 - 1)
     ]
     for (one, use, seed), (after, *other) in pairwise(sorted(firsts)):
-        room = 1_000_000 - CHUNK if use == "walk" and seed < 128 else STATES_OF_A_USE
+        room = 1_000_000 - CHUNK if use == "walk" and seed < 128 else ROOM
         assert after - one >= room, f"{use} {seed} and {other}"
-    assert 4 * (max(firsts)[0] + STATES_OF_A_USE) < 2**64
+    assert 4 * (max(firsts)[0] + ROOM) < 2**64
     seen = {first_state(use, 0) for use in USES}
     assert seen == {0, 250_000_000, 500_000_000, 900_000_000}, "seed 0 is as it was"
