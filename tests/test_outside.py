@@ -15,7 +15,7 @@ from mutate import every_cut, mutations
 from vlmgym import from_gymnasium
 from vlmgym.core import ConfigError, MissingExtra, StateError, VlmGymError, seeds_for
 from vlmgym.dialogue.judge import Fault, judge
-from vlmgym.envs.environments import GameEnv
+from vlmgym.envs.single import GameEnv
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import Episode, Turn, read_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate
