@@ -1,6 +1,4 @@
-"""Models behind an API as players: any OpenAI-compatible endpoint, and Anthropic's; many requests
-at once.
-"""
+"""Models behind an API as players: what the two kinds of endpoint share; many requests at once."""
 
 from __future__ import annotations
 
@@ -13,149 +11,40 @@ import random
 import re
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from vlmgym import __version__
-from vlmgym.core import ConfigError, Settings, VlmGymError, setting
+from vlmgym.core import ConfigError
 from vlmgym.core.files import whole_text
-from vlmgym.players.base import REFUSED, Answer, AsyncPlayer, Query, finish
-from vlmgym.players.requests import (
-    SERVERS,
-    count,
-    error_in,
-    mapping,
-    models_in,
-    texts,
-    wait_in,
-    why_finished,
+from vlmgym.players.api_settings import (
+    ApiSettings,
+    checked_prices,
+    checked_sampling,
+    custom_headers,
 )
+from vlmgym.players.base import Answer, AsyncPlayer, Query, finish
+from vlmgym.players.faults import AGAIN, ALIKE, HOPELESS, USED_UP, ApiError, Fault, last_of
+from vlmgym.players.gate import Gate
+from vlmgym.players.requests import SERVERS, error_in, models_in, wait_in
 from vlmgym.players.wire import Reply, Secrets, Wire, WireError, read_address, shown_address
 from vlmgym.render.frames import pictures
 
-AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
-"""Status codes after which the same request is worth another try."""
-HOPELESS = frozenset({401, 402, 403, 404})
-"""Status codes that every request would get: key, payment, rights, name of the model."""
-USED_UP = re.compile(
-    r'"(?:code|type)"\s*:\s*"(?:insufficient_quota|billing_hard_limit_reached|billing_not_active|billing_error)"'
-    r"|credit balance is too low",
-    re.IGNORECASE,
-)
-"""What endpoints say, under several status codes, when nothing is left to pay with."""
-ALIKE = 3
-"""So many requests that fail in one way, before anything was ever answered, stop a run."""
 PROBE_SECONDS, PROBE_TRIES = 9.0, 3
+
 SHOWN = 65_536
 """Of a reply that cannot be read so many bytes are looked at for the message."""
 
-NEUTRAL = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-"""Sampling that changes nothing, as vLLM and SGLang read it; what is not sent they take from the
-model's generation_config.
-"""
 UNSUPPORTED = re.compile(
     r"unsupported|not support|only the default|deprecated|not allowed|not "
     r"permitted|unknown|unrecognized|unexpected"
     r"|cannot both|may only be|only 1 is allowed"
 )
 """What endpoints say of a field that they do not take, in small letters."""
+
 NO_REPLY = "(no reply)"
 """Stands for an earlier reply without a visible character, which endpoints refuse to be told."""
-
-
-class ApiError(VlmGymError, RuntimeError):
-    """The endpoint cannot be asked at all (address, certificate, key, rights, quota, name of the
-    model, form of the request).
-    """
-
-
-@dataclass(frozen=True)
-class ApiSettings(Settings):
-    """How an endpoint is used; it stays the same player whatever these are."""
-
-    concurrency: int = setting(
-        16, "most requests at once; fewer while the endpoint answers 429", 1, 4096
-    )
-    retries: int = setting(6, "further attempts after a fault", 0, 100)
-    request_seconds: float = setting(300.0, "time limit of one attempt", 0.01, 86_400.0)
-    episode_seconds: float = setting(
-        0.0, "time limit of all requests of an episode together; 0 = none", 0.0, 1e7
-    )
-    backoff_seconds: float = setting(
-        1.0, "the first wait after a fault is below this, the next below twice ...", 0.0, 600.0
-    )
-    most_backoff_seconds: float = setting(
-        60.0, "... up to this; a Retry-After counts up to ten times this", 0.0, 3600.0
-    )
-    reply_bytes: int = setting(4_000_000, "a longer reply is a fault", 1000, 1_000_000_000)
-
-
-class _Fault(Exception):
-    """An attempt that gave no answer.
-
-    Attributes:
-        reason: why, already cleaned of secrets.
-        again: the same request is worth another try.
-        wait: how many seconds the endpoint asked to wait.
-        busy: the endpoint has too much to do.
-        stop: every request would get this.
-        nobody: there is nobody to answer.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        again: bool = True,
-        wait: float = 0.0,
-        busy: bool = False,
-        stop: bool = False,
-        nobody: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.reason, self.again, self.wait, self.busy, self.stop, self.nobody = (
-            reason,
-            again,
-            wait,
-            busy,
-            stop,
-            nobody,
-        )
-
-
-class _Gate:
-    """Lets so many requests through at once: half as many after a 429, one more after as many
-    answers as there are places.
-
-    Additive increase, multiplicative decrease: Chiu and Jain (1989), Computer Networks and ISDN
-    Systems 17, 1-14.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most, self.places, self.inside = most, float(most), 0
-        self._waiting = asyncio.Condition()
-        self._slowed = 0.0
-
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        async with self._waiting:
-            await self._waiting.wait_for(lambda: self.inside < max(1, int(self.places)))
-            self.inside += 1
-        try:
-            yield
-        finally:
-            async with self._waiting:
-                self.inside -= 1
-                self._waiting.notify_all()
-
-    def answered(self) -> None:
-        self.places = min(self.most, self.places + 1 / self.places)
-
-    def busy(self, begun: float) -> None:
-        """A 429; those of requests that began before the last halving say nothing new."""
-        if begun >= self._slowed:
-            self.places, self._slowed = max(1.0, self.places / 2), time.monotonic()
 
 
 def image_url(picture: Any) -> str:
@@ -215,8 +104,8 @@ class ApiPlayer(AsyncPlayer):
         self.address = read_address(
             base_url or os.environ.get(self.url_variable) or self.official_url
         )
-        self.model, self.base_url, self.prices = model, self.address.base, _checked_prices(prices)
-        given = _checked_sampling(sampling or {})
+        self.model, self.base_url, self.prices = model, self.address.base, checked_prices(prices)
+        given = checked_sampling(sampling or {})
         self.sampling = {name: value for name, value in given.items() if value is not None}
         self._neutral = {name: value for name, value in self.neutral.items() if name not in given}
         self.settings = settings or ApiSettings()
@@ -292,7 +181,7 @@ class ApiPlayer(AsyncPlayer):
             headers["Authorization"] = (
                 "Basic " + base64.b64encode(self.address.login.encode()).decode()
             )
-        custom = _custom_headers(self.headers_variable)
+        custom = custom_headers(self.headers_variable)
         sent = [value for name, value in headers.items() if name.startswith("OpenAI-")]
         sent += [
             key,
@@ -303,7 +192,7 @@ class ApiPlayer(AsyncPlayer):
         self._secrets = Secrets([*sent, *self.address.secrets])
         self._wire, self._gate = (
             Wire(self.address, headers | custom, self._secrets),
-            _Gate(self.settings.concurrency),
+            Gate(self.settings.concurrency),
         )
         self._tell_notes()
         if self._server is None:
@@ -363,7 +252,7 @@ class ApiPlayer(AsyncPlayer):
                 async with asyncio.timeout(PROBE_SECONDS):
                     reply = await self._wire.ask("GET", self._path("models"), None, 4_000_000)
             except TimeoutError:
-                fault = _Fault(f"no answer in {PROBE_SECONDS:g} s")
+                fault = Fault(f"no answer in {PROBE_SECONDS:g} s")
                 continue
             except WireError as error:
                 fault = self._unsent(error)
@@ -423,7 +312,7 @@ class ApiPlayer(AsyncPlayer):
                 if left <= 0:
                     spent = time.monotonic() - begin
                     return Answer(
-                        failure=f"time limit of the episode; {_last(faults)}",
+                        failure=f"time limit of the episode; {last_of(faults)}",
                         attempts=attempt,
                         seconds=spent,
                     )
@@ -432,8 +321,8 @@ class ApiPlayer(AsyncPlayer):
                     async with asyncio.timeout(min(left, how.request_seconds)):
                         answer = await self._attempt(messages)
                 except TimeoutError:
-                    fault = _Fault("no answer in time")
-                except _Fault as one:
+                    fault = Fault("no answer in time")
+                except Fault as one:
                     fault = one
                 else:
                     self._gate.answered()
@@ -456,10 +345,10 @@ class ApiPlayer(AsyncPlayer):
                         else wait
                     )
             return Answer(
-                failure=_last(faults), attempts=len(faults), seconds=time.monotonic() - begin
+                failure=last_of(faults), attempts=len(faults), seconds=time.monotonic() - begin
             )
 
-    def _weigh(self, fault: _Fault) -> None:
+    def _weigh(self, fault: Fault) -> None:
         """Tell of a fault, or stop the run where it is hopeless: at once, or when nothing else was
         ever met.
 
@@ -541,26 +430,24 @@ class ApiPlayer(AsyncPlayer):
         """The answer in a reply, whatever it may be.
 
         Raises:
-            _Fault: there is none.
+            Fault: there is none.
         """
         if not 200 <= reply.status < 300:
             raise self._refusal(reply)
         if not reply.whole:
-            raise _Fault(
+            raise Fault(
                 f"a reply of more than {self.settings.reply_bytes} bytes, or one that breaks off"
             )
         kind = reply.headers.get("content-type", "")
         if "json" not in kind.lower():
             said = self._secrets.excerpt(kind, 100) or "none"
-            raise _Fault(f"a reply of type {said}, not JSON: {self._beginning(reply)}")
+            raise Fault(f"a reply of type {said}, not JSON: {self._beginning(reply)}")
         try:
             body = json.loads(reply.body)
             if broken := error_in(body):
                 status, said = broken
                 text = self._secrets.excerpt(f"error within a reply: {said}", 500)
-                raise _Fault(
-                    text, again=status in AGAIN or status >= 500, busy=status in (429, 529)
-                )
+                raise Fault(text, again=status in AGAIN or status >= 500, busy=status in (429, 529))
             answer = self._answer(body)
             clean = self._secrets.clean
             return replace(
@@ -569,23 +456,23 @@ class ApiPlayer(AsyncPlayer):
                 reasoning=clean(whole_text(answer.reasoning)),
                 finish=clean(whole_text(answer.finish))[:100],
             )
-        except _Fault:
+        except Fault:
             raise
         # the body is the endpoint's: whatever is wrong with it is a fault of this request alone
         except Exception as error:
             said = self._secrets.excerpt(f"{type(error).__name__}: {error}", 200)
-            raise _Fault(f"a reply of another form ({said}): {self._beginning(reply)}") from error
+            raise Fault(f"a reply of another form ({said}): {self._beginning(reply)}") from error
 
     def _beginning(self, reply: Reply) -> str:
         """The first words of a reply that cannot be read."""
         return self._secrets.excerpt(reply.text()[:SHOWN], 80, len(reply.body) <= SHOWN)
 
-    def _refusal(self, reply: Reply) -> _Fault:
+    def _refusal(self, reply: Reply) -> Fault:
         """What a reply with another status than 200 says."""
         status, text = reply.status, reply.text()
         if 300 <= status < 400:
             target = self._secrets.excerpt(shown_address(reply.headers.get("location", "")), 200)
-            return _Fault(
+            return Fault(
                 f"{status}: redirected to {target or 'nowhere'}; nothing is sent there (if it is "
                 "right: --base-url)",
                 False,
@@ -598,7 +485,7 @@ class ApiPlayer(AsyncPlayer):
         used_up = bool(USED_UP.search(text))
         stop = status in HOPELESS or used_up
         wait, busy = wait_in(reply.headers), status in (429, 529)
-        return _Fault(
+        return Fault(
             said,
             again=not stop and (status in AGAIN or status >= 500),
             wait=wait,
@@ -614,9 +501,9 @@ class ApiPlayer(AsyncPlayer):
             return " " + self._secrets.excerpt(f"(it serves {', '.join(self._models[:8])})", 300)
         return ""
 
-    def _unsent(self, error: WireError) -> _Fault:
+    def _unsent(self, error: WireError) -> Fault:
         """What a request without a reply means."""
-        return _Fault(
+        return Fault(
             self._secrets.excerpt(error.reason, 300),
             again=not error.untrusted,
             stop=error.untrusted,
@@ -649,167 +536,3 @@ class ApiPlayer(AsyncPlayer):
                     content.append(picture(image_url(pictures(query.game, part, query.look)[0])))
             messages.append({"role": role, "content": content})
         return messages
-
-
-class OpenAIPlayer(ApiPlayer):
-    """A model behind the chat completions of an OpenAI-compatible endpoint (vLLM, SGLang, OpenAI,
-    OpenRouter, Ollama ...).
-
-    The key is read from ``OPENAI_API_KEY`` and sent to whatever endpoint is named; endpoints other
-    than OpenAI's may need none.
-    """
-
-    kind = "api"
-    key_variable, url_variable, headers_variable = (
-        "OPENAI_API_KEY",
-        "OPENAI_BASE_URL",
-        "OPENAI_CUSTOM_HEADERS",
-    )
-    official_url = "https://api.openai.com/v1"
-    neutral = NEUTRAL
-
-    def _headers(self, key: str) -> dict[str, str]:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        if key and self.address.host.endswith(".azure.com"):
-            headers["api-key"] = key
-        if self.base_url == self.official_url:
-            for name, variable in (
-                ("OpenAI-Organization", "OPENAI_ORG_ID"),
-                ("OpenAI-Project", "OPENAI_PROJECT_ID"),
-            ):
-                if value := os.environ.get(variable):
-                    headers[name] = value
-        return headers
-
-    def _path(self, what: str) -> str:
-        return "/models" if what == "models" else "/chat/completions"
-
-    def _messages(self, query: Query) -> list[dict[str, Any]]:
-        messages = self._said(query, lambda url: {"type": "image_url", "image_url": {"url": url}})
-        # earlier replies, as the plain texts that every server reads
-        for message in messages[1::2]:
-            message["content"] = message["content"][0]["text"]
-        return messages
-
-    def _answer(self, body: Mapping[str, Any]) -> Answer:
-        choice, usage = body["choices"][0], mapping(body.get("usage"))
-        message = choice["message"]
-        text, thought = texts(message.get("content"))
-        refusal = message.get("refusal")
-        if isinstance(refusal, str) and refusal:
-            text, choice = text or refusal, {"finish_reason": REFUSED}
-        return Answer(
-            text,
-            reasoning=thought
-            or texts(message.get("reasoning_content") or message.get("reasoning"))[0],
-            input_tokens=count(usage.get("prompt_tokens")),
-            output_tokens=count(usage.get("completion_tokens")),
-            reasoning_tokens=count(
-                mapping(usage.get("completion_tokens_details")).get("reasoning_tokens")
-            ),
-            finish=why_finished(choice.get("finish_reason")),
-        )
-
-
-class AnthropicPlayer(ApiPlayer):
-    """A model behind Anthropic's messages; the key is read from ``ANTHROPIC_API_KEY``."""
-
-    kind = "anthropic"
-    key_variable, url_variable, headers_variable = (
-        "ANTHROPIC_API_KEY",
-        "ANTHROPIC_BASE_URL",
-        "ANTHROPIC_CUSTOM_HEADERS",
-    )
-    official_url = "https://api.anthropic.com"
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sampling.setdefault("max_tokens", 4096)  # without it a request is refused
-
-    def _headers(self, key: str) -> dict[str, str]:
-        return {"anthropic-version": "2023-06-01"} | ({"x-api-key": key} if key else {})
-
-    def _path(self, what: str) -> str:
-        path = "/models" if what == "models" else "/messages"
-        return path if self.base_url.endswith("/v1") else "/v1" + path
-
-    def _messages(self, query: Query) -> list[dict[str, Any]]:
-        source = {"type": "base64", "media_type": "image/png"}
-        return self._said(
-            query,
-            lambda url: {"type": "image", "source": {**source, "data": url.partition(",")[2]}},
-        )
-
-    def _answer(self, body: Mapping[str, Any]) -> Answer:
-        blocks, usage = body["content"], mapping(body.get("usage"))
-        if not isinstance(blocks, list):
-            raise TypeError("content is no list")
-        text, thought = texts(blocks)
-        why = why_finished(body.get("stop_reason"))
-        if why == REFUSED and not text:
-            text = texts(mapping(body.get("stop_details")).get("explanation"))[0]
-        return Answer(
-            text,
-            reasoning=thought,
-            input_tokens=count(usage.get("input_tokens")),
-            output_tokens=count(usage.get("output_tokens")),
-            finish=why,
-        )
-
-
-def _last(faults: list[str]) -> str:
-    if len(faults) == 1:
-        return f"1 attempt: {faults[0]}"
-    return f"{len(faults)} attempts; the last: {faults[-1]}" if faults else "no attempt"
-
-
-def _checked_prices(prices: Mapping[str, float] | None) -> Mapping[str, float] | None:
-    allowed = "input and output, US dollars for a million tokens: numbers of 0 to 1,000,000"
-    if prices is None:
-        return None
-    if not isinstance(prices, Mapping):
-        raise ConfigError("prices", prices, allowed)
-    for kind, price in prices.items():
-        number = isinstance(price, int | float) and not isinstance(price, bool)
-        if kind not in ("input", "output") or not number or not 0 <= price <= 1e6:
-            raise ConfigError(f"prices.{kind}", price, allowed)
-    return prices
-
-
-def _checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
-    for name, value in sampling.items():
-        if not isinstance(name, str) or name in ("model", "messages", "stream"):
-            raise ConfigError(
-                f"sampling.{name}",
-                value,
-                "a field of the request other than model, messages and stream",
-            )
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigError(
-                f"sampling.{name}",
-                value,
-                "a value that JSON can hold (no NaN, no infinity, no date)",
-            ) from error
-    return dict(sampling)
-
-
-def _custom_headers(variable: str) -> dict[str, str]:
-    """Headers from the environment, ``Name: value`` a line, as the makers of the APIs have it.
-
-    Raises:
-        ConfigError: a line is none.
-    """
-    headers = {}
-    for line in os.environ.get(variable, "").splitlines():
-        name, colon, value = line.partition(":")
-        if line.strip():
-            if (
-                not colon
-                or not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name.strip(), re.ASCII)
-                or not re.fullmatch(r"[\x20-\x7e\t]*", value)
-            ):
-                raise ConfigError(variable, "[not shown]", "a line 'Name: value' for each header")
-            headers[name.strip()] = value.strip()
-    return headers
