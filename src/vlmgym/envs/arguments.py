@@ -1,4 +1,4 @@
-"""Arguments that environments are given, checked."""
+"""Arguments that single and batched environments are given, checked."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode
 
-from vlmgym.core import ConfigError, whole
+from vlmgym.core import ConfigError, State, whole
+
+MOST_GAMES = 1_000_000
+"""Games of a batched environment, and environments of a fork."""
+RENDER_MODES = ("rgb_array",)
+
+
+def check_render_mode(render_mode: object) -> None:
+    """Refuse what is no render mode."""
+    if render_mode not in (None, *RENDER_MODES):
+        raise ConfigError("render_mode", render_mode, "None or 'rgb_array'")
 
 
 def warn_of_no_render_mode() -> None:
@@ -19,8 +28,11 @@ def warn_of_no_render_mode() -> None:
     )
 
 
-MOST_GAMES = 1_000_000
-"""Games of a batched environment, and environments of a fork."""
+def state_after_reset(state: State | None) -> State:
+    """The current state, which there is after the first reset."""
+    if state is None:
+        raise gym.error.ResetNeeded("call reset() first")
+    return state
 
 
 def count_of(name: str, value: object, least: int) -> int:
@@ -30,18 +42,9 @@ def count_of(name: str, value: object, least: int) -> int:
 
 def seed_of(seed: Any, allowed: str) -> int | None:
     """A seed of Gymnasium's: a whole number of any size, or None."""
-    if seed is not None and (
-        isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0
-    ):
+    if seed is None:
+        return None
+    is_whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not is_whole or seed < 0:
         raise ConfigError("seed", seed, allowed)
-    return None if seed is None else int(seed)
-
-
-def autoreset_mode_of(mode: object) -> AutoresetMode:
-    """The mode of a member, name or value of ``gymnasium.vector.AutoresetMode``."""
-    for known in AutoresetMode:
-        if mode in (known, known.name, known.value):
-            return known
-    raise ConfigError(
-        "autoreset_mode", mode, "one of " + ", ".join(known.name for known in AutoresetMode)
-    )
+    return int(seed)

@@ -6,59 +6,59 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vlmgym.core import State
+from vlmgym.envs.types import Info, Mask
 
 
-def put_rows(state: State, rows: NDArray[np.bool_], new: State) -> State:
+def put_rows(state: State, rows: Mask, new: State) -> State:
     """``state`` with some rows replaced."""
-    arrays, fresh = state.arrays(), new.arrays()
-    for key, value in arrays.items():
-        arrays[key] = value.copy()
-        arrays[key][rows] = fresh[key]
+    arrays = state.arrays()
+    for name, values in new.arrays().items():
+        arrays[name] = arrays[name].copy()
+        arrays[name][rows] = values
     return state.with_arrays(arrays)
 
 
-def spread(values: Mapping[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any]:
+def spread(values: Mapping[str, Any], rows: Mask) -> Info:
     """Arrays of some rows as arrays of all rows: 0, False or None in the others."""
     if rows.all():
         return dict(values)
-    out: dict[str, Any] = {}
+    spread_out: Info = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            out[key] = spread(value, rows)
+            spread_out[key] = spread(value, rows)
         else:
-            out[key] = np.full(
-                (len(rows), *value.shape[1:]), None if value.dtype == object else 0, value.dtype
-            )
-            out[key][rows] = value
-    return out
+            blank = None if value.dtype == object else 0
+            spread_out[key] = np.full((len(rows), *value.shape[1:]), blank, value.dtype)
+            spread_out[key][rows] = value
+    return spread_out
 
 
-def masked(values: Mapping[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any]:
+def masked(values: Mapping[str, Any], rows: Mask) -> Info:
     """Arrays of all rows in the form of Gymnasium's batched infos: beside each key a mask of the
     rows that have it.
     """
-    out: dict[str, Any] = {}
+    infos: Info = {}
     for key, value in values.items():
-        out[key] = masked(value, rows) if isinstance(value, dict) else value
-        out[f"_{key}"] = rows.copy()
-    return out
+        infos[key] = masked(value, rows) if isinstance(value, dict) else value
+        infos[f"_{key}"] = rows.copy()
+    return infos
 
 
-def first_row(values: Mapping[str, Any]) -> dict[str, Any]:
+def first_row(values: Mapping[str, Any]) -> Info:
     """The infos of the only row, with plain numbers."""
-    rows = {
-        key: first_row(value) if isinstance(value, dict) else value[0]
-        for key, value in values.items()
-    }
-    return {
-        key: value.item() if isinstance(value, np.generic) else value for key, value in rows.items()
-    }
+    infos: Info = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            infos[key] = first_row(value)
+        else:
+            first = value[0]
+            infos[key] = first.item() if isinstance(first, np.generic) else first
+    return infos
 
 
-def take_rows(values: Mapping[str, Any], rows: NDArray[np.bool_]) -> dict[str, Any]:
+def take_rows(values: Mapping[str, Any], rows: Mask) -> Info:
     """Some rows of arrays."""
     return {
         key: take_rows(value, rows) if isinstance(value, dict) else value[rows]

@@ -11,18 +11,24 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
 from vlmgym.core import ConfigError, Game, Level, State
 from vlmgym.dialogue import prompt
-from vlmgym.envs.arguments import count_of, seed_of, warn_of_no_render_mode
+from vlmgym.envs.arguments import (
+    check_render_mode,
+    count_of,
+    seed_of,
+    state_after_reset,
+    warn_of_no_render_mode,
+)
+from vlmgym.envs.openings import KEYS
 from vlmgym.envs.rows import first_row
-from vlmgym.envs.table import KEYS, Table
-from vlmgym.render.frames import Frames, render
+from vlmgym.envs.table import Table, TurnSettings
+from vlmgym.envs.types import Info, Mask, Pictures
 from vlmgym.render.looks import Look
 
 
-class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
+class GameEnv(gym.Env[Pictures, Any]):  # type: ignore[misc]
     """One game as a Gymnasium environment.
 
     Observation: the picture, ``(H, W, 3)`` uint8. ``info``: ``prompt``, ``truth``, ``legal`` (a
@@ -68,17 +74,13 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         reply: str | Mapping[str, Any] | prompt.Blocks = "",
         **fields: Any,
     ) -> None:
-        if render_mode not in (None, "rgb_array"):
-            raise ConfigError("render_mode", render_mode, "None or 'rgb_array'")
-        self.table = Table(game, level, look, action, mode, reward, reply, **fields)
-        self.observation_space, self.action_space = (
-            self.table.observation_space,
-            self.table.action_space,
-        )
+        check_render_mode(render_mode)
+        settings = TurnSettings(action, mode, reward, reply)
+        self.table = Table(game, level, look, settings, fields)
+        self.observation_space = self.table.observation_space
+        self.action_space = self.table.action_space
         self.render_mode = render_mode
-        self._frames = (
-            None if copy else Frames(self.table.game, self.table.level, self.table.look, 1)
-        )
+        self._frames = self.table.frames(copy, 1)
         self._state: State | None = None
 
     @property
@@ -88,13 +90,11 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         Raises:
             gymnasium.error.ResetNeeded: before the first reset.
         """
-        if self._state is None:
-            raise gym.error.ResetNeeded("call reset() first")
-        return self._state
+        return state_after_reset(self._state)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        self, *, seed: int | None = None, options: Info | None = None
+    ) -> tuple[Pictures, Info]:
         """A fresh game; an equal seed gives an equal game.
 
         Args:
@@ -109,10 +109,10 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         """
         super().reset(seed=seed_of(seed, "a whole number, 0 or more, or None"))
         keys = self.np_random.integers(0, KEYS, 1, dtype=np.uint64)
-        self._state = self.table.open(options, keys, np.zeros(1, np.int64), 1)
+        self._state = self.table.openings.open(options, keys, np.zeros(1, np.int64), 1)
         return self._observe(), first_row(self.table.look_at(self._state))
 
-    def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Pictures, float, bool, bool, Info]:
         """One turn. A game that has ended must be reset first.
 
         Raises:
@@ -122,17 +122,14 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         if self.state.ended[0]:
             raise gym.error.ResetNeeded("the game has ended: call reset()")
         turn = self.table.play(self.state, self.table.actions([action], 1))
-        self._state = after = turn.after
+        after = turn.after
+        self._state = after
         info = first_row({**self.table.look_at(after), **turn.info})
-        return (
-            self._observe(),
-            float(turn.reward[0]),
-            bool(after.terminated[0]),
-            bool(after.truncated[0]),
-            info,
-        )
+        terminated = bool(after.terminated[0])
+        truncated = bool(after.truncated[0])
+        return self._observe(), float(turn.reward[0]), terminated, truncated, info
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> Pictures | None:  # type: ignore[override]
         """The picture of the current state, a new array; None, with a warning, without a render
         mode.
         """
@@ -141,13 +138,14 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
             return None
         return self._picture()
 
-    def _picture(self) -> NDArray[np.uint8]:
-        return render(self.table.game, self.state, self.table.look)[0]
+    def _picture(self) -> Pictures:
+        picture: Pictures = self.table.pictures(self.state)[0]
+        return picture
 
-    def _observe(self) -> NDArray[np.uint8]:
+    def _observe(self) -> Pictures:
         return self._frames.draw(self.state)[0] if self._frames else self._picture()
 
-    def action_masks(self) -> NDArray[np.bool_]:
+    def action_masks(self) -> Mask:
         """``(A,)``: the actions that change something now; the name is the one that sb3-contrib's
         MaskablePPO asks for.
         """
@@ -157,7 +155,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         """Everything that the future of this game depends on."""
         return self.state.to_bytes(self.table.game)
 
-    def restore(self, snapshot: bytes) -> NDArray[np.uint8]:
+    def restore(self, snapshot: bytes) -> Pictures:
         """Go back to a snapshot (of this game and level); returns its picture.
 
         Raises:
@@ -166,9 +164,8 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         """
         state = self.table.game.from_bytes(snapshot)
         if state.level != self.table.level or len(state) != 1:
-            raise ConfigError(
-                "snapshot", (len(state), state.level), f"one game of level {self.table.level}"
-            )
+            allowed = f"one game of level {self.table.level}"
+            raise ConfigError("snapshot", (len(state), state.level), allowed)
         self._state = state
         return self._observe()
 
@@ -183,7 +180,5 @@ class GameEnv(gym.Env[NDArray[np.uint8], Any]):  # type: ignore[misc]
         for twin in twins:
             twin._state = self.state[0]
             twin._np_random = copies.deepcopy(self._np_random)
-            twin._frames = self._frames and Frames(
-                self.table.game, self.table.level, self.table.look, 1
-            )
+            twin._frames = self.table.frames(self._frames is None, 1)
         return twins

@@ -12,18 +12,25 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
-from numpy.typing import NDArray
 
 from vlmgym.core import ConfigError, Game, Level, State
 from vlmgym.dialogue import prompt
-from vlmgym.envs.arguments import autoreset_mode_of, count_of, seed_of, warn_of_no_render_mode
+from vlmgym.envs.arguments import (
+    check_render_mode,
+    count_of,
+    seed_of,
+    state_after_reset,
+    warn_of_no_render_mode,
+)
+from vlmgym.envs.autoreset import autoreset_mode_of, final_infos, refuse_ended_games
+from vlmgym.envs.openings import KEYS
 from vlmgym.envs.rows import masked, put_rows, spread, take_rows
-from vlmgym.envs.table import KEYS, Table, Turn
-from vlmgym.render.frames import Frames, render
+from vlmgym.envs.table import Table, TurnSettings
+from vlmgym.envs.types import Info, Keys, Mask, Pictures, Rewards, Rows
 from vlmgym.render.looks import Look
 
 
-class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type: ignore[misc]
+class GameVectorEnv(gym.vector.VectorEnv[Pictures, Any, Any]):  # type: ignore[misc]
     """A batch of games as one State: no loop over environments.
 
     It does what ``gymnasium.vector.SyncVectorEnv`` does with as many :class:`GameEnv`, seeds, masks
@@ -60,12 +67,13 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         reply: str | Mapping[str, Any] | prompt.Blocks = "",
         **fields: Any,
     ) -> None:
-        if render_mode not in (None, "rgb_array"):
-            raise ConfigError("render_mode", render_mode, "None or 'rgb_array'")
-        self.num_envs, self.render_mode = count_of("num_envs", num_envs, 1), render_mode
+        check_render_mode(render_mode)
+        self.num_envs = count_of("num_envs", num_envs, 1)
+        self.render_mode = render_mode
         self.autoreset_mode = autoreset_mode_of(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
-        self.table = Table(game, level, look, action, mode, reward, reply, **fields)
+        settings = TurnSettings(action, mode, reward, reply)
+        self.table = Table(game, level, look, settings, fields)
         self._seat(self.num_envs, copy)
         self._generators: dict[int, np.random.Generator] = {}  # by row
         self._seeds: dict[int, int] = {}
@@ -74,15 +82,11 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
     def _seat(self, count: int, copy: bool) -> None:
         """Spaces and buffer for this number of games."""
         self.num_envs = count
-        self.single_observation_space, self.single_action_space = (
-            self.table.observation_space,
-            self.table.action_space,
-        )
+        self.single_observation_space = self.table.observation_space
+        self.single_action_space = self.table.action_space
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, count)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, count)
-        self._frames = (
-            None if copy else Frames(self.table.game, self.table.level, self.table.look, count)
-        )
+        self._frames = self.table.frames(copy, count)
 
     @property
     def state(self) -> State:
@@ -91,9 +95,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         Raises:
             gymnasium.error.ResetNeeded: before the first reset.
         """
-        if self._state is None:
-            raise gym.error.ResetNeeded("call reset() first")
-        return self._state
+        return state_after_reset(self._state)
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -117,15 +119,13 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
             if seeds[row] is not None or row not in self._generators:
                 self._generators[row], self._seeds[row] = gym.utils.seeding.np_random(seeds[row])
 
-    def _keys(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-        return np.array(
-            [self._generators[row].integers(0, KEYS, 1, dtype=np.uint64)[0] for row in rows],
-            np.uint64,
-        )
+    def _keys(self, rows: Rows) -> Keys:
+        drawn = [self._generators[row].integers(0, KEYS, 1, dtype=np.uint64)[0] for row in rows]
+        return np.array(drawn, np.uint64)
 
     def _rows_to_reset(
         self, options: Mapping[str, Any] | None
-    ) -> tuple[NDArray[np.bool_], Mapping[str, Any] | None]:
+    ) -> tuple[Mask, Mapping[str, Any] | None]:
         """The mask of the rows, and the other options."""
         if not isinstance(options, Mapping) or "reset_mask" not in options:
             return np.ones(self.num_envs, bool), options
@@ -147,8 +147,8 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         self,
         *,
         seed: int | Sequence[int | None] | None = None,
-        options: dict[str, Any] | None = None,
-    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        options: Info | None = None,
+    ) -> tuple[Pictures, Info]:
         """Fresh games in every row, or in those of a mask.
 
         Args:
@@ -164,27 +164,28 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         """
         mask, options = self._rows_to_reset(options)  # type: ignore[assignment]
         rows = np.flatnonzero(mask)
-        if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
-            seeds: list[Any] = [int(seed) + row for row in range(self.num_envs)]
-        elif seed is None or isinstance(seed, (list, tuple, np.ndarray)):
-            seeds = [None] * self.num_envs if seed is None else list(seed)
-        else:
-            raise ConfigError(
-                "seed", seed, f"one whole number, 0 or more, or a list of {self.num_envs}"
-            )
-        allowed = f"one whole number, 0 or more, or a list of {self.num_envs}"
-        if len(seeds) != self.num_envs:
-            raise ConfigError("seed", seed, allowed)
-        self._seed([seed_of(one, allowed) for one in seeds], rows.tolist())
-        opened = self.table.open(options, self._keys(rows), rows, self.num_envs)
+        self._seed(self._seeds_of_rows(seed), rows.tolist())
+        opened = self.table.openings.open(options, self._keys(rows), rows, self.num_envs)
         self._state = opened if mask.all() else put_rows(self.state, mask, opened)
         return self._observe(), masked(spread(self.table.look_at(opened), mask), mask)
 
+    def _seeds_of_rows(self, seed: Any) -> list[int | None]:
+        """The seeds that the argument of ``reset`` stands for."""
+        allowed = f"one whole number, 0 or more, or a list of {self.num_envs}"
+        seeds: list[Any]
+        if seed is None:
+            seeds = [None] * self.num_envs
+        elif isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
+            seeds = [int(seed) + row for row in range(self.num_envs)]
+        elif isinstance(seed, (list, tuple, np.ndarray)) and len(seed) == self.num_envs:
+            seeds = list(seed)
+        else:
+            raise ConfigError("seed", seed, allowed)
+        return [seed_of(given, allowed) for given in seeds]
+
     def step(  # type: ignore[override]
         self, actions: Any
-    ) -> tuple[
-        NDArray[np.uint8], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
-    ]:
+    ) -> tuple[Pictures, Rewards, Mask, Mask, Info]:
         """One turn in every row; what happens to ended rows says ``autoreset_mode``.
 
         Raises:
@@ -192,65 +193,42 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
             was played. gymnasium.error.ResetNeeded: rows have ended that must be reset by
             ``reset``.
         """
-        over, everywhere = self.state.ended, np.ones(self.num_envs, bool)
-        if over.any() and self.autoreset_mode != AutoresetMode.NEXT_STEP:
-            text = (
-                f"games {np.flatnonzero(over).tolist()} have ended: "
-                f"reset(options={{'reset_mask': mask}})"
-            )
-            raise gym.error.ResetNeeded(text)
+        refuse_ended_games(self.state.ended, self.autoreset_mode)
         turn = self.table.play(self.state, self.table.actions(actions, self.num_envs))
-        after, ended, info, over = turn.after, turn.after.ended & turn.played, {}, ~turn.played
+        after = turn.after
+        ended = after.ended & turn.played
+        dealt = ~turn.played
+        info: Info = {}
         if self.autoreset_mode == AutoresetMode.SAME_STEP and ended.any():
-            info, over = self._finals(turn, ended), ended
-        self._state = (
-            put_rows(after, over, self._deal(np.flatnonzero(over))) if over.any() else after
-        )
-        if not over.all():
-            info |= masked(spread(take_rows(turn.info, ~over), ~over), ~over)
-        info |= masked({**self.table.look_at(self.state), "played": turn.played.copy()}, everywhere)
-        return (
-            self._observe(),
-            turn.reward,
-            after.terminated & turn.played,
-            after.truncated & turn.played,
-            info,
-        )
+            info = final_infos(self.table, turn, ended)
+            dealt = ended
+        if dealt.any():
+            self._state = put_rows(after, dealt, self._deal(np.flatnonzero(dealt)))
+        else:
+            self._state = after
+        kept = ~dealt
+        if kept.any():
+            info |= masked(spread(take_rows(turn.info, kept), kept), kept)
+        shown = {**self.table.look_at(self.state), "played": turn.played.copy()}
+        info |= masked(shown, np.ones(self.num_envs, bool))
+        terminated = after.terminated & turn.played
+        truncated = after.truncated & turn.played
+        return self._observe(), turn.reward, terminated, truncated, info
 
-    def _deal(self, rows: NDArray[np.int64]) -> State:
-        return self.table.open(None, self._keys(rows), rows, self.num_envs)
+    def _deal(self, rows: Rows) -> State:
+        return self.table.openings.open(None, self._keys(rows), rows, self.num_envs)
 
-    def _finals(self, turn: Turn, ended: NDArray[np.bool_]) -> dict[str, Any]:
-        """``final_obs`` and ``final_info`` of the rows that this turn has ended."""
-        last = turn.after[ended]
-        pictures = np.full(self.num_envs, None, object)
-        for row, picture in zip(
-            np.flatnonzero(ended), render(self.table.game, last, self.table.look), strict=True
-        ):
-            pictures[row] = picture
-        final = spread({**self.table.look_at(last), **take_rows(turn.info, ended)}, ended)
-        return {
-            "final_obs": pictures,
-            "_final_obs": ended.copy(),
-            "final_info": masked(final, ended),
-            "_final_info": ended.copy(),
-        }
+    def _observe(self) -> Pictures:
+        return self._frames.draw(self.state) if self._frames else self.table.pictures(self.state)
 
-    def _observe(self) -> NDArray[np.uint8]:
-        return (
-            self._frames.draw(self.state)
-            if self._frames
-            else render(self.table.game, self.state, self.table.look)
-        )
-
-    def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[Pictures, ...] | None:  # type: ignore[override]
         """The pictures, one a row, new arrays; None, with a warning, without a render mode."""
         if self.render_mode is None:
             warn_of_no_render_mode()
             return None
-        return tuple(render(self.table.game, self.state, self.table.look))
+        return tuple(self.table.pictures(self.state))
 
-    def action_masks(self) -> NDArray[np.bool_]:
+    def action_masks(self) -> Mask:
         """``(num_envs, A)``: the actions that change something now."""
         return self.table.game.legal(self.state).copy()
 
@@ -258,7 +236,7 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         """Everything that the future of all rows depends on."""
         return self.state.to_bytes(self.table.game)
 
-    def restore(self, snapshot: bytes) -> NDArray[np.uint8]:
+    def restore(self, snapshot: bytes) -> Pictures:
         """Go back to a snapshot (of this game, level and number of rows); returns the pictures.
 
         Raises:
@@ -267,11 +245,8 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         """
         state = self.table.game.from_bytes(snapshot)
         if state.level != self.table.level or len(state) != self.num_envs:
-            raise ConfigError(
-                "snapshot",
-                (len(state), state.level),
-                f"{self.num_envs} games of level {self.table.level}",
-            )
+            allowed = f"{self.num_envs} games of level {self.table.level}"
+            raise ConfigError("snapshot", (len(state), state.level), allowed)
         self._state = state
         return self._observe()
 
@@ -285,9 +260,11 @@ class GameVectorEnv(gym.vector.VectorEnv[NDArray[np.uint8], Any, Any]):  # type:
         """
         twin = copies.copy(self)
         twin._state = self.state.repeat(count_of("n", n, 1))
-        twin._generators = {
-            n * row + k: copies.deepcopy(g) for row, g in self._generators.items() for k in range(n)
-        }
-        twin._seeds = {n * row + k: seed for row, seed in self._seeds.items() for k in range(n)}
+        twin._generators = {}
+        twin._seeds = {}
+        for row, generator in self._generators.items():
+            for twin_row in range(n * row, n * (row + 1)):
+                twin._generators[twin_row] = copies.deepcopy(generator)
+                twin._seeds[twin_row] = self._seeds[row]
         twin._seat(self.num_envs * n, self._frames is None)
         return twin
