@@ -52,7 +52,8 @@ def make_case(game: Game, name: str) -> Case:
     seeds = seeds_for("free", game.name, name, sizes.GAMES_A_CHECK)
     fresh = game.reset(level, seeds)
     case = Case(game, name, level, fresh, fresh)
-    kept, state = [fresh], fresh
+    state = fresh
+    kept = [fresh]
     for turn in range(sizes.TURNS):
         state, _ = game.step(state, case.actions(state, turn))
         kept.append(state)
@@ -62,10 +63,10 @@ def make_case(game: Game, name: str) -> Case:
 
 def by_oracle(game: Game, state: State) -> NDArray[np.int64]:
     """The legal action of the largest oracle value a row; no action where there is none."""
-    values = np.where(game.legal(state), np.nan_to_num(game.oracle(state), nan=-np.inf), -np.inf)
-    return np.where(np.isfinite(values).any(axis=1), values.argmax(axis=1), NO_ACTION).astype(
-        np.int64
-    )
+    values = np.nan_to_num(game.oracle(state), nan=-np.inf)
+    values = np.where(game.legal(state), values, -np.inf)
+    known = np.isfinite(values).any(axis=1)
+    return np.where(known, values.argmax(axis=1), NO_ACTION).astype(np.int64)
 
 
 def best_play(case: Case) -> Iterator[tuple[State, State, Outcome]]:

@@ -63,11 +63,6 @@ _ANY = (Exception, SystemExit)
 """Whatever a faulty game raises is the finding; Ctrl-C is not the game's."""
 
 
-def _said(error: BaseException) -> str:
-    """An exception in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
-
-
 def check_game(game: str | Game, levels_of: tuple[str, ...] = ()) -> list[CheckResult]:
     """Check a game on its named levels.
 
@@ -88,32 +83,33 @@ def iter_checks(game: str | Game, levels_of: tuple[str, ...] = ()) -> Iterator[C
     try:
         names = tuple(game.LEVELS)
     except _ANY as error:
-        yield CheckResult(
-            "levels", "normal", False, f"LEVELS is no table of levels ({_said(error)})", "LEVELS"
-        )
+        detail = f"LEVELS is no table of levels ({_in_one_line(error)})"
+        yield CheckResult("levels", "normal", False, detail, "LEVELS")
         return
     if "normal" not in names:
-        yield CheckResult(
-            "levels",
-            "normal",
-            False,
-            "LEVELS has no level normal, the default everywhere",
-            "LEVELS",
-        )
+        detail = "LEVELS has no level normal, the default everywhere"
+        yield CheckResult("levels", "normal", False, detail, "LEVELS")
     for name in levels_of or names:
         try:
             case = make_case(game, name)
         except _ANY as error:
-            yield CheckResult(
-                "random play", str(name), False, _said(error), "reset(), legal() and step()"
-            )
+            look_at = "reset(), legal() and step()"
+            yield CheckResult("random play", str(name), False, _in_one_line(error), look_at)
             continue
         for check in CHECKS:
-            title = check.__name__.replace("_", " ")
-            look_at = (check.__doc__ or "").strip()
-            try:
-                yield CheckResult(title, name, True, check(case), look_at)
-            except CheckFailed as failed:
-                yield CheckResult(title, name, False, str(failed), look_at)
-            except _ANY as error:
-                yield CheckResult(title, name, False, _said(error), look_at)
+            yield _result(check, case)
+
+
+def _result(check: Callable[[Case], str], case: Case) -> CheckResult:
+    title = check.__name__.replace("_", " ")
+    look_at = (check.__doc__ or "").strip()
+    try:
+        return CheckResult(title, case.name, True, check(case), look_at)
+    except CheckFailed as failed:
+        return CheckResult(title, case.name, False, str(failed), look_at)
+    except _ANY as error:
+        return CheckResult(title, case.name, False, _in_one_line(error), look_at)
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -20,15 +20,7 @@ def purity(case: Case) -> str:
     for value in locked.arrays().values():
         value.flags.writeable = False
     try:
-        actions = case.actions(locked)
-        _, outcome = case.game.step(locked, actions)
-        case.game.success(locked, actions, outcome)
-        for action in case.game.candidates(locked, 0):
-            case.game.explain(locked, 0, action)
-        case.game.legal(locked)
-        case.game.success_mask(locked)
-        case.game.oracle(locked)
-        case.game.scene(locked)
+        _call_everything(case, locked)
     except (ValueError, TypeError) as error:
         if "read-only" not in str(error) and "readonly" not in str(error):
             raise
@@ -37,26 +29,43 @@ def purity(case: Case) -> str:
     return ""
 
 
+def _call_everything(case: Case, state: State) -> None:
+    game = case.game
+    actions = case.actions(state)
+    _, outcome = game.step(state, actions)
+    game.success(state, actions, outcome)
+    for action in game.candidates(state, 0):
+        game.explain(state, 0, action)
+    game.legal(state)
+    game.success_mask(state)
+    game.oracle(state)
+    game.scene(state)
+
+
 def batch_equals_alone(case: Case) -> str:
     """Draws or counters that depend on the place in the batch; draws must depend on the row's own
     seed and turn.
     """
+    game = case.game
     state = case.live()
     actions = case.actions(state)
-    after, outcome = case.game.step(state, actions)
-    legal, value = case.game.legal(state), case.game.oracle(state)
+    after, outcome = game.step(state, actions)
+    legal = game.legal(state)
+    values = game.oracle(state)
     for row in range(0, len(state), 5):
-        one, alone = case.game.step(state[row], actions[row : row + 1])
-        need(one == after[row], f"step of row {row} differs from the same game stepped alone")
-        need(alone.gain[0] == outcome.gain[row], f"gain of row {row} differs alone")
-        need(
-            (case.game.legal(state[row])[0] == legal[row]).all(),
-            f"legal of row {row} differs alone",
-        )
-        same = np.array_equal(case.game.oracle(state[row])[0], value[row], equal_nan=True)
-        need(same, f"oracle of row {row} differs alone")
-    alone_fresh = case.game.reset(case.level, case.fresh.seed[3:4])
-    need(alone_fresh == case.fresh[3], "reset of one seed differs from the same seed in a batch")
+        alone = state[row]
+        after_alone, outcome_alone = game.step(alone, actions[row : row + 1])
+        same_state = after_alone == after[row]
+        need(same_state, f"step of row {row} differs from the same game stepped alone")
+        same_gain = outcome_alone.gain[0] == outcome.gain[row]
+        need(same_gain, f"gain of row {row} differs alone")
+        same_legal = (game.legal(alone)[0] == legal[row]).all()
+        need(same_legal, f"legal of row {row} differs alone")
+        same_values = np.array_equal(game.oracle(alone)[0], values[row], equal_nan=True)
+        need(same_values, f"oracle of row {row} differs alone")
+    fresh_alone = game.reset(case.level, case.fresh.seed[3:4])
+    same_fresh = fresh_alone == case.fresh[3]
+    need(same_fresh, "reset of one seed differs from the same seed in a batch")
     return ""
 
 
@@ -64,10 +73,11 @@ def same_seed_same_run(case: Case) -> str:
     """Global randomness (random, np.random), time, or a cache that changes results."""
     again = make_case(case.game, case.name)
     need(again.states == case.states, "equal seeds and actions gave other games")
-    one, apart = case.game.one_game, _seeds_tell_games_apart(case)
-    need(isinstance(one, bool), f"one_game = {one!r}: allowed are True and False")
-    need(not (one and apart), "one_game = True, but other seeds give other games")
-    if one or apart:
+    one_game = case.game.one_game
+    differ = _seeds_tell_games_apart(case)
+    need(isinstance(one_game, bool), f"one_game = {one_game!r}: allowed are True and False")
+    need(not (one_game and differ), "one_game = True, but other seeds give other games")
+    if one_game or differ:
         return ""
     need(
         not _luck_by_turn(case),
@@ -84,17 +94,12 @@ def _content(game: Game, state: State) -> NDArray[np.uint8]:
     and legal actions.
     """
     scene = game.scene(state)
-    parts: list[NDArray[Any]] = [
-        state.board,
-        state.score,
-        state.terminated,
-        scene.symbols,
-        game.legal(state),
-    ]
-    parts += [] if scene.pixels is None else [scene.pixels]
-    return np.concatenate(
-        [np.ascontiguousarray(p.reshape(len(state), -1)).view(np.uint8) for p in parts], axis=1
-    )
+    arrays: list[NDArray[Any]] = [state.board, state.score, state.terminated]
+    arrays += [scene.symbols, game.legal(state)]
+    if scene.pixels is not None:
+        arrays.append(scene.pixels)
+    flat = [np.ascontiguousarray(array.reshape(len(state), -1)) for array in arrays]
+    return np.concatenate([array.view(np.uint8) for array in flat], axis=1)
 
 
 def _seeds_tell_games_apart(case: Case) -> bool:
@@ -109,9 +114,8 @@ def _seeds_tell_games_apart(case: Case) -> bool:
             content = _content(game, state)
             if (content != content[0]).any():
                 return True
-            state, _ = game.step(
-                state, np.repeat(case.actions(state[0], run * sizes.TURNS + turn), sizes.RUNS)
-            )
+            action = case.actions(state[0], run * sizes.TURNS + turn)
+            state, _ = game.step(state, np.repeat(action, sizes.RUNS))
     return False
 
 
@@ -119,13 +123,12 @@ def _luck_by_turn(case: Case) -> bool:
     """Whether the same move on the same board does another thing at another turn, as draws of the
     turn's number do.
     """
-    game, first = case.game, case.fresh[0]
+    game = case.game
+    first = case.fresh[0]
+    later = np.arange(sizes.TURNS) % max(1, case.level.max_steps - 1)
     for turn in range(sizes.TURNS):
         state = first.repeat(sizes.TURNS)
-        state = State.with_arrays(
-            state,
-            {"steps": state.steps + np.arange(sizes.TURNS) % max(1, case.level.max_steps - 1)},
-        )
+        state = State.with_arrays(state, {"steps": state.steps + later})
         after, _ = game.step(state, np.repeat(case.actions(first, turn), sizes.TURNS))
         content = _content(game, after[~after.ended])
         if len(content) and (content != content[0]).any():
@@ -135,13 +138,14 @@ def _luck_by_turn(case: Case) -> bool:
 
 def snapshots(case: Case) -> str:
     """State that is kept outside of the State's arrays, and the fields of state_type."""
-    state, game = case.live(), case.game
+    game = case.game
+    state = case.live()
     kept = state.to_bytes(game)
-    actions = [case.actions(state)]
-    first, outcome = game.step(state, actions[0])
+    first_actions = case.actions(state)
+    first, outcome = game.step(state, first_actions)
     before = first.to_bytes(game), outcome.gain.tobytes(), outcome.changed.tobytes()
-    actions.append(case.actions(first, 1))
-    second, _ = game.step(first, actions[1])
+    second_actions = case.actions(first, 1)
+    second, _ = game.step(first, second_actions)
     fresh = game.reset(case.level, case.fresh.seed)
     game.step(game.reset(case.level, case.fresh.seed[::-1]), case.actions(case.fresh))
     after = first.to_bytes(game), outcome.gain.tobytes(), outcome.changed.tobytes()
@@ -153,38 +157,46 @@ def snapshots(case: Case) -> str:
         fresh == case.fresh,
         "fresh games are written to by later deals and turns: two share an array",
     )
-    back = game.from_bytes(kept)
-    need(back == state, "from_bytes(to_bytes(state)) differs from the state")
-    replay, _ = game.step(game.step(back, actions[0])[0], actions[1])
-    need(replay == second, "a restored game went another way than the first time")
+    restored = game.from_bytes(kept)
+    need(restored == state, "from_bytes(to_bytes(state)) differs from the state")
+    restored, _ = game.step(restored, first_actions)
+    restored, _ = game.step(restored, second_actions)
+    need(restored == second, "a restored game went another way than the first time")
     return ""
 
 
 def forks(case: Case) -> str:
     """Results that depend on what was stepped before (caches, counters on the game object)."""
-    state, game = case.live(), case.game
-    pick = [np.flatnonzero(row)[:4] for row in game.legal(state)]
-    rows = [row for row, ids in enumerate(pick) if len(ids)][:6]
+    game = case.game
+    state = case.live()
+    tried = [np.flatnonzero(legal)[:4] for legal in game.legal(state)]
+    rows = [row for row, actions in enumerate(tried) if len(actions)][:6]
     need(rows, "no position with a legal action was found")
-    forward = {(r, int(a)): game.step(state[r], np.array([a]))[0] for r in rows for a in pick[r]}
-    for (r, a), expected in reversed(list(forward.items())):
+    forward = {
+        (row, int(action)): game.step(state[row], np.array([action]))[0]
+        for row in rows
+        for action in tried[row]
+    }
+    for (row, action), expected in reversed(list(forward.items())):
+        again, _ = game.step(state[row], np.array([action]))
         need(
-            game.step(state[r], np.array([a]))[0] == expected,
-            f"action {a} from row {r} gave another result in another order",
+            again == expected,
+            f"action {action} from row {row} gave another result in another order",
         )
-    fork = state[rows[0]].repeat(3)
-    need(fork[0] == fork[2] == state[rows[0]], "a fork differs from its origin")
-    after, _ = game.step(fork, np.full(3, pick[rows[0]][0]))
-    need(
-        after[0] == after[2], "equal answers to forks gave different outcomes (luck must be shared)"
-    )
-    lucky = state.reseed(5)
-    same = (game.scene(lucky).symbols == game.scene(state).symbols).all() and (
-        game.legal(lucky) == game.legal(state)
-    ).all()
-    need(same, "new luck changed what is on the board now")
-    need(
-        np.array_equal(game.oracle(lucky), game.oracle(state), equal_nan=True),
-        "new luck changed oracle values: it sees draws to come",
-    )
+    origin = state[rows[0]]
+    fork = origin.repeat(3)
+    need(fork[0] == fork[2] == origin, "a fork differs from its origin")
+    after, _ = game.step(fork, np.full(3, tried[rows[0]][0]))
+    same = after[0] == after[2]
+    need(same, "equal answers to forks gave different outcomes (luck must be shared)")
+    _check_new_luck(game, state)
     return ""
+
+
+def _check_new_luck(game: Game, state: State) -> None:
+    lucky = state.reseed(5)
+    same_board = (game.scene(lucky).symbols == game.scene(state).symbols).all()
+    same_legal = same_board and (game.legal(lucky) == game.legal(state)).all()
+    need(same_legal, "new luck changed what is on the board now")
+    same_values = np.array_equal(game.oracle(lucky), game.oracle(state), equal_nan=True)
+    need(same_values, "new luck changed oracle values: it sees draws to come")
