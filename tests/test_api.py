@@ -20,10 +20,10 @@ from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate, rescore
 from vlmgym.games import get_game
 from vlmgym.players.anthropic import AnthropicPlayer
-from vlmgym.players.api import NO_REPLY
 from vlmgym.players.api_settings import ApiSettings
 from vlmgym.players.base import Query
 from vlmgym.players.faults import ApiError, last_of
+from vlmgym.players.messages import NO_REPLY
 from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.render.frames import frame_size
 from vlmgym.render.photos import PhotoError
@@ -409,7 +409,7 @@ def test_a_question_that_cannot_be_made_is_no_fault_of_the_endpoint(kind, monkey
     def no_picture(*_):
         raise PhotoError("no photographs there")
 
-    monkeypatch.setattr("vlmgym.players.api.pictures", no_picture)
+    monkeypatch.setattr("vlmgym.players.messages.pictures", no_picture)
     with Endpoint() as endpoint, pytest.raises(PhotoError, match="no photographs there"):
         evaluate(player_of(kind, endpoint), TASK, Evaluation(episodes=3), progress=False)
     assert endpoint.requests == []

@@ -33,38 +33,63 @@ class ApiSettings(Settings):
     reply_bytes: int = setting(4_000_000, "a longer reply is a fault", 1000, 1_000_000_000)
 
 
+PRICES = "input and output, US dollars for a million tokens: numbers of 0 to 1,000,000"
+
+
 def checked_prices(prices: Mapping[str, float] | None) -> Mapping[str, float] | None:
     """Prices for a million tokens, if they are such."""
-    allowed = "input and output, US dollars for a million tokens: numbers of 0 to 1,000,000"
     if prices is None:
         return None
     if not isinstance(prices, Mapping):
-        raise ConfigError("prices", prices, allowed)
+        raise ConfigError("prices", prices, PRICES)
     for kind, price in prices.items():
-        number = isinstance(price, int | float) and not isinstance(price, bool)
-        if kind not in ("input", "output") or not number or not 0 <= price <= 1e6:
-            raise ConfigError(f"prices.{kind}", price, allowed)
+        is_number = isinstance(price, int | float) and not isinstance(price, bool)
+        if kind not in ("input", "output") or not is_number or not 0 <= price <= 1e6:
+            raise ConfigError(f"prices.{kind}", price, PRICES)
     return prices
+
+
+def cost_of(
+    input_tokens: int, output_tokens: int, prices: Mapping[str, float] | None
+) -> float | None:
+    """US dollars; None without prices."""
+    if prices is None:
+        return None
+    return (input_tokens * prices.get("input", 0) + output_tokens * prices.get("output", 0)) / 1e6
 
 
 def checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a request, if JSON can hold them and they are no others."""
     for name, value in sampling.items():
         if not isinstance(name, str) or name in ("model", "messages", "stream"):
-            raise ConfigError(
-                f"sampling.{name}",
-                value,
-                "a field of the request other than model, messages and stream",
-            )
+            allowed = "a field of the request other than model, messages and stream"
+            raise ConfigError(f"sampling.{name}", value, allowed)
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigError(
-                f"sampling.{name}",
-                value,
-                "a value that JSON can hold (no NaN, no infinity, no date)",
-            ) from error
+            allowed = "a value that JSON can hold (no NaN, no infinity, no date)"
+            raise ConfigError(f"sampling.{name}", value, allowed) from error
     return dict(sampling)
+
+
+def read_key(variable: str, needed: bool) -> str:
+    """The key of an endpoint from the environment; nothing where none is needed.
+
+    Raises:
+        ConfigError: it is missing, or cannot be sent.
+    """
+    key = os.environ.get(variable, "")
+    if needed and not key:
+        allowed = "the key of the endpoint, in the environment (or --base-url)"
+        raise ConfigError(variable, None, allowed)
+    if not re.fullmatch(r"[\x21-\x7e]*", key):
+        allowed = "a key without spaces, line breaks and letters beyond ASCII"
+        raise ConfigError(variable, "[key]", allowed)
+    return key
+
+
+HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 
 
 def custom_headers(variable: str) -> dict[str, str]:
@@ -75,13 +100,11 @@ def custom_headers(variable: str) -> dict[str, str]:
     """
     headers = {}
     for line in os.environ.get(variable, "").splitlines():
+        if not line.strip():
+            continue
         name, colon, value = line.partition(":")
-        if line.strip():
-            if (
-                not colon
-                or not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name.strip(), re.ASCII)
-                or not re.fullmatch(r"[\x20-\x7e\t]*", value)
-            ):
-                raise ConfigError(variable, "[not shown]", "a line 'Name: value' for each header")
-            headers[name.strip()] = value.strip()
+        name = name.strip()
+        if not colon or not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
+            raise ConfigError(variable, "[not shown]", "a line 'Name: value' for each header")
+        headers[name] = value.strip()
     return headers

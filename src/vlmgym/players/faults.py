@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from vlmgym.core import VlmGymError
 
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """Status codes after which the same request is worth another try."""
-
+BUSY = frozenset({429, 529})
+"""Status codes of an endpoint that has too much to do."""
 HOPELESS = frozenset({401, 402, 403, 404})
 """Status codes that every request would get: key, payment, rights, name of the model."""
-
 USED_UP = re.compile(
     r'"(?:code|type)"\s*:\s*"(?:insufficient_quota|billing_hard_limit_reached|billing_not_active|billing_error)"'
     r"|credit balance is too low",
     re.IGNORECASE,
 )
 """What endpoints say, under several status codes, when nothing is left to pay with."""
-
 ALIKE = 3
 """So many requests that fail in one way, before anything was ever answered, stop a run."""
 
@@ -29,6 +29,7 @@ class ApiError(VlmGymError, RuntimeError):
     """
 
 
+@dataclass(eq=False)
 class Fault(Exception):
     """An attempt that gave no answer.
 
@@ -41,28 +42,50 @@ class Fault(Exception):
         nobody: there is nobody to answer.
     """
 
-    def __init__(
-        self,
-        reason: str,
-        again: bool = True,
-        wait: float = 0.0,
-        busy: bool = False,
-        stop: bool = False,
-        nobody: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.reason, self.again, self.wait, self.busy, self.stop, self.nobody = (
-            reason,
-            again,
-            wait,
-            busy,
-            stop,
-            nobody,
-        )
+    reason: str
+    again: bool = True
+    wait: float = 0.0
+    busy: bool = False
+    stop: bool = False
+    nobody: bool = False
+
+    def __post_init__(self) -> None:
+        """The reason is what the exception says."""
+        super().__init__(self.reason)
 
 
-def last_of(faults: list[str]) -> str:
+def is_worth_another_try(status: int) -> bool:
+    """Whether the same request may be answered another time."""
+    return status in AGAIN or status >= 500
+
+
+def last_of(reasons: list[str]) -> str:
     """Reasons of attempts as one: their number and the last."""
-    if len(faults) == 1:
-        return f"1 attempt: {faults[0]}"
-    return f"{len(faults)} attempts; the last: {faults[-1]}" if faults else "no attempt"
+    if not reasons:
+        return "no attempt"
+    if len(reasons) == 1:
+        return f"1 attempt: {reasons[0]}"
+    return f"{len(reasons)} attempts; the last: {reasons[-1]}"
+
+
+class Streak:
+    """Faults of one kind in a row, before anything was ever answered."""
+
+    def __init__(self) -> None:
+        self.answered = False
+        self._kind = ""
+        self._length = 0
+
+    def add(self, fault: Fault) -> bool:
+        """Count a fault; whether there are too many of its kind."""
+        if self.answered:
+            return False
+        if fault.again and not fault.nobody:
+            self._kind = ""
+            self._length = 0
+            return False
+        # but for numbers, times, ids of requests
+        kind = re.sub(r"[0-9a-f-]*[0-9][0-9a-f-]*", "#", fault.reason)
+        self._length = self._length + 1 if kind == self._kind else 1
+        self._kind = kind
+        return self._length >= ALIKE

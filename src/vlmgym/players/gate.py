@@ -17,7 +17,9 @@ class Gate:
     """
 
     def __init__(self, most: int) -> None:
-        self.most, self.places, self.inside = most, float(most), 0
+        self.most = most
+        self.places = float(most)
+        self.inside = 0
         self._waiting = asyncio.Condition()
         self._slowed = 0.0
 
@@ -41,4 +43,5 @@ class Gate:
     def busy(self, begun: float) -> None:
         """A 429; those of requests that began before the last halving say nothing new."""
         if begun >= self._slowed:
-            self.places, self._slowed = max(1.0, self.places / 2), time.monotonic()
+            self.places = max(1.0, self.places / 2)
+            self._slowed = time.monotonic()
