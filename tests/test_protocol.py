@@ -696,8 +696,8 @@ class Heavy(Player):
     def describe(self):
         return {"kind": "heavy", "reply": self.name}
 
-    def reply(self, game, state):
-        return self.replies.reply(game, state)
+    def answer(self, queries):
+        return self.replies.answer(queries)
 
 
 @pytest.mark.parametrize(

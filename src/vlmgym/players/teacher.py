@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from vlmgym.core import NO_ACTION, ConfigError, Game, State
 from vlmgym.dialogue import prompt
 from vlmgym.players.base import Player, Query, player_rng
@@ -29,12 +31,12 @@ class Teacher(Player):
 
     sees = "state"
 
+    @override
     def describe(self) -> dict[str, Any]:
-        """See :class:`Player`."""
         return {"kind": "teacher", "error": self.error, "salt": self.salt}
 
+    @override
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
-        """See :class:`Player`."""
         return [self.reply(query.game, query.state, query.style, query.blocks) for query in queries]
 
     def reply(
