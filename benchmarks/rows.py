@@ -30,7 +30,8 @@ from vlmgym.core import (
 )
 from vlmgym.core.threads import spread
 from vlmgym.dialogue.prompt import truth
-from vlmgym.envs.environments import GameEnv, GameVectorEnv
+from vlmgym.envs.single import GameEnv
+from vlmgym.envs.vector import GameVectorEnv
 from vlmgym.episodes.batch import walk
 from vlmgym.games import get_game
 from vlmgym.render.frames import Frames, pictures, render
@@ -306,7 +307,7 @@ def _start_up() -> dict[str, Benchmark]:
     """
     folder, compiled = (
         tempfile.mkdtemp(prefix="vlmgym-bench-"),
-        ("from vlmgym.envs.environments import compile_all; compile_all()"),
+        ("from vlmgym.apps.compile import compile_all; compile_all()"),
     )
     environment = os.environ | {
         "NUMBA_CACHE_DIR": folder,

@@ -19,8 +19,12 @@ from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate, rescore
 from vlmgym.games import get_game
-from vlmgym.players.api import NO_REPLY, AnthropicPlayer, ApiError, ApiSettings, OpenAIPlayer, _last
+from vlmgym.players.anthropic import AnthropicPlayer
+from vlmgym.players.api_settings import ApiSettings
 from vlmgym.players.base import Query
+from vlmgym.players.faults import ApiError, last_of
+from vlmgym.players.messages import NO_REPLY
+from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.render.frames import frame_size
 from vlmgym.render.sources import PhotoError
 
@@ -405,7 +409,7 @@ def test_a_question_that_cannot_be_made_is_no_fault_of_the_endpoint(kind, monkey
     def no_picture(*_):
         raise PhotoError("no photographs there")
 
-    monkeypatch.setattr("vlmgym.players.api.pictures", no_picture)
+    monkeypatch.setattr("vlmgym.players.messages.pictures", no_picture)
     with Endpoint() as endpoint, pytest.raises(PhotoError, match="no photographs there"):
         evaluate(player_of(kind, endpoint), TASK, Evaluation(episodes=3), progress=False)
     assert endpoint.requests == []
@@ -800,6 +804,6 @@ def test_what_ends_a_run_at_an_endpoint_is_said_once(tmp_path, capsys, monkeypat
 
 
 def test_one_is_not_said_as_many():
-    assert _last(["no answer"]) == "1 attempt: no answer"
-    assert _last(["a", "b"]) == "2 attempts; the last: b"
+    assert last_of(["no answer"]) == "1 attempt: no answer"
+    assert last_of(["a", "b"]) == "2 attempts; the last: b"
     assert [counted(n, "episode") for n in (0, 1, 2)] == ["0 episodes", "1 episode", "2 episodes"]

@@ -21,7 +21,7 @@ from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.games.game2048 import Game2048
 from vlmgym.players.simple import RandomLegal
-from vlmgym.testing import checks as testing
+from vlmgym.testing import shown, sizes
 from vlmgym.testing.checks import check_game
 
 ROOT = Path(__file__).parent.parent
@@ -784,8 +784,8 @@ def test_the_check_survives_whatever_a_game_does(monkeypatch):
         "GAMES_A_CHECK": 4,
         "TURNS": 4,
     }.items():
-        monkeypatch.setattr(testing, name, few)
-    monkeypatch.setattr(testing, "LOOKS", {"clean": testing.LOOKS["clean"]})
+        monkeypatch.setattr(sizes, name, few)
+    monkeypatch.setattr(shown, "LOOKS", {"clean": shown.LOOKS["clean"]})
     passed = []
     for how, parts in BROKEN.items():
         found = check_game(faulty(LightsOut, **parts), ("easy",) if "LEVELS" not in parts else ())

@@ -21,7 +21,7 @@ from vlmgym.evals import stats
 from vlmgym.evals.evaluation import Evaluation, evaluate, starts
 from vlmgym.evals.metrics import summarise
 from vlmgym.games import GAMES, get_game
-from vlmgym.players.api import OpenAIPlayer
+from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.players.registry import make_player
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher

@@ -36,8 +36,7 @@ for name in {names}:
     gymnasium.make_vec(name, 3).close()
 """
 RUNS = {
-    "import": "import vlmgym, vlmgym.envs.environments, vlmgym.evals.evaluation, "
-    "vlmgym.testing.checks",
+    "import": "import vlmgym, vlmgym.envs.vector, vlmgym.evals.evaluation, vlmgym.testing.checks",
     "make": MAKE_ALL.format(names=[f"vlmgym/{name}-v0" for name in GAMES]),
     "prompt": "from vlmgym import get_game, prompt_text; print(prompt_text(get_game('Swap'), "
     "get_game('Swap').level('hard')))",

@@ -33,8 +33,8 @@ from vlmgym.evals.evaluation import (
 )
 from vlmgym.evals.leaderboards import leaderboard, overview
 from vlmgym.evals.protocol import Protocol, run_protocol, slug
-from vlmgym.players.api import OpenAIPlayer
 from vlmgym.players.base import Player
+from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.players.registry import is_heavy, make_player, named_players
 from vlmgym.players.simple import Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
@@ -696,8 +696,8 @@ class Heavy(Player):
     def describe(self):
         return {"kind": "heavy", "reply": self.name}
 
-    def reply(self, game, state):
-        return self.replies.reply(game, state)
+    def answer(self, queries):
+        return self.replies.answer(queries)
 
 
 @pytest.mark.parametrize(

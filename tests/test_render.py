@@ -458,7 +458,7 @@ def test_one_seed_is_one_puzzle_under_any_two_looks(
     """Through the environments: whatever the look, equal seeds and moves give equal boards, rewards
     and truth texts.
     """
-    from vlmgym.envs.environments import GameEnv
+    from vlmgym.envs.single import GameEnv
 
     envs = [GameEnv(name, "easy", look) for look in looks]
     said = [env.reset(seed=seed % 2**31)[1] for env in envs]

@@ -8,7 +8,7 @@ from torchrl.envs.libs.gym import GymEnv, GymWrapper
 from torchrl.envs.utils import check_env_specs
 
 import vlmgym
-from vlmgym.envs.environments import GameVectorEnv
+from vlmgym.envs.vector import GameVectorEnv
 
 
 @pytest.mark.parametrize("name", ["2048", "Sokoban"])

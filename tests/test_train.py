@@ -886,9 +886,9 @@ def test_one_model_goes_on_from_the_description_of_another():
     class Liar(Player):
         name = "liar"
 
-        def reply(self, game, state):
+        def answer(self, queries):
             told = ["<perception>(0, 0) red circle</perception><think>so</think>", "nothing"]
-            return [told[row % 2] for row in range(len(state))]
+            return [[told[row % 2] for row in range(len(query.state))] for query in queries]
 
     replies = Relay(Liar(), alone).answer([query, query])
     assert replies[0] == replies[1]

@@ -22,8 +22,8 @@ import pytest
 from PIL import Image
 
 from chromium import Chromium
-from vlmgym.apps import play as webplay
 from vlmgym.apps.play import Server, Session, input_kind
+from vlmgym.apps.play import server as webplay
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.dialogue import prompt
 from vlmgym.episodes.records import Episode, EvaluationRun, Turn
@@ -726,14 +726,14 @@ def test_a_turn_that_cannot_be_written_is_not_played(tmp_path):
 def test_the_end_of_a_game_is_written_when_there_is_room_again(tmp_path, monkeypatch):
     session = Session(Task("2048", "easy:max_steps=2"), 0, tmp_path)
     session.act("0")
-    written = webplay.TraceWriter.write
+    written = TraceWriter.write
 
     def no_episodes(self, record):
         if isinstance(record, Episode):
             raise OSError(28, "No space left on device")
         written(self, record)
 
-    monkeypatch.setattr(webplay.TraceWriter, "write", no_episodes)
+    monkeypatch.setattr(TraceWriter, "write", no_episodes)
     view = session.act("1")
     assert view["turn"] == 2
     assert "could not be written" in view["refused"]

@@ -19,8 +19,11 @@ from test_api import FAST, KINDS, TASK, ask, player_of
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.evals.evaluation import Evaluation, evaluate
-from vlmgym.players.api import AnthropicPlayer, ApiError, ApiSettings, OpenAIPlayer, _Fault
+from vlmgym.players.anthropic import AnthropicPlayer
+from vlmgym.players.api_settings import ApiSettings
 from vlmgym.players.base import CUT, REFUSED, Answer
+from vlmgym.players.faults import ApiError, Fault
+from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.players.requests import wait_in
 from vlmgym.players.wire import ERROR_BYTES, Reply, Secrets, read_address
 
@@ -63,7 +66,7 @@ def told(player, status, body, headers=JSON):
         answer = player._read(
             Reply(status, headers, body if isinstance(body, bytes) else body.encode())
         )
-    except _Fault as fault:
+    except Fault as fault:
         return fault.reason
     return "\n".join([answer.text, answer.reasoning, answer.finish])
 
@@ -528,7 +531,7 @@ def fuzz(count, seed):
                     1,
                     0.0,
                 )
-            except _Fault as fault:
+            except Fault as fault:
                 found["failures"] += not (fault.reason.isprintable() and len(fault.reason) < 800)
             except Exception:  # noqa: BLE001 - that is what is counted
                 found["failures"] += 1

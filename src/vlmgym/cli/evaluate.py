@@ -141,7 +141,7 @@ def _model_options(group: Adder) -> None:
 
 def _endpoint_options(group: Adder) -> None:
     """Where models behind an endpoint are, and how they are asked."""
-    from vlmgym.players.api import ApiSettings
+    from vlmgym.players.api_settings import ApiSettings
 
     group.add_argument("--base-url", default="", help="address of the endpoint")
     group.add_argument(
@@ -250,7 +250,7 @@ def _sampling_of(options: Options, protocol: Protocol) -> dict[str, Any]:
 def _makers_of(options: Options, protocol: Protocol) -> dict[str, Callable[[], Player]]:
     """What makes each player, by label."""
     from vlmgym.core.config import read_prices
-    from vlmgym.players.api import ApiSettings
+    from vlmgym.players.api_settings import ApiSettings
     from vlmgym.players.registry import Endpoint, LocalSettings, make_player, named_players
 
     first = protocol.entries[0][0]

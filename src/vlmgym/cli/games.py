@@ -174,7 +174,7 @@ def compile_command(options: Options) -> None:
     """Compile, and print how long it took."""
     from tqdm import tqdm
 
-    from vlmgym.envs.environments import compile_all
+    from vlmgym.apps.compile import compile_all
 
     with tqdm(desc="compile", unit="job", file=sys.stderr) as bar:
 

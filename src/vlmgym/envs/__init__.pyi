@@ -1,2 +1,2 @@
-from .environments import GameEnv as GameEnv
-from .environments import GameVectorEnv as GameVectorEnv
+from .single import GameEnv as GameEnv
+from .vector import GameVectorEnv as GameVectorEnv

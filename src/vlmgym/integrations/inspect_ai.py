@@ -32,8 +32,8 @@ from vlmgym.episodes.records import Episode, Turn
 from vlmgym.evals.evaluation import Evaluation, ask_from_the_start, batch_of, starts
 from vlmgym.evals.metrics import shown_in, summarise
 from vlmgym.games import known_game, read_state_text, state_text
-from vlmgym.players.api import image_url
 from vlmgym.players.base import Answer, Query
+from vlmgym.players.messages import image_url
 from vlmgym.render.frames import pictures
 
 

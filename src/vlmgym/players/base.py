@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from vlmgym.core import Game, State, VlmGymError
 from vlmgym.core.files import whole_text
@@ -139,22 +140,35 @@ class Player(ABC):
     """
     on_answers: Callable[[int], object] | None = None
     """Called by slow players with the number of states answered since the last call, for a progress
-    bar.
+    bar; an evaluation sets it for as long as it runs.
     """
     on_fault: Callable[[str], object] | None = None
-    """Called by players at endpoints with one sentence for each attempt that gave no answer."""
+    """Called by players at endpoints with one sentence for each attempt that gave no answer; an
+    evaluation sets it for as long as it runs.
+    """
 
     @abstractmethod
-    def reply(self, game: Game, state: State) -> list[str]:
-        """One reply text for each row of ``state`` (none of them ended)."""
-
     def answer(self, queries: Sequence[Query]) -> Sequence[Sequence[str | Answer]]:
-        """Replies to several queries; players who gain from it answer them in common batches.
+        """Replies to several queries, one a row of each; players who gain from it answer them in
+        common batches. This is what a player must have.
 
         A reply is a text, or an :class:`vlmgym.players.base.Answer` where more is known of it (that
         it was cut, say).
         """
-        return [self.reply(query.game, query.state) for query in queries]
+
+    def reply(self, game: Game, state: State) -> list[str]:
+        """The texts for each row of ``state`` (none of them ended), outside of an evaluation: under
+        the look ``clean``.
+
+        Raises:
+            VlmGymError: there is no reply to a row.
+        """
+        (replies,) = self.answer([Query(game, state, get_look("clean"))])
+        answers = [Answer.of(reply) for reply in replies]
+        for answer in answers:
+            if answer.failure:
+                raise VlmGymError(f"{self.name}: {answer.failure}")
+        return [answer.text for answer in answers]
 
     def check(self) -> None:
         """See that the player can be asked; called once, before anything of an evaluation is
@@ -221,23 +235,21 @@ class AsyncPlayer(Player):
     episode_seconds: float = 0.0
     """Time limit of all answers of an episode together; 0 = none."""
 
-    def reply(self, game: Game, state: State) -> list[str]:
-        """See :class:`Player`; under the look ``clean``.
+    @override
+    def answer(self, queries: Sequence[Query]) -> list[list[Answer]]:
+        """The games of each query, asked at once; a failure is an Answer too."""
 
-        Raises:
-            VlmGymError: a query failed.
-        """
-
-        async def all_() -> list[Answer]:
+        async def ask_all() -> list[list[Answer]]:
             async with self:
-                return await asyncio.gather(
-                    *(self.ask(Query(game, state[i], get_look("clean"))) for i in range(len(state)))
-                )
+                return [await _ask_rows(self, query) for query in queries]
 
-        answers = finish(all_())
-        if failed := next((one.failure for one in answers if one.failure), ""):
-            raise VlmGymError(f"{self.name}: {failed}")
-        return [one.text for one in answers]
+        answers: list[list[Answer]] = finish(ask_all())
+        return answers
+
+
+async def _ask_rows(player: AsyncPlayer, query: Query) -> list[Answer]:
+    rows = [query[row : row + 1] for row in range(len(query.state))]
+    return await asyncio.gather(*(player.ask(row) for row in rows))
 
 
 def finish(work: Coroutine[Any, Any, Any]) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from vlmgym.core import NO_ACTION, Game, State
 from vlmgym.dialogue.perception import truth
@@ -44,8 +45,8 @@ class Beginner(Player):
 
     sees = "state"
 
+    @override
     def describe(self) -> dict[str, Any]:
-        """See :class:`vlmgym.players.base.Player`."""
         return {
             "kind": "beginner",
             "asked": self.asked,
@@ -53,8 +54,8 @@ class Beginner(Player):
             "salt": self.salt,
         }
 
+    @override
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
-        """See :class:`vlmgym.players.base.Player`."""
         return [self.reply(query.game, query.state, query.blocks) for query in queries]
 
     def reply(self, game: Game, state: State, blocks: Blocks = BLOCKS) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from typing_extensions import override
 
 from vlmgym.core import Game, State
 from vlmgym.dialogue import prompt
@@ -69,13 +70,13 @@ class LocalPlayer(Player):
         self._texts: dict[Any, str] = {}
         self._rows: dict[Any, dict[str, Any]] = {}
 
+    @override
     def doubts(self, game: str, level: str, look: str, prompt: str, reply: str) -> list[str]:
-        """See :class:`Player`."""
         task = {"game": game, "level": level, "look": look, "prompt": prompt, "reply": reply}
         return [*self.notes, *filter(None, [self.unknown(**task) if self.unknown else ""])]
 
+    @override
     def describe(self) -> dict[str, Any]:
-        """See :class:`Player`."""
         sampling = {
             "max_tokens": self.max_new_tokens,
             "temperature": self.temperature,
@@ -260,17 +261,13 @@ class Relay(Player):
         both = (("the describer", self.describer), ("the reasoner", self.reasoner))
         return [f"{role}: {text}" for role, one in both for text in one.doubts(*task)]
 
+    @override
     def describe(self) -> dict[str, Any]:
-        """See :class:`Player`."""
         return {
             "kind": "relay",
             "describer": self.describer.describe(),
             "reasoner": self.reasoner.describe(),
         }
-
-    def reply(self, game: Game, state: State) -> list[str]:
-        """See :class:`Player`; under the look ``clean``."""
-        return [one.text for one in self.answer([Query(game, state, get_look("clean"))])[0]]
 
     def answer(self, queries: Sequence[Query]) -> list[list[Answer]]:
         """See :class:`Player`.

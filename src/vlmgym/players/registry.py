@@ -10,8 +10,10 @@ from typing import Any
 
 from vlmgym.core import ConfigError, Settings, setting
 from vlmgym.core.files import read_json, shortest_ends, shown
-from vlmgym.players.api import AnthropicPlayer, ApiSettings, OpenAIPlayer
+from vlmgym.players.anthropic import AnthropicPlayer
+from vlmgym.players.api_settings import ApiSettings
 from vlmgym.players.base import Player
+from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.render.looks import Look

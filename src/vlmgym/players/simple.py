@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from vlmgym.core import NO_ACTION, Game, State, best_action
 from vlmgym.dialogue.perception import truth
@@ -28,16 +29,16 @@ class Chooser(Player):
     def __init__(self, salt: int = 0) -> None:
         self.salt = salt
 
+    @override
     def describe(self) -> dict[str, Any]:
-        """See :class:`Player`."""
         return {"kind": type(self).name, "salt": self.salt}
 
     @abstractmethod
     def choose(self, game: Game, state: State) -> Sequence[int]:
         """An action id (or NO_ACTION) for each row."""
 
+    @override
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
-        """See :class:`Player`."""
         return [self.reply(query.game, query.state, query.blocks) for query in queries]
 
     def reply(self, game: Game, state: State, blocks: Blocks = BLOCKS) -> list[str]:
@@ -54,8 +55,8 @@ class Random(Chooser):
 
     name = "random"
 
+    @override
     def choose(self, game: Game, state: State) -> list[int]:
-        """See base."""
         count = game.n_actions(state.level)
         return [int(player_rng(self.salt, state, row).integers(count)) for row in range(len(state))]
 
@@ -65,8 +66,8 @@ class RandomLegal(Chooser):
 
     name = "random-legal"
 
+    @override
     def choose(self, game: Game, state: State) -> list[int]:
-        """See base."""
         legal = [np.flatnonzero(mask) for mask in game.legal(state)]
         return [
             int(player_rng(self.salt, state, row).choice(ids)) if len(ids) else NO_ACTION
@@ -84,8 +85,8 @@ class Greedy(Chooser):
 
     name = "greedy"
 
+    @override
     def choose(self, game: Game, state: State) -> list[int]:
-        """See base."""
         scene = game.scene(state)
         seen = (
             state.reseed(self.salt)
@@ -103,8 +104,8 @@ class Oracle(Chooser):
 
     name = "oracle"
 
+    @override
     def choose(self, game: Game, state: State) -> list[int]:
-        """See base."""
         return [best_action(values) for values in game.oracle(state)]
 
 
@@ -120,7 +121,7 @@ class Scripted(Player):
         self.replies = replies
 
     def describe(self) -> dict[str, Any]:
-        """See :class:`Player`; of a function, its code and what it holds on to (in another process
+        """Of a function, its code and what it holds on to (in another process
         that may read differently).
         """
         if callable(self.replies):
@@ -140,8 +141,11 @@ class Scripted(Player):
         content = hashlib.blake2b(json.dumps(replies).encode(), digest_size=16).hexdigest()
         return {"kind": "scripted", "replies": len(replies), "content": content}
 
-    def reply(self, game: Game, state: State) -> list[str]:
-        """See :class:`Player`."""
+    @override
+    def answer(self, queries: Sequence[Query]) -> list[list[str]]:
+        return [self._texts(query.game, query.state) for query in queries]
+
+    def _texts(self, game: Game, state: State) -> list[str]:
         if callable(self.replies):
             return [self.replies(game, state[row]) for row in range(len(state))]
         if isinstance(self.replies, str):

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from vlmgym.core import NO_ACTION, ConfigError, Game, State
 from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import BLOCKS, Blocks, write_reply
@@ -30,12 +32,12 @@ class Teacher(Player):
 
     sees = "state"
 
+    @override
     def describe(self) -> dict[str, Any]:
-        """See :class:`Player`."""
         return {"kind": "teacher", "error": self.error, "salt": self.salt}
 
+    @override
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
-        """See :class:`Player`."""
         return [self.reply(query.game, query.state, query.style, query.blocks) for query in queries]
 
     def reply(

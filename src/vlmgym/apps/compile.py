@@ -1,0 +1,57 @@
+"""Compiling all kernels of all games, once on a machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+
+import numpy as np
+
+from vlmgym.core.kernels import usable_cores
+from vlmgym.envs.vector import GameVectorEnv
+from vlmgym.games import GAMES, get_game
+
+
+def _compile(name: str) -> None:
+    """Run everything that is compiled for one game, on a few rows."""
+    game = get_game(name)
+    for look in ("tiny", "clean:noise=0.1"):
+        level = game.level("tiny", max_steps=0, restart=True)
+        envs = GameVectorEnv(game, 2, level, look, copy=False)
+        envs.reset(seed=0)
+        for _ in range(2):
+            envs.step(game.draw_legal(envs.state))
+    state = envs.state
+    action = int(game.draw_legal(state)[0])
+    game.branch(state, np.full((2, 1), action))
+    game.oracle(state)
+    game.explain(state, 0, action)
+    game.candidates(state, 0)
+    game.would_succeed(level, game.scene(state).symbols, np.full(2, action))
+
+
+def compile_all(processes: int = 0, progress: Callable[[int, int], None] | None = None) -> float:
+    """Compile all kernels of all games, once on a machine; they are compiled one by one at their
+    first use otherwise.
+
+    Args:
+        processes: workers side by side; 0 = one for each usable core.
+        progress: called with the games done and their number.
+
+    Returns:
+        Seconds.
+    """
+    # the longest first
+    begin, names = time.perf_counter(), sorted(GAMES, key=lambda name: name != "Minesweeper")
+    with ProcessPoolExecutor(
+        min(processes or usable_cores(), len(names)), mp_context=get_context("spawn")
+    ) as pool:
+        for done, future in enumerate(
+            as_completed([pool.submit(_compile, name) for name in names]), 1
+        ):
+            future.result()
+            if progress:
+                progress(done, len(names))
+    return time.perf_counter() - begin

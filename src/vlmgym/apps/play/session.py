@@ -1,0 +1,301 @@
+"""The games that one person plays one after the other, and their trace."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vlmgym.apps.play.inputs import input_kind
+from vlmgym.apps.play.record import PLAYER, choose_folder, episode_record, unfinished
+from vlmgym.core import NO_ACTION, ConfigError, best_action, seeds_for
+from vlmgym.core.files import write_json
+from vlmgym.dialogue import prompt
+from vlmgym.dialogue.judge import Judgement, judge
+from vlmgym.dialogue.prompt import Problem
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import Episode, EvaluationRun, TraceWriter, Turn, read_trace
+from vlmgym.evals import baselines
+from vlmgym.evals.evaluation import Evaluation
+from vlmgym.evals.metrics import summarise
+from vlmgym.games.parts.actions import MOVES
+from vlmgym.players.base import Answer
+from vlmgym.render.frames import frame_size, render, tile_boxes
+
+LONGEST = 200
+"""Characters of an answer, at most."""
+
+REASONS = {
+    Problem.NOT_A_MOVE: "not a move of this game",
+    Problem.OUT_OF_RANGE: "outside of the board or of the moves",
+    Problem.NOT_ADJACENT: "the two cells are not neighbours",
+    Problem.EMPTY_ANSWER: "the answer is empty",
+}
+
+
+class Session:
+    """The games that one person plays one after the other, and their trace.
+
+    Safe to call from several threads.
+
+    Args:
+        task: game, level and look.
+        seed: number of the first game; see :func:`vlmgym.core.seeds_for` (split ``free``, level
+            name ``human``).
+        out: folder for ``trace.jsonl`` and ``summary.json``. A trace of the same run (player, game,
+            level, look and code) is continued; if there is another one, or someone is playing into
+            it, ``out-2``, ``out-3`` ... is taken instead.
+
+    Raises:
+        ConfigError: bad seed, or a look that cannot draw the game.
+    """
+
+    def __init__(self, task: Task, seed: int, out: Path) -> None:
+        if not 0 <= seed <= 1_000_000_000:
+            raise ConfigError("seed", seed, "0 to 1000000000")
+        self.task, self.first, self.index = task, seed, seed
+        self.game = task.game
+        self.level = task.level
+        self.look = task.look
+        self.size = frame_size(self.game, self.level, self.look)
+        self._boxes = tile_boxes(self.game, self.level, self.look).tolist()
+        self._kind = input_kind(self.game, self.level)
+        self._lock = threading.RLock()
+        self._closed = False
+        self._number = 0  # of what is shown: raised by every turn and every new game
+        self._deal()
+        text = prompt.write_reply("-", "-", self.game.encode(self.level, 0))
+        # compiles what the first turn needs; judging changes nothing
+        judge(self.game, self.state, [text])
+
+        run = EvaluationRun(PLAYER, task.names.game, task.names.level, task.names.look, task.prompt)
+        self.folder, self._claim = choose_folder(out.resolve(), run)
+        self._trace = self.folder / "trace.jsonl"
+        records = list(read_trace(self._trace)) if self._trace.exists() else []
+        self._run = None if records else run  # still to be written
+        self._writer: TraceWriter | None = None
+        self._episode = 1 + max(
+            (r.episode for r in records if not isinstance(r, EvaluationRun)), default=-1
+        )
+        for episode in unfinished(records):
+            self._write(episode)
+
+    def _deal(self) -> None:
+        seeds = seeds_for("free", self.game.name, PLAYER, 1, self.index)
+        self.state = self.game.reset(self.level, seeds)
+        self._turns, self._reward, self._finished, self._saved, self._helped = (
+            0,
+            0.0,
+            False,
+            False,
+            False,
+        )
+        self._last: dict[str, Any] | None = None
+        self._number += 1
+        self._since = time.perf_counter()
+
+    # ---- looking
+    def view(self, refused: str = "") -> dict[str, Any]:
+        """All that the page shows, as JSON values; ``refused`` says why an answer did not count."""
+        with self._lock:
+            state = self.state
+            rows, cols = len(self._boxes), len(self._boxes[0]) if self._boxes else 0
+            actions = (
+                range(self.game.n_actions(self.level)) if self._kind in ("moves", "buttons") else ()
+            )
+            texts = [self.game.encode(self.level, a) for a in actions]
+            return {
+                "n": self._number,
+                "game": self.task.names.game,
+                "level": self.task.names.level,
+                "look": self.task.names.look,
+                "seed": self.index,
+                "picture": f"/frame.png?n={self._number}",
+                "size": list(self.size),
+                "grid": [rows, cols],
+                "boxes": self._boxes,
+                "input": self._kind,
+                "actions": [
+                    [t, MOVES[i] if self._kind == "moves" else t] for i, t in enumerate(texts)
+                ],
+                "score": int(state.score[0]),
+                "turn": int(state.steps[0]),
+                "limit": self.level.max_steps,
+                "status": self._status(),
+                "last": self._last,
+                "refused": refused,
+                "prompt": prompt.prompt_text(self.game, self.level, self.task.prompt),
+                "format": self.game.answer_format(self.level),
+                "folder": str(self.folder),
+            }
+
+    def _status(self) -> str:
+        if self._closed:
+            return "closed"
+        if self.state.terminated[0]:
+            return "terminated"
+        return "truncated" if self.state.truncated[0] else "playing"
+
+    def picture(self) -> bytes:
+        """The frame as PNG."""
+        with self._lock:
+            state = self.state
+        file = io.BytesIO()
+        Image.fromarray(render(self.game, state, self.look)[0]).save(file, "PNG")
+        return file.getvalue()
+
+    def truth(self) -> str:
+        """The true board as text; empty for a game without symbols."""
+        with self._lock:
+            return prompt.truth(self.game, self.state)[0]
+
+    def oracle(self) -> dict[str, Any]:
+        """A best action: its text, what it does and its value; the text is None where there is
+        none.
+
+        Turns that follow such a look say so in the think block of their reply.
+        """
+        with self._lock:
+            values = self.game.oracle(self.state)[0]
+            best = best_action(values)
+            if self.state.ended[0] or best == NO_ACTION:
+                return {"answer": None, "does": "", "value": None}
+            self._helped = True
+            does = self.game.explain(self.state, 0, best)
+            return {
+                "answer": self.game.encode(self.level, best),
+                "does": does,
+                "value": float(values[best]),
+            }
+
+    # ---- playing
+    def act(self, answer: str, number: int | None = None) -> dict[str, Any]:
+        """Play a turn with the text of an answer, and return the new :meth:`view`.
+
+        Args:
+            answer: what a model would put into its answer block.
+            number: the ``n`` of the view that is answered; an answer to an earlier one does not
+                count.
+
+        Raises:
+            OSError: the turn could not be written down, so it was not played.
+        """
+        with self._lock:
+            if number not in (None, self._number):
+                return self.view("the board had changed meanwhile, in another window")
+            if self._status() != "playing":
+                return self.view(
+                    "the session has ended"
+                    if self._closed
+                    else ("this game has ended: start a new one")
+                )
+            if len(answer) > LONGEST:
+                return self.view(f"an answer has at most {LONGEST} characters")
+            if "<" in answer:
+                return self.view(
+                    "an answer holds no <: it could not be told from the marks of the reply"
+                )
+            perception = prompt.truth(self.game, self.state)[0]
+            think = f"{PLAYER}, shown the oracle's move" if self._helped else PLAYER
+            text = prompt.write_reply(perception, think, answer)
+            read = prompt.parse(self.game, self.level, text)
+            if read.action == NO_ACTION:
+                return self.view(
+                    f"{REASONS.get(read.problem, read.problem.value)}. Expected: "
+                    f"{self.game.answer_format(self.level)}"
+                )
+            now = time.perf_counter()
+            after, (judged,) = judge(self.game, self.state, [text])
+            told = Answer(text, seconds=now - self._since)
+            self._write(Turn.of(self.game, self.state, 0, judged, self._episode, self._turns, told))
+            self._reward += judged.terms["game"]
+            self._turns += 1
+            self.state, self._last, self._helped = after, self._outcome(judged), False
+            self._number += 1
+            self._since = time.perf_counter()
+            try:
+                if after.ended[0]:
+                    self._finish()
+            except OSError as error:
+                return self.view(
+                    f"the turn counts, but the end of the game could not be written: {error}"
+                )
+            return self.view()
+
+    def _outcome(self, judged: Judgement) -> dict[str, Any]:
+        text = self.game.encode(self.level, judged.reply.action)
+        return {
+            "answer": f"{text} ({MOVES[judged.reply.action]})" if self._kind == "moves" else text,
+            "gain": judged.gain,
+            "changed": judged.changed,
+            "reward": judged.terms["game"],
+        }
+
+    def new(self) -> dict[str, Any]:
+        """Leave the game, if it has not ended, and start the next one.
+
+        Raises:
+            OSError: the end of the game could not be written down; it stays.
+        """
+        with self._lock:
+            if not self._closed:
+                self._finish()
+                self.index += 1
+                self._deal()
+            return self.view()
+
+    def close(self) -> None:
+        """Leave the game and end the session; the trace is on disk then."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self._finish()
+                if self._writer is not None:
+                    self._writer.close()
+            finally:
+                if self._claim is not None:
+                    os.close(self._claim)
+
+    # ---- saving
+    def _write(self, record: Turn | Episode) -> None:
+        if self._writer is None:
+            self._writer = TraceWriter(self._trace)
+        if self._run is not None:
+            self._writer.write(self._run)
+            self._run = None
+        self._writer.write(record)
+
+    def _finish(self) -> None:
+        """Write the episode, once, if it has turns; and the summary of the whole trace.
+
+        What failed is tried again.
+        """
+        if self._saved or not self._turns:
+            return
+        if not self._finished:
+            self._write(episode_record(self._episode, self._turns, self._reward, self.state))
+            self._finished = True
+            self._episode += 1
+        records = list(read_trace(self._trace))
+        turns, episodes = (
+            [r for r in records if isinstance(r, Turn)],
+            [r for r in records if isinstance(r, Episode)],
+        )
+        whole = all(e.end != "stopped" for e in episodes)
+        summary = {
+            "player": PLAYER,
+            "task": self.task.to_dict(),
+            "evaluation": asdict(Evaluation(episodes=len(episodes), first=self.first)),
+            "metrics": {k: v.to_dict() for k, v in summarise(turns, episodes).items()},
+            "baselines": baselines.stored(self.game, self.task.names.level) if whole else {},
+        }
+        write_json(self.folder / "summary.json", summary)
+        self._saved = True
