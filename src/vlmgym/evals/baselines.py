@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from vlmgym.core import Game, Level, seeds_for
 from vlmgym.core.files import read_json, read_json_lines, write_json
-from vlmgym.evals import stats
+from vlmgym.evals import estimates, stats
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.simple import Chooser, Greedy, Oracle, Random, RandomLegal
 
@@ -35,7 +35,7 @@ PLAYERS: tuple[type[Chooser], ...] = (Random, RandomLegal, Greedy, Oracle)
 
 def measure(
     game: Game, name: str, player: Chooser, count: int = SEEDS, first: int = 0
-) -> dict[str, stats.Estimate]:
+) -> dict[str, estimates.Estimate]:
     """Play whole episodes on frozen test seeds, without texts and pictures.
 
     Args:
@@ -75,7 +75,7 @@ def _episodes(
     return score, good, turns
 
 
-def _estimates(score: Any, good: Any, turns: Any) -> dict[str, stats.Estimate]:
+def _estimates(score: Any, good: Any, turns: Any) -> dict[str, estimates.Estimate]:
     return {
         "score": stats.mean(score),
         "reward": stats.mean(2 * good - turns),
@@ -177,5 +177,5 @@ def rebuild(target: Path, scratch: Path, processes: int = 0) -> None:
     write_json(target, head)
 
 
-def _rounded(estimate: stats.Estimate) -> dict[str, float | int | None]:
+def _rounded(estimate: estimates.Estimate) -> dict[str, float | int | None]:
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in estimate.to_dict().items()}

@@ -13,9 +13,9 @@ from typing import Any
 from vlmgym.core.files import shown, write_atomically
 from vlmgym.evals import stats
 from vlmgym.evals.comparison import compare_tasks
+from vlmgym.evals.estimates import Estimate, readable
 from vlmgym.evals.metrics import DESCRIBING, shown_in
 from vlmgym.evals.reading import Evaluated, by_task, headline, load
-from vlmgym.evals.stats import Estimate, readable
 from vlmgym.evals.summaries import read_summary
 
 _COUNTS = ("failed", "stuck", "turns", "cut", "refused", "input_tokens", "output_tokens")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vlmgym.dialogue.judge import TERM_RANGES, Fault, Judgement
 from vlmgym.episodes.trace import Episode, Turn
-from vlmgym.evals import stats
+from vlmgym.evals import estimates, stats
 
 NAN = float("nan")
 PLACES = ("leaderboard", "report", "figures", "inspect", "checks", "training", "baselines")
@@ -233,7 +233,7 @@ def value_of(metric: str, episode: Episode, turns: Sequence[Turn]) -> float:
 
 def summarise(
     turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int = 1
-) -> dict[str, stats.Estimate]:
+) -> dict[str, estimates.Estimate]:
     """The mean of each of :data:`METRICS` with its 95 % interval.
 
     An interval resamples whole starts (see :func:`vlmgym.evals.stats.ratio`), so that the turns of
@@ -251,7 +251,7 @@ def summarise(
         [number[episode.episode // repeats] for episode in episodes], np.int64
     )
 
-    def estimate(metric: Metric) -> stats.Estimate:
+    def estimate(metric: Metric) -> estimates.Estimate:
         if metric.of_episode:
             values, start = (
                 np.array([metric.of_episode(episode) for episode in episodes], np.float64),

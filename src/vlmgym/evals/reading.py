@@ -11,9 +11,9 @@ from typing import Any
 
 from vlmgym.core import ConfigError
 from vlmgym.episodes.trace import EvaluationRun, Trace, TraceError, Turn, load_trace
+from vlmgym.evals.estimates import NAN, Estimate
 from vlmgym.evals.evaluation import Place, asks, how_asked, places
 from vlmgym.evals.metrics import PAIRED, summarise, value_of
-from vlmgym.evals.stats import NAN, Estimate
 from vlmgym.evals.summaries import read_summary
 from vlmgym.players.base import CUT, REFUSED
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vlmgym.dialogue.judge import Fault
-from vlmgym.evals.stats import Estimate
+from vlmgym.evals.estimates import Estimate
 from vlmgym.report.data import Data, label_of
 from vlmgym.report.html import Html, number_text, tag
 

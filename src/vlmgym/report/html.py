@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from vlmgym.evals.stats import Interval, typeset
+from vlmgym.evals.estimates import Interval, typeset
 
 
 class Html(str):
@@ -34,7 +34,7 @@ def joined(parts: Iterable[str]) -> Html:
 
 
 def number_text(value: float, percent: bool = False, signed: bool = False) -> str:
-    """A number as pages show it, see :func:`vlmgym.evals.stats.typeset`."""
+    """A number as pages show it, see :func:`vlmgym.evals.estimates.typeset`."""
     return typeset(percent, signed)(value)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from vlmgym.dialogue.judge import constant_cells
 from vlmgym.episodes.trace import Turn
+from vlmgym.evals.estimates import Estimate
 from vlmgym.evals.metrics import DESCRIBING, METRICS, shown_in
 from vlmgym.evals.reading import Evaluated
-from vlmgym.evals.stats import Estimate
 from vlmgym.report.data import Data, is_given, label_of
 from vlmgym.report.html import Html, interval_text, joined, listing, number_text, tag
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.evals import stats
-from vlmgym.evals.stats import NAN
+from vlmgym.evals import crossed_effects, stats
+from vlmgym.evals.estimates import NAN
 from vlmgym.studies.g1.findings import (
     GAMES,
     TITLES,
@@ -215,10 +215,10 @@ def _claim(
     gap = estimate(table, bounds=None if metric == "score" else stats.GAP)
     holds = "larger" if gap.mean > 0 else "smaller"
     if kind == "differ":
-        p = stats.crossed_p(table)
+        p = crossed_effects.crossed_p(table)
     else:
         holds = "within the margin"
-        p = stats.crossed_p(table, -MARGIN, 1)
+        p = crossed_effects.crossed_p(table, -MARGIN, 1)
         if kind == "equal":
-            p = max(p, stats.crossed_p(table, MARGIN, -1))
+            p = max(p, crossed_effects.crossed_p(table, MARGIN, -1))
     return Claim(title, paper, f"{points(gap, metric)} ({what})", p, holds)

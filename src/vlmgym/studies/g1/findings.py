@@ -1,7 +1,7 @@
 """What a study has measured, in numbers: scores, gaps, what is known when asked, exploration.
 
 Everything is computed from the traces of a study's folder. Every number is a mean over training
-seeds and held-out episodes with the 95 % interval of :func:`vlmgym.evals.stats.crossed`.
+seeds and held-out episodes with the 95 % interval of :func:`vlmgym.evals.crossed_effects.crossed`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from vlmgym.core.files import read_json
 from vlmgym.dialogue.judge import Weights
 from vlmgym.dialogue.prompt import BLOCKS
 from vlmgym.episodes.trace import Turn, load_trace
-from vlmgym.evals import stats
+from vlmgym.evals import crossed_effects, estimates, stats
+from vlmgym.evals.estimates import NAN
 from vlmgym.evals.evaluation import range_of
 from vlmgym.evals.reading import Evaluated, load
-from vlmgym.evals.stats import NAN
 from vlmgym.studies.study import BASE, Study
 from vlmgym.train.recipe import read_metrics
 
@@ -94,7 +94,7 @@ class StudyResults:
         keys = sorted(set.intersection(*(set(one.values) for one in ones)))
         return np.array([[one.values[key][metric] for key in keys] for one in ones])
 
-    def value(self, evaluation: str, task: str, player: str, metric: str) -> stats.Estimate:
+    def value(self, evaluation: str, task: str, player: str, metric: str) -> estimates.Estimate:
         """A metric of a player; ``r_acc`` is success among exact descriptions."""
         if metric == "r_acc":
             exact = self.table(evaluation, task, player, "p_acc")
@@ -105,7 +105,7 @@ class StudyResults:
 
     def gap(
         self, evaluation: str, task: str, first: str, second: str, metric: str
-    ) -> stats.Estimate:
+    ) -> estimates.Estimate:
         """``first - second`` on the same episodes, run by run of the same training seed."""
         return estimate(
             difference(
@@ -209,12 +209,12 @@ class StudyResults:
 
 def estimate(
     values: Table, below: Table | None = None, bounds: stats.Bounds = None
-) -> stats.Estimate:
-    """:func:`vlmgym.evals.stats.crossed`; NaN where nothing was measured."""
+) -> estimates.Estimate:
+    """:func:`vlmgym.evals.crossed_effects.crossed`; NaN where nothing was measured."""
     return (
-        stats.crossed(values, below, bounds=bounds)
+        crossed_effects.crossed(values, below, bounds=bounds)
         if values.size
-        else stats.Estimate(NAN, NAN, NAN, 0)
+        else estimates.Estimate(NAN, NAN, NAN, 0)
     )
 
 
@@ -242,7 +242,7 @@ def knows_a_move(turn: Turn) -> bool:
     return action != NO_ACTION and bool(game.success_mask(state)[0, action])
 
 
-def knowing(found: StudyResults, player: str = BASE) -> dict[str, dict[str, stats.Estimate]]:
+def knowing(found: StudyResults, player: str = BASE) -> dict[str, dict[str, estimates.Estimate]]:
     """What a model sees, knows when it is asked, and does, by game."""
     out = {}
     for game in GAMES:
@@ -266,7 +266,7 @@ def _pattern(name: str, turn: Turn) -> float:
     return float(getattr(turn, name))
 
 
-def scores(found: StudyResults) -> list[tuple[str, dict[str, stats.Estimate]]]:
+def scores(found: StudyResults) -> list[tuple[str, dict[str, estimates.Estimate]]]:
     """The paper's table: mean score of whole games, a row for each model, a column for each
     game.
     """
@@ -299,7 +299,9 @@ def searches(turn: Turn) -> bool:
     return said is not None and said.split(";")[0].split() == wanted.split()
 
 
-def exploration(found: StudyResults, player: str = BASE) -> dict[str, dict[str, stats.Estimate]]:
+def exploration(
+    found: StudyResults, player: str = BASE
+) -> dict[str, dict[str, estimates.Estimate]]:
     """What GRPO has to select from in a model's sampled answers, by game; groups of answers to one
     state as in training.
 
@@ -308,7 +310,7 @@ def exploration(found: StudyResults, player: str = BASE) -> dict[str, dict[str, 
     with answers of unequal reward. ``advantage``: mean advantage (reward minus mean, by standard
     deviation of its group, as in GRPO) of the answers that search.
     """
-    out: dict[str, dict[str, stats.Estimate]] = {}
+    out: dict[str, dict[str, estimates.Estimate]] = {}
     for game, key in GAMES.items():
         turns = sorted(found.turns("exploration", game, player), key=lambda turn: turn.episode)
         if not turns:
@@ -354,14 +356,14 @@ INTERVENTIONS = {
 """Ways to train G0 on turned tiles."""
 
 
-def text(one: stats.Estimate, percent: bool = True) -> str:
+def text(one: estimates.Estimate, percent: bool = True) -> str:
     """A mean with its interval: shares with two decimals, scores by their size."""
     digits = 2 if percent or abs(one.mean) < 10 else 1 if abs(one.mean) < 100 else 0
-    return one.text(stats.decimals(digits))
+    return one.text(estimates.decimals(digits))
 
 
-def points(gap: stats.Estimate, metric: str) -> str:
+def points(gap: estimates.Estimate, metric: str) -> str:
     """A difference with its interval: shares in points of a hundred, scores as they are."""
     factor, unit = (1, "") if metric == "score" else (100, " points")
-    said = gap.text(stats.decimals(1, signed=True, factor=factor))
+    said = gap.text(estimates.decimals(1, signed=True, factor=factor))
     return said if math.isnan(gap.mean) else said + unit

@@ -19,7 +19,7 @@ from vlmgym.core import need
 from vlmgym.core.files import read_json_lines, write_atomically
 from vlmgym.dialogue.judge import Fault
 from vlmgym.episodes.trace import revision
-from vlmgym.evals import stats
+from vlmgym.evals import estimates
 from vlmgym.studies.g1.claims import claims
 from vlmgym.studies.g1.findings import (
     DIALS,
@@ -82,7 +82,7 @@ def write_results(study: Study, out: Path) -> Path:
 def _numbers(found: StudyResults) -> dict[str, Any]:
     """All numbers of the report that could be wanted elsewhere."""
 
-    def plain(table: Mapping[str, Mapping[str, stats.Estimate]]) -> dict[str, Any]:
+    def plain(table: Mapping[str, Mapping[str, estimates.Estimate]]) -> dict[str, Any]:
         return {
             name: {key: one.to_dict() for key, one in row.items()} for name, row in table.items()
         }

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.dialogue.judge import Fault
-from vlmgym.evals import stats
+from vlmgym.evals import estimates
 from vlmgym.render.looks import get_look
 from vlmgym.report.plots import COLOURS, STYLE, canvas
 from vlmgym.studies.g1.findings import (
@@ -74,7 +74,7 @@ def draw(found: StudyResults) -> list[tuple[str, str]]:
     return out
 
 
-def _spread(one: stats.Estimate) -> tuple[list[float], list[float]]:
+def _spread(one: estimates.Estimate) -> tuple[list[float], list[float]]:
     """Error bars below and above a mean, for Matplotlib."""
     low, high = (one.mean - one.low, one.high - one.mean) if not math.isnan(one.low) else (0.0, 0.0)
     return [max(low, 0.0)], [max(high, 0.0)]
