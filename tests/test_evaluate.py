@@ -24,8 +24,9 @@ from vlmgym.episodes.trace import (
     repair,
 )
 from vlmgym.evals import stats
-from vlmgym.evals.evaluation import Evaluation, evaluate, starts
+from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.metrics import summarise
+from vlmgym.evals.settings import Evaluation, starts
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.api import OpenAIPlayer
 from vlmgym.players.registry import make_player

@@ -8,7 +8,8 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import EvaluationRun, TraceWriter, load_trace
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.render.frames import pictures

@@ -18,7 +18,8 @@ from vlmgym.dialogue.judge import Fault, judge
 from vlmgym.envs.environments import GameEnv
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import Episode, Turn, read_trace
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.games import GAMES, get_game
 from vlmgym.games.external import LevelAtari, LevelOutside, OutsideError, OutsideGame, SnapshotError
 from vlmgym.players.simple import Oracle, Random, Scripted

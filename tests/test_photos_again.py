@@ -13,7 +13,8 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import EvaluationRun, load_trace
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Random
 from vlmgym.report import write_report
 from vlmgym.report.export import look_of

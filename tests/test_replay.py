@@ -11,7 +11,8 @@ from vlmgym.cli import main
 from vlmgym.dialogue import prompt
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Random, Scripted
 from vlmgym.report import write_report
 from vlmgym.report.replay import replay_data

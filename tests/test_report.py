@@ -24,7 +24,8 @@ from vlmgym.dialogue.prompt import truth, write_reply
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import Turn, read_trace
 from vlmgym.evals import stats
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Oracle, Random, Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.report import write_report

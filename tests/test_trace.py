@@ -27,8 +27,11 @@ from vlmgym.episodes.trace import (
     read_trace,
     repair,
 )
-from vlmgym.evals.evaluation import Evaluation, evaluate, places, rescore
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.folders import places
 from vlmgym.evals.leaderboards import leaderboard
+from vlmgym.evals.rescoring import rescore
+from vlmgym.evals.settings import Evaluation
 from vlmgym.games import GAMES, state_text
 from vlmgym.players.base import Answer
 from vlmgym.players.simple import Random, Scripted

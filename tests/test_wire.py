@@ -18,7 +18,8 @@ from mutate import deep_text, json_mutations, mutations
 from test_api import FAST, KINDS, TASK, ask, player_of
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.api import AnthropicPlayer, ApiError, ApiSettings, OpenAIPlayer, _Fault
 from vlmgym.players.base import CUT, REFUSED, Answer
 from vlmgym.players.requests import wait_in

@@ -27,7 +27,8 @@ from vlmgym.core.files import FileError, read_json, write_json
 from vlmgym.core.kernels import usable_cores
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import machine
-from vlmgym.evals.evaluation import Evaluation, evaluate_all
+from vlmgym.evals.evaluation import evaluate_all
+from vlmgym.evals.settings import Evaluation
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player
 from vlmgym.players.simple import Oracle, Random

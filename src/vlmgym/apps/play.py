@@ -45,8 +45,8 @@ from vlmgym.dialogue.prompt import Problem
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import Episode, EvaluationRun, TraceError, TraceWriter, Turn, read_trace
 from vlmgym.evals import baselines
-from vlmgym.evals.evaluation import Evaluation
 from vlmgym.evals.metrics import summarise
+from vlmgym.evals.settings import Evaluation
 from vlmgym.games.parts.actions import MOVE_FORMAT, MOVES, read_cell, read_pair
 from vlmgym.players.base import Answer
 from vlmgym.render.frames import frame_size, render, tile_boxes

@@ -48,7 +48,7 @@ class EvaluationRun:
     look: str
     prompt: str = "full"
     mode: str = "strict"
-    # all settings of vlmgym.evals.evaluation.Evaluation
+    # all settings of vlmgym.evals.settings.Evaluation
     evaluation: dict[str, Any] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)  # see Player.describe
     identity: str = ""  # see Player.identity; "" in traces of versions before there was one

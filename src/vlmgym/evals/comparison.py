@@ -12,8 +12,7 @@ from pathlib import Path
 from vlmgym.core import ConfigError
 from vlmgym.evals import stats
 from vlmgym.evals.estimates import NAN, Difference
-from vlmgym.evals.evaluation import range_of
-from vlmgym.evals.metrics import PAIRED, mean_known
+from vlmgym.evals.metrics import PAIRED, mean_known, range_of
 from vlmgym.evals.reading import Evaluated, by_task, load
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from vlmgym.core import ConfigError, read_dial
 from vlmgym.evals.estimates import Estimate
-from vlmgym.evals.evaluation import RECORDING, settings_text, told_apart
+from vlmgym.evals.folders import RECORDING, settings_text, told_apart
 from vlmgym.evals.summaries import read_summary
 from vlmgym.games import known_game
 from vlmgym.render.looks import get_look

@@ -284,3 +284,10 @@ def table() -> str:
             f"| {metric.name} | {'episode' if metric.of_episode else 'turn'} | {metric.doc} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def range_of(metric: str) -> stats.Bounds:
+    """The range of a metric of an episode: that of a share, but for scores and rewards, which have
+    none.
+    """
+    return None if metric in ("score", "reward") else stats.SHARE

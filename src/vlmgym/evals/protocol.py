@@ -17,17 +17,11 @@ from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.core.files import FileError, read_json, write_json
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import is_plain
-from vlmgym.evals.evaluation import (
-    Evaluation,
-    evaluate_all,
-    finished,
-    first_run,
-    flat,
-    refusal,
-    run_of,
-    see_that_it_can_play,
-)
-from vlmgym.evals.evaluation import differences as differences_of
+from vlmgym.evals.evaluation import evaluate_all, see_that_it_can_play
+from vlmgym.evals.folders import first_run
+from vlmgym.evals.resuming import differences as differences_of
+from vlmgym.evals.resuming import finished, flat, refusal
+from vlmgym.evals.settings import Evaluation, run_of
 from vlmgym.players.base import Player
 
 

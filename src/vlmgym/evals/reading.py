@@ -12,8 +12,9 @@ from typing import Any
 from vlmgym.core import ConfigError
 from vlmgym.episodes.trace import EvaluationRun, Trace, TraceError, Turn, load_trace
 from vlmgym.evals.estimates import NAN, Estimate
-from vlmgym.evals.evaluation import Place, asks, how_asked, places
+from vlmgym.evals.folders import Place, asks, places
 from vlmgym.evals.metrics import PAIRED, summarise, value_of
+from vlmgym.evals.settings import how_asked
 from vlmgym.evals.summaries import read_summary
 from vlmgym.players.base import CUT, REFUSED
 
@@ -24,7 +25,7 @@ class Evaluated:
 
     folder: Path
     run: EvaluationRun
-    player: str  # the label, told apart from its namesakes: see vlmgym.evals.evaluation.places
+    player: str  # the label, told apart from its namesakes: see vlmgym.evals.folders.places
     name: str  # of the task, see there too
     how: dict[str, Any]  # all settings
     settings: str  # those of them that decide what is asked, where they are not the default

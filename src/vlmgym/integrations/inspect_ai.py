@@ -29,8 +29,8 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from vlmgym.core import State
 from vlmgym.episodes import task as tasks
 from vlmgym.episodes.trace import Episode, Turn
-from vlmgym.evals.evaluation import Evaluation, ask_from_the_start, batch_of, starts
 from vlmgym.evals.metrics import shown_in, summarise
+from vlmgym.evals.settings import Evaluation, ask_from_the_start, batch_of, starts
 from vlmgym.games import known_game, read_state_text, state_text
 from vlmgym.players.api import image_url
 from vlmgym.players.base import Answer, Query
@@ -65,7 +65,7 @@ def vlmgym(
         history: earlier turns that are told again; -1 = all.
         observation: ``"image"``, ``"text"`` or ``"both"``.
         mode: parse mode.
-        patience: see :class:`vlmgym.evals.evaluation.Evaluation`.
+        patience: see :class:`vlmgym.evals.settings.Evaluation`.
         first: number of the first test seed.
         reply: names of the blocks, ``perception=NAME,think=NAME,answer=NAME``, see
             :class:`vlmgym.dialogue.prompt.Blocks`.

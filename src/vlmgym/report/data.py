@@ -12,7 +12,7 @@ from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.core.files import read_json
 from vlmgym.evals.comparison import Comparison, compare_two
 from vlmgym.evals.estimates import Difference
-from vlmgym.evals.evaluation import places
+from vlmgym.evals.folders import places
 from vlmgym.evals.reading import Evaluated, read_evaluation
 from vlmgym.games import GAMES, known_game
 from vlmgym.train.recipe import read_metrics

@@ -21,8 +21,9 @@ from vlmgym.core.files import read_json_lines, write_atomically
 from vlmgym.dialogue.judge import Fault, Weights, judge
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import PATIENCE, Task
-from vlmgym.evals.evaluation import Evaluation, evaluate_all
+from vlmgym.evals.evaluation import evaluate_all
 from vlmgym.evals.metrics import shown_in
+from vlmgym.evals.settings import Evaluation
 from vlmgym.models.loading import Compute, Lora, banned_tokens
 from vlmgym.players.base import Answer, Player, Query
 from vlmgym.players.beginner import Beginner

@@ -23,7 +23,7 @@ from vlmgym.dialogue.prompt import BLOCKS
 from vlmgym.episodes.trace import Turn, load_trace
 from vlmgym.evals import crossed_effects, estimates, stats
 from vlmgym.evals.estimates import NAN
-from vlmgym.evals.evaluation import range_of
+from vlmgym.evals.metrics import range_of
 from vlmgym.evals.reading import Evaluated, load
 from vlmgym.studies.study import BASE, Study
 from vlmgym.train.recipe import read_metrics
