@@ -10,10 +10,12 @@ from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import EvaluationRun, TraceWriter, load_trace
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation
+from vlmgym.evals.turns_table import turns_table
 from vlmgym.players.simple import Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.render.frames import pictures
-from vlmgym.report.export import export_grpo, export_sft, turns_table, video
+from vlmgym.report.video import video
+from vlmgym.train.export import export_grpo, export_sft
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import EvaluationRun, load_trace
+from vlmgym.episodes.trace_looks import look_of
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Random
 from vlmgym.report import write_report
-from vlmgym.report.export import look_of
 
 HOW = Evaluation(episodes=2, turns=2)
 

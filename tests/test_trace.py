@@ -343,7 +343,7 @@ def test_a_turn_that_comes_twice_is_refused_and_nothing_is_counted_double(tmp_pa
 # ---- whatever may come
 def readers(folder, out):
     """All that reads the folder of an evaluation."""
-    from vlmgym.report.export import turns_table
+    from vlmgym.evals.turns_table import turns_table
 
     trace = folder / "trace.jsonl"
     yield lambda: list(read_trace(trace))

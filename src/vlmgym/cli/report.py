@@ -61,7 +61,8 @@ def export_options(parser: Parser) -> None:
 @command("export", "turns of runs as a table, or as a data set to train on", export_options)
 def export_command(options: Options) -> None:
     """Write the table or the data set, and print what became of it."""
-    from vlmgym.report.export import export_grpo, export_sft, turns_table
+    from vlmgym.evals.turns_table import turns_table
+    from vlmgym.train.export import export_grpo, export_sft
 
     see_photos(options.photos)
     traces = [path for folder in options.folder for path in traces_in(folder)]
@@ -86,7 +87,7 @@ def video_options(parser: Parser) -> None:
 @command("video", "one episode as MP4 or GIF, the reply beside the board", video_options)
 def video_command(options: Options) -> None:
     """Write the film, and print where it is."""
-    from vlmgym.report.export import video
+    from vlmgym.report.video import video
 
     see_photos(options.photos)
     traces = traces_in(options.folder)

@@ -264,3 +264,21 @@ def shortest_ends(paths: Sequence[str]) -> dict[str, str]:
         )
         found[path] = end(path, next(alone, len(parts[path])))
     return found
+
+
+@contextmanager
+def whole_file(out: Path) -> Iterator[Path]:
+    """A place to write a file to, which becomes ``out`` if nothing fails; else nothing is left.
+
+    Raises:
+        ConfigError: ``out`` is there and is no regular file (a folder, a device).
+    """
+    if out.exists() and not out.is_file():
+        raise ConfigError("out", str(out), "a new file, or a regular one to replace")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = temporary_beside(out)
+    try:
+        yield part
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)

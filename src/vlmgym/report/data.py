@@ -89,7 +89,7 @@ class Data:
     colours: dict[str, str] = field(default_factory=dict)
     order: list[tuple[str, str]] = field(default_factory=list)  # pairs of players that are compared
     evaluations: list[tuple[str, str, Path]] = field(default_factory=list)  # player, task, folder
-    photos: Sequence[str | Path] = ()  # that may be opened, see vlmgym.report.export.look_of
+    photos: Sequence[str | Path] = ()  # that may be opened, see vlmgym.episodes.trace_looks.look_of
 
     def given(self, player: str) -> bool:
         """Whether a player was handed the true board, in some game."""

@@ -24,10 +24,10 @@ from vlmgym.core import NO_ACTION, Game, State, VlmGymError, concat
 from vlmgym.dialogue.judge import TERMS, Fault
 from vlmgym.dialogue.prompt import Blocks
 from vlmgym.episodes.trace import Trace, Turn, load_trace
+from vlmgym.episodes.trace_looks import look_of
 from vlmgym.games import known_game
 from vlmgym.render.frames import frame_size, render, tile_boxes
 from vlmgym.render.looks import Look, get_look
-from vlmgym.report.export import look_of
 
 SIDE = 360
 """Pixels of the longer side of a picture on the page; smaller pictures keep their size."""
@@ -51,8 +51,8 @@ def replay_data(
         evaluations: player, name of the task, and the folder of its ``trace.jsonl``.
         progress: tell on standard error how far it is where many pictures are drawn: a bar on a
             terminal, else lines.
-        photos: see :func:`vlmgym.report.export.look_of`. Boards whose photographs are not there are
-            grey, and the page says why.
+        photos: see :func:`vlmgym.episodes.trace_looks.look_of`. Boards whose photographs are not
+            there are grey, and the page says why.
     """
     players = list(dict.fromkeys(player for player, _, _ in evaluations))
     share = max(1, MOST // max(1, len(evaluations)))

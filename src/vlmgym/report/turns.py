@@ -17,9 +17,9 @@ from PIL import Image
 from vlmgym.core import NO_ACTION, Game, State, VlmGymError
 from vlmgym.dialogue.judge import Fault
 from vlmgym.episodes.trace import EvaluationRun, Turn
+from vlmgym.episodes.trace_looks import look_of
 from vlmgym.render.frames import tile_boxes
 from vlmgym.report.data import Data, is_given, label_of
-from vlmgym.report.export import look_of
 from vlmgym.report.html import Html, number_text, tag
 from vlmgym.report.replay import drawn, explain_move
 

@@ -1,0 +1,176 @@
+"""An episode as a film."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from vlmgym.core import NO_ACTION, ConfigError, need
+from vlmgym.core.files import whole_file
+from vlmgym.dialogue.judge import Fault
+from vlmgym.dialogue.prompt import Blocks
+from vlmgym.episodes.trace import Trace, Turn, load_trace
+from vlmgym.episodes.trace_looks import look_of
+from vlmgym.render.drawing import typeface
+from vlmgym.render.frames import pictures
+from vlmgym.render.looks import Look
+
+HEIGHT, TEXT, EDGE = 540, 620, 24
+INK, SOFT, PAPER, LINE = "#1d2330", "#5d6677", "#ffffff", "#e1e5ec"
+
+
+def video(
+    trace: Path,
+    episode: int,
+    out: Path,
+    seconds_a_turn: float = 2.0,
+    photos: Sequence[str | Path] = (),
+) -> Path:
+    """One episode as MP4 (H.264, plays in browsers) or GIF: the board at the left, the reply and
+    what came of it at the right.
+
+    Args:
+        trace: file of ``trace.jsonl``.
+        episode: its number.
+        out: ``...mp4`` or ``...gif``.
+        seconds_a_turn: how long each turn stands.
+        photos: see :func:`look_of`.
+
+    Raises:
+        ConfigError: another suffix, no such episode, or photographs are needed.
+        MissingExtra: imageio-ffmpeg is not installed (extra ``video``; not needed for GIF).
+    """
+    if out.suffix not in (".mp4", ".gif"):
+        raise ConfigError("out", str(out), "a name that ends in .mp4 or .gif")
+    whole = load_trace(trace)
+    turns = sorted(
+        (turn for turn in whole.turns if turn.episode == episode), key=lambda turn: turn.turn
+    )
+    if not turns:
+        there = sorted({turn.episode for turn in whole.turns})
+        raise ConfigError(
+            "episode",
+            episode,
+            "one of " + ", ".join(map(str, there[:20])) + (" ..." if len(there) > 20 else ""),
+        )
+    look = look_of(whole.run, photos)
+    frames = [_frame(whole, look, turn, k, len(turns)) for k, turn in enumerate(turns)]
+    game, state = turns[-1].load()
+    after, _ = game.step(state, np.array([turns[-1].action]))
+    end = next((one for one in whole.episodes if one.episode == episode), None)
+    how = (
+        f"The episode has ended: {end.end}, score {end.score}."
+        if end
+        else ("The episode is not finished.")
+    )
+    frames.append(_page(whole, look, after, [("", how)]))
+    with whole_file(out) as part:
+        if out.suffix == ".gif":
+            small = [frame.quantize(64, dither=Image.Dither.NONE) for frame in frames]
+            small[0].save(
+                part,
+                save_all=True,
+                append_images=small[1:],
+                duration=int(1000 * seconds_a_turn),
+                loop=0,
+            )
+        else:
+            _film(part, frames, seconds_a_turn)
+    return out
+
+
+def _film(out: Path, frames: Sequence[Image.Image], seconds_a_turn: float) -> None:
+    need("video", "imageio_ffmpeg")
+    import imageio_ffmpeg
+
+    rate = 10
+    writer = imageio_ffmpeg.write_frames(
+        str(out),
+        frames[0].size,
+        fps=rate,
+        codec="libx264",
+        pix_fmt_out="yuv420p",
+        macro_block_size=2,
+        ffmpeg_log_level="error",
+    )
+    writer.send(None)
+    for frame in frames:
+        for _ in range(max(1, round(rate * seconds_a_turn))):
+            writer.send(np.ascontiguousarray(frame))
+    writer.close()
+
+
+def _frame(trace: Trace, look: Look, turn: Turn, number: int, count: int) -> Image.Image:
+    game, state = turn.load()
+    move = (
+        game.encode(state.level, turn.action)
+        if turn.action != NO_ACTION
+        else f"none ({turn.problem.replace('_', ' ')})"
+    )
+    parts = [(f"turn {number + 1} of {count}", f"score {int(state.score[0])}")]
+    reply = turn.reply
+    for block in Blocks.of(trace.run.reply).names:
+        said = Blocks.inside(block, reply)
+        if said is not None:
+            parts.append((block, said.strip()))
+    if len(parts) == 1:
+        parts.append(("reply", reply.strip() or "(empty)"))
+    good = {Fault.NONE: "good", Fault.BOTH: "perception and reasoning error"}.get(
+        Fault.of(turn.fault), f"{turn.fault} error"
+    )
+    terms = ", ".join(f"{key} {value:.3g}" for key, value in turn.terms.items())
+    return _page(
+        trace,
+        look,
+        state,
+        [*parts, ("move", f"{move}: {good}, gain {turn.gain}"), ("terms", terms)],
+    )
+
+
+def _page(trace: Trace, look: Look, state: Any, parts: Sequence[tuple[str, str]]) -> Image.Image:
+    """A board with a column of titled texts; a text that is too long for its place is cut, with an
+    ellipsis.
+    """
+    game = trace.turns[0].load()[0]
+    board = pictures(game, state, look)[0]
+    scale = (HEIGHT - 2 * EDGE) / max(board.height, board.width)
+    way = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
+    board = board.resize((round(board.width * scale), round(board.height * scale)), way)
+    width = board.width + 3 * EDGE + TEXT
+    page = Image.new("RGB", (width + width % 2, HEIGHT), PAPER)
+    page.paste(board, (EDGE, (HEIGHT - board.height) // 2))
+    draw, left, top = ImageDraw.Draw(page), board.width + 2 * EDGE, EDGE
+    head, body = typeface("sans", 14), typeface("sans", 13)
+    line, wide = 19, int(TEXT / body.getlength("n"))
+    blocks = []
+    for title, words in parts:
+        blocks.append(
+            (
+                title,
+                [
+                    piece
+                    for text in words.split("\n")
+                    for piece in textwrap.wrap(text, wide) or [""]
+                ],
+            )
+        )
+    room = (HEIGHT - 2 * EDGE - line - 6 - len(blocks) * (line + line // 3)) // line
+    while sum(len(lines) for _, lines in blocks) > room:
+        longest = max(blocks, key=lambda one: len(one[1]))[1]
+        del longest[-2:]
+        longest.append("...")
+    draw.text((left, top), f"{trace.run.player} on {trace.run.game}", fill=INK, font=head)
+    top += line + 6
+    for title, lines in blocks:
+        draw.text((left, top), title, fill=SOFT, font=head)
+        top += line
+        for text in lines:
+            draw.text((left, top), text, fill=INK, font=body)
+            top += line
+        top += line // 3
+    return page
