@@ -35,7 +35,8 @@ from vlmgym.studies.g1.findings import (
     text,
 )
 from vlmgym.studies.g1.plots import draw
-from vlmgym.studies.study import BASE, Study, is_done
+from vlmgym.studies.runner import is_done
+from vlmgym.studies.study import BASE, Study
 
 EXAMPLES = 3
 """States of each game in ``turns.jsonl``."""
