@@ -46,13 +46,13 @@ def crossed(
         ValueError: another shape.
         MissingExtra: SciPy is not installed.
     """
-    num, den = _seeds_and_episodes(numerators, denominators)
-    if len(num) == 1:
-        return ratio(num[0], den[0], seed, bounds)
-    n = num.shape[1]
-    if n == 0 or den.sum() <= 0:
+    above, below = _seeds_and_episodes(numerators, denominators)
+    if len(above) == 1:
+        return ratio(above[0], below[0], seed, bounds)
+    n = above.shape[1]
+    if n == 0 or below.sum() <= 0:
         return Estimate(NAN, NAN, NAN, n)
-    centre, error, freedom = _spread(num, den)
+    centre, error, freedom = _spread(above, below)
     if n == 1:
         return Estimate(centre, NAN, NAN, 1)
     if error == 0:
@@ -60,9 +60,9 @@ def crossed(
     need("train", "scipy")
     from scipy.special import stdtrit
 
-    low, high = bounds or (-np.inf, np.inf)
+    least, most = bounds or (-np.inf, np.inf)
     half = float(stdtrit(freedom, 0.975)) * error
-    return Estimate(centre, max(centre - half, low), min(centre + half, high), n)
+    return Estimate(centre, max(centre - half, least), min(centre + half, most), n)
 
 
 def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: int = 0) -> float:
@@ -86,28 +86,19 @@ def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: in
         ValueError: another shape.
         MissingExtra: SciPy is not installed.
     """
-    num, den = _seeds_and_episodes(differences, None)
-    if num.size == 0:
+    values, counts = _seeds_and_episodes(differences, None)
+    if values.size == 0:
         return NAN
-    off = num - null
-    least = _score_p(num.sum(axis=0) / np.maximum(den.sum(axis=0), 1), null, side) if null else 0.0
-    if len(num) == 1 and null:
-        need("train", "scipy")
-        from scipy.special import stdtr
-
-        n = num.shape[1] + 1
-        centre = float(num.sum()) / n
-        error = ((float((num**2).sum()) + 1) / n - centre**2) ** 0.5 / n**0.5
-        return max(least, _sided(1 - float(stdtr(n - 1, (centre - null) / error)), side))
-    if len(num) == 1:
-        rng = np.random.default_rng(seed + 1)
-        flips = rng.choice([-1.0, 1.0], size=(RESAMPLES, num.shape[1])) @ off[0]
-        seen = off[0].sum()
-        extreme = (
-            np.abs(flips) >= abs(seen) - 1e-12 if side == 0 else side * flips >= side * seen - 1e-12
-        )
-        return float((1 + extreme.sum()) / (RESAMPLES + 1))
-    centre, error, freedom = _spread(off, den)
+    if len(values) == 1 and not null:
+        return _flipped_p(values[0], side, seed)
+    gaps = values - null
+    least = 0.0
+    if null:
+        means = values.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+        least = _score_p(means, null, side)
+    if len(values) == 1:
+        return max(least, _student_p(values[0], null, side))
+    centre, error, freedom = _spread(gaps, counts)
     if error == 0:
         return 1.0
     need("train", "scipy")
@@ -116,11 +107,39 @@ def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: in
     return max(least, _sided(1 - float(stdtr(freedom, centre / error)), side))
 
 
+def _flipped_p(gaps: NDArray[np.float64], side: int, seed: int) -> float:
+    """The p-value of the sign-flip permutation test over episodes, ``(n,)``."""
+    generator = np.random.default_rng(seed + 1)
+    flipped = generator.choice([-1.0, 1.0], size=(RESAMPLES, len(gaps))) @ gaps
+    seen = gaps.sum()
+    if side == 0:
+        extreme = np.abs(flipped) >= abs(seen) - 1e-12
+    else:
+        extreme = side * flipped >= side * seen - 1e-12
+    return float((1 + extreme.sum()) / (RESAMPLES + 1))
+
+
+def _student_p(gaps: NDArray[np.float64], null: float, side: int) -> float:
+    """The p-value of Student's t over episodes, ``(n,)``, with half a discordant pair added each
+    way.
+    """
+    need("train", "scipy")
+    from scipy.special import stdtr
+
+    n = len(gaps) + 1
+    centre = float(gaps.sum()) / n
+    variance = (float((gaps**2).sum()) + 1) / n - centre**2
+    error = variance**0.5 / n**0.5
+    return _sided(1 - float(stdtr(n - 1, (centre - null) / error)), side)
+
+
 def _sided(above: float, side: int) -> float:
     """A p-value from the probability of what was seen or more: see ``side`` of
     :func:`crossed_p`.
     """
-    return min(1.0, 2 * min(above, 1 - above)) if side == 0 else above if side > 0 else 1 - above
+    if side == 0:
+        return min(1.0, 2 * min(above, 1 - above))
+    return above if side > 0 else 1 - above
 
 
 def _score_p(gaps: NDArray[np.float64], null: float, side: int) -> float:
@@ -143,43 +162,51 @@ def _score_p(gaps: NDArray[np.float64], null: float, side: int) -> float:
         return _score_p(-gaps, -null, -side)
     whole = float(np.abs(gaps).sum())
     unit = float((gaps**2).sum()) / whole if whole else 1.0
-    n, margin = len(gaps), null / unit
+    n = len(gaps)
+    margin = null / unit
     if margin >= 1:
         return 0.0
-    gained, lost = (float(np.maximum(sign * gaps, 0).sum()) / unit for sign in (1, -1))
+    gained = float(np.maximum(gaps, 0).sum()) / unit
+    lost = float(np.maximum(-gaps, 0).sum()) / unit
     half = ((2 * n - gained + lost) * margin - gained - lost) / (4 * n)
     discordant = (half**2 + lost * margin * (1 - margin) / (2 * n)) ** 0.5 - half
     error = (n * (2 * discordant + margin * (1 - margin))) ** 0.5
-    return _sided(erfc((gained - lost - n * margin) / error / 2**0.5) / 2, side)
+    score = (gained - lost - n * margin) / error
+    return _sided(erfc(score / 2**0.5) / 2, side)
 
 
 def _seeds_and_episodes(
     numerators: ArrayLike, denominators: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both tables ``(seeds, episodes)``, with 0 where nothing was measured."""
-    num = np.asarray(numerators, np.float64)
-    den = np.ones_like(num) if denominators is None else np.asarray(denominators, np.float64)
-    if num.ndim != 2 or num.shape != den.shape:
+    above = np.asarray(numerators, np.float64)
+    below = np.ones_like(above) if denominators is None else np.asarray(denominators, np.float64)
+    if above.ndim != 2 or above.shape != below.shape:
         raise ValueError(
-            f"crossed needs two arrays (seeds, episodes), got shapes {num.shape} and {den.shape}"
+            "crossed needs two arrays (seeds, episodes), got shapes "
+            f"{above.shape} and {below.shape}"
         )
-    known = ~np.isnan(num)
-    return np.where(known, num, 0.0), np.where(known, den, 0.0)
+    known = ~np.isnan(above)
+    return np.where(known, above, 0.0), np.where(known, below, 0.0)
 
 
-def _spread(num: NDArray[np.float64], den: NDArray[np.float64]) -> tuple[float, float, float]:
+def _spread(above: NDArray[np.float64], below: NDArray[np.float64]) -> tuple[float, float, float]:
     """Centre, standard error and degrees of freedom of :func:`crossed`, for at least two seeds."""
-    seeds, n = num.shape
-    centre = float(num.sum() / den.sum())
+    seeds, n = above.shape
+    centre = float(above.sum() / below.sum())
     if n == 1:
         return centre, NAN, NAN
-    off = (num - centre * den) / den.mean()
-    rows, columns = off.mean(axis=1, keepdims=True), off.mean(axis=0, keepdims=True)
-    rest = float(((off - rows - columns) ** 2).sum() / ((seeds - 1) * (n - 1)))
-    of_seeds, of_episodes = float(n * rows.var(ddof=1)), float(seeds * columns.var(ddof=1))
-    spread = max(of_seeds + of_episodes - rest, of_seeds, of_episodes)
+    residuals = (above - centre * below) / below.mean()
+    rows = residuals.mean(axis=1, keepdims=True)
+    columns = residuals.mean(axis=0, keepdims=True)
+    freedom_of_rest = (seeds - 1) * (n - 1)
+    of_rest = float(((residuals - rows - columns) ** 2).sum() / freedom_of_rest)
+    of_seeds = float(n * rows.var(ddof=1))
+    of_episodes = float(seeds * columns.var(ddof=1))
+    spread = max(of_seeds + of_episodes - of_rest, of_seeds, of_episodes)
     if spread < 1e-24:
         return centre, 0.0, NAN
-    parts = (of_seeds, seeds - 1), (of_episodes, n - 1), (rest, (seeds - 1) * (n - 1))
-    freedom = max(spread**2 / sum(part**2 / count for part, count in parts), seeds - 1)
+    terms = ((of_seeds, seeds - 1), (of_episodes, n - 1), (of_rest, freedom_of_rest))
+    satterthwaite = spread**2 / sum(variance**2 / count for variance, count in terms)
+    freedom = max(satterthwaite, seeds - 1)
     return centre, (spread / (seeds * n)) ** 0.5, float(freedom)

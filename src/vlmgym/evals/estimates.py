@@ -103,7 +103,8 @@ class Estimate(Interval):
     def to_dict(self) -> dict[str, float | int | None]:
         """Plain JSON values, None for NaN."""
         return {
-            k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()
+            key: None if isinstance(value, float) and np.isnan(value) else value
+            for key, value in asdict(self).items()
         }
 
     @classmethod

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core.files import only_process, write_json
+from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Episode, EvaluationRun
+from vlmgym.episodes.trace import EvaluationRun
 from vlmgym.evals.progress import play_all
-from vlmgym.evals.resuming import finished, open_journal
+from vlmgym.evals.resuming import Journal, finished, open_journal
 from vlmgym.evals.settings import Evaluation, ask_from_the_start, batch_of, run_of, starts
 from vlmgym.evals.summaries import summary_of
 from vlmgym.players.base import AsyncPlayer, Player
@@ -60,37 +61,30 @@ def evaluate_all(
         TraceError: a trace that is damaged, or that other rules wrote.
         BusyError: another process evaluates into one of the folders.
     """
-    lanes = [batch_of(task, how, starts(task, how).repeat(how.repeats)) for task in tasks]
+    batches = [batch_of(task, how, starts(task, how).repeat(how.repeats)) for task in tasks]
     runs = [run_of(player, task, how) for task in tasks]
     if not checked and not (out and all(map(finished, out, runs))):
         see_that_it_can_play(player, [(task, how) for task in tasks])
+    folders: Sequence[Path | None] = out or [None] * len(tasks)
+    name = tasks[0].names.game if len(tasks) == 1 else f"{len(tasks)} tasks"
     with ExitStack() as held:
-        writers, recorded = [], list[set[Episode]]()
-        for lane, run, folder in zip(lanes, runs, out or [None] * len(tasks), strict=True):  # type: ignore[list-item]
+        journals = dict[EpisodeBatch, Journal]()
+        for batch, run, folder in zip(batches, runs, folders, strict=True):
             if folder:
                 held.enter_context(only_process(folder, "evaluates"))
-            writer, before = open_journal(lane, run, folder) if folder else (None, set())
-            if writer:
-                held.callback(writer.close)
-            writers.append(writer)
-            recorded.append(before)
-        play_all(
-            lanes,
-            writers,
-            player,
-            tasks[0].names.game if len(tasks) == 1 else (f"{len(tasks)} tasks"),
-            progress,
-        )
-        for lane, writer, before in zip(lanes, writers, recorded, strict=True):
-            if writer:
-                writer.write(*(episode for episode in lane.episodes() if episode not in before))
-        done = zip(runs, lanes, tasks, strict=True)
+                journals[batch] = open_journal(batch, run, folder)
+                held.callback(journals[batch].writer.close)
+        play_all(batches, journals, player, name, progress)
+        for batch, journal in journals.items():
+            ended = batch.episodes()
+            journal.writer.write(*(episode for episode in ended if episode not in journal.episodes))
         summaries = [
-            summary_of(run, lane.turns, lane.episodes(), task, how, _doubts(player, run))
-            for run, lane, task in done
+            summary_of(run, batch.turns, batch.episodes(), task, how, _doubts(player, run))
+            for run, batch, task in zip(runs, batches, tasks, strict=True)
         ]
-        for summary, folder in zip(summaries, out or (), strict=False):
-            write_json(folder / "summary.json", summary)
+        for summary, folder in zip(summaries, folders, strict=True):
+            if folder:
+                write_json(folder / "summary.json", summary)
     return summaries
 
 
@@ -105,9 +99,8 @@ def see_that_it_can_play(player: Player, entries: Iterable[tuple[Task, Evaluatio
         if isinstance(player, AsyncPlayer):
             ask_from_the_start(how)
         if player.sees == "picture" and how.observation != "text":
-            game = task.game
-            look = task.look
-            pictures(game, starts(task, how.override(episodes=1, repeats=1)), look)
+            first = starts(task, how.override(episodes=1, repeats=1))
+            pictures(task.game, first, task.look)
     player.check()
 
 

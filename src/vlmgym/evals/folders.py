@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,8 @@ def settings_text(how: Mapping[str, Any]) -> str:
 
 def asks(run: EvaluationRun) -> tuple[str, str, str, str]:
     """Equal for evaluations that ask the same: game, level, look, and other settings."""
-    how = {
-        "prompt": run.prompt,
-        "reply": run.reply,
-        **asdict(Evaluation()),
-        **run.evaluation,
-        "mode": run.mode,
-    }
+    how = {"prompt": run.prompt, "reply": run.reply}
+    how |= asdict(Evaluation()) | run.evaluation | {"mode": run.mode}
     return run.game, run.level, run.look, settings_text(how)
 
 
@@ -66,57 +62,67 @@ def places(folders: Iterable[Path]) -> list[Place]:
     Raises:
         TraceError: a trace that does not begin with a run line.
     """
-    # folder, folder of the player, run, name of the task
-    found = list[tuple[Path, Path, EvaluationRun, str]]()
-    for folder in dict.fromkeys(Path(one).resolve() for one in folders):
-        if (folder / "trace.jsonl").exists():
-            # one of a run, by itself
-            run, within = first_run(folder), folder.parent.parent.name == "eval"
-            found.append(
-                (
-                    folder,
-                    folder.parent if within else folder,
-                    run,
-                    folder.name if within else run.game,
-                )
-            )
-        found += [
-            (path, path.parent, first_run(path), path.name)
-            for path in sorted(folder.glob("eval/*/*/"))
-            if _is_one(path)
-        ]
-    # one that is named by itself, and by the run that it is of, is one
-    found = list({one[0]: one for one in found}.values())
+    there = _there(folders)
     tasks = told_apart(
-        [(name, asks(run), ", ".join(filter(None, asks(run)))) for _, _, run, name in found]
+        [(named.name, named.asked, ", ".join(filter(None, named.asked))) for named in there]
     )
-    keys = [
-        (run.identity or identity_of({"name": run.player, **run.about}), asks(run))
-        for _, _, run, _ in found
-    ]
-    players = list[str]()
-    for (_, home, run, _), (identity, _) in zip(found, keys, strict=True):
-        mine = [
-            (key, other[1])
-            for key, other in zip(keys, found, strict=True)
-            if other[2].player == run.player
-        ]
-        if len({who for (who, _), _ in mine}) == 1 and len({key for key, _ in mine}) == len(mine):
-            players.append(run.player)
-            continue
-        homes = dict.fromkeys(folder for _, folder in mine)
-        shown_as = {one: one.parent.parent if one.parent.name == "eval" else one for one in homes}
-        if len(set(shown_as.values())) < len(homes):  # two of one run
-            shown_as = dict(zip(homes, homes, strict=True))
-        ends = shortest_ends([str(one) for one in shown_as.values()])
-        several = len({who for (who, _), folder in mine if folder == home}) > 1
-        players.append(
-            f"{run.player} ({ends[str(shown_as[home])]}{f', {identity[:8]}' if several else ''})"
-        )
     return [
-        Place(folder, run, *names)
-        for (folder, _, run, _), *names in zip(found, players, tasks, strict=True)
+        Place(named.folder, named.run, _label(named, there), task)
+        for named, task in zip(there, tasks, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """An evaluation with its names, which may not be its own alone."""
+
+    folder: Path
+    home: Path  # folder of the player
+    run: EvaluationRun
+    name: str  # of the task
+
+    @cached_property
+    def identity(self) -> str:
+        """Who was asked."""
+        return self.run.identity or identity_of({"name": self.run.player, **self.run.about})
+
+    @cached_property
+    def asked(self) -> tuple[str, str, str, str]:
+        """What was asked."""
+        return asks(self.run)
+
+
+def _there(folders: Iterable[Path]) -> list[_Named]:
+    """The evaluations of these folders, each once, in their order."""
+    there = dict[Path, _Named]()
+    for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
+        if (folder / "trace.jsonl").exists():
+            run = first_run(folder)
+            if folder.parent.parent.name == "eval":  # one of a run, by itself
+                there[folder] = _Named(folder, folder.parent, run, folder.name)
+            else:
+                there[folder] = _Named(folder, folder, run, run.game)
+        for path in sorted(folder.glob("eval/*/*/")):
+            if _is_one(path):
+                there[path] = _Named(path, path.parent, first_run(path), path.name)
+    return list(there.values())
+
+
+def _label(named: _Named, there: Sequence[_Named]) -> str:
+    """What the player is called among those of all evaluations that are there."""
+    player = named.run.player
+    namesakes = [other for other in there if other.run.player == player]
+    asked = {(other.identity, other.asked) for other in namesakes}
+    if len({other.identity for other in namesakes}) == 1 and len(asked) == len(namesakes):
+        return player
+    homes = dict.fromkeys(other.home for other in namesakes)
+    shown_as = {home: home.parent.parent if home.parent.name == "eval" else home for home in homes}
+    if len(set(shown_as.values())) < len(homes):  # two of one run
+        shown_as = {home: home for home in homes}
+    ends = shortest_ends([str(folder) for folder in shown_as.values()])
+    end = ends[str(shown_as[named.home])]
+    at_home = {other.identity for other in namesakes if other.home == named.home}
+    return f"{player} ({end}, {named.identity[:8]})" if len(at_home) > 1 else f"{player} ({end})"
 
 
 def _is_one(folder: Path) -> bool:
@@ -133,17 +139,17 @@ def first_run(folder: Path) -> EvaluationRun:
         return record
     summary = read_json(folder / "summary.json")
     try:
-        task, names = Task.parse(summary["task"]), ("about", "identity", "sees")
-        more = {key: summary[key] for key in names if key in summary}
-        more["evaluation"] = summary["evaluation"]
+        task = Task.parse(summary["task"])
+        newer = {key: summary[key] for key in ("about", "identity", "sees") if key in summary}
         return EvaluationRun(
             str(summary["player"]),
             task.names.game,
             task.names.level,
             task.names.look,
             task.prompt,
+            evaluation=summary["evaluation"],
             reply=task.reply,
-            **more,
+            **newer,
         )
     except (KeyError, TypeError, VlmGymError) as error:
         raise FileError(
@@ -152,8 +158,12 @@ def first_run(folder: Path) -> EvaluationRun:
 
 
 def told_apart(named: Sequence[tuple[str, Any, str]]) -> list[str]:
-    """Names of things, with more where one name stands for several of them."""
+    """Names of things, with a detail where one name stands for several of them.
+
+    Args:
+        named: of each thing its name, what it is, and the detail.
+    """
     kinds = defaultdict[str, set[Any]](set)
     for name, key, _ in named:
         kinds[name].add(key)
-    return [f"{name} ({more})" if len(kinds[name]) > 1 else name for name, _, more in named]
+    return [f"{name} ({detail})" if len(kinds[name]) > 1 else name for name, _, detail in named]

@@ -4,59 +4,95 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
 from vlmgym.core.files import shown
 from vlmgym.episodes.batch import EpisodeBatch, play
-from vlmgym.episodes.trace import TraceWriter, Turn
+from vlmgym.episodes.trace import Turn
+from vlmgym.evals.resuming import Journal
 from vlmgym.players.base import Player
+
+MOST_FAULTS = 20
+"""Kinds of faults of a player that are said."""
+
+
+class Progress:
+    """How far an evaluation is, as a bar on standard error.
+
+    Args:
+        batches: the episodes; those of their turns that are recorded already count.
+        title: what stands before the bar.
+        visible: whether anything is written.
+
+    Attributes:
+        turns: recorded so far.
+        successes: those of them with a good move.
+    """
+
+    def __init__(self, batches: Sequence[EpisodeBatch], title: str, visible: bool) -> None:
+        self.turns = 0
+        self.successes = 0
+        for batch in batches:
+            self._count(batch.turns)
+        self.bar = tqdm(
+            total=sum(batch.most_turns() for batch in batches),
+            initial=self.turns,
+            desc=title,
+            unit="turn",
+            file=sys.stderr,
+            disable=not visible,
+        )
+        self._fault_kinds = set[str]()
+
+    def _count(self, turns: Sequence[Turn]) -> None:
+        self.turns += len(turns)
+        self.successes += sum(turn.terms["game"] > 0 for turn in turns)
+
+    def record(self, turns: Sequence[Turn]) -> None:
+        """Count turns that have been recorded."""
+        self._count(turns)
+        if self.turns:
+            self.bar.set_postfix(success=f"{self.successes / self.turns:.2f}", refresh=False)
+        self.bar.update(max(self.turns - self.bar.n, 0))
+
+    def say(self, fault: str) -> None:
+        """Say a fault of the player; of those that differ in numbers alone only the first."""
+        kind = re.sub(r"\d+", "0", fault)
+        if kind not in self._fault_kinds and len(self._fault_kinds) < MOST_FAULTS:
+            self._fault_kinds.add(kind)
+            tqdm.write(shown(fault), file=sys.stderr)
 
 
 def play_all(
-    lanes: Sequence[EpisodeBatch],
-    writers: Sequence[TraceWriter | None],
+    batches: Sequence[EpisodeBatch],
+    journals: Mapping[EpisodeBatch, Journal],
     player: Player,
-    what: str,
-    progress: bool,
+    name: str,
+    visible: bool,
 ) -> None:
-    """Play all lanes to their ends; turns are written, the bar goes on, and the first fault of each
-    kind is said.
+    """Play all batches to their ends.
+
+    Args:
+        batches: the episodes of each task.
+        journals: where turns are written, if anywhere.
+        player: who plays.
+        name: of the tasks.
+        visible: show a bar, and the first fault of each kind.
     """
-    journal = dict(zip(map(id, lanes), writers, strict=True))
-    have = sum(len(lane.turns) for lane in lanes)
-    total = sum(lane.most_turns() for lane in lanes)
-    name = shown(player.name)
-    bar = tqdm(
-        total=total,
-        initial=have,
-        desc=f"{name} on {what}",
-        unit="turn",
-        file=sys.stderr,
-        disable=not progress,
-    )
-    hits = [sum(r.terms["game"] > 0 for lane in lanes for r in lane.turns), have]
-    met = set[str]()
+    progress = Progress(batches, f"{shown(player.name)} on {name}", visible)
 
-    def show(lane: EpisodeBatch, records: list[Turn]) -> None:
-        if writer := journal[id(lane)]:
-            writer.write(*records)
-        hits[0] += sum(r.terms["game"] > 0 for r in records)
-        hits[1] += len(records)
-        if hits[1]:
-            bar.set_postfix(success=f"{hits[0] / hits[1]:.2f}", refresh=False)
-        bar.update(max(hits[1] - bar.n, 0))
+    def record(batch: EpisodeBatch, turns: list[Turn]) -> None:
+        if batch in journals:
+            journals[batch].writer.write(*turns)
+        progress.record(turns)
 
-    def say(fault: str) -> None:
-        kind = re.sub(r"\d+", "0", fault)
-        if kind not in met and len(met) < 20:
-            met.add(kind)
-            tqdm.write(shown(fault), file=sys.stderr)
-
-    player.on_answers, player.on_fault = bar.update, say if progress else None
+    player.on_answers = progress.bar.update
+    player.on_fault = progress.say if visible else None
     try:
-        with bar:
-            play(lanes, player, show)
+        with progress.bar:
+            play(batches, player, record)
     finally:
-        player.on_answers = player.on_fault = None
+        player.on_answers = None
+        player.on_fault = None

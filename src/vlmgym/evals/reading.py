@@ -101,8 +101,8 @@ def read_evaluation(place: Place, keep_turns: bool = False) -> Evaluated:
     path = place.folder / "trace.jsonl"
     if path.exists():
         return _evaluated(place, load_trace(path), keep_turns)
-    found = _evaluated(place, Trace(place.run, [], []))
-    return replace(found, replies=found.summary.get("counts", {}))
+    evaluated = _evaluated(place, Trace(place.run, [], []))
+    return replace(evaluated, replies=evaluated.summary.get("counts", {}))
 
 
 def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluated:
@@ -147,6 +147,6 @@ def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluate
 def by_task(evaluations: Iterable[Evaluated]) -> list[list[Evaluated]]:
     """Those that ask the same, together."""
     groups = defaultdict[tuple[str, ...], list[Evaluated]](list)
-    for one in evaluations:
-        groups[one.key].append(one)
+    for evaluated in evaluations:
+        groups[evaluated.key].append(evaluated)
     return list(groups.values())

@@ -42,37 +42,46 @@ def rescore(
     try:
         task, how = asked(old.run)
         how = how.override(mode=mode or how.mode, oracle=oracle)
-        lane = batch_of(task, how, starts(task, how).repeat(how.repeats))
-        left_out = lane.replay(old.finished(), strict=False)
+        batch = batch_of(task, how, starts(task, how).repeat(how.repeats))
+        left_out = batch.replay(old.finished(), strict=False)
     except (TraceError, StateError) as error:
         raise TraceError(f"{folder / 'trace.jsonl'}: {error}") from error
-    played = {turn.episode for turn in lane.turns}
-    reasons = {one.episode: one.reason for one in old.episodes if one.end == "failed"}
+    played = {turn.episode for turn in batch.turns}
+    reasons = {
+        episode.episode: episode.reason for episode in old.episodes if episode.end == "failed"
+    }
     episodes = [
-        replace(one, end="failed", reason=reasons.get(one.episode, "not recorded"))
-        if one.episode not in played
-        else one
-        for one in lane.episodes()
+        replace(episode, end="failed", reason=reasons.get(episode.episode, "not recorded"))
+        if episode.episode not in played
+        else episode
+        for episode in batch.episodes()
     ]
-    run = replace(
-        EvaluationRun("", "", "", ""),
-        **{key: getattr(old.run, key) for key in ("player", "about", "identity", "sees")},
+    run = EvaluationRun(
+        old.run.player,
+        **asdict(task.names),
+        prompt=task.prompt,
+        mode=how.mode,
+        evaluation=asdict(how) | walk_of(task, how),
+        about=old.run.about,
+        identity=old.run.identity,
+        sees=old.run.sees,
+        reply=task.reply,
     )
-    run = replace(run, **asdict(task.names), prompt=task.prompt, reply=task.reply, mode=how.mode)
-    run = replace(run, evaluation=asdict(how) | walk_of(task, how))
-    summary = summary_of(run, lane.turns, episodes, task, how, _told_before(folder))
+    summary = summary_of(run, batch.turns, episodes, task, how, _doubts_before(folder))
     summary["rescored"] = {"from": old.run.revision, "left_out": left_out}
     with only_process(out, "evaluates"):
         with TraceWriter(out / "trace.jsonl") as writer:
-            writer.write(run, *lane.turns, *episodes)
+            writer.write(run, *batch.turns, *episodes)
         write_json(out / "summary.json", summary)
     return summary
 
 
-def _told_before(folder: Path) -> list[str]:
+def _doubts_before(folder: Path) -> list[str]:
     """What a player said of its answers when it gave them; nothing where no summary says so."""
     try:
         doubts = read_json(folder / "summary.json").get("doubts", [])
     except FileError:
         return []
-    return [one for one in doubts if isinstance(one, str)] if isinstance(doubts, list) else []
+    if not isinstance(doubts, list):
+        return []
+    return [doubt for doubt in doubts if isinstance(doubt, str)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from vlmgym.episodes.trace import (
     load_trace,
     repair,
 )
-from vlmgym.evals.settings import WALK, settings_of_run
+from vlmgym.evals.settings import ASKED, WALK, settings_of_run
 from vlmgym.players.base import PLACES
 
 
@@ -29,25 +29,30 @@ def finished(folder: Path, run: EvaluationRun) -> dict[str, Any] | None:
     """
     try:
         summary = read_json(folder / "summary.json")
+        task = summary["task"]
         same = summary["identity"] == run.identity and summary["evaluation"] == settings_of_run(run)
         same &= summary["episodes"]["failed"] == 0
-        same &= all(
-            summary["task"][key] == getattr(run, key)
-            for key in ("game", "level", "look", "prompt", "reply")
-        )
-        same &= all(
-            summary["task"][key] == run.evaluation.get(key, summary["task"][key]) for key in WALK
-        )
+        same &= all(task[key] == getattr(run, key) for key in ASKED)
+        same &= all(task[key] == run.evaluation.get(key, task[key]) for key in WALK)
         return {**summary, "player": run.player} if same else None
     except (FileError, KeyError, TypeError):
         return None
 
 
-def open_journal(
-    lane: EpisodeBatch, run: EvaluationRun, folder: Path
-) -> tuple[TraceWriter, set[Episode]]:
-    """The open trace of a task, after what it already holds has been played, and the episodes
-    recorded there.
+@dataclass(frozen=True)
+class Journal:
+    """The open trace of a task, and the episodes that were recorded there before."""
+
+    writer: TraceWriter
+    episodes: Set[Episode] = frozenset()
+
+
+def open_journal(batch: EpisodeBatch, run: EvaluationRun, folder: Path) -> Journal:
+    """Open the trace of a task, after what it already holds has been played.
+
+    Raises:
+        ConfigError: the folder holds another evaluation.
+        TraceError: the trace is damaged, or other rules wrote it.
     """
     path = folder / "trace.jsonl"
     if path.exists():
@@ -69,20 +74,18 @@ def open_journal(
         elif differ:
             raise refusal(str(folder), differ)
         try:
-            lane.replay(old.turns)
+            batch.replay(old.turns)
         except TraceError as error:
             raise TraceError(f"{path}: {error}") from error
-        return TraceWriter(path), set(old.episodes)
+        return Journal(TraceWriter(path), set(old.episodes))
     writer = TraceWriter(path)
     writer.write(run)
-    return writer, set()
+    return Journal(writer)
 
 
 def _settings_of(run: EvaluationRun) -> dict[str, Any]:
     """All that decides whether an evaluation is the same one, by name; an endpoint may move."""
-    values = {
-        key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply", "mode")
-    }
+    values = {key: getattr(run, key) for key in (*ASKED, "mode")}
     return values | run.evaluation | {"player": run.identity} | flat({"player": run.about})
 
 
@@ -90,15 +93,14 @@ def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """Settings within settings by their dotted names, without the places where a player is to be
     found.
     """
-    found = dict[str, Any]()
+    values_by_name = dict[str, Any]()
     for key, value in values.items():
         if key not in PLACES:
-            found |= (
-                flat(value, f"{before}{key}.")
-                if isinstance(value, Mapping)
-                else {before + key: value}
-            )
-    return found
+            if isinstance(value, Mapping):
+                values_by_name |= flat(value, f"{before}{key}.")
+            else:
+                values_by_name[before + key] = value
+    return values_by_name
 
 
 def differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -116,8 +118,8 @@ def refusal(folder: str, differ: Mapping[str, tuple[Any, Any]]) -> ConfigError:
     differ and both values.
     """
     known = {name: both for name, both in differ.items() if name != "player"} or dict(differ)
-    (name, (now, before)), *more = known.items()
-    also = "".join(f", {other} = {values[1]!r} (now {values[0]!r})" for other, values in more[:9])
+    (name, (now, before)), *others = known.items()
+    also = "".join(f", {other} = {values[1]!r} (now {values[0]!r})" for other, values in others[:9])
     return ConfigError(
         f"{folder}: {name}",
         now,

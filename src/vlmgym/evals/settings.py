@@ -16,6 +16,10 @@ from vlmgym.players.base import Player, identity_of
 
 OBSERVATIONS = ("image", "text", "both", "prefill")
 
+ASKED = ("game", "level", "look", "prompt", "reply")
+"""Fields of a trace's first line that are those of the task."""
+WALK = ("walk_min", "walk_max", "walk_legal")
+"""Settings of the task's random walk."""
 MOST_EPISODES = 1_000_000
 """Episodes of one evaluation, repetitions included: all of them are in memory side by side."""
 
@@ -67,20 +71,18 @@ def starts(task: Task, how: Evaluation) -> State:
     """The start states of an evaluation: a pure function of task and settings, from the test
     split.
     """
-    game = task.game
-    level = task.level
     if how.start == "walk":
         return task.states("test", how.episodes, how.first)
-    return game.reset(
-        level, seeds_for("test", task.names.game, task.names.level, how.episodes, how.first)
-    )
+    names = task.names
+    seeds = seeds_for("test", names.game, names.level, how.episodes, how.first)
+    return task.game.reset(task.level, seeds)
 
 
 def batch_of(task: Task, how: Evaluation, state: State) -> EpisodeBatch:
     """Episodes of a task that begin in these states, played and told as the settings say."""
-    telling = ObservationSettings(task.look, task.prompt, how.observation, how.history, task.blocks)
+    shown = ObservationSettings(task.look, task.prompt, how.observation, how.history, task.blocks)
     return EpisodeBatch(
-        task.game, state, telling, how.turns, how.mode, how.oracle, how.patience, how.repeats
+        task.game, state, shown, how.turns, how.mode, how.oracle, how.patience, how.repeats
     )
 
 
@@ -122,13 +124,10 @@ def asked(run: EvaluationRun) -> tuple[Task, Evaluation]:
     walk = {key: value for key, value in run.evaluation.items() if key in WALK}
     try:
         known_game(run.game)
-        what = {key: getattr(run, key) for key in ("game", "level", "look", "prompt", "reply")}
-        return Task.parse(what | walk), how
+        names = {key: getattr(run, key) for key in ASKED}
+        return Task.parse(names | walk), how
     except VlmGymError as error:
         raise TraceError(f"its run line cannot be ({error})") from error
-
-
-WALK = ("walk_min", "walk_max", "walk_legal")
 
 
 def walk_of(task: Task, how: Evaluation) -> dict[str, Any]:
@@ -144,7 +143,6 @@ def settings_of_run(run: EvaluationRun) -> dict[str, Any]:
 def run_of(player: Player, task: Task, how: Evaluation) -> EvaluationRun:
     """The first line of a trace, with all settings that decide what is asked, and who is asked."""
     about = player.describe()
-    more = (asdict(how) | walk_of(task, how), about, identity_of(about), player.sees)
     names = task.names
     return EvaluationRun(
         player.name,
@@ -153,6 +151,9 @@ def run_of(player: Player, task: Task, how: Evaluation) -> EvaluationRun:
         names.look,
         task.prompt,
         how.mode,
-        *more,
+        asdict(how) | walk_of(task, how),
+        about,
+        identity_of(about),
+        player.sees,
         reply=task.reply,
     )

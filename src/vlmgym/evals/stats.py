@@ -15,9 +15,12 @@ from vlmgym.evals.estimates import NAN, Difference, Estimate
 
 RESAMPLES = 4000
 
-SHARE, GAP = (0.0, 1.0), (-1.0, 1.0)
-"""Ranges of a share, and of the difference of two shares: the ``bounds`` of the functions below."""
 Bounds = tuple[float, float] | None
+"""The range of a value; None where there is none."""
+SHARE = (0.0, 1.0)
+"""The range of a share."""
+GAP = (-1.0, 1.0)
+"""The range of the difference of two shares."""
 
 
 @lru_cache(4)
@@ -25,11 +28,9 @@ def _resample(n: int, seed: int) -> NDArray[np.float64]:
     """How often each of ``n`` clusters is drawn in each bootstrap sample, shape ``(RESAMPLES,
     n)``.
     """
-    counts = (
-        np.random.default_rng(seed)
-        .multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-        .astype(np.float64)
-    )
+    generator = np.random.default_rng(seed)
+    draws = generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+    counts = draws.astype(np.float64)
     counts.flags.writeable = False
     return counts
 
@@ -63,10 +64,11 @@ def unvaried(centre: float, n: int, bounds: Bounds) -> Estimate:
     """
     if bounds is None:
         return Estimate(centre, NAN, NAN, n)
+    least, most = bounds
     unseen = 1 - 0.05 ** (1 / n)
-    return Estimate(
-        centre, centre - unseen * (centre - bounds[0]), centre + unseen * (bounds[1] - centre), n
-    )
+    low = centre - unseen * (centre - least)
+    high = centre + unseen * (most - centre)
+    return Estimate(centre, low, high, n)
 
 
 def ratio(
@@ -85,21 +87,25 @@ def ratio(
         seed: of the resampling.
         bounds: the range of the ratio of an episode, see :func:`unvaried`.
     """
-    num, den = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
-    num, den = num[den > 0], den[den > 0]
-    n = len(den)
+    above = np.asarray(numerators, np.float64)
+    below = np.asarray(denominators, np.float64)
+    counted = below > 0
+    above = above[counted]
+    below = below[counted]
+    n = len(below)
     if n == 0:
         return Estimate(NAN, NAN, NAN, 0)
-    centre = num.sum() / den.sum()
+    centre = float(above.sum() / below.sum())
     if n == 1:
-        return Estimate(float(centre), NAN, NAN, 1)
-    if (num * den[0] == num[0] * den).all():
-        return unvaried(float(centre), n, bounds)
+        return Estimate(centre, NAN, NAN, 1)
+    if (above * below[0] == above[0] * below).all():
+        return unvaried(centre, n, bounds)
     counts = _resample(n, seed)
-    below = counts @ den
-    samples = (counts @ num)[below > 0] / below[below > 0]
-    low, high = np.percentile(samples, [2.5, 97.5])
-    return Estimate(float(centre), float(low), float(high), n)
+    sums_above = counts @ above
+    sums_below = counts @ below
+    known = sums_below > 0
+    low, high = np.percentile(sums_above[known] / sums_below[known], [2.5, 97.5])
+    return Estimate(centre, float(low), float(high), n)
 
 
 def paired(first: ArrayLike, second: ArrayLike, seed: int = 0, bounds: Bounds = None) -> Difference:
@@ -118,17 +124,20 @@ def paired(first: ArrayLike, second: ArrayLike, seed: int = 0, bounds: Bounds = 
     Raises:
         ValueError: the lengths differ.
     """
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"paired needs equal lengths, got {a.shape} and {b.shape}")
-    gap = a - b
-    estimate = mean(gap, seed, bounds)
-    rng, extreme = np.random.default_rng(seed + 1), 0
+    minuend = np.asarray(first, np.float64)
+    subtrahend = np.asarray(second, np.float64)
+    if minuend.shape != subtrahend.shape:
+        raise ValueError(f"paired needs equal lengths, got {minuend.shape} and {subtrahend.shape}")
+    gaps = minuend - subtrahend
+    estimate = mean(gaps, seed, bounds)
+    generator = np.random.default_rng(seed + 1)
+    least = abs(gaps.sum()) - 1e-12
+    extreme = 0
     for _ in range(RESAMPLES // 100):  # in pieces, for the memory's sake
-        signs = rng.choice([-1.0, 1.0], size=(100, len(gap)))
-        extreme += int((np.abs(signs @ gap) >= abs(gap.sum()) - 1e-12).sum())
-    p = (1 + extreme) / (RESAMPLES + 1)
-    return Difference(estimate.mean, estimate.low, estimate.high, p, len(gap))
+        signs = generator.choice([-1.0, 1.0], size=(100, len(gaps)))
+        extreme += int((np.abs(signs @ gaps) >= least).sum())
+    p_value = (1 + extreme) / (RESAMPLES + 1)
+    return Difference(estimate.mean, estimate.low, estimate.high, p_value, len(gaps))
 
 
 def pass_at_k(n: int, hits: int, k: int) -> float:
@@ -167,8 +176,10 @@ def icc(values: ArrayLike) -> float:
         raise ValueError(f"icc needs at least 2 rows and 2 columns, got shape {table.shape}")
     n, k = table.shape
     means = table.mean(axis=1)
-    between = k * ((means - table.mean()) ** 2).sum() / (n - 1)
-    within = ((table - means[:, None]) ** 2).sum() / (n * (k - 1))
+    squares_between = ((means - table.mean()) ** 2).sum()
+    squares_within = ((table - means[:, None]) ** 2).sum()
+    between = k * squares_between / (n - 1)
+    within = squares_within / (n * (k - 1))
     total = between + (k - 1) * within
     return float((between - within) / total) if total > 0 else NAN
 
@@ -182,7 +193,8 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
     """
     values = np.asarray(p, np.float64)
     order = np.argsort(values)
-    steps = (len(values) - np.arange(len(values))) * values[order]
+    hypotheses_left = len(values) - np.arange(len(values))
+    steps = hypotheses_left * values[order]
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted
@@ -204,7 +216,8 @@ def band(
     table = np.asarray(curves, np.float64)
     estimates = [mean(column[~np.isnan(column)], seed) for column in table.T]
     return tuple(
-        np.array([getattr(one, key) for one in estimates]) for key in ("mean", "low", "high")
+        np.array([getattr(estimate, key) for estimate in estimates])
+        for key in ("mean", "low", "high")
     )  # type: ignore[return-value]
 
 
@@ -222,6 +235,8 @@ def sign_test(differences: ArrayLike) -> float:
         The p-value, 1 where all are ties.
     """
     values = np.asarray(differences, np.float64)
-    n, k = int((values != 0).sum()), int((values > 0).sum())
-    tail = sum(comb(n, i) for i in range(min(k, n - k) + 1)) / 2**n
+    unequal = int((values != 0).sum())
+    positive = int((values > 0).sum())
+    fewer = min(positive, unequal - positive)
+    tail = sum(comb(unequal, count) for count in range(fewer + 1)) / 2**unequal
     return min(1.0, 2 * tail)

@@ -11,6 +11,29 @@ from vlmgym.core.files import whole_file
 from vlmgym.dialogue.judge import TERMS
 from vlmgym.episodes.trace import USAGE, Episode, Trace, Turn, load_trace
 
+RUN = ("player", "game", "level", "look", "prompt", "mode")
+"""Columns from the first line of a trace."""
+TURN = (
+    "episode",
+    "turn",
+    "seed",
+    "state",
+    "reply",
+    "reasoning",
+    "action",
+    "problem",
+    "fault",
+    "gain",
+    "p_acc",
+    "localises",
+    "enumerates",
+    "seen",
+    "oracle_value",
+    "oracle_best",
+    "oracle_action",
+    "seconds",
+)
+"""Columns from a turn, as they are."""
 GROUP = 1000
 """Turns that are in memory at once."""
 
@@ -38,48 +61,21 @@ def turns_table(traces: Sequence[Path], out: Path) -> Path:
     import pyarrow as pa
     from pyarrow import parquet
 
-    text, whole, real, flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-    kinds = dict.fromkeys(("player", "game", "level", "look", "prompt", "mode"), text)
-    kinds |= {
-        "episode": whole,
-        "repeat": whole,
-        "turn": whole,
-        "seed": pa.uint64(),
-        "end": text,
-        "score": whole,
-    }
-    kinds |= {
-        "state": text,
-        "reply": text,
-        "reasoning": text,
-        "action": whole,
-        "problem": text,
-        "fault": text,
-        "gain": whole,
-    }
-    kinds |= {f"term_{term}": real for term in TERMS}
-    kinds |= {
-        "p_acc": flag,
-        "localises": flag,
-        "enumerates": flag,
-        "seen": pa.list_(pa.list_(pa.int16())),
-    }
-    kinds |= {"oracle_value": real, "oracle_best": real, "oracle_action": whole, "seconds": real}
-    kinds |= dict.fromkeys(("input_tokens", "output_tokens", "reasoning_tokens", "attempts"), whole)
-    kinds |= {"cost": real, "finish": text}
-    schema, count = pa.schema(list(kinds.items())), 0
+    schema = pa.schema(_columns(pa))
+    count = 0
     with (  # of a path with a colon Arrow would make an address
-        whole_file(out) as part,
-        part.open("xb") as file,
+        whole_file(out) as unfinished,
+        unfinished.open("xb") as file,
         parquet.ParquetWriter(file, schema, compression="zstd") as writer,
     ):
         for path in traces:
             trace = load_trace(path)
-            ends = {one.episode: one for one in trace.episodes}
+            ends = {episode.episode: episode for episode in trace.episodes}
             for start in range(0, len(trace.turns), GROUP):
-                found = [_record(trace, ends, turn) for turn in trace.turns[start : start + GROUP]]
-                writer.write_table(pa.Table.from_pylist(found, schema))
-                count += len(found)
+                turns = trace.turns[start : start + GROUP]
+                records = [_record(trace, ends, turn) for turn in turns]
+                writer.write_table(pa.Table.from_pylist(records, schema))
+                count += len(records)
         if not count:
             raise ConfigError(
                 "traces", [str(path) for path in traces], "at least one trace with turns"
@@ -87,30 +83,55 @@ def turns_table(traces: Sequence[Path], out: Path) -> Path:
     return out
 
 
+def _columns(pa: Any) -> list[tuple[str, Any]]:
+    """Names and types of the columns.
+
+    Args:
+        pa: the module ``pyarrow``.
+    """
+    text = pa.string()
+    whole = pa.int64()
+    real = pa.float64()
+    flag = pa.bool_()
+    return [
+        *((key, text) for key in RUN),
+        ("episode", whole),
+        ("repeat", whole),
+        ("turn", whole),
+        ("seed", pa.uint64()),
+        ("end", text),
+        ("score", whole),
+        ("state", text),
+        ("reply", text),
+        ("reasoning", text),
+        ("action", whole),
+        ("problem", text),
+        ("fault", text),
+        ("gain", whole),
+        *((f"term_{term}", real) for term in TERMS),
+        ("p_acc", flag),
+        ("localises", flag),
+        ("enumerates", flag),
+        ("seen", pa.list_(pa.list_(pa.int16()))),
+        ("oracle_value", real),
+        ("oracle_best", real),
+        ("oracle_action", whole),
+        ("seconds", real),
+        ("input_tokens", whole),
+        ("output_tokens", whole),
+        ("reasoning_tokens", whole),
+        ("attempts", whole),
+        ("cost", real),
+        ("finish", text),
+    ]
+
+
 def _record(trace: Trace, ends: Mapping[int, Episode], turn: Turn) -> dict[str, Any]:
-    run, end = trace.run, ends.get(turn.episode)
-    about = {
-        key: getattr(run, key) for key in ("player", "game", "level", "look", "prompt", "mode")
-    }
-    about |= {"end": end.end, "score": end.score, "repeat": end.repeat} if end else {}
-    same = (
-        "episode",
-        "turn",
-        "seed",
-        "state",
-        "reply",
-        "reasoning",
-        "action",
-        "problem",
-        "fault",
-        "gain",
-        "p_acc",
-        "localises",
-    )
-    more = ("enumerates", "seen", "oracle_value", "oracle_best", "oracle_action", "seconds")
-    about |= {key: getattr(turn, key) for key in (*same, *more)}
-    return (
-        about
-        | {f"term_{term}": turn.terms.get(term) for term in TERMS}
-        | {key: turn.usage.get(key) for key in USAGE}
-    )
+    """A turn as a row."""
+    record = {key: getattr(trace.run, key) for key in RUN}
+    if episode := ends.get(turn.episode):
+        record |= {"end": episode.end, "score": episode.score, "repeat": episode.repeat}
+    record |= {key: getattr(turn, key) for key in TURN}
+    record |= {f"term_{term}": turn.terms.get(term) for term in TERMS}
+    record |= {key: turn.usage.get(key) for key in USAGE}
+    return record

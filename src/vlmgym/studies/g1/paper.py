@@ -19,7 +19,7 @@ from vlmgym.core import need
 from vlmgym.core.files import write_atomically
 from vlmgym.dialogue.judge import Fault
 from vlmgym.episodes.trace import revision
-from vlmgym.evals import estimates
+from vlmgym.evals.estimates import Estimate
 from vlmgym.studies.g1.claims import claims
 from vlmgym.studies.g1.findings import GAMES, TURNED, StudyResults, exploration, knowing, scores
 from vlmgym.studies.g1.plots import draw
@@ -39,40 +39,44 @@ def write_results(study: Study, out: Path) -> Path:
         MissingExtra: without Matplotlib or SciPy.
     """
     need("train", "matplotlib", "scipy")
-    found = StudyResults(study, out)
-    pictures = [f"![{title}]({name})\n" for name, title in draw(found)]
-    told = {title: body for title, make in SECTIONS.items() if (body := make(found))}
-    parts = [_intro(found), *pictures, *(f"## {title}\n\n{body}" for title, body in told.items())]
+    results = StudyResults(study, out)
+    pictures = [f"![{title}]({name})\n" for name, title in draw(results)]
+    bodies = {title: body for title, make in SECTIONS.items() if (body := make(results))}
+    sections = [
+        _intro(results),
+        *pictures,
+        *(f"## {title}\n\n{body}" for title, body in bodies.items()),
+    ]
     path = out / "report.md"
-    write_atomically(path, "\n".join(parts))
-    write_atomically(out / "results.json", json.dumps(_numbers(found), indent=1) + "\n")
+    write_atomically(path, "\n".join(sections))
+    write_atomically(out / "results.json", json.dumps(_numbers(results), indent=1) + "\n")
     write_atomically(
-        out / "turns.jsonl", "".join(json.dumps(turn) + "\n" for turn in _examples(found))
+        out / "turns.jsonl", "".join(json.dumps(turn) + "\n" for turn in _examples(results))
     )
     return path
 
 
-def _numbers(found: StudyResults) -> dict[str, Any]:
+def _numbers(results: StudyResults) -> dict[str, Any]:
     """All numbers of the report that could be wanted elsewhere."""
 
-    def plain(table: Mapping[str, Mapping[str, estimates.Estimate]]) -> dict[str, Any]:
+    def plain(table: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
         return {
             name: {key: one.to_dict() for key, one in row.items()} for name, row in table.items()
         }
 
     return {
-        "scores": plain(dict(scores(found))),
-        "knowing": plain(knowing(found)),
+        "scores": plain(dict(scores(results))),
+        "knowing": plain(knowing(results)),
         "exploration": {
-            player: plain(exploration(found, player))
-            for player in asked_players(found, "exploration")
+            player: plain(exploration(results, player))
+            for player in asked_players(results, "exploration")
         },
-        "differences": [asdict(one) | {"verdict": one.verdict} for one in claims(found)],
-        "curves": {run: curves for run in found.study.runs if (curves := _curves(found, run))},
+        "differences": [asdict(one) | {"verdict": one.verdict} for one in claims(results)],
+        "curves": {run: curves for run in results.study.runs if (curves := _curves(results, run))},
     }
 
 
-def _curves(found: StudyResults, run: str) -> dict[str, Any]:
+def _curves(results: StudyResults, run: str) -> dict[str, Any]:
     """The checks of a run by game: steps, and for each metric a list of values for each seed."""
     metrics = (
         "success",
@@ -85,9 +89,9 @@ def _curves(found: StudyResults, run: str) -> dict[str, Any]:
     )
     out = {}
     for game in GAMES:
-        steps, _ = found.curve(run, game, "success")
+        steps, _ = results.curve(run, game, "success")
         if len(steps):
-            tables = {key: _bare(found.curve(run, game, key)[1]) for key in metrics}
+            tables = {key: _bare(results.curve(run, game, key)[1]) for key in metrics}
             out[game] = {"steps": steps.tolist()} | tables
     return out
 
@@ -99,7 +103,7 @@ def _bare(table: NDArray[np.float64]) -> list[list[float | None]]:
     ]
 
 
-def _examples(found: StudyResults) -> list[dict[str, Any]]:
+def _examples(results: StudyResults) -> list[dict[str, Any]]:
     """Turns to look at: the first held-out states of each game, answered by the base, G0, the cold
     start and G1.
     """
@@ -112,7 +116,7 @@ def _examples(found: StudyResults) -> list[dict[str, Any]]:
         {"player": player, "evaluation": evaluation, "game": game, **asdict(turn)}
         for evaluation, game, players, count in asked
         for player in players
-        for turn in found.turns(evaluation, game, player)[:count]
+        for turn in results.turns(evaluation, game, player)[:count]
     ]
 
 
@@ -125,8 +129,8 @@ def _hours(lines: Sequence[dict[str, Any]]) -> float:
     return seconds / 3600
 
 
-def _intro(found: StudyResults) -> str:
-    lines = attempts(found)
+def _intro(results: StudyResults) -> str:
+    lines = attempts(results)
     by_machine: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         by_machine.setdefault(
@@ -135,18 +139,20 @@ def _intro(found: StudyResults) -> str:
     hours = "; ".join(
         f"{_hours(part):.1f} hours on {name}" for name, part in by_machine.items()
     ) or ("nothing was run yet")
-    left = sum(not is_done(found.study, found.out, job.name) for job in found.study.jobs)
-    more = f" **{left} of {len(found.study.jobs)} jobs are still to be done.**" if left else ""
+    left = sum(not is_done(results.study, results.out, job.name) for job in results.study.jobs)
+    unfinished = (
+        f" **{left} of {len(results.study.jobs)} jobs are still to be done.**" if left else ""
+    )
     made = ", ".join(dict.fromkeys(line["vlmgym"] for line in lines)) or revision()
-    recipes = (found.study.recipe(run, found.study.seeds[0]) for run in found.study.runs)
+    recipes = (results.study.recipe(run, results.study.seeds[0]) for run in results.study.runs)
     steps = sorted({recipe.grpo.steps for recipe in recipes if recipe.grpo})
     trained = f", GRPO of {' or '.join(map(str, steps))} steps" if steps else ""
     return (
         "# The paper's claims, measured\n\n"
-        f"Model `{found.study.model}`, training seeds "
-        f"{', '.join(map(str, found.study.seeds))}{trained}. "
+        f"Model `{results.study.model}`, training seeds "
+        f"{', '.join(map(str, results.study.seeds))}{trained}. "
         "Means with 95 % intervals over training seeds and held-out episodes, both taken as "
         "samples; with one seed the intervals "
         "cover the episodes alone. "
-        f"{hours}; vlmgym {vlmgym.__version__} ({made}).{more}\n"
+        f"{hours}; vlmgym {vlmgym.__version__} ({made}).{unfinished}\n"
     )

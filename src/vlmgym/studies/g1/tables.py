@@ -27,18 +27,18 @@ from vlmgym.studies.g1.findings import (
 from vlmgym.studies.study import BASE
 
 
-def attempts(found: StudyResults) -> list[dict[str, Any]]:
+def attempts(results: StudyResults) -> list[dict[str, Any]]:
     """What was run when, one for each process of the study."""
-    return read_json_lines(found.out / "jobs.jsonl")
+    return read_json_lines(results.out / "jobs.jsonl")
 
 
-def asked_players(found: StudyResults, evaluation: str) -> list[str]:
+def asked_players(results: StudyResults, evaluation: str) -> list[str]:
     """The players of an evaluation, without their seeds."""
-    if evaluation not in found.study.evaluations:
+    if evaluation not in results.study.evaluations:
         return []
     names = (
-        one.rpartition(".")[0] if found.study.makers(one) else one
-        for one in found.study.players(evaluation)
+        player.rpartition(".")[0] if results.study.makers(player) else player
+        for player in results.study.players(evaluation)
     )
     return list(dict.fromkeys(names))
 
@@ -52,17 +52,25 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
-def _scores(found: StudyResults) -> str:
+def _scores(results: StudyResults) -> str:
     rows = [
-        [title, *(text(one, False) for one in cells.values())] for title, cells in scores(found)
+        [title, *(text(estimate, False) for estimate in cells.values())]
+        for title, cells in scores(results)
     ]
     return _markdown(["model", *TITLES.values()], rows)
 
 
-def _differences(found: StudyResults) -> str:
+def _differences(results: StudyResults) -> str:
     rows = [
-        [one.claim, one.paper, one.numbers, f"{one.p:.2g}", f"{one.adjusted:.2g}", one.verdict]
-        for one in claims(found)
+        [
+            claim.claim,
+            claim.paper,
+            claim.numbers,
+            f"{claim.p:.2g}",
+            f"{claim.adjusted:.2g}",
+            claim.verdict,
+        ]
+        for claim in claims(results)
     ]
     note = (
         "\nExploratory: none of these was named as a primary claim before the study was run. p "
@@ -75,8 +83,8 @@ def _differences(found: StudyResults) -> str:
     )
 
 
-def _knowing(found: StudyResults) -> str:
-    table = knowing(found)
+def _knowing(results: StudyResults) -> str:
+    table = knowing(results)
     titles = {
         "cells": "cells described",
         "p_acc": "boards described",
@@ -88,7 +96,7 @@ def _knowing(found: StudyResults) -> str:
     return _markdown(["base", *TITLES.values()], rows)
 
 
-def _exploration(found: StudyResults) -> str:
+def _exploration(results: StudyResults) -> str:
     titles = {
         "searches": "answers that search",
         "with": "success of those",
@@ -98,10 +106,10 @@ def _exploration(found: StudyResults) -> str:
         "advantage": "mean advantage of a search",
     }
     out = []
-    for player in asked_players(found, "exploration"):
-        table = exploration(found, player)
+    for player in asked_players(results, "exploration"):
+        table = exploration(results, player)
         rows = [
-            [title, *(text(table[g][key]) if g in table else "-" for g in GAMES)]
+            [title, *(text(table[game][key]) if game in table else "-" for game in GAMES)]
             for key, title in titles.items()
         ]
         after = "g0-{}" if player == BASE else f"g0-{player}-{{}}"
@@ -113,8 +121,8 @@ def _exploration(found: StudyResults) -> str:
                 [
                     title,
                     *(
-                        text(found.value("states", g, name.format(k), "success"))
-                        for g, k in GAMES.items()
+                        text(results.value("states", game, name.format(key), "success"))
+                        for game, key in GAMES.items()
                     ),
                 ]
             )
@@ -122,15 +130,18 @@ def _exploration(found: StudyResults) -> str:
     return "\n".join(filter(None, out))
 
 
-def _states(found: StudyResults) -> str:
+def _states(results: StudyResults) -> str:
     names = [BASE, *(f"{kind}-{{}}" for kind in ("g0", "cold", "g1")), "cold-all", "g1-all"]
-    names += [one for one in ("random", found.teacher, "oracle") if one]
+    names += [player for player in ("random", results.teacher, "oracle") if player]
     out = []
     for metric, title in (("success", "success"), ("p_acc", "P_acc"), ("r_acc", "R_acc")):
         rows = [
             [
                 name.format("GAME"),
-                *(text(found.value("states", g, name.format(k), metric)) for g, k in GAMES.items()),
+                *(
+                    text(results.value("states", game, name.format(key), metric))
+                    for game, key in GAMES.items()
+                ),
             ]
             for name in names
         ]
@@ -138,7 +149,10 @@ def _states(found: StudyResults) -> str:
     rows = [
         [
             name.format("GAME"),
-            *(text(found.value("told", g, name.format(k), "success")) for g, k in GAMES.items()),
+            *(
+                text(results.value("told", game, name.format(key), "success"))
+                for game, key in GAMES.items()
+            ),
         ]
         for name in names[:6]
     ]
@@ -146,24 +160,24 @@ def _states(found: StudyResults) -> str:
     return "\n".join(filter(None, out))
 
 
-def _turned(found: StudyResults) -> str:
+def _turned(results: StudyResults) -> str:
     names = {BASE: "base"} | {run: f"G0, {title}" for run, title in INTERVENTIONS.items()}
     names |= {"cold-turned": "cold start", "g1-turned": "G1"}
     names |= {
         "cold-thoughtless": "cold start without think blocks",
         "thoughtless": "G1 without think blocks",
     }
-    names |= {one: one for one in ("random", found.teacher, "oracle") if one}
+    names |= {player: player for player in ("random", results.teacher, "oracle") if player}
     rows = []
     for player, title in names.items():
-        if found.table("turned", TURNED, player, "success").size:
+        if results.table("turned", TURNED, player, "success").size:
             cells = [
-                found.value("turned", TURNED, player, metric)
+                results.value("turned", TURNED, player, metric)
                 for metric in ("success", "p_acc", "cells", "r_acc")
             ]
-            cells.append(found.value("turned-told", TURNED, player, "success"))
+            cells.append(results.value("turned-told", TURNED, player, "success"))
             cells += [
-                found.value("turned-sampled", TURNED, player, metric)
+                results.value("turned-sampled", TURNED, player, metric)
                 for metric in ("success", "p_acc")
             ]
             rows.append([title, *map(text, cells)])
@@ -179,36 +193,42 @@ def _turned(found: StudyResults) -> str:
     return _markdown(["trained with", *heads], rows)
 
 
-def _first_and_last(found: StudyResults, titles: Mapping[str, str]) -> str:
+def _first_and_last(results: StudyResults, titles: Mapping[str, str]) -> str:
     rows = []
-    for run, game in found.trained():
-        tables = (found.curve(run, game, metric)[1] for metric in titles)
+    for run, game in results.trained():
+        tables = (results.curve(run, game, metric)[1] for metric in titles)
         rows.append(
-            [run, *(f"{np.nanmean(t[:, 0]):.2f} to {np.nanmean(t[:, -1]):.2f}" for t in tables)]
+            [
+                run,
+                *(
+                    f"{np.nanmean(table[:, 0]):.2f} to {np.nanmean(table[:, -1]):.2f}"
+                    for table in tables
+                ),
+            ]
         )
     return _markdown(["run", *titles.values()], rows)
 
 
-def _faults(found: StudyResults) -> str:
-    return _first_and_last(found, {f"fault_{fault.value}": fault.word for fault in Fault})
+def _faults(results: StudyResults) -> str:
+    return _first_and_last(results, {f"fault_{fault.value}": fault.word for fault in Fault})
 
 
-def _patterns(found: StudyResults) -> str:
+def _patterns(results: StudyResults) -> str:
     return _first_and_last(
-        found, {"localises": "localises", "enumerates": "enumerates", "success": "success"}
+        results, {"localises": "localises", "enumerates": "enumerates", "success": "success"}
     )
 
 
-def _one_model(found: StudyResults) -> str:
+def _one_model(results: StudyResults) -> str:
     rows = []
     for game, key in GAMES.items():
         row = [TITLES[game]]
         for metric, evaluation in (("success", "states"), ("score", f"episodes-{key}")):
             row += [
-                text(found.value(evaluation, game, name, metric), metric != "score")
+                text(results.value(evaluation, game, name, metric), metric != "score")
                 for name in ("g1-all", f"g1-{key}")
             ]
-            row.append(points(found.gap(evaluation, game, "g1-all", f"g1-{key}", metric), metric))
+            row.append(points(results.gap(evaluation, game, "g1-all", f"g1-{key}", metric), metric))
         rows.append(row)
     heads = [
         "success, one for all",
@@ -221,7 +241,7 @@ def _one_model(found: StudyResults) -> str:
     return _markdown(["equal answers in all", *heads], rows)
 
 
-def _changes(found: StudyResults) -> str:
+def _changes(results: StudyResults) -> str:
     rows = []
     for run, game, against, title in (
         ("regret", "2048", "g1-2048", "2048: reward is the regret to the oracle, not the merge"),
@@ -233,12 +253,13 @@ def _changes(found: StudyResults) -> str:
         ),
         ("unequal", "Swap", "g1-swap", "Swap: groups of equal worth are left out"),
     ):
-        gap = found.gap(f"episodes-{GAMES[game]}", game, run, against, "score")
-        success = found.gap("states", game, run, against, "success")
-        score = text(found.value(f"episodes-{GAMES[game]}", game, run, "score"), False)
+        gap = results.gap(f"episodes-{GAMES[game]}", game, run, against, "score")
+        success = results.gap("states", game, run, against, "success")
+        score = text(results.value(f"episodes-{GAMES[game]}", game, run, "score"), False)
         rows.append([title, score, points(gap, "score"), points(success, "success"), "-"])
     success, seen = (
-        found.gap("turned", TURNED, "cells", "g0-turned", metric) for metric in ("success", "p_acc")
+        results.gap("turned", TURNED, "cells", "g0-turned", metric)
+        for metric in ("success", "p_acc")
     )
     title = "Turned tiles: perception is rewarded cell by cell, not as a whole"
     rows.append([title, "-", "-", points(success, "success"), points(seen, "p_acc")])
@@ -254,24 +275,28 @@ def _changes(found: StudyResults) -> str:
     )
 
 
-def _transfer(found: StudyResults) -> str:
+def _transfer(results: StudyResults) -> str:
     rows = []
-    for evaluation, task in found.evaluated:
+    for evaluation, task in results.evaluated:
         if evaluation == "transfer":
             cells = [
-                text(found.value("transfer", task, who, "success"))
-                for who in ("random", BASE, "g1-all")
+                text(results.value("transfer", task, player, "success"))
+                for player in ("random", BASE, "g1-all")
             ]
             game = next((g for g in GAMES if task == g or task.startswith(f"{g}-")), "")
             own = (
-                text(found.value("transfer", task, f"g1-{GAMES[game]}", "success")) if game else "-"
+                text(results.value("transfer", task, f"g1-{GAMES[game]}", "success"))
+                if game
+                else "-"
             )
-            rows.append([task, *cells, own, text(found.value("transfer", task, "g1-all", "p_acc"))])
+            rows.append(
+                [task, *cells, own, text(results.value("transfer", task, "g1-all", "p_acc"))]
+            )
     heads = ["random", "base", "G1, all games", "G1, this game", "P_acc of G1, all games"]
     others = _markdown(["not trained on (success)", *heads], rows)
     names = [BASE, *(f"{kind}-{key}" for kind in ("g0", "g1") for key in GAMES.values())]
     rows = [
-        [name, *(text(found.value("states", game, name, "success")) for game in GAMES)]
+        [name, *(text(results.value("states", game, name, "success")) for game in GAMES)]
         for name in names
     ]
     return "\n".join(
@@ -279,23 +304,23 @@ def _transfer(found: StudyResults) -> str:
     )
 
 
-def _difficulty(found: StudyResults) -> str:
+def _difficulty(results: StudyResults) -> str:
     """For each game the curves of all its models; whole numbers of percent, since they rest on 30
     states a seed.
     """
     tables = []
     for game, key in GAMES.items():
         evaluation = f"difficulty-{key}"
-        places = {dial: found.along(evaluation, game, dial) for dial in DIALS}
+        places = {dial: results.along(evaluation, game, dial) for dial in DIALS}
         rows = []
-        for player in asked_players(found, evaluation):
+        for player in asked_players(results, evaluation):
             for metric, name in (("success", player), ("p_acc", f"{player}, P_acc")):
                 means = [
-                    [found.value(evaluation, task, player, metric).mean for task in one.values()]
+                    [results.value(evaluation, task, player, metric).mean for task in one.values()]
                     for one in places.values()
                 ]
                 cells = [
-                    ", ".join("-" if math.isnan(x) else f"{100 * x:.0f}" for x in line)
+                    ", ".join("-" if math.isnan(mean) else f"{100 * mean:.0f}" for mean in line)
                     for line in means
                 ]
                 rows.append([name, *("-" if set(cell) <= set("-, ") else cell for cell in cells)])
@@ -306,7 +331,7 @@ def _difficulty(found: StudyResults) -> str:
     return "\n".join(filter(None, tables))
 
 
-def _training(found: StudyResults) -> str:
+def _training(results: StudyResults) -> str:
     keys = {
         "reward": "reward",
         "kl": "KL",
@@ -318,10 +343,10 @@ def _training(found: StudyResults) -> str:
         "r_acc": "R_acc",
     }
     rows = []
-    for run in found.study.runs:
+    for run in results.study.runs:
         cells = []
         for key in keys:
-            values = found.training(run, key)
+            values = results.training(run, key)
             size = min(5, values.shape[1]) if values.ndim == 2 else 0
             known = (
                 size
@@ -338,16 +363,16 @@ def _training(found: StudyResults) -> str:
     return _markdown(["first to last five steps, sampled", *keys.values()], rows)
 
 
-def _jobs(found: StudyResults) -> str:
-    lines = attempts(found)
+def _jobs(results: StudyResults) -> str:
+    lines = attempts(results)
     hours = sum(line["seconds"] for line in lines) / 3600
     bad = [line for line in lines if not line["done"]]
     rows = [[line["job"], f"{line['seconds']:.0f}", str(line["status"])] for line in bad]
-    told = (
+    summary = (
         f"{len(lines)} processes, {hours:.2f} hours of one process each; {len(bad)} of them "
         "failed or were stopped.\n"
     )
-    return told + (
+    return summary + (
         "\n" + _markdown(["failed or stopped", "seconds", "exit status"], rows) if bad else ""
     )
 
