@@ -82,8 +82,8 @@ def table(summary: Summary) -> str:
     from vlmgym.evals.metrics import DESCRIBING, shown_in
 
     task = summary["task"]
-    who = shown(f"{summary['player']} on {task['game']} {task['level']}")
-    lines = [f"{who}, {counted(summary['evaluation']['episodes'], 'episode')}"]
+    player = shown(f"{summary['player']} on {task['game']} {task['level']}")
+    lines = [f"{player}, {counted(summary['evaluation']['episodes'], 'episode')}"]
     for name, value in summary["metrics"].items():
         if summary["sees"] == "state" and name in DESCRIBING:
             text = "    given   (the player is handed the board)"

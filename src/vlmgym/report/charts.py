@@ -70,8 +70,14 @@ def line_chart(
         text = f"{100 * y:.0f}" if percent else f"{y:g}".replace("-", "−")
         parts.append(tag("text", text, x=left - 7, y=f"{py(y) + 4:.1f}", text_anchor="end"))
     parts += [
-        tag("text", f"{x:g}", x=f"{px(x):.1f}", y=height - bottom + 18, text_anchor="middle")
-        for x in x_ticks
+        tag(
+            "text",
+            f"{number:g}",
+            x=f"{px(number):.1f}",
+            y=height - bottom + 18,
+            text_anchor="middle",
+        )
+        for number in x_ticks
     ]
     parts.append(
         tag(

@@ -96,13 +96,15 @@ class Data:
         return any(is_given(found[player]) for found in self.measured.values() if player in found)
 
 
-def is_given(one: Evaluated) -> bool:
+def is_given(evaluated: Evaluated) -> bool:
     """Whether the player was handed the true board, so that its description says nothing of its
     eyes.
     """
-    told = one.how["observation"] != "image"
+    said = evaluated.how["observation"] != "image"
     return (
-        told or one.run.sees == "state" or (not one.run.identity and one.run.player in TRUE_BOARD)
+        said
+        or evaluated.run.sees == "state"
+        or (not evaluated.run.identity and evaluated.run.player in TRUE_BOARD)
     )
 
 
@@ -168,13 +170,11 @@ def load(folders: Sequence[Path], order: Sequence[str]) -> Data:
     return data
 
 
-def pair_of(found: Mapping[str, Evaluated], first: str, second: str) -> Pair | None:
+def pair_of(pair: Mapping[str, Evaluated], first: str, second: str) -> Pair | None:
     """Two players in a game; None where they share no start."""
-    if first not in found or second not in found:
+    if first not in pair or second not in pair:
         return None
-    success, reward = (
-        compare_two(found[first], found[second], key) for key in ("success", "reward")
-    )
+    success, reward = (compare_two(pair[first], pair[second], key) for key in ("success", "reward"))
     return Pair(first, second, success, reward) if success.n else None
 
 

@@ -194,15 +194,15 @@ def _draw_misread(shares: NDArray[np.float64], turns: int, one: Evaluated) -> Fi
         float(np.nanmax(shares)),
         bool(np.isnan(shares).any()),
     )
-    told = (
+    written = (
         f"Numbers: % wrong among the descriptions of the cell, over {turns:,} boards. Worst "
         f"place {_percent(worst)}, mean "
     )
-    told += f"of the places {_percent(float(np.nanmean(shares)))}." + (
+    written += f"of the places {_percent(float(np.nanmean(shares)))}." + (
         " Dark: never described." if never else ""
     )
     width, title = max(5.5, 1.4 + side * cols), f"Where {one.player} misreads the board"
-    figure = canvas(width, 1.5 + side * rows, title, one.task + ".", told)
+    figure = canvas(width, 1.5 + side * rows, title, one.task + ".", written)
     axes = figure.add_subplot(facecolor="#8b93a1")
     axes.imshow(shares, cmap="Reds", vmin=0, vmax=1.5 * max(0.05, worst))
     axes.set(xticks=range(cols), yticks=range(rows), xlabel="column", ylabel="row")

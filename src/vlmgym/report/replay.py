@@ -60,7 +60,7 @@ def replay_data(
     pages |= {key: [] for key in ("tasks", "episodes", "turns", "pictures")}
     pictures: dict[tuple[str, str], int] = {}
     tasks: dict[str, int] = {}
-    with _Progress(progress) as told:
+    with _Progress(progress) as drawing:
         for player, task, folder in evaluations:
             trace = load_trace(folder / "trace.jsonl")
             key = f"{task}\n{trace.run.level}\n{trace.run.look}"
@@ -69,12 +69,12 @@ def replay_data(
                 pages["tasks"].append(_task(task, trace))
             kept = sorted(trace.turns, key=lambda turn: (turn.episode, turn.turn))[:share]
             pages["left_out"] += len(trace.turns) - len(kept)
-            told.expect(len(kept))
+            drawing.expect(len(kept))
             try:
                 look = look_of(trace.run, photos)
             except VlmGymError as error:
                 look, pages["tasks"][tasks[key]]["missing"] = None, str(error)
-            _add(pages, pictures, players.index(player), tasks[key], trace, kept, look, told)
+            _add(pages, pictures, players.index(player), tasks[key], trace, kept, look, drawing)
     return pages
 
 
@@ -139,16 +139,16 @@ def _add(
     trace: Trace,
     kept: Sequence[Turn],
     look: Look | None,
-    told: _Progress,
+    progress: _Progress,
 ) -> None:
-    ends = {one.episode: one for one in trace.episodes}
-    rows: dict[int, list[int]] = {one.episode: [] for one in trace.episodes}
+    ends = {episode.episode: episode for episode in trace.episodes}
+    rows: dict[int, list[int]] = {episode.episode: [] for episode in trace.episodes}
     for start in range(0, len(kept), 256):
-        part = kept[start : start + 256]
-        loaded = [turn.load() for turn in part]
-        game, state = loaded[0][0], concat([one for _, one in loaded])
+        group = kept[start : start + 256]
+        loaded = [turn.load() for turn in group]
+        game, state = loaded[0][0], concat([state for _, state in loaded])
         fresh: dict[tuple[str, str], int] = {}
-        for i, turn in enumerate(part):
+        for i, turn in enumerate(group):
             if (turn.state, trace.run.look) not in pictures:
                 fresh.setdefault((turn.state, trace.run.look), i)
         if fresh:
@@ -158,17 +158,17 @@ def _add(
                 pictures[key] = len(pages["pictures"])
                 pages["pictures"].append(_png(frame))
         truth = game.scene(state).symbols
-        for i, turn in enumerate(part):
+        for i, turn in enumerate(group):
             rows.setdefault(turn.episode, []).append(len(pages["turns"]))
             seen = np.array(turn.seen, np.int16)
             wrong: list[list[int]] = []
             if seen.shape == truth[i].shape and seen.size:
                 wrong = [
-                    [int(k), int(seen.flat[k])]
-                    for k in np.flatnonzero(seen.ravel() != truth[i].ravel())
+                    [int(cell), int(seen.flat[cell])]
+                    for cell in np.flatnonzero(seen.ravel() != truth[i].ravel())
                 ]
             elif truth[i].size:
-                wrong = [[k, -1] for k in range(truth[i].size)]
+                wrong = [[cell, -1] for cell in range(truth[i].size)]
             usage = {key: value for key, value in turn.usage.items() if value is not None}
             pages["turns"].append(
                 {
@@ -182,14 +182,14 @@ def _add(
                     "problem": turn.problem,
                     "terms": [turn.terms.get(term) for term in TERMS],
                     "wrong": wrong,
-                    "true": [int(truth[i].flat[k]) for k, _ in wrong],
+                    "true": [int(truth[i].flat[cell]) for cell, _ in wrong],
                     "of": int(truth[i].size),
                     "gain": turn.gain,
                     "seconds": turn.seconds,
                     "usage": usage,
                 }
             )
-        told.add(len(part))
+        progress.add(len(group))
     for episode, turns in rows.items():
         end = ends.get(episode)
         seed = end.seed if end else trace.turns[0].seed
@@ -257,9 +257,9 @@ def _png(frame: np.ndarray[Any, Any]) -> str:
 def _finite(value: Any) -> Any:
     """The value with None for numbers that JSON has not."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

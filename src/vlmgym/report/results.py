@@ -22,7 +22,7 @@ SAMPLE = 200
 def results(data: Data) -> list[Html]:
     """Dots and a table for each game, and what the columns mean."""
     caption = "Dot: success, the share of turns whose move did something. Bar: 95 % interval. "
-    if any("random" in found for found in data.measured.values()):
+    if any("random" in measured for measured in data.measured.values()):
         caption += "Dashed: chance, the random player. "
     if len(data.players) > 1:
         caption += (
@@ -44,7 +44,7 @@ def results(data: Data) -> list[Html]:
         "best, 1 is the worst "
         "legal move, an illegal one, or none."
     )
-    given = [label_of(p) for p in data.players if data.given(p)]
+    given = [label_of(page) for page in data.players if data.given(page)]
     if given:
         definitions += (
             f" Given: {listing(given)} {'was' if len(given) == 1 else 'were'} handed "

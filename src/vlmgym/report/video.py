@@ -59,7 +59,7 @@ def video(
             "one of " + ", ".join(map(str, there[:20])) + (" ..." if len(there) > 20 else ""),
         )
     look = look_of(whole.run, photos)
-    frames = [_frame(whole, look, turn, k, len(turns)) for k, turn in enumerate(turns)]
+    frames = [_frame(whole, look, turn, number, len(turns)) for number, turn in enumerate(turns)]
     game, state = turns[-1].load()
     after, _ = game.step(state, np.array([turns[-1].action]))
     end = next((one for one in whole.episodes if one.episode == episode), None)
@@ -69,18 +69,18 @@ def video(
         else ("The episode is not finished.")
     )
     frames.append(_page(whole, look, after, [("", how)]))
-    with whole_file(out) as part:
+    with whole_file(out) as unfinished:
         if out.suffix == ".gif":
             small = [frame.quantize(64, dither=Image.Dither.NONE) for frame in frames]
             small[0].save(
-                part,
+                unfinished,
                 save_all=True,
                 append_images=small[1:],
                 duration=int(1000 * seconds_a_turn),
                 loop=0,
             )
         else:
-            _film(part, frames, seconds_a_turn)
+            _film(unfinished, frames, seconds_a_turn)
     return out
 
 
@@ -115,9 +115,9 @@ def _frame(trace: Trace, look: Look, turn: Turn, number: int, count: int) -> Ima
     parts = [(f"turn {number + 1} of {count}", f"score {int(state.score[0])}")]
     reply = turn.reply
     for block in Blocks.of(trace.run.reply).names:
-        said = Blocks.inside(block, reply)
-        if said is not None:
-            parts.append((block, said.strip()))
+        words = Blocks.inside(block, reply)
+        if words is not None:
+            parts.append((block, words.strip()))
     if len(parts) == 1:
         parts.append(("reply", reply.strip() or "(empty)"))
     good = {Fault.NONE: "good", Fault.BOTH: "perception and reasoning error"}.get(
@@ -159,9 +159,9 @@ def _page(trace: Trace, look: Look, state: Any, parts: Sequence[tuple[str, str]]
                 ],
             )
         )
-    room = (HEIGHT - 2 * EDGE - line - 6 - len(blocks) * (line + line // 3)) // line
-    while sum(len(lines) for _, lines in blocks) > room:
-        longest = max(blocks, key=lambda one: len(one[1]))[1]
+    lines_left = (HEIGHT - 2 * EDGE - line - 6 - len(blocks) * (line + line // 3)) // line
+    while sum(len(lines) for _, lines in blocks) > lines_left:
+        longest = max(blocks, key=lambda block: len(block[1]))[1]
         del longest[-2:]
         longest.append("...")
     draw.text((left, top), f"{trace.run.player} on {trace.run.game}", fill=INK, font=head)

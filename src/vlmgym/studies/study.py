@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vlmgym.core import ConfigError
 from vlmgym.core.config import find, merge, read_file
@@ -27,8 +27,10 @@ dot precedes the seed.
 """
 
 
-# time of a row of SFT and of an answer of an evaluation, in answers of GRPO; for the bar alone
-SFT_COST, ASK_COST = 0.5, 0.4
+SFT_COST = 0.5
+"""Time of a row of SFT, in answers of GRPO; for the bar alone."""
+ASK_COST = 0.4
+"""Time of an answer of an evaluation, likewise."""
 
 
 @dataclass(frozen=True)
@@ -98,27 +100,20 @@ class Study:
             raise ConfigError("study.quick", shorter, "a mapping, as the study itself")
         if quick:
             values = merge(values, shorter)
-        keys: dict[str, type] = {"model": str, "seeds": list, "runs": dict, "evaluations": dict}
-        keys |= {"train": list, "evaluate": list, "leave_out": list}
         for key in values:
-            if key not in keys:
-                raise ConfigError(
-                    f"study.{key}", values[key], "one of " + ", ".join([*keys, "quick"])
-                )
-        for key, kind in keys.items():
+            if key not in KEYS:
+                allowed = "one of " + ", ".join([*KEYS, "quick"])
+                raise ConfigError(f"study.{key}", values[key], allowed)
+        for key, kind in KEYS.items():
             if not isinstance(values.setdefault(key, kind()), kind):
                 raise ConfigError(f"study.{key}", values[key], f"a {kind.__name__}")
         for key in ("train", "evaluate", "leave_out"):
-            if not all(isinstance(one, str) for one in values[key]):
+            if not all(isinstance(value, str) for value in values[key]):
                 raise ConfigError(f"study.{key}", values[key], "a list of strings")
         seeds = values["seeds"]
-        if (
-            not seeds
-            or len(set(map(str, seeds))) < len(seeds)
-            or not all(type(seed) is int and seed >= 0 for seed in seeds)
-        ):
+        whole = all(type(seed) is int and seed >= 0 for seed in seeds)
+        if not seeds or not whole or len(set(seeds)) < len(seeds):
             raise ConfigError("study.seeds", seeds, "a list of different whole numbers from 0 on")
-        out = values["leave_out"]
         for name in (*values["runs"], *values["evaluations"]):
             # they are names of folders below the study's own
             if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -127,27 +122,24 @@ class Study:
                     name,
                     "names of letters, digits, _, = and - (dots within), for runs and evaluations",
                 )
-        runs = {
-            name: _part(TrainingRun, f"runs.{name}", one)
-            for name, one in values["runs"].items()
-            if not _hit(name, out)
-        }
+        runs = _entries(TrainingRun, "runs", values)
         known = [BASE]
         for name, run in runs.items():
             if name in FIXED:
-                raise ConfigError(
-                    "study.runs", name, "a name that no player has (" + ", ".join(FIXED) + ")"
-                )
+                allowed = "a name that no player has (" + ", ".join(FIXED) + ")"
+                raise ConfigError("study.runs", name, allowed)
             if run.start not in known:
                 raise ConfigError(f"study.runs.{name}.start", run.start, ", ".join(known))
             known.append(name)
-        asked = {
-            name: _part(Measured, f"evaluations.{name}", one)
-            for name, one in values["evaluations"].items()
-            if not _hit(name, out)
-        }
-        lists = {key: tuple(values[key]) for key in ("seeds", "train", "evaluate", "leave_out")}
-        return cls(model=values["model"] or "tiny", runs=runs, evaluations=asked, **lists)
+        return cls(
+            model=values["model"] or "tiny",
+            seeds=tuple(seeds),
+            runs=runs,
+            evaluations=_entries(Measured, "evaluations", values),
+            train=tuple(values["train"]),
+            evaluate=tuple(values["evaluate"]),
+            leave_out=tuple(values["leave_out"]),
+        )
 
     def recipe(self, run: str, seed: int, out: Path | None = None) -> Recipe:
         """The recipe of a run, ready to be trained under ``out``; without, its model is named by
@@ -157,22 +149,31 @@ class Study:
         model = self.model if spec.start == BASE else f"{spec.start}/{seed}"
         if out is not None and spec.start != BASE:
             model = str(self.model_of(spec.start, seed, out).resolve())
-        seeds = [f"grpo.seed={seed}", f"sft.seed={seed}"]
-        plain = read_recipe(recipe_path(spec.recipe))
-        seeds = [text for text in seeds if text.startswith("sft") or plain.grpo is not None]
-        ours = [
-            text
-            for text in self.train
-            if plain.grpo is not None or not text.startswith(("grpo.", "checks."))
+        path = recipe_path(spec.recipe)
+        plain = read_recipe(path)
+        seeds = (f"grpo.seed={seed}", f"sft.seed={seed}")
+        overrides = [
+            *(override for override in self.train if _fits(plain, override)),
+            *spec.set,
+            *(override for override in seeds if _fits(plain, override)),
         ]
-        ours = [
-            text
-            for text in ours
-            if plain.cold_start is not None or not text.startswith("cold_start.")
-        ]
-        return replace(
-            read_recipe(recipe_path(spec.recipe), [*ours, *spec.set, *seeds]), model=model
-        )
+        return replace(read_recipe(path, overrides), model=model)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: every recipe and protocol with every setting."""
+        return {
+            "model": self.model,
+            "seeds": list(self.seeds),
+            "runs": {
+                f"{run}/{seed}": self.recipe(run, seed).to_dict()
+                for run in self.runs
+                for seed in self.seeds
+            },
+            "evaluations": {
+                name: self.protocol(name).to_dict() | {"players": self.players(name)}
+                for name in self.evaluations
+            },
+        }
 
     def model_of(self, run: str, seed: int, out: Path) -> Path:
         """The folder of a run's model."""
@@ -186,7 +187,7 @@ class Study:
             read_file("protocol", find("protocol", spec.protocol), [*self.evaluate, *spec.set])
         )
         entries = tuple(
-            one for one in whole.entries if not spec.games or one[0].names.game in spec.games
+            entry for entry in whole.entries if not spec.games or entry[0].names.game in spec.games
         )
         if not entries:
             games = ", ".join(dict.fromkeys(task.names.game for task, _ in whole.entries))
@@ -203,22 +204,22 @@ class Study:
             ConfigError: a name that is neither that of a run (one that is left out does not count)
                 nor of a player.
         """
-        found, spec = list[str](), self.evaluations[evaluation]
-        for wanted in spec.players:
+        players = list[str]()
+        for wanted in self.evaluations[evaluation].players:
             names = [name for name in self.runs if fnmatch(name, wanted)]
-            if "+" in wanted and all(part in (BASE, *self.runs) for part in wanted.split("+")):
+            if "+" in wanted and all(name in (BASE, *self.runs) for name in wanted.split("+")):
                 names = [wanted]
             if names:
-                found += [f"{name}.{seed}" for name in names for seed in self.seeds]
+                players += [f"{name}.{seed}" for name in names for seed in self.seeds]
             elif wanted in FIXED or wanted.startswith("teacher"):
-                found.append(wanted)
+                players.append(wanted)
             elif not set(wanted) & set("*+") and not _hit(wanted, self.leave_out):
                 raise ConfigError(
                     f"study.evaluations.{evaluation}.players",
                     wanted,
                     ", ".join([*self.runs, *FIXED, "teacher:ERROR"]),
                 )
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(players))
 
     def makers(self, player: str) -> list[tuple[str, int]]:
         """The runs, each with its seed, that a player is made of; none for ``base`` and scripted
@@ -226,45 +227,34 @@ class Study:
         """
         names, _, seed = player.rpartition(".")
         runs = [name for name in names.split("+") if name != BASE]
-        return (
-            [(name, int(seed)) for name in runs]
-            if runs and all(name in self.runs for name in runs)
-            else []
-        )
+        if not all(name in self.runs for name in runs):
+            return []
+        return [(name, int(seed)) for name in runs]
 
     @cached_property
     def jobs(self) -> list[Job]:
         """All jobs, each after those that it needs; who is trained is asked at once, so that a
         stopped study has whole rows.
         """
-        found = []
+        jobs = []
         for name, run in self.runs.items():
             for seed in self.seeds:
-                before = () if run.start == BASE else (f"train/{run.start}/{seed}",)
-                found.append(
-                    Job(f"train/{name}/{seed}", before, _training_cost(self.recipe(name, seed)))
-                )
-        turns = {
-            name: sum(
-                how.episodes * (how.turns or task.level.max_steps)
-                for task, how in self.protocol(name).entries
-            )
-            for name in self.evaluations
-        }
+                needs: tuple[str, ...] = () if run.start == BASE else (f"train/{run.start}/{seed}",)
+                cost = _training_cost(self.recipe(name, seed))
+                jobs.append(Job(f"train/{name}/{seed}", needs, cost))
+        turns = {name: _turns(self.protocol(name)) for name in self.evaluations}
         for player, asked in self.asked.items():
             needs = tuple(f"train/{run}/{seed}" for run, seed in self.makers(player))
             cost = ASK_COST * sum(turns[name] for name in asked) if needs or player == BASE else 1.0
-            found.append(Job(f"evaluate/{player}", needs, cost))
-        place = {job.name: at for at, job in enumerate(found)}
+            jobs.append(Job(f"evaluate/{player}", needs, cost))
+        place = {job.name: number for number, job in enumerate(jobs)}
 
         def turn(job: Job) -> int:
-            return (
-                max((place[need] for need in job.needs), default=-1)
-                if job.name.startswith("evaluate/")
-                else place[job.name]
-            )
+            if job.name.startswith("evaluate/"):
+                return max((place[name] for name in job.needs), default=-1)
+            return place[job.name]
 
-        return sorted(found, key=turn)
+        return sorted(jobs, key=turn)
 
     def wanted(self, only: Sequence[str] = ()) -> list[Job]:
         """The jobs whose names match one of the patterns, and those that they need; all, without
@@ -291,32 +281,67 @@ class Study:
     @cached_property
     def asked(self) -> dict[str, list[str]]:
         """By player: the evaluations that ask it."""
-        found: dict[str, list[str]] = {}
+        asked: dict[str, list[str]] = {}
         for name in self.evaluations:
             for player in self.players(name):
-                found.setdefault(player, []).append(name)
-        return found
+                asked.setdefault(player, []).append(name)
+        return asked
 
 
-def _part(kind: type[Any], name: str, values: Any) -> Any:
+T = TypeVar("T", TrainingRun, Measured)
+KEYS: Mapping[str, type] = {
+    "model": str,
+    "seeds": list,
+    "runs": dict,
+    "evaluations": dict,
+    "train": list,
+    "evaluate": list,
+    "leave_out": list,
+}
+"""What a study has, but for its short form."""
+
+
+def _entries(kind: type[T], section: str, values: Mapping[str, Any]) -> dict[str, T]:
+    """The runs or the evaluations by name, but for those that are left out."""
+    return {
+        name: _entry(kind, f"{section}.{name}", entry)
+        for name, entry in values[section].items()
+        if not _hit(name, values["leave_out"])
+    }
+
+
+def _entry(kind: type[T], name: str, values: Any) -> T:
     """A run or an evaluation from its mapping."""
-    known = {one.name: one for one in fields(kind)}
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     allowed = "a mapping with " + ", ".join(known)
     if not isinstance(values, Mapping) or not values.keys() <= known.keys():
         raise ConfigError(f"study.{name}", values, allowed)
-    for key, one in known.items():
-        if key not in values and one.default is MISSING:
-            raise ConfigError(f"study.{name}", dict(values), f"{allowed}; {key} is missing")
-        if one.type == "str" and not isinstance(values.get(key, ""), str):
-            raise ConfigError(f"study.{name}.{key}", values[key], "a string")
-        if one.type != "str" and not (
-            isinstance(values.get(key, []), list)
-            and all(isinstance(x, str) for x in values.get(key, []))
+    for key, field in known.items():
+        if key not in values:
+            if field.default is MISSING:
+                raise ConfigError(f"study.{name}", dict(values), f"{allowed}; {key} is missing")
+        elif field.type == "str":
+            if not isinstance(values[key], str):
+                raise ConfigError(f"study.{name}.{key}", values[key], "a string")
+        elif not isinstance(values[key], list) or not all(
+            isinstance(text, str) for text in values[key]
         ):
             raise ConfigError(f"study.{name}.{key}", values[key], "a list of strings")
-    return kind(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    )
+    arguments: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
+    return kind(**arguments)
+
+
+STAGE_OF = {"checks": "grpo"}
+"""Sections of a recipe that say how a stage is made, by the section of that stage."""
+
+
+def _fits(recipe: Recipe, override: str) -> bool:
+    """Whether an override of all recipes is one of this recipe: not if it lacks that stage."""
+    field, _, _ = override.partition("=")
+    section, within, _ = field.partition(".")
+    return not within or getattr(recipe, STAGE_OF.get(section, section), section) is not None
 
 
 def _hit(name: str, patterns: Sequence[str]) -> bool:
@@ -324,21 +349,21 @@ def _hit(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _training_cost(recipe: Recipe) -> float:
-    cost = (
-        SFT_COST * recipe.cold_start.states * len(recipe.tasks) * recipe.sft.epochs
-        if recipe.cold_start
-        else 0.0
-    )
+    tasks = len(recipe.tasks)
+    cost = 0.0
+    if recipe.cold_start:
+        cost += SFT_COST * recipe.cold_start.states * tasks * recipe.sft.epochs
     if recipe.grpo:
         cost += recipe.grpo.steps * recipe.grpo.batch
         if recipe.checks.every:
-            cost += (
-                ASK_COST
-                * (recipe.grpo.steps // recipe.checks.every + 1)
-                * recipe.checks.states
-                * len(recipe.tasks)
-            )
+            checks = recipe.grpo.steps // recipe.checks.every + 1
+            cost += ASK_COST * checks * recipe.checks.states * tasks
     return cost
+
+
+def _turns(protocol: Protocol) -> int:
+    """Most turns of a protocol."""
+    return sum(how.episodes * (how.turns or task.level.max_steps) for task, how in protocol.entries)
 
 
 def read_study(name: str, quick: bool = False) -> Study:
