@@ -24,7 +24,8 @@ def differences(data: Data) -> list[Html]:
     for game, pairs in data.pairs.items():
         rows = []
         for pair in pairs:
-            gap, sign = pair.success, sign_of(pair.success)
+            gap = pair.success
+            sign = sign_of(pair.success)
             marks = [tag("i", class_="zero", style=f"left:{at(0):.2f}%")]
             if math.isfinite(gap.low):
                 width = at(gap.high) - at(gap.low)

@@ -12,7 +12,8 @@ def faults(data: Data) -> list[Html]:
     """A bar for each player, game by game, and what its colours mean."""
     panels = []
     for game in data.games:
-        measured, rows = data.measured[game], []
+        measured = data.measured[game]
+        rows = []
         for player in (page for page in data.players if page in measured):
             pieces = []
             for fault in Fault:

@@ -66,7 +66,9 @@ def write_report(
         raise ConfigError("out", str(out), "a new file, or a regular one to replace")
     data = load(folders, order)
     data.photos = photos
-    replay, style, script = "", "", "'none'"
+    replay = ""
+    style = ""
+    script = "'none'"
     if data.evaluations:
         pages = replay_data(data.evaluations, progress, photos)
         for task in pages["tasks"] if progress else ():

@@ -68,7 +68,8 @@ def _setting_line(found: Mapping[str, Evaluated]) -> str:
     ]
     if not settings:
         return ""
-    task, how = settings[0]["task"], settings[0]["evaluation"]
+    task = settings[0]["task"]
+    how = settings[0]["evaluation"]
     legal = "legal " if task.get("walk_legal") else ""
     start = "fresh games"
     if how.get("start") == "walk":
@@ -145,10 +146,12 @@ def _results_table(data: Data, game: str) -> Html:
     )
     rows = []
     for player in (p for p in data.players if p in found):
-        metrics, chance = found[player].metrics, chance_of_cells(found[player].turns.values())
+        metrics = found[player].metrics
+        chance = chance_of_cells(found[player].turns.values())
         cells = [tag("td", metrics["success"].n)]
         for key in shown_in("report"):
-            percent, signed = METRICS[key].percent, METRICS[key].signed
+            percent = METRICS[key].percent
+            signed = METRICS[key].signed
             one = metrics.get(key, Estimate.from_dict({}))
             given = key in DESCRIBING and is_given(found[player])
             extra = (

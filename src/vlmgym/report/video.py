@@ -20,8 +20,13 @@ from vlmgym.render.drawing import typeface
 from vlmgym.render.frames import pictures
 from vlmgym.render.looks import Look
 
-HEIGHT, TEXT, EDGE = 540, 620, 24
-INK, SOFT, PAPER, LINE = "#1d2330", "#5d6677", "#ffffff", "#e1e5ec"
+HEIGHT = 540
+TEXT = 620
+"""Width of the column of texts."""
+EDGE = 24
+INK = "#1d2330"
+SOFT = "#5d6677"
+PAPER = "#ffffff"
 
 
 def video(
@@ -52,23 +57,18 @@ def video(
         (turn for turn in whole.turns if turn.episode == episode), key=lambda turn: turn.turn
     )
     if not turns:
-        there = sorted({turn.episode for turn in whole.turns})
-        raise ConfigError(
-            "episode",
-            episode,
-            "one of " + ", ".join(map(str, there[:20])) + (" ..." if len(there) > 20 else ""),
-        )
+        numbers = sorted({turn.episode for turn in whole.turns})
+        allowed = "one of " + ", ".join(map(str, numbers[:20]))
+        raise ConfigError("episode", episode, allowed + (" ..." if len(numbers) > 20 else ""))
     look = look_of(whole.run, photos)
     frames = [_frame(whole, look, turn, number, len(turns)) for number, turn in enumerate(turns)]
     game, state = turns[-1].load()
     after, _ = game.step(state, np.array([turns[-1].action]))
-    end = next((one for one in whole.episodes if one.episode == episode), None)
-    how = (
-        f"The episode has ended: {end.end}, score {end.score}."
-        if end
-        else ("The episode is not finished.")
-    )
-    frames.append(_page(whole, look, after, [("", how)]))
+    end = next((other for other in whole.episodes if other.episode == episode), None)
+    ending = "The episode is not finished."
+    if end:
+        ending = f"The episode has ended: {end.end}, score {end.score}."
+    frames.append(_page(whole, look, after, [("", ending)]))
     with whole_file(out) as unfinished:
         if out.suffix == ".gif":
             small = [frame.quantize(64, dither=Image.Dither.NONE) for frame in frames]
@@ -132,6 +132,22 @@ def _frame(trace: Trace, look: Look, turn: Turn, number: int, count: int) -> Ima
     )
 
 
+def _wrapped(texts: Sequence[tuple[str, str]], width: int) -> list[tuple[str, list[str]]]:
+    """Titled texts as lines of so many letters."""
+    return [
+        (title, [line for text in words.split("\n") for line in textwrap.wrap(text, width) or [""]])
+        for title, words in texts
+    ]
+
+
+def _shorten(blocks: Sequence[tuple[str, list[str]]], most: int) -> None:
+    """Cut the longest of the texts until all together have at most so many lines."""
+    while sum(len(lines) for _, lines in blocks) > most:
+        _, longest = max(blocks, key=lambda block: len(block[1]))
+        del longest[-2:]
+        longest.append("...")
+
+
 def _page(trace: Trace, look: Look, state: Any, parts: Sequence[tuple[str, str]]) -> Image.Image:
     """A board with a column of titled texts; a text that is too long for its place is cut, with an
     ellipsis.
@@ -144,26 +160,14 @@ def _page(trace: Trace, look: Look, state: Any, parts: Sequence[tuple[str, str]]
     width = board.width + 3 * EDGE + TEXT
     page = Image.new("RGB", (width + width % 2, HEIGHT), PAPER)
     page.paste(board, (EDGE, (HEIGHT - board.height) // 2))
-    draw, left, top = ImageDraw.Draw(page), board.width + 2 * EDGE, EDGE
-    head, body = typeface("sans", 14), typeface("sans", 13)
-    line, wide = 19, int(TEXT / body.getlength("n"))
-    blocks = []
-    for title, words in parts:
-        blocks.append(
-            (
-                title,
-                [
-                    piece
-                    for text in words.split("\n")
-                    for piece in textwrap.wrap(text, wide) or [""]
-                ],
-            )
-        )
-    lines_left = (HEIGHT - 2 * EDGE - line - 6 - len(blocks) * (line + line // 3)) // line
-    while sum(len(lines) for _, lines in blocks) > lines_left:
-        longest = max(blocks, key=lambda block: len(block[1]))[1]
-        del longest[-2:]
-        longest.append("...")
+    draw = ImageDraw.Draw(page)
+    left = board.width + 2 * EDGE
+    top = EDGE
+    head = typeface("sans", 14)
+    body = typeface("sans", 13)
+    line = 19
+    blocks = _wrapped(parts, int(TEXT / body.getlength("n")))
+    _shorten(blocks, (HEIGHT - 2 * EDGE - line - 6 - len(blocks) * (line + line // 3)) // line)
     draw.text((left, top), f"{trace.run.player} on {trace.run.game}", fill=INK, font=head)
     top += line + 6
     for title, lines in blocks:

@@ -138,10 +138,8 @@ def claims(results: StudyResults) -> list[Claim]:
             "success",
         )
     for game, key in GAMES.items():
-        title, pair = (
-            f"{TITLES[game]}: one model for all games is as good as its own",
-            ("g1-all", f"g1-{key}"),
-        )
+        title = f"{TITLES[game]}: one model for all games is as good as its own"
+        pair = ("g1-all", f"g1-{key}")
         add(f"{title} (greedy success)", "-", pair, ("states", game), "success", "no worse")
         add(f"{title} (score)", "-", pair, (f"episodes-{key}", game), "score")
     _on_turned_tiles(results, add)
@@ -199,10 +197,8 @@ def _on_turned_tiles(results: StudyResults, add: Callable[..., None]) -> None:
             metric,
         )
     for weight, paper in (("0.1", "yes"), ("1", "-")):
-        pair, title = (
-            (f"perception-{weight}", "perception-0"),
-            (f"A perception reward ({weight} against 0)"),
-        )
+        pair = (f"perception-{weight}", "perception-0")
+        title = f"A perception reward ({weight} against 0)"
         add(f"{title} lifts perception", paper, pair, sampled, "p_acc")
         add(f"{title} leaves play as it is", paper, pair, sampled, "success", "equal")
     add("The think block is needed", "-", ("g1-turned", "thoughtless"), turned, "success")

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GREY, FAINT = "#6b7280", "#e1e5ec"
+GREY = "#6b7280"
+FAINT = "#e1e5ec"
 _KINDS = (
     ("g0", "G0 (RL from the base)", COLOURS[1]),
     ("g1", "G1 (RL from the cold start)", COLOURS[0]),
@@ -162,7 +163,8 @@ def _draw_training(results: StudyResults, title: str) -> Figure | None:
         "Greedy answers. Thick: mean over training seeds; thin: each seed. Dotted: the teacher; "
         "grey: a random player."
     )
-    figure, any_line = canvas(10, 4.6, title, note), False
+    figure = canvas(10, 4.6, title, note)
+    any_line = False
     for column, (game, key) in enumerate(GAMES.items()):
         for row, (metric, label) in enumerate(
             (("success", "a move that works"), ("p_acc", "boards described exactly"))
@@ -374,7 +376,8 @@ def _draw_difficulty(results: StudyResults, title: str) -> Figure | None:
         ]
         players += [("G1, turned", "g1-turned", COLOURS[3])] if game == TURNED else []
         for column, dial in enumerate(DIALS):
-            axes, places = grid[row][column], results.along(f"difficulty-{key}", game, dial)
+            axes = grid[row][column]
+            places = results.along(f"difficulty-{key}", game, dial)
             for label, player, colour in players:
                 for metric, style in (("success", "-"), ("p_acc", ":")):
                     ys = [
