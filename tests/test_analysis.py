@@ -27,9 +27,10 @@ from vlmgym.evals import stats
 from vlmgym.evals.comparison import compare
 from vlmgym.evals.confusions import confusion, misread
 from vlmgym.evals.curves import curve, sweep
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.leaderboards import leaderboard
 from vlmgym.evals.metrics import PAIRED, shown_in
+from vlmgym.evals.settings import Evaluation
 from vlmgym.games import get_game
 from vlmgym.players.simple import Oracle, Random, Scripted
 from vlmgym.players.teacher import Teacher

@@ -17,7 +17,9 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError, counted, seeds_for
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
-from vlmgym.evals.evaluation import Evaluation, evaluate, rescore
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.rescoring import rescore
+from vlmgym.evals.settings import Evaluation
 from vlmgym.games import get_game
 from vlmgym.players.anthropic import AnthropicPlayer
 from vlmgym.players.api_settings import ApiSettings

@@ -14,8 +14,9 @@ import pytest
 from vlmgym.cli import main
 from vlmgym.episodes.task import Task
 from vlmgym.evals import baselines
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.metrics import shown_in
+from vlmgym.evals.settings import Evaluation
 from vlmgym.games import GAMES
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal
 

@@ -11,7 +11,9 @@ from vlmgym.core import ConfigError
 from vlmgym.dialogue.reply import BLOCKS, Blocks, parse, write_reply
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
-from vlmgym.evals.evaluation import Evaluation, batch_of, evaluate, rescore, starts
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.rescoring import rescore
+from vlmgym.evals.settings import Evaluation, batch_of, starts
 from vlmgym.players.base import Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.simple import RandomLegal, Scripted

@@ -18,7 +18,8 @@ import pytest
 from vlmgym import cli, games
 from vlmgym.core import NO_ACTION, ConfigError, Decoded, Outcome, mix_array, seeds_for
 from vlmgym.episodes.task import Task
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.games.game2048 import Game2048
 from vlmgym.players.simple import RandomLegal
 from vlmgym.testing import shown, sizes

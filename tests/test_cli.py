@@ -18,7 +18,8 @@ from vlmgym.cli import conclude, main
 from vlmgym.cli.parser import COMMANDS, Parser, parse, setting_options, settings_from
 from vlmgym.core import Settings, setting
 from vlmgym.episodes.task import Task
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.registry import LocalSettings
 from vlmgym.players.simple import Random
 

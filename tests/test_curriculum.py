@@ -14,7 +14,7 @@ from vlmgym.core import ConfigError
 from vlmgym.dialogue.judge import judge
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
-from vlmgym.evals.evaluation import Evaluation, starts
+from vlmgym.evals.settings import Evaluation, starts
 from vlmgym.players.simple import Greedy
 
 LADDER = Curriculum.sweep("look", "clean", "noise", np.linspace(0, 0.3, 7), step=0.01)

@@ -20,7 +20,8 @@ from vlmgym.dialogue.judge import judge
 from vlmgym.dialogue.reply import Blocks, write_reply
 from vlmgym.envs.environments import REWARDS, GameEnv, GameVectorEnv, KeywordError
 from vlmgym.episodes.task import Task
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Oracle
 
 IDS = [f"vlmgym/{name}-v0" for name in vlmgym.GAMES]

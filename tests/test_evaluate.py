@@ -18,8 +18,9 @@ from vlmgym.episodes.records import Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import TraceError, TraceWriter, read_trace, repair
 from vlmgym.evals import stats
-from vlmgym.evals.evaluation import Evaluation, evaluate, starts
+from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.metrics import summarise
+from vlmgym.evals.settings import Evaluation, starts
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.players.registry import make_player

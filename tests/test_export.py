@@ -13,7 +13,8 @@ from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.render.frames import pictures
-from vlmgym.report.export import export_grpo, export_sft, turns_table, video
+from vlmgym.report.video import video
+from vlmgym.train.export import export_grpo, export_sft
 
 
 @pytest.fixture(scope="module")

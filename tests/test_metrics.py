@@ -11,8 +11,9 @@ from vlmgym.dialogue.judge import TERM_RANGES, TERMS, Fault
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals import metrics, stats
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.metrics import METRICS, PLACES, mean_of, shown_in, summarise
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.teacher import Teacher
 from vlmgym.train.rewards import batch_metrics
 

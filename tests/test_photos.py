@@ -21,7 +21,7 @@ from conftest import cifar_file, cifar_folder
 from mutate import mutations
 from vlmgym import core
 from vlmgym.episodes.task import Task
-from vlmgym.evals.evaluation import Evaluation, starts
+from vlmgym.evals.settings import Evaluation, starts
 from vlmgym.games import GAMES
 from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
 from vlmgym.render import cifar, photos, render

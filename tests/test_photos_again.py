@@ -17,7 +17,6 @@ from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import Evaluation, evaluate
 from vlmgym.players.simple import Random
 from vlmgym.report import write_report
-from vlmgym.report.export import look_of
 
 HOW = Evaluation(episodes=2, turns=2)
 

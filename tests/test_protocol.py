@@ -22,15 +22,8 @@ from vlmgym.core.files import BusyError, FileError, only_process
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.curves import sweep
-from vlmgym.evals.evaluation import (
-    Evaluation,
-    evaluate,
-    places,
-    rescore,
-    starts,
-    summary_of,
-    warnings_of,
-)
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.folders import places
 from vlmgym.evals.leaderboards import leaderboard, overview
 from vlmgym.evals.protocol import Protocol, run_protocol, slug
 from vlmgym.players.base import Player

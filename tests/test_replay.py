@@ -12,7 +12,8 @@ from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import write_reply
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Random, Scripted
 from vlmgym.report import write_report
 from vlmgym.report.replay import replay_data

@@ -25,7 +25,8 @@ from vlmgym.episodes.records import Turn
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import read_trace
 from vlmgym.evals import stats
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Oracle, Random, Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.report import write_report

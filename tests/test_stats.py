@@ -7,23 +7,23 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from vlmgym.evals import stats
+from vlmgym.evals import crossed_effects, estimates, stats
 
 
 def test_crossed_resamples_seeds_and_episodes():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 1, (3, 200))
-    alone = stats.crossed(noise[:1])
+    alone = crossed_effects.crossed(noise[:1])
     plain = stats.mean(noise[0])
     assert (alone.mean, alone.low, alone.high) == pytest.approx(
         (plain.mean, plain.low, plain.high), abs=1e-9
     )
     apart = noise + np.array([[-1.0], [0.0], [1.0]])  # what training makes of it differs
-    found = stats.crossed(apart)
+    found = crossed_effects.crossed(apart)
     assert found.mean == pytest.approx(apart.mean())
-    assert found.high - found.low > 3 * (stats.crossed(noise).high - stats.crossed(noise).low), (
-        "the luck of training is in it"
-    )
+    assert found.high - found.low > 3 * (
+        crossed_effects.crossed(noise).high - crossed_effects.crossed(noise).low
+    ), "the luck of training is in it"
     assert found.n == 200
 
 
@@ -36,7 +36,7 @@ def test_crossed_covers_the_truth_with_three_seeds(luck):
             + rng.normal(0, 0.3, (1, 100))
             + rng.normal(0, 0.35, (3, 100))
         )
-        one = stats.crossed(table, seed=k)
+        one = crossed_effects.crossed(table, seed=k)
         hits += one.low <= 0 <= one.high
     assert 0.88 <= hits / 400 <= 0.995
 
@@ -50,7 +50,7 @@ def test_crossed_of_shares_covers_the_truth(share, luck):
         hard = rng.normal(0, 0.5, (1, 100))  # what seeds have in common on an episode
         chance = np.clip(share + rng.normal(0, luck, (3, 1)), 0, 1)
         table = (rng.normal(0, 0.8, (3, 100)) + hard) / 0.943 < np.vectorize(_quantile)(chance)
-        one = stats.crossed(table.astype(float), bounds=stats.SHARE)
+        one = crossed_effects.crossed(table.astype(float), bounds=stats.SHARE)
         hits += one.low <= share <= one.high
     assert 0.86 <= hits / rounds <= 0.999
 
@@ -62,11 +62,11 @@ def _quantile(share):
 def test_intervals_are_cut_to_what_is_possible_and_never_to_what_was_seen():
     table = np.ones((3, 50))
     table[0, 0] = 0
-    one = stats.crossed(table, bounds=stats.SHARE)
+    one = crossed_effects.crossed(table, bounds=stats.SHARE)
     assert 0.9 < one.low < one.mean < one.high == 1
     gains = np.zeros((3, 150))
     gains[0, :5] = 1  # five gains in one of three seeds, and no loss
-    one = stats.crossed(gains, bounds=stats.GAP)
+    one = crossed_effects.crossed(gains, bounds=stats.GAP)
     assert one.low < 0 < one.high
     assert (one.low, one.high) == pytest.approx((-0.037, 0.059), abs=0.002)
 
@@ -76,7 +76,7 @@ def test_equal_values_leave_an_interval_by_the_rule_of_three(n):
     unseen = 1 - 0.05 ** (1 / n)
     for found in (
         stats.mean(np.ones(n), bounds=stats.SHARE),
-        stats.crossed(np.ones((3, n)), bounds=stats.SHARE),
+        crossed_effects.crossed(np.ones((3, n)), bounds=stats.SHARE),
     ):
         assert (found.low, found.high) == (pytest.approx(1 - unseen), 1)
     gap = stats.paired(np.ones(n), np.ones(n), bounds=stats.GAP)
@@ -90,7 +90,7 @@ def test_tests_of_no_difference_reject_as_often_as_they_say():
     rng, rounds = np.random.default_rng(4), 600
     for luck in (0.0, 0.1):
         p = [
-            stats.crossed_p(
+            crossed_effects.crossed_p(
                 rng.normal(0, luck, (3, 1))
                 + rng.normal(0, 0.3, (1, 60))
                 + rng.normal(0, 0.4, (3, 60))
@@ -98,9 +98,9 @@ def test_tests_of_no_difference_reject_as_often_as_they_say():
             for _ in range(rounds)
         ]
         assert np.mean(np.array(p) < 0.05) < 0.08
-    sure = [stats.crossed_p(0.3 + rng.normal(0, 0.4, (3, 60))) for _ in range(100)]
+    sure = [crossed_effects.crossed_p(0.3 + rng.normal(0, 0.4, (3, 60))) for _ in range(100)]
     assert np.mean(np.array(sure) < 0.05) > 0.95
-    assert stats.crossed_p(np.zeros((3, 60))) == 1
+    assert crossed_effects.crossed_p(np.zeros((3, 60))) == 1
 
 
 @pytest.mark.parametrize(("seeds", "n"), [(1, 20), (1, 60), (1, 150), (3, 60)])
@@ -112,10 +112,14 @@ def test_equality_is_not_found_where_the_difference_is_as_large_as_the_margin(se
             draw = rng.random((seeds, n))
             table = (draw > 1 - gained).astype(float) - (draw < lost)
             found += (
-                max(stats.crossed_p(table, -margin, 1), stats.crossed_p(table, margin, -1)) < 0.05
+                max(
+                    crossed_effects.crossed_p(table, -margin, 1),
+                    crossed_effects.crossed_p(table, margin, -1),
+                )
+                < 0.05
             )
         assert found / rounds <= 0.08
-    assert max(stats.crossed_p(np.zeros((1, 20)), -margin, 1), 0) > 0.05, (
+    assert max(crossed_effects.crossed_p(np.zeros((1, 20)), -margin, 1), 0) > 0.05, (
         "20 equal states are no evidence of equality"
     )
 
@@ -129,7 +133,7 @@ def test_few_values_other_than_0_are_not_taken_for_little_variance(seeds, n, mar
     rng, rounds, found = np.random.default_rng(7), 500, 0
     for _ in range(rounds):
         table = np.repeat((rng.random((1, n)) < abs(margin)) * np.sign(margin), seeds, axis=0)
-        found += stats.crossed_p(table, margin, -1 if margin > 0 else 1) < 0.05
+        found += crossed_effects.crossed_p(table, margin, -1 if margin > 0 else 1) < 0.05
     assert found / rounds <= 0.08
 
 
@@ -139,7 +143,13 @@ def test_equality_is_found_where_there_is_much_of_it(seeds):
     for _ in range(100):
         draw = rng.random((seeds, 300))
         table = (draw > 0.98).astype(float) - (draw < 0.02)
-        found += max(stats.crossed_p(table, -0.05, 1), stats.crossed_p(table, 0.05, -1)) < 0.05
+        found += (
+            max(
+                crossed_effects.crossed_p(table, -0.05, 1),
+                crossed_effects.crossed_p(table, 0.05, -1),
+            )
+            < 0.05
+        )
     assert found > 95
 
 
@@ -158,41 +168,41 @@ def test_independent_runs_give_the_sign_test_no_more_than_its_level():
 
 def test_crossed_ratio_and_gaps():
     hits, asked = np.array([[1.0, 0, np.nan, 1]]), np.array([[2.0, 0, 5, 2]])
-    assert stats.crossed(hits, asked).mean == 0.5
-    assert np.isnan(stats.crossed(np.zeros((1, 3)), np.zeros((1, 3))).mean)
+    assert crossed_effects.crossed(hits, asked).mean == 0.5
+    assert np.isnan(crossed_effects.crossed(np.zeros((1, 3)), np.zeros((1, 3))).mean)
     with pytest.raises(ValueError, match=r"shapes \(3,\)"):
-        stats.crossed(np.zeros(3))
+        crossed_effects.crossed(np.zeros(3))
 
 
 def test_an_estimate_is_written_in_one_way_and_what_is_missing_is_said():
     nan = float("nan")
     for kind in (
-        lambda *ends: stats.Estimate(*ends, 5),
-        lambda *ends: stats.Difference(*ends, 0.5, 5),
+        lambda *ends: estimates.Estimate(*ends, 5),
+        lambda *ends: estimates.Difference(*ends, 0.5, 5),
     ):
         assert str(kind(0.12345, 0.1, 0.2)) == "0.123 [0.1, 0.2]"
         assert str(kind(0.5, nan, nan)) == "0.5", "one value has no interval"
         assert str(kind(nan, nan, nan)) == "-"
-        assert kind(1234.5, 99.94, 2e6).text(stats.readable) == "1,234 [99.940, 2,000,000]"
-        assert kind(0.05, -0.01, 0.11).text(stats.decimals(1, signed=True, factor=100)) == (
+        assert kind(1234.5, 99.94, 2e6).text(estimates.readable) == "1,234 [99.940, 2,000,000]"
+        assert kind(0.05, -0.01, 0.11).text(estimates.decimals(1, signed=True, factor=100)) == (
             "+5.0 [-1.0, +11.0]"
         )
         assert (
-            kind(0.05, -0.011, 0.11).ends_text(stats.typeset(percent=True, signed=True))
+            kind(0.05, -0.011, 0.11).ends_text(estimates.typeset(percent=True, signed=True))
             == "−1.1 to +11.0"
         )
         assert kind(0.5, nan, nan).ends_text() == "no interval"
-        assert kind(0.5, nan, nan).mean_text(stats.decimals(2)) == "0.50"
-    assert stats.typeset(percent=True, signed=True)(-0.00001) == "0.0", "nothing has no sign"
-    assert stats.typeset()(nan) == "–"
+        assert kind(0.5, nan, nan).mean_text(estimates.decimals(2)) == "0.50"
+    assert estimates.typeset(percent=True, signed=True)(-0.00001) == "0.0", "nothing has no sign"
+    assert estimates.typeset()(nan) == "–"
 
 
 def test_an_estimate_comes_back_from_json():
     for one in (
-        stats.Estimate(0.5, 0.25, 0.75, 8),
-        stats.Estimate(0.5, float("nan"), float("nan"), 1),
+        estimates.Estimate(0.5, 0.25, 0.75, 8),
+        estimates.Estimate(0.5, float("nan"), float("nan"), 1),
     ):
-        assert str(stats.Estimate.from_dict(one.to_dict())) == str(one)
-        assert stats.Estimate.from_dict(one.to_dict()).n == one.n
-    empty = stats.Estimate.from_dict({})
+        assert str(estimates.Estimate.from_dict(one.to_dict())) == str(one)
+        assert estimates.Estimate.from_dict(one.to_dict()).n == one.n
+    empty = estimates.Estimate.from_dict({})
     assert (str(empty), empty.n) == ("-", 0)

@@ -17,7 +17,7 @@ from vlmgym.episodes.random_walk import walk
 from vlmgym.games import get_game
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
-from vlmgym.studies import study
+from vlmgym.studies import runner
 from vlmgym.studies.g1 import claims, findings
 from vlmgym.studies.study import JobError, Study, is_done, read_study, run_job, run_study
 from vlmgym.train.callbacks import read_metrics
@@ -96,7 +96,7 @@ def test_every_job_is_done_in_its_order(small, finished):
 def test_the_report_holds_tables_verdicts_and_pictures(finished):
     text = (finished / "report.md").read_text()
     assert "training seeds 0, 3, GRPO of 2 steps." in text
-    assert f"hours on {study.this_machine()}; vlmgym" in text
+    assert f"hours on {runner.this_machine()}; vlmgym" in text
     assert re.search(
         r"\| Swap: G1 - its teacher \| 78 against 43 \| .* \| (larger|smaller|not " r"decided) \|",
         text,
@@ -192,7 +192,7 @@ def test_jobs_are_listed_and_one_can_be_done_alone(small, tmp_path, capsys):
 def test_time_that_is_over_stops_with_checkpoints_and_a_failed_job_is_named(
     small, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(study, "_POLL", 0.1)
+    monkeypatch.setattr(runner, "_POLL", 0.1)
     call = ["reproduce", "--study", str(small), "--quick", "--out", str(tmp_path)]
     assert main([*call, "--hours", "0.0001"]) == 0
     assert "run the same command to go on" in capsys.readouterr().err
@@ -206,8 +206,8 @@ def test_time_that_is_over_stops_with_checkpoints_and_a_failed_job_is_named(
 
 
 def test_sigterm_stops_the_jobs_and_writes_them_down(small, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(study, "_POLL", 0.1)
-    progress, sent = study._progress, []
+    monkeypatch.setattr(runner, "_POLL", 0.1)
+    progress, sent = runner._progress, []
 
     def ask_for_the_end(*args):
         if not sent:
@@ -215,7 +215,7 @@ def test_sigterm_stops_the_jobs_and_writes_them_down(small, tmp_path, monkeypatc
             signal.raise_signal(signal.SIGTERM)
         return progress(*args)
 
-    monkeypatch.setattr(study, "_progress", ask_for_the_end)
+    monkeypatch.setattr(runner, "_progress", ask_for_the_end)
     before = signal.getsignal(signal.SIGTERM)
     assert (
         main(
@@ -473,8 +473,8 @@ def test_a_study_of_other_types_is_refused(wrong):
 def test_durations_are_not_of_the_time_of_day(small, tmp_path, monkeypatch):
     """A clock that is set back by hours while jobs run."""
     days = iter(range(10**6, 0, -3600))
-    monkeypatch.setattr(study, "_POLL", 0.05)
-    monkeypatch.setattr(study.time, "time", lambda: float(next(days)))
+    monkeypatch.setattr(runner, "_POLL", 0.05)
+    monkeypatch.setattr(runner.time, "time", lambda: float(next(days)))
     run_study(str(small), tmp_path, quick=True, only=["evaluate/oracle"], hours=1)
     (line,) = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
     assert 0 < line["seconds"] < 600

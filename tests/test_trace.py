@@ -22,6 +22,8 @@ from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import TraceError, TraceWriter, load_trace, read_trace, repair
 from vlmgym.evals.evaluation import Evaluation, evaluate, places, rescore
 from vlmgym.evals.leaderboards import leaderboard
+from vlmgym.evals.rescoring import rescore
+from vlmgym.evals.settings import Evaluation
 from vlmgym.games import GAMES, state_text
 from vlmgym.players.base import Answer
 from vlmgym.players.simple import Random, Scripted
@@ -333,7 +335,7 @@ def test_a_turn_that_comes_twice_is_refused_and_nothing_is_counted_double(tmp_pa
 # ---- whatever may come
 def readers(folder, out):
     """All that reads the folder of an evaluation."""
-    from vlmgym.report.export import turns_table
+    from vlmgym.evals.turns_table import turns_table
 
     trace = folder / "trace.jsonl"
     yield lambda: list(read_trace(trace))

@@ -21,7 +21,8 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra, concat, split_of
 from vlmgym.dialogue import prompt
 from vlmgym.episodes.task import Task
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.games import load_state, read_state_text, state_text
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS
 from vlmgym.models.loading import banned_tokens, load, model_path

@@ -11,7 +11,8 @@ from inspect_ai.model import ModelOutput, get_model
 
 from vlmgym.core import ConfigError
 from vlmgym.episodes.task import Task
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.integrations.inspect_ai import traces, vlmgym
 from vlmgym.players.simple import Scripted
 

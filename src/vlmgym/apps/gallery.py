@@ -26,8 +26,8 @@ from vlmgym.core import (
 )
 from vlmgym.core.files import write_atomically
 from vlmgym.evals import baselines
+from vlmgym.evals.estimates import Estimate, decimals
 from vlmgym.evals.metrics import shown_in
-from vlmgym.evals.stats import Estimate, decimals
 from vlmgym.games import game_names, get_game
 from vlmgym.render.frames import frame_size, pictures
 from vlmgym.render.ink import DARK, LABEL, PAGE, text_ink, write

@@ -23,8 +23,8 @@ def conclude(
     Returns:
         The exit status.
     """
-    from vlmgym.evals.evaluation import failed_of
     from vlmgym.evals.leaderboards import overview
+    from vlmgym.evals.summaries import failed_of
 
     sys.stdout.write(overview(measured, names))
     for label, summaries in measured.items():
@@ -47,7 +47,7 @@ def is_measured(summary: Summary) -> bool:
 
 def write_pages(out: Path, photos: Sequence[str] = ()) -> None:
     """Leaderboard, figures and report of evaluations, with photographs of these paths."""
-    from vlmgym.evals.evaluation import places
+    from vlmgym.evals.folders import places
     from vlmgym.evals.leaderboards import leaderboard
     from vlmgym.report import write_report
 
@@ -82,8 +82,8 @@ def table(summary: Summary) -> str:
     from vlmgym.evals.metrics import DESCRIBING, shown_in
 
     task = summary["task"]
-    who = shown(f"{summary['player']} on {task['game']} {task['level']}")
-    lines = [f"{who}, {counted(summary['evaluation']['episodes'], 'episode')}"]
+    player = shown(f"{summary['player']} on {task['game']} {task['level']}")
+    lines = [f"{player}, {counted(summary['evaluation']['episodes'], 'episode')}"]
     for name, value in summary["metrics"].items():
         if summary["sees"] == "state" and name in DESCRIBING:
             text = "    given   (the player is handed the board)"

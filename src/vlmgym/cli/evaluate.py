@@ -72,7 +72,7 @@ def eval_options(parser: Parser) -> None:
 def _task_options(group: Adder) -> None:
     """What is asked, and how it is measured."""
     from vlmgym.episodes.task import Task
-    from vlmgym.evals.evaluation import Evaluation
+    from vlmgym.evals.settings import Evaluation
     from vlmgym.games import GAMES
 
     def usual(name: str) -> str:
@@ -197,8 +197,8 @@ def _protocol_of(options: Options) -> Protocol:
     """What the players are asked: a file, or a task of the command line; swept if wanted."""
     from vlmgym.core.config import find, read_file
     from vlmgym.evals.curves import sweep
-    from vlmgym.evals.evaluation import Evaluation
     from vlmgym.evals.protocol import Protocol
+    from vlmgym.evals.settings import Evaluation
 
     if options.protocol:
         path = find("protocol", options.protocol)
@@ -316,7 +316,7 @@ def _warn_of_the_unknown(known: Mapping[str, TrainedFor | None], tasks: Sequence
 # ---- vlmgym rescore
 def rescore_options(parser: Parser) -> None:
     """The options of ``vlmgym rescore``."""
-    from vlmgym.evals.evaluation import Evaluation
+    from vlmgym.evals.settings import Evaluation
 
     parser.add_argument("folder", type=Path, help="a run, or the folder of one evaluation")
     how = f"{setting_of(Evaluation, 'mode').metadata['doc']}; by default as before"
@@ -328,8 +328,8 @@ def rescore_options(parser: Parser) -> None:
 @command("rescore", "judge recorded replies anew, without a model", rescore_options)
 def rescore_command(options: Options) -> int:
     """Rescore each evaluation of a folder; 1 if nothing of one could be judged."""
-    from vlmgym.evals.evaluation import rescore
     from vlmgym.evals.leaderboards import overview
+    from vlmgym.evals.rescoring import rescore
 
     measured = True
     for trace in traces_in(options.folder):

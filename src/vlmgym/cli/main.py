@@ -85,8 +85,8 @@ def _run(options: Options) -> int:
 
 def _end(options: Options, text: str, status: int) -> int:
     """Say why a command ends, on standard error; returns the status."""
-    told = f"{f'vlmgym {options.command}'.strip()}: {text}"
-    lines = [shown(line) for line in told.splitlines()]
+    written = f"{f'vlmgym {options.command}'.strip()}: {text}"
+    lines = [shown(line) for line in written.splitlines()]
     sys.stderr.write("\n".join(lines) + "\n")
     return status
 

@@ -61,7 +61,8 @@ def export_options(parser: Parser) -> None:
 @command("export", "turns of runs as a table, or as a data set to train on", export_options)
 def export_command(options: Options) -> None:
     """Write the table or the data set, and print what became of it."""
-    from vlmgym.report.export import export_grpo, export_sft, turns_table
+    from vlmgym.evals.turns_table import turns_table
+    from vlmgym.train.export import export_grpo, export_sft
 
     see_photos(options.photos)
     traces = [path for folder in options.folder for path in traces_in(folder)]
@@ -86,14 +87,14 @@ def video_options(parser: Parser) -> None:
 @command("video", "one episode as MP4 or GIF, the reply beside the board", video_options)
 def video_command(options: Options) -> None:
     """Write the film, and print where it is."""
-    from vlmgym.report.export import video
+    from vlmgym.report.video import video
 
     see_photos(options.photos)
     traces = traces_in(options.folder)
     if len(traces) > 1:
         some = ", ".join(str(path.parent) for path in traces[:12])
-        more = " ..." if len(traces) > 12 else ""
-        allowed = f"the folder of one trace; there are {len(traces)}: {some}{more}"
+        arguments = " ..." if len(traces) > 12 else ""
+        allowed = f"the folder of one trace; there are {len(traces)}: {some}{arguments}"
         raise ConfigError("folder", str(options.folder), allowed)
     film = video(traces[0], options.episode, options.out, photos=options.photos)
     sys.stdout.write(f"{film}\n")

@@ -89,7 +89,8 @@ def reproduce_options(parser: Parser) -> None:
 def reproduce_command(options: Options) -> int:
     """Run the jobs that are not done, and print where the report is."""
     from vlmgym.studies.g1.paper import write_results
-    from vlmgym.studies.study import read_study, run_job, run_study
+    from vlmgym.studies.runner import run_job, run_study
+    from vlmgym.studies.study import read_study
     from vlmgym.train.checkpoint import Interrupted
 
     study = read_study(options.study, options.quick)
@@ -119,7 +120,8 @@ def reproduce_command(options: Options) -> int:
 
 def _list_jobs(options: Options, out: Path) -> None:
     """A line for each job: name, cost, and what it waits for."""
-    from vlmgym.studies.study import is_done, read_study
+    from vlmgym.studies.runner import is_done
+    from vlmgym.studies.study import read_study
 
     study = read_study(options.study, options.quick)
     for job in study.wanted(options.only):

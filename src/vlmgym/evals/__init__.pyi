@@ -7,7 +7,6 @@ from .confusions import misread as misread
 from .curves import Curve as Curve
 from .curves import curve as curve
 from .curves import sweep as sweep
-from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate as evaluate
 from .evaluation import evaluate_all as evaluate_all
 from .leaderboards import leaderboard as leaderboard
@@ -19,4 +18,5 @@ from .reading import Evaluated as Evaluated
 from .reading import headline as headline
 from .reading import load as load
 from .reading import read_evaluation as read_evaluation
+from .settings import Evaluation as Evaluation
 from .summaries import read_summary as read_summary

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from functools import cache
 from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +24,7 @@ from tqdm import tqdm
 from vlmgym.core import Game, Level, seeds_for
 from vlmgym.core.files import read_json, read_json_lines, write_json
 from vlmgym.evals import stats
+from vlmgym.evals.estimates import Estimate
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.simple import Chooser, Greedy, Oracle, Random, RandomLegal
 
@@ -35,7 +36,7 @@ PLAYERS: tuple[type[Chooser], ...] = (Random, RandomLegal, Greedy, Oracle)
 
 def measure(
     game: Game, name: str, player: Chooser, count: int = SEEDS, first: int = 0
-) -> dict[str, stats.Estimate]:
+) -> dict[str, Estimate]:
     """Play whole episodes on frozen test seeds, without texts and pictures.
 
     Args:
@@ -57,11 +58,9 @@ def _episodes(
 ) -> tuple[Any, Any, Any]:
     """Score, good turns and turns of each episode."""
     state = game.reset(level, seeds_for("test", game.name, name, count, first))
-    score, good, turns = (
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-    )
+    score = np.zeros(count, np.int64)
+    good = np.zeros(count, np.int64)
+    turns = np.zeros(count, np.int64)
     live = np.flatnonzero(~state.ended)
     state = state[live]
     while len(live):
@@ -71,11 +70,12 @@ def _episodes(
         turns[live] += 1
         score[live] = after.score
         stay = ~after.ended
-        live, state = live[stay], after[stay]
+        live = live[stay]
+        state = after[stay]
     return score, good, turns
 
 
-def _estimates(score: Any, good: Any, turns: Any) -> dict[str, stats.Estimate]:
+def _estimates(score: Any, good: Any, turns: Any) -> dict[str, Estimate]:
     return {
         "score": stats.mean(score),
         "reward": stats.mean(2 * good - turns),
@@ -105,19 +105,32 @@ def stored(game: Game, level: str) -> dict[str, dict[str, dict[str, float]]]:
     return dict(entry["players"])
 
 
-def _work() -> Iterator[tuple[str, str, type[Chooser], int]]:
-    for name, game in GAMES.items():
-        for level in game.LEVELS:
-            for player in PLAYERS:
-                for first in range(0, SEEDS, CHUNK):
-                    yield name, level, player, first
+class _Piece(NamedTuple):
+    """Some episodes of a row."""
+
+    game: str
+    level: str
+    player: type[Chooser]
+    first: int
+
+    @property
+    def key(self) -> str:
+        """What it is called among the finished ones: changes with the rules, and with the level."""
+        game = get_game(self.game)
+        level = json.dumps(asdict(game.level(self.level)))
+        return f"{self.game} {game.version} {level} {self.player.name} {self.first}"
+
+    def play(self) -> list[list[int]]:
+        """Score, good turns and turns of each episode."""
+        game = get_game(self.game)
+        level = game.level(self.level)
+        columns = _episodes(game, level, self.level, self.player(), CHUNK, self.first)
+        return [column.tolist() for column in columns]
 
 
-def _piece(name: str, level: str, player: type[Chooser], first: int) -> list[list[int]]:
-    game = get_game(name)
-    return [
-        part.tolist() for part in _episodes(game, game.level(level), level, player(), CHUNK, first)
-    ]
+def _pieces(game: str, level: str, player: type[Chooser]) -> list[_Piece]:
+    """All pieces of a row."""
+    return [_Piece(game, level, player, first) for first in range(0, SEEDS, CHUNK)]
 
 
 def rebuild(target: Path, scratch: Path, processes: int = 0) -> None:
@@ -130,52 +143,58 @@ def rebuild(target: Path, scratch: Path, processes: int = 0) -> None:
         processes: at once; 0 = one a core.
     """
     done: dict[str, list[list[int]]] = {}
-    for piece in read_json_lines(scratch):
-        done.update(piece)
-
-    def key(name: str, level: str, player: type[Chooser], first: int) -> str:
-        game = get_game(name)
-        return (
-            f"{name} {game.version} {json.dumps(asdict(game.level(level)))} {player.name} {first}"
-        )
-
-    todo = [work for work in _work() if key(*work) not in done]
+    for line in read_json_lines(scratch):
+        done.update(line)
+    rows = [
+        (name, level, player)
+        for name, game in GAMES.items()
+        for level in game.LEVELS
+        for player in PLAYERS
+    ]
+    todo = [piece for row in rows for piece in _pieces(*row) if piece.key not in done]
     scratch.parent.mkdir(parents=True, exist_ok=True)
     with (
         scratch.open("a", encoding="utf-8") as file,
         ProcessPoolExecutor(processes or os.cpu_count() or 1, get_context("spawn")) as pool,
         tqdm(total=CHUNK * len(todo), desc="baselines", unit="episode", file=sys.stderr) as bar,
     ):
-        running = {pool.submit(_piece, *work): work for work in todo}
+        running = {pool.submit(piece.play): piece for piece in todo}
         for finished in as_completed(running):
-            work = running[finished]
-            done[key(*work)] = finished.result()
-            file.write(json.dumps({key(*work): done[key(*work)]}) + "\n")
+            piece = running[finished]
+            done[piece.key] = finished.result()
+            file.write(json.dumps({piece.key: done[piece.key]}) + "\n")
             file.flush()
-            bar.set_postfix_str(f"{work[0]} {work[1]} {work[2].name}", refresh=False)
+            bar.set_postfix_str(f"{piece.game} {piece.level} {piece.player.name}", refresh=False)
             bar.update(CHUNK)
-    games: dict[str, Any] = {}
-    for name, game in GAMES.items():
-        games[name] = {}
-        for level in game.LEVELS:
-            players = {}
-            for player in PLAYERS:
-                parts = [done[key(name, level, player, first)] for first in range(0, SEEDS, CHUNK)]
-                columns = [np.concatenate([part[k] for part in parts]) for k in range(3)]
-                players[player.name] = {k: _rounded(v) for k, v in _estimates(*columns).items()}
-            games[name][level] = {
-                "version": game.version,
-                "level": asdict(game.level(level)),
-                "players": players,
-            }
+    target.parent.mkdir(parents=True, exist_ok=True)
     head = {
         "seeds": f"test split, numbers 0 to {SEEDS - 1} of each level",
         "command": "vlmgym baselines",
-        "games": games,
+        "games": {name: _levels(game, done) for name, game in GAMES.items()},
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_json(target, head)
 
 
-def _rounded(estimate: stats.Estimate) -> dict[str, float | int | None]:
-    return {k: round(v, 4) if isinstance(v, float) else v for k, v in estimate.to_dict().items()}
+def _levels(game: Game, done: Mapping[str, list[list[int]]]) -> dict[str, Any]:
+    """The entry of a game in the stored file, from the finished pieces by their keys."""
+    levels: dict[str, Any] = {}
+    for level in game.LEVELS:
+        players = {}
+        for player in PLAYERS:
+            pieces = [done[piece.key] for piece in _pieces(game.name, level, player)]
+            score, good, turns = map(np.concatenate, zip(*pieces, strict=True))
+            metrics = _estimates(score, good, turns)
+            players[player.name] = {name: _rounded(value) for name, value in metrics.items()}
+        levels[level] = {
+            "version": game.version,
+            "level": asdict(game.level(level)),
+            "players": players,
+        }
+    return levels
+
+
+def _rounded(estimate: Estimate) -> dict[str, float | int | None]:
+    return {
+        key: round(value, 4) if isinstance(value, float) else value
+        for key, value in estimate.to_dict().items()
+    }

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from vlmgym.core import ConfigError
 from vlmgym.evals import stats
-from vlmgym.evals.evaluation import range_of
-from vlmgym.evals.metrics import PAIRED, mean_known
+from vlmgym.evals.estimates import NAN, Difference
+from vlmgym.evals.metrics import PAIRED, mean_known, range_of
 from vlmgym.evals.reading import Evaluated, by_task, load
-from vlmgym.evals.stats import NAN, Difference
 
 
 @dataclass(frozen=True)
@@ -61,31 +60,35 @@ def compare_tasks(
     evaluations: Sequence[Evaluated], metric: Callable[[Evaluated], str]
 ) -> list[Comparison]:
     """Compare all pairs of each task, by the metric that is named for it; see :func:`compare`."""
-    found = []
+    comparisons = []
     for group in by_task(evaluations):
-        found += [
+        comparisons += [
             compare_two(first, second, metric(first)) for first, second in combinations(group, 2)
         ]
-    known = [i for i, one in enumerate(found) if one.n]
-    for i, p in zip(known, stats.holm([found[i].p for i in known]), strict=True):
-        found[i] = replace(found[i], p_holm=float(p))
-    return found
+    adjusted = iter(stats.holm([pair.p for pair in comparisons if pair.n]))
+    return [replace(pair, p_holm=float(next(adjusted))) if pair.n else pair for pair in comparisons]
 
 
 def compare_two(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
     """The first minus the second, start by start, as :func:`compare` does; ``p_holm`` is NaN."""
     both = first.values.keys() & second.values.keys()
-    used = sorted(
-        k for k in both if not math.isnan(first.values[k][metric] + second.values[k][metric])
-    )
+    used = [
+        episode
+        for episode in sorted(both)
+        if not math.isnan(first.values[episode][metric] + second.values[episode][metric])
+    ]
     starts = defaultdict[tuple[int, int], list[tuple[int, int, int]]](list)
-    for episode, seed, repeat in used:
-        starts[episode // int(first.how["repeats"]), seed].append((episode, seed, repeat))
-    left, right = (
-        [mean_known([one.values[k][metric] for k in keys]) for keys in starts.values()]
-        for one in (first, second)
-    )
-    gap = stats.paired(left, right, bounds=stats.GAP if range_of(metric) else None)
+    for number, seed, repeat in used:
+        starts[number // int(first.how["repeats"]), seed].append((number, seed, repeat))
+
+    def means(evaluated: Evaluated) -> list[float]:
+        return [
+            mean_known([evaluated.values[episode][metric] for episode in repetitions])
+            for repetitions in starts.values()
+        ]
+
+    bounds = stats.GAP if range_of(metric) else None
+    gap = stats.paired(means(first), means(second), bounds=bounds)
     everything = set(first.values) | set(second.values) | first.failed | second.failed
     return Comparison(
         gap.mean,

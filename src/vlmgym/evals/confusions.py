@@ -25,9 +25,9 @@ class Confusion:
     @cached_property
     def wrong(self) -> NDArray[np.int64]:
         """``(S, S)``: the counts of cells that are stated wrongly, 0 on the diagonal."""
-        told = self.counts[:, :-1].copy()
-        np.fill_diagonal(told, 0)
-        return told
+        counts = self.counts[:, :-1].copy()
+        np.fill_diagonal(counts, 0)
+        return counts
 
     def worst(self, most: int) -> list[int]:
         """Up to ``most`` symbols of the most frequent confusions (filled up with the most frequent
@@ -36,8 +36,10 @@ class Confusion:
         rows, cols = np.nonzero(self.wrong)
         order = np.argsort(-self.wrong[rows, cols], kind="stable")
         frequent = np.argsort(-self.counts.sum(axis=1), kind="stable")
-        present = [int(s) for s in frequent if self.counts[s].any()]
-        ranked = dict.fromkeys([*(int(s) for i in order for s in (rows[i], cols[i])), *present])
+        present = [int(symbol) for symbol in frequent if self.counts[symbol].any()]
+        ranked = dict.fromkeys(
+            [*(int(symbol) for place in order for symbol in (rows[place], cols[place])), *present]
+        )
         return sorted(list(ranked)[:most])
 
 
@@ -56,13 +58,12 @@ def _truths(
     names = sorted({name for name, _ in groups})
     if len(names) > 1:
         raise ConfigError("turns", names, "turns of one game")
-    found = []
+    truths = []
     for game, states, seen in groups.values():
         scene = game.scene(concat(states))
-        found.append(
-            (scene.names, scene.symbols, np.array(seen, np.int16).reshape(scene.symbols.shape))
-        )
-    return found
+        described = np.array(seen, np.int16).reshape(scene.symbols.shape)
+        truths.append((scene.names, scene.symbols, described))
+    return truths
 
 
 def confusion(turns: Sequence[Turn]) -> Confusion:
@@ -76,11 +77,12 @@ def confusion(turns: Sequence[Turn]) -> Confusion:
         StateError: states of other rules.
     """
     groups = _truths(turns)
-    names = tuple(dict.fromkeys(name for part, _, _ in groups for name in part))
-    size, place = len(names), {name: i for i, name in enumerate(names)}
+    names = tuple(dict.fromkeys(name for symbols, _, _ in groups for name in symbols))
+    size = len(names)
+    place = {name: number for number, name in enumerate(names)}
     counts = np.zeros((size, size + 1), np.int64)
-    for part, true, seen in groups:
-        index = np.array([*(place[name] for name in part), size])  # -1, not stated, is the last
+    for symbols, true, seen in groups:
+        index = np.array([*(place[name] for name in symbols), size])  # -1, not stated, is the last
         pairs = index[true.ravel()] * (size + 1) + index[seen.ravel()]
         counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
     return Confusion(names, counts)
@@ -101,7 +103,7 @@ def misread(turns: Sequence[Turn]) -> NDArray[np.float64]:
     sizes = sorted({true.shape[1:] for _, true, _ in groups})
     if len(sizes) != 1:
         raise ConfigError("turns", sizes, "turns of one board size")
-    told = sum((seen >= 0).sum(axis=0) for _, _, seen in groups)
+    stated = sum((seen >= 0).sum(axis=0) for _, _, seen in groups)
     wrong = sum(((seen >= 0) & (seen != true)).sum(axis=0) for _, true, seen in groups)
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.true_divide(wrong, told), np.float64)
+        return np.asarray(np.true_divide(wrong, stated), np.float64)

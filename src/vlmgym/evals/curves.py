@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vlmgym.core import ConfigError, read_dial
-from vlmgym.evals.evaluation import RECORDING, settings_text, told_apart
-from vlmgym.evals.stats import Estimate
+from vlmgym.evals.estimates import Estimate
+from vlmgym.evals.folders import RECORDING, settings_text, told_apart
+from vlmgym.evals.settings import WALK
 from vlmgym.evals.summaries import read_summary
 from vlmgym.games import known_game
 from vlmgym.render.looks import get_look
@@ -48,62 +49,86 @@ def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]
     Raises:
         ConfigError: no look, or no level of these games, has such a field.
     """
-    part, _, name = field.partition(".")
-    points = defaultdict[tuple[str, ...], dict[float, dict[str, Any]]](dict)
+    kind, _, name = field.partition(".")
+    lines = defaultdict[_Line, dict[float, _Point]](dict)
     known = set[str]()
     for summary in map(read_summary, summaries):
-        task = summary["task"]
         dials = {
-            "look": asdict(get_look(task["look"])),
-            "level": asdict(known_game(task["game"]).level(task["level"])),
+            "look": asdict(get_look(summary["task"]["look"])),
+            "level": asdict(known_game(summary["task"]["game"]).level(summary["task"]["level"])),
         }
         numbers = {
-            key for key, value in dials.get(part, {}).items() if isinstance(value, (int, float))
+            key for key, value in dials.get(kind, {}).items() if isinstance(value, (int, float))
         }
         known |= numbers
         if name not in numbers:
             continue
-        value = float(dials[part].pop(name))
-        texts = {key: _without(task[key], name if key == part else "") for key in dials}
-        how = {key: value for key, value in summary["evaluation"].items() if key not in RECORDING}
-        walk = ("walk_min", "walk_max", "walk_legal") if how.get("start") == "walk" else ()
-        how |= {
-            "prompt": task["prompt"],
-            "reply": task.get("reply", ""),
-            **{key: task[key] for key in walk},
-        }
-        line = (
-            summary["player"],
-            summary.get("identity", ""),
-            task["game"],
-            json.dumps([dials, how], sort_keys=True),
-        )
-        old = points[line].get(value)
-        if old is None or old["episodes"]["n"] < summary["episodes"]["n"]:
-            said = [f"{key} {text}" for key, text in texts.items()] + [settings_text(how)]
-            points[line][value] = {**summary, "said": ", ".join(filter(None, said))}
+        value = float(dials[kind].pop(name))
+        line, task = _rest(summary, kind, name, dials)
+        point = lines[line].get(value)
+        if point is None or point.summary["episodes"]["n"] < summary["episodes"]["n"]:
+            lines[line][value] = _Point(summary, task)
     if name not in known:
-        allowed = ", ".join(f"{part}.{one}" for one in sorted(known)) or (
-            "look.FIELD or level.FIELD, of evaluations"
-        )
+        named = ", ".join(f"{kind}.{dial}" for dial in sorted(known))
+        allowed = named or "look.FIELD or level.FIELD, of evaluations"
         raise ConfigError("field", field, f"a dial of numbers: {allowed}")
-    found = []
-    names = told_apart(
-        [(player, who, who[:8] or "earlier version") for player, who, _, _ in points]
+    players = told_apart(
+        [(line.player, line.identity, line.identity[:8] or "earlier version") for line in lines]
     )
-    for (_, _, game, _), player, line_points in zip(points, names, points.values(), strict=True):
-        values, all_metrics = (
-            sorted(line_points),
-            [line_points[value]["metrics"] for value in sorted(line_points)],
-        )
-        metrics = {
-            key: tuple(Estimate.from_dict(one[key]) for one in all_metrics)
-            for key in all_metrics[0]
-        }
-        found.append(
-            Curve(player, game, field, line_points[values[0]]["said"], tuple(values), metrics)
-        )
-    return found
+    return [
+        _curve(player, line.game, field, points)
+        for player, (line, points) in zip(players, lines.items(), strict=True)
+    ]
+
+
+class _Line(NamedTuple):
+    """What the points of a line have in common."""
+
+    player: str
+    identity: str
+    game: str
+    rest: str  # all other settings
+
+
+class _Point(NamedTuple):
+    summary: dict[str, Any]
+    task: str  # the settings that decide what is asked, in words
+
+
+def _rest(
+    summary: Mapping[str, Any], kind: str, name: str, dials: Mapping[str, Any]
+) -> tuple[_Line, str]:
+    """The line of an evaluation, and all that is asked but for the dial, in words.
+
+    Args:
+        summary: of the evaluation.
+        kind: ``"look"`` or ``"level"``.
+        name: of the dial, a field of that.
+        dials: look and level without it.
+    """
+    task = summary["task"]
+    how = {key: value for key, value in summary["evaluation"].items() if key not in RECORDING}
+    how |= {"prompt": task["prompt"], "reply": task.get("reply", "")}
+    if how.get("start") == "walk":
+        how |= {key: task[key] for key in WALK}
+    line = _Line(
+        summary["player"],
+        summary.get("identity", ""),
+        task["game"],
+        json.dumps([dials, how], sort_keys=True),
+    )
+    words = [f"{key} {_without(task[key], name if key == kind else '')}" for key in dials]
+    return line, ", ".join(filter(None, [*words, settings_text(how)]))
+
+
+def _curve(player: str, game: str, field: str, points: Mapping[float, _Point]) -> Curve:
+    """The points of a line, in the order of the dial."""
+    values = sorted(points)
+    measured = [points[value].summary["metrics"] for value in values]
+    metrics = {
+        key: tuple(Estimate.from_dict(metrics[key]) for metrics in measured) for key in measured[0]
+    }
+    return Curve(player, game, field, points[values[0]].task, tuple(values), metrics)
 
 
 def _without(text: str, name: str) -> str:
@@ -132,16 +157,15 @@ def sweep(text: str) -> list[float]:
     if text in ("true,false", "false,true"):
         return [word == "true" for word in text.split(",")]
     try:
-        found = [float(part) for part in (ends.split(":") if colon else text.split(","))]
+        values = [float(number) for number in (ends.split(":") if colon else text.split(","))]
         if colon:
-            (low, high), count = found, int(last)
-            found = (
-                [round(low + (high - low) * i / (count - 1), 12) for i in range(count)]
-                if 2 <= count <= 1000
-                else []
-            )
+            low, high = values
+            count = int(last)
+            if not 2 <= count <= 1000:
+                raise ConfigError("sweep", text, allowed)
+            values = [round(low + (high - low) * i / (count - 1), 12) for i in range(count)]
     except ValueError as error:
         raise ConfigError("sweep", text, allowed) from error
-    if not found or not all(map(math.isfinite, found)) or len(set(found)) < len(found):
+    if not values or not all(map(math.isfinite, values)) or len(set(values)) < len(values):
         raise ConfigError("sweep", text, allowed)
-    return [int(value) if value.is_integer() else value for value in found]
+    return [int(value) if value.is_integer() else value for value in values]

@@ -12,80 +12,89 @@ from typing import Any
 
 from vlmgym.core.files import shown, write_atomically
 from vlmgym.evals import stats
-from vlmgym.evals.comparison import compare_tasks
+from vlmgym.evals.comparison import Comparison, compare_tasks
+from vlmgym.evals.estimates import Estimate, readable
 from vlmgym.evals.metrics import DESCRIBING, shown_in
 from vlmgym.evals.reading import Evaluated, by_task, headline, load
-from vlmgym.evals.stats import Estimate, readable
 from vlmgym.evals.summaries import read_summary
 
 _COUNTS = ("failed", "stuck", "turns", "cut", "refused", "input_tokens", "output_tokens")
 _COLUMNS = (
-    *(
-        "player",
-        "game",
-        "level",
-        "look",
-        "observation",
-        "history",
-        "settings",
-        "episodes",
-        "failed",
-        "stuck",
-        "turns",
-    ),
-    *("cut", "refused", "sees"),
+    "player",
+    "game",
+    "level",
+    "look",
+    "observation",
+    "history",
+    "settings",
+    "episodes",
+    "failed",
+    "stuck",
+    "turns",
+    "cut",
+    "refused",
+    "sees",
     *(f"{metric}{end}" for metric in shown_in("leaderboard") for end in ("", "_low", "_high")),
-    *("input_tokens", "output_tokens", "cost"),
+    "input_tokens",
+    "output_tokens",
+    "cost",
 )
 
 
-def overview(found: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str]) -> str:
+OVERVIEW = (
+    "task",
+    "player",
+    "metric",
+    "mean [95 % interval]",
+    "format",
+    "p_acc",
+    "episodes",
+    "failed",
+    "cut",
+    "refused",
+    "warnings",
+)
+"""The columns of :func:`overview`."""
+
+
+def overview(measured: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str]) -> str:
     """Players and tasks as one table of text: the main metric with its interval, and what happened
     to episodes and replies.
 
     Args:
-        found: the summaries of each player, one a task.
+        measured: the summaries of each player, one a task.
         names: of the tasks.
     """
-    rows: list[tuple[str, ...]] = [
-        (
-            "task",
-            "player",
-            "metric",
-            "mean [95 % interval]",
-            "format",
-            "p_acc",
-            "episodes",
-            "failed",
-            "cut",
-            "refused",
-            "warnings",
-        )
-    ]
+    rows: list[tuple[str, ...]] = [OVERVIEW]
     for number, name in enumerate(names):
-        for label, summaries in found.items():
-            one = summaries[number]
-            metric, metrics = headline(one["evaluation"]), one["metrics"]
-            main = Estimate.from_dict(metrics[metric]).text(readable)
-            form, seen = (
-                Estimate.from_dict(metrics[key]).mean_text(readable) for key in ("format", "p_acc")
-            )
-            seen = "given" if one["sees"] == "state" else seen
-            n, failed = (one["episodes"][key] for key in ("n", "failed"))
-            counts = (
-                f"{n - failed} of {n}",
-                failed,
-                one["counts"]["cut"],
-                one["counts"]["refused"],
-                len(one["warnings"]),
-            )
-            rows.append((shown(name), shown(label), metric, main, form, seen, *map(str, counts)))
-    wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for label, summaries in measured.items():
+            rows.append((shown(name), shown(label), *_overview_cells(summaries[number])))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(OVERVIEW))]
     lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip()
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
     return "\n".join(lines) + "\n"
+
+
+def _overview_cells(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """What :func:`overview` says of one evaluation."""
+    metrics = summary["metrics"]
+    metric = headline(summary["evaluation"])
+    seen = Estimate.from_dict(metrics["p_acc"]).mean_text(readable)
+    total = summary["episodes"]["n"]
+    failed = summary["episodes"]["failed"]
+    return (
+        metric,
+        Estimate.from_dict(metrics[metric]).text(readable),
+        Estimate.from_dict(metrics["format"]).mean_text(readable),
+        "given" if summary["sees"] == "state" else seen,
+        f"{total - failed} of {total}",
+        str(failed),
+        str(summary["counts"]["cut"]),
+        str(summary["counts"]["refused"]),
+        str(len(summary["warnings"])),
+    )
 
 
 def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
@@ -112,63 +121,77 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         ConfigError: a folder holds no evaluation.
         TraceError: a damaged trace.
     """
-    evaluations, rows = load(folders), list[dict[str, Any]]()
+    evaluations = load(folders)
+    rows = list[dict[str, Any]]()
     lines = ["# Leaderboard", ""]
     for group in by_task(evaluations):
-        best, repeats = group[0].headline, group[0].how["repeats"]
-        measured = [best, *(metric for metric in shown_in("leaderboard") if metric != best)]
+        best = group[0].headline
         ranked = sorted(
             map(_row, group),
             key=lambda row: -math.inf if row[best] is None else row[best],
             reverse=True,
         )
         rows += ranked
-        numbers = [row["episodes"] - row["failed"] for row in ranked]
-        count = f"{min(numbers)}" + (f" to {max(numbers)}" if min(numbers) < max(numbers) else "")
-        again = f", {repeats} repetitions of each start" if repeats > 1 else ""
+        lines += _ranking(group[0], ranked)
+    lines += _differences(compare_tasks(evaluations, lambda evaluated: evaluated.headline))
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "leaderboard.md", "\n".join(lines) + "\n")
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, _COLUMNS)
+    writer.writeheader()
+    writer.writerows({key: _csv_cell(value) for key, value in row.items()} for row in rows)
+    write_atomically(out / "leaderboard.csv", file.getvalue())
+    return rows
+
+
+def _ranking(asked: Evaluated, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The section of a task.
+
+    Args:
+        asked: one of its evaluations.
+        rows: of its players, the best first.
+    """
+    best = asked.headline
+    repeats = asked.how["repeats"]
+    measured = [best, *(metric for metric in shown_in("leaderboard") if metric != best)]
+    finished = [row["episodes"] - row["failed"] for row in rows]
+    fewest = min(finished)
+    most = max(finished)
+    count = f"{fewest} to {most}" if fewest < most else f"{fewest}"
+    again = f", {repeats} repetitions of each start" if repeats > 1 else ""
+    body = []
+    for row, number in zip(rows, finished, strict=True):
+        cells = [_cell(row["player"]), f"{number}"]
+        for metric in measured:
+            given = row["sees"] == "state" and metric in DESCRIBING
+            cells.append("given" if given else _of_row(row, metric).text(readable))
+        cells += ["-" if row[key] is None else f"{row[key]:,}" for key in _COUNTS]
+        cells.append("-" if row["cost"] is None else f"{row['cost']:.4g}")
+        body.append(cells)
+    head = ["player", "n", *measured, *_COUNTS[:-2], "tokens in", "tokens out", "cost, $"]
+    return [
+        f"## {_cell(asked.task)}",
+        "",
+        f"n = {count} finished episodes{again}. Best {best} first.",
+        "",
+        *_table(head, body),
+    ]
+
+
+def _differences(pairs: Sequence[Comparison]) -> list[str]:
+    """The section of paired differences, and what the numbers of the page are."""
+    lines = ["## Paired differences", ""]
+    if pairs:
         lines += [
-            f"## {_cell(group[0].task)}",
-            "",
-            f"n = {count} finished episodes{again}. Best {best} first.",
-            "",
-        ]
-        body = []
-        for row, n in zip(ranked, numbers, strict=True):
-            estimates = [
-                "given"
-                if row["sees"] == "state" and m in DESCRIBING
-                else _of_row(row, m).text(readable)
-                for m in measured
-            ]
-            counts = ["-" if row[key] is None else f"{row[key]:,}" for key in _COUNTS]
-            body.append(
-                [
-                    _cell(row["player"]),
-                    f"{n}",
-                    *estimates,
-                    *counts,
-                    "-" if row["cost"] is None else f"{row['cost']:.4g}",
-                ]
-            )
-        lines += _table(
-            ["player", "n", *measured, *_COUNTS[:-2], "tokens in", "tokens out", "cost, $"], body
-        )
-    pairs = compare_tasks(evaluations, lambda one: one.headline)
-    lines += ["## Paired differences", ""]
-    lines += (
-        [
             "n is the number of starts that both have finished; left out are episodes without a "
             "partner.",
             "",
         ]
-        if pairs
-        else []
-    )
     body = [
-        [_cell(one.task), *map(_cell, one.players), one.metric, one.text(readable)]
-        + ["-" if math.isnan(p) else f"{p:.4f}" for p in (one.p, one.p_holm)]
-        + [str(one.n), str(one.left_out)]
-        for one in pairs
+        [_cell(pair.task), *map(_cell, pair.players), pair.metric, pair.text(readable)]
+        + ["-" if math.isnan(p_value) else f"{p_value:.4f}" for p_value in (pair.p, pair.p_holm)]
+        + [str(pair.n), str(pair.left_out)]
+        for pair in pairs
     ]
     head = ["task", "first", "second", "metric", "first - second", "p", "p (Holm)", "n", "left out"]
     lines += _table(head, body) if pairs else ["No task has two players (n = 0).", ""]
@@ -179,18 +202,11 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         "tables of the tasks, and means "
         "over episodes in the paired differences. p: two-sided sign-flip permutation test; Holm: "
         "adjusted over the "
-        f"{sum(one.n > 0 for one in pairs)} comparisons of this page. Failed episodes are missing, "
-        "not zero. "
+        f"{sum(pair.n > 0 for pair in pairs)} comparisons of this page. Failed episodes are "
+        "missing, not zero. "
         "given: the player is handed the board, so what it says of it measures nothing."
     ]
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "leaderboard.md", "\n".join(lines) + "\n")
-    file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, _COLUMNS)
-    writer.writeheader()
-    writer.writerows({key: _csv_cell(value) for key, value in row.items()} for row in rows)
-    write_atomically(out / "leaderboard.csv", file.getvalue())
-    return rows
+    return lines
 
 
 def _csv_cell(value: Any) -> Any:
@@ -211,31 +227,36 @@ def _of_row(row: Mapping[str, Any], metric: str) -> Estimate:
     )
 
 
-def _row(one: Evaluated) -> dict[str, Any]:
-    summary = read_summary(one.folder)
+def _row(evaluated: Evaluated) -> dict[str, Any]:
+    """An evaluation as a row of the CSV file."""
+    summary = read_summary(evaluated.folder)
+    episodes = summary["episodes"]
+    counts = summary.get("counts", {})
+    spent = summary["spent"]
     row = {
-        "player": one.player,
-        "game": one.run.game,
-        "level": one.run.level,
-        "look": one.run.look,
-        "settings": one.settings,
-    }
-    row |= {key: one.how[key] for key in ("observation", "history")}
-    row |= {
-        "episodes": summary["episodes"]["n"],
-        **{key: summary["episodes"][key] for key in ("failed", "stuck", "turns")},
-    }
-    row |= {key: summary.get("counts", {}).get(key) for key in ("cut", "refused")} | {
-        "sees": summary.get("sees", "")
+        "player": evaluated.player,
+        "game": evaluated.run.game,
+        "level": evaluated.run.level,
+        "look": evaluated.run.look,
+        "settings": evaluated.settings,
+        "observation": evaluated.how["observation"],
+        "history": evaluated.how["history"],
+        "episodes": episodes["n"],
+        "failed": episodes["failed"],
+        "stuck": episodes["stuck"],
+        "turns": episodes["turns"],
+        "cut": counts.get("cut"),
+        "refused": counts.get("refused"),
+        "sees": summary.get("sees", ""),
+        "input_tokens": spent["input_tokens"],
+        "output_tokens": spent["output_tokens"],
+        "cost": spent["cost"],
     }
     for metric, value in summary["metrics"].items():
         if metric in shown_in("leaderboard"):
-            row |= {
-                metric: value["mean"],
-                f"{metric}_low": value["low"],
-                f"{metric}_high": value["high"],
-            }
-    row |= {key: summary["spent"][key] for key in ("input_tokens", "output_tokens", "cost")}
+            row[metric] = value["mean"]
+            row[f"{metric}_low"] = value["low"]
+            row[f"{metric}_high"] = value["high"]
     return {key: row.get(key) for key in _COLUMNS}
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from vlmgym.dialogue.judge import TERM_RANGES, Fault, Judgement
 from vlmgym.episodes.records import Episode, Turn
 from vlmgym.evals import stats
+from vlmgym.evals.estimates import NAN, Estimate
 
-NAN = float("nan")
 PLACES = ("leaderboard", "report", "figures", "inspect", "checks", "training", "baselines")
 """Where metrics are shown: the leaderboard of several players, the tables of a report, curves over
 a dial, Inspect AI, the checks of a training run, the lines of its log (``training``), and the
@@ -233,7 +233,7 @@ def value_of(metric: str, episode: Episode, turns: Sequence[Turn]) -> float:
 
 def summarise(
     turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int = 1
-) -> dict[str, stats.Estimate]:
+) -> dict[str, Estimate]:
     """The mean of each of :data:`METRICS` with its 95 % interval.
 
     An interval resamples whole starts (see :func:`vlmgym.evals.stats.ratio`), so that the turns of
@@ -251,23 +251,18 @@ def summarise(
         [number[episode.episode // repeats] for episode in episodes], np.int64
     )
 
-    def estimate(metric: Metric) -> stats.Estimate:
+    def estimate(metric: Metric) -> Estimate:
         if metric.of_episode:
-            values, start = (
-                np.array([metric.of_episode(episode) for episode in episodes], np.float64),
-                start_of_episode,
-            )
+            start = start_of_episode
+            values = np.array([metric.of_episode(episode) for episode in episodes], np.float64)
         else:
             assert metric.of_turn is not None
-            values, start = (
-                np.array([metric.of_turn(turn) for turn in turns], np.float64),
-                start_of_turn,
-            )
-        counts = ~np.isnan(values)
-        sums = _sum(start, np.where(counts, values, 0.0), len(starts))
-        return stats.ratio(
-            sums, _sum(start, counts.astype(np.float64), len(starts)), bounds=metric.bounds
-        )
+            start = start_of_turn
+            values = np.array([metric.of_turn(turn) for turn in turns], np.float64)
+        counted = ~np.isnan(values)
+        sums = _sum(start, np.where(counted, values, 0.0), len(starts))
+        counts = _sum(start, counted.astype(np.float64), len(starts))
+        return stats.ratio(sums, counts, bounds=metric.bounds)
 
     return {name: estimate(metric) for name, metric in METRICS.items()}
 
@@ -284,3 +279,10 @@ def table() -> str:
             f"| {metric.name} | {'episode' if metric.of_episode else 'turn'} | {metric.doc} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def range_of(metric: str) -> stats.Bounds:
+    """The range of a metric of an episode: that of a share, but for scores and rewards, which have
+    none.
+    """
+    return None if metric in ("score", "reward") else stats.SHARE

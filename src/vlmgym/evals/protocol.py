@@ -7,26 +7,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.core.files import FileError, is_plain, read_json, write_json
 from vlmgym.episodes.task import Task
-from vlmgym.evals.evaluation import (
-    Evaluation,
-    evaluate_all,
-    finished,
-    first_run,
-    flat,
-    refusal,
-    run_of,
-    see_that_it_can_play,
-)
-from vlmgym.evals.evaluation import differences as differences_of
+from vlmgym.episodes.trace import is_plain
+from vlmgym.evals.evaluation import evaluate_all, see_that_it_can_play
+from vlmgym.evals.folders import first_run
+from vlmgym.evals.resuming import differences as differences_of
+from vlmgym.evals.resuming import finished, flat, refusal
+from vlmgym.evals.settings import Evaluation, run_of
 from vlmgym.players.base import Player
 
 
@@ -65,46 +60,34 @@ class Protocol:
                 raise ConfigError(
                     f"protocol.{key}", values[key], "one of tasks, evaluation, sampling, dials"
                 )
-        tasks, how, sampling = (
-            values.get("tasks"),
-            values.get("evaluation") or {},
-            values.get("sampling") or {},
-        )
+        tasks = values.get("tasks")
+        how = values.get("evaluation") or {}
+        sampling = values.get("sampling") or {}
+        dials = values.get("dials") or {}
         if not isinstance(tasks, list) or not tasks:
             raise ConfigError("protocol.tasks", tasks, "a list with at least one task")
-        dials = values.get("dials") or {}
         if not isinstance(dials, Mapping):
             raise ConfigError("protocol.dials", dials, "a mapping of dials to lists of values")
         entries = []
-        for number, one in enumerate(tasks):
-            for name, part in (
-                (f"tasks.{number}", one),
-                ("evaluation", how),
-                ("sampling", sampling),
-            ):
-                if not isinstance(part, Mapping):
-                    raise ConfigError(f"protocol.{name}", part, "a mapping of settings")
-            own = one.get("evaluation") or {}
-            if not isinstance(own, Mapping):
-                raise ConfigError(
-                    f"protocol.tasks.{number}.evaluation", own, "a mapping of settings"
-                )
-            entry = (
-                Task.parse({k: v for k, v in one.items() if k != "evaluation"}),
-                Evaluation.parse({**how, **own}),
-            )
+        for number, settings in enumerate(tasks):
+            _see_mapping(f"tasks.{number}", settings)
+            _see_mapping("evaluation", how)
+            _see_mapping("sampling", sampling)
+            own = settings.get("evaluation") or {}
+            _see_mapping(f"tasks.{number}.evaluation", own)
+            task = {key: value for key, value in settings.items() if key != "evaluation"}
+            entry = (Task.parse(task), Evaluation.parse({**how, **own}))
             entries.append(entry)
             for dial, steps in dials.items():
                 if not isinstance(steps, list) or not steps:
                     raise ConfigError(f"protocol.dials.{dial}", steps, "a list of values")
                 entries += cls((entry,)).swept(dial, steps).entries
         if len(set(entries)) < len(entries):
-            twice = next(
-                task for task, _ in entries if sum(task == other for other, _ in entries) > 1
-            )
+            asked = [task for task, _ in entries]
+            names = next(task.names for task in asked if asked.count(task) > 1)
             raise ConfigError(
                 "protocol.tasks",
-                f"{twice.names.game} {twice.names.level} {twice.names.look} twice",
+                f"{names.game} {names.level} {names.look} twice",
                 "each task once",
             )
         return cls(tuple(entries), dict(sampling))
@@ -115,35 +98,37 @@ class Protocol:
         Raises:
             ConfigError: no such dial, or a value out of its range.
         """
-        part, _, name = dial.partition(".")
-        if part not in ("look", "level") or not name:
+        kind, _, name = dial.partition(".")
+        if kind not in ("look", "level") or not name:
             raise ConfigError("sweep", dial, "look.FIELD or level.FIELD")
         entries = []
         for task, how in self.entries:
-            text = task.to_dict()[part]
+            text = task.to_dict()[kind]
             for value in values:
-                said = (
-                    value if isinstance(value, str) and not _is_json(value) else json.dumps(value)
-                )
-                changed = f"{text}{',' if ':' in text else ':'}{name}={said}"
-                entries.append((task.override(**{part: changed}), how))
+                plain = isinstance(value, str) and not _is_json(value)
+                written = value if plain else json.dumps(value)
+                changed = f"{text}{',' if ':' in text else ':'}{name}={written}"
+                entries.append((task.override(**{kind: changed}), how))
         return Protocol(tuple(entries), self.sampling)
 
     def names(self) -> list[str]:
         """A folder name for each entry: the game, and what tells it apart from its namesakes."""
-        found = list[str]()
+        names = list[str]()
         for task, how in self.entries:
-            same = [(t, h) for t, h in self.entries if t.names.game == task.names.game]
-            parts = [task.names.game]
+            namesakes = [entry for entry in self.entries if entry[0].names.game == task.names.game]
+            settings = task.to_dict()
+            words = [task.names.game]
             for key in ("level", "look", "prompt", "reply", "walk_min", "walk_max"):
-                if len({t.to_dict()[key] for t, _ in same}) > 1:
-                    parts.append(str(task.to_dict()[key]))
-            if len({h for t, h in same if t == task}) > 1:
-                parts.append(str([h for t, h in same if t == task].index(how)))
-            name = slug("-".join(parts))
-            again = sum(one.partition("~")[0].casefold() == name.casefold() for one in found)
-            found.append(f"{name}~{again + 1}" if again else name)
-        return found
+                if len({other.to_dict()[key] for other, _ in namesakes}) > 1:
+                    words.append(str(settings[key]))
+            measured = [other_how for other, other_how in namesakes if other == task]
+            if len(set(measured)) > 1:
+                words.append(str(measured.index(how)))
+            name = slug("-".join(words))
+            earlier = [other.partition("~")[0].casefold() for other in names]
+            again = earlier.count(name.casefold())
+            names.append(f"{name}~{again + 1}" if again else name)
+        return names
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with every setting; ``parse`` reads them back."""
@@ -151,6 +136,11 @@ class Protocol:
             "tasks": [{**task.to_dict(), "evaluation": asdict(how)} for task, how in self.entries],
             "sampling": self.sampling,
         }
+
+
+def _see_mapping(name: str, section: Any) -> None:
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"protocol.{name}", section, "a mapping of settings")
 
 
 def _is_json(text: str) -> bool:
@@ -173,11 +163,9 @@ def slug(text: str) -> str:
     name = re.sub(r"[^\w.=,-]+", "-", text).strip("-.") or "player"
     if len(name.encode()) <= LONGEST:
         return name
-    return (
-        name.encode()[: LONGEST - 9].decode(errors="ignore")
-        + "-"
-        + hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    )
+    beginning = name.encode()[: LONGEST - 9].decode(errors="ignore")
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return f"{beginning}-{digest}"
 
 
 def run_protocol(
@@ -214,59 +202,94 @@ def run_protocol(
     """
     entries = list(zip(protocol.entries, protocol.names(), strict=True))
     _continues(protocol, out)
-    homes, held, known = _homes(out), dict[str, Player](), dict[str, str]()
+    homes = _homes(out)
+    held = _made_and_checked(players, entries, homes, out, heavy)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "protocol.json", protocol.to_dict())
+    summaries: dict[str, list[dict[str, Any]]] = {}
+    for label in _turns([*players], held):
+        if label not in held:
+            held = {name: player for name, player in held.items() if not player.heavy}
+        player = held.pop(label) if label in held else _made(label, players[label])
+        summaries[label] = _measured(player, entries, homes[player.identity], progress)
+        del player
+    return {label: summaries[label] for label in players}
+
+
+_Named = tuple[tuple[Task, Evaluation], str]
+"""An entry of a protocol, and its name."""
+
+
+def _made_and_checked(
+    players: Mapping[str, Callable[[], Player]],
+    entries: Sequence[_Named],
+    homes: dict[str, Path],
+    out: Path,
+    heavy: Collection[str] | None,
+) -> dict[str, Player]:
+    """Make each player, and see that it can play what it has not finished.
+
+    Args:
+        players: see :func:`run_protocol`.
+        entries: what is asked.
+        homes: the folders of players, by identity; those that have none get one.
+        out: see :func:`run_protocol`.
+        heavy: see :func:`run_protocol`.
+
+    Returns:
+        The players that need not be made again; at most one with a model.
+
+    Raises:
+        VlmGymError: a player cannot be made, or asked, or is there twice.
+    """
+    held = dict[str, Player]()
+    identities = dict[str, str]()
     for label, make in players.items():
         if heavy is None or label in heavy:
             held = {name: player for name, player in held.items() if not player.heavy}
         player = held[label] = _made(label, make)
-        if same := [name for name, other in known.items() if other == player.identity]:
+        identity = player.identity
+        if same := [name for name, other in identities.items() if other == identity]:
             raise ConfigError(
                 "players",
                 f"{same[0]} and {label}",
                 "each player once: these are one (repeats ask it again)",
             )
-        known[label] = player.identity
-        home = homes.setdefault(
-            player.identity, _free_home(out, label, player.identity, homes.values())
-        )
-        see = [
+        identities[label] = identity
+        home = homes.setdefault(identity, _free_home(out, label, identity, homes.values()))
+        unfinished = [
             (task, how)
             for (task, how), name in entries
             if not finished(home / name, run_of(player, task, how))
         ]
-        if see:
-            see_that_it_can_play(player, see)
-        del player
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "protocol.json", protocol.to_dict())
-    found: dict[str, list[dict[str, Any]]] = {}
-    for label in _turns([*players], held):
-        make = players[label]
-        if label not in held:
-            held = {name: player for name, player in held.items() if not player.heavy}
-        player = held.pop(label) if label in held else _made(label, make)
-        home, summaries = homes[player.identity], dict[int, dict[str, Any]]()
-        numbered = list(enumerate(entries))
-        for how, group in groupby(
-            sorted(numbered, key=lambda one: repr(one[1][0][1])), key=lambda one: one[1][0][1]
-        ):
-            part = [(number, task, home / name) for number, ((task, _), name) in group]
-            done: Sequence[dict[str, Any] | None] = [
-                finished(folder, run_of(player, task, how)) for _, task, folder in part
-            ]
-            if not all(done):
-                asked = [task for _, task, _ in part]
-                done = evaluate_all(
-                    player, asked, how, [folder for _, _, folder in part], progress, checked=True
-                )
-            summaries |= {
-                number: summary
-                for (number, _, _), summary in zip(part, done, strict=True)
-                if summary
-            }
-        found[label] = [summaries[number] for number in sorted(summaries)]
-        del player
-    return {label: found[label] for label in players}
+        if unfinished:
+            see_that_it_can_play(player, unfinished)
+        del player  # its model leaves the memory before another one is made
+    return held
+
+
+def _measured(
+    player: Player, entries: Sequence[_Named], home: Path, progress: bool
+) -> list[dict[str, Any]]:
+    """The summaries of a player in the order of the entries; what is not finished is asked, those
+    entries together that are measured alike.
+    """
+    summaries = dict[str, dict[str, Any]]()
+    by_settings = defaultdict[Evaluation, list[tuple[Task, str]]](list)
+    for (task, how), name in entries:
+        by_settings[how].append((task, name))
+    for how, group in sorted(by_settings.items(), key=lambda item: repr(item[0])):
+        tasks = [task for task, _ in group]
+        folders = [home / name for _, name in group]
+        known = [
+            finished(folder, run_of(player, task, how))
+            for task, folder in zip(tasks, folders, strict=True)
+        ]
+        done = [summary for summary in known if summary]
+        if len(done) < len(group):
+            done = evaluate_all(player, tasks, how, folders, progress, checked=True)
+        summaries |= {name: summary for (_, name), summary in zip(group, done, strict=True)}
+    return [summaries[name] for _, name in entries]
 
 
 def _turns(labels: list[str], held: Mapping[str, Player]) -> list[str]:
@@ -286,7 +309,7 @@ def _homes(out: Path) -> dict[str, Path]:
     Raises:
         ConfigError: a version that did not record who played wrote there.
     """
-    found = dict[str, Path]()
+    homes = dict[str, Path]()
     for folder in sorted(out.glob("eval/*/*/")):
         try:
             identity = first_run(folder).identity
@@ -300,15 +323,16 @@ def _homes(out: Path) -> dict[str, Path]:
             raise ConfigError(
                 "out", str(out), f"{allowed} (report reads it, but it cannot be continued)"
             )
-        found.setdefault(identity, folder.parent)
-    return found
+        homes.setdefault(identity, folder.parent)
+    return homes
 
 
 def _free_home(out: Path, label: str, identity: str, taken: Iterable[Path]) -> Path:
     """A folder for a player who has none: called by its label; where that of another player is so,
     by its identity as well.
     """
-    home, others = out / "eval" / slug(label), {path.name.casefold() for path in taken}
+    home = out / "eval" / slug(label)
+    others = {path.name.casefold() for path in taken}
     return home.with_name(f"{home.name}-{identity[:8]}") if home.name.casefold() in others else home
 
 
@@ -324,9 +348,11 @@ def _continues(protocol: Protocol, out: Path) -> None:
         before = Protocol.parse(read_json(path)).to_dict() if path.exists() else None
     except VlmGymError as error:
         if any(out.glob("eval/*/*/trace.jsonl")):
-            said = str(error) if isinstance(error, FileError) else f"{path}: no protocol ({error})"
+            reason = (
+                str(error) if isinstance(error, FileError) else f"{path}: no protocol ({error})"
+            )
             raise FileError(
-                f"{said}; it says what the evaluations beside it are: mend it, or name "
+                f"{reason}; it says what the evaluations beside it are: mend it, or name "
                 "another folder"
             ) from error
         return  # left over from a run that ended before anything was asked
@@ -339,15 +365,14 @@ def _continues(protocol: Protocol, out: Path) -> None:
             {"tasks": (f"{len(now['tasks'])} tasks", f"{len(before['tasks'])} tasks")},
         )
     differ = differences_of(_flat(now), _flat(json.loads(json.dumps(before))))
-    more = {
+    extended = {
         name: both
         for name, both in differ.items()
         if name.endswith(".evaluation.episodes") and both[0] > both[1]
     }
-    if len(more) < len(differ):
-        raise refusal(
-            f"{out}: protocol", {name: both for name, both in differ.items() if name not in more}
-        )
+    if len(extended) < len(differ):
+        others = {name: both for name, both in differ.items() if name not in extended}
+        raise refusal(f"{out}: protocol", others)
 
 
 def _flat(protocol: dict[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError
-from vlmgym.episodes.records import EvaluationRun, Turn
-from vlmgym.episodes.trace import Trace, TraceError, load_trace
-from vlmgym.evals.evaluation import Place, asks, how_asked, places
+from vlmgym.episodes.trace import EvaluationRun, Trace, TraceError, Turn, load_trace
+from vlmgym.evals.estimates import NAN, Estimate
+from vlmgym.evals.folders import Place, asks, places
 from vlmgym.evals.metrics import PAIRED, summarise, value_of
-from vlmgym.evals.stats import NAN, Estimate
+from vlmgym.evals.settings import how_asked
 from vlmgym.evals.summaries import read_summary
 from vlmgym.players.base import CUT, REFUSED
 
@@ -25,7 +25,7 @@ class Evaluated:
 
     folder: Path
     run: EvaluationRun
-    player: str  # the label, told apart from its namesakes: see vlmgym.evals.evaluation.places
+    player: str  # the label, told apart from its namesakes: see vlmgym.evals.folders.places
     name: str  # of the task, see there too
     how: dict[str, Any]  # all settings
     settings: str  # those of them that decide what is asked, where they are not the default
@@ -101,8 +101,8 @@ def read_evaluation(place: Place, keep_turns: bool = False) -> Evaluated:
     path = place.folder / "trace.jsonl"
     if path.exists():
         return _evaluated(place, load_trace(path), keep_turns)
-    found = _evaluated(place, Trace(place.run, [], []))
-    return replace(found, replies=found.summary.get("counts", {}))
+    evaluated = _evaluated(place, Trace(place.run, [], []))
+    return replace(evaluated, replies=evaluated.summary.get("counts", {}))
 
 
 def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluated:
@@ -147,6 +147,6 @@ def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluate
 def by_task(evaluations: Iterable[Evaluated]) -> list[list[Evaluated]]:
     """Those that ask the same, together."""
     groups = defaultdict[tuple[str, ...], list[Evaluated]](list)
-    for one in evaluations:
-        groups[one.key].append(one)
+    for evaluated in evaluations:
+        groups[evaluated.key].append(evaluated)
     return list(groups.values())

@@ -31,6 +31,7 @@ from vlmgym.episodes import task as tasks
 from vlmgym.episodes.records import Episode, Turn
 from vlmgym.evals.evaluation import Evaluation, ask_from_the_start, batch_of, starts
 from vlmgym.evals.metrics import shown_in, summarise
+from vlmgym.evals.settings import Evaluation, ask_from_the_start, batch_of, starts
 from vlmgym.games import known_game, read_state_text, state_text
 from vlmgym.players.base import Answer, Query
 from vlmgym.players.messages import image_url
@@ -65,7 +66,7 @@ def vlmgym(
         history: earlier turns that are told again; -1 = all.
         observation: ``"image"``, ``"text"`` or ``"both"``.
         mode: parse mode.
-        patience: see :class:`vlmgym.evals.evaluation.Evaluation`.
+        patience: see :class:`vlmgym.evals.settings.Evaluation`.
         first: number of the first test seed.
         reply: names of the blocks, ``perception=NAME,think=NAME,answer=NAME``, see
             :class:`vlmgym.dialogue.reply.Blocks`.

@@ -28,8 +28,9 @@ def round_numbers(low: float, high: float, count: int = 5) -> list[float]:
     raw = (high - low) / count
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(m * unit for m in (1, 2, 5, 10) if m * unit >= raw * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 10) for i in range(first, last + 1)]
+    first = math.floor(low / step + 1e-9)
+    last = math.ceil(high / step - 1e-9)
+    return [round(number * step, 10) for number in range(first, last + 1)]
 
 
 def line_chart(
@@ -39,12 +40,18 @@ def line_chart(
     lines = [line for line in lines if line.points]
     if not lines:
         return None
-    width, height, left, right, top, bottom = 380, 250, 50, 10, 10, 40
+    width = 380
+    height = 250
+    left = 50
+    right = 10
+    top = 10
+    bottom = 40
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in [*line.points, *line.faint]]
     y_ticks = [0, 0.25, 0.5, 0.75, 1] if percent else round_numbers(min(ys) - 1e-6, max(ys) + 1e-6)
-    x_low, x_high = min(xs), max(max(xs), min(xs) + 1)
-    x_ticks = [t for t in round_numbers(x_low, x_high) if x_low <= t <= x_high]
+    x_low = min(xs)
+    x_high = max(max(xs), x_low + 1)
+    x_ticks = [tick for tick in round_numbers(x_low, x_high) if x_low <= tick <= x_high]
 
     def px(x: float) -> float:
         return left + (width - left - right) * (x - x_low) / (x_high - x_low)
@@ -70,8 +77,14 @@ def line_chart(
         text = f"{100 * y:.0f}" if percent else f"{y:g}".replace("-", "−")
         parts.append(tag("text", text, x=left - 7, y=f"{py(y) + 4:.1f}", text_anchor="end"))
     parts += [
-        tag("text", f"{x:g}", x=f"{px(x):.1f}", y=height - bottom + 18, text_anchor="middle")
-        for x in x_ticks
+        tag(
+            "text",
+            f"{number:g}",
+            x=f"{px(number):.1f}",
+            y=height - bottom + 18,
+            text_anchor="middle",
+        )
+        for number in x_ticks
     ]
     parts.append(
         tag(

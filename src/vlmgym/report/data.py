@@ -11,9 +11,9 @@ from typing import Any
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.core.files import read_json
 from vlmgym.evals.comparison import Comparison, compare_two
-from vlmgym.evals.evaluation import places
+from vlmgym.evals.estimates import Difference
+from vlmgym.evals.folders import places
 from vlmgym.evals.reading import Evaluated, read_evaluation
-from vlmgym.evals.stats import Difference
 from vlmgym.games import GAMES, known_game
 from vlmgym.train.callbacks import read_metrics
 
@@ -89,20 +89,22 @@ class Data:
     colours: dict[str, str] = field(default_factory=dict)
     order: list[tuple[str, str]] = field(default_factory=list)  # pairs of players that are compared
     evaluations: list[tuple[str, str, Path]] = field(default_factory=list)  # player, task, folder
-    photos: Sequence[str | Path] = ()  # that may be opened, see vlmgym.report.export.look_of
+    photos: Sequence[str | Path] = ()  # that may be opened, see vlmgym.episodes.trace_looks.look_of
 
     def given(self, player: str) -> bool:
         """Whether a player was handed the true board, in some game."""
         return any(is_given(found[player]) for found in self.measured.values() if player in found)
 
 
-def is_given(one: Evaluated) -> bool:
+def is_given(evaluated: Evaluated) -> bool:
     """Whether the player was handed the true board, so that its description says nothing of its
     eyes.
     """
-    told = one.how["observation"] != "image"
+    said = evaluated.how["observation"] != "image"
     return (
-        told or one.run.sees == "state" or (not one.run.identity and one.run.player in TRUE_BOARD)
+        said
+        or evaluated.run.sees == "state"
+        or (not evaluated.run.identity and evaluated.run.player in TRUE_BOARD)
     )
 
 
@@ -168,13 +170,11 @@ def load(folders: Sequence[Path], order: Sequence[str]) -> Data:
     return data
 
 
-def pair_of(found: Mapping[str, Evaluated], first: str, second: str) -> Pair | None:
+def pair_of(pair: Mapping[str, Evaluated], first: str, second: str) -> Pair | None:
     """Two players in a game; None where they share no start."""
-    if first not in found or second not in found:
+    if first not in pair or second not in pair:
         return None
-    success, reward = (
-        compare_two(found[first], found[second], key) for key in ("success", "reward")
-    )
+    success, reward = (compare_two(pair[first], pair[second], key) for key in ("success", "reward"))
     return Pair(first, second, success, reward) if success.n else None
 
 

@@ -12,7 +12,7 @@ from vlmgym.report.html import Html, interval_text, joined, number_text, p_text,
 
 def differences(data: Data) -> list[Html]:
     """A row for each pair of players, game by game."""
-    gaps = [p.success for found in data.pairs.values() for p in found]
+    gaps = [page.success for found in data.pairs.values() for page in found]
     bounds = [100 * v for g in gaps for v in (g.low, g.high, g.mean) if math.isfinite(v)]
     scale = round_numbers(min([-10, *bounds]), max([10, *bounds]), 6)
 
@@ -20,11 +20,12 @@ def differences(data: Data) -> list[Html]:
         return 100 * (100 * value - scale[0]) / (scale[-1] - scale[0])
 
     out = []
-    chances = iter(stats.holm([p.reward.p for found in data.pairs.values() for p in found]))
+    chances = iter(stats.holm([page.reward.p for found in data.pairs.values() for page in found]))
     for game, pairs in data.pairs.items():
         rows = []
         for pair in pairs:
-            gap, sign = pair.success, sign_of(pair.success)
+            gap = pair.success
+            sign = sign_of(pair.success)
             marks = [tag("i", class_="zero", style=f"left:{at(0):.2f}%")]
             if math.isfinite(gap.low):
                 width = at(gap.high) - at(gap.low)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vlmgym.dialogue.judge import Fault
-from vlmgym.evals.stats import Estimate
+from vlmgym.evals.estimates import Estimate
 from vlmgym.report.data import Data, label_of
 from vlmgym.report.html import Html, number_text, tag
 
@@ -12,12 +12,15 @@ def faults(data: Data) -> list[Html]:
     """A bar for each player, game by game, and what its colours mean."""
     panels = []
     for game in data.games:
-        found, rows = data.measured[game], []
-        for player in (p for p in data.players if p in found):
+        measured = data.measured[game]
+        rows = []
+        for player in (page for page in data.players if page in measured):
             pieces = []
             for fault in Fault:
                 share = (
-                    found[player].metrics.get(f"fault_{fault.value}", Estimate.from_dict({})).mean
+                    measured[player]
+                    .metrics.get(f"fault_{fault.value}", Estimate.from_dict({}))
+                    .mean
                 )
                 if share > 0:
                     text = f"{100 * share:.0f}" if share >= 0.08 else ""

@@ -37,7 +37,8 @@ def headline(data: Data) -> list[Html]:
         return [tag("p", text, class_="verdict")]
     first, second = next((p.first, p.second) for p in chosen.values())
     signs = {g: sign_of(p.success) for g, p in chosen.items()}
-    parts, name = [], with_article(second)
+    parts = []
+    name = with_article(second)
     for sign, words in (
         (1, "is above {} on"),
         (0, "cannot be told apart from {} on"),
@@ -51,7 +52,8 @@ def headline(data: Data) -> list[Html]:
     sentence = f"{subject[0].upper()}{subject[1:]} {listing(parts)}."
     tiles = []
     for game, pair in chosen.items():
-        found, gap = data.measured[game], pair.success
+        found = data.measured[game]
+        gap = pair.success
         style = ("even", "up", "down")[signs[game]]
         before, after = (
             number_text(found[p].metrics["success"].mean, percent=True) for p in (second, first)

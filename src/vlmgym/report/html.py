@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from vlmgym.evals.stats import Interval, typeset
+from vlmgym.evals.estimates import Interval, typeset
 
 
 class Html(str):
@@ -23,24 +23,25 @@ def tag(name: str, *children: object, **attributes: object) -> Html:
         c if isinstance(c, Html) else escape(str(c)) for c in children if c is not None
     )
     given = "".join(
-        f' {k.rstrip("_").replace("_", "-")}="{escape(str(v))}"' for k, v in attributes.items()
+        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
+        for key, value in attributes.items()
     )
     return Html(f"<{name}{given}>{inside}</{name}>")
 
 
 def joined(parts: Iterable[str]) -> Html:
     """Parts one after another."""
-    return Html("".join(p if isinstance(p, Html) else escape(p) for p in parts))
+    return Html("".join(part if isinstance(part, Html) else escape(part) for part in parts))
 
 
 def number_text(value: float, percent: bool = False, signed: bool = False) -> str:
-    """A number as pages show it, see :func:`vlmgym.evals.stats.typeset`."""
+    """A number as pages show it, see :func:`vlmgym.evals.estimates.typeset`."""
     return typeset(percent, signed)(value)
 
 
-def interval_text(one: Interval, percent: bool = False, signed: bool = False) -> str:
+def interval_text(interval: Interval, percent: bool = False, signed: bool = False) -> str:
     """``low to high``, as pages show it."""
-    return one.ends_text(typeset(percent, signed))
+    return interval.ends_text(typeset(percent, signed))
 
 
 def p_text(value: float) -> str:

@@ -47,8 +47,8 @@ def write_report(
         out: the file to write; by default ``report.html`` in the (first) folder.
         order: names of players and runs, in the order of the page; others follow by name.
         photos: paths of photographs that the boards showed; a path that a trace names is not opened
-            by itself, see :func:`vlmgym.report.export.look_of`. Without them the page says in place
-            of the pictures what is missing.
+            by itself, see :func:`vlmgym.episodes.trace_looks.look_of`. Without them the page says
+            in place of the pictures what is missing.
         progress: tell on standard error how far it is, where there are many turns, and which boards
             cannot be drawn.
 
@@ -66,7 +66,9 @@ def write_report(
         raise ConfigError("out", str(out), "a new file, or a regular one to replace")
     data = load(folders, order)
     data.photos = photos
-    replay, style, script = "", "", "'none'"
+    replay = ""
+    style = ""
+    script = "'none'"
     if data.evaluations:
         pages = replay_data(data.evaluations, progress, photos)
         for task in pages["tasks"] if progress else ():

@@ -64,7 +64,8 @@ def figures(folders: Sequence[Path], out: Path) -> list[Path]:
     import matplotlib
 
     out.mkdir(parents=True, exist_ok=True)
-    found, evaluations = list[Path](), load(folders)
+    found = list[Path]()
+    evaluations = load(folders)
 
     def save(figure: Figure, *words: str) -> None:
         stem = re.sub(r"[^\w.=,-]+", "-", "-".join(words), flags=re.ASCII).strip("-.")[:120]
@@ -144,17 +145,18 @@ def _squares(axes: Any, values: NDArray[np.float64], blank: bool) -> None:
 
 
 def _draw_confusion(table: Confusion, one: Evaluated) -> Figure:
-    counts, chosen = table.counts, table.worst(_MOST)
-    total, stated = counts.sum(axis=1), counts[:, :-1].sum()
-    rows, present = [s for s in chosen if total[s]], int((total > 0).sum())
+    counts = table.counts
+    chosen = table.worst(_MOST)
+    total = counts.sum(axis=1)
+    stated = counts[:, :-1].sum()
+    rows = [s for s in chosen if total[s]]
+    present = int((total > 0).sum())
     labels = {**{s: table.names[s] for s in chosen}, -2: "any other", -1: "not stated"}
     others = np.delete(counts[:, :-1], chosen, axis=1).sum(axis=1)
     block = np.column_stack([counts[:, chosen], others, counts[:, -1]])[rows] / total[rows, None]
     if not others[rows].any():
-        block, labels = (
-            np.delete(block, -2, axis=1),
-            {s: name for s, name in labels.items() if s != -2},
-        )
+        block = np.delete(block, -2, axis=1)
+        labels = {s: name for s, name in labels.items() if s != -2}
     right = np.array(rows)[:, None] == np.array(list(labels))
     which = "" if len(rows) == present else f": the {len(rows)} most confused of {present} symbols"
     task = (
@@ -162,10 +164,8 @@ def _draw_confusion(table: Confusion, one: Evaluated) -> Figure:
         "stated; "
     )
     task += f"{_percent(table.wrong.sum() / stated)} of the stated ones are wrong."
-    title, key = (
-        f"What {one.player} takes the symbols for{which}",
-        "A row adds up to 100%. Blue: right; red: wrong or not stated.",
-    )
+    title = f"What {one.player} takes the symbols for{which}"
+    key = "A row adds up to 100%. Blue: right; red: wrong or not stated."
     figure = canvas(max(6.5, 2.4 + 0.52 * len(labels)), 2.1 + 0.34 * len(rows), title, task, key)
     axes = figure.add_subplot(facecolor="#f1f3f6")
     worst = max(0.05, float(block[~right].max()))
@@ -189,20 +189,19 @@ def _draw_confusion(table: Confusion, one: Evaluated) -> Figure:
 
 def _draw_misread(shares: NDArray[np.float64], turns: int, one: Evaluated) -> Figure:
     rows, cols = shares.shape
-    side, worst, never = (
-        max(0.38, min(0.62, 6 / cols)),
-        float(np.nanmax(shares)),
-        bool(np.isnan(shares).any()),
-    )
-    told = (
+    side = max(0.38, min(0.62, 6 / cols))
+    worst = float(np.nanmax(shares))
+    never = bool(np.isnan(shares).any())
+    written = (
         f"Numbers: % wrong among the descriptions of the cell, over {turns:,} boards. Worst "
         f"place {_percent(worst)}, mean "
     )
-    told += f"of the places {_percent(float(np.nanmean(shares)))}." + (
+    written += f"of the places {_percent(float(np.nanmean(shares)))}." + (
         " Dark: never described." if never else ""
     )
-    width, title = max(5.5, 1.4 + side * cols), f"Where {one.player} misreads the board"
-    figure = canvas(width, 1.5 + side * rows, title, one.task + ".", told)
+    width = max(5.5, 1.4 + side * cols)
+    title = f"Where {one.player} misreads the board"
+    figure = canvas(width, 1.5 + side * rows, title, one.task + ".", written)
     axes = figure.add_subplot(facecolor="#8b93a1")
     axes.imshow(shares, cmap="Reds", vmin=0, vmax=1.5 * max(0.05, worst))
     axes.set(xticks=range(cols), yticks=range(rows), xlabel="column", ylabel="row")
@@ -239,7 +238,8 @@ def _draw_curves(lines: Sequence[Curve]) -> Figure:
         np.atleast_1d(figure.subplots(1, len(panels), sharex=True)), panels, strict=True
     ):
         for number, line in enumerate(lines):
-            colour, marker = COLOURS[number % len(COLOURS)], "osD^vPX*"[number % 8]
+            colour = COLOURS[number % len(COLOURS)]
+            marker = "osD^vPX*"[number % 8]
             mean, low, high = (
                 np.array([getattr(e, key) for e in line.metrics[metric]])
                 for key in ("mean", "low", "high")

@@ -23,12 +23,11 @@ from tqdm import tqdm
 from vlmgym.core import NO_ACTION, Game, State, VlmGymError, concat
 from vlmgym.dialogue.judge import TERMS, Fault
 from vlmgym.dialogue.prompt import Blocks
-from vlmgym.episodes.records import Turn
-from vlmgym.episodes.trace import Trace, load_trace
+from vlmgym.episodes.trace import Trace, Turn, load_trace
+from vlmgym.episodes.trace_looks import look_of
 from vlmgym.games import known_game
 from vlmgym.render.frames import frame_size, render, tile_boxes
 from vlmgym.render.looks import Look, get_look
-from vlmgym.report.export import look_of
 
 SIDE = 360
 """Pixels of the longer side of a picture on the page; smaller pictures keep their size."""
@@ -52,8 +51,8 @@ def replay_data(
         evaluations: player, name of the task, and the folder of its ``trace.jsonl``.
         progress: tell on standard error how far it is where many pictures are drawn: a bar on a
             terminal, else lines.
-        photos: see :func:`vlmgym.report.export.look_of`. Boards whose photographs are not there are
-            grey, and the page says why.
+        photos: see :func:`vlmgym.episodes.trace_looks.look_of`. Boards whose photographs are not
+            there are grey, and the page says why.
     """
     players = list(dict.fromkeys(player for player, _, _ in evaluations))
     share = max(1, MOST // max(1, len(evaluations)))
@@ -61,7 +60,7 @@ def replay_data(
     pages |= {key: [] for key in ("tasks", "episodes", "turns", "pictures")}
     pictures: dict[tuple[str, str], int] = {}
     tasks: dict[str, int] = {}
-    with _Progress(progress) as told:
+    with _Progress(progress) as drawing:
         for player, task, folder in evaluations:
             trace = load_trace(folder / "trace.jsonl")
             key = f"{task}\n{trace.run.level}\n{trace.run.look}"
@@ -70,12 +69,13 @@ def replay_data(
                 pages["tasks"].append(_task(task, trace))
             kept = sorted(trace.turns, key=lambda turn: (turn.episode, turn.turn))[:share]
             pages["left_out"] += len(trace.turns) - len(kept)
-            told.expect(len(kept))
+            drawing.expect(len(kept))
             try:
                 look = look_of(trace.run, photos)
             except VlmGymError as error:
-                look, pages["tasks"][tasks[key]]["missing"] = None, str(error)
-            _add(pages, pictures, players.index(player), tasks[key], trace, kept, look, told)
+                look = None
+                pages["tasks"][tasks[key]]["missing"] = str(error)
+            _add(pages, pictures, players.index(player), tasks[key], trace, kept, look, drawing)
     return pages
 
 
@@ -85,7 +85,8 @@ class _Progress:
     """
 
     def __init__(self, wanted: bool) -> None:
-        self.done, self.lines = 0, wanted and not sys.stderr.isatty()
+        self.done = 0
+        self.lines = wanted and not sys.stderr.isatty()
         self.bar = tqdm(
             total=0, desc="report", unit="turn", file=sys.stderr, disable=None if wanted else True
         )
@@ -95,7 +96,8 @@ class _Progress:
         self.expected = self.done + turns
 
     def add(self, turns: int) -> None:
-        before, self.done = self.done, self.done + turns
+        before = self.done
+        self.done += turns
         self.bar.update(turns)
         if self.lines and self.done // LINE > before // LINE:
             sys.stderr.write(f"report: {self.done} turns drawn\n")
@@ -110,8 +112,10 @@ class _Progress:
 def _task(name: str, trace: Trace) -> dict[str, Any]:
     run = trace.run
     game = known_game(run.game)
-    level, look = game.level(run.level), get_look(run.look)
-    scene, (height, width) = game.sample(level), frame_size(game, level, look)
+    level = game.level(run.level)
+    look = get_look(run.look)
+    scene = game.sample(level)
+    height, width = frame_size(game, level, look)
     boxes: list[list[float]] = []
     if scene.symbols[0].size:
         scale = np.array([width, height, width, height])
@@ -140,18 +144,18 @@ def _add(
     trace: Trace,
     kept: Sequence[Turn],
     look: Look | None,
-    told: _Progress,
+    progress: _Progress,
 ) -> None:
-    ends = {one.episode: one for one in trace.episodes}
-    rows: dict[int, list[int]] = {one.episode: [] for one in trace.episodes}
+    rows: dict[int, list[int]] = {episode.episode: [] for episode in trace.episodes}
     for start in range(0, len(kept), 256):
-        part = kept[start : start + 256]
-        loaded = [turn.load() for turn in part]
-        game, state = loaded[0][0], concat([one for _, one in loaded])
+        group = kept[start : start + 256]
+        loaded = [turn.load() for turn in group]
+        game = loaded[0][0]
+        state = concat([state for _, state in loaded])
         fresh: dict[tuple[str, str], int] = {}
-        for i, turn in enumerate(part):
+        for number, turn in enumerate(group):
             if (turn.state, trace.run.look) not in pictures:
-                fresh.setdefault((turn.state, trace.run.look), i)
+                fresh.setdefault((turn.state, trace.run.look), number)
         if fresh:
             frames, missing = drawn(game, state[np.array(list(fresh.values()))], look)
             pages["tasks"][task]["missing"] = pages["tasks"][task]["missing"] or missing
@@ -159,50 +163,62 @@ def _add(
                 pictures[key] = len(pages["pictures"])
                 pages["pictures"].append(_png(frame))
         truth = game.scene(state).symbols
-        for i, turn in enumerate(part):
+        for number, turn in enumerate(group):
             rows.setdefault(turn.episode, []).append(len(pages["turns"]))
-            seen = np.array(turn.seen, np.int16)
-            wrong: list[list[int]] = []
-            if seen.shape == truth[i].shape and seen.size:
-                wrong = [
-                    [int(k), int(seen.flat[k])]
-                    for k in np.flatnonzero(seen.ravel() != truth[i].ravel())
-                ]
-            elif truth[i].size:
-                wrong = [[k, -1] for k in range(truth[i].size)]
-            usage = {key: value for key, value in turn.usage.items() if value is not None}
-            pages["turns"].append(
-                {
-                    "picture": pictures[turn.state, trace.run.look],
-                    "reply": turn.reply,
-                    "reasoning": turn.reasoning,
-                    "move": explain_move(game, state, i, turn.action),
-                    "cells": named_cells(game, state, turn.action),
-                    "best": explain_move(game, state, i, turn.oracle_action),
-                    "fault": Fault.of(turn.fault),
-                    "problem": turn.problem,
-                    "terms": [turn.terms.get(term) for term in TERMS],
-                    "wrong": wrong,
-                    "true": [int(truth[i].flat[k]) for k, _ in wrong],
-                    "of": int(truth[i].size),
-                    "gain": turn.gain,
-                    "seconds": turn.seconds,
-                    "usage": usage,
-                }
-            )
-        told.add(len(part))
+            picture = pictures[turn.state, trace.run.look]
+            pages["turns"].append({"picture": picture} | _turn(game, state, number, turn, truth))
+        progress.add(len(group))
+    ends = {episode.episode: episode for episode in trace.episodes}
     for episode, turns in rows.items():
-        end = ends.get(episode)
-        seed = end.seed if end else trace.turns[0].seed
-        about = (
-            {"score": end.score, "end": end.end, "reason": end.reason, "repeat": end.repeat}
-            if end
-            else {"end": "unfinished"}
-        )
+        about: dict[str, Any]
+        if end := ends.get(episode):
+            seed = end.seed
+            about = {"score": end.score, "end": end.end, "reason": end.reason, "repeat": end.repeat}
+        else:
+            seed = trace.turns[0].seed
+            about = {"end": "unfinished"}
         pages["episodes"].append(
             {"player": player, "task": task, "episode": episode, "seed": str(seed), "turns": turns}
             | about
         )
+
+
+def _turn(
+    game: Game, state: State, row: int, turn: Turn, truth: NDArray[np.int16]
+) -> dict[str, Any]:
+    """A turn as the page has it, but for its picture.
+
+    Args:
+        game: the game.
+        state: the boards of several turns.
+        row: which of them this turn is.
+        turn: the record.
+        truth: the symbols of all these boards.
+    """
+    board = truth[row]
+    seen = np.array(turn.seen, np.int16)
+    wrong: list[list[int]] = []
+    if seen.shape == board.shape and seen.size:
+        cells = np.flatnonzero(seen.ravel() != board.ravel())
+        wrong = [[int(cell), int(seen.flat[cell])] for cell in cells]
+    elif board.size:
+        wrong = [[cell, -1] for cell in range(board.size)]
+    return {
+        "reply": turn.reply,
+        "reasoning": turn.reasoning,
+        "move": explain_move(game, state, row, turn.action),
+        "cells": named_cells(game, state, turn.action),
+        "best": explain_move(game, state, row, turn.oracle_action),
+        "fault": Fault.of(turn.fault),
+        "problem": turn.problem,
+        "terms": [turn.terms.get(term) for term in TERMS],
+        "wrong": wrong,
+        "true": [int(board.flat[cell]) for cell, _ in wrong],
+        "of": int(board.size),
+        "gain": turn.gain,
+        "seconds": turn.seconds,
+        "usage": {key: value for key, value in turn.usage.items() if value is not None},
+    }
 
 
 def drawn(game: Game, state: State, look: Look | None) -> tuple[NDArray[np.uint8], str]:
@@ -226,9 +242,8 @@ def explain_move(game: Game, state: State, row: int, action: int, between: str =
         return "no move"
     move = game.encode(state.level, action)
     effect = game.explain(state, row, action)
-    effect = " ".join(
-        (effect.replace(move, "") if len(move) > 2 else effect.removeprefix(move)).split()
-    )
+    effect = effect.replace(move, "") if len(move) > 2 else effect.removeprefix(move)
+    effect = " ".join(effect.split())
     return f"{move}{between}{effect}" if effect else move
 
 
@@ -258,9 +273,9 @@ def _png(frame: np.ndarray[Any, Any]) -> str:
 def _finite(value: Any) -> Any:
     """The value with None for numbers that JSON has not."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from vlmgym.dialogue.judge import constant_cells
-from vlmgym.episodes.records import Turn
+from vlmgym.episodes.trace import Turn
+from vlmgym.evals.estimates import Estimate
 from vlmgym.evals.metrics import DESCRIBING, METRICS, shown_in
 from vlmgym.evals.reading import Evaluated
-from vlmgym.evals.stats import Estimate
 from vlmgym.report.data import Data, is_given, label_of
 from vlmgym.report.html import Html, interval_text, joined, listing, number_text, tag
 
@@ -22,7 +22,7 @@ SAMPLE = 200
 def results(data: Data) -> list[Html]:
     """Dots and a table for each game, and what the columns mean."""
     caption = "Dot: success, the share of turns whose move did something. Bar: 95 % interval. "
-    if any("random" in found for found in data.measured.values()):
+    if any("random" in measured for measured in data.measured.values()):
         caption += "Dashed: chance, the random player. "
     if len(data.players) > 1:
         caption += (
@@ -44,7 +44,7 @@ def results(data: Data) -> list[Html]:
         "best, 1 is the worst "
         "legal move, an illegal one, or none."
     )
-    given = [label_of(p) for p in data.players if data.given(p)]
+    given = [label_of(page) for page in data.players if data.given(page)]
     if given:
         definitions += (
             f" Given: {listing(given)} {'was' if len(given) == 1 else 'were'} handed "
@@ -68,7 +68,8 @@ def _setting_line(found: Mapping[str, Evaluated]) -> str:
     ]
     if not settings:
         return ""
-    task, how = settings[0]["task"], settings[0]["evaluation"]
+    task = settings[0]["task"]
+    how = settings[0]["evaluation"]
     legal = "legal " if task.get("walk_legal") else ""
     start = "fresh games"
     if how.get("start") == "walk":
@@ -145,10 +146,12 @@ def _results_table(data: Data, game: str) -> Html:
     )
     rows = []
     for player in (p for p in data.players if p in found):
-        metrics, chance = found[player].metrics, chance_of_cells(found[player].turns.values())
+        metrics = found[player].metrics
+        chance = chance_of_cells(found[player].turns.values())
         cells = [tag("td", metrics["success"].n)]
         for key in shown_in("report"):
-            percent, signed = METRICS[key].percent, METRICS[key].signed
+            percent = METRICS[key].percent
+            signed = METRICS[key].signed
             one = metrics.get(key, Estimate.from_dict({}))
             given = key in DESCRIBING and is_given(found[player])
             extra = (

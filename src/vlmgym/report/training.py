@@ -114,7 +114,8 @@ def _series(
 
 def _smooth(points: Sequence[tuple[float, float]], window: int) -> list[tuple[float, float]]:
     """Centred mean over ``window`` points (odd); fewer at the ends."""
-    half, ys = window // 2, [y for _, y in points]
+    half = window // 2
+    ys = [y for _, y in points]
     return [
         (x, float(np.mean(ys[max(0, i - half) : i + half + 1]))) for i, (x, _) in enumerate(points)
     ]

@@ -16,10 +16,10 @@ from PIL import Image
 
 from vlmgym.core import NO_ACTION, Game, State, VlmGymError
 from vlmgym.dialogue.judge import Fault
-from vlmgym.episodes.records import EvaluationRun, Turn
+from vlmgym.episodes.trace import EvaluationRun, Turn
+from vlmgym.episodes.trace_looks import look_of
 from vlmgym.render.frames import tile_boxes
 from vlmgym.report.data import Data, is_given, label_of
-from vlmgym.report.export import look_of
 from vlmgym.report.html import Html, number_text, tag
 from vlmgym.report.replay import drawn, explain_move
 
@@ -97,7 +97,8 @@ class _Picture:
 def _picture(
     game: Game, state: State, run: EvaluationRun, photos: Sequence[str | Path]
 ) -> _Picture:
-    look, missing = None, ""
+    look = None
+    missing = ""
     try:
         look = look_of(run, photos)
     except VlmGymError as error:
@@ -119,9 +120,13 @@ def _board(game: Game, state: State, turn: Turn, picture: _Picture) -> tuple[Htm
     """The picture with what the description got wrong drawn on it, and the count of right cells in
     words.
     """
-    data, height, width, boxes = picture.data, picture.height, picture.width, picture.boxes
+    data = picture.data
+    height = picture.height
+    width = picture.width
+    boxes = picture.boxes
     scene = game.scene(state)
-    truth, seen = scene.symbols[0], np.array(turn.seen, np.int16)
+    truth = scene.symbols[0]
+    seen = np.array(turn.seen, np.int16)
     if seen.shape != truth.shape:
         seen = np.full(truth.shape, -1, np.int16)
     marks: list[Html] = [
@@ -136,7 +141,8 @@ def _board(game: Game, state: State, turn: Turn, picture: _Picture) -> tuple[Htm
             marks.append(tag("rect", x=x0 - 2, y=y0 - 2, **around, class_="chosen"))
     for row, col in np.argwhere(seen != truth):
         x0, y0, x1, y1 = (int(v) for v in boxes[row, col])
-        side, stated = x1 - x0, int(seen[row, col]) >= 0
+        side = x1 - x0
+        stated = int(seen[row, col]) >= 0
         said = (
             scene.names[seen[row, col]]
             if stated and seen[row, col] < len(scene.names)

@@ -1,4 +1,4 @@
-"""Many runs as one experiment: ``study`` reads what is to be trained and asked, and does the jobs.
+"""Many runs as one experiment: ``study`` reads what is to be trained and asked, ``runner`` does it.
 
 ``g1`` is the one study of this library: along the lines of the paper.
 """

@@ -1,2 +1,2 @@
+from .runner import run_study as run_study
 from .study import Study as Study
-from .study import run_study as run_study

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.evals import stats
-from vlmgym.evals.stats import NAN
+from vlmgym.evals import crossed_effects, stats
+from vlmgym.evals.estimates import NAN
 from vlmgym.studies.g1.findings import (
     GAMES,
     TITLES,
@@ -57,15 +57,15 @@ def halfway(steps: NDArray[np.int64], table: Table) -> list[float]:
     """For each seed the first step at which half of the rise is done; nothing where a seed rises by
     less than 0.1.
     """
-    found = []
+    results = []
     for line in table:
         if line[-1] - line[0] < 0.1:
             return []
-        found.append(float(steps[int(np.argmax(line >= (line[0] + line[-1]) / 2))]))
-    return found
+        results.append(float(steps[int(np.argmax(line >= (line[0] + line[-1]) / 2))]))
+    return results
 
 
-def claims(found: StudyResults) -> list[Claim]:
+def claims(results: StudyResults) -> list[Claim]:
     """The differences that a study asked for, each with its p-value; one whose runs were left out
     is not there.
 
@@ -86,14 +86,14 @@ def claims(found: StudyResults) -> list[Claim]:
         kind: str = "differ",
     ) -> None:
         evaluation, task = place
-        table = difference(*(found.table(evaluation, task, player, metric) for player in pair))
+        table = difference(*(results.table(evaluation, task, player, metric) for player in pair))
         if table.size:
             what = f"{pair[0]} - {pair[1]}, {metric}, {evaluation}"
             out.append(_claim(title, paper, table, metric, what, kind))
 
     for game, title in TITLES.items():
-        knows = found.each("moves", game, BASE, lambda turn: float(knows_a_move(turn)))
-        does = found.table("states", game, BASE, "success")
+        knows = results.each("moves", game, BASE, lambda turn: float(knows_a_move(turn)))
+        does = results.table("states", game, BASE, "success")
         shared = min(knows.shape[-1], does.shape[-1]) if knows.size and does.size else 0
         if shared:
             gap = difference(knows[:, :shared], does[:, :shared])
@@ -115,7 +115,7 @@ def claims(found: StudyResults) -> list[Claim]:
         )
     for title, first, second, paper in (
         ("G0 - base", "g0-{}", BASE, "{base} to {g0}"),
-        ("G1 - its teacher", "g1-{}", found.teacher, "{g1} against {teacher}"),
+        ("G1 - its teacher", "g1-{}", results.teacher, "{g1} against {teacher}"),
         ("G1 - G0", "g1-{}", "g0-{}", "{g1} against {g0}"),
         ("G1 - cold start, sampled alike", "g1-{}", "cold-{}", "reward {rl}"),
     ):
@@ -138,15 +138,15 @@ def claims(found: StudyResults) -> list[Claim]:
             "success",
         )
     for game, key in GAMES.items():
-        title, pair = (
-            f"{TITLES[game]}: one model for all games is as good as its own",
-            ("g1-all", f"g1-{key}"),
-        )
+        title = f"{TITLES[game]}: one model for all games is as good as its own"
+        pair = ("g1-all", f"g1-{key}")
         add(f"{title} (greedy success)", "-", pair, ("states", game), "success", "no worse")
         add(f"{title} (score)", "-", pair, (f"episodes-{key}", game), "score")
-    _on_turned_tiles(found, add)
+    _on_turned_tiles(results, add)
     for run in ("g0-shisen-sho", "g0-turned"):
-        rises = [halfway(*found.curve(run, TURNED, metric)) for metric in ("localises", "success")]
+        rises = [
+            halfway(*results.curve(run, TURNED, metric)) for metric in ("localises", "success")
+        ]
         if rises[0] and rises[1]:
             ahead = [b - a for a, b in zip(*rises, strict=True)]
             numbers = "half of the rise at step " + ", ".join(
@@ -167,7 +167,7 @@ def claims(found: StudyResults) -> list[Claim]:
     return [replace(one, adjusted=float(p)) for one, p in zip(out, adjusted, strict=True)]
 
 
-def _on_turned_tiles(found: StudyResults, add: Callable[..., None]) -> None:
+def _on_turned_tiles(results: StudyResults, add: Callable[..., None]) -> None:
     """The differences on turned tiles and those that the interventions make.
 
     Success after a given description is not among them: what it tells hangs on whether the think
@@ -197,10 +197,8 @@ def _on_turned_tiles(found: StudyResults, add: Callable[..., None]) -> None:
             metric,
         )
     for weight, paper in (("0.1", "yes"), ("1", "-")):
-        pair, title = (
-            (f"perception-{weight}", "perception-0"),
-            (f"A perception reward ({weight} against 0)"),
-        )
+        pair = (f"perception-{weight}", "perception-0")
+        title = f"A perception reward ({weight} against 0)"
         add(f"{title} lifts perception", paper, pair, sampled, "p_acc")
         add(f"{title} leaves play as it is", paper, pair, sampled, "success", "equal")
     add("The think block is needed", "-", ("g1-turned", "thoughtless"), turned, "success")
@@ -215,10 +213,10 @@ def _claim(
     gap = estimate(table, bounds=None if metric == "score" else stats.GAP)
     holds = "larger" if gap.mean > 0 else "smaller"
     if kind == "differ":
-        p = stats.crossed_p(table)
+        p = crossed_effects.crossed_p(table)
     else:
         holds = "within the margin"
-        p = stats.crossed_p(table, -MARGIN, 1)
+        p = crossed_effects.crossed_p(table, -MARGIN, 1)
         if kind == "equal":
-            p = max(p, stats.crossed_p(table, MARGIN, -1))
+            p = max(p, crossed_effects.crossed_p(table, MARGIN, -1))
     return Claim(title, paper, f"{points(gap, metric)} ({what})", p, holds)

@@ -1,7 +1,7 @@
 """What a study has measured, in numbers: scores, gaps, what is known when asked, exploration.
 
 Everything is computed from the traces of a study's folder. Every number is a mean over training
-seeds and held-out episodes with the 95 % interval of :func:`vlmgym.evals.stats.crossed`.
+seeds and held-out episodes with the 95 % interval of :func:`vlmgym.evals.crossed_effects.crossed`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from vlmgym.core import NO_ACTION
 from vlmgym.core.files import read_json
 from vlmgym.dialogue.judge import Weights
 from vlmgym.dialogue.prompt import BLOCKS
-from vlmgym.episodes.records import Turn
-from vlmgym.episodes.trace import load_trace
-from vlmgym.evals import stats
-from vlmgym.evals.evaluation import range_of
+from vlmgym.episodes.trace import Turn, load_trace
+from vlmgym.evals import crossed_effects, stats
+from vlmgym.evals.estimates import NAN, Estimate, decimals
+from vlmgym.evals.metrics import range_of
 from vlmgym.evals.reading import Evaluated, load
-from vlmgym.evals.stats import NAN
 from vlmgym.studies.study import BASE, Study
 from vlmgym.train.callbacks import read_metrics
 
@@ -95,7 +94,7 @@ class StudyResults:
         keys = sorted(set.intersection(*(set(one.values) for one in ones)))
         return np.array([[one.values[key][metric] for key in keys] for one in ones])
 
-    def value(self, evaluation: str, task: str, player: str, metric: str) -> stats.Estimate:
+    def value(self, evaluation: str, task: str, player: str, metric: str) -> Estimate:
         """A metric of a player; ``r_acc`` is success among exact descriptions."""
         if metric == "r_acc":
             exact = self.table(evaluation, task, player, "p_acc")
@@ -104,9 +103,7 @@ class StudyResults:
             )
         return estimate(self.table(evaluation, task, player, metric), bounds=range_of(metric))
 
-    def gap(
-        self, evaluation: str, task: str, first: str, second: str, metric: str
-    ) -> stats.Estimate:
+    def gap(self, evaluation: str, task: str, first: str, second: str, metric: str) -> Estimate:
         """``first - second`` on the same episodes, run by run of the same training seed."""
         return estimate(
             difference(
@@ -208,14 +205,12 @@ class StudyResults:
         return dict(sorted(places.items()))
 
 
-def estimate(
-    values: Table, below: Table | None = None, bounds: stats.Bounds = None
-) -> stats.Estimate:
-    """:func:`vlmgym.evals.stats.crossed`; NaN where nothing was measured."""
+def estimate(values: Table, below: Table | None = None, bounds: stats.Bounds = None) -> Estimate:
+    """:func:`vlmgym.evals.crossed_effects.crossed`; NaN where nothing was measured."""
     return (
-        stats.crossed(values, below, bounds=bounds)
+        crossed_effects.crossed(values, below, bounds=bounds)
         if values.size
-        else stats.Estimate(NAN, NAN, NAN, 0)
+        else Estimate(NAN, NAN, NAN, 0)
     )
 
 
@@ -243,22 +238,22 @@ def knows_a_move(turn: Turn) -> bool:
     return action != NO_ACTION and bool(game.success_mask(state)[0, action])
 
 
-def knowing(found: StudyResults, player: str = BASE) -> dict[str, dict[str, stats.Estimate]]:
+def knowing(results: StudyResults, player: str = BASE) -> dict[str, dict[str, Estimate]]:
     """What a model sees, knows when it is asked, and does, by game."""
     out = {}
     for game in GAMES:
         out[game] = {
-            metric: found.value("states", game, player, metric)
+            metric: results.value("states", game, player, metric)
             for metric in ("p_acc", "cells", "r_acc", "success")
         }
         out[game]["knows"] = estimate(
-            found.each("moves", game, player, lambda turn: float(knows_a_move(turn))),
+            results.each("moves", game, player, lambda turn: float(knows_a_move(turn))),
             bounds=stats.SHARE,
         )
-        out[game]["random"] = found.value("states", game, "random", "success")
+        out[game]["random"] = results.value("states", game, "random", "success")
         for name in ("localises", "enumerates"):
             out[game][name] = estimate(
-                found.each("states", game, player, partial(_pattern, name)), bounds=stats.SHARE
+                results.each("states", game, player, partial(_pattern, name)), bounds=stats.SHARE
             )
     return out
 
@@ -267,7 +262,7 @@ def _pattern(name: str, turn: Turn) -> float:
     return float(getattr(turn, name))
 
 
-def scores(found: StudyResults) -> list[tuple[str, dict[str, stats.Estimate]]]:
+def scores(results: StudyResults) -> list[tuple[str, dict[str, Estimate]]]:
     """The paper's table: mean score of whole games, a row for each model, a column for each
     game.
     """
@@ -278,12 +273,12 @@ def scores(found: StudyResults) -> list[tuple[str, dict[str, stats.Estimate]]]:
         "cold start: base + SFT": "cold-{}",
     }
     who |= {"G1: cold start + GRPO": "g1-{}", "G1, one model for all games": "g1-all"}
-    who |= {f"the teacher ({found.teacher})": found.teacher, "oracle": "oracle"}
+    who |= {f"the teacher ({results.teacher})": results.teacher, "oracle": "oracle"}
     return [
         (
             title,
             {
-                game: found.value(f"episodes-{key}", game, name.format(key), "score")
+                game: results.value(f"episodes-{key}", game, name.format(key), "score")
                 for game, key in GAMES.items()
             },
         )
@@ -295,12 +290,12 @@ def scores(found: StudyResults) -> list[tuple[str, dict[str, stats.Estimate]]]:
 def searches(turn: Turn) -> bool:
     """Whether a think block begins as the teacher's search of this board does."""
     game, state = turn.load()
-    said = BLOCKS.inside(BLOCKS.think, turn.reply)
+    text = BLOCKS.inside(BLOCKS.think, turn.reply)
     wanted = game.reasoning(state, 0, game.oracle(state)[0])[0].split("; ")[0]
-    return said is not None and said.split(";")[0].split() == wanted.split()
+    return text is not None and text.split(";")[0].split() == wanted.split()
 
 
-def exploration(found: StudyResults, player: str = BASE) -> dict[str, dict[str, stats.Estimate]]:
+def exploration(results: StudyResults, player: str = BASE) -> dict[str, dict[str, Estimate]]:
     """What GRPO has to select from in a model's sampled answers, by game; groups of answers to one
     state as in training.
 
@@ -309,14 +304,16 @@ def exploration(found: StudyResults, player: str = BASE) -> dict[str, dict[str, 
     with answers of unequal reward. ``advantage``: mean advantage (reward minus mean, by standard
     deviation of its group, as in GRPO) of the answers that search.
     """
-    out: dict[str, dict[str, stats.Estimate]] = {}
+    out: dict[str, dict[str, Estimate]] = {}
     for game, key in GAMES.items():
-        turns = sorted(found.turns("exploration", game, player), key=lambda turn: turn.episode)
+        turns = sorted(results.turns("exploration", game, player), key=lambda turn: turn.episode)
         if not turns:
             continue
-        size = int(found.evaluated["exploration", game][player][0].how["repeats"])
-        run = next((name for name in (f"g0-{key}", f"g1-{key}") if name in found.study.runs), None)
-        weights = found.study.recipe(run, found.study.seeds[0]).reward if run else Weights()
+        size = int(results.evaluated["exploration", game][player][0].how["repeats"])
+        run = next(
+            (name for name in (f"g0-{key}", f"g1-{key}") if name in results.study.runs), None
+        )
+        weights = results.study.recipe(run, results.study.seeds[0]).reward if run else Weights()
         seeds = len(turns) // size
         search = np.array([searches(turn) for turn in turns]).reshape(seeds, size)
         good = np.array([turn.terms["game"] > 0 for turn in turns]).reshape(seeds, size)
@@ -355,14 +352,14 @@ INTERVENTIONS = {
 """Ways to train G0 on turned tiles."""
 
 
-def text(one: stats.Estimate, percent: bool = True) -> str:
+def text(estimate: Estimate, percent: bool = True) -> str:
     """A mean with its interval: shares with two decimals, scores by their size."""
-    digits = 2 if percent or abs(one.mean) < 10 else 1 if abs(one.mean) < 100 else 0
-    return one.text(stats.decimals(digits))
+    digits = 2 if percent or abs(estimate.mean) < 10 else 1 if abs(estimate.mean) < 100 else 0
+    return estimate.text(decimals(digits))
 
 
-def points(gap: stats.Estimate, metric: str) -> str:
+def points(gap: Estimate, metric: str) -> str:
     """A difference with its interval: shares in points of a hundred, scores as they are."""
     factor, unit = (1, "") if metric == "score" else (100, " points")
-    said = gap.text(stats.decimals(1, signed=True, factor=factor))
-    return said if math.isnan(gap.mean) else said + unit
+    written = gap.text(decimals(1, signed=True, factor=factor))
+    return written if math.isnan(gap.mean) else written + unit

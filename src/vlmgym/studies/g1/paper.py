@@ -16,26 +16,16 @@ from numpy.typing import NDArray
 
 import vlmgym
 from vlmgym.core import need
-from vlmgym.core.files import read_json_lines, write_atomically
-from vlmgym.core.provenance import revision
+from vlmgym.core.files import write_atomically
 from vlmgym.dialogue.judge import Fault
-from vlmgym.evals import stats
+from vlmgym.episodes.trace import revision
+from vlmgym.evals.estimates import Estimate
 from vlmgym.studies.g1.claims import claims
-from vlmgym.studies.g1.findings import (
-    DIALS,
-    GAMES,
-    INTERVENTIONS,
-    TITLES,
-    TURNED,
-    StudyResults,
-    exploration,
-    knowing,
-    points,
-    scores,
-    text,
-)
+from vlmgym.studies.g1.findings import GAMES, TURNED, StudyResults, exploration, knowing, scores
 from vlmgym.studies.g1.plots import draw
-from vlmgym.studies.study import BASE, Study, is_done
+from vlmgym.studies.g1.tables import SECTIONS, asked_players, attempts
+from vlmgym.studies.runner import is_done
+from vlmgym.studies.study import BASE, Study
 
 EXAMPLES = 3
 """States of each game in ``turns.jsonl``."""
@@ -49,56 +39,44 @@ def write_results(study: Study, out: Path) -> Path:
         MissingExtra: without Matplotlib or SciPy.
     """
     need("train", "matplotlib", "scipy")
-    found = StudyResults(study, out)
-    pictures = [f"![{title}]({name})\n" for name, title in draw(found)]
-    sections = {
-        "Scores of whole games": _scores,
-        "Differences": _differences,
-        "Seeing, knowing, doing": _knowing,
-        "What G0 has to select from": _exploration,
-        "Held-out states": _states,
-        "Turned tiles": _turned,
-        "What fails: first and last check": _faults,
-        "What replies look like: first and last check": _patterns,
-        "One model for all games": _one_model,
-        "What we would do otherwise": _changes,
-        "Transfer": _transfer,
-        "Curves over difficulty": _difficulty,
-        "Training in numbers": _training,
-        "Every run": _jobs,
-    }
-    told = {title: body for title, make in sections.items() if (body := make(found))}
-    parts = [_intro(found), *pictures, *(f"## {title}\n\n{body}" for title, body in told.items())]
+    results = StudyResults(study, out)
+    pictures = [f"![{title}]({name})\n" for name, title in draw(results)]
+    bodies = {title: body for title, make in SECTIONS.items() if (body := make(results))}
+    sections = [
+        _intro(results),
+        *pictures,
+        *(f"## {title}\n\n{body}" for title, body in bodies.items()),
+    ]
     path = out / "report.md"
-    write_atomically(path, "\n".join(parts))
-    write_atomically(out / "results.json", json.dumps(_numbers(found), indent=1) + "\n")
+    write_atomically(path, "\n".join(sections))
+    write_atomically(out / "results.json", json.dumps(_numbers(results), indent=1) + "\n")
     write_atomically(
-        out / "turns.jsonl", "".join(json.dumps(turn) + "\n" for turn in _examples(found))
+        out / "turns.jsonl", "".join(json.dumps(turn) + "\n" for turn in _examples(results))
     )
     return path
 
 
-# ---- data
-def _numbers(found: StudyResults) -> dict[str, Any]:
+def _numbers(results: StudyResults) -> dict[str, Any]:
     """All numbers of the report that could be wanted elsewhere."""
 
-    def plain(table: Mapping[str, Mapping[str, stats.Estimate]]) -> dict[str, Any]:
+    def plain(table: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
         return {
             name: {key: one.to_dict() for key, one in row.items()} for name, row in table.items()
         }
 
     return {
-        "scores": plain(dict(scores(found))),
-        "knowing": plain(knowing(found)),
+        "scores": plain(dict(scores(results))),
+        "knowing": plain(knowing(results)),
         "exploration": {
-            player: plain(exploration(found, player)) for player in _asked(found, "exploration")
+            player: plain(exploration(results, player))
+            for player in asked_players(results, "exploration")
         },
-        "differences": [asdict(one) | {"verdict": one.verdict} for one in claims(found)],
-        "curves": {run: curves for run in found.study.runs if (curves := _curves(found, run))},
+        "differences": [asdict(one) | {"verdict": one.verdict} for one in claims(results)],
+        "curves": {run: curves for run in results.study.runs if (curves := _curves(results, run))},
     }
 
 
-def _curves(found: StudyResults, run: str) -> dict[str, Any]:
+def _curves(results: StudyResults, run: str) -> dict[str, Any]:
     """The checks of a run by game: steps, and for each metric a list of values for each seed."""
     metrics = (
         "success",
@@ -111,9 +89,9 @@ def _curves(found: StudyResults, run: str) -> dict[str, Any]:
     )
     out = {}
     for game in GAMES:
-        steps, _ = found.curve(run, game, "success")
+        steps, _ = results.curve(run, game, "success")
         if len(steps):
-            tables = {key: _bare(found.curve(run, game, key)[1]) for key in metrics}
+            tables = {key: _bare(results.curve(run, game, key)[1]) for key in metrics}
             out[game] = {"steps": steps.tolist()} | tables
     return out
 
@@ -125,7 +103,7 @@ def _bare(table: NDArray[np.float64]) -> list[list[float | None]]:
     ]
 
 
-def _examples(found: StudyResults) -> list[dict[str, Any]]:
+def _examples(results: StudyResults) -> list[dict[str, Any]]:
     """Turns to look at: the first held-out states of each game, answered by the base, G0, the cold
     start and G1.
     """
@@ -138,13 +116,8 @@ def _examples(found: StudyResults) -> list[dict[str, Any]]:
         {"player": player, "evaluation": evaluation, "game": game, **asdict(turn)}
         for evaluation, game, players, count in asked
         for player in players
-        for turn in found.turns(evaluation, game, player)[:count]
+        for turn in results.turns(evaluation, game, player)[:count]
     ]
-
-
-def _attempts(found: StudyResults) -> list[dict[str, Any]]:
-    """What was run when, one for each process of the study."""
-    return read_json_lines(found.out / "jobs.jsonl")
 
 
 def _hours(lines: Sequence[dict[str, Any]]) -> float:
@@ -156,29 +129,8 @@ def _hours(lines: Sequence[dict[str, Any]]) -> float:
     return seconds / 3600
 
 
-def _asked(found: StudyResults, evaluation: str) -> list[str]:
-    """The players of an evaluation, without their seeds."""
-    if evaluation not in found.study.evaluations:
-        return []
-    names = (
-        one.rpartition(".")[0] if found.study.makers(one) else one
-        for one in found.study.players(evaluation)
-    )
-    return list(dict.fromkeys(names))
-
-
-# ---- tables
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of the rows in which something was measured; empty if there are none."""
-    rows = [row for row in rows if any(cell != "-" for cell in row[1:])]
-    if not rows:
-        return ""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
-
-
-def _intro(found: StudyResults) -> str:
-    lines = _attempts(found)
+def _intro(results: StudyResults) -> str:
+    lines = attempts(results)
     by_machine: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         by_machine.setdefault(
@@ -187,318 +139,20 @@ def _intro(found: StudyResults) -> str:
     hours = "; ".join(
         f"{_hours(part):.1f} hours on {name}" for name, part in by_machine.items()
     ) or ("nothing was run yet")
-    left = sum(not is_done(found.study, found.out, job.name) for job in found.study.jobs)
-    more = f" **{left} of {len(found.study.jobs)} jobs are still to be done.**" if left else ""
+    left = sum(not is_done(results.study, results.out, job.name) for job in results.study.jobs)
+    unfinished = (
+        f" **{left} of {len(results.study.jobs)} jobs are still to be done.**" if left else ""
+    )
     made = ", ".join(dict.fromkeys(line["vlmgym"] for line in lines)) or revision()
-    recipes = (found.study.recipe(run, found.study.seeds[0]) for run in found.study.runs)
+    recipes = (results.study.recipe(run, results.study.seeds[0]) for run in results.study.runs)
     steps = sorted({recipe.grpo.steps for recipe in recipes if recipe.grpo})
     trained = f", GRPO of {' or '.join(map(str, steps))} steps" if steps else ""
     return (
         "# The paper's claims, measured\n\n"
-        f"Model `{found.study.model}`, training seeds "
-        f"{', '.join(map(str, found.study.seeds))}{trained}. "
+        f"Model `{results.study.model}`, training seeds "
+        f"{', '.join(map(str, results.study.seeds))}{trained}. "
         "Means with 95 % intervals over training seeds and held-out episodes, both taken as "
         "samples; with one seed the intervals "
         "cover the episodes alone. "
-        f"{hours}; vlmgym {vlmgym.__version__} ({made}).{more}\n"
-    )
-
-
-def _scores(found: StudyResults) -> str:
-    rows = [
-        [title, *(text(one, False) for one in cells.values())] for title, cells in scores(found)
-    ]
-    return _markdown(["model", *TITLES.values()], rows)
-
-
-def _differences(found: StudyResults) -> str:
-    rows = [
-        [one.claim, one.paper, one.numbers, f"{one.p:.2g}", f"{one.adjusted:.2g}", one.verdict]
-        for one in claims(found)
-    ]
-    note = (
-        "\nExploratory: none of these was named as a primary claim before the study was run. p "
-        "after Holm over all rows.\n"
-    )
-    return (
-        _markdown(["difference", "in the paper", "here", "p", "after Holm", "verdict"], rows) + note
-        if rows
-        else ""
-    )
-
-
-def _knowing(found: StudyResults) -> str:
-    table = knowing(found)
-    titles = {
-        "cells": "cells described",
-        "p_acc": "boards described",
-        "knows": "knows a move when asked",
-        "success": "success",
-        "random": "random player",
-    }
-    rows = [[title, *(text(table[g][key]) for g in GAMES)] for key, title in titles.items()]
-    return _markdown(["base", *TITLES.values()], rows)
-
-
-def _exploration(found: StudyResults) -> str:
-    titles = {
-        "searches": "answers that search",
-        "with": "success of those",
-        "without": "success of the others",
-        "groups": "groups of 8 with and without a search",
-        "unequal": "groups of unequal reward",
-        "advantage": "mean advantage of a search",
-    }
-    out = []
-    for player in _asked(found, "exploration"):
-        table = exploration(found, player)
-        rows = [
-            [title, *(text(table[g][key]) if g in table else "-" for g in GAMES)]
-            for key, title in titles.items()
-        ]
-        after = "g0-{}" if player == BASE else f"g0-{player}-{{}}"
-        for title, name in (
-            ("success before G0, greedy", player),
-            ("success after G0, greedy", after),
-        ):
-            rows.append(
-                [
-                    title,
-                    *(
-                        text(found.value("states", g, name.format(k), "success"))
-                        for g, k in GAMES.items()
-                    ),
-                ]
-            )
-        out.append(_markdown([player, *TITLES.values()], rows))
-    return "\n".join(filter(None, out))
-
-
-def _states(found: StudyResults) -> str:
-    names = [BASE, *(f"{kind}-{{}}" for kind in ("g0", "cold", "g1")), "cold-all", "g1-all"]
-    names += [one for one in ("random", found.teacher, "oracle") if one]
-    out = []
-    for metric, title in (("success", "success"), ("p_acc", "P_acc"), ("r_acc", "R_acc")):
-        rows = [
-            [
-                name.format("GAME"),
-                *(text(found.value("states", g, name.format(k), metric)) for g, k in GAMES.items()),
-            ]
-            for name in names
-        ]
-        out.append(_markdown([title, *TITLES.values()], rows))
-    rows = [
-        [
-            name.format("GAME"),
-            *(text(found.value("told", g, name.format(k), "success")) for g, k in GAMES.items()),
-        ]
-        for name in names[:6]
-    ]
-    out.append(_markdown(["success after the true description", *TITLES.values()], rows))
-    return "\n".join(filter(None, out))
-
-
-def _turned(found: StudyResults) -> str:
-    names = {BASE: "base"} | {run: f"G0, {title}" for run, title in INTERVENTIONS.items()}
-    names |= {"cold-turned": "cold start", "g1-turned": "G1"}
-    names |= {
-        "cold-thoughtless": "cold start without think blocks",
-        "thoughtless": "G1 without think blocks",
-    }
-    names |= {one: one for one in ("random", found.teacher, "oracle") if one}
-    rows = []
-    for player, title in names.items():
-        if found.table("turned", TURNED, player, "success").size:
-            cells = [
-                found.value("turned", TURNED, player, metric)
-                for metric in ("success", "p_acc", "cells", "r_acc")
-            ]
-            cells.append(found.value("turned-told", TURNED, player, "success"))
-            cells += [
-                found.value("turned-sampled", TURNED, player, metric)
-                for metric in ("success", "p_acc")
-            ]
-            rows.append([title, *map(text, cells)])
-    heads = [
-        "success",
-        "P_acc",
-        "cells",
-        "R_acc",
-        "success after the true description",
-        "success, sampled",
-        "P_acc, sampled",
-    ]
-    return _markdown(["trained with", *heads], rows)
-
-
-def _first_and_last(found: StudyResults, titles: Mapping[str, str]) -> str:
-    rows = []
-    for run, game in found.trained():
-        tables = (found.curve(run, game, metric)[1] for metric in titles)
-        rows.append(
-            [run, *(f"{np.nanmean(t[:, 0]):.2f} to {np.nanmean(t[:, -1]):.2f}" for t in tables)]
-        )
-    return _markdown(["run", *titles.values()], rows)
-
-
-def _faults(found: StudyResults) -> str:
-    return _first_and_last(found, {f"fault_{fault.value}": fault.word for fault in Fault})
-
-
-def _patterns(found: StudyResults) -> str:
-    return _first_and_last(
-        found, {"localises": "localises", "enumerates": "enumerates", "success": "success"}
-    )
-
-
-def _one_model(found: StudyResults) -> str:
-    rows = []
-    for game, key in GAMES.items():
-        row = [TITLES[game]]
-        for metric, evaluation in (("success", "states"), ("score", f"episodes-{key}")):
-            row += [
-                text(found.value(evaluation, game, name, metric), metric != "score")
-                for name in ("g1-all", f"g1-{key}")
-            ]
-            row.append(points(found.gap(evaluation, game, "g1-all", f"g1-{key}", metric), metric))
-        rows.append(row)
-    heads = [
-        "success, one for all",
-        "its own",
-        "difference",
-        "score, one for all",
-        "its own",
-        "difference",
-    ]
-    return _markdown(["equal answers in all", *heads], rows)
-
-
-def _changes(found: StudyResults) -> str:
-    rows = []
-    for run, game, against, title in (
-        ("regret", "2048", "g1-2048", "2048: reward is the regret to the oracle, not the merge"),
-        (
-            "on-policy",
-            "ShisenSho",
-            "g1-shisen-sho",
-            "Shisen-Sho: states of the policy's own games, not of random walks",
-        ),
-        ("unequal", "Swap", "g1-swap", "Swap: groups of equal worth are left out"),
-    ):
-        gap = found.gap(f"episodes-{GAMES[game]}", game, run, against, "score")
-        success = found.gap("states", game, run, against, "success")
-        score = text(found.value(f"episodes-{GAMES[game]}", game, run, "score"), False)
-        rows.append([title, score, points(gap, "score"), points(success, "success"), "-"])
-    success, seen = (
-        found.gap("turned", TURNED, "cells", "g0-turned", metric) for metric in ("success", "p_acc")
-    )
-    title = "Turned tiles: perception is rewarded cell by cell, not as a whole"
-    rows.append([title, "-", "-", points(success, "success"), points(seen, "p_acc")])
-    return _markdown(
-        [
-            "change",
-            "score",
-            "score against the paper's choice",
-            "success against it",
-            "P_acc against it",
-        ],
-        rows,
-    )
-
-
-def _transfer(found: StudyResults) -> str:
-    rows = []
-    for evaluation, task in found.evaluated:
-        if evaluation == "transfer":
-            cells = [
-                text(found.value("transfer", task, who, "success"))
-                for who in ("random", BASE, "g1-all")
-            ]
-            game = next((g for g in GAMES if task == g or task.startswith(f"{g}-")), "")
-            own = (
-                text(found.value("transfer", task, f"g1-{GAMES[game]}", "success")) if game else "-"
-            )
-            rows.append([task, *cells, own, text(found.value("transfer", task, "g1-all", "p_acc"))])
-    heads = ["random", "base", "G1, all games", "G1, this game", "P_acc of G1, all games"]
-    others = _markdown(["not trained on (success)", *heads], rows)
-    names = [BASE, *(f"{kind}-{key}" for kind in ("g0", "g1") for key in GAMES.values())]
-    rows = [
-        [name, *(text(found.value("states", game, name, "success")) for game in GAMES)]
-        for name in names
-    ]
-    return "\n".join(
-        filter(None, (others, _markdown(["trained on one game (success)", *TITLES.values()], rows)))
-    )
-
-
-def _difficulty(found: StudyResults) -> str:
-    """For each game the curves of all its models; whole numbers of percent, since they rest on 30
-    states a seed.
-    """
-    tables = []
-    for game, key in GAMES.items():
-        evaluation = f"difficulty-{key}"
-        places = {dial: found.along(evaluation, game, dial) for dial in DIALS}
-        rows = []
-        for player in _asked(found, evaluation):
-            for metric, name in (("success", player), ("p_acc", f"{player}, P_acc")):
-                means = [
-                    [found.value(evaluation, task, player, metric).mean for task in one.values()]
-                    for one in places.values()
-                ]
-                cells = [
-                    ", ".join("-" if math.isnan(x) else f"{100 * x:.0f}" for x in line)
-                    for line in means
-                ]
-                rows.append([name, *("-" if set(cell) <= set("-, ") else cell for cell in cells)])
-        heads = [
-            f"{dial} {', '.join(f'{value:g}' for value in one)}" for dial, one in places.items()
-        ]
-        tables.append(_markdown([f"{TITLES[game]} (%)", *heads], rows))
-    return "\n".join(filter(None, tables))
-
-
-def _training(found: StudyResults) -> str:
-    keys = {
-        "reward": "reward",
-        "kl": "KL",
-        "entropy": "entropy",
-        "completions/mean_length": "tokens",
-        "groups/equal": "equal groups",
-        "clip_ratio/region_mean": "clipped",
-        "p_acc": "P_acc",
-        "r_acc": "R_acc",
-    }
-    rows = []
-    for run in found.study.runs:
-        cells = []
-        for key in keys:
-            values = found.training(run, key)
-            size = min(5, values.shape[1]) if values.ndim == 2 else 0
-            known = (
-                size
-                and not np.isnan(values[:, :size]).all()
-                and not np.isnan(values[:, -size:]).all()
-            )
-            cells.append(
-                (f"{np.nanmean(values[:, :size]):.3g} to {np.nanmean(values[:, -size:]):.3g}")
-                if known
-                else "-"
-            )
-        if any(cell != "-" for cell in cells):
-            rows.append([run, *cells])
-    return _markdown(["first to last five steps, sampled", *keys.values()], rows)
-
-
-def _jobs(found: StudyResults) -> str:
-    lines = _attempts(found)
-    hours = sum(line["seconds"] for line in lines) / 3600
-    bad = [line for line in lines if not line["done"]]
-    rows = [[line["job"], f"{line['seconds']:.0f}", str(line["status"])] for line in bad]
-    told = (
-        f"{len(lines)} processes, {hours:.2f} hours of one process each; {len(bad)} of them "
-        "failed or were stopped.\n"
-    )
-    return told + (
-        "\n" + _markdown(["failed or stopped", "seconds", "exit status"], rows) if bad else ""
+        f"{hours}; vlmgym {vlmgym.__version__} ({made}).{unfinished}\n"
     )

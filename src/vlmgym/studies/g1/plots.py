@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.dialogue.judge import Fault
-from vlmgym.evals import stats
+from vlmgym.evals.estimates import Estimate
 from vlmgym.render.looks import get_look
 from vlmgym.report.plots import COLOURS, STYLE, canvas
 from vlmgym.studies.g1.findings import (
@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GREY, FAINT = "#6b7280", "#e1e5ec"
+GREY = "#6b7280"
+FAINT = "#e1e5ec"
 _KINDS = (
     ("g0", "G0 (RL from the base)", COLOURS[1]),
     ("g1", "G1 (RL from the cold start)", COLOURS[0]),
 )
 
 
-def draw(found: StudyResults) -> list[tuple[str, str]]:
+def draw(results: StudyResults) -> list[tuple[str, str]]:
     """Draw the pictures of the story into the study's folder; returns their file names and
     titles.
     """
@@ -67,16 +68,20 @@ def draw(found: StudyResults) -> list[tuple[str, str]]:
     out = []
     with matplotlib.rc_context(STYLE):
         for name, (title, make) in pictures.items():
-            figure = make(found, title)
+            figure = make(results, title)
             if figure is not None:
-                figure.savefig(found.out / f"{name}.png")
+                figure.savefig(results.out / f"{name}.png")
                 out.append((f"{name}.png", title))
     return out
 
 
-def _spread(one: stats.Estimate) -> tuple[list[float], list[float]]:
+def _spread(estimate: Estimate) -> tuple[list[float], list[float]]:
     """Error bars below and above a mean, for Matplotlib."""
-    low, high = (one.mean - one.low, one.high - one.mean) if not math.isnan(one.low) else (0.0, 0.0)
+    low, high = (
+        (estimate.mean - estimate.low, estimate.high - estimate.mean)
+        if not math.isnan(estimate.low)
+        else (0.0, 0.0)
+    )
     return [max(low, 0.0)], [max(high, 0.0)]
 
 
@@ -87,8 +92,8 @@ def _percent(axes: Axes, along: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
-def _draw_gap(found: StudyResults, title: str) -> Figure | None:
-    table = knowing(found)
+def _draw_gap(results: StudyResults, title: str) -> Figure | None:
+    table = knowing(results)
     rows = {
         "describes the whole board": ("p_acc", COLOURS[0]),
         "knows a move when asked\nwhat moves would do": ("knows", COLOURS[0]),
@@ -119,8 +124,8 @@ def _draw_gap(found: StudyResults, title: str) -> Figure | None:
     return figure
 
 
-def _draw_scores(found: StudyResults, title: str) -> Figure | None:
-    rows = dict(scores(found))
+def _draw_scores(results: StudyResults, title: str) -> Figure | None:
+    rows = dict(scores(results))
     names = [name for name in rows if name not in ("random", "oracle")]
     if all(math.isnan(one.mean) for one in rows["random"].values()):
         return None
@@ -153,22 +158,25 @@ def _draw_scores(found: StudyResults, title: str) -> Figure | None:
     return figure
 
 
-def _draw_training(found: StudyResults, title: str) -> Figure | None:
+def _draw_training(results: StudyResults, title: str) -> Figure | None:
     note = (
         "Greedy answers. Thick: mean over training seeds; thin: each seed. Dotted: the teacher; "
         "grey: a random player."
     )
-    figure, any_line = canvas(10, 4.6, title, note), False
+    figure = canvas(10, 4.6, title, note)
+    any_line = False
     for column, (game, key) in enumerate(GAMES.items()):
         for row, (metric, label) in enumerate(
             (("success", "a move that works"), ("p_acc", "boards described exactly"))
         ):
             axes = figure.add_subplot(2, 4, 1 + column + 4 * row)
             for kind, name, colour in _KINDS:
-                any_line |= _lines(axes, *found.curve(f"{kind}-{key}", game, metric), colour, name)
+                any_line |= _lines(
+                    axes, *results.curve(f"{kind}-{key}", game, metric), colour, name
+                )
             if metric == "success":
-                for player, style in ((found.teacher, ":"), ("random", "-")):
-                    mean = found.value("states", game, player, "success").mean
+                for player, style in ((results.teacher, ":"), ("random", "-")):
+                    mean = results.value("states", game, player, "success").mean
                     if not math.isnan(mean):
                         axes.axhline(mean, color="#8b93a1", lw=1, ls=style)
                 axes.set_title(TITLES[game])
@@ -209,11 +217,11 @@ def _lines(
     return True
 
 
-def _draw_bootstrapping(found: StudyResults, title: str) -> Figure | None:
-    if not any(len(found.curve(f"{kind}-turned", TURNED, "success")[0]) for kind, _, _ in _KINDS):
+def _draw_bootstrapping(results: StudyResults, title: str) -> Figure | None:
+    if not any(len(results.curve(f"{kind}-turned", TURNED, "success")[0]) for kind, _, _ in _KINDS):
         return None
-    run = next(one for one in found.study.runs if one.endswith("-turned"))
-    look = get_look(found.study.recipe(run, found.study.seeds[0]).tasks[0].look)
+    run = next(one for one in results.study.runs if one.endswith("-turned"))
+    look = get_look(results.study.recipe(run, results.study.seeds[0]).tasks[0].look)
     note = (
         f"Shisen-Sho, tiles turned by up to {look.rotation:g} degrees. Solid: held-out states, "
         "greedy answers; dotted: training "
@@ -229,8 +237,8 @@ def _draw_bootstrapping(found: StudyResults, title: str) -> Figure | None:
     )
     for axes, (kind, name, _) in zip(panels, _KINDS, strict=False):
         for metric, label, colour in quantities:
-            _lines(axes, *found.curve(f"{kind}-turned", TURNED, metric), colour, label)
-            sampled = found.training(
+            _lines(axes, *results.curve(f"{kind}-turned", TURNED, metric), colour, label)
+            sampled = results.training(
                 f"{kind}-turned", "rewards/cells/mean" if metric == "cells" else metric
             )
             if sampled.size and sampled.shape[1] >= 10:
@@ -259,7 +267,7 @@ def _running(line: NDArray[np.float64], size: int = 10) -> NDArray[np.float64]:
     return np.array([np.nanmean(one) if not np.isnan(one).all() else np.nan for one in windows])
 
 
-def _draw_faults(found: StudyResults, title: str) -> Figure | None:
+def _draw_faults(results: StudyResults, title: str) -> Figure | None:
     note = (
         "Shares of held-out states, means over training seeds. Moves are replayed on the board "
         "as it was described."
@@ -268,7 +276,7 @@ def _draw_faults(found: StudyResults, title: str) -> Figure | None:
         *((key, game, TITLES[game]) for game, key in GAMES.items()),
         ("turned", TURNED, "Shisen-Sho, turned tiles"),
     ]
-    trained = {run for run, _ in found.trained()}
+    trained = {run for run, _ in results.trained()}
     columns = [one for one in columns if trained & {f"g0-{one[0]}", f"g1-{one[0]}"}]
     if not columns:
         return None
@@ -277,7 +285,8 @@ def _draw_faults(found: StudyResults, title: str) -> Figure | None:
         for column, (key, game, name) in enumerate(columns):
             axes = figure.add_subplot(2, len(columns), 1 + column + len(columns) * row)
             curves = {
-                fault: found.curve(f"{kind}-{key}", game, f"fault_{fault.value}") for fault in Fault
+                fault: results.curve(f"{kind}-{key}", game, f"fault_{fault.value}")
+                for fault in Fault
             }
             steps = curves[Fault.NONE][0]
             if len(steps):
@@ -309,12 +318,12 @@ def _draw_faults(found: StudyResults, title: str) -> Figure | None:
     return figure
 
 
-def _draw_interventions(found: StudyResults, title: str) -> Figure | None:
+def _draw_interventions(results: StudyResults, title: str) -> Figure | None:
     runs = {BASE: "before: the base", **INTERVENTIONS}
     runs = {
         run: label
         for run, label in runs.items()
-        if found.table("turned", TURNED, run, "success").size
+        if results.table("turned", TURNED, run, "success").size
     }
     if not runs.keys() - {BASE}:
         return None
@@ -333,7 +342,7 @@ def _draw_interventions(found: StudyResults, title: str) -> Figure | None:
         figure.subplots(1, 4, sharey=True), columns, strict=True
     ):
         for place, run in enumerate(reversed(runs)):
-            one = found.value(evaluation, TURNED, run, metric)
+            one = results.value(evaluation, TURNED, run, metric)
             if math.isnan(one.mean):
                 continue
             colour = COLOURS[0] if run != BASE else GREY
@@ -348,8 +357,8 @@ def _draw_interventions(found: StudyResults, title: str) -> Figure | None:
     return figure
 
 
-def _draw_difficulty(found: StudyResults, title: str) -> Figure | None:
-    if not any(evaluation.startswith("difficulty") for evaluation, _ in found.evaluated):
+def _draw_difficulty(results: StudyResults, title: str) -> Figure | None:
+    if not any(evaluation.startswith("difficulty") for evaluation, _ in results.evaluated):
         return None
     note = (
         "Held-out states of each game, greedy answers, one model a game. Solid: success; dotted: "
@@ -367,11 +376,12 @@ def _draw_difficulty(found: StudyResults, title: str) -> Figure | None:
         ]
         players += [("G1, turned", "g1-turned", COLOURS[3])] if game == TURNED else []
         for column, dial in enumerate(DIALS):
-            axes, places = grid[row][column], found.along(f"difficulty-{key}", game, dial)
+            axes = grid[row][column]
+            places = results.along(f"difficulty-{key}", game, dial)
             for label, player, colour in players:
                 for metric, style in (("success", "-"), ("p_acc", ":")):
                     ys = [
-                        found.value(f"difficulty-{key}", task, player, metric).mean
+                        results.value(f"difficulty-{key}", task, player, metric).mean
                         for task in places.values()
                     ]
                     if not all(map(math.isnan, ys)):

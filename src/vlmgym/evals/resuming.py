@@ -1,0 +1,127 @@
+"""Going on with an evaluation: what a folder holds of it, and whether it is the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vlmgym.core import ConfigError
+from vlmgym.core.files import FileError, read_json
+from vlmgym.episodes.batch import EpisodeBatch
+from vlmgym.episodes.trace import (
+    Episode,
+    EvaluationRun,
+    TraceError,
+    TraceWriter,
+    begin_anew,
+    load_trace,
+    repair,
+)
+from vlmgym.evals.settings import ASKED, WALK, settings_of_run
+from vlmgym.players.base import PLACES
+
+
+def finished(folder: Path, run: EvaluationRun) -> dict[str, Any] | None:
+    """The summary of just this evaluation, if it ended there without failed episodes (which are
+    tried again); else None.
+    """
+    try:
+        summary = read_json(folder / "summary.json")
+        task = summary["task"]
+        same = summary["identity"] == run.identity and summary["evaluation"] == settings_of_run(run)
+        same &= summary["episodes"]["failed"] == 0
+        same &= all(task[key] == getattr(run, key) for key in ASKED)
+        same &= all(task[key] == run.evaluation.get(key, task[key]) for key in WALK)
+        return {**summary, "player": run.player} if same else None
+    except (FileError, KeyError, TypeError):
+        return None
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The open trace of a task, and the episodes that were recorded there before."""
+
+    writer: TraceWriter
+    episodes: Set[Episode] = frozenset()
+
+
+def open_journal(batch: EpisodeBatch, run: EvaluationRun, folder: Path) -> Journal:
+    """Open the trace of a task, after what it already holds has been played.
+
+    Raises:
+        ConfigError: the folder holds another evaluation.
+        TraceError: the trace is damaged, or other rules wrote it.
+    """
+    path = folder / "trace.jsonl"
+    if path.exists():
+        repair(path)
+    if path.exists() and path.stat().st_size:
+        old = load_trace(path)
+        if not old.run.identity:
+            allowed = (
+                "another folder: an earlier version, which did not record who played, began "
+                "this evaluation"
+            )
+            raise ConfigError(
+                "out", str(folder), f"{allowed} (it can be read and rescored, not continued)"
+            )
+        differ = differences(_settings_of(run), _settings_of(old.run))
+        # frozen starts: the old come first
+        if set(differ) == {"episodes"} and differ["episodes"][0] > differ["episodes"][1]:
+            begin_anew(path, replace(old.run, evaluation=run.evaluation))
+        elif differ:
+            raise refusal(str(folder), differ)
+        try:
+            batch.replay(old.turns)
+        except TraceError as error:
+            raise TraceError(f"{path}: {error}") from error
+        return Journal(TraceWriter(path), set(old.episodes))
+    writer = TraceWriter(path)
+    writer.write(run)
+    return Journal(writer)
+
+
+def _settings_of(run: EvaluationRun) -> dict[str, Any]:
+    """All that decides whether an evaluation is the same one, by name; an endpoint may move."""
+    values = {key: getattr(run, key) for key in (*ASKED, "mode")}
+    return values | run.evaluation | {"player": run.identity} | flat({"player": run.about})
+
+
+def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Settings within settings by their dotted names, without the places where a player is to be
+    found.
+    """
+    values_by_name = dict[str, Any]()
+    for key, value in values.items():
+        if key not in PLACES:
+            if isinstance(value, Mapping):
+                values_by_name |= flat(value, f"{before}{key}.")
+            else:
+                values_by_name[before + key] = value
+    return values_by_name
+
+
+def differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The names under which two mappings differ, each with its value now and before."""
+    names = dict.fromkeys([*now, *before])
+    return {
+        name: (now.get(name), before.get(name))
+        for name in names
+        if now.get(name) != before.get(name)
+    }
+
+
+def refusal(folder: str, differ: Mapping[str, tuple[Any, Any]]) -> ConfigError:
+    """What to raise where a folder holds another evaluation: one sentence with the fields that
+    differ and both values.
+    """
+    known = {name: both for name, both in differ.items() if name != "player"} or dict(differ)
+    (name, (now, before)), *others = known.items()
+    also = "".join(f", {other} = {values[1]!r} (now {values[0]!r})" for other, values in others[:9])
+    return ConfigError(
+        f"{folder}: {name}",
+        now,
+        f"{before!r}{also}, as in the evaluation there; or name another folder",
+    )

@@ -1,0 +1,159 @@
+"""How a player is measured: the settings, where episodes start, and both as the first line of a
+trace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vlmgym.core import ConfigError, Settings, State, VlmGymError, seeds_for, setting
+from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import EvaluationRun, TraceError
+from vlmgym.games import known_game
+from vlmgym.players.base import Player, identity_of
+
+OBSERVATIONS = ("image", "text", "both", "prefill")
+
+ASKED = ("game", "level", "look", "prompt", "reply")
+"""Fields of a trace's first line that are those of the task."""
+WALK = ("walk_min", "walk_max", "walk_legal")
+"""Settings of the task's random walk."""
+MOST_EPISODES = 1_000_000
+"""Episodes of one evaluation, repetitions included: all of them are in memory side by side."""
+
+
+@dataclass(frozen=True)
+class Evaluation(Settings):
+    """How a player is measured on a task."""
+
+    episodes: int = setting(
+        20, "episodes (or states, for start = walk with turns = 1)", 1, 1_000_000
+    )
+    turns: int = setting(0, "most turns of an episode; 0 = the level's limit", 0, 1_000_000)
+    start: str = setting(
+        "reset",
+        "reset: fresh games; walk: the task's random-walk states",
+        choices=("reset", "walk"),
+    )
+    mode: str = setting("strict", "parse mode", choices=("strict", "lenient"))
+    oracle: bool = setting(True, "record oracle values and regret")
+    first: int = setting(0, "number of the first test seed", 0, 1_000_000_000)
+    repeats: int = setting(1, "times that each start is played", 1, 10_000)
+    observation: str = setting(
+        "image",
+        "what is shown of the board; text = its truth, prefill = replies begin with it",
+        choices=OBSERVATIONS,
+    )
+    history: int = setting(
+        0, "earlier turns of the episode that are told again; -1 = all", -1, 10_000
+    )
+    patience: int = setting(
+        20,
+        "an episode is stuck after so many turns with one move (or none) and no effect; 0 = never",
+        0,
+        1_000_000,
+    )
+
+    def __post_init__(self) -> None:
+        """See that the whole of it can be held in memory."""
+        super().__post_init__()
+        if self.episodes * self.repeats > MOST_EPISODES:
+            raise ConfigError(
+                "episodes * repeats",
+                self.episodes * self.repeats,
+                f"at most {MOST_EPISODES:,} together",
+            )
+
+
+def starts(task: Task, how: Evaluation) -> State:
+    """The start states of an evaluation: a pure function of task and settings, from the test
+    split.
+    """
+    if how.start == "walk":
+        return task.states("test", how.episodes, how.first)
+    names = task.names
+    seeds = seeds_for("test", names.game, names.level, how.episodes, how.first)
+    return task.game.reset(task.level, seeds)
+
+
+def batch_of(task: Task, how: Evaluation, state: State) -> EpisodeBatch:
+    """Episodes of a task that begin in these states, played and told as the settings say."""
+    shown = ObservationSettings(task.look, task.prompt, how.observation, how.history, task.blocks)
+    return EpisodeBatch(
+        task.game, state, shown, how.turns, how.mode, how.oracle, how.patience, how.repeats
+    )
+
+
+def ask_from_the_start(how: Evaluation) -> None:
+    """See that no reply begins with a given text, which models at endpoints do not go on from.
+
+    Raises:
+        ConfigError: replies do.
+    """
+    if how.observation == "prefill":
+        raise ConfigError(
+            "observation",
+            "prefill",
+            "image, text or both: only a local model goes on with a given beginning",
+        )
+
+
+def how_asked(run: EvaluationRun) -> Evaluation:
+    """How the run line of a trace says that a player was measured.
+
+    Raises:
+        TraceError: it is none of an evaluation, or a setting of it cannot be.
+    """
+    if not run.evaluation:
+        raise TraceError("none that vlmgym eval wrote")
+    try:
+        return Evaluation.parse(settings_of_run(run) | {"mode": run.mode})
+    except VlmGymError as error:
+        raise TraceError(f"its run line cannot be ({error})") from error
+
+
+def asked(run: EvaluationRun) -> tuple[Task, Evaluation]:
+    """What the run line of a trace says was asked, and how.
+
+    Raises:
+        TraceError: see :func:`how_asked`; or the task cannot be.
+    """
+    how = how_asked(run)
+    walk = {key: value for key, value in run.evaluation.items() if key in WALK}
+    try:
+        known_game(run.game)
+        names = {key: getattr(run, key) for key in ASKED}
+        return Task.parse(names | walk), how
+    except VlmGymError as error:
+        raise TraceError(f"its run line cannot be ({error})") from error
+
+
+def walk_of(task: Task, how: Evaluation) -> dict[str, Any]:
+    """The settings of the random walk, where episodes start from one."""
+    return {key: getattr(task, key) for key in WALK} if how.start == "walk" else {}
+
+
+def settings_of_run(run: EvaluationRun) -> dict[str, Any]:
+    """What the first line of a trace says of the evaluation itself."""
+    return {key: value for key, value in run.evaluation.items() if key not in WALK}
+
+
+def run_of(player: Player, task: Task, how: Evaluation) -> EvaluationRun:
+    """The first line of a trace, with all settings that decide what is asked, and who is asked."""
+    about = player.describe()
+    names = task.names
+    return EvaluationRun(
+        player.name,
+        names.game,
+        names.level,
+        names.look,
+        task.prompt,
+        how.mode,
+        asdict(how) | walk_of(task, how),
+        about,
+        identity_of(about),
+        player.sees,
+        reply=task.reply,
+    )

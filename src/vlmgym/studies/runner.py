@@ -1,0 +1,396 @@
+"""The jobs of a study: each can be stopped and gone on with, several run side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vlmgym.core import ConfigError, VlmGymError, need
+from vlmgym.core.errors import one_line
+from vlmgym.core.files import read_json, write_json
+from vlmgym.core.kernels import number_in_environment, usable_cores
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import machine, revision
+from vlmgym.evals.protocol import Protocol, run_protocol, slug
+from vlmgym.models.loading import TRAINING
+from vlmgym.players.base import Player
+from vlmgym.players.registry import LocalSettings, make_player
+from vlmgym.studies.study import ASK_COST, BASE, SFT_COST, Job, Study, read_study
+from vlmgym.train.checkpoint import Interrupted, Signals
+from vlmgym.train.recipe import Recipe, read_metrics, train
+
+GPU_SHARE = 6 * 2**30
+"""Bytes of a GPU for each process that trains the embedded model."""
+
+BATCH = 100
+"""States that a model is asked at once."""
+_POLL = 2.0
+
+
+class JobError(VlmGymError):
+    """Jobs of a study failed; the message names their logs."""
+
+
+def run_job(study: Study, out: Path, name: str) -> None:
+    """Do one job, or go on with it.
+
+    Raises:
+        ConfigError: there is no such job, or what it needs is not done.
+    """
+    job = next((job for job in study.jobs if job.name == name), None)
+    if job is None:
+        raise ConfigError("job", name, "one of vlmgym reproduce --list")
+    for other in job.needs:
+        if not is_done(study, out, other):
+            raise ConfigError("job", name, f"first {other}")
+    kind, subject, *seed = name.split("/")
+    if kind == "train":
+        train(study.recipe(subject, int(seed[0]), out), out / "runs" / subject / seed[0])
+    else:
+        _evaluate(study, out, subject)
+
+
+def _evaluate(study: Study, out: Path, name: str) -> None:
+    """Ask a player in all evaluations that ask it."""
+    import torch
+
+    torch.set_num_threads(max(number_in_environment("OMP_NUM_THREADS", 1, 4096), 1))
+    word = _word_of(study, out, name)
+    for evaluation in study.asked[name]:
+        protocol = study.protocol(evaluation)
+        first = protocol.entries[0][0]
+
+        def make(protocol: Protocol = protocol, first: Task = first) -> Player:
+            settings = LocalSettings(BATCH)
+            player = make_player(word, first.look, first.prompt, protocol.sampling, settings)
+            player.name = name
+            models: list[Any] = [player]
+            models += [getattr(player, role, None) for role in ("describer", "reasoner")]
+            for model in models:
+                # two seeds may end with the same weights, and both are asked
+                if hasattr(model, "about"):
+                    model.about = {**model.about, "run": name}
+            return player
+
+        run_protocol(protocol, {name: make}, out / "evaluations" / evaluation)
+
+
+def _word_of(study: Study, out: Path, name: str) -> str:
+    """What the command line calls a player of a study."""
+    if name == BASE:
+        return f"local:{study.model}"
+    made = study.makers(name)
+    if not made:
+        return name
+    models = {run: str(study.model_of(run, seed, out)) for run, seed in made}
+    models[BASE] = study.model
+    runs = name.rpartition(".")[0].split("+")
+    return ("relay:" if len(runs) > 1 else "local:") + "+".join(models[run] for run in runs)
+
+
+def is_done(study: Study, out: Path, name: str) -> bool:
+    """Whether a job has ended well."""
+    kind, subject, *seed = name.split("/")
+    if kind == "train":
+        return (study.model_of(subject, int(seed[0]), out) / "config.json").exists()
+    player = Path("eval") / slug(subject)
+    return all(
+        (out / "evaluations" / evaluation / player / task / "summary.json").exists()
+        for evaluation in study.asked[subject]
+        for task in study.protocol(evaluation).names()
+    )
+
+
+def _progress(study: Study, out: Path, job: Job) -> tuple[float, str]:
+    """How much of a job's cost is behind it, and what to show of it: the success of a run's last
+    check on held-out states.
+    """
+    kind, subject, *seed = job.name.split("/")
+    if kind == "train":
+        recipe = study.recipe(subject, int(seed[0]))
+        cost, shown = _training_progress(recipe, out / "runs" / subject / seed[0])
+        return min(cost, job.cost), shown
+    lines = 0
+    for path in (out / "evaluations").glob(f"*/eval/{slug(subject)}/*/trace.jsonl"):
+        with path.open("rb") as file:
+            lines += sum(1 for _ in file)
+    return min(ASK_COST * lines, job.cost), ""
+
+
+def _training_progress(recipe: Recipe, folder: Path) -> tuple[float, str]:
+    """The same of a training run."""
+    steps = dict[str, int]()
+    shown = ""
+    for line in read_metrics(folder / "metrics.jsonl"):
+        steps[line["stage"]] = line["step"]
+        checked = [
+            value
+            for key, value in line.items()
+            if key.startswith("check/") and key.endswith("/success")
+        ]
+        if checked:
+            shown = f" success {sum(checked) / len(checked):.2f}"
+    cost = steps.get("sft", 0) * recipe.sft.batch * SFT_COST
+    if recipe.grpo:
+        cost += steps.get("grpo", 0) * recipe.grpo.batch
+    return cost, shown
+
+
+class _Process:
+    """A job under way."""
+
+    def __init__(self, job: Job, call: list[str], out: Path, threads: int) -> None:
+        self.job = job
+        self.begin = time.time()
+        self.clock = time.monotonic()  # how long: the time of day may be set
+        self.log = out / "logs" / f"{slug(job.name.replace('/', '-'))}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | {
+            "OMP_NUM_THREADS": str(threads),
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                call, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+
+    def reason(self) -> str:
+        """The last line of its log."""
+        with self.log.open("rb") as log:
+            log.seek(max(0, self.log.stat().st_size - 2000))
+            text = log.read().decode(errors="replace")
+        lines = [line for line in text.splitlines() if line.strip()]
+        return one_line(lines[-1]) if lines else f"ended with {self.process.returncode} and no word"
+
+    def stop(self) -> None:
+        """Ask it to write a checkpoint and end."""
+        self.process.send_signal(signal.SIGTERM)
+
+
+class _Runner:
+    """The jobs of a study, several of them in processes at once.
+
+    Args:
+        study: the study.
+        out: its folder.
+        jobs: those to do, each after those that it needs.
+        call: the command that does one, without its name.
+        at_once: jobs side by side.
+
+    Attributes:
+        done: costs by job.
+        failed: by job, the log and its last line.
+        running: under way.
+    """
+
+    def __init__(
+        self, study: Study, out: Path, jobs: Sequence[Job], call: Sequence[str], at_once: int
+    ) -> None:
+        self.study = study
+        self.out = out
+        self.jobs = jobs
+        self.call = call
+        self.at_once = at_once
+        self.done = {job.name: job.cost for job in jobs if is_done(study, out, job.name)}
+        self.failed = dict[str, str]()
+        self.running = list[_Process]()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do."""
+        return len(self.done) + len(self.failed) == len(self.jobs)
+
+    def begin(self) -> None:
+        """Start jobs whose needs are met, as many as run side by side; jobs that need a failed one
+        fail.
+        """
+        threads = max(1, usable_cores() // self.at_once)
+        for job in self.jobs:
+            busy = {process.job.name for process in self.running}
+            if len(self.running) >= self.at_once or job.name in {*self.done, *self.failed, *busy}:
+                continue
+            if broken := [name for name in job.needs if name in self.failed]:
+                self.failed[job.name] = self.failed[broken[0]]
+            elif all(name in self.done for name in job.needs):
+                call = [*self.call, "--job", job.name]
+                self.running.append(_Process(job, call, self.out, threads))
+
+    def collect(self) -> list[str]:
+        """See which processes have ended; returns the jobs that failed."""
+        failed = []
+        ended = [process for process in self.running if process.process.poll() is not None]
+        for process in ended:
+            self.running.remove(process)
+            name = process.job.name
+            well = process.process.returncode == 0 and is_done(self.study, self.out, name)
+            _log(self.out, process, well)
+            if well:
+                self.done[name] = process.job.cost
+            else:
+                self.failed[name] = f"{process.log}: {process.reason()}"
+                failed.append(name)
+        return failed
+
+    def show(self, bar: Any) -> None:
+        """Set a bar to what is behind, with what is under way beside it."""
+        cost = sum(self.done.values())
+        under_way = []
+        for process in self.running:
+            behind, shown = _progress(self.study, self.out, process.job)
+            cost += behind
+            under_way.append(process.job.name + shown)
+        counts = f"{len(self.done)}/{len(self.jobs)} jobs"
+        bar.set_postfix_str(f"{counts}; {', '.join(under_way)}", False)
+        bar.update(round(cost) - bar.n)
+
+    def stop(self) -> None:
+        """Ask all that are under way to end, and wait for them."""
+        for process in self.running:
+            process.stop()
+        for process in self.running:
+            process.process.wait()
+            _log(self.out, process, False)
+
+
+def run_study(
+    name: str,
+    out: Path,
+    quick: bool = False,
+    at_once: int = 0,
+    hours: float = 0.0,
+    only: Sequence[str] = (),
+) -> Study:
+    """Do all jobs that are not done, each in a process of its own, several at once; run again to go
+    on.
+
+    Args:
+        name: of the study.
+        out: folder; holds ``runs/RUN/SEED``, ``evaluations/NAME/eval/PLAYER``, ``logs`` and
+            ``jobs.jsonl`` (what was run when).
+        quick: the short form of the study.
+        at_once: jobs side by side; 0 = one for each core, or on a GPU as many as its memory holds.
+        hours: stop after so much time, with checkpoints; 0 = go on to the end.
+        only: patterns of jobs; nothing is done but these and what they need. So machines share a
+            study: what is done in a copy of the folder (``runs``, ``evaluations``, the lines of
+                ``jobs.jsonl``) is done wherever it is copied to.
+
+    Raises:
+        ConfigError: the folder holds another study, or no job is called so.
+        Interrupted: the time is over, Ctrl-C, or SIGTERM.
+        JobError: jobs failed (the others were done all the same).
+    """
+    from tqdm import tqdm
+
+    need("train", *TRAINING)
+    study = read_study(name, quick)
+    jobs = study.wanted(only)
+    _freeze(study, out)
+    at_once = at_once or _at_once(study, usable_cores())
+    call = [sys.executable, "-m", "vlmgym", "reproduce", "--study", name, "--out", str(out)]
+    if quick:
+        call.append("--quick")
+    for evaluation in study.evaluations:  # once, before several processes do it
+        run_protocol(study.protocol(evaluation), {}, out / "evaluations" / evaluation)
+    runner = _Runner(study, out, jobs, call, at_once)
+    end = time.monotonic() + 3600 * hours if hours else float("inf")
+    bar = tqdm(
+        total=round(sum(job.cost for job in jobs)),
+        initial=round(sum(runner.done.values())),
+        unit="answer",
+        smoothing=0.02,
+        file=sys.stderr,
+    )
+    stopped = ""
+    try:
+        with Signals() as asked, bar:
+            while not runner.over and time.monotonic() < end and not asked.caught:
+                runner.begin()
+                time.sleep(_POLL)
+                for failed in runner.collect():
+                    bar.write(f"{failed} failed: {runner.failed[failed]}", file=sys.stderr)
+                runner.show(bar)
+        if not runner.over:
+            stopped = asked.caught or f"{hours:g} hours are over"
+    except KeyboardInterrupt:
+        stopped = "stopped"
+    finally:
+        runner.stop()
+    if stopped:
+        raise Interrupted(
+            f"{stopped}; {len(runner.done)} of {len(jobs)} jobs are done: "
+            "run the same command to go on"
+        )
+    if runner.failed:
+        logs = "; ".join(f"{job} ({log})" for job, log in runner.failed.items())
+        raise JobError(f"failed: {logs}")
+    return study
+
+
+def _at_once(study: Study, cores: int) -> int:
+    """Processes side by side: one for each core; on a GPU only the embedded model is small enough
+    for more than one.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return cores
+    _, memory = torch.cuda.mem_get_info()
+    return max(1, min(cores, memory // GPU_SHARE)) if study.model == "tiny" else 1
+
+
+@cache
+def this_machine() -> str:
+    """What jobs are run on here, and with which versions."""
+    about = machine("torch", "transformers", "trl", "numpy")
+    gpu = f"{about['gpu']} and " if about["gpu"] else ""
+    versions = ", ".join(f"{package} {number}" for package, number in about["versions"].items())
+    return f"{gpu}{about['cores']} cores of {about['cpu']} ({about['system']}), {versions}"
+
+
+def _log(out: Path, process: _Process, well: bool) -> None:
+    """One line for each attempt at a job, the failed and stopped ones included."""
+    line = {
+        "job": process.job.name,
+        "begin": round(process.begin, 1),
+        "seconds": round(time.monotonic() - process.clock, 1),
+        "done": well,
+        "vlmgym": revision(),
+        "machine": this_machine(),
+        "status": process.process.returncode,
+    }
+    with (out / "jobs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _freeze(study: Study, out: Path) -> None:
+    """Write down what is run, or see that it is what was begun."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "study.json"
+    now = json.loads(json.dumps(study.to_dict()))
+    if not path.exists():
+        write_json(path, now)
+        return
+    before = read_json(path)
+    if before == now:
+        return
+    differ = []
+    for section in ("runs", "evaluations"):
+        entries = before.get(section)
+        known = entries if isinstance(entries, dict) else {}
+        differ += [
+            f"{section}.{name}" for name, entry in now[section].items() if entry != known.get(name)
+        ]
+    raise ConfigError(
+        "out",
+        str(out),
+        "a new folder, or one with the same study (other here: "
+        f"{', '.join(differ[:5]) or 'model or seeds'})",
+    )

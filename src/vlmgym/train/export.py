@@ -1,0 +1,132 @@
+"""Turns of traces as data sets for trainers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vlmgym.core import ConfigError, need
+from vlmgym.core.files import temporary_beside
+from vlmgym.dialogue.judge import Fault
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import Turn, load_trace
+from vlmgym.episodes.trace_looks import look_of
+from vlmgym.games import known_game
+from vlmgym.train.rows import rows
+
+ONLY = ("good", "exact", "all")
+
+
+def export_sft(
+    traces: Sequence[Path], out: Path, only: str = "good", photos: Sequence[str | Path] = ()
+) -> Path:
+    """Prompts with pictures and the recorded replies, as a Hugging Face data set on disk that TRL's
+    SFTTrainer reads.
+
+    Columns as in :func:`vlmgym.train.rows.rows`: ``prompt`` and ``completion`` (conversations),
+    ``image``, ``game``, ``level``, ``look``, ``state``, ``reply`` (names of the blocks).
+
+    Args:
+        traces: files of ``trace.jsonl``.
+        out: folder of the data set.
+        only: ``"good"``: the move was good and the reply well formed; ``"exact"``: the description
+            was right too; ``"all"``.
+        photos: see :func:`look_of`.
+
+    Raises:
+        ConfigError: unknown ``only``, nothing is left, or photographs are needed.
+        MissingExtra: datasets is not installed (extra ``train``).
+    """
+    if only not in ONLY:
+        raise ConfigError("only", only, "one of " + ", ".join(ONLY))
+
+    def keep(turn: Turn) -> bool:
+        good = only == "all" or (turn.fault == Fault.NONE and turn.terms["format"] > 0)
+        return good and (only != "exact" or bool(turn.p_acc))
+
+    return _dataset(traces, out, keep, photos, replies=True)
+
+
+def export_grpo(traces: Sequence[Path], out: Path, photos: Sequence[str | Path] = ()) -> Path:
+    """Prompts with pictures of every state that was met, each once, with the state that the reward
+    functions need.
+
+    Args:
+        traces: files of ``trace.jsonl``.
+        out: folder of the data set.
+        photos: see :func:`look_of`.
+
+    Raises:
+        ConfigError: the traces have no turn, or photographs are needed.
+        MissingExtra: datasets is not installed (extra ``train``).
+    """
+    met: set[str] = set()
+
+    def keep(turn: Turn) -> bool:
+        new = turn.state not in met
+        met.add(turn.state)
+        return new
+
+    return _dataset(traces, out, keep, photos, replies=False)
+
+
+def _dataset(
+    traces: Sequence[Path],
+    out: Path,
+    keep: Callable[[Turn], bool],
+    photos: Sequence[str | Path],
+    replies: bool,
+) -> Path:
+    need("train", "datasets")
+    from datasets import Dataset, Features, Image, Value
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError("out", str(out), "a folder that is empty, or not there yet")
+    part = {"type": Value("string"), "text": Value("string")}
+    said = [{"role": Value("string"), "content": [part]}]
+    columns = {
+        "prompt": said,
+        "image": Image(),
+        **dict.fromkeys(("game", "level", "look", "state", "reply"), Value("string")),
+    }
+    columns |= {"completion": said} if replies else {}
+
+    def each() -> Iterator[dict[str, Any]]:
+        for path in traces:
+            trace = load_trace(path)
+            run = trace.run
+            known_game(run.game)
+            task = Task(
+                game=run.game, level=run.level, look=run.look, prompt=run.prompt, reply=run.reply
+            )
+            look = look_of(run, photos)
+            for turn in trace.finished():
+                if keep(turn):
+                    (row,) = rows(task, turn.load()[1], [turn.reply] if replies else None, look)
+                    yield _with_nones(row)
+
+    found = list(each())
+    if not found:
+        raise ConfigError(
+            "traces", [str(path) for path in traces], "traces with turns that are to be exported"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    begun = temporary_beside(out)
+    try:
+        Dataset.from_list(found, features=Features(columns)).save_to_disk(str(begun.absolute()))
+        begun.replace(out)
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
+    return out
+
+
+def _with_nones(row: dict[str, Any]) -> dict[str, Any]:
+    """Every part of a message with the same keys, as a table wants it."""
+    for key in ("prompt", "completion"):
+        for message in row.get(key, ()):
+            message["content"] = [
+                {"type": part["type"], "text": part.get("text")} for part in message["content"]
+            ]
+    return row
