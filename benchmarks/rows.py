@@ -29,10 +29,10 @@ from vlmgym.core import (
     seeds_for,
 )
 from vlmgym.core.threads import spread
-from vlmgym.dialogue.prompt import truth
+from vlmgym.dialogue.perception import truth
 from vlmgym.envs.single import GameEnv
 from vlmgym.envs.vector import GameVectorEnv
-from vlmgym.episodes.batch import walk
+from vlmgym.episodes.random_walk import walk
 from vlmgym.games import get_game
 from vlmgym.render.frames import Frames, pictures, render
 from vlmgym.render.pixel_values import Pixels

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import stats as scipy_stats
 
 from vlmgym.core import ConfigError, MissingExtra
-from vlmgym.dialogue.prompt import write_reply
+from vlmgym.dialogue.reply import write_reply
 from vlmgym.episodes.records import Episode, EvaluationRun
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import TraceWriter, load_trace

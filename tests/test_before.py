@@ -15,7 +15,8 @@ import pytest
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.games import read_state_text, state_text
-from vlmgym.train.questions import QuestionSource, Source
+from vlmgym.train.questions import QuestionSource
+from vlmgym.train.sources import Source
 
 BEFORE = Path(__file__).parent / "golden" / "before"
 STATES = json.loads((BEFORE / "states.json").read_text(encoding="utf-8"))

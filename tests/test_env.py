@@ -18,7 +18,9 @@ import vlmgym
 from vlmgym.core import ActionError, ConfigError, StateError, concat, seeds_for, split_of
 from vlmgym.dialogue.judge import judge
 from vlmgym.dialogue.reply import Blocks, write_reply
-from vlmgym.envs.environments import REWARDS, GameEnv, GameVectorEnv, KeywordError
+from vlmgym.envs.single import GameEnv
+from vlmgym.envs.table import REWARDS, KeywordError
+from vlmgym.envs.vector import GameVectorEnv
 from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation

@@ -11,7 +11,7 @@ from scipy import stats as scipy_stats
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, seeds_for, split_of
 from vlmgym.dialogue.judge import judge
-from vlmgym.dialogue.prompt import parse, write_reply
+from vlmgym.dialogue.reply import parse, write_reply
 from vlmgym.episodes.batch import EpisodeBatch, play
 from vlmgym.episodes.random_walk import walk
 from vlmgym.episodes.records import Episode, EvaluationRun, Turn

@@ -9,7 +9,9 @@ from vlmgym.core import ConfigError
 from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import TraceWriter, load_trace
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
+from vlmgym.evals.turns_table import turns_table
 from vlmgym.players.simple import Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.render.frames import pictures

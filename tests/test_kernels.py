@@ -12,7 +12,7 @@ from numba.core.registry import CPUDispatcher as Dispatcher
 from vlmgym.core import NO_ACTION, ActionError, ConfigError, seeds_for
 from vlmgym.core.kernels import kernel
 from vlmgym.core.threads import set_threads, spread, threads
-from vlmgym.envs.environments import GameVectorEnv
+from vlmgym.envs.vector import GameVectorEnv
 from vlmgym.games import GAMES, get_game
 from vlmgym.render.frames import Frames, render
 

@@ -16,7 +16,8 @@ from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.models.loading import banned_tokens, load
 from vlmgym.players.base import CUT, Query
 from vlmgym.players.local import LocalPlayer, Relay

@@ -15,11 +15,12 @@ from mutate import every_cut, mutations
 from vlmgym import from_gymnasium
 from vlmgym.core import ConfigError, MissingExtra, StateError, VlmGymError, seeds_for
 from vlmgym.dialogue.judge import Fault, judge
-from vlmgym.envs.environments import GameEnv
+from vlmgym.envs.single import GameEnv
 from vlmgym.episodes.records import Episode, Turn
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import read_trace
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.games import GAMES, get_game
 from vlmgym.games.external import (
     LevelAtari,

@@ -14,9 +14,11 @@ from vlmgym.core import ConfigError
 from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.episodes.trace_looks import look_of
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Random
-from vlmgym.report import write_report
+from vlmgym.report.page import write_report
 
 HOW = Evaluation(episodes=2, turns=2)
 

@@ -5,7 +5,7 @@ import pytest
 
 import plain
 from vlmgym.core import draw_below, draw_unit, seeds_for
-from vlmgym.dialogue.prompt import truth
+from vlmgym.dialogue.perception import truth
 from vlmgym.games import get_game
 
 LEVELS = [(name, level) for name in plain.KINDS for level in ("tiny", "easy", "normal", "hard")] + [

@@ -26,6 +26,9 @@ from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.folders import places
 from vlmgym.evals.leaderboards import leaderboard, overview
 from vlmgym.evals.protocol import Protocol, run_protocol, slug
+from vlmgym.evals.rescoring import rescore
+from vlmgym.evals.settings import Evaluation, starts
+from vlmgym.evals.summaries import summary_of, warnings_of
 from vlmgym.players.base import Player
 from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.players.registry import is_heavy, make_player, named_players

@@ -15,7 +15,7 @@ from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Random, Scripted
-from vlmgym.report import write_report
+from vlmgym.report.page import write_report
 from vlmgym.report.replay import replay_data
 
 EVIL = (

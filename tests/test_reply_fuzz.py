@@ -12,18 +12,8 @@ import pytest
 import mutate
 from vlmgym.core import NO_ACTION, seeds_for
 from vlmgym.dialogue.judge import TERMS, Fault, judge
-from vlmgym.dialogue.prompt import (
-    BLOCKS,
-    MODES,
-    UNKNOWN,
-    Blocks,
-    parse,
-    patterns,
-    read_perception,
-    taken_apart,
-    truth,
-    write_reply,
-)
+from vlmgym.dialogue.perception import UNKNOWN, read_perception, truth
+from vlmgym.dialogue.reply import BLOCKS, MODES, Blocks, parse, patterns, taken_apart, write_reply
 from vlmgym.episodes.random_walk import walk
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.teacher import Teacher

@@ -20,7 +20,8 @@ from PIL import Image
 import vlmgym
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError
-from vlmgym.dialogue.prompt import truth, write_reply
+from vlmgym.dialogue.perception import truth
+from vlmgym.dialogue.reply import write_reply
 from vlmgym.episodes.records import Turn
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import read_trace
@@ -29,7 +30,7 @@ from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Oracle, Random, Scripted
 from vlmgym.players.teacher import Teacher
-from vlmgym.report import write_report
+from vlmgym.report.page import write_report
 
 TASKS = (
     Task(game="2048", level="tiny", look="tiny", walk_min=4, walk_max=60),

@@ -5,7 +5,8 @@ import pytest
 
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.dialogue.judge import TERMS, Fault, Weights, constant_cells, judge
-from vlmgym.dialogue.prompt import MODES, Blocks, truth, write_reply
+from vlmgym.dialogue.perception import truth
+from vlmgym.dialogue.reply import MODES, Blocks, write_reply
 from vlmgym.episodes.random_walk import walk
 from vlmgym.games import GAMES, get_game, read_state_text
 from vlmgym.players.simple import Random

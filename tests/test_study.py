@@ -19,7 +19,8 @@ from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import Teacher
 from vlmgym.studies import runner
 from vlmgym.studies.g1 import claims, findings
-from vlmgym.studies.study import JobError, Study, is_done, read_study, run_job, run_study
+from vlmgym.studies.runner import JobError, is_done, run_job, run_study
+from vlmgym.studies.study import Study, read_study
 from vlmgym.train.callbacks import read_metrics
 
 SMALL = """

@@ -20,7 +20,8 @@ from vlmgym.core import VlmGymError, seeds_for
 from vlmgym.episodes.records import Episode, EvaluationRun
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import TraceError, TraceWriter, load_trace, read_trace, repair
-from vlmgym.evals.evaluation import Evaluation, evaluate, places, rescore
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.folders import places
 from vlmgym.evals.leaderboards import leaderboard
 from vlmgym.evals.rescoring import rescore
 from vlmgym.evals.settings import Evaluation

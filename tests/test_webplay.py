@@ -25,10 +25,10 @@ from chromium import Chromium
 from vlmgym.apps.play import Server, Session, input_kind
 from vlmgym.apps.play import server as webplay
 from vlmgym.core import ConfigError, seeds_for
-from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import NO_TRUTH
 from vlmgym.episodes.records import Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import read_trace
+from vlmgym.episodes.trace import TraceWriter, read_trace
 from vlmgym.evals.metrics import summarise
 from vlmgym.games import GAMES, get_game
 from vlmgym.games.parts.actions import read_pair

@@ -18,7 +18,8 @@ from mutate import deep_text, json_mutations, mutations
 from test_api import FAST, KINDS, TASK, ask, player_of
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
-from vlmgym.evals.evaluation import Evaluation, evaluate
+from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.settings import Evaluation
 from vlmgym.players.anthropic import AnthropicPlayer
 from vlmgym.players.api_settings import ApiSettings
 from vlmgym.players.base import CUT, REFUSED, Answer

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from vlmgym.core.kernels import usable_cores
+from vlmgym.core.threads import usable_cores
 from vlmgym.envs.vector import GameVectorEnv
 from vlmgym.games import GAMES, get_game
 

@@ -27,12 +27,13 @@ from vlmgym.core.files import FileError, read_json, write_json
 from vlmgym.core.provenance import machine
 from vlmgym.core.threads import usable_cores
 from vlmgym.episodes.task import Task
-from vlmgym.evals.evaluation import Evaluation, evaluate_all
+from vlmgym.evals.evaluation import evaluate_all
+from vlmgym.evals.settings import Evaluation
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player
 from vlmgym.players.simple import Oracle, Random
 from vlmgym.players.teacher import Teacher
-from vlmgym.report import write_report
+from vlmgym.report.page import write_report
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
 

@@ -49,7 +49,7 @@ def write_pages(out: Path, photos: Sequence[str] = ()) -> None:
     """Leaderboard, figures and report of evaluations, with photographs of these paths."""
     from vlmgym.evals.folders import places
     from vlmgym.evals.leaderboards import leaderboard
-    from vlmgym.report import write_report
+    from vlmgym.report.page import write_report
 
     try:
         folders = [place.folder for place in places([out])]

@@ -33,7 +33,7 @@ def report_options(parser: Parser) -> None:
 @command("report", "one static page from evaluations and training runs", report_options)
 def report_command(options: Options) -> None:
     """Write the page, and print where it is."""
-    from vlmgym.report import write_report
+    from vlmgym.report.page import write_report
 
     see_photos(options.photos)
     page = write_report(options.folder, options.out, photos=options.photos)

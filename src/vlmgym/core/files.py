@@ -290,3 +290,21 @@ def is_plain(value: Any, depth: int = _DEEPEST) -> bool:
     if type(value) is float:
         return math.isfinite(value)
     return value is None or type(value) in (str, bool, int)
+
+
+@contextmanager
+def whole_file(out: Path) -> Iterator[Path]:
+    """A place to write a file to, which becomes ``out`` if nothing fails; else nothing is left.
+
+    Raises:
+        ConfigError: ``out`` is there and is no regular file (a folder, a device).
+    """
+    if out.exists() and not out.is_file():
+        raise ConfigError("out", str(out), "a new file, or a regular one to replace")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = temporary_beside(out)
+    try:
+        yield part
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from vlmgym.core import ConfigError, Game, Level, State
-from vlmgym.dialogue import prompt
+from vlmgym.dialogue.reply import Blocks
 from vlmgym.envs.arguments import (
     check_render_mode,
     count_of,
@@ -51,7 +51,7 @@ class GameEnv(gym.Env[Pictures, Any]):  # type: ignore[misc]
             ``"gain"``: the points of this turn. ``"score"``: all points of the game with its last
             turn, 0 before. Points are whole numbers, 0 or more in the games of this package.
         reply: names of the blocks of text actions, as a Task takes them: ``"think=reasoning"``, a
-            mapping, or ``prompt.Blocks``.
+            mapping, or ``Blocks``.
         fields: single fields of the level, overridden.
 
     Raises:
@@ -71,7 +71,7 @@ class GameEnv(gym.Env[Pictures, Any]):  # type: ignore[misc]
         render_mode: str | None = None,
         copy: bool = True,
         reward: str = "game",
-        reply: str | Mapping[str, Any] | prompt.Blocks = "",
+        reply: str | Mapping[str, Any] | Blocks = "",
         **fields: Any,
     ) -> None:
         check_render_mode(render_mode)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from vlmgym.core import ActionError, ConfigError, Game, Level, State, whole
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import Judgement, judge
+from vlmgym.dialogue.perception import truth
+from vlmgym.dialogue.reply import MODES, Blocks
 from vlmgym.envs.openings import Openings
 from vlmgym.envs.rows import put_rows, spread
 from vlmgym.envs.types import Info, Mask, Pictures, Rewards
@@ -54,11 +56,11 @@ class TurnSettings:
     action: str = "discrete"
     mode: str = "strict"
     reward: str = "game"
-    reply: str | Mapping[str, Any] | prompt.Blocks = ""
+    reply: str | Mapping[str, Any] | Blocks = ""
 
     def __post_init__(self) -> None:
         """Refuses what is not allowed."""
-        for name, choices in (("action", ACTIONS), ("mode", prompt.MODES), ("reward", REWARDS)):
+        for name, choices in (("action", ACTIONS), ("mode", MODES), ("reward", REWARDS)):
             value = getattr(self, name)
             if value not in choices:
                 raise ConfigError(name, value, "one of " + ", ".join(choices))
@@ -104,7 +106,7 @@ class Table:
         height, width = frame_size(self.game, self.level, self.look)
         self.observation_space = gym.spaces.Box(0, 255, (height, width, 3), np.uint8)
         self.action_space = self._action_space()
-        self.blocks = prompt.Blocks.of(settings.reply)
+        self.blocks = Blocks.of(settings.reply)
         self.prompt = prompt.prompt_text(self.game, self.level, blocks=self.blocks)
 
     @property
@@ -191,7 +193,7 @@ class Table:
         """What the infos say of any state: arrays of ``(B,)``, the legal actions ``(B, A)``."""
         return {
             "prompt": np.array([self.prompt] * len(state), object),
-            "truth": np.array(prompt.truth(self.game, state), object),
+            "truth": np.array(truth(self.game, state), object),
             "legal": self.game.legal(state).copy(),
             "score": state.score.copy(),
         }

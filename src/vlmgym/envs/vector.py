@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from vlmgym.core import ConfigError, Game, Level, State
-from vlmgym.dialogue import prompt
+from vlmgym.dialogue.reply import Blocks
 from vlmgym.envs.arguments import (
     check_render_mode,
     count_of,
@@ -64,7 +64,7 @@ class GameVectorEnv(gym.vector.VectorEnv[Pictures, Any, Any]):  # type: ignore[m
         copy: bool = True,
         reward: str = "game",
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
-        reply: str | Mapping[str, Any] | prompt.Blocks = "",
+        reply: str | Mapping[str, Any] | Blocks = "",
         **fields: Any,
     ) -> None:
         check_render_mode(render_mode)

@@ -19,6 +19,7 @@ from vlmgym.core import (
 )
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import judge
+from vlmgym.dialogue.reply import BLOCKS, Blocks
 from vlmgym.episodes.records import Episode, Turn
 from vlmgym.episodes.trace import TraceError
 from vlmgym.games import is_state

@@ -9,7 +9,7 @@ from typing import Any
 
 from vlmgym.core.files import is_plain, shown, whole_text
 from vlmgym.dialogue.judge import TERM_RANGES, Fault
-from vlmgym.dialogue.prompt import Blocks, Problem
+from vlmgym.dialogue.reply import Blocks, Problem
 from vlmgym.episodes.records import ENDS, SCHEMA, USAGE, Episode, EvaluationRun, Turn
 
 _KINDS: dict[str, type] = {"run": EvaluationRun, "turn": Turn, "episode": Episode}

@@ -10,7 +10,7 @@ import vlmgym
 from vlmgym.core import Game, State
 from vlmgym.core.provenance import revision
 from vlmgym.dialogue.judge import Judgement
-from vlmgym.dialogue.prompt import patterns
+from vlmgym.dialogue.reply import patterns
 from vlmgym.games import read_state_text, state_text
 from vlmgym.players.base import Answer
 

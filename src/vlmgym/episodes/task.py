@@ -22,7 +22,7 @@ from vlmgym.core import (
     whole,
 )
 from vlmgym.dialogue import prompt
-from vlmgym.dialogue.prompt import Blocks
+from vlmgym.dialogue.reply import Blocks
 from vlmgym.episodes.random_walk import walk
 from vlmgym.games import get_game, own_name
 from vlmgym.render.looks import Look, get_look

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vlmgym.core import ConfigError
-from vlmgym.episodes.trace import EvaluationRun
+from vlmgym.episodes.records import EvaluationRun
 from vlmgym.games import known_game
 from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
 from vlmgym.render.looks import Look, get_look

@@ -9,8 +9,8 @@ from typing import Any
 
 from vlmgym.core.files import only_process, write_json
 from vlmgym.episodes.batch import EpisodeBatch
+from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import EvaluationRun
 from vlmgym.evals.progress import play_all
 from vlmgym.evals.resuming import Journal, finished, open_journal
 from vlmgym.evals.settings import Evaluation, ask_from_the_start, batch_of, run_of, starts

@@ -11,8 +11,9 @@ from typing import Any
 
 from vlmgym.core import VlmGymError
 from vlmgym.core.files import FileError, read_json, shortest_ends
+from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import EvaluationRun, TraceError, read_trace
+from vlmgym.episodes.trace import TraceError, read_trace
 from vlmgym.evals.settings import Evaluation
 from vlmgym.players.base import identity_of
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from vlmgym.core.files import shown
 from vlmgym.episodes.batch import EpisodeBatch, play
-from vlmgym.episodes.trace import Turn
+from vlmgym.episodes.records import Turn
 from vlmgym.evals.resuming import Journal
 from vlmgym.players.base import Player
 

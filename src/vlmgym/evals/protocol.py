@@ -16,7 +16,6 @@ from typing import Any
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.core.files import FileError, is_plain, read_json, write_json
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import is_plain
 from vlmgym.evals.evaluation import evaluate_all, see_that_it_can_play
 from vlmgym.evals.folders import first_run
 from vlmgym.evals.resuming import differences as differences_of

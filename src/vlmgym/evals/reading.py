@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError
-from vlmgym.episodes.trace import EvaluationRun, Trace, TraceError, Turn, load_trace
+from vlmgym.episodes.records import EvaluationRun, Turn
+from vlmgym.episodes.trace import Trace, TraceError, load_trace
 from vlmgym.evals.estimates import NAN, Estimate
 from vlmgym.evals.folders import Place, asks, places
 from vlmgym.evals.metrics import PAIRED, summarise, value_of

@@ -8,7 +8,8 @@ from typing import Any
 
 from vlmgym.core import ConfigError, StateError
 from vlmgym.core.files import FileError, only_process, read_json, write_json
-from vlmgym.episodes.trace import EvaluationRun, TraceError, TraceWriter, load_trace
+from vlmgym.episodes.records import EvaluationRun
+from vlmgym.episodes.trace import TraceError, TraceWriter, load_trace
 from vlmgym.evals.settings import asked, batch_of, starts, walk_of
 from vlmgym.evals.summaries import summary_of
 

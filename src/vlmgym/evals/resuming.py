@@ -10,15 +10,8 @@ from typing import Any
 from vlmgym.core import ConfigError
 from vlmgym.core.files import FileError, read_json
 from vlmgym.episodes.batch import EpisodeBatch
-from vlmgym.episodes.trace import (
-    Episode,
-    EvaluationRun,
-    TraceError,
-    TraceWriter,
-    begin_anew,
-    load_trace,
-    repair,
-)
+from vlmgym.episodes.records import Episode, EvaluationRun
+from vlmgym.episodes.trace import TraceError, TraceWriter, begin_anew, load_trace, repair
 from vlmgym.evals.settings import ASKED, WALK, settings_of_run
 from vlmgym.players.base import PLACES
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from vlmgym.core import ConfigError, Settings, State, VlmGymError, seeds_for, setting
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings
+from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import EvaluationRun, TraceError
+from vlmgym.episodes.trace import TraceError
 from vlmgym.games import known_game
 from vlmgym.players.base import Player, identity_of
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core.files import FileError, read_json
-from vlmgym.dialogue.prompt import Blocks, taken_apart
+from vlmgym.dialogue.reply import Blocks, taken_apart
+from vlmgym.episodes.records import ENDS, Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import ENDS, Episode, EvaluationRun, Turn
 from vlmgym.evals import baselines, stats
 from vlmgym.evals.metrics import shown_in, summarise
 from vlmgym.evals.settings import Evaluation

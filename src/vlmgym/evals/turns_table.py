@@ -9,7 +9,8 @@ from typing import Any
 from vlmgym.core import ConfigError, need
 from vlmgym.core.files import whole_file
 from vlmgym.dialogue.judge import TERMS
-from vlmgym.episodes.trace import USAGE, Episode, Trace, Turn, load_trace
+from vlmgym.episodes.records import USAGE, Episode, Turn
+from vlmgym.episodes.trace import Trace, load_trace
 
 RUN = ("player", "game", "level", "look", "prompt", "mode")
 """Columns from the first line of a trace."""

@@ -16,7 +16,7 @@ BUNDLED = {
 }
 """The class of each game."""
 
-EXTRA_GAMES = {"Breakout": ("vlmgym.games.external:breakout", "ale_py")}
+EXTRA_GAMES = {"Breakout": ("vlmgym.games.external.breakout:breakout", "ale_py")}
 """Games that need an extra: where they are made, and the module that must be installed for them to
 be listed.
 """

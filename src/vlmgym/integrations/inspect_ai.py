@@ -29,7 +29,6 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from vlmgym.core import State
 from vlmgym.episodes import task as tasks
 from vlmgym.episodes.records import Episode, Turn
-from vlmgym.evals.evaluation import Evaluation, ask_from_the_start, batch_of, starts
 from vlmgym.evals.metrics import shown_in, summarise
 from vlmgym.evals.settings import Evaluation, ask_from_the_start, batch_of, starts
 from vlmgym.games import known_game, read_state_text, state_text

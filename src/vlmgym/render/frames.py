@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlmgym.core import ConfigError, Game, Level, Scene, State, mix64
-from vlmgym.core.kernels import kernel, move, spread
+from vlmgym.core.kernels import kernel, move
+from vlmgym.core.threads import spread
 from vlmgym.render.atlas import Atlas, Layout, atlas_of, canvas_of, layout_of, score_strip, screen
 from vlmgym.render.looks import Look, get_look
 

@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from vlmgym.core import NO_ACTION, Game, State, VlmGymError, concat
 from vlmgym.dialogue.judge import TERMS, Fault
-from vlmgym.dialogue.prompt import Blocks
-from vlmgym.episodes.trace import Trace, Turn, load_trace
+from vlmgym.dialogue.reply import Blocks
+from vlmgym.episodes.records import Turn
+from vlmgym.episodes.trace import Trace, load_trace
 from vlmgym.episodes.trace_looks import look_of
 from vlmgym.games import known_game
 from vlmgym.render.frames import frame_size, render, tile_boxes

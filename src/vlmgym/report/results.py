@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from vlmgym.dialogue.judge import constant_cells
-from vlmgym.episodes.trace import Turn
+from vlmgym.episodes.records import Turn
 from vlmgym.evals.estimates import Estimate
 from vlmgym.evals.metrics import DESCRIBING, METRICS, shown_in
 from vlmgym.evals.reading import Evaluated

@@ -16,7 +16,7 @@ from PIL import Image
 
 from vlmgym.core import NO_ACTION, Game, State, VlmGymError
 from vlmgym.dialogue.judge import Fault
-from vlmgym.episodes.trace import EvaluationRun, Turn
+from vlmgym.episodes.records import EvaluationRun, Turn
 from vlmgym.episodes.trace_looks import look_of
 from vlmgym.render.frames import tile_boxes
 from vlmgym.report.data import Data, is_given, label_of

@@ -13,11 +13,12 @@ from PIL import Image, ImageDraw
 from vlmgym.core import NO_ACTION, ConfigError, need
 from vlmgym.core.files import whole_file
 from vlmgym.dialogue.judge import Fault
-from vlmgym.dialogue.prompt import Blocks
-from vlmgym.episodes.trace import Trace, Turn, load_trace
+from vlmgym.dialogue.reply import Blocks
+from vlmgym.episodes.records import Turn
+from vlmgym.episodes.trace import Trace, load_trace
 from vlmgym.episodes.trace_looks import look_of
-from vlmgym.render.drawing import typeface
 from vlmgym.render.frames import pictures
+from vlmgym.render.ink import typeface
 from vlmgym.render.looks import Look
 
 HEIGHT = 540

@@ -16,16 +16,19 @@ from typing import Any
 from vlmgym.core import ConfigError, VlmGymError, need
 from vlmgym.core.errors import one_line
 from vlmgym.core.files import read_json, write_json
-from vlmgym.core.kernels import number_in_environment, usable_cores
+from vlmgym.core.provenance import machine, revision
+from vlmgym.core.settings import number_in_environment
+from vlmgym.core.threads import usable_cores
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import machine, revision
 from vlmgym.evals.protocol import Protocol, run_protocol, slug
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player
 from vlmgym.players.registry import LocalSettings, make_player
 from vlmgym.studies.study import ASK_COST, BASE, SFT_COST, Job, Study, read_study
+from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.checkpoint import Interrupted, Signals
-from vlmgym.train.recipe import Recipe, read_metrics, train
+from vlmgym.train.recipe import Recipe
+from vlmgym.train.run import train
 
 GPU_SHARE = 6 * 2**30
 """Bytes of a GPU for each process that trains the embedded model."""

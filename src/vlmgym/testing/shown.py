@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 from vlmgym.core import Scene, VlmGymError
 from vlmgym.envs.single import GameEnv
-from vlmgym.render.drawing import DRAWERS, draw_cell
+from vlmgym.render.cells import DRAWERS, draw_cell
 from vlmgym.render.frames import frame_size, render
 from vlmgym.render.looks import LOOKS, Look, get_look
 from vlmgym.testing import sizes

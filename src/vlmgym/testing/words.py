@@ -8,6 +8,8 @@ import numpy as np
 
 from vlmgym.core import NO_ACTION, Scene
 from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import read_perception
+from vlmgym.dialogue.reply import Problem
 from vlmgym.testing.cases import Case, need
 
 ANSWERS_TRIED = 3000
@@ -64,7 +66,7 @@ def _check_unclear(case: Case, text: str) -> None:
         decoded.action == NO_ACTION or same,
         f"decode({text[:20]!r}) guesses {read!r}: allowed is no action with a reason",
     )
-    reasons = {problem.value for problem in prompt.Problem} - {"none"}
+    reasons = {problem.value for problem in Problem} - {"none"}
     need(
         decoded.problem in reasons or decoded.action >= 0,
         f"decode({text[:20]!r}) gives the unknown reason {decoded.problem!r}",
@@ -128,7 +130,7 @@ def _check_names(case: Case, scene: Scene) -> None:
 def _check_text_is_read_back(case: Case, scene: Scene) -> None:
     texts_of_rows = scene.texts()
     for row in range(len(case.states)):
-        perceived = prompt.read_perception(texts_of_rows[row], scene)
+        perceived = read_perception(texts_of_rows[row], scene)
         need(
             perceived.exact(scene.symbols[row]),
             f"the truth text of row {row} is not read back:\n{texts_of_rows[row]}",

@@ -12,8 +12,9 @@ from typing import Any
 
 from vlmgym.core.files import read_json_lines, write_atomically
 from vlmgym.episodes.task import Task
-from vlmgym.evals.evaluation import Evaluation, evaluate_all
+from vlmgym.evals.evaluation import evaluate_all
 from vlmgym.evals.metrics import shown_in
+from vlmgym.evals.settings import Evaluation
 from vlmgym.models.loading import banned_tokens
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings

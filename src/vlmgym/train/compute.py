@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlmgym.core import ConfigError, Settings, need, setting
-from vlmgym.core.kernels import set_threads, usable_cores
+from vlmgym.core.threads import set_threads, usable_cores
 from vlmgym.models.loading import VISION, freeze_vision, load
 
 OPTIMIZERS = {

@@ -10,8 +10,9 @@ from typing import Any
 from vlmgym.core import ConfigError, need
 from vlmgym.core.files import temporary_beside
 from vlmgym.dialogue.judge import Fault
+from vlmgym.episodes.records import Turn
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Turn, load_trace
+from vlmgym.episodes.trace import load_trace
 from vlmgym.episodes.trace_looks import look_of
 from vlmgym.games import known_game
 from vlmgym.train.rows import rows

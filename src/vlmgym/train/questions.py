@@ -28,13 +28,6 @@ from vlmgym.core import (
 )
 from vlmgym.core.random import (
     ANSWER_TURN,
-    FIRST_STATES,
-    NEAR_WALKS,
-    SEEDED_STATES,
-    SOURCE_TURN,
-    STATES_OF_A_USE,
-    TASK_TURN,
-    WALKS_APART,
 )
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task

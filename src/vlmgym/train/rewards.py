@@ -10,7 +10,7 @@ from typing import Any
 
 from vlmgym.core import Game, State, concat
 from vlmgym.dialogue.judge import Fault, Judgement, Weights, judge
-from vlmgym.dialogue.prompt import BLOCKS, Blocks
+from vlmgym.dialogue.reply import BLOCKS, Blocks
 from vlmgym.episodes.records import Turn
 from vlmgym.evals.metrics import mean_of, shown_in
 from vlmgym.games import read_state_text

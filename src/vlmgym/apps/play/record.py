@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from vlmgym.core import State
-from vlmgym.episodes.trace import Episode, EvaluationRun, TraceError, Turn, read_trace
+from vlmgym.episodes.records import Episode, EvaluationRun, Turn
+from vlmgym.episodes.trace import TraceError, read_trace
 
 PLAYER = "human"
 

@@ -18,12 +18,14 @@ from vlmgym.core import NO_ACTION, ConfigError, best_action, seeds_for
 from vlmgym.core.files import write_json
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import Judgement, judge
-from vlmgym.dialogue.prompt import Problem
+from vlmgym.dialogue.perception import truth
+from vlmgym.dialogue.reply import Problem, parse, write_reply
+from vlmgym.episodes.records import Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import Episode, EvaluationRun, TraceWriter, Turn, read_trace
+from vlmgym.episodes.trace import TraceWriter, read_trace
 from vlmgym.evals import baselines
-from vlmgym.evals.evaluation import Evaluation
 from vlmgym.evals.metrics import summarise
+from vlmgym.evals.settings import Evaluation
 from vlmgym.games.parts.actions import MOVES
 from vlmgym.players.base import Answer
 from vlmgym.render.frames import frame_size, render, tile_boxes
@@ -70,7 +72,7 @@ class Session:
         self._closed = False
         self._number = 0  # of what is shown: raised by every turn and every new game
         self._deal()
-        text = prompt.write_reply("-", "-", self.game.encode(self.level, 0))
+        text = write_reply("-", "-", self.game.encode(self.level, 0))
         # compiles what the first turn needs; judging changes nothing
         judge(self.game, self.state, [text])
 
@@ -153,7 +155,7 @@ class Session:
     def truth(self) -> str:
         """The true board as text; empty for a game without symbols."""
         with self._lock:
-            return prompt.truth(self.game, self.state)[0]
+            return truth(self.game, self.state)[0]
 
     def oracle(self) -> dict[str, Any]:
         """A best action: its text, what it does and its value; the text is None where there is
@@ -201,10 +203,10 @@ class Session:
                 return self.view(
                     "an answer holds no <: it could not be told from the marks of the reply"
                 )
-            perception = prompt.truth(self.game, self.state)[0]
+            perception = truth(self.game, self.state)[0]
             think = f"{PLAYER}, shown the oracle's move" if self._helped else PLAYER
-            text = prompt.write_reply(perception, think, answer)
-            read = prompt.parse(self.game, self.level, text)
+            text = write_reply(perception, think, answer)
+            read = parse(self.game, self.level, text)
             if read.action == NO_ACTION:
                 return self.view(
                     f"{REASONS.get(read.problem, read.problem.value)}. Expected: "

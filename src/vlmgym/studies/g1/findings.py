@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from vlmgym.core import NO_ACTION
 from vlmgym.core.files import read_json
 from vlmgym.dialogue.judge import Weights
-from vlmgym.dialogue.prompt import BLOCKS
-from vlmgym.episodes.trace import Turn, load_trace
+from vlmgym.dialogue.reply import BLOCKS
+from vlmgym.episodes.records import Turn
+from vlmgym.episodes.trace import load_trace
 from vlmgym.evals import crossed_effects, stats
 from vlmgym.evals.estimates import NAN, Estimate, decimals
 from vlmgym.evals.metrics import range_of

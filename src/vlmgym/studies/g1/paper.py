@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 import vlmgym
 from vlmgym.core import need
 from vlmgym.core.files import write_atomically
+from vlmgym.core.provenance import revision
 from vlmgym.dialogue.judge import Fault
-from vlmgym.episodes.trace import revision
 from vlmgym.evals.estimates import Estimate
 from vlmgym.studies.g1.claims import claims
 from vlmgym.studies.g1.findings import GAMES, TURNED, StudyResults, exploration, knowing, scores

@@ -13,8 +13,9 @@ from typing import Any
 from PIL import Image
 
 from vlmgym.core import VlmGymError, need
-from vlmgym.core.kernels import number_in_environment
+from vlmgym.core.settings import number_in_environment
 from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import NO_TRUTH, described
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import TRAINING, first_words, load_processor
 from vlmgym.render import photos
