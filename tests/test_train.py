@@ -20,6 +20,8 @@ from miniature import save_qwen2_5_vl
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra, concat, split_of
 from vlmgym.dialogue import prompt
+from vlmgym.dialogue.perception import read_perception
+from vlmgym.dialogue.reply import parse
 from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation
@@ -642,7 +644,7 @@ def test_a_cold_start_has_boards_where_nothing_merges_as_whole_games_do():
         assert not state.ended.any()
         merges[hopeless] = game.success_mask(state).any(axis=1)
         answers = [
-            prompt.parse(game, state.level, row["completion"][0]["content"][0]["text"]).action
+            parse(game, state.level, row["completion"][0]["content"][0]["text"]).action
             for row in rows
         ]
         assert game.legal(state)[range(200), answers].all()
@@ -696,7 +698,7 @@ def test_a_cold_start_teaches_answers_that_work(game):
         assert len({row["state"] for row in rows}) > 30
         for row in rows:
             rules, state = read_state_text(row["state"])
-            action = prompt.parse(rules, state.level, answer_of(row)).action
+            action = parse(rules, state.level, answer_of(row)).action
             possible = rules.success_mask(state)[0]
             assert possible[action] if possible.any() else rules.legal(state)[0, action]
     everything = cold_start_rows([task], ColdStart(states=40, teacher_error=0.6, verified=False))
@@ -706,9 +708,7 @@ def test_a_cold_start_teaches_answers_that_work(game):
 
 def judge_row(row):
     rules, state = read_state_text(row["state"])
-    return bool(
-        rules.success_mask(state)[0, prompt.parse(rules, state.level, answer_of(row)).action]
-    )
+    return bool(rules.success_mask(state)[0, parse(rules, state.level, answer_of(row)).action])
 
 
 def test_recipes_for_models_of_the_hub_teach_no_errors():
@@ -787,9 +787,7 @@ def test_tiny_is_rebuilt_from_its_seed():
             "blanks before tiles and cells are part of their tokens"
         )
         game, state = load_state(base64.b64decode(row["state"]))
-        seen = prompt.read_perception(
-            prompt.parse(game, state.level, said).perception, game.scene(state)
-        )
+        seen = read_perception(parse(game, state.level, said).perception, game.scene(state))
         assert seen.exact(game.scene(state).symbols[0])
     for task in tiny.TASKS:
         game, level = task.game, task.level
