@@ -587,12 +587,12 @@ FAULTS = {
     "the oracle raises": (LightsOut, {"oracle": oracle_raises}, "oracle beats random"),
     "successes holds more than good": (
         Game2048,
-        {"successes": successes_all},
+        {"success_mask": successes_all},
         "success and success mask agree",
     ),
     "good holds less than successes": (
         LightsOut,
-        {"good": good_by_gain},
+        {"success": good_by_gain},
         "success and success mask agree",
     ),
     "a level has no turn limit": (LightsOut, {"LEVELS": LEVELS["endless"]}, "levels"),
@@ -705,7 +705,7 @@ def test_what_a_game_says_of_itself_is_checked(game, check, said):
 @pytest.mark.parametrize("name", ["", " ", "a/b", "module:Class", "two\nlines", "-x", "x" * 101])
 def test_a_name_that_cannot_stand_in_commands_and_folders_is_refused(name, monkeypatch):
     monkeypatch.setattr(LightsOut, "name", name)
-    monkeypatch.setattr(games, "_given", {})
+    monkeypatch.setattr("vlmgym.games.registry._given", {})
     with pytest.raises(ConfigError, match=r"name = .*: allowed is 1 to 100 letters"):
         games.get_game("lights_out:LightsOut")
 
@@ -725,7 +725,7 @@ METHODS = (
         "explain",
         "candidates",
     ),
-    *("from_symbols", "successes", "good", "n_actions", "works", "level"),
+    *("from_symbols", "success_mask", "success", "n_actions", "would_succeed", "level"),
 )
 GIVEN = (
     None,

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from mutate import deep_text, every_cut, every_flip, extremes, json_mutations, mutations
-from vlmgym import core, games
+from vlmgym import core
 from vlmgym.core import ConfigError, StateError, concat, seeds_for
 from vlmgym.episodes.random_walk import walk
 from vlmgym.games import GAMES, get_game, is_state, load_state, read_state_text, state_text
@@ -377,7 +377,7 @@ def only_bundled(monkeypatch):
     """As in a new process: other tests bring games of their own, some with the states and levels of
     ours.
     """
-    monkeypatch.setattr(games, "_given", {})
+    monkeypatch.setattr("vlmgym.games.registry._given", {})
 
 
 def test_games_and_states_say_what_they_are(only_bundled):
