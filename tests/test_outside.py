@@ -32,6 +32,7 @@ from vlmgym.games.external import (
 )
 from vlmgym.players.simple import Oracle, Random, Scripted
 from vlmgym.render.frames import frame_size, render
+from vlmgym.testing import sizes
 from vlmgym.testing.checks import check_game
 
 BREAKOUT = "Breakout"
@@ -100,11 +101,20 @@ def breakout() -> OutsideGame:
     return get_game(BREAKOUT)  # type: ignore[return-value]
 
 
+@pytest.fixture
+def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emulators and replays are slow: the check tries each thing fewer times."""
+    for name, amount in {"RUNS": 16, "LUCKS_TRIED": 10, "EPISODES": 16, "GAMES_A_CHECK": 6}.items():
+        monkeypatch.setattr(sizes, name, amount)
+
+
+@pytest.mark.usefixtures("smaller")
 def test_a_replayed_environment_passes_the_check(counter: OutsideGame) -> None:
     assert counter.name == "Counter"
     assert [f for f in check_game(counter, ("easy",)) if not f.ok] == []
 
 
+@pytest.mark.usefixtures("smaller")
 def test_breakout_passes_the_check(breakout: OutsideGame) -> None:
     """At its hard level, with sticky answers."""
     assert [f for f in check_game(breakout, ("hard",)) if not f.ok] == []
