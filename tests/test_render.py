@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlmgym import core
+from vlmgym.core import ConfigError
 from vlmgym.games import GAMES
 from vlmgym.games.game2048 import Game2048
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, NAMES
-from vlmgym.render import sprites
+from vlmgym.render import cells, sprites
 from vlmgym.render.atlas import atlas_of, canvas_of, layout_of
 from vlmgym.render.frames import frame_size, tile_boxes
 from vlmgym.render.frames import render as draw
@@ -49,7 +50,7 @@ ALL_SHAPES, LETTERS = (
     Board("all-shapes", NAMES["shapes"], "shape"),
     Board("letters", NAMES["letters"], "letter"),
 )
-SPRITES = Board("sprites", sprites.SPRITES, "sprite")
+SPRITES = Board("sprites", tuple(sprites.SPRITES), "sprite")
 WORDS = Board("words", ("", "off", "on", "left wing", "Queen", "q"), "text")
 DIGITS = Board("digits", ("empty", *"0123456789"), "photo")
 SYMBOLS = {
@@ -609,3 +610,19 @@ def test_rules_do_not_need_pillow() -> None:
             assert not any(n.split(".")[0] == "PIL" for n in names), file
             # a state in a notebook loads it
             assert "vlmgym.render" not in names or node not in tree.body, file
+
+
+def test_a_game_adds_a_sprite_of_its_own(monkeypatch):
+    monkeypatch.setattr(sprites, "SPRITES", dict(sprites.SPRITES))
+
+    def lamp(pencil):
+        pencil.disc(0.1, 0.1, 0.9, 0.9, fill=(250, 220, 90))
+
+    with pytest.raises(ConfigError, match="lamp"):
+        sprites.check_sprite("lamp")
+    sprites.register("lamp", lamp)
+    sprites.register("lamp", lamp)  # a cell of a notebook that is run again
+    drawn = np.asarray(cells.draw_cell("sprite", 0, "lamp", 32, get_look("clean"), False, 0))
+    assert drawn[18, 18].tolist() == [250, 220, 90]
+    with pytest.raises(ConfigError, match="no other drawing"):
+        sprites.register("wall", lamp)
