@@ -150,7 +150,7 @@ def _about(columns: Iterable[str]) -> list[str]:
     launch = f"{LAUNCH * 1e3:g} ms a layer and token without vLLM"
     lines = [
         "hours: arithmetic, confirmed by no GPU run; evaluation and padding are left out "
-        "(formulas: vlmgym/train/speed.py)",
+        "(formulas: vlmgym/train/plan/speed.py)",
         f"from data sheets: {sheets}",
         f"assumed: {launch}, {READ:.0%} of the bandwidth, {USE:.0%} of the operations, answers of "
         f"{MEAN:.0%} of their limit on",
