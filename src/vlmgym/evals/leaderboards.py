@@ -197,14 +197,12 @@ def _differences(pairs: Sequence[Comparison]) -> list[str]:
     lines += _table(head, body) if pairs else ["No task has two players (n = 0).", ""]
     lines += [
         f"Values are mean [low, high]: 95 % percentile bootstrap intervals, {stats.RESAMPLES:,} "
-        "resamples of whole episodes "
-        "(all repetitions of a start together). Turn metrics are rates over all turns in the "
-        "tables of the tasks, and means "
-        "over episodes in the paired differences. p: two-sided sign-flip permutation test; Holm: "
-        "adjusted over the "
+        "resamples of whole episodes (all repetitions of a start together). Turn metrics are rates "
+        "over all turns in the tables of the tasks, and means over episodes in the paired "
+        "differences. p: two-sided sign-flip permutation test; Holm: adjusted over the "
         f"{sum(pair.n > 0 for pair in pairs)} comparisons of this page. Failed episodes are "
-        "missing, not zero. "
-        "given: the player is handed the board, so what it says of it measures nothing."
+        "missing, not zero. given: the player is handed the board, so what it says of it measures "
+        "nothing."
     ]
     return lines
 

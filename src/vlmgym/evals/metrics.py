@@ -87,8 +87,7 @@ METRICS: dict[str, Metric] = {
             "success",
             "success, %",
             "share of good moves. 2048: a merge; Shisen-Sho: a match; Swap: a line; Minesweeper: a "
-            "safe cell; puzzles and mazes: "
-            "a move on a shortest way",
+            "safe cell; puzzles and mazes: a move on a shortest way",
             of_turn=_success,
             bounds=stats.SHARE,
             shown=frozenset(PLACES),
@@ -126,8 +125,7 @@ METRICS: dict[str, Metric] = {
             "cells",
             "cells right, %",
             "mean share of cells described correctly; cells that were not stated are wrong. Part "
-            "of it can be had without "
-            "looking, see below",
+            "of it can be had without looking, see below",
             of_turn=_of_description("cells"),
             bounds=stats.SHARE,
             describes=True,
@@ -150,8 +148,7 @@ METRICS: dict[str, Metric] = {
             "r_acc",
             "R_acc, %",
             "success among the turns with an exact description: P(good, p_acc = 1) / P(p_acc = 1) "
-            "(G1, section 4). It holds what "
-            "the think block itself sees as well",
+            "(G1, section 4). It holds what the think block itself sees as well",
             of_turn=lambda turn: _success(turn) if turn.p_acc else NAN,
             bounds=stats.SHARE,
             paired=False,  # each player has turns of its own choice

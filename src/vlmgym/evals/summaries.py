@@ -182,9 +182,8 @@ def warnings_of(run: EvaluationRun, turns: Sequence[Turn]) -> list[str]:
     if apart > n / 2:
         warnings.append(
             f"{apart} of {n} replies begin with <{blocks.answer}> while the reasoning came apart "
-            "from them: the server takes "
-            f"<{blocks.think}> out of replies; serve the model without a reasoning parser, or ask "
-            "for other names of the blocks"
+            f"from them: the server takes <{blocks.think}> out of replies; serve the model without "
+            "a reasoning parser, or ask for other names of the blocks"
         )
     elif len(unformed) == n >= 5 and not finish[CUT] > OFTEN * n:
         warnings.append(

@@ -173,15 +173,12 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
     )
     RULES = (
         "This is {place} of {rows} rows and {cols} columns. A move takes the player one cell in "
-        "one "
-        "direction; a move off the board changes nothing. {blocked}.{slips} The goal is to reach "
-        "the goal "
-        "cell {aim}. Cells are written as floor, wall, hole, goal or player."
+        "one direction; a move off the board changes nothing. {blocked}.{slips} The goal is to "
+        "reach the goal cell {aim}. Cells are written as floor, wall, hole, goal or player."
     )
     SLIPPERY = (
         " The ice is slippery: with probability {slip:g} a move goes to one of its two sides "
-        "instead (up or "
-        "down for a move left or right, and the other way round)."
+        "instead (up or down for a move left or right, and the other way round)."
     )
 
     def words(self, level: LevelFrozenLake) -> dict[str, object]:

@@ -184,17 +184,14 @@ class Game2048(GridGame[Level2048, State2048]):
     sources = (
         "G. Cirulli, 2048 (2014), https://github.com/gabrielecirulli/2048",
         "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language "
-        "Model via Reinforcement "
-        "Learning (2025), https://arxiv.org/abs/2505.13426",
+        "Model via Reinforcement Learning (2025), https://arxiv.org/abs/2505.13426",
     )
     DISCOUNT = 0.5
     """Weight of the next move's expected gain in :meth:`oracle`."""
     RULES = (
         "This is 2048 on a board of {rows} rows and {cols} columns. A move slides all tiles in one "
-        "direction; two "
-        "equal tiles that meet merge into their sum, which is added to the score. A new tile "
-        "appears after each move that "
-        "changes the board. Empty cells are written as 0."
+        "direction; two equal tiles that meet merge into their sum, which is added to the score. A "
+        "new tile appears after each move that changes the board. Empty cells are written as 0."
     )
 
     def deal(self, level: Level2048, seeds: Seeds, board: Boards) -> Arrays:

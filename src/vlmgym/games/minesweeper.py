@@ -160,13 +160,10 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
     )
     RULES = (
         "This is Minesweeper on a board of {rows} rows and {cols} columns; {hidden} hidden under "
-        "it. A move "
-        "reveals one hidden cell. A mine there ends the game. Otherwise the cell shows how many of "
-        "the up to eight cells "
-        "around it hold a mine, and around a 0 all cells are revealed at once. The goal is to "
-        "reveal every cell without a "
-        "mine. Revealed cells are written as their number, 0 to 8, hidden cells as hidden, a mine "
-        "that went off as mine."
+        "it. A move reveals one hidden cell. A mine there ends the game. Otherwise the cell shows "
+        "how many of the up to eight cells around it hold a mine, and around a 0 all cells are "
+        "revealed at once. The goal is to reveal every cell without a mine. Revealed cells are "
+        "written as their number, 0 to 8, hidden cells as hidden, a mine that went off as mine."
     )
 
     def words(self, level: LevelMinesweeper) -> dict[str, object]:

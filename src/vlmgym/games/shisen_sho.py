@@ -18,8 +18,7 @@ from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, KIND_OF, NAMES, WIDE, 
 SOURCES = (
     "Shisen-Sho, https://en.wikipedia.org/wiki/Shisen-Sho",
     "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language Model "
-    "via Reinforcement "
-    "Learning (2025), https://arxiv.org/abs/2505.13426",
+    "via Reinforcement Learning (2025), https://arxiv.org/abs/2505.13426",
 )
 """Where the rules come from."""
 

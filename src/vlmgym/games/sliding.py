@@ -128,14 +128,10 @@ class SlidingPuzzle(Puzzle[LevelSliding, StateSliding]):
     )
     RULES = (
         "This is a sliding puzzle of {rows} rows and {cols} columns with the tiles 1 to {last} and "
-        "one gap. "
-        "A move slides the tile next to the gap into it: up moves the tile below the gap up, right "
-        "moves "
-        "the tile on its left to the right, and so on. The goal is to have 1 to {last} in reading "
-        "order "
-        "with the gap in the last cell, in as few moves as possible. Cells are written as their "
-        "number, "
-        "the gap as 0."
+        "one gap. A move slides the tile next to the gap into it: up moves the tile below the gap "
+        "up, right moves the tile on its left to the right, and so on. The goal is to have 1 to "
+        "{last} in reading order with the gap in the last cell, in as few moves as possible. Cells "
+        "are written as their number, the gap as 0."
     )
 
     def names(self, level: LevelSliding) -> tuple[str, ...]:

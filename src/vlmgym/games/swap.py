@@ -163,20 +163,16 @@ class Swap(GridGame[LevelSwap, StateSwap]):
 
     sources = (
         "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language "
-        "Model via Reinforcement "
-        "Learning (2025), https://arxiv.org/abs/2505.13426",
+        "Model via Reinforcement Learning (2025), https://arxiv.org/abs/2505.13426",
         "Tile-matching games with swaps, https://en.wikipedia.org/wiki/Tile-matching_video_game",
     )
     RULES = (
         "This is Swap on a board of {rows} rows and {cols} columns. A move swaps two tiles that "
-        "are "
-        "neighbours in a row or a column. It counts only if {line} or more tiles of the same "
-        "colour and {form} "
-        "then stand in a line; else it is undone. Such tiles vanish, the tiles above fall down, "
-        "new tiles fill the "
-        "board from the top, and new lines vanish too. The more tiles vanish at once, the higher "
-        "is the score. "
-        "A cell is written as its tile, such as {tile}."
+        "are neighbours in a row or a column. It counts only if {line} or more tiles of the same "
+        "colour and {form} then stand in a line; else it is undone. Such tiles vanish, the tiles "
+        "above fall down, new tiles fill the board from the top, and new lines vanish too. The "
+        "more tiles vanish at once, the higher is the score. A cell is written as its tile, such "
+        "as {tile}."
     )
 
     def names(self, level: LevelSwap) -> tuple[str, ...]:

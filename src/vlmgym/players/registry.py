@@ -20,8 +20,7 @@ from vlmgym.render.looks import Look
 
 PLAYERS = (
     "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL, "
-    "relay:MODEL+MODEL, api:MODEL, "
-    "anthropic:MODEL"
+    "relay:MODEL+MODEL, api:MODEL, anthropic:MODEL"
 )
 MAX_TOKENS = 4096
 """New tokens of a reply where nothing else is said: room for a model that thinks before its first

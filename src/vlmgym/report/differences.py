@@ -80,12 +80,9 @@ def differences(data: Data) -> list[Html]:
         return []
     note = (
         "Each row compares two players on exactly the same start states, state by state. Right of "
-        "zero: the first is "
-        "better. Green or red: the interval excludes zero and p < 0.05; grey: not decided. Success "
-        "in percentage points; "
-        "reward: the sum of +1 / −1 over an episode. 95 % intervals by bootstrap of the "
-        "differences; p: two-sided "
-        "sign-flip test on the reward; p (Holm): the same, adjusted for the number of rows of this "
-        "page."
+        "zero: the first is better. Green or red: the interval excludes zero and p < 0.05; grey: "
+        "not decided. Success in percentage points; reward: the sum of +1 / −1 over an episode. 95 "
+        "% intervals by bootstrap of the differences; p: two-sided sign-flip test on the reward; p "
+        "(Holm): the same, adjusted for the number of rows of this page."
     )
     return [*out, tag("p", note, class_="note")]

@@ -51,13 +51,10 @@ def faults(data: Data) -> list[Html]:
     ]
     note = (
         "Share of turns, %, by what description and move tell of a failure. A failed move is "
-        "replayed on the board that the "
-        "reply described: if it works there, the failure counts as perception; if it fails there "
-        "too, as reasoning, or both "
-        "where the description was wrong as well. Whether the reasoning has read the description, "
-        "or looked at the picture "
-        "again, is not tested: a move after a right description may still rest on a tile that was "
-        "misread."
+        "replayed on the board that the reply described: if it works there, the failure counts as "
+        "perception; if it fails there too, as reasoning, or both where the description was wrong "
+        "as well. Whether the reasoning has read the description, or looked at the picture again, "
+        "is not tested: a move after a right description may still rest on a tile that was misread."
     )
     return [
         tag("div", *panels, class_="grid"),

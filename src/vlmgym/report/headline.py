@@ -9,10 +9,9 @@ from vlmgym.report.html import Html, interval_text, listing, number_text, tag
 
 NOISE = (
     "The errors of this teacher are random moves put in. A student sheds such errors by decoding "
-    "greedily, without RL: "
-    "compare with the cold start, and with the teacher without errors. The embedded model was "
-    "pretrained on the teacher's "
-    "search, and to guess when it is asked for a move."
+    "greedily, without RL: compare with the cold start, and with the teacher without errors. The "
+    "embedded model was pretrained on the teacher's search, and to guess when it is asked for a "
+    "move."
 )
 """What a comparison with the demo's teacher does not show."""
 
@@ -78,10 +77,9 @@ def headline(data: Data) -> list[Html]:
             )
         )
     note = (
-        "Success: the share of held-out turns whose move does something. Large: "
-        f"{label_of(first)} minus {label_of(second)} on the same states, with the paired 95 % "
-        "interval. "
-        "“Above” and “below”: the interval excludes zero and p < 0.05 (paired sign-flip test)."
+        f"Success: the share of held-out turns whose move does something. Large: {label_of(first)} "
+        f"minus {label_of(second)} on the same states, with the paired 95 % interval. “Above” and "
+        "“below”: the interval excludes zero and p < 0.05 (paired sign-flip test)."
     )
     caution = [tag("p", NOISE, class_="note")] if data.demo and second == "teacher" else []
     return [

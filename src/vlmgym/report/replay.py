@@ -300,9 +300,8 @@ def replay_section(data: dict[str, Any]) -> tuple[str, str, str]:
         "<", "\\u003c"
     )
     section = (
-        f'<div id="replay"></div><noscript>This part needs JavaScript.</noscript>'
-        '<script type="application/json" '
-        f'id="replay-data">{block}</script><script>{script}</script>'
+        '<div id="replay"></div><noscript>This part needs JavaScript.</noscript><script '
+        f'type="application/json" id="replay-data">{block}</script><script>{script}</script>'
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return section, style, f"'sha256-{digest}'"

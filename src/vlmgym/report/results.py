@@ -30,19 +30,15 @@ def results(data: Data) -> list[Html]:
         )
     definitions = (
         "Small: 95 % interval (bootstrap over episodes; the rule of three where all of them have "
-        "one share). n: episodes. "
-        "Game reward: mean over turns of +1 (the move did something) and −1 (it did not). Format: "
-        "replies with the three "
-        "blocks, once each, in order. P_acc: descriptions equal to the board, every cell. Cells "
-        "right: share of cells "
-        "described correctly; chance: what one tile for all cells would get on the same boards. "
-        "Balanced: the same, each "
-        "symbol on the board counting alike, rescaled so that one tile for all cells gets 0 and a "
-        "right description 1. "
-        "R_acc: success among turns with an exact description (its own n where smaller). Regret: "
-        "oracle value of the best move minus that of the chosen one, over best minus worst; 0 is "
-        "best, 1 is the worst "
-        "legal move, an illegal one, or none."
+        "one share). n: episodes. Game reward: mean over turns of +1 (the move did something) and "
+        "−1 (it did not). Format: replies with the three blocks, once each, in order. P_acc: "
+        "descriptions equal to the board, every cell. Cells right: share of cells described "
+        "correctly; chance: what one tile for all cells would get on the same boards. Balanced: "
+        "the same, each symbol on the board counting alike, rescaled so that one tile for all "
+        "cells gets 0 and a right description 1. R_acc: success among turns with an exact "
+        "description (its own n where smaller). Regret: oracle value of the best move minus that "
+        "of the chosen one, over best minus worst; 0 is best, 1 is the worst legal move, an "
+        "illegal one, or none."
     )
     given = [label_of(page) for page in data.players if data.given(page)]
     if given:

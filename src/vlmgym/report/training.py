@@ -85,9 +85,8 @@ def training(data: Data) -> list[Html]:
     smooth = f"Bold: centred mean of {window} steps; faint: every step. " if window > 1 else ""
     note = (
         f"{smooth}While training, replies are sampled on training states, over all games of the "
-        "run; the reward is the "
-        "weighted sum of its terms. P_acc (solid): descriptions equal to the board. R_acc "
-        "(dashed): success among these. "
+        "run; the reward is the weighted sum of its terms. P_acc (solid): descriptions equal to "
+        "the board. R_acc (dashed): success among these. "
     )
     if games:
         note += (

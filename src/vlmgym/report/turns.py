@@ -265,22 +265,18 @@ def turns(data: Data) -> list[Html]:
         )
     note = (
         "The same state, answered by each player. Red: described wrongly, as the tile named on the "
-        "band. Hatched: not "
-        "stated, or not readable. Blue: the two cells of the chosen move. After a move stands what "
-        "it does, in the game's "
-        "words (2048: the score of each line). Terms are unweighted. The cards are chosen by rule, "
-        "not by hand and not at "
-        "random: states where the players' faults differ, the most frequent combinations of each "
-        "game first. So they "
-        "show kinds of errors, not their rates. Pictures are drawn again from the states, as the "
+        "band. Hatched: not stated, or not readable. Blue: the two cells of the chosen move. After "
+        "a move stands what it does, in the game's words (2048: the score of each line). Terms are "
+        "unweighted. The cards are chosen by rule, not by hand and not at random: states where the "
+        "players' faults differ, the most frequent combinations of each game first. So they show "
+        "kinds of errors, not their rates. Pictures are drawn again from the states, as the "
         "(first) player saw them."
     )
     pattern = (
         '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><pattern '
-        'id="hatch" width="10" '
-        'height="10" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="10" '
-        'height="10" '
-        'fill="#fff" fill-opacity=".55"></rect><rect width="4" height="10" '
+        'id="hatch" width="10" height="10" patternUnits="userSpaceOnUse" '
+        'patternTransform="rotate(45)"><rect width="10" height="10" fill="#fff" '
+        'fill-opacity=".55"></rect><rect width="4" height="10" '
         'fill="#d3261f"></rect></pattern></defs></svg>'
     )
     return [tag("p", note, class_="note"), Html(pattern), *articles]

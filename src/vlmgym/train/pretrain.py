@@ -36,11 +36,9 @@ SIDE = 4 * PATCH
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|image_pad|>")
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.content is string %}{{ "
-    "m.content }}{% else %}"
-    "{% for c in m.content %}{% if c.type == 'image' %}{{ '<|image_pad|>' }}{% elif 'text' in c "
-    "%}{{ c.text }}{% endif %}"
-    "{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "m.content }}{% else %}{% for c in m.content %}{% if c.type == 'image' %}{{ '<|image_pad|>' "
+    "}}{% elif 'text' in c %}{{ c.text }}{% endif %}{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% "
+    "endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 WORDS = (
     "2048 ShisenSho Swap user assistant up right down left no so joined blocked differ empty line "

@@ -111,9 +111,8 @@ class OutsideGame(Game[LevelOutside, StateOutside]):
         if not self.environments.repeats_itself(level):
             raise SnapshotError(
                 f"{self.name}: no snapshot is possible: the environment is no emulator that can be "
-                "cloned, and equal seeds and "
-                "actions gave it different pictures or rewards, so that it cannot be replayed "
-                "either"
+                "cloned, and equal seeds and actions gave it different pictures or rewards, so "
+                "that it cannot be replayed either"
             )
         if not self._same_alone(level):
             raise SnapshotError(

@@ -20,12 +20,10 @@ HALF_PADDLE = 8.0
 SCREEN_WIDTH = 160.0
 
 RULES = (
-    "This is Breakout. The paddle at the bottom moves left and right and sends the ball back "
-    "up; bricks that the ball hits "
-    "vanish and score 1, 4 or 7 points, more in the upper rows. A ball that passes the paddle "
-    "is lost; there are five. The "
-    "answer serve brings a new ball when there is none. Each answer is held for a moment of "
-    "play."
+    "This is Breakout. The paddle at the bottom moves left and right and sends the ball back up; "
+    "bricks that the ball hits vanish and score 1, 4 or 7 points, more in the upper rows. A ball "
+    "that passes the paddle is lost; there are five. The answer serve brings a new ball when there "
+    "is none. Each answer is held for a moment of play."
 )
 SOURCES = (
     "Atari, Breakout (1976, for the 2600: 1978), "

@@ -145,11 +145,9 @@ class Pairs(GridGame[L, S]):
     """How a tile is written, with :meth:`words` in braces."""
     RULES = (
         "This is Shisen-Sho on a board of {rows} rows and {cols} columns. A move names two tiles; "
-        "they "
-        "vanish if {match} and a path joins them. A path runs up, down, left "
-        "and right through empty cells, takes {bends}, and {outside}. Other moves change nothing. "
-        "Tiles do not "
-        "fall. {writing} Empty cells are written as empty."
+        "they vanish if {match} and a path joins them. A path runs up, down, left and right "
+        "through empty cells, takes {bends}, and {outside}. Other moves change nothing. Tiles do "
+        "not fall. {writing} Empty cells are written as empty."
     )
 
     @abstractmethod

@@ -150,9 +150,7 @@ def _intro(results: StudyResults) -> str:
     return (
         "# The paper's claims, measured\n\n"
         f"Model `{results.study.model}`, training seeds "
-        f"{', '.join(map(str, results.study.seeds))}{trained}. "
-        "Means with 95 % intervals over training seeds and held-out episodes, both taken as "
-        "samples; with one seed the intervals "
-        "cover the episodes alone. "
-        f"{hours}; vlmgym {vlmgym.__version__} ({made}).{unfinished}\n"
+        f"{', '.join(map(str, results.study.seeds))}{trained}. Means with 95 % intervals over "
+        "training seeds and held-out episodes, both taken as samples; with one seed the intervals "
+        f"cover the episodes alone. {hours}; vlmgym {vlmgym.__version__} ({made}).{unfinished}\n"
     )

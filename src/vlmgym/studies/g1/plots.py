@@ -362,9 +362,8 @@ def _draw_difficulty(results: StudyResults, title: str) -> Figure | None:
         return None
     note = (
         "Held-out states of each game, greedy answers, one model a game. Solid: success; dotted: "
-        "boards described exactly. "
-        "The models were trained at the leftmost point alone, and on boards of 4 x 4; turned: G1 "
-        "trained on turned tiles."
+        "boards described exactly. The models were trained at the leftmost point alone, and on "
+        "boards of 4 x 4; turned: G1 trained on turned tiles."
     )
     figure = canvas(11, 6.2, title, note)
     grid = figure.subplots(len(GAMES), len(DIALS), sharey=True)
