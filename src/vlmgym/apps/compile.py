@@ -44,7 +44,8 @@ def compile_all(processes: int = 0, progress: Callable[[int, int], None] | None 
         Seconds.
     """
     # the longest first
-    begin, names = time.perf_counter(), sorted(GAMES, key=lambda name: name != "Minesweeper")
+    begin = time.perf_counter()
+    names = sorted(GAMES, key=lambda name: name != "Minesweeper")
     with ProcessPoolExecutor(
         min(processes or usable_cores(), len(names)), mp_context=get_context("spawn")
     ) as pool:

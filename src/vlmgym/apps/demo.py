@@ -66,7 +66,8 @@ def run_demo(out: Path, quick: bool = False) -> int:
 @contextmanager
 def _clock(path: Path) -> Iterator[None]:
     """Adds the seconds spent inside to the number in ``path``, also when the run is stopped."""
-    begin, before = time.monotonic(), _seconds(path)
+    begin = time.monotonic()
+    before = _seconds(path)
     try:
         yield
     finally:
@@ -87,7 +88,8 @@ def _run_stages(out: Path, quick: bool) -> int:
     g0 = read_recipe(recipe_path("tiny/g0"), small if quick else [])
     g1 = read_recipe(recipe_path("tiny/g1"), [*small, "cold_start.states=32"] if quick else [])
     assert g1.cold_start is not None
-    tasks, states = g0.tasks, 8 if quick else STATES
+    tasks = g0.tasks
+    states = 8 if quick else STATES
     how = Evaluation(episodes=states, turns=1, start="walk")
 
     def evaluate_model(name: str, model: str | Path, threads: int) -> None:
@@ -148,7 +150,8 @@ def _local(model: str, name: str, recipe: Recipe) -> Player:
 
     loaded = load(model)
     limit = recipe.grpo.max_new_tokens if recipe.grpo else 512
-    first, banned = recipe.tasks[0], banned_tokens(*loaded)
+    first = recipe.tasks[0]
+    banned = banned_tokens(*loaded)
     return LocalPlayer(
         *loaded,
         name=name,

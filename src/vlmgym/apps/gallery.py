@@ -33,7 +33,9 @@ from vlmgym.render.frames import frame_size, pictures
 from vlmgym.render.ink import DARK, LABEL, PAGE, text_ink, write
 from vlmgym.render.looks import LOOKS, Look
 
-CELL, HEAD, SIDE = 232, 30, 112
+CELL = 232
+HEAD = 30
+SIDE = 112
 """Pixels of a picture's box in a sheet, of the line of column titles, and of the column of row
 titles.
 """
@@ -224,7 +226,8 @@ def game_page(game: Game, picture: str) -> str:
         if rows
         else ("The screen of the environment; no symbols.")
     )
-    doc, oracle_doc = _plain(type(game).__doc__), _plain(type(game).oracle.__doc__)
+    doc = _plain(type(game).__doc__)
+    oracle_doc = _plain(type(game).oracle.__doc__)
     return f"""# {game.name}
 
 {doc} Source: `src/vlmgym/{module}.py`, rules version {game.version}.

@@ -172,7 +172,8 @@ def judge(
     Returns:
         The states after the turn, and ``B`` judgements.
     """
-    scene, level = game.scene(state), state.level
+    scene = game.scene(state)
+    level = state.level
     read = [parse(game, level, text, mode, blocks) for text in replies]
     seen = [read_perception(r.perception, scene, mode) for r in read]
     actions = np.array([r.action for r in read], np.int64)
@@ -200,7 +201,8 @@ def judge(
             "regret": -regret,
         }
         fault = _fault(bool(good[i]), reply.action, exact, bool(described[i]), bool(possible[i]))
-        gain, changed = int(outcome.gain[i]), bool(outcome.changed[i])
+        gain = int(outcome.gain[i])
+        changed = bool(outcome.changed[i])
         out.append(
             Judgement(reply, see, gain, changed, terms, fault, exact, value, best, best_action)
         )
@@ -256,7 +258,8 @@ def _oracle_terms(
     best_id = best_action(values)
     if best_id == NO_ACTION:
         return float("nan"), float("nan"), NO_ACTION, 0.0
-    best, worst = float(values[best_id]), float(np.nanmin(values))
+    best = float(values[best_id])
+    worst = float(np.nanmin(values))
     value = float(values[action]) if action != NO_ACTION else float("nan")
     if np.isnan(value):
         return value, best, best_id, 1.0

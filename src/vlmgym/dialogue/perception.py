@@ -119,7 +119,8 @@ _COORDINATE = re.compile(r"\(\s{0,4}([0-9]{1,4})\s{0,4},\s{0,4}([0-9]{1,4})\s{0,
 _LINK = re.compile(r"\s{0,4}(?:[:=-]|is\b)\s*")
 _EDGES = ("", "-", "*", "+", "\u2022")
 """What may stand before the first bar of a row."""
-_HEADING, _TILE = 80, 200
+_HEADING = 80
+_TILE = 200
 """Characters of a heading, and of what is said of a cell, at most."""
 
 
@@ -167,9 +168,13 @@ def _read_rows(lines: Sequence[str], grid: NDArray[np.int16], symbol: Callable[[
     """
     rows, cols = grid.shape
     # the numbers of rows before unclear lines
-    found, doubts, rules, besides = list[str](), list[int](), list[int](), False
+    found = list[str]()
+    doubts = list[int]()
+    rules = list[int]()
+    besides = False
     for line in lines:
-        rule, heading = _is_rule(line), _is_heading(line)
+        rule = _is_rule(line)
+        heading = _is_heading(line)
         if not rule and not heading and ("|" in line or (cols == 1 and symbol(line) != UNKNOWN)):
             found.append(line)
         elif rule or "|" in line or not heading:
@@ -212,10 +217,13 @@ def _cells(found: Sequence[str], cols: int, symbol: Callable[[str], int]) -> lis
     """The cells of each row, without what is around them: outer bars, bullets, numbers of the rows.
     Empty: it is unclear.
     """
-    plain, named, labels = list[list[str]](), list[tuple[int, list[str]]](), list[int]()
+    plain = list[list[str]]()
+    named = list[tuple[int, list[str]]]()
+    labels = list[int]()
     for line in found:
         cells = [cell.strip() for cell in line.split("|", cols + 4)]
-        first, last = cells[0] in _EDGES, not cells[-1]
+        first = cells[0] in _EDGES
+        last = not cells[-1]
         # as it stands, and without its outer bars
         inside = [cells, cells[first : len(cells) - last]]
         row = next((one for one in inside if len(one) == cols), [])
@@ -253,10 +261,8 @@ def _read_coordinates(
     ends = [*(place.start() for place in places[1:]), len(text)]
     stated: dict[tuple[int, int], int] = {}
     for place, end in zip(places, ends, strict=True):
-        cell, tile = (
-            (int(place[1]), int(place[2])),
-            _tile_of(text[place.end() : min(end, place.end() + _TILE)], symbol),
-        )
+        cell = (int(place[1]), int(place[2]))
+        tile = _tile_of(text[place.end() : min(end, place.end() + _TILE)], symbol)
         if stated.setdefault(cell, tile) != tile:
             stated[cell] = UNKNOWN
     rows, cols = grid.shape

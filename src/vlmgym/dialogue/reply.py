@@ -229,7 +229,8 @@ def parse(
     action = NO_ACTION
     if answer is not None:
         decoded = game.decode(level, answer.strip(DRESS) if lenient else answer)
-        action, problem = decoded.action, Problem(decoded.problem or "none")
+        action = decoded.action
+        problem = Problem(decoded.problem or "none")
     return Reply(text, perception, think, answer, well_formed, action, problem)
 
 

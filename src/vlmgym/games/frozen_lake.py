@@ -208,8 +208,10 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
 
     def play(self, state: StateFrozenLake, actions: Actions, turn: Turn) -> None:
         """The goal gains 1; the goal and holes end the game."""
-        under, luck = turn.copy_of("under"), (state.steps, state.seed)
-        slip, written = state.level.slip, (turn.gain, turn.changed, turn.terminated)
+        under = turn.copy_of("under")
+        luck = (state.steps, state.seed)
+        slip = state.level.slip
+        written = (turn.gain, turn.changed, turn.terminated)
         _play(turn.board, under, actions, *luck, turn.over, slip, *written)
 
     def legal_moves(self, state: StateFrozenLake, legal: Marks) -> None:
@@ -253,7 +255,8 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         The number is that of the moves left on a shortest way after the move (``no way`` if there
         is none); where one may slip, ``"0 up floor 0.53"`` has the move's oracle value instead.
         """
-        board, text = state.board[row], self.answers.say(state.level, action)
+        board = state.board[row]
+        text = self.answers.say(state.level, action)
         cell = first_from(board, PLAYER)
         if state.ended[row] or cell < 0:
             return f"{text} no"

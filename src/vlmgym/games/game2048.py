@@ -210,7 +210,8 @@ class Game2048(GridGame[Level2048, State2048]):
 
     def play(self, state: State2048, actions: Actions, turn: Turn) -> None:
         """A merge gains the new tile's number; the game ends when no move changes the board."""
-        level, luck = state.level, (state.steps, state.seed, turn.over, state.level.four_prob)
+        level = state.level
+        luck = (state.steps, state.seed, turn.over, state.level.four_prob)
         written = (_flat(turn.board), turn.gain, turn.changed, turn.terminated)
         _play(_flat(state.board), level.cols, actions, *luck, *written)
 
@@ -236,7 +237,8 @@ class Game2048(GridGame[Level2048, State2048]):
         """Score of the move plus half the expected score of the best move after it, over all tiles
         that may appear.
         """
-        value, level = np.empty((len(state), 4)), state.level
+        value = np.empty((len(state), 4))
+        level = state.level
         _oracle(_flat(state.board), level.cols, state.ended, level.four_prob, self.DISCOUNT, value)
         return value
 
@@ -244,7 +246,8 @@ class Game2048(GridGame[Level2048, State2048]):
         """Such as ``"0 up 0 4 0 8"``, the score of each column (of each row for a move sideways),
         or ``"0 up no"``.
         """
-        board, text = state.board[row], self.answers.say(state.level, action)
+        board = state.board[row]
+        text = self.answers.say(state.level, action)
         if not slide(board.ravel(), board.shape[1], action, np.empty(board.size, np.uint8))[1]:
             return f"{text} no"
         lines = board.T if action % 2 == 0 else board
@@ -260,7 +263,8 @@ class Game2048(GridGame[Level2048, State2048]):
         down from the last column. From the last corner it is to the left, or up if nothing moves to
         the left. ``values`` are not used: no reader of the text could know them.
         """
-        board, said = state.board[row], list[str]()
+        board = state.board[row]
+        said = list[str]()
         tiles = np.argwhere(board > 0).tolist()
         for r, c in tiles:
             words = [write_cell(r, c), self.symbols[board[r, c]]]

@@ -155,7 +155,8 @@ def _tried(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
 
 
 def _drawn(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
-    shape, count = (len(arguments[0]),), game.n_actions(arguments[0].level)
+    shape = (len(arguments[0]),)
+    count = game.n_actions(arguments[0].level)
     fits = _array(result, "i", shape) and bool(((result >= NO_ACTION) & (result < count)).all())
     return "" if fits else f"an array {shape} of action ids, {NO_ACTION} to {count - 1}"
 
@@ -183,7 +184,8 @@ def _scene(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
     rows = len(arguments[0])
     if not isinstance(result, Scene):
         return "a Scene"
-    symbols, names = result.symbols, result.names
+    symbols = result.symbols
+    names = result.names
     if (
         not isinstance(symbols, np.ndarray)
         or symbols.dtype.kind not in "iu"

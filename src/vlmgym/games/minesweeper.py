@@ -91,7 +91,8 @@ def _lay(mines, count, seed, number):
     around = np.empty(cells, np.int64)
     order = np.empty(cells, np.int64)
     for cell in range(cells):
-        r, c = cell // cols, cell % cols
+        r = cell // cols
+        c = cell % cols
         around[cell] = (min(r + 2, rows) - max(r - 1, 0)) * (min(c + 2, cols) - max(c - 1, 0))
     options = np.flatnonzero(around <= cells - count)
     if len(options) == 0:

@@ -243,7 +243,8 @@ def _import(module: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        here, top = str(Path.cwd()), module.partition(".")[0]
+        here = str(Path.cwd())
+        top = module.partition(".")[0]
         if (
             error.name != top
             or here in sys.path

@@ -61,7 +61,8 @@ def _deal(board, seeds, scramble):
     for b in range(len(board)):
         for k in range(rows * cols):
             board[b, k // cols, k % cols] = (k + 1) % (rows * cols)
-        r, c = rows - 1, cols - 1
+        r = rows - 1
+        c = cols - 1
         last = -1
         number = 0
         while number < scramble or _solved(board[b]):
@@ -76,7 +77,9 @@ def _deal(board, seeds, scramble):
                     if pick == 0:
                         board[b, r, c] = board[b, i, j]
                         board[b, i, j] = 0
-                        r, c, last = i, j, move
+                        r = i
+                        c = j
+                        last = move
                         break
                     pick -= 1
             number += 1

@@ -120,7 +120,8 @@ def _play(board, actions, over, gain, changed, terminated):
         player = first_from(board[b], PLAYER)
         if over[b] or actions[b] < 0 or player < 0:
             continue
-        r, c = player // cols, player % cols
+        r = player // cols
+        c = player % cols
         effect = effect_of(board[b], r, c, actions[b])
         if effect < 2:
             continue
@@ -162,7 +163,8 @@ def _deal(board, terminated, seeds, walls, count, low, high):
                 continue
             best = rating
             for k in range(rows * cols):
-                r, c = k // cols, k % cols
+                r = k // cols
+                c = k % cols
                 board[b, r, c] = room[r, c]
                 for i in range(count + 1 if key >= 0 else 0):
                     if number[k] >= 0 and number[k] == (key >> (8 * i)) & 255:
@@ -252,7 +254,8 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
         """Such as ``"0 up box to (1, 2) 5 to go"`` (moves of a shortest solution after it, or
         ``dead``), ``"1 right wall"``.
         """
-        board, text = state.board[row], self.answers.say(state.level, action)
+        board = state.board[row]
+        text = self.answers.say(state.level, action)
         player = first_from(board, PLAYER)
         if state.ended[row] or player < 0:
             return f"{text} no"

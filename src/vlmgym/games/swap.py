@@ -127,7 +127,8 @@ def _oracle(board, ended, line, value):
     trial = np.empty(board.shape[1:], np.uint8)
     room = room_for(board.shape[1], board.shape[2])
     after = room_for(board.shape[1], board.shape[2])
-    fits, places = room.fits, room.places
+    fits = room.fits
+    places = room.places
     for b in range(len(board)):
         measure(board[b], room, line)
         find_swaps(board[b], room, line)
@@ -197,7 +198,8 @@ class Swap(GridGame[LevelSwap, StateSwap]):
         """Lines vanish, and what they let fall into lines; the more at once, the more each tile
         gains.
         """
-        level, written = state.level, (turn.gain, turn.changed, turn.terminated)
+        level = state.level
+        written = (turn.gain, turn.changed, turn.terminated)
         rules = (tile_types(level.colours, level.shapes), level.line, MAX_WAVES, MAX_TRIES)
         _play(turn.board, actions, state.steps, state.seed, turn.over, *rules, *written)
 
@@ -234,7 +236,8 @@ class Swap(GridGame[LevelSwap, StateSwap]):
         line``, and the swap.
         """
         level = state.level
-        swap, names = self.encode(level, action), self.names(level)
+        swap = self.encode(level, action)
+        names = self.names(level)
         if not self.legal(state[row])[0, action]:
             return f"no line {swap}"
         board = state.board[row].copy()

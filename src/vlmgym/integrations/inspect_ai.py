@@ -82,7 +82,8 @@ def vlmgym(
     }
     how = Evaluation(episodes=episodes, turns=turns, start=start, first=first, **told)
     ask_from_the_start(how)
-    state, the_game = starts(what, how), what.game
+    state = starts(what, how)
+    the_game = what.game
     samples = [
         Sample(
             id=f"{what.names.game}-{number}",
@@ -105,9 +106,12 @@ def play() -> Solver:
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         known_game(state.metadata["task"]["game"])
-        how, what = Evaluation(**state.metadata["evaluation"]), tasks.Task(**state.metadata["task"])
+        how = Evaluation(**state.metadata["evaluation"])
+        what = tasks.Task(**state.metadata["task"])
         _, start = read_state_text(state.metadata["state"])
-        lane, only, model = batch_of(what, how, start), np.array([0]), get_model()
+        lane = batch_of(what, how, start)
+        only = np.array([0])
+        model = get_model()
         state.messages = []
         while len(lane.live()):
             messages = _messages(lane.query(only))

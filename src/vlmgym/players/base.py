@@ -20,7 +20,8 @@ from vlmgym.dialogue import prompt
 from vlmgym.dialogue.reply import BLOCKS, Blocks
 from vlmgym.render.looks import Look, get_look
 
-CUT, REFUSED = "length", "refusal"
+CUT = "length"
+REFUSED = "refusal"
 """Words of :attr:`Answer.finish` with a meaning: the reply was cut at its limit of tokens; the
 model or its provider refused.
 """
@@ -101,7 +102,8 @@ class Query:
         Raises:
             ConfigError: boards as text, for a game without truth text.
         """
-        past, said = (self.past[row] if self.past else ()), list[tuple[str, list[State | str]]]()
+        past = self.past[row] if self.past else ()
+        said = list[tuple[str, list[State | str]]]()
         image = self.observation != "text"
         for number, (state, reply) in enumerate([*past, (self.state[row], None)]):
             board = prompt.board_lines(self.game, state) if self.observation != "image" else []

@@ -41,7 +41,10 @@ class Beginner(Player):
     """
 
     def __init__(self, asked: bool = False, searches: float = SEARCHES, salt: int = 1) -> None:
-        self.asked, self.searches, self.salt, self.name = asked, searches, salt, "beginner"
+        self.asked = asked
+        self.searches = searches
+        self.salt = salt
+        self.name = "beginner"
 
     sees = "state"
 
@@ -66,7 +69,8 @@ class Beginner(Player):
             if self.asked or rng.random() < self.searches:
                 think, action = game.reasoning(state, row, game.oracle(state[row])[0])
             else:
-                think, action = "", NO_ACTION
+                think = ""
+                action = NO_ACTION
             if action == NO_ACTION:
                 think, action = self._guess(game, state[row], rng)
             move = game.encode(state.level, action)
@@ -77,7 +81,8 @@ class Beginner(Player):
     def _guess(self, game: Game, state: State, rng: np.random.Generator) -> tuple[str, int]:
         """A think block that does not search, and a well-formed move."""
         scene = game.scene(state)
-        board, action = scene.symbols[0], int(rng.integers(game.n_actions(state.level)))
+        board = scene.symbols[0]
+        action = int(rng.integers(game.n_actions(state.level)))
         habit = rng.choice(len(HABITS), p=HABITS)
         if habit == 0:
             return GUESSES[rng.integers(len(GUESSES))], action
@@ -86,7 +91,8 @@ class Beginner(Player):
             return ", ".join(
                 f"{(board == kind).sum()} x {scene.names[kind]}" for kind in kinds
             ), action
-        said, cells = list[str](), np.argwhere(board > 0)
+        said = list[str]()
+        cells = np.argwhere(board > 0)
         for _ in range(int(rng.integers(1, 5))):
             first = cells[rng.integers(len(cells))]
             steps = np.abs(cells - first).sum(axis=1)

@@ -60,9 +60,13 @@ class LocalPlayer(Player):
         about: Mapping[str, Any] | None = None,
         unknown: Callable[..., str] | None = None,
     ) -> None:
-        self.model, self.processor, self.name = model, processor, name
+        self.model = model
+        self.processor = processor
+        self.name = name
         self.look, self.style, self.banned = get_look(look), style, list(banned)
-        self.max_new_tokens, self.temperature, self.batch = max_new_tokens, temperature, batch
+        self.max_new_tokens = max_new_tokens
+        self.temperature = temperature
+        self.batch = batch
         self.seed, self.about, self.unknown = seed, dict(about or {}), unknown
         self.pixels: Pixels | None = getattr(
             getattr(use_pixel_cache(processor), "image_processor", None), "pixels", None
@@ -156,7 +160,8 @@ class LocalPlayer(Player):
                     start, room = rows.stop, room - (rows.stop - start)
                     if not room:
                         yield parts
-                        parts, room = [], self.batch
+                        parts = []
+                        room = self.batch
             if parts:
                 yield parts
 
@@ -205,9 +210,11 @@ class LocalPlayer(Player):
 
     def _told(self, rows: Sequence[tuple[Query, int]]) -> Any:
         """Model inputs of whole conversations, with any number of pictures."""
-        texts, images = list[str](), list[list[Image.Image]]()
+        texts = list[str]()
+        images = list[list[Image.Image]]()
         for query, row in rows:
-            ask, shown = [], list[State]()
+            ask = []
+            shown = list[State]()
             for role, parts in query.conversation(row):
                 shown += [part for part in parts if not isinstance(part, str)]
                 content = [

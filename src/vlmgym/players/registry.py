@@ -62,7 +62,8 @@ def named_players(texts: Sequence[str]) -> dict[str, str]:
     Raises:
         ConfigError: a label that is empty or cannot be shown, or one for two players.
     """
-    given, free = dict[str, str](), list[str]()
+    given = dict[str, str]()
+    free = list[str]()
     for text in texts:
         label, sign, word = text.partition("=")
         if sign and ":" not in label:
@@ -76,7 +77,8 @@ def named_players(texts: Sequence[str]) -> dict[str, str]:
                 )
         elif text not in free:
             free.append(text)
-    taken, found = set(given), dict[str, str]()
+    taken = set(given)
+    found = dict[str, str]()
     for text, label in _labels(free).items():
         label = text if label in taken else label
         if label in taken:
@@ -220,11 +222,9 @@ def _check_local(sampling: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a value of another type, or out of range.
     """
-    most, temperature, seed = (
-        sampling["max_tokens"],
-        sampling["temperature"],
-        sampling.get("seed", 0),
-    )
+    most = sampling["max_tokens"]
+    temperature = sampling["temperature"]
+    seed = sampling.get("seed", 0)
     if type(most) is not int or not 1 <= most <= 1_000_000:
         raise ConfigError("sampling.max_tokens", most, "1 to 1000000, for a local model")
     if (

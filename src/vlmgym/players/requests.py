@@ -63,7 +63,8 @@ def texts(content: Any) -> tuple[str, str]:
         return content or "", ""
     if not isinstance(content, list):
         raise TypeError(f"a content of type {type(content).__name__}")
-    said, thought = list[str](), list[str]()
+    said = list[str]()
+    thought = list[str]()
     for block in content:
         if isinstance(block, str):
             said.append(block)

@@ -66,7 +66,9 @@ class KeyedNoise:
     """
 
     def __init__(self, keys: NDArray[np.uint64], temperature: float, start: int) -> None:
-        self.keys, self.temperature, self.start = keys, temperature, start
+        self.keys = keys
+        self.temperature = temperature
+        self.start = start
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Noisy scores, ``(B, vocabulary)`` float64."""

@@ -43,7 +43,8 @@ class Chooser(Player):
 
     def reply(self, game: Game, state: State, blocks: Blocks = BLOCKS) -> list[str]:
         """See :class:`Player`; ``blocks``: what the blocks are called."""
-        boards, out = truth(game, state), []
+        boards = truth(game, state)
+        out = []
         for board, action in zip(boards, self.choose(game, state), strict=True):
             answer = game.encode(state.level, int(action)) if action != NO_ACTION else "none"
             out.append(write_reply(board, type(self).name, answer, blocks))
@@ -125,10 +126,8 @@ class Scripted(Player):
         that may read differently).
         """
         if callable(self.replies):
-            code, cells = (
-                getattr(self.replies, "__code__", None),
-                getattr(self.replies, "__closure__", None) or (),
-            )
+            code = getattr(self.replies, "__code__", None)
+            cells = getattr(self.replies, "__closure__", None) or ()
             parts = (
                 marshal.dumps(code) if code else repr(self.replies),
                 [cell.cell_contents for cell in cells],

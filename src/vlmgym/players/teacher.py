@@ -28,7 +28,9 @@ class Teacher(Player):
     def __init__(self, error: float = 0.3, salt: int = 0) -> None:
         if not 0 <= error <= 1:
             raise ConfigError("teacher.error", error, "0 to 1")
-        self.error, self.salt, self.name = error, salt, "teacher"
+        self.error = error
+        self.salt = salt
+        self.name = "teacher"
 
     sees = "state"
 
@@ -46,12 +48,15 @@ class Teacher(Player):
         """See :class:`Player`; ``style`` of the prompt, see
         :func:`vlmgym.dialogue.perception.truth`, and what the blocks are called.
         """
-        values, texts, out = game.oracle(state), truth(game, state, style), []
+        values = game.oracle(state)
+        texts = truth(game, state, style)
+        out = []
         for row in range(len(state)):
             rng = player_rng(self.salt, state, row)
             said, action = game.reasoning(state, row, values[row])
             if rng.random() < self.error or action == NO_ACTION:
-                said, action = "", int(rng.integers(game.n_actions(state.level)))
+                said = ""
+                action = int(rng.integers(game.n_actions(state.level)))
             think = (
                 f"{said}; so {game.encode(state.level, action)}"
                 if said

@@ -115,7 +115,8 @@ def read_address(text: str) -> Address:
     )
     try:
         parts = urlsplit(text)
-        host, port = parts.hostname or "", parts.port
+        host = parts.hostname or ""
+        port = parts.port
     except ValueError as error:
         raise wrong from error
     if (
@@ -127,7 +128,8 @@ def read_address(text: str) -> Address:
         raise wrong
     if re.search(r"[\s\\]", text) or port == 0:
         raise wrong
-    user, login = parts.netloc.rpartition("@")[0], ""
+    user = parts.netloc.rpartition("@")[0]
+    login = ""
     secrets = [
         value
         for name, value in parse_qsl(parts.query)
@@ -152,7 +154,9 @@ def shown_address(text: str) -> str:
     """An address, or what was given for one, without user, password and query."""
     scheme, sign, rest = text.partition("://")
     if not sign or not re.fullmatch(r"[A-Za-z][\w+.-]*", scheme):
-        scheme, sign, rest = "", "", text
+        scheme = ""
+        sign = ""
+        rest = text
     return scheme + sign + re.split(r"[?#]", rest.rpartition("@")[2])[0]
 
 
@@ -192,7 +196,9 @@ class WireError(Exception):
 
     def __init__(self, reason: str, unreachable: bool = False, untrusted: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.unreachable, self.untrusted = reason, unreachable, untrusted
+        self.reason = reason
+        self.unreachable = unreachable
+        self.untrusted = untrusted
 
 
 @dataclass(frozen=True)
@@ -231,7 +237,8 @@ class Wire:
         need("api", "httpx2")
         import httpx2
 
-        self.address, self.secrets = address, secrets
+        self.address = address
+        self.secrets = secrets
         self._headers = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
         try:
             self._client = httpx2.AsyncClient(
@@ -283,7 +290,8 @@ class Wire:
 
     def _error(self, error: Exception) -> WireError:
         """What kept a request from its reply, by the first cause that says so."""
-        name, place = type(error).__name__, f"{self.address.host}:{self.address.port}"
+        name = type(error).__name__
+        place = f"{self.address.host}:{self.address.port}"
         if _proxy(self.address):
             place += ", by way of a proxy of the environment"
         for cause in _causes(error):
@@ -320,7 +328,8 @@ async def _read(response: Any, most: int, good: bool) -> tuple[bytes, bool]:
 
     Of an error, what comes before a fault is kept.
     """
-    coding, data = response.headers.get("content-encoding", "").strip().lower(), bytearray()
+    coding = response.headers.get("content-encoding", "").strip().lower()
+    data = bytearray()
     unpack = (
         zlib.decompressobj(zlib.MAX_WBITS | 32) if coding in ("gzip", "x-gzip", "deflate") else None
     )
@@ -342,7 +351,8 @@ async def _read(response: Any, most: int, good: bool) -> tuple[bytes, bool]:
 
 def _causes(error: BaseException) -> list[BaseException]:
     """An error and what it came from, one after the other."""
-    found, open_ = list[BaseException](), [error]
+    found = list[BaseException]()
+    open_ = [error]
     while open_ and len(found) < 50:
         one = open_.pop(0)
         found.append(one)

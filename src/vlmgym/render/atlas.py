@@ -39,7 +39,8 @@ def layout_of(look: Look, rows: int, cols: int) -> Layout:
     Raises:
         ConfigError: it does not fit into the look's width or height.
     """
-    edge, tile = 2 * look.margin, look.tile
+    edge = 2 * look.margin
+    tile = look.tile
     if look.width or look.height:
         sides = (
             ("width", look.width, cols, edge),
@@ -54,10 +55,8 @@ def layout_of(look: Look, rows: int, cols: int) -> Layout:
                         f"Look.{name}", size, f"{need} or more for a board of {rows} x {cols}, or 0"
                     )
     pitch = tile + look.gap
-    height, width = (
-        look.height or edge + look.strip + rows * pitch,
-        look.width or edge + cols * pitch,
-    )
+    height = look.height or edge + look.strip + rows * pitch
+    width = look.width or edge + cols * pitch
     top = look.strip + (height - look.strip - rows * pitch) // 2
     return Layout(height, width, top, (width - cols * pitch) // 2, tile, look.gap)
 
@@ -66,7 +65,10 @@ class Atlas:
     """The cells of one kind of scene under one look, each drawn when it is first asked for."""
 
     def __init__(self, kind: str, names: tuple[str, ...], look: Look, tile: int) -> None:
-        self.kind, self.names, self.look, self.tile = kind, names, look, tile
+        self.kind = kind
+        self.names = names
+        self.look = look
+        self.tile = tile
         self.source: Photographs | None = None
         self.ways = look.appearances * (2 if look.skin == "handwritten" and kind == "number" else 1)
         count = len(names) * self.ways
@@ -83,7 +85,8 @@ class Atlas:
 
     def ids(self, scene: Scene) -> NDArray[np.int32]:
         """``(B, rows, cols)``: the cells of a scene, all of them drawn."""
-        symbols, looks = scene.symbols, self.look.appearances
+        symbols = scene.symbols
+        looks = self.look.appearances
         if symbols.size and (symbols.min() < 0 or symbols.max() >= len(self.names)):
             raise StateError(
                 f"symbols {symbols.min()} to {symbols.max()}: the scene names 0 to "
@@ -138,7 +141,8 @@ def atlas_of(kind: str, names: tuple[str, ...], look: Look, tile: int) -> Atlas:
 def canvas_of(look: Look, rows: int, cols: int) -> NDArray[np.uint8]:
     """All that is not a cell, ``(H, W * 3)`` uint8: page, frame, coordinates."""
     layout = layout_of(look, rows, cols)
-    pitch, frame = layout.tile + layout.gap, min(look.gap - look.gap // 2, look.margin)
+    pitch = layout.tile + layout.gap
+    frame = min(look.gap - look.gap // 2, look.margin)
     picture = Image.new("RGB", (layout.width, layout.height), tone(PAGE, look))
     box = (
         layout.left - frame,
@@ -188,7 +192,8 @@ def screen(pixels: NDArray[np.uint8], look: Look, height: int, width: int) -> ND
     ``(H, W, 3)`` uint8.
     """
     if pixels.shape[:2] != (height, width):
-        wide, high = width - 2 * look.margin, height - 2 * look.margin
+        wide = width - 2 * look.margin
+        high = height - 2 * look.margin
         if min(wide, high) < MIN_TILE:
             raise ConfigError(
                 "Look.margin",

@@ -26,8 +26,10 @@ from vlmgym.render.sources import PARTS, PhotoError, Photographs, data_folder, r
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR_MD5 = "c32a1d4ab5d03f1284b67883e8d13530"
 """Checksum that the page of the data set states for its binary version."""
-CIFAR_SIDE, CIFAR_RECORD = 32, 1 + 3 * 32 * 32
-CIFAR_RECORDS, CIFAR_BYTES = 10_000, 200_000_000
+CIFAR_SIDE = 32
+CIFAR_RECORD = 1 + 3 * 32 * 32
+CIFAR_RECORDS = 10_000
+CIFAR_BYTES = 200_000_000
 """Records of a file, and bytes of the whole data set, packed or unpacked, at most."""
 CIFAR_FILES = {
     "train": tuple(f"data_batch_{n}.bin" for n in range(1, 6)),
@@ -49,7 +51,8 @@ def cifar_photographs(path: str, _changed: int, names: tuple[str, ...]) -> Photo
             f"{path}: CIFAR-10 has no class {strange[0]!r}; it has {', '.join(classes)}"
         )
     wanted = [classes.index(name) for name in names]
-    pictures, places = {}, {}
+    pictures = {}
+    places = {}
     data = _cifar_files(path)
     for part, files in CIFAR_FILES.items():
         records = np.concatenate([_records(path, file, data[file]) for file in files])
@@ -70,7 +73,8 @@ class _Bounded(io.RawIOBase):
     """What is read of a file, until it is more than CIFAR-10 can be."""
 
     def __init__(self, file: io.BufferedReader | gzip.GzipFile) -> None:
-        self.file, self.left = file, CIFAR_BYTES
+        self.file = file
+        self.left = CIFAR_BYTES
 
     def read(self, size: int = -1) -> bytes:
         data = self.file.read(min(size, self.left + 1) if size >= 0 else self.left + 1)
@@ -84,10 +88,8 @@ def _cifar_files(path: str) -> dict[str, bytes]:
     """The files of CIFAR-10's binary version, by name, from its archive (tar, packed with gzip or
     not) or the unpacked folder.
     """
-    wanted, most = (
-        {name for names in CIFAR_FILES.values() for name in names},
-        CIFAR_RECORDS * CIFAR_RECORD,
-    )
+    wanted = {name for names in CIFAR_FILES.values() for name in names}
+    most = CIFAR_RECORDS * CIFAR_RECORD
     found: dict[str, bytes] = {}
     try:
         if Path(path).is_dir():
@@ -165,7 +167,9 @@ def fetch_cifar10(
         return target
     folder.mkdir(parents=True, exist_ok=True)
     number, name = tempfile.mkstemp(".part", target.name, folder)
-    part, digest, whole = Path(name), hashlib.md5(usedforsecurity=False), 0
+    part = Path(name)
+    digest = hashlib.md5(usedforsecurity=False)
+    whole = 0
     try:
         with urllib.request.urlopen(url, timeout=60) as answer, os.fdopen(number, "wb") as file:
             length = answer.headers.get("Content-Length", "")

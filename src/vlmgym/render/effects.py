@@ -25,7 +25,9 @@ def finish_cell(
     face: Callable[[int], Image.Image], tile: int, look: Look, index: int, appearance: int
 ) -> NDArray[np.uint8]:
     """Turn, frame, hide, grain and blur a face; see :func:`draw_cell`."""
-    pitch, half, word = tile + look.gap, look.gap // 2, 8 * index + appearance
+    pitch = tile + look.gap
+    half = look.gap // 2
+    word = 8 * index + appearance
     ground = tone(BOARD if look.grid else EMPTY, look)
     if look.rotation:
         angle = look.rotation * (2 * _unit(word, 0) - 1)
@@ -67,15 +69,18 @@ def _hide(cell: Image.Image, look: Look, word: int) -> Image.Image:
     """Three thin bars across the tile; together they hide about the look's share of it, never one
     whole part.
     """
-    scale, side = 4, cell.width
+    scale = 4
+    side = cell.width
     mask = Image.new("L", (side * scale, side * scale))
     draw = ImageDraw.Draw(mask)
     angle = math.pi * _unit(word, 3)
-    dx, dy = math.cos(angle), math.sin(angle)
+    dx = math.cos(angle)
+    dy = math.sin(angle)
     width = look.occlusion * side * scale / BARS
     for k in range(BARS):
         shift = ((k + 0.5 + 0.5 * (_unit(word, 4 + k) - 0.5)) / BARS - 0.5) * side * scale
-        x, y = side * scale / 2 - dy * shift, side * scale / 2 + dx * shift
+        x = side * scale / 2 - dy * shift
+        y = side * scale / 2 + dx * shift
         reach = side * scale
         draw.line(
             (x - dx * reach, y - dy * reach, x + dx * reach, y + dy * reach),
@@ -101,7 +106,8 @@ def _grain() -> NDArray[np.float32]:
         big = Image.fromarray(tiled.astype(np.float32)).resize(
             (512 * (cols + 4) // cols, 512 * (rows + 4) // rows), Image.Resampling.BILINEAR
         )
-        top, left = 2 * 512 // rows, 2 * 512 // cols
+        top = 2 * 512 // rows
+        left = 2 * 512 // cols
         total += (np.asarray(big)[top : top + 512, left : left + 512] - 0.5) / 1.6**octave
     return (total / np.abs(total).max()).astype(np.float32)
 
@@ -110,10 +116,8 @@ def grained(
     pixels: NDArray[np.uint8], strength: float, top: int = 0, left: int = 0
 ) -> NDArray[np.uint8]:
     """Lighten and darken by the grain, by up to 40 % at strength 1."""
-    rows, cols = (
-        np.arange(top, top + pixels.shape[0]) % 512,
-        np.arange(left, left + pixels.shape[1]) % 512,
-    )
+    rows = np.arange(top, top + pixels.shape[0]) % 512
+    cols = np.arange(left, left + pixels.shape[1]) % 512
     factor = 1.0 + 0.4 * strength * _grain()[np.ix_(rows, cols)]
     return np.clip(np.rint(pixels * factor[..., None]), 0, 255).astype(np.uint8)
 

@@ -32,7 +32,8 @@ def frame_size(game: Game, level: str | Level, look: str | Look = "clean") -> tu
         ConfigError: unknown level or look, or the board does not fit into the look's width or
             height.
     """
-    look, scene = get_look(look), game.sample(game.level(level))
+    look = get_look(look)
+    scene = game.sample(game.level(level))
     if scene.pixels is not None:
         high, wide = scene.pixels.shape[1:3]
         return look.height or high, look.width or wide
@@ -53,7 +54,8 @@ def tile_boxes(game: Game, level: str | Level, look: str | Look = "clean") -> ND
     if not rows:
         return np.empty((0, 0, 4), np.int64)
     layout = layout_of(get_look(look), rows, cols)
-    pitch, half = layout.tile + layout.gap, layout.gap // 2
+    pitch = layout.tile + layout.gap
+    half = layout.gap // 2
     boxes = np.empty((rows, cols, 4), np.int64)
     boxes[:, :, 0] = layout.left + half + pitch * np.arange(cols)
     boxes[:, :, 1] = (layout.top + half + pitch * np.arange(rows))[:, None]
@@ -67,10 +69,12 @@ def _gather(ids, rows, cells, pitch, canvas, wide, top, left, out):
     are flat, widths in bytes.
     """
     high, across = ids.shape[1:]
-    size, span = len(canvas), 3 * pitch
+    size = len(canvas)
+    span = 3 * pitch
     between = wide - across * span
     for b in rows:
-        frame, at = b * size, top * wide + left
+        frame = b * size
+        at = top * wide + left
         move(out, frame, canvas, 0, at)
         for r in range(high):
             for y in range(pitch):
@@ -178,7 +182,9 @@ def _whole(
     pixels.
     """
     count, height, width = out.shape[:3]
-    lines, flat, keys = out.reshape(count, height, width * 3), out.reshape(-1), None
+    lines = out.reshape(count, height, width * 3)
+    flat = out.reshape(-1)
+    keys = None
     if look.noise:
         keys = _keys(words.reshape(count, math.prod(words.shape[1:])))
 
@@ -255,7 +261,8 @@ def render(
             that shape.
         StateError: the scene holds symbols without a name.
     """
-    look, scene = get_look(look), game.scene(state)
+    look = get_look(look)
+    scene = game.scene(state)
     easel, words, shape = _set_up(game, state, look, scene)
     out = _buffer(out, shape)
     _whole(scene, words, look, easel, np.arange(len(state)), out)
@@ -281,7 +288,8 @@ def board_of(game: Game, state: State, look: str | Look) -> Board | None:
     Raises:
         ConfigError, StateError: as :func:`render`.
     """
-    look, scene = get_look(look), game.scene(state)
+    look = get_look(look)
+    scene = game.scene(state)
     easel, ids, _ = _set_up(game, state, look, scene)
     if easel is None or look.noise or look.score:
         return None
@@ -324,7 +332,8 @@ class Frames:
         Raises:
             ConfigError: a batch of another size, or boards of another size.
         """
-        scene, look = self.game.scene(state), self.look
+        scene = self.game.scene(state)
+        look = self.look
         easel, words, shape = _set_up(self.game, state, look, scene)
         if shape != self.buffer.shape:
             raise ConfigError("state", shape, f"pictures of shape {self.buffer.shape}")
@@ -346,7 +355,8 @@ class Frames:
         return self._seen
 
     def _touch(self, easel: _Easel, ids: NDArray[np.int32], before: NDArray[np.int32]) -> None:
-        cells, flat = easel.atlas.cells, self.buffer.reshape(-1)
+        cells = easel.atlas.cells
+        flat = self.buffer.reshape(-1)
 
         def work(part: slice) -> None:
             place = len(easel.canvas), *easel.sizes()
@@ -369,7 +379,8 @@ def show(game: Game, state: State, look: str | Look = "clean") -> Image.Image:
     )
 
 
-IN_A_NOTEBOOK, IN_A_ROW = 8, 4
+IN_A_NOTEBOOK = 8
+IN_A_ROW = 4
 """Pictures that a notebook shows of a batch that is no more than named."""
 
 

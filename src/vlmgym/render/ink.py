@@ -56,7 +56,8 @@ def text_ink(text: str, font: str) -> Image.Image:
 def handwriting(text: str, part: str, appearance: int) -> Image.Image:
     """The ink of a number, composed of handwritten digits of a part."""
     source = photographs("auto", PICTURE_CLASSES["digits"])
-    side, step = 256, 176
+    side = 256
+    step = 176
     ink = Image.new("L", (step * (len(text) - 1) + side, side))
     digits = np.array([int(digit) for digit in text])
     variants = (16 * appearance + np.arange(len(digits)) % 16).astype(np.int32)

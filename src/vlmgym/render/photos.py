@@ -182,7 +182,8 @@ def _folders(path: str, names: tuple[str, ...]) -> Photographs:
     def load(part: str, kind: int, number: int) -> Image.Image:
         whole = _read_picture(files[part][kind][number])
         side = min(whole.size)
-        left, top = (whole.width - side) // 2, (whole.height - side) // 2
+        left = (whole.width - side) // 2
+        top = (whole.height - side) // 2
         return whole.crop((left, top, left + side, top + side))
 
     return Photographs(names, counts, load)

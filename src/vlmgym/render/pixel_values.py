@@ -39,7 +39,9 @@ def _place(band, y, high, wide, patch, merge, copies, out, base):
         for channel in range(3):
             move(out, base + (channel * high + y) * wide, band, channel * wide, wide)
         return
-    row, block, groups = y // patch, patch * patch, wide // patch // merge
+    row = y // patch
+    block = patch * patch
+    groups = wide // patch // merge
     size = 3 * copies * block
     for group in range(groups):
         at = base + ((row // merge * groups + group) * merge + row % merge) * merge * size
@@ -65,10 +67,13 @@ def _frames(frames, table, patch, merge, copies, out):
     count, high, wide = frames.shape[:3]
     lines = max(patch, 1)
     band = np.empty(lines * 3 * wide, np.float32)
-    red, green, blue = table[0], table[1], table[2]
+    red = table[0]
+    green = table[1]
+    blue = table[2]
     for b in range(count):
         for y in range(high):
-            row, at = frames[b, y], y % lines * 3 * wide
+            row = frames[b, y]
+            at = y % lines * 3 * wide
             for x in range(wide):
                 band[at + x] = red[row[x, 0]]
                 band[at + wide + x] = green[row[x, 1]]
@@ -87,7 +92,9 @@ def _boards(ids, cells, pitch, canvas, high, wide, top, left, patch, merge, copi
     band = np.empty(lines * 3 * wide, np.float32)
     for b in range(count):
         for y in range(high):
-            at, r, inner = y % lines * 3 * wide, (y - top) // pitch, (y - top) % pitch
+            at = y % lines * 3 * wide
+            r = (y - top) // pitch
+            inner = (y - top) % pitch
             move(band, at, canvas, 3 * wide * y, 3 * wide)
             if 0 <= r < rows:
                 for c in range(cols):
@@ -137,12 +144,11 @@ class Pixels:
             else Order()
         )
         scale = processor.rescale_factor if getattr(processor, "do_rescale", False) else 1.0
-        mean, std = np.zeros(3), np.ones(3)
+        mean = np.zeros(3)
+        std = np.ones(3)
         if getattr(processor, "do_normalize", False):
-            mean, std = (
-                np.asarray(processor.image_mean, float),
-                np.asarray(processor.image_std, float),
-            )
+            mean = np.asarray(processor.image_mean, float)
+            std = np.asarray(processor.image_std, float)
         self.table = ((np.arange(256) * scale - mean[:, None]) / std[:, None]).astype(np.float32)
         self._tried: dict[tuple[int, int], bool] = {}
         self._extras: dict[tuple[int, int], dict[str, NDArray[Any]]] = {}
@@ -209,7 +215,8 @@ class Pixels:
     def _named(
         self, values: NDArray[np.float32], height: int, width: int
     ) -> dict[str, NDArray[Any]]:
-        patch, count = self.order.patch, len(values)
+        patch = self.order.patch
+        count = len(values)
         extras = {
             name: np.repeat(value, count, axis=0)
             for name, value in self._extras.get((height, width), {}).items()
@@ -276,7 +283,8 @@ class Pixels:
             return self.frames(render(game, state, look), out)
         cells, canvas = self._normalised(board)
         high, _, wide = canvas.shape
-        out, pitch = self._room(len(state), high, wide, out), cells.shape[1]
+        out = self._room(len(state), high, wide, out)
+        pitch = cells.shape[1]
 
         def work(part: slice) -> None:
             place = high, wide, board.top, board.left, *self.order

@@ -176,7 +176,8 @@ def _flag(pencil: Pencil) -> None:
 def _mine(pencil: Pencil) -> None:
     for eighth in range(4):
         angle = math.pi * eighth / 4
-        x, y = 0.38 * math.cos(angle), 0.38 * math.sin(angle)
+        x = 0.38 * math.cos(angle)
+        y = 0.38 * math.sin(angle)
         pencil.line(0.5 - x, 0.5 - y, 0.5 + x, 0.5 + y, colour=DARK)
     pencil.disc(0.25, 0.25, 0.75, 0.75, fill=DARK)
     pencil.disc(0.36, 0.34, 0.48, 0.46, fill=LIGHT)

@@ -103,7 +103,8 @@ def _moon() -> tuple[tuple[float, float], ...]:
     """A crescent, open to the right: an arc of the unit circle, back along one of a circle shifted
     to the right.
     """
-    shift, small = 0.55, 0.85
+    shift = 0.55
+    small = 0.85
     tip = math.acos((1 + shift**2 - small**2) / (2 * shift))
     inner = math.pi - math.acos((shift**2 + small**2 - 1) / (2 * shift * small))
     outside = [tip + (2 * math.pi - 2 * tip) * k / 48 for k in range(49)]
@@ -247,11 +248,9 @@ def draw_shape(
     edge = _edge(fill, look)
 
     def draw_more(draw: ImageDraw.ImageDraw, scale: int) -> None:
-        middle, radius, pen = (
-            tile * scale / 2,
-            0.36 * tile * scale,
-            max(scale * 3 // 4, tile * scale // 40),
-        )
+        middle = tile * scale / 2
+        radius = 0.36 * tile * scale
+        pen = max(scale * 3 // 4, tile * scale // 40)
         points = [
             (round(middle + radius * x), round(middle + radius * y)) for x, y in SHAPES[shape]
         ]
@@ -269,7 +268,8 @@ def draw_shape(
 
 
 def _disc(middle: float, radius: float, down: float = 0.0) -> tuple[int, int, int, int]:
-    low, high = round(middle - radius), round(middle + radius) - 1
+    low = round(middle - radius)
+    high = round(middle + radius) - 1
     return low, low + round(down), high, high + round(down)
 
 

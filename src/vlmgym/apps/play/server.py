@@ -103,7 +103,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self._from_here():
             return
-        path, session = self.path.partition("?")[0], self.server.session
+        path = self.path.partition("?")[0]
+        session = self.server.session
         if path == "/":
             self._send(200, "text/html; charset=utf-8", self.server.page().encode())
         elif path == "/frame.png":
@@ -143,7 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _post(self, values: dict[str, Any]) -> None:
         session = self.server.session
         if self.path == "/act":
-            answer, number = values.get("answer"), values.get("n")
+            answer = values.get("answer")
+            number = values.get("n")
             if isinstance(answer, str) and (number is None or type(number) is int):
                 self._json(session.act(answer, number))
             else:
@@ -159,7 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Refuse what another site's page could send: a foreign Host (DNS rebinding) or a foreign
         Origin.
         """
-        host, origin = self.headers.get("Host", "").lower(), self.headers.get("Origin")
+        host = self.headers.get("Host", "").lower()
+        origin = self.headers.get("Origin")
         if host in self.server.hosts and origin in (None, f"http://{host}"):
             return True
         self._json({"error": f"only requests to {self.server.url} are answered"}, 403)

@@ -61,7 +61,9 @@ class Session:
     def __init__(self, task: Task, seed: int, out: Path) -> None:
         if not 0 <= seed <= 1_000_000_000:
             raise ConfigError("seed", seed, "0 to 1000000000")
-        self.task, self.first, self.index = task, seed, seed
+        self.task = task
+        self.first = seed
+        self.index = seed
         self.game = task.game
         self.level = task.level
         self.look = task.look
@@ -91,13 +93,11 @@ class Session:
     def _deal(self) -> None:
         seeds = seeds_for("free", self.game.name, PLAYER, 1, self.index)
         self.state = self.game.reset(self.level, seeds)
-        self._turns, self._reward, self._finished, self._saved, self._helped = (
-            0,
-            0.0,
-            False,
-            False,
-            False,
-        )
+        self._turns = 0
+        self._reward = 0.0
+        self._finished = False
+        self._saved = False
+        self._helped = False
         self._last: dict[str, Any] | None = None
         self._number += 1
         self._since = time.perf_counter()
@@ -107,7 +107,8 @@ class Session:
         """All that the page shows, as JSON values; ``refused`` says why an answer did not count."""
         with self._lock:
             state = self.state
-            rows, cols = len(self._boxes), len(self._boxes[0]) if self._boxes else 0
+            rows = len(self._boxes)
+            cols = len(self._boxes[0]) if self._boxes else 0
             actions = (
                 range(self.game.n_actions(self.level)) if self._kind in ("moves", "buttons") else ()
             )
@@ -287,10 +288,8 @@ class Session:
             self._finished = True
             self._episode += 1
         records = list(read_trace(self._trace))
-        turns, episodes = (
-            [r for r in records if isinstance(r, Turn)],
-            [r for r in records if isinstance(r, Episode)],
-        )
+        turns = [r for r in records if isinstance(r, Turn)]
+        episodes = [r for r in records if isinstance(r, Episode)]
         whole = all(e.end != "stopped" for e in episodes)
         summary = {
             "player": PLAYER,

@@ -224,11 +224,15 @@ class Environments:
         clones = self.clones(level)
         target = environment.unwrapped if clones else environment
         call = f"step({self.ids[action]})"
-        total, ended, cut = 0.0, False, False
+        total = 0.0
+        ended = False
+        cut = False
         for _ in range(level.hold):
             with asked(self.name, call):
                 _, given, ends, cuts, _ = target.step(self.ids[action])
-                reward, ended, cut = float(given), bool(ends), bool(cuts)
+                reward = float(given)
+                ended = bool(ends)
+                cut = bool(cuts)
             if not math.isfinite(reward):
                 raise OutsideError(
                     f"{self.name}: {call} gave the reward {reward}: allowed are finite numbers"

@@ -32,7 +32,8 @@ def swap_cells(action, rows, cols):
 # compiler can treat many cells
 # at once; `Z if ... else` keeps it to comparisons and masks.
 ROW = 17  # the most columns, and an empty cell that ends the row before and begins the next
-Z, ONE = np.uint8(0), np.uint8(1)
+Z = np.uint8(0)
+ONE = np.uint8(1)
 
 
 class Room(NamedTuple):
@@ -136,8 +137,10 @@ def _find_by(name, step, side):  # type: ignore[no-untyped-def]
     return inner(find)
 
 
-_runs_across, _runs_along = _runs_by("_runs_across", 1), _runs_by("_runs_along", ROW)
-_find_across, _find_along = _find_by("_find_across", 1, ROW), _find_by("_find_along", ROW, 1)
+_runs_across = _runs_by("_runs_across", 1)
+_runs_along = _runs_by("_runs_along", ROW)
+_find_across = _find_by("_find_across", 1, ROW)
+_find_along = _find_by("_find_along", ROW, 1)
 
 
 @inner
@@ -182,8 +185,10 @@ def mark_lines(board, line, room):
     """Measure the board and mark the tiles that stand in lines; returns their number."""
     measure(board, room, line)
     tiles = room.tiles
-    right, left = room.right, room.left
-    down, up = room.down, room.up
+    right = room.right
+    left = room.left
+    down = room.down
+    up = room.up
     marks = room.marks
     count = 0
     for k in range(len(marks)):
@@ -219,7 +224,8 @@ def draw_without_lines(board, seed, step, number, types, line, tries, room):
             for c in range(cols):
                 count = 0
                 for k in range(len(types)):  # only cells to the left and above have tiles yet
-                    left, top = c - 1, r - 1
+                    left = c - 1
+                    top = r - 1
                     while left >= 0 and board[r, left] == types[k]:
                         left -= 1
                     while top >= 0 and board[top, c] == types[k]:
@@ -244,8 +250,10 @@ def shuffle_tiles(board, seed, step, number, line, tries, room):
     for _ in range(tries):
         for k in range(rows * cols - 1, 0, -1):
             other = draw_below(seed, step, number, k + 1)
-            r, c = k // cols, k % cols
-            i, j = other // cols, other % cols
+            r = k // cols
+            c = k % cols
+            i = other // cols
+            j = other % cols
             board[r, c], board[i, j] = board[i, j], board[r, c]
             number += 1
         if mark_lines(board, line, room) == 0 and find_swaps(board, room, line):
@@ -270,7 +278,8 @@ def draw_swaps(board, ended, seeds, steps, number, line, out):
     none.
     """
     room = room_for(board.shape[1], board.shape[2])
-    fits, places = room.fits, room.places
+    fits = room.fits
+    places = room.places
     for b in range(len(board)):
         out[b] = -1
         measure(board[b], room, line)
@@ -289,7 +298,8 @@ def draw_swaps(board, ended, seeds, steps, number, line, out):
 def try_swaps(board, ended, actions, line, good):
     """Whether each of some swaps, ``(B, n)``, brings a tile into a line."""
     room = room_for(board.shape[1], board.shape[2])
-    fits, places = room.fits, room.places
+    fits = room.fits
+    places = room.places
     for b in range(len(board)):
         measure(board[b], room, line)
         find_swaps(board[b], room, line)

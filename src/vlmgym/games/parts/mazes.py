@@ -103,7 +103,8 @@ def draw_lake(board, seed, holes):
         distance = distances(board, PLAYER)
         if distance.max() >= (rows + cols) * 2 // 3:
             return number, distance
-    r, c = 0, 0
+    r = 0
+    c = 0
     while r + 1 < rows or c + 1 < cols:
         if c + 1 == cols or (r + 1 < rows and draw_below(seed, 0, number, 2) == 0):
             r += 1

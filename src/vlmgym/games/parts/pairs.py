@@ -63,7 +63,8 @@ class LevelPairs(GridLevel):
 @kernel
 def _deal(board, terminated, seeds, copies, kinds, max_bends, margin, tries):
     rows, cols = board.shape[1:]
-    cells, count = rows * cols, len(kinds)
+    cells = rows * cols
+    count = len(kinds)
     sight = sight_of(board, margin)
     none = np.empty((0, 2), np.int64)
     types = np.empty(count, np.uint8)
@@ -100,7 +101,8 @@ def _play(board, actions, over, max_bends, margin, gain, changed, terminated):
     for b in range(len(board)):
         if over[b] or actions[b] < 0:
             continue
-        first, second = actions[b] // cells, actions[b] % cells
+        first = actions[b] // cells
+        second = actions[b] % cells
         if joined(board[b], first, second, max_bends, margin, sight):
             board[b, first // cols, first % cols] = 0
             board[b, second // cols, second % cols] = 0
@@ -111,7 +113,8 @@ def _play(board, actions, over, max_bends, margin, gain, changed, terminated):
 
 @kernel
 def _oracle(board, ended, max_bends, margin, value):
-    cols, cells = board.shape[2], board.shape[1] * board.shape[2]
+    cols = board.shape[2]
+    cells = board.shape[1] * board.shape[2]
     sight = sight_of(board, margin)
     found = np.empty((cells * cells // 2, 2), np.int64)
     none = np.empty((0, 2), np.int64)
@@ -122,7 +125,8 @@ def _oracle(board, ended, max_bends, margin, value):
         left = board[b].copy()
         tiles_left = np.count_nonzero(left)
         for i in range(find_pairs(left, margin, max_bends, sight, len(found) + 1, found)):
-            first, second = found[i, 0], found[i, 1]
+            first = found[i, 0]
+            second = found[i, 1]
             kind = left[first // cols, first % cols]
             left[first // cols, first % cols] = left[second // cols, second % cols] = 0
             more = find_pairs(left, margin, max_bends, sight, len(found) + 1, none)
@@ -189,10 +193,8 @@ class Pairs(GridGame[L, S]):
 
     def play(self, state: S, actions: Actions, turn: Turn) -> None:
         """A pair that is joined vanishes and gains 1; the game ends when none is left."""
-        rules, written = (
-            (state.level.max_bends, state.level.margin),
-            (turn.gain, turn.changed, turn.terminated),
-        )
+        rules = (state.level.max_bends, state.level.margin)
+        written = (turn.gain, turn.changed, turn.terminated)
         _play(turn.board, actions, turn.over, *rules, *written)
 
     def legal_moves(self, state: S, legal: Marks) -> None:
@@ -203,7 +205,8 @@ class Pairs(GridGame[L, S]):
         """See :class:`vlmgym.core.Game`; pairs are drawn until one is joined, which is as uniform
         and far faster.
         """
-        level, out = state.level, np.empty(len(state), np.int64)
+        level = state.level
+        out = np.empty(len(state), np.int64)
         draw_pair(
             state.board,
             state.ended,
@@ -217,7 +220,8 @@ class Pairs(GridGame[L, S]):
         return out
 
     def _try(self, state: S, actions: Actions) -> Marks:
-        level, good = state.level, np.empty(actions.shape, bool)
+        level = state.level
+        good = np.empty(actions.shape, bool)
         try_pairs(state.board, state.ended, actions, level.max_bends, level.margin, good)
         return good
 
@@ -228,7 +232,8 @@ class Pairs(GridGame[L, S]):
         It looks one move ahead: a high value keeps choices open, but does not prove that the board
         can be cleared.
         """
-        level, value = state.level, np.empty((len(state), self.n_actions(state.level)))
+        level = state.level
+        value = np.empty((len(state), self.n_actions(state.level)))
         _oracle(state.board, state.ended, level.max_bends, level.margin, value)
         return value
 
@@ -236,9 +241,11 @@ class Pairs(GridGame[L, S]):
         """Such as ``"red circle (0, 1) (2, 3) joined"``, or ``blocked``, ``differ``, ``empty``,
         ``same`` at the end.
         """
-        level, board = state.level, state.board[row]
+        level = state.level
+        board = state.board[row]
         first, second = divmod(action, board.size)
-        kind, other = board.flat[first], board.flat[second]
+        kind = board.flat[first]
+        other = board.flat[second]
         if first == second:
             verdict = "same"
         elif kind == 0 or other == 0:
@@ -270,7 +277,9 @@ class Pairs(GridGame[L, S]):
         """The first three pairs that can be joined, in reading order; fewer if there are fewer."""
         if state.ended[row]:
             return []
-        level, board, found = state.level, state.board[row], np.empty((3, 2), np.int64)
+        level = state.level
+        board = state.board[row]
+        found = np.empty((3, 2), np.int64)
         count = list_pairs(
             board, level.margin, level.max_bends, sight_of(board, level.margin), len(found), found
         )

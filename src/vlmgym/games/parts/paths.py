@@ -46,8 +46,10 @@ def sight_of(board, margin):
 @inner
 def look(board, margin, sight):
     """See where the tiles of a board and the empty places are."""
-    across, down = sight.across, sight.down
-    after, first = sight.after, sight.first
+    across = sight.across
+    down = sight.down
+    after = sight.after
+    first = sight.first
     rows, cols = board.shape
     across[:] = (1 << len(down)) - 1
     down[:] = (1 << len(across)) - 1
@@ -130,9 +132,12 @@ def _far(across, r1, c1, r2, c2, bends):
 @apart
 def linked(sight, a, b, bends):
     """Whether a path joins two tiles; whether they are of one type is not asked."""
-    across, down = sight.across, sight.down
-    r1, c1 = sight.row[a], sight.col[a]
-    r2, c2 = sight.row[b], sight.col[b]
+    across = sight.across
+    down = sight.down
+    r1 = sight.row[a]
+    c1 = sight.col[a]
+    r2 = sight.row[b]
+    c2 = sight.col[b]
     if abs(r1 - r2) + abs(c1 - c2) == 1:
         return True
     least = min(bends, 2)
@@ -204,7 +209,8 @@ def mark_pairs(board, ended, max_bends, margin, legal):
     for b in range(len(board)):
         if not ended[b]:
             for i in range(find_pairs(board[b], margin, max_bends, sight, len(found) + 1, found)):
-                first, second = found[i, 0], found[i, 1]
+                first = found[i, 0]
+                second = found[i, 1]
                 legal[b, first * cells + second] = legal[b, second * cells + first] = True
 
 
@@ -213,7 +219,8 @@ def draw_pair(board, ended, seeds, steps, number, max_bends, margin, out):
     """Draw two tiles of one type, all ordered pairs alike, until a path joins them; or one of all,
     if few are joined.
     """
-    cols, cells = board.shape[2], board.shape[1] * board.shape[2]
+    cols = board.shape[2]
+    cells = board.shape[1] * board.shape[2]
     sight = sight_of(board, margin)
     found = np.empty((cells * cells // 2, 2), np.int64)
     tiles = np.empty(cells, np.int64)
@@ -236,7 +243,8 @@ def draw_pair(board, ended, seeds, steps, number, max_bends, margin, out):
                     counts[kind] += 1
                     most = max(most, counts[kind])
                 cell += 1
-        after, first = sight.after, sight.first
+        after = sight.after
+        first = sight.first
         word = draw64(seeds[b], steps[b], number)
         for k in range(4 * number_of_tiles):
             word = mix64(word ^ np.uint64(k))
@@ -268,7 +276,8 @@ def try_pairs(board, ended, actions, max_bends, margin, good):
         look(board[b], margin, sight)
         flat = board[b].reshape(cells)
         for k in range(actions.shape[1]):
-            one, other = actions[b, k] // cells, actions[b, k] % cells
+            one = actions[b, k] // cells
+            other = actions[b, k] % cells
             good[b, k] = False
             if (
                 not ended[b]

@@ -52,7 +52,8 @@ def draw_room(board, seed, draws, walls, targets):
         inside[k], inside[other] = inside[other], inside[k]
         draws += 1
     for cell in inside:
-        r, c = cell // cols, cell % cols
+        r = cell // cols
+        c = cell % cols
         if len(inside) - free < walls:
             board[r, c] = WALL
             if _connected(board, free - 1, stack):

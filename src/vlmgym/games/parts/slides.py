@@ -22,12 +22,19 @@ def slide(board, cols, move, out):
     """Slide one board into ``out``; returns (gain, changed)."""
     rows = len(board) // cols
     if move % 2 == 0:
-        lines, length, along, beside = cols, rows, cols, 1
+        lines = cols
+        length = rows
+        along = cols
+        beside = 1
     else:
-        lines, length, along, beside = rows, cols, 1, cols
+        lines = rows
+        length = cols
+        along = 1
+        beside = cols
     start = 0
     if move == 1 or move == 2:
-        start, along = (length - 1) * along, -along
+        start = (length - 1) * along
+        along = -along
     gain = np.int64(0)
     changed = False
     out[:] = 0
@@ -76,7 +83,8 @@ def slide_changes(board, cols, move):
     lines, length, along, beside = (cols, rows, cols, 1) if move % 2 == 0 else (rows, cols, 1, cols)
     start = 0
     if move == 1 or move == 2:
-        start, along = (length - 1) * along, -along
+        start = (length - 1) * along
+        along = -along
     for line in range(lines):
         place = start + line * beside
         before = board[place]

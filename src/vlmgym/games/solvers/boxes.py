@@ -197,7 +197,8 @@ def _values(board, ended, best, value):
         player = first_from(board[b], PLAYER)
         if ended[b] or player < 0:
             continue
-        r, c = player // cols, player % cols
+        r = player // cols
+        c = player % cols
         crates = np.flatnonzero((board[b].ravel() == BOX) | (board[b].ravel() == BOX_ON_TARGET))
         found = search(board[b], len(crates), player if best else -1)
         number = found.number

@@ -46,7 +46,8 @@ def gap(board):
 @inner
 def source(board, r, c, move):
     """Where the tile that slides into the gap on (r, c) comes from; (-1, -1) if there is none."""
-    i, j = r - MOVE_STEPS[move, 0], c - MOVE_STEPS[move, 1]
+    i = r - MOVE_STEPS[move, 0]
+    j = c - MOVE_STEPS[move, 1]
     if r >= 0 and 0 <= i < board.shape[0] and 0 <= j < board.shape[1] and board[i, j] != 0:
         return i, j
     return -1, -1
@@ -56,7 +57,8 @@ def source(board, r, c, move):
 @kernel
 def rank_of(flat):
     """The number of a permutation in lexicographic order."""
-    rank, count = 0, len(flat)
+    rank = 0
+    count = len(flat)
     for i in range(count):
         smaller = 0
         for j in range(i + 1, count):
@@ -83,7 +85,8 @@ def _distances(rows, cols, table, queue):
     for k in range(rows * cols):
         flat[k] = (k + 1) % (rows * cols)
     queue[0] = rank_of(flat)
-    head, tail = 0, 1
+    head = 0
+    tail = 1
     table[queue[0]] = 0
     while head < tail:
         here = queue[head]
@@ -93,7 +96,8 @@ def _distances(rows, cols, table, queue):
         for move in range(4):
             i, j = source(board, r, c, move)
             if i >= 0:
-                board[r, c], board[i, j] = board[i, j], 0
+                board[r, c] = board[i, j]
+                board[i, j] = 0
                 rank = rank_of(flat)
                 board[r, c], board[i, j] = 0, board[r, c]
                 if table[rank] == _FAR:
@@ -192,13 +196,16 @@ def slide_tile(board, r, c, move):
     changes.
     """
     cols = board.shape[1]
-    i, j = r - MOVE_STEPS[move, 0], c - MOVE_STEPS[move, 1]
-    tile, upright = np.int64(board[i, j]) - 1, move % 2 == 0
+    i = r - MOVE_STEPS[move, 0]
+    j = c - MOVE_STEPS[move, 1]
+    tile = np.int64(board[i, j]) - 1
+    upright = move % 2 == 0
     # the lines that the tile leaves and enters; along its way nothing changes
     old, new = (i, r) if upright else (j, c)
     home = tile // cols if upright else tile % cols
     before = _conflict(board, old, upright) + _conflict(board, new, upright)
-    board[r, c], board[i, j] = board[i, j], 0
+    board[r, c] = board[i, j]
+    board[i, j] = 0
     after = _conflict(board, old, upright) + _conflict(board, new, upright)
     return abs(home - new) - abs(home - old) + after - before
 
@@ -228,14 +235,18 @@ def _within(board, r, c, last, bound, limit, budget):
     while depth >= 0:
         if tried[depth] == 4:
             if depth:  # take the last move back: the tile that came goes the other way
-                i, j = r + MOVE_STEPS[came[depth], 0], c + MOVE_STEPS[came[depth], 1]
-                board[r, c], board[i, j] = board[i, j], 0
-                r, c = i, j
+                i = r + MOVE_STEPS[came[depth], 0]
+                j = c + MOVE_STEPS[came[depth], 1]
+                board[r, c] = board[i, j]
+                board[i, j] = 0
+                r = i
+                c = j
             depth -= 1
             continue
         move = tried[depth]
         tried[depth] += 1
-        i, j = r - MOVE_STEPS[move, 0], c - MOVE_STEPS[move, 1]
+        i = r - MOVE_STEPS[move, 0]
+        j = c - MOVE_STEPS[move, 1]
         if move == (came[depth] + 2) % 4 or not (0 <= i < rows and 0 <= j < cols):
             continue
         if budget == 0:
@@ -245,10 +256,12 @@ def _within(board, r, c, last, bound, limit, budget):
         if below == 0:
             return 1, budget
         if depth + 1 + below > limit:
-            board[i, j], board[r, c] = board[r, c], 0
+            board[i, j] = board[r, c]
+            board[r, c] = 0
             continue
         depth += 1
-        r, c = i, j
+        r = i
+        c = j
         came[depth] = move
         tried[depth] = 0
         bounds[depth] = below
@@ -272,19 +285,24 @@ def _deepen(board, value):
     for move in range(4):
         if not np.isnan(value[move]):
             bounds[move] = limit + slide_tile(after, r, c, move)
-            i, j = r - MOVE_STEPS[move, 0], c - MOVE_STEPS[move, 1]
-            after[i, j], after[r, c] = after[r, c], 0
+            i = r - MOVE_STEPS[move, 0]
+            j = c - MOVE_STEPS[move, 1]
+            after[i, j] = after[r, c]
+            after[r, c] = 0
     while limit <= _DEEPEST and not found.any() and (budget > 0).any():
         for move in range(4):
             if np.isnan(value[move]):
                 budget[move] = 0
             elif budget[move] > 0:
-                i, j = r - MOVE_STEPS[move, 0], c - MOVE_STEPS[move, 1]
-                after[r, c], after[i, j] = after[i, j], 0
+                i = r - MOVE_STEPS[move, 0]
+                j = c - MOVE_STEPS[move, 1]
+                after[r, c] = after[i, j]
+                after[i, j] = 0
                 answer, budget[move] = _within(
                     after, i, j, move, bounds[move], limit - 1, budget[move]
                 )
-                after[i, j], after[r, c] = after[r, c], 0
+                after[i, j] = after[r, c]
+                after[r, c] = 0
                 found[move] = answer == 1
         limit += 2
     for move in range(4):
@@ -312,9 +330,11 @@ def _values(board, legal, table, value):
         for move in range(4):
             if legal[b, move]:
                 i, j = source(board[b], r, c, move)
-                after[r, c], after[i, j] = after[i, j], 0
+                after[r, c] = after[i, j]
+                after[i, j] = 0
                 value[b, move] = -1.0 - table[rank_of(after.ravel())]
-                after[i, j], after[r, c] = after[r, c], 0
+                after[i, j] = after[r, c]
+                after[r, c] = 0
 
 
 def values(board: NDArray[np.uint8], legal: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from vlmgym.core.kernels import apart, inner, kernel
 from vlmgym.games.parts.boards import Boards, Values
 
-HIDDEN, MINE = 9, 10
+HIDDEN = 9
+MINE = 10
 """Values of cells of a board, (rows, cols) uint8, beside the numbers 0 to 8."""
 MAX_NODES = 2_000_000
 """Steps of the search through one connected part of the frontier; beyond them mine probabilities
 are approximate.
 """
-EXACT, IMPOSSIBLE, APPROXIMATE = 0, 1, 2
+EXACT = 0
+IMPOSSIBLE = 1
+APPROXIMATE = 2
 """What probabilities are: exact; of a board that no layout fits; or approximate."""
 
 
@@ -102,7 +105,8 @@ def _groups(board, need, room, near, touched, group, size, lead, of, count):
     total = 0
     fine = True
     for cell in range(rows * cols):
-        r, c = cell // cols, cell % cols
+        r = cell // cols
+        c = cell % cols
         kind = board[r, c]
         need[cell] = kind
         for i in range(max(r - 1, 0), min(r + 2, rows)):
@@ -240,7 +244,8 @@ def _density(board, left, hidden, need, room, near, touched, local, chance):
     their numbers say.
     """
     cols = board.shape[1]
-    out, rest = 0, np.float64(left)
+    out = 0
+    rest = np.float64(left)
     for cell in range(board.size):
         if board[cell // cols, cell % cols] != HIDDEN:
             continue
@@ -275,7 +280,8 @@ def _chances(board, mines, chance, layout):
         EXACT; IMPOSSIBLE (no layout fits) or APPROXIMATE (too much to search): then the layout is
         the first hidden cells.
     """
-    cols, cells = board.shape[1], board.size
+    cols = board.shape[1]
+    cells = board.size
     hidden = 0
     left = mines
     for cell in range(cells):
@@ -373,7 +379,9 @@ def _chances(board, mines, chance, layout):
             for m in range(width):
                 share[g] += mass[g, m] * rest[width - 1 - m] / size[g] / layouts
     for cell in range(cells):
-        r, c, g = cell // cols, cell % cols, group[cell]
+        r = cell // cols
+        c = cell % cols
+        g = group[cell]
         if board[r, c] != HIDDEN:
             continue
         chance[cell] = min(share[g] if g >= 0 else outer / outside / layouts, 1.0)
