@@ -62,9 +62,9 @@ def line_chart(
     def path(points: Sequence[tuple[float, float]]) -> str:
         return "M" + "L".join(f"{px(x):.1f},{py(y):.1f}" for x, y in points)
 
-    parts = []
+    drawing = []
     for y in y_ticks:
-        parts.append(
+        drawing.append(
             tag(
                 "line",
                 x1=left,
@@ -75,8 +75,8 @@ def line_chart(
             )
         )
         text = f"{100 * y:.0f}" if percent else f"{y:g}".replace("-", "−")
-        parts.append(tag("text", text, x=left - 7, y=f"{py(y) + 4:.1f}", text_anchor="end"))
-    parts += [
+        drawing.append(tag("text", text, x=left - 7, y=f"{py(y) + 4:.1f}", text_anchor="end"))
+    drawing += [
         tag(
             "text",
             f"{number:g}",
@@ -86,7 +86,7 @@ def line_chart(
         )
         for number in x_ticks
     ]
-    parts.append(
+    drawing.append(
         tag(
             "text",
             x_label,
@@ -98,18 +98,18 @@ def line_chart(
     )
     middle = (top + height - bottom) / 2
     turn = f"rotate(-90 13 {middle})"
-    parts.append(
+    drawing.append(
         tag("text", y_label, x=13, y=middle, text_anchor="middle", transform=turn, class_="title")
     )
     for line in lines:
         look = {"stroke": line.colour, "fill": "none", "stroke_linejoin": "round"}
         if len(line.faint) > 1:
-            parts.append(
+            drawing.append(
                 tag("path", d=path(line.faint), stroke_width=1, stroke_opacity=0.28, **look)
             )
         if len(line.points) > 1:
             dash = {"stroke_dasharray": "5 4"} if line.dashed else {}
-            parts.append(
+            drawing.append(
                 tag(
                     "path",
                     d=path(line.points),
@@ -128,12 +128,14 @@ def line_chart(
                 )
                 fill = "#fff" if line.dashed else line.colour
                 dot = {"stroke": line.colour, "stroke_width": 1.6, "fill": fill}
-                parts.append(tag("circle", tip, cx=f"{px(x):.1f}", cy=f"{py(y):.1f}", r=3.4, **dot))
+                drawing.append(
+                    tag("circle", tip, cx=f"{px(x):.1f}", cy=f"{py(y):.1f}", r=3.4, **dot)
+                )
     legend = []
     for line in lines:
         style = f"border-top:3px {'dashed' if line.dashed else 'solid'} {line.colour}"
         legend.append(tag("span", tag("i", style=style), line.label))
-    picture = tag("svg", *parts, viewBox=f"0 0 {width} {height}", role="img", aria_label=title)
+    picture = tag("svg", *drawing, viewBox=f"0 0 {width} {height}", role="img", aria_label=title)
     return tag(
         "figure", tag("h4", title), tag("div", *legend, class_="legend"), picture, class_="panel"
     )

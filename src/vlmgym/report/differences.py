@@ -12,7 +12,7 @@ from vlmgym.report.html import Html, interval_text, joined, number_text, p_text,
 
 def differences(data: Data) -> list[Html]:
     """A row for each pair of players, game by game."""
-    gaps = [page.success for found in data.pairs.values() for page in found]
+    gaps = [pair.success for found in data.pairs.values() for pair in found]
     bounds = [100 * v for g in gaps for v in (g.low, g.high, g.mean) if math.isfinite(v)]
     scale = round_numbers(min([-10, *bounds]), max([10, *bounds]), 6)
 
@@ -20,7 +20,7 @@ def differences(data: Data) -> list[Html]:
         return 100 * (100 * value - scale[0]) / (scale[-1] - scale[0])
 
     out = []
-    chances = iter(stats.holm([page.reward.p for found in data.pairs.values() for page in found]))
+    chances = iter(stats.holm([pair.reward.p for found in data.pairs.values() for pair in found]))
     for game, pairs in data.pairs.items():
         rows = []
         for pair in pairs:

@@ -14,7 +14,7 @@ def faults(data: Data) -> list[Html]:
     for game in data.games:
         measured = data.measured[game]
         rows = []
-        for player in (page for page in data.players if page in measured):
+        for player in (player for player in data.players if player in measured):
             pieces = []
             for fault in Fault:
                 share = (

@@ -29,9 +29,11 @@ def tag(name: str, *children: object, **attributes: object) -> Html:
     return Html(f"<{name}{given}>{inside}</{name}>")
 
 
-def joined(parts: Iterable[str]) -> Html:
+def joined(contents: Iterable[str]) -> Html:
     """Parts one after another."""
-    return Html("".join(part if isinstance(part, Html) else escape(part) for part in parts))
+    return Html(
+        "".join(content if isinstance(content, Html) else escape(content) for content in contents)
+    )
 
 
 def number_text(value: float, percent: bool = False, signed: bool = False) -> str:

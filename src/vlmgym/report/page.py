@@ -86,7 +86,7 @@ def write_report(
         ("turns", "Turns side by side", turns(data)),
         ("episodes", "Every turn", [Html(replay)] if replay else []),
     ]
-    sections = [s for s in sections if s[2]]
+    sections = [section for section in sections if section[2]]
     name = ", ".join(one.resolve().name for one in folders)
     title = f"vlmgym report: {name}"
     body = [

@@ -40,7 +40,7 @@ def results(data: Data) -> list[Html]:
         "of the chosen one, over best minus worst; 0 is best, 1 is the worst legal move, an "
         "illegal one, or none."
     )
-    given = [label_of(page) for page in data.players if data.given(page)]
+    given = [label_of(player) for player in data.players if data.given(player)]
     if given:
         definitions += (
             f" Given: {listing(given)} {'was' if len(given) == 1 else 'were'} handed "
@@ -55,12 +55,12 @@ def results(data: Data) -> list[Html]:
     ]
 
 
-def _setting_line(found: Mapping[str, Evaluated]) -> str:
+def _setting_line(measured: Mapping[str, Evaluated]) -> str:
     """What was asked in a game, in words; with a warning if players were asked different things."""
     settings = [
-        {key: one.summary[key] for key in ("task", "evaluation")}
-        for one in found.values()
-        if one.summary
+        {key: evaluated.summary[key] for key in ("task", "evaluation")}
+        for evaluated in measured.values()
+        if evaluated.summary
     ]
     if not settings:
         return ""
@@ -80,7 +80,7 @@ def _setting_line(found: Mapping[str, Evaluated]) -> str:
     )
     words = [f"level {task.get('level')}, look {task.get('look')}, prompt {task.get('prompt')}"]
     words.append(f"{how.get('episodes')} held-out {start}, {length}")
-    if any(s != settings[0] for s in settings):
+    if any(setting != settings[0] for setting in settings):
         words.append("warning: not all players were measured with these settings")
     return "; ".join(words) + "."
 
@@ -89,11 +89,11 @@ def _dot_rows(data: Data, game: str) -> Html:
     """Success of each player: a dot and its interval on 0 to 100 %; chance as a dashed line through
     all rows.
     """
-    found = data.measured[game]
-    chance = found["random"].metrics["success"].mean if "random" in found else float("nan")
+    measured = data.measured[game]
+    chance = measured["random"].metrics["success"].mean if "random" in measured else float("nan")
     rows = []
-    for player in (p for p in data.players if p in found):
-        one = found[player].metrics["success"]
+    for player in (player for player in data.players if player in measured):
+        one = measured[player].metrics["success"]
         marks = []
         if math.isfinite(chance):
             marks.append(tag("i", class_="chance", style=f"left:{100 * chance:.2f}%"))
@@ -125,7 +125,7 @@ def _dot_rows(data: Data, game: str) -> Html:
                 title=title,
             )
         )
-    ticks = [tag("i", f"{t}", style=f"left:{t}%") for t in (0, 25, 50, 75, 100)]
+    ticks = [tag("i", f"{tick}", style=f"left:{tick}%") for tick in (0, 25, 50, 75, 100)]
     axis = tag(
         "div", tag("span"), tag("span", *ticks, class_="ticks"), tag("span", "%"), class_="row axis"
     )
@@ -133,7 +133,7 @@ def _dot_rows(data: Data, game: str) -> Html:
 
 
 def _results_table(data: Data, game: str) -> Html:
-    found = data.measured[game]
+    measured = data.measured[game]
     head = tag(
         "tr",
         tag("th", "player", scope="col"),
@@ -141,15 +141,15 @@ def _results_table(data: Data, game: str) -> Html:
         *(tag("th", METRICS[name].title, scope="col") for name in shown_in("report")),
     )
     rows = []
-    for player in (p for p in data.players if p in found):
-        metrics = found[player].metrics
-        chance = chance_of_cells(found[player].turns.values())
+    for player in (player for player in data.players if player in measured):
+        metrics = measured[player].metrics
+        chance = chance_of_cells(measured[player].turns.values())
         cells = [tag("td", metrics["success"].n)]
         for key in shown_in("report"):
             percent = METRICS[key].percent
             signed = METRICS[key].signed
             one = metrics.get(key, Estimate.from_dict({}))
-            given = key in DESCRIBING and is_given(found[player])
+            given = key in DESCRIBING and is_given(measured[player])
             extra = (
                 f", n {one.n}" if key == "r_acc" and one.n != metrics["success"].n and one.n else ""
             )
@@ -177,28 +177,30 @@ def _results_table(data: Data, game: str) -> Html:
     return joined(
         [
             tag("h3", game),
-            tag("p", _setting_line(found), class_="note"),
+            tag("p", _setting_line(measured), class_="note"),
             tag("div", table, class_="scroll", tabindex="0"),
-            *_endings(found),
+            *_endings(measured),
         ]
     )
 
 
-def _endings(found: Mapping[str, Evaluated]) -> list[Html]:
+def _endings(measured: Mapping[str, Evaluated]) -> list[Html]:
     """Whose replies were cut or refused, and how often."""
     out = []
     for key, words in (("cut", "were cut at the limit of tokens"), ("refused", "are refusals")):
         hit = [
-            (p, one.replies[key], one.replies["turns"])
-            for p, one in found.items()
-            if one.replies.get(key)
+            (player, evaluated.replies[key], evaluated.replies["turns"])
+            for player, evaluated in measured.items()
+            if evaluated.replies.get(key)
         ]
         if hit:
-            told = ", ".join(
+            endings = ", ".join(
                 f"{label_of(player)} {count} of {turns}" for player, count, turns in hit
             )
             out.append(
-                tag("p", tag("b", "Note: "), f"replies that {words}: {told}.", class_="note warn")
+                tag(
+                    "p", tag("b", "Note: "), f"replies that {words}: {endings}.", class_="note warn"
+                )
             )
     return out
 

@@ -113,14 +113,14 @@ def _frame(trace: Trace, look: Look, turn: Turn, number: int, count: int) -> Ima
         if turn.action != NO_ACTION
         else f"none ({turn.problem.replace('_', ' ')})"
     )
-    parts = [(f"turn {number + 1} of {count}", f"score {int(state.score[0])}")]
+    texts = [(f"turn {number + 1} of {count}", f"score {int(state.score[0])}")]
     reply = turn.reply
     for block in Blocks.of(trace.run.reply).names:
         words = Blocks.inside(block, reply)
         if words is not None:
-            parts.append((block, words.strip()))
-    if len(parts) == 1:
-        parts.append(("reply", reply.strip() or "(empty)"))
+            texts.append((block, words.strip()))
+    if len(texts) == 1:
+        texts.append(("reply", reply.strip() or "(empty)"))
     good = {Fault.NONE: "good", Fault.BOTH: "perception and reasoning error"}.get(
         Fault.of(turn.fault), f"{turn.fault} error"
     )
@@ -129,7 +129,7 @@ def _frame(trace: Trace, look: Look, turn: Turn, number: int, count: int) -> Ima
         trace,
         look,
         state,
-        [*parts, ("move", f"{move}: {good}, gain {turn.gain}"), ("terms", terms)],
+        [*texts, ("move", f"{move}: {good}, gain {turn.gain}"), ("terms", terms)],
     )
 
 
@@ -149,7 +149,7 @@ def _shorten(blocks: Sequence[tuple[str, list[str]]], most: int) -> None:
         longest.append("...")
 
 
-def _page(trace: Trace, look: Look, state: Any, parts: Sequence[tuple[str, str]]) -> Image.Image:
+def _page(trace: Trace, look: Look, state: Any, texts: Sequence[tuple[str, str]]) -> Image.Image:
     """A board with a column of titled texts; a text that is too long for its place is cut, with an
     ellipsis.
     """
@@ -167,7 +167,7 @@ def _page(trace: Trace, look: Look, state: Any, parts: Sequence[tuple[str, str]]
     head = typeface("sans", 14)
     body = typeface("sans", 13)
     line = 19
-    blocks = _wrapped(parts, int(TEXT / body.getlength("n")))
+    blocks = _wrapped(texts, int(TEXT / body.getlength("n")))
     _shorten(blocks, (HEIGHT - 2 * EDGE - line - 6 - len(blocks) * (line + line // 3)) // line)
     draw.text((left, top), f"{trace.run.player} on {trace.run.game}", fill=INK, font=head)
     top += line + 6
