@@ -162,7 +162,7 @@ def test_games_of_others_need_no_blank_board():
 
 @pytest.mark.parametrize("text", ["", " ", "0", "3", "007"])
 def test_threads_can_be_asked_for(text, monkeypatch):
-    monkeypatch.setattr(kernels, "_threads", 0)  # another test may have chosen a number
+    monkeypatch.setattr("vlmgym.core.threads._threads", 0)  # another test may have chosen a number
     monkeypatch.delenv("VLMGYM_THREADS", raising=False)
     usual = threads()
     monkeypatch.setenv("VLMGYM_THREADS", text)
@@ -171,7 +171,7 @@ def test_threads_can_be_asked_for(text, monkeypatch):
 
 @pytest.mark.parametrize("text", ["abc", "-1", "1.5", "99999", "1e3", "²", "4 threads"])
 def test_nonsense_threads_are_refused_in_a_sentence(text, monkeypatch):
-    monkeypatch.setattr(kernels, "_threads", 0)
+    monkeypatch.setattr("vlmgym.core.threads._threads", 0)
     monkeypatch.setenv("VLMGYM_THREADS", text)
     with pytest.raises(
         ConfigError, match=r"VLMGYM_THREADS = .*: allowed is a whole number from 0 " r"to 1024"
