@@ -1,10 +1,13 @@
 """From episodes to numbers.
 
-``evaluation`` plays frozen seeds and writes a trace and a summary; a ``protocol`` is many of them.
-``metrics`` is the one table of what is measured, ``stats`` has the intervals. ``reading`` reads
-finished evaluations; of these ``comparison`` pairs players, ``leaderboards`` ranks them,
-``confusions`` tells what is taken for what, ``curves`` what difficulty changes. ``baselines`` are
-stored. Episodes that failed are missing everywhere, never zero.
+``evaluation`` plays frozen seeds, as its ``settings`` say, and writes a trace and a summary
+(``progress``, ``resuming``, ``folders``; ``rescoring`` judges old replies anew); a ``protocol`` is
+many of them. ``metrics`` is the one table of what is measured, ``summaries`` hold it; ``stats`` has
+the intervals of players, ``crossed_effects`` those over training seeds, ``estimates`` how they are
+written. ``reading`` reads finished evaluations; of these ``comparison`` pairs players,
+``leaderboards`` ranks them, ``confusions`` tells what is taken for what, ``curves`` what difficulty
+changes, ``turns_table`` is all turns in Parquet. ``baselines`` are stored. Episodes that failed are
+missing everywhere, never zero.
 """
 
 import lazy_loader
