@@ -291,9 +291,10 @@ def board_of(game: Game, state: State, look: str | Look) -> Board | None:
     look = get_look(look)
     scene = game.scene(state)
     easel, ids, _ = _set_up(game, state, look, scene)
-    if easel is None or look.noise or look.score:
+    if easel is None or look.per_frame:
         return None
-    atlas, (height, width, top, left, *_) = easel.atlas, easel.layout
+    atlas = easel.atlas
+    height, width, top, left, *_ = easel.layout
     return Board(ids, atlas.cells, atlas.drawn, easel.canvas.reshape(height, 3 * width), top, left)
 
 

@@ -103,6 +103,13 @@ class Look(Settings):
         return max(20, self.tile // 2) if self.score else 0
 
     @property
+    def per_frame(self) -> bool:
+        """Whether something belongs to a whole frame and not to its cells, so that frames cannot be
+        put together from cells alone: noise, or the score.
+        """
+        return bool(self.noise) or self.score
+
+    @property
     def appearances(self) -> int:
         """Different drawings of one symbol: more than one where tiles are turned, hidden, grained
         or handwritten.
