@@ -20,6 +20,8 @@ Rule = Callable[[Game, tuple[Any, ...], Any], str]
 """Looks at what a method returned for its arguments; returns what is allowed if that is something
 else, else an empty text.
 """
+Shape = Callable[[Game, tuple[Any, ...]], tuple[int, ...]]
+"""The shape of an array that a method returns for its arguments."""
 
 
 class GameError(VlmGymError):
@@ -129,29 +131,26 @@ def _states(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
     return "" if fits else f"a {game.state_type.__name__} of {rows} rows"
 
 
-def _action_flags(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
-    shape = len(arguments[0]), game.n_actions(arguments[0].level)
-    return "" if _array(result, "b", shape) else f"an array {shape} of bool"
+def _per_action(game: Game, arguments: tuple[Any, ...]) -> tuple[int, ...]:
+    return len(arguments[0]), game.n_actions(arguments[0].level)
 
 
-def _action_values(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
-    shape = len(arguments[0]), game.n_actions(arguments[0].level)
-    return "" if _array(result, "f", shape) else f"an array {shape} of floats"
+def _per_row_of(place: int) -> Shape:
+    return lambda game, arguments: (len(arguments[place]),)
 
 
-def _row_flags(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
-    shape = (len(arguments[0]),)
-    return "" if _array(result, "b", shape) else f"an array {shape} of bool"
+def _as_tried(game: Game, arguments: tuple[Any, ...]) -> tuple[int, ...]:
+    return np.shape(arguments[1])
 
 
-def _works(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
-    shape = (len(arguments[1]),)
-    return "" if _array(result, "b", shape) else f"an array {shape} of bool"
+def _array_of(kinds: str, words: str, shape_of: Shape) -> Rule:
+    """The rule of a method that returns an array whose shape follows from its arguments."""
 
+    def rule(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
+        shape = shape_of(game, arguments)
+        return "" if _array(result, kinds, shape) else f"an array {shape} of {words}"
 
-def _tried(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
-    shape = np.shape(arguments[1])
-    return "" if _array(result, "b", shape) else f"an array {shape} of bool"
+    return rule
 
 
 def _drawn(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
@@ -244,12 +243,12 @@ _RULES: dict[str, Rule] = {
     "decode": _decoded,
     "reset": _states,
     "from_symbols": _states,
-    "legal": _action_flags,
-    "success_mask": _action_flags,
-    "oracle": _action_values,
-    "success": _row_flags,
-    "would_succeed": _works,
-    "_try": _tried,
+    "legal": _array_of("b", "bool", _per_action),
+    "success_mask": _array_of("b", "bool", _per_action),
+    "oracle": _array_of("f", "floats", _per_action),
+    "success": _array_of("b", "bool", _per_row_of(0)),
+    "would_succeed": _array_of("b", "bool", _per_row_of(1)),
+    "_try": _array_of("b", "bool", _as_tried),
     "draw_legal": _drawn,
     "_step": _turn,
     "scene": _scene,
