@@ -11,7 +11,7 @@ import pytest
 
 from miniature import save
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu_step.py"
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu" / "step.py"
 
 
 @pytest.mark.parametrize("train", ["full", "lora"])
@@ -24,9 +24,11 @@ def test_a_step_of_a_known_architecture_with_random_weights_is_measured(
     spec = importlib.util.spec_from_file_location("gpu_step", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    config = json.loads((save("qwen2_5_vl", tmp_path / "m") / "config.json").read_text())
+    folder = save("qwen2_5_vl", tmp_path / "small-vl")
+    config = json.loads((folder / "config.json").read_text())
     config["text_config"]["vocab_size"] = 3000
-    monkeypatch.setattr(script, "known_models", lambda: {"maker/small-vl": {"config": config}})
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(script, "known_models", lambda: {str(folder): {"config": config}})
     monkeypatch.setattr(
         script,
         "TASKS",
@@ -50,7 +52,7 @@ def test_a_step_of_a_known_architecture_with_random_weights_is_measured(
         sys,
         "argv",
         [
-            "gpu_step.py",
+            "step.py",
             "--model",
             "small-vl",
             "--train",
@@ -69,4 +71,6 @@ def test_a_step_of_a_known_architecture_with_random_weights_is_measured(
     assert found["tokens a second, generation"] == pytest.approx(
         2 * 2 * 5 / found["seconds"]["generate"]
     )
+    assert found["plan"]["seconds"]["generation"] > 0
+    assert found["plan"]["GiB"]["update"] > 0
     assert found["parameters"] > 3000 * 48 * 2, "the whole vocabulary"
