@@ -15,7 +15,7 @@ from vlmgym.episodes.trace import Trace, TraceError, load_trace
 from vlmgym.evals.estimates import NAN, Estimate
 from vlmgym.evals.folders import Place, asks, places
 from vlmgym.evals.metrics import PAIRED, summarise, value_of
-from vlmgym.evals.settings import how_asked
+from vlmgym.evals.settings import settings_in
 from vlmgym.evals.summaries import read_summary
 from vlmgym.players.base import CUT, REFUSED
 
@@ -111,7 +111,7 @@ def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluate
     if not run.evaluation:
         raise ConfigError("folder", str(place.folder), "one that vlmgym eval wrote")
     try:
-        settings = how_asked(run)
+        settings = settings_in(run)
     except TraceError as error:
         raise TraceError(f"{place.folder / 'trace.jsonl'}: {error}") from error
     how = {"prompt": run.prompt, **run.evaluation, **asdict(settings)}
