@@ -26,8 +26,10 @@ def oracle_beats_random(case: Case) -> str:
         "oracle values must be NaN exactly where an action is illegal",
     )
     choices = values[legal.sum(axis=1) > 1]
-    differ = (np.nanmax(choices, axis=1) > np.nanmin(choices, axis=1)).any() or not len(choices)
-    need(differ, "the oracle gives all legal actions the same value in every position")
+    largest = np.nanmax(choices, axis=1)
+    smallest = np.nanmin(choices, axis=1)
+    values_differ = (largest > smallest).any() or not len(choices)
+    need(values_differ, "the oracle gives all legal actions the same value in every position")
     random_score, random_success = _play(case, oracle=False)
     oracle_score, oracle_success = _play(case, oracle=True)
     notes: list[str] = []
