@@ -19,7 +19,8 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 def line_of(record: EvaluationRun | Turn | Episode) -> bytes:
     """A record as a line of a trace."""
     values = {"kind": _NAMES[type(record)], **asdict(record)}
-    return (json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n").encode()
+    line = json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n"
+    return line.encode()
 
 
 _Check = Callable[[Any], bool]

@@ -35,7 +35,11 @@ PLAYERS: tuple[type[Chooser], ...] = (Random, RandomLegal, Greedy, Oracle)
 
 
 def measure(
-    game: Game, name: str, player: Chooser, count: int = SEEDS, first: int = 0
+    game: Game,
+    name: str,
+    player: Chooser,
+    count: int = SEEDS,
+    first: int = 0,
 ) -> dict[str, Estimate]:
     """Play whole episodes on frozen test seeds, without texts and pictures.
 
@@ -54,7 +58,12 @@ def measure(
 
 
 def _episodes(
-    game: Game, level: Level, name: str, player: Chooser, count: int, first: int
+    game: Game,
+    level: Level,
+    name: str,
+    player: Chooser,
+    count: int,
+    first: int,
 ) -> tuple[Any, Any, Any]:
     """Score, successful turns and turns of each episode, ``(count,)`` each."""
     state = game.reset(level, seeds_for("test", game.name, name, count, first))
@@ -151,10 +160,12 @@ def rebuild(target: Path, scratch: Path, processes: int = 0) -> None:
                 pieces += _pieces(name, level, player)
     missing = [piece for piece in pieces if piece.key not in results]
     scratch.parent.mkdir(parents=True, exist_ok=True)
+    workers = processes or os.cpu_count() or 1
+    episodes = CHUNK * len(missing)
     with (
         scratch.open("a", encoding="utf-8") as file,
-        ProcessPoolExecutor(processes or os.cpu_count() or 1, get_context("spawn")) as executor,
-        tqdm(total=CHUNK * len(missing), desc="baselines", unit="episode", file=sys.stderr) as bar,
+        ProcessPoolExecutor(workers, get_context("spawn")) as executor,
+        tqdm(total=episodes, desc="baselines", unit="episode", file=sys.stderr) as bar,
     ):
         running = {executor.submit(piece.play): piece for piece in missing}
         for future in as_completed(running):
@@ -182,7 +193,8 @@ def _levels(game: Game, results: Mapping[str, list[list[int]]]) -> dict[str, Any
             pieces = [results[piece.key] for piece in _pieces(game.name, level, player)]
             scores, successes, turns = map(np.concatenate, zip(*pieces, strict=True))
             estimates = _estimates(scores, successes, turns)
-            players[player.name] = {name: _rounded(value) for name, value in estimates.items()}
+            rows = {name: _rounded(estimate) for name, estimate in estimates.items()}
+            players[player.name] = rows
         levels[level] = {
             "version": game.version,
             "level": asdict(game.level(level)),

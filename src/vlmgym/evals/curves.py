@@ -120,8 +120,8 @@ def _line_of(
     )
     words = []
     for preset in presets:
-        text = _without(task[preset], name) if preset == kind else _without(task[preset], "")
-        words.append(f"{preset} {text}")
+        dial = name if preset == kind else ""
+        words.append(f"{preset} {_without(task[preset], dial)}")
     words.append(settings_text(settings))
     return line, ", ".join(filter(None, words))
 
@@ -133,7 +133,8 @@ def _curve(player: str, game: str, field: str, points: Mapping[float, _Point]) -
     metrics = {}
     for name in measured[0]:
         metrics[name] = tuple(Estimate.from_dict(estimates[name]) for estimates in measured)
-    return Curve(player, game, field, points[values[0]].task, tuple(values), metrics)
+    task = points[values[0]].task
+    return Curve(player, game, field, task, tuple(values), metrics)
 
 
 def _without(text: str, name: str) -> str:
@@ -148,7 +149,8 @@ def _evenly_spaced(low: float, high: float, count: int) -> list[float]:
     """So many numbers from ``low`` to ``high``; ValueError for a count that is not 2 to 1000."""
     if not 2 <= count <= 1000:
         raise ValueError(count)
-    return [round(low + (high - low) * i / (count - 1), 12) for i in range(count)]
+    width = high - low
+    return [round(low + width * i / (count - 1), 12) for i in range(count)]
 
 
 def sweep(text: str) -> list[float]:
@@ -175,6 +177,7 @@ def sweep(text: str) -> list[float]:
             values = [float(number) for number in text.split(",")]
     except ValueError as error:
         raise ConfigError("sweep", text, allowed) from error
-    if not values or not all(map(math.isfinite, values)) or len(set(values)) < len(values):
+    are_distinct = len(set(values)) == len(values)
+    if not values or not are_distinct or not all(map(math.isfinite, values)):
         raise ConfigError("sweep", text, allowed)
     return [int(value) if value.is_integer() else value for value in values]

@@ -19,7 +19,7 @@ from vlmgym.players.base import identity_of
 
 
 @dataclass(frozen=True)
-class Place:
+class EvaluationFolder:
     """An evaluation in a folder."""
 
     folder: Path
@@ -51,7 +51,7 @@ def asks(run: EvaluationRun) -> tuple[str, str, str, str]:
     return run.game, run.level, run.look, settings_text(settings)
 
 
-def places(folders: Iterable[Path]) -> list[Place]:
+def places(folders: Iterable[Path]) -> list[EvaluationFolder]:
     """The evaluations of these folders: each its own (``trace.jsonl``), and those of a run
     (``eval/PLAYER/TASK``).
 
@@ -71,7 +71,7 @@ def places(folders: Iterable[Path]) -> list[Place]:
         ]
     )
     return [
-        Place(evaluation.folder, evaluation.run, _label(evaluation, evaluations), task)
+        EvaluationFolder(evaluation.folder, evaluation.run, _label(evaluation, evaluations), task)
         for evaluation, task in zip(evaluations, tasks, strict=True)
     ]
 

@@ -13,7 +13,7 @@ from vlmgym.core import ConfigError
 from vlmgym.episodes.records import EvaluationRun, Turn
 from vlmgym.episodes.trace import Trace, TraceError, load_trace
 from vlmgym.evals.estimates import NAN, Estimate
-from vlmgym.evals.folders import Place, asks, places
+from vlmgym.evals.folders import EvaluationFolder, asks, places
 from vlmgym.evals.metrics import PAIRED, summarise, value_of
 from vlmgym.evals.settings import settings_in
 from vlmgym.evals.summaries import read_summary
@@ -84,38 +84,38 @@ def load(folders: Iterable[Path]) -> list[Evaluated]:
         TraceError: a trace that is damaged, or contradicts itself.
     """
     evaluations = []
-    for place in places(folders):
-        trace = load_trace(place.folder / "trace.jsonl")
-        evaluations.append(_evaluated(place, trace))
+    for source in places(folders):
+        trace = load_trace(source.folder / "trace.jsonl")
+        evaluations.append(_evaluated(source, trace))
     return evaluations
 
 
-def read_evaluation(place: Place, keep_turns: bool = False) -> Evaluated:
+def read_evaluation(source: EvaluationFolder, keep_turns: bool = False) -> Evaluated:
     """What was measured in a folder; where there is no trace, there are no values of episodes.
 
     Args:
-        place: the folder and what it is called.
+        source: the folder and what it is called.
         keep_turns: keep the first answer to each state.
 
     Raises:
         ConfigError: the trace is none of an evaluation.
         TraceError: a trace that is damaged, or contradicts itself.
     """
-    path = place.folder / "trace.jsonl"
+    path = source.folder / "trace.jsonl"
     if path.exists():
-        return _evaluated(place, load_trace(path), keep_turns)
-    evaluated = _evaluated(place, Trace(place.run, [], []))
+        return _evaluated(source, load_trace(path), keep_turns)
+    evaluated = _evaluated(source, Trace(source.run, [], []))
     return replace(evaluated, replies=evaluated.summary.get("counts", {}))
 
 
-def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluated:
+def _evaluated(source: EvaluationFolder, trace: Trace, keep_turns: bool = False) -> Evaluated:
     run = trace.run
     if not run.evaluation:
-        raise ConfigError("folder", str(place.folder), "one that vlmgym eval wrote")
+        raise ConfigError("folder", str(source.folder), "one that vlmgym eval wrote")
     try:
         settings = settings_in(run)
     except TraceError as error:
-        raise TraceError(f"{place.folder / 'trace.jsonl'}: {error}") from error
+        raise TraceError(f"{source.folder / 'trace.jsonl'}: {error}") from error
     turns_by_episode = defaultdict[int, list[Turn]](list)
     turns_by_state = dict[str, Turn]()
     for turn in trace.finished():
@@ -140,10 +140,10 @@ def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluate
         "refused": finish_counts[REFUSED],
     }
     return Evaluated(
-        place.folder,
+        source.folder,
         run,
-        player=place.player,
-        name=place.task,
+        player=source.player,
+        name=source.task,
         how={"prompt": run.prompt, **run.evaluation, **asdict(settings)},
         settings=asks(run)[-1],
         values=values,

@@ -70,7 +70,10 @@ def unvaried(centre: float, count: int, bounds: Bounds) -> Estimate:
 
 
 def ratio(
-    numerators: ArrayLike, denominators: ArrayLike, seed: int = 0, bounds: Bounds = None
+    numerators: ArrayLike,
+    denominators: ArrayLike,
+    seed: int = 0,
+    bounds: Bounds = None,
 ) -> Estimate:
     """``sum(numerators) / sum(denominators)``, resampling whole episodes (cluster bootstrap; Field
     and Welsh 2007).
@@ -177,10 +180,10 @@ def icc(values: ArrayLike) -> float:
         raise ValueError(f"icc needs at least 2 rows and 2 columns, got shape {table.shape}")
     starts, repeats = table.shape
     means = table.mean(axis=1)
-    squares_between = ((means - table.mean()) ** 2).sum()
-    squares_within = ((table - means[:, None]) ** 2).sum()
-    between = repeats * squares_between / (starts - 1)
-    within = squares_within / (starts * (repeats - 1))
+    deviations_between = means - table.mean()
+    deviations_within = table - means[:, None]
+    between = repeats * (deviations_between**2).sum() / (starts - 1)
+    within = (deviations_within**2).sum() / (starts * (repeats - 1))
     total = between + (repeats - 1) * within
     return float((between - within) / total) if total > 0 else NAN
 
@@ -195,9 +198,10 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(p_values, np.float64)
     order = np.argsort(values)
     remaining_hypotheses = len(values) - np.arange(len(values))
-    steps = remaining_hypotheses * values[order]
+    bounds = remaining_hypotheses * values[order]
+    increasing = np.maximum.accumulate(bounds)
     adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    adjusted[order] = np.minimum(increasing, 1.0)
     return adjusted
 
 
@@ -215,7 +219,10 @@ def band(
         Mean, low and high, each ``(points,)``.
     """
     table = np.asarray(curves, np.float64)
-    estimates = [mean(column[~np.isnan(column)], seed) for column in table.T]
+    estimates = []
+    for column in table.T:
+        measured = column[~np.isnan(column)]
+        estimates.append(mean(measured, seed))
     means = np.array([estimate.mean for estimate in estimates])
     low = np.array([estimate.low for estimate in estimates])
     high = np.array([estimate.high for estimate in estimates])

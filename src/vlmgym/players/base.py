@@ -107,7 +107,8 @@ class Query:
         messages = list[tuple[str, list[State | str]]]()
         shows_picture = self.observation != "text"
         shows_text = self.observation != "image"
-        for turn, (state, reply) in enumerate([*earlier_turns, (self.state[row], None)]):
+        turns = [*earlier_turns, (self.state[row], None)]
+        for turn, (state, reply) in enumerate(turns):
             board = prompt.board_lines(self.game, state) if shows_text else []
             if turn == 0:
                 text = prompt.prompt_text(
@@ -274,4 +275,6 @@ def player_rng(salt: int, state: State, row: int) -> np.random.Generator:
     """Luck of a player for one turn: a function of (salt, the game's seed, the turn), so equal in
     every batch.
     """
-    return np.random.default_rng([salt, int(state.seed[row]), int(state.steps[row])])
+    seed = int(state.seed[row])
+    turn = int(state.steps[row])
+    return np.random.default_rng([salt, seed, turn])

@@ -99,7 +99,8 @@ class LocalPlayer(Player):
     @override
     def reply(self, game: Game, state: State) -> list[str]:
         """The texts for each row, under the player's own look and prompt style."""
-        (answers,) = self.answer([Query(game, state, self.look, self.style)])
+        query = Query(game, state, self.look, self.style)
+        (answers,) = self.answer([query])
         return [answer.text for answer in answers]
 
     @override
@@ -116,9 +117,10 @@ class LocalPlayer(Player):
         answers = [[Answer()] * len(query.state) for query in queries]
         with torch.no_grad(), plain_generation(self.model):
             for batch in self._batches(queries):
-                generated = iter(self._generate([queries[number][rows] for number, rows in batch]))
-                for number, rows in batch:
-                    beginnings = queries[number].begun[rows] or [""] * len(answers[number][rows])
+                batch_queries = [queries[number][rows] for number, rows in batch]
+                generated = iter(self._generate(batch_queries))
+                for (number, rows), query in zip(batch, batch_queries, strict=True):
+                    beginnings = query.begun or [""] * len(query.state)
                     answers[number][rows] = [
                         _with_beginning(beginning, next(generated)) for beginning in beginnings
                     ]
@@ -175,8 +177,9 @@ class LocalPlayer(Player):
         """Rows of queries, as (number of the query, rows) by batch."""
         sizes = [frame_size(query.game, query.state.level, query.look) for query in queries]
         lengths = [len(self._text(query)) for query in queries]
-        order = sorted(range(len(queries)), key=lambda number: (sizes[number], lengths[number]))
-        for _, numbers in groupby(order, key=lambda number: sizes[number]):
+        keys = list(zip(sizes, lengths, strict=True))
+        order = sorted(range(len(queries)), key=keys.__getitem__)
+        for _, numbers in groupby(order, key=sizes.__getitem__):
             batch: list[tuple[int, slice]] = []
             free_rows = self.batch
             for number in numbers:

@@ -19,7 +19,10 @@ SHOWN = 65_536
 
 
 def read_answer(
-    reply: Reply, answer_in: Callable[[Mapping[str, Any]], Answer], secrets: Secrets, limit: int
+    reply: Reply,
+    answer_in: Callable[[Mapping[str, Any]], Answer],
+    secrets: Secrets,
+    limit: int,
 ) -> Answer:
     """The answer in a good reply, whatever it may be.
 

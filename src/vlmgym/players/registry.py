@@ -71,7 +71,8 @@ def named_players(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         label, sign, word = text.partition("=")
         if sign and ":" not in label:
-            if not label.strip() or label != shown(label).strip() or len(label) > 200:
+            is_visible = label == shown(label).strip()
+            if not is_visible or not 1 <= len(label) <= 200:
                 raise ConfigError(
                     "player", shown(text), "NAME=PLAYER with a name of 1 to 200 visible letters"
                 )
@@ -193,7 +194,11 @@ def _scripted(text: str, path: Path) -> Scripted:
 
 
 def _local_player(
-    name: str, look: str | Look, style: str, sampling: Mapping[str, Any], settings: LocalSettings
+    name: str,
+    look: str | Look,
+    style: str,
+    sampling: Mapping[str, Any],
+    settings: LocalSettings,
 ) -> Player:
     from vlmgym.models.loading import banned_tokens, load, model_digest
     from vlmgym.players.local import LocalPlayer

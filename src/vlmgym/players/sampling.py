@@ -38,13 +38,19 @@ def plain_generation(model: Any) -> Iterator[None]:
 
 
 def keys_of(
-    seed: int, seeds: NDArray[np.uint64], turns: NDArray[np.int64], repeats: Sequence[int] = ()
+    seed: int,
+    seeds: NDArray[np.uint64],
+    turns: NDArray[np.int64],
+    repeats: Sequence[int] = (),
 ) -> NDArray[np.uint64]:
     """What the luck of replies hangs on, ``(B,)`` uint64: seed of the player, seed and turn of the
     game, repeat of the game.
     """
-    repeat_numbers = np.asarray(repeats if len(repeats) else np.zeros(len(seeds)), np.int64)
-    player_seed = np.full(len(seeds), seed & (2**64 - 1), np.uint64)
+    count = len(seeds)
+    repeat_numbers = np.zeros(count, np.int64)
+    if len(repeats):
+        repeat_numbers = np.asarray(repeats, np.int64)
+    player_seed = np.full(count, seed & (2**64 - 1), np.uint64)
     keys = mix_array(player_seed) ^ seeds
     for numbers in (turns, repeat_numbers):
         keys = mix_array(mix_array(keys) + numbers.astype(np.uint64))

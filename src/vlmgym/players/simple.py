@@ -97,8 +97,9 @@ class Greedy(Chooser):
             visible = game.from_symbols(state.level, scene.symbols)
         else:
             visible = state.reseed(self.salt)
-        rows, actions = np.nonzero(game.legal(state))
-        gains = np.full((len(state), game.n_actions(state.level)), -1, np.int64)
+        legal = game.legal(state)
+        rows, actions = np.nonzero(legal)
+        gains = np.full(legal.shape, -1, np.int64)
         _, outcome = game.step(visible[rows], actions)
         gains[rows, actions] = outcome.gain
         best = gains.argmax(axis=1)
@@ -152,7 +153,8 @@ class Scripted(Player):
             return [self.replies(game, state[row]) for row in range(len(state))]
         if isinstance(self.replies, str):
             return [self.replies] * len(state)
-        return [self.replies[int(turn) % len(self.replies)] for turn in state.steps]
+        count = len(self.replies)
+        return [self.replies[int(turn) % count] for turn in state.steps]
 
 
 def _digest(text: str) -> str:

@@ -75,7 +75,10 @@ def _random_actions(
 
 
 def _is_better(
-    name: str, oracle: NDArray[np.float64], random: NDArray[np.float64], notes: list[str]
+    name: str,
+    oracle: NDArray[np.float64],
+    random: NDArray[np.float64],
+    notes: list[str],
 ) -> bool:
     """Whether the oracle is better beyond chance; it fails where it is worse."""
     difference = oracle - random

@@ -59,9 +59,10 @@ def batch_equals_alone(case: Case) -> str:
         need(same_state, f"step of row {row} differs from the same game stepped alone")
         same_gain = outcome_alone.gain[0] == outcome.gain[row]
         need(same_gain, f"gain of row {row} differs alone")
-        same_legal = (game.legal(alone)[0] == legal[row]).all()
-        need(same_legal, f"legal of row {row} differs alone")
-        same_values = np.array_equal(game.oracle(alone)[0], values[row], equal_nan=True)
+        legal_alone = game.legal(alone)[0]
+        need((legal_alone == legal[row]).all(), f"legal of row {row} differs alone")
+        values_alone = game.oracle(alone)[0]
+        same_values = np.array_equal(values_alone, values[row], equal_nan=True)
         need(same_values, f"oracle of row {row} differs alone")
     start_alone = game.reset(case.level, case.starts.seed[3:4])
     same_start = start_alone == case.starts[3]
@@ -107,7 +108,8 @@ def _seeds_tell_games_apart(case: Case) -> bool:
     their runs.
     """
     game = case.game
-    starts = game.reset(case.level, seeds_for("free", game.name, case.name, sizes.RUNS, 1000))
+    seeds = seeds_for("free", game.name, case.name, sizes.RUNS, 1000)
+    starts = game.reset(case.level, seeds)
     for run in range(sizes.RUNS_TRIED):
         state = starts
         for turn in range(sizes.TURNS):
@@ -129,7 +131,8 @@ def _luck_by_turn(case: Case) -> bool:
     for turn in range(sizes.TURNS):
         state = start.repeat(sizes.TURNS)
         state = State.with_arrays(state, {"steps": state.steps + delays})
-        after, _ = game.step(state, np.repeat(case.actions(start, turn), sizes.TURNS))
+        actions = np.repeat(case.actions(start, turn), sizes.TURNS)
+        after, _ = game.step(state, actions)
         content = _content(game, after[~after.ended])
         if len(content) and (content != content[0]).any():
             return True
@@ -147,7 +150,8 @@ def snapshots(case: Case) -> str:
     second_actions = case.actions(first, 1)
     second, _ = game.step(first, second_actions)
     starts = game.reset(case.level, case.starts.seed)
-    game.step(game.reset(case.level, case.starts.seed[::-1]), case.actions(case.starts))
+    other_starts = game.reset(case.level, case.starts.seed[::-1])
+    game.step(other_starts, case.actions(case.starts))
     after = first.to_bytes(game), outcome.gain.tobytes(), outcome.changed.tobytes()
     need(
         before == after,

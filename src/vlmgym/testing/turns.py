@@ -53,7 +53,11 @@ def legal_is_what_step_accepts(case: Case) -> str:
 
 
 def _check_legal_of(
-    case: Case, state: State, row: int, legal: NDArray[np.bool_], generator: np.random.Generator
+    case: Case,
+    state: State,
+    row: int,
+    legal: NDArray[np.bool_],
+    generator: np.random.Generator,
 ) -> None:
     """Try actions of one game: some at random, and legal ones."""
     game = case.game
@@ -153,7 +157,8 @@ def success_and_success_mask_agree(case: Case) -> str:
 def ended_rows_absorb(case: Case) -> str:
     """step(): rows where state.ended is true must come back unchanged, with gain 0."""
     game = case.game
-    state = concat([case.states, *(after for _, after, _ in best_play(case))])
+    played = [after for _, after, _ in best_play(case)]
+    state = concat([case.states, *played])
     limit = np.full(len(state), case.level.max_steps, np.int64)
     truncated = State.with_arrays(state, {"steps": limit})
     for ended in (truncated, state[state.terminated]):

@@ -63,7 +63,7 @@ def _check_unclear(case: Case, text: str) -> None:
     decoded = case.game.decode(case.level, text)
     is_action = decoded.action != NO_ACTION
     encoded = case.game.encode(case.level, decoded.action) if is_action else ""
-    is_exact = "".join(encoded.lower().split()) == "".join(text.lower().split())
+    is_exact = _letters(encoded) == _letters(text)
     need(
         not is_action or is_exact,
         f"decode({text[:20]!r}) guesses {encoded!r}: allowed is no action with a reason",
@@ -73,6 +73,11 @@ def _check_unclear(case: Case, text: str) -> None:
         decoded.problem in reasons or decoded.action >= 0,
         f"decode({text[:20]!r}) gives the unknown reason {decoded.problem!r}",
     )
+
+
+def _letters(text: str) -> str:
+    """A text without blanks, in small letters."""
+    return "".join(text.lower().split())
 
 
 def texts(case: Case) -> str:
