@@ -11,14 +11,9 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import (
-    NO_ACTION,
-    ConfigError,
-    Game,
-    State,
-)
+from vlmgym.core import NO_ACTION, ConfigError, Game, State
 from vlmgym.dialogue import prompt
-from vlmgym.dialogue.judge import judge
+from vlmgym.dialogue.judge import Judgement, judge
 from vlmgym.dialogue.reply import BLOCKS, Blocks
 from vlmgym.episodes.records import Episode, Turn
 from vlmgym.episodes.trace import TraceError
@@ -95,47 +90,55 @@ class EpisodeBatch:
         self.repeats = repeats
         self.turns: list[Turn] = []
         count = len(state)
+        # of each row: seed, sum of game terms, turns, turns in a row without effect, last action,
+        # earlier turns, time of all answers
         self._seeds = state.seed
         self._rewards = np.zeros(count)
-        self._counts = np.zeros(count, np.int64)
-        self._idle = np.zeros(count, np.int64)
-        self._last = np.full(count, NO_ACTION - 1, np.int64)
+        self._turn_counts = np.zeros(count, np.int64)
+        self._idle_turns = np.zeros(count, np.int64)
+        self._last_actions = np.full(count, NO_ACTION - 1, np.int64)
         self._past: list[list[tuple[State, str]]] = [[] for _ in range(count)]
         self._seconds = np.zeros(count)
-        self._failed: dict[int, str] = {}
+        self._failures: dict[int, str] = {}  # by row
 
     def live(self) -> NDArray[np.int64]:
         """The rows that go on."""
-        going = ~self.state.ended
+        is_live = ~self.state.ended
         if self.limit:
-            going &= self._counts < self.limit
+            is_live &= self._turn_counts < self.limit
         if self.patience:
-            going &= self._idle < self.patience
-        going[list(self._failed)] = False
-        return np.flatnonzero(going)
+            is_live &= self._idle_turns < self.patience
+        is_live[list(self._failures)] = False
+        return np.flatnonzero(is_live)
 
     def most_turns(self) -> int:
         """The most turns that all episodes can take together."""
-        return len(self.state) * min(
-            limit for limit in (self.limit, self.state.level.max_steps) if limit
-        )
+        limits = (self.limit, self.state.level.max_steps)
+        return len(self.state) * min(limit for limit in limits if limit)
 
     def query(self, rows: NDArray[np.int64]) -> Query:
         """What to ask about some rows."""
-        told = self.observation
+        settings = self.observation
         past: list[list[tuple[State, str]]] = []
-        if told.history:
-            first = -told.history if told.history > 0 else 0
-            past = [self._past[row][first:] for row in rows]
+        if settings.history:
+            first_turn = -settings.history if settings.history > 0 else 0
+            past = [self._past[row][first_turn:] for row in rows]
         state = self.state[rows]
-        shown = told.observation
+        observation = settings.observation
         begun: list[str] = []
-        if shown == "prefill":
-            shown = "image"
-            begun = prompt.prefills(self.game, state, told.style, told.blocks)
-        repeats = [int(row) % self.repeats for row in rows]
+        if observation == "prefill":
+            observation = "image"
+            begun = prompt.prefills(self.game, state, settings.style, settings.blocks)
         return Query(
-            self.game, state, self.look, told.style, shown, past, begun, told.blocks, repeats
+            self.game,
+            state,
+            self.look,
+            settings.style,
+            observation,
+            past,
+            begun,
+            settings.blocks,
+            repeats=[int(row) % self.repeats for row in rows],
         )
 
     def seconds(self, row: int) -> float:
@@ -149,7 +152,7 @@ class EpisodeBatch:
         """
         for row, answer in zip(rows, answers, strict=True):
             if answer.failure:
-                self._failed[int(row)] = answer.failure
+                self._failures[int(row)] = answer.failure
         rows = rows[[not answer.failure for answer in answers]]
         answers = [answer for answer in answers if not answer.failure]
         if not len(rows):
@@ -157,37 +160,38 @@ class EpisodeBatch:
         before = self.state[rows]
         texts = [answer.text for answer in answers]
         blocks = self.observation.blocks
-        after, judged = judge(self.game, before, texts, self.mode, self.oracle, blocks)
-        records = [
-            Turn.of(
-                self.game,
-                before,
-                place,
-                judged[place],
-                int(row),
-                int(self._counts[row]),
-                answers[place],
-            )
-            for place, row in enumerate(rows)
-        ]
-        actions = np.array([judgement.reply.action for judgement in judged])
-        idle = ~np.array([judgement.changed for judgement in judged])
-        again = idle & (actions == self._last[rows])
-        self._idle[rows] = np.where(again, self._idle[rows] + 1, idle)
-        self._last[rows] = actions
-        self._rewards[rows] += [judgement.terms["game"] for judgement in judged]
+        after, judgements = judge(self.game, before, texts, self.mode, self.oracle, blocks)
+        records = []
+        for index, row in enumerate(rows):
+            turn = int(self._turn_counts[row])
+            start = before[index]
+            record = Turn.of(self.game, start, judgements[index], int(row), turn, answers[index])
+            records.append(record)
+            if self.observation.history:
+                self._past[row].append((start, texts[index]))
+        self._count_turn(rows, judgements)
         self._seconds[rows] += [answer.seconds for answer in answers]
-        self._counts[rows] += 1
-        if self.observation.history:
-            for place, row in enumerate(rows):
-                self._past[row].append((before[place], texts[place]))
-        arrays = self.state.arrays()
-        for key, value in after.arrays().items():
-            arrays[key] = arrays[key].copy()
-            arrays[key][rows] = value
-        self.state = self.state.with_arrays(arrays)
+        self._put(rows, after)
         self.turns += records
         return records
+
+    def _count_turn(self, rows: NDArray[np.int64], judgements: Sequence[Judgement]) -> None:
+        """Keep what a turn of some rows adds to their episodes."""
+        actions = np.array([judgement.reply.action for judgement in judgements])
+        is_idle = ~np.array([judgement.changed for judgement in judgements])
+        is_repeated = is_idle & (actions == self._last_actions[rows])
+        self._idle_turns[rows] = np.where(is_repeated, self._idle_turns[rows] + 1, is_idle)
+        self._last_actions[rows] = actions
+        self._rewards[rows] += [judgement.terms["game"] for judgement in judgements]
+        self._turn_counts[rows] += 1
+
+    def _put(self, rows: NDArray[np.int64], state: State) -> None:
+        """Replace the states of some rows."""
+        arrays = self.state.arrays()
+        for name, values in state.arrays().items():
+            arrays[name] = arrays[name].copy()
+            arrays[name][rows] = values
+        self.state = self.state.with_arrays(arrays)
 
     def replay(self, turns: Sequence[Turn], strict: bool = True) -> int:
         """Go on from recorded turns of these episodes, without asking for them again.
@@ -211,51 +215,56 @@ class EpisodeBatch:
             for turn, following in pairwise(recorded):
                 if turn.episode == following.episode:
                     raise TraceError(f"turn {number} of episode {turn.episode} is there twice")
-            live = set(self.live().tolist())
-            fits = [
-                turn.episode in live
-                and number == self._counts[turn.episode]
-                and is_state(turn.state, self.game, self.state[turn.episode])
-                for turn in recorded
-            ]
-            if strict and not all(fits):
-                other = recorded[fits.index(False)]
-                raise TraceError(
-                    f"episode {other.episode}, turn {number}: recorded on another board "
-                    "than these rules lead to"
-                )
-            left_out += fits.count(False)
-            kept = [turn for turn, fit in zip(recorded, fits, strict=True) if fit]
-            if kept:
+            live_rows = set(self.live().tolist())
+            fitting = []
+            for turn in recorded:
+                if turn.episode in live_rows and self._fits(turn):
+                    fitting.append(turn)
+                elif strict:
+                    raise TraceError(
+                        f"episode {turn.episode}, turn {number}: recorded on another board "
+                        "than these rules lead to"
+                    )
+                else:
+                    left_out += 1
+            if fitting:
                 answers = [
-                    Answer(turn.reply, turn.reasoning, turn.seconds, **turn.usage) for turn in kept
+                    Answer(turn.reply, turn.reasoning, turn.seconds, **turn.usage)
+                    for turn in fitting
                 ]
-                self.take(np.array([turn.episode for turn in kept]), answers)
+                self.take(np.array([turn.episode for turn in fitting]), answers)
         return left_out
+
+    def _fits(self, turn: Turn) -> bool:
+        """Whether a recorded turn is the next one of its episode, on the board that it has now."""
+        row = turn.episode
+        is_next = turn.turn == int(self._turn_counts[row])
+        return is_next and is_state(turn.state, self.game, self.state[row])
 
     def episode(self, row: int) -> Episode:
         """The record of an episode that is over."""
-        now = self.state
-        if row in self._failed:
-            end = "failed"
-        elif now.terminated[row]:
-            end = "terminated"
-        elif now.truncated[row]:
-            end = "truncated"
-        elif self.patience and self._idle[row] >= self.patience:
-            end = "stuck"
-        else:
-            end = "stopped"
         return Episode(
             row,
             int(self._seeds[row]),
-            int(self._counts[row]),
-            int(now.score[row]),
+            int(self._turn_counts[row]),
+            int(self.state.score[row]),
             float(self._rewards[row]),
-            end,
+            self._end_of(row),
             row % self.repeats,
-            self._failed.get(row, ""),
+            self._failures.get(row, ""),
         )
+
+    def _end_of(self, row: int) -> str:
+        """How an episode ended, one of :data:`vlmgym.episodes.records.ENDS`."""
+        if row in self._failures:
+            return "failed"
+        if self.state.terminated[row]:
+            return "terminated"
+        if self.state.truncated[row]:
+            return "truncated"
+        if self.patience and self._idle_turns[row] >= self.patience:
+            return "stuck"
+        return "stopped"
 
     def episodes(self) -> list[Episode]:
         """One record a row."""
@@ -280,12 +289,13 @@ def play(
     if isinstance(player, AsyncPlayer):
         finish(_play_one_by_one(batches, player, after_turn))
         return
-    while asked := [(batch, rows) for batch in batches if len(rows := batch.live())]:
-        begin = time.perf_counter()
-        replies = player.answer([batch.query(rows) for batch, rows in asked])
-        seconds = (time.perf_counter() - begin) / sum(len(rows) for _, rows in asked)
-        for (batch, rows), texts in zip(asked, replies, strict=True):
-            answers = [replace(Answer.of(text), seconds=seconds) for text in texts]
+    while live := [(batch, rows) for batch in batches if len(rows := batch.live())]:
+        start = time.perf_counter()
+        replies = player.answer([batch.query(rows) for batch, rows in live])
+        row_count = sum(len(rows) for _, rows in live)
+        seconds = (time.perf_counter() - start) / row_count
+        for (batch, rows), replies_of_batch in zip(live, replies, strict=True):
+            answers = [replace(Answer.of(reply), seconds=seconds) for reply in replies_of_batch]
             records = batch.take(rows, answers)
             if after_turn:
                 after_turn(batch, records)
@@ -296,12 +306,13 @@ async def _play_one_by_one(
     player: AsyncPlayer,
     after_turn: Callable[[EpisodeBatch, list[Turn]], None] | None,
 ) -> None:
-    async def go(batch: EpisodeBatch, row: int) -> None:
-        only = np.array([row])
+    async def play_episode(batch: EpisodeBatch, row: int) -> None:
+        rows = np.array([row])
         limit = player.episode_seconds
         while row in batch.live():
-            left = max(limit - batch.seconds(row), 1e-9) if limit else 0.0
-            records = batch.take(only, [await player.ask(batch.query(only), left)])
+            remaining = max(limit - batch.seconds(row), 1e-9) if limit else 0.0
+            answer = await player.ask(batch.query(rows), remaining)
+            records = batch.take(rows, [answer])
             if after_turn:
                 after_turn(batch, records)
             if player.on_answers:
@@ -312,6 +323,6 @@ async def _play_one_by_one(
             async with asyncio.TaskGroup() as group:
                 for batch in batches:
                     for row in batch.live():
-                        group.create_task(go(batch, int(row)))
+                        group.create_task(play_episode(batch, int(row)))
         except BaseExceptionGroup as errors:  # one cause, not a bundle of what followed from it
             raise errors.exceptions[0] from None

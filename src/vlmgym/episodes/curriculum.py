@@ -52,7 +52,7 @@ class Curriculum(Settings):
         if (
             not isinstance(self.rungs, tuple)
             or len(self.rungs) < 2
-            or not all(isinstance(r, str) for r in self.rungs)
+            or not all(isinstance(rung, str) for rung in self.rungs)
         ):
             raise ConfigError("Curriculum.rungs", self.rungs, "two or more names of presets")
         if self.place > len(self.rungs) - 1:
@@ -68,13 +68,13 @@ class Curriculum(Settings):
         Raises:
             ConfigError: the preset or the field is no name, or the values are none.
         """
-        for label, given in (("preset", preset), ("name", name)):
-            if not isinstance(given, str):
-                raise ConfigError(label, given, "a name")
+        for argument, value in (("preset", preset), ("name", name)):
+            if not isinstance(value, str):
+                raise ConfigError(argument, value, "a name")
         if isinstance(values, str) or not np.iterable(values):
             raise ConfigError("values", values, "two or more values of the field")
-        joint = "," if ":" in preset else ":"
-        rungs = tuple(f"{preset}{joint}{name}={_plain(value)}" for value in values)
+        separator = "," if ":" in preset else ":"
+        rungs = tuple(f"{preset}{separator}{name}={_text_of(value)}" for value in values)
         return cls(dial=dial, rungs=rungs, **settings)
 
     @property
@@ -88,11 +88,9 @@ class Curriculum(Settings):
         Raises:
             ConfigError: the game has no such level, or there is no such look.
         """
-        return (
-            task.override(level=self.rung)
-            if self.dial == "level"
-            else task.override(look=self.rung)
-        )
+        if self.dial == "level":
+            return task.override(level=self.rung)
+        return task.override(look=self.rung)
 
     def check(self, game: str) -> None:
         """Check all rungs at once, before a run.
@@ -112,9 +110,9 @@ class Curriculum(Settings):
         Raises:
             ConfigError: fewer answers than successes, or no whole numbers.
         """
-        for label, number in (("successes", successes), ("answers", answers)):
+        for argument, number in (("successes", successes), ("answers", answers)):
             if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, np.integer)):
-                raise ConfigError(label, number, "a whole number")
+                raise ConfigError(argument, number, "a whole number")
         if not 0 <= successes <= answers:
             raise ConfigError("successes", successes, f"0 to the number of answers, {answers}")
         place = self.place + self.step * (successes - self.target * answers)
@@ -131,7 +129,10 @@ class Curriculum(Settings):
         return cls.parse(values)
 
 
-def _plain(value: Any) -> str:
+def _text_of(value: Any) -> str:
+    """A value of a field as presets have it."""
     if isinstance(value, (float, np.floating)):
         return f"{float(value):.6g}"
-    return str(value).lower() if isinstance(value, (bool, np.bool_)) else str(value)
+    if isinstance(value, (bool, np.bool_)):
+        return str(value).lower()
+    return str(value)

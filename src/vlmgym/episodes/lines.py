@@ -19,36 +19,43 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 def line_of(record: EvaluationRun | Turn | Episode) -> bytes:
     """A record as a line of a trace."""
     values = {"kind": _NAMES[type(record)], **asdict(record)}
-    return (json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n").encode()
+    line = json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n"
+    return line.encode()
 
 
-def _whole(low: int, high: int) -> Callable[[Any], bool]:
+_Check = Callable[[Any], bool]
+"""Whether a field may hold a JSON value."""
+
+
+def _integer(low: int, high: int) -> _Check:
     return lambda value: type(value) is int and low <= value <= high
 
 
-def _number(low: float, high: float) -> Callable[[Any], bool]:
+def _number(low: float, high: float) -> _Check:
     """Whole ones only as far as a float holds them exactly, since that is what tables make of
     them.
     """
-    return lambda value: (
-        (type(value) is float or (type(value) is int and abs(value) <= 2**53))
-        and low <= value <= high
-    )
+
+    def check(value: Any) -> bool:
+        is_exact = type(value) is float or (type(value) is int and abs(value) <= 2**53)
+        return is_exact and low <= value <= high
+
+    return check
 
 
 def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _truth(value: Any) -> bool:
+def _boolean(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _among(*allowed: str) -> Callable[[Any], bool]:
+def _among(*allowed: str) -> _Check:
     return lambda value: isinstance(value, str) and value in allowed
 
 
-def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def _or_none(check: _Check) -> _Check:
     return lambda value: value is None or check(value)
 
 
@@ -58,86 +65,92 @@ def _settings(value: Any) -> bool:
 
 def _board(value: Any) -> bool:
     """Rows of equal length, of symbols or -1."""
-    return (
-        isinstance(value, list)
-        and all(
-            isinstance(row, list) and all(type(one) is int and -1 <= one <= 32_767 for one in row)
-            for row in value
-        )
-        and len({len(row) for row in value}) < 2
-    )
+    if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+        return False
+    if len({len(row) for row in value}) > 1:
+        return False
+    return all(type(symbol) is int and -1 <= symbol <= 32_767 for row in value for symbol in row)
 
 
-_COUNT = _whole(0, 10**15)
-_SEED = _whole(0, 2**64 - 1)
+_COUNT = _integer(0, 10**15)
+_POINTS = _integer(-(10**15), 10**15)
+_ACTION = _integer(-1, 2**31)
+_SEED = _integer(0, 2**64 - 1)
 _FINITE = _number(-1e300, 1e300)
-_TERMS = {term: _number(least, most) for term, (least, most) in TERM_RANGES.items()}
+_TERMS = {term: _number(low, high) for term, (low, high) in TERM_RANGES.items()}
 _LATER_TERMS = {"balanced"}
 """Terms that traces of earlier versions do not have."""
 _USAGE = dict.fromkeys(USAGE, _COUNT) | {"cost": _or_none(_number(0, 1e12)), "finish": _text}
 
 
 def _terms(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and value.keys() >= _TERMS.keys() - _LATER_TERMS
-        and all(_TERMS.get(k, _FINITE)(v) for k, v in value.items())
-    )
+    if not isinstance(value, dict) or not value.keys() >= _TERMS.keys() - _LATER_TERMS:
+        return False
+    return all(_TERMS.get(term, _FINITE)(number) for term, number in value.items())
 
 
 def _blocks(value: Any) -> bool:
     return isinstance(value, str) and str(Blocks.of(value)) == value
 
 
-def _used(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        key in _USAGE and _USAGE[key](one) for key, one in value.items()
-    )
+def _usage(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return all(name in _USAGE and _USAGE[name](number) for name, number in value.items())
 
 
-_FIELDS: dict[type, dict[str, Callable[[Any], bool]]] = {
-    EvaluationRun: dict.fromkeys(
-        (
-            "player",
-            "game",
-            "level",
-            "look",
-            "prompt",
-            "mode",
-            "identity",
-            "sees",
-            "version",
-            "revision",
-        ),
-        _text,
-    )
-    | {"evaluation": _settings, "about": _settings, "schema": _COUNT, "reply": _blocks},
-    Turn: dict.fromkeys(("state", "reply", "reasoning"), _text)
-    | {
-        "episode": _COUNT,
-        "turn": _COUNT,
-        "seed": _SEED,
-        "gain": _whole(-(10**15), 10**15),
-        "seconds": _number(0, 1e12),
-    }
-    | {"action": _whole(-1, 2**31), "oracle_action": _whole(-1, 2**31)}
-    | {
-        "problem": _among(*Problem),
-        "fault": _among(*Fault),
-        "terms": _terms,
-        "usage": _used,
-        "seen": _board,
-    }
-    | {"p_acc": _or_none(_truth), "localises": _truth, "enumerates": _truth}
-    | {"oracle_value": _or_none(_FINITE), "oracle_best": _or_none(_FINITE)},
-    Episode: {
-        "episode": _COUNT,
-        "seed": _SEED,
-        "turns": _COUNT,
-        "score": _whole(-(10**15), 10**15),
-        "repeat": _COUNT,
-    }
-    | {"reward": _FINITE, "end": _among(*ENDS), "reason": _text},
+_RUN_FIELDS: dict[str, _Check] = {
+    "player": _text,
+    "game": _text,
+    "level": _text,
+    "look": _text,
+    "prompt": _text,
+    "mode": _text,
+    "identity": _text,
+    "sees": _text,
+    "version": _text,
+    "revision": _text,
+    "evaluation": _settings,
+    "about": _settings,
+    "schema": _COUNT,
+    "reply": _blocks,
+}
+_TURN_FIELDS: dict[str, _Check] = {
+    "state": _text,
+    "reply": _text,
+    "reasoning": _text,
+    "episode": _COUNT,
+    "turn": _COUNT,
+    "seed": _SEED,
+    "gain": _POINTS,
+    "seconds": _number(0, 1e12),
+    "action": _ACTION,
+    "oracle_action": _ACTION,
+    "problem": _among(*Problem),
+    "fault": _among(*Fault),
+    "terms": _terms,
+    "usage": _usage,
+    "seen": _board,
+    "p_acc": _or_none(_boolean),
+    "localises": _boolean,
+    "enumerates": _boolean,
+    "oracle_value": _or_none(_FINITE),
+    "oracle_best": _or_none(_FINITE),
+}
+_EPISODE_FIELDS: dict[str, _Check] = {
+    "episode": _COUNT,
+    "seed": _SEED,
+    "turns": _COUNT,
+    "score": _POINTS,
+    "repeat": _COUNT,
+    "reward": _FINITE,
+    "end": _among(*ENDS),
+    "reason": _text,
+}
+_FIELDS: dict[type, dict[str, _Check]] = {
+    EvaluationRun: _RUN_FIELDS,
+    Turn: _TURN_FIELDS,
+    Episode: _EPISODE_FIELDS,
 }
 """What each field of each kind of record may hold."""
 
@@ -157,13 +170,10 @@ def record_of(line: bytes) -> EvaluationRun | Turn | Episode:
             raise ValueError(f"a {kind} has no field {shown(name)[:40]!r}")
         if not checks[name](value):
             raise ValueError(f"{kind}.{name} cannot be {shown(repr(value))[:80]}")
-    needed = [
-        one.name
-        for one in fields(_KINDS[kind])
-        if one.default is MISSING and one.default_factory is MISSING
-    ]
-    if missing := [name for name in needed if name not in values]:
-        raise ValueError(f"{kind}.{missing[0]} is missing")
+    for field in fields(_KINDS[kind]):
+        is_needed = field.default is MISSING and field.default_factory is MISSING
+        if is_needed and field.name not in values:
+            raise ValueError(f"{kind}.{field.name} is missing")
     record: EvaluationRun | Turn | Episode = _KINDS[kind](**values)
     if isinstance(record, EvaluationRun) and record.schema != SCHEMA:
         raise ValueError(f"schema {record.schema}, this version reads {SCHEMA}")
@@ -174,5 +184,7 @@ def _whole_texts(value: Any) -> Any:
     if isinstance(value, str):
         return whole_text(value)
     if isinstance(value, dict):
-        return {whole_text(key): _whole_texts(one) for key, one in value.items()}
-    return [_whole_texts(one) for one in value] if isinstance(value, list) else value
+        return {whole_text(name): _whole_texts(field) for name, field in value.items()}
+    if isinstance(value, list):
+        return [_whole_texts(element) for element in value]
+    return value

@@ -27,14 +27,14 @@ MOST_STEPS = 1_000_000
 def _steps_of(steps: Any, games: int) -> NDArray[np.int64]:
     """The moves of each walk: one number for all, or one for each."""
     if isinstance(steps, np.ndarray):
-        each = steps.tolist()
+        numbers = steps.tolist()
     elif isinstance(steps, list | tuple):
-        each = steps
+        numbers = steps
     else:
-        each = [steps] * games
-    if not isinstance(each, list | tuple) or len(each) != games:
+        numbers = [steps] * games
+    if not isinstance(numbers, list | tuple) or len(numbers) != games:
         raise ConfigError("steps", steps, f"a whole number, or a list of {games}")
-    return np.array([whole("steps", number, MOST_STEPS) for number in each], np.int64)
+    return np.array([whole("steps", number, MOST_STEPS) for number in numbers], np.int64)
 
 
 def walk(
@@ -63,21 +63,23 @@ def walk(
         ConfigError: no such level, or seeds or steps that are no whole numbers, negative or too
             large.
     """
-    played = game.level(level)
+    task_level = game.level(level)
     seeds = seed_array(seeds)
-    free = played.override(max_steps=0, restart=True)
+    endless_level = task_level.override(max_steps=0, restart=True)
     steps = _steps_of(steps, len(seeds))
-    state = game.reset(free, seeds)
-    count = np.full(len(seeds), game.n_actions(played))
+    state = game.reset(endless_level, seeds)
+    action_counts = np.full(len(seeds), game.n_actions(task_level))
     for step in range(int(steps.max(initial=0))):
-        actions = game.draw_legal(state) if legal else draw_rows(seeds, step, LEGAL_STREAM, count)
+        if legal:
+            actions = game.draw_legal(state)
+        else:
+            actions = draw_rows(seeds, step, LEGAL_STREAM, action_counts)
         state, _ = game.step(state, np.where(steps > step, actions, NO_ACTION))
-    zero = np.zeros(len(state), np.int64)
     return replace(
         state,
-        level=played,
-        score=zero,
-        steps=zero.copy(),
+        level=task_level,
+        score=np.zeros(len(state), np.int64),
+        steps=np.zeros(len(state), np.int64),
         terminated=np.zeros(len(state), bool),
         seed=seeds,
     )

@@ -40,9 +40,8 @@ class EvaluationRun:
     schema: int = SCHEMA
     version: str = field(default_factory=lambda: vlmgym.__version__)
     revision: str = field(default_factory=revision)
-    reply: str = (
-        ""  # names of the blocks, see vlmgym.dialogue.prompt.Blocks; empty = the usual ones
-    )
+    # names of the blocks, see vlmgym.dialogue.reply.Blocks; empty = the usual ones
+    reply: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,41 +72,37 @@ class Turn:
 
     @staticmethod
     def of(
-        game: Game,
-        state: State,
-        row: int,
-        judged: Judgement,
-        episode: int,
-        turn: int,
-        answer: Answer,
+        game: Game, state: State, judgement: Judgement, episode: int, turn: int, answer: Answer
     ) -> Turn:
-        """The record of row ``row`` of ``state``, the answer and its judgement."""
-        localises, enumerates = patterns(judged.reply, game.sample(state.level).names)
+        """The record of a state (one row), the answer and its judgement."""
+        reply = judgement.reply
+        localises, enumerates = patterns(reply, game.sample(state.level).names)
+        usage = {}
+        for name in USAGE:
+            value = getattr(answer, name)
+            if value != getattr(Answer, name):
+                usage[name] = value
         return Turn(
             episode=episode,
             turn=turn,
-            seed=int(state.seed[row]),
-            state=state_text(game, state[row]),
-            reply=judged.reply.text,
-            action=judged.reply.action,
-            problem=judged.reply.problem,
-            fault=judged.fault,
-            gain=judged.gain,
-            terms=judged.terms,
-            p_acc=judged.p_acc,
+            seed=int(state.seed[0]),
+            state=state_text(game, state),
+            reply=reply.text,
+            action=reply.action,
+            problem=reply.problem,
+            fault=judgement.fault,
+            gain=judgement.gain,
+            terms=judgement.terms,
+            p_acc=judgement.p_acc,
             localises=localises,
             enumerates=enumerates,
-            seen=judged.seen.symbols.tolist(),
-            oracle_value=_plain(judged.oracle_value),
-            oracle_best=_plain(judged.oracle_best),
-            oracle_action=judged.oracle_action,
+            seen=judgement.seen.symbols.tolist(),
+            oracle_value=_none_for_nan(judgement.oracle_value),
+            oracle_best=_none_for_nan(judgement.oracle_best),
+            oracle_action=judgement.oracle_action,
             seconds=round(answer.seconds, 6),
             reasoning=answer.reasoning,
-            usage={
-                key: value
-                for key in USAGE
-                if (value := getattr(answer, key)) != getattr(Answer, key)
-            },
+            usage=usage,
         )
 
     def load(self) -> tuple[Game, State]:
@@ -131,5 +126,5 @@ class Episode:
     reason: str = ""  # why it failed: it counts as missing, not as lost
 
 
-def _plain(value: float) -> float | None:
+def _none_for_nan(value: float) -> float | None:
     return None if math.isnan(value) else value

@@ -86,26 +86,23 @@ class Task(Settings):
 
     def __post_init__(self) -> None:
         """Resolve the names, check the walk bounds."""
-        game, level, look = (name_of(value) for value in (self.game, self.level, self.look))
-        if isinstance(game, Game):
-            game = own_name(game)
-        for key, value in (("level", level), ("look", look)):
+        game_name, level, look = (name_of(value) for value in (self.game, self.level, self.look))
+        if isinstance(game_name, Game):
+            game_name = own_name(game_name)
+        for field_name, value in (("level", level), ("look", look)):
             if not isinstance(value, str):  # seeds depend on the name, which a Level does not know
-                raise ConfigError(
-                    f"Task.{key}",
-                    value,
-                    f"its name; task.override({key}=NAME) changes it in a copy",
-                )
-        names = TaskNames(game, level, look)
-        for key, name in asdict(names).items():
-            object.__setattr__(self, key, name)
+                allowed = f"its name; task.override({field_name}=NAME) changes it in a copy"
+                raise ConfigError(f"Task.{field_name}", value, allowed)
+        names = TaskNames(game_name, level, look)
+        for field_name, name in asdict(names).items():
+            object.__setattr__(self, field_name, name)
         object.__setattr__(self, "reply", str(Blocks.of(self.reply)))
         super().__post_init__()
-        found = get_game(game)
-        own_name(found)
+        game = get_game(game_name)
+        own_name(game)
         object.__setattr__(self, "names", names)
-        object.__setattr__(self, "game", found)
-        object.__setattr__(self, "level", found.level(level))
+        object.__setattr__(self, "game", game)
+        object.__setattr__(self, "level", game.level(level))
         object.__setattr__(self, "look", get_look(look))
         if self.walk_max < self.walk_min:
             raise ConfigError(
@@ -116,8 +113,9 @@ class Task(Settings):
         """The settings with names for game, level and look, as recipes and summaries have them;
         :meth:`parse` reads it.
         """
-        given = {one.name: getattr(self, one.name) for one in fields(self) if one.init}
-        return given | asdict(self.names)
+        names = [setting.name for setting in fields(self) if setting.init]
+        values = {name: getattr(self, name) for name in names}
+        return values | asdict(self.names)
 
     def override(self, **values: Any) -> Self:
         """A copy with some fields changed; what is not changed keeps its name."""
@@ -125,16 +123,18 @@ class Task(Settings):
 
     def __repr__(self) -> str:
         """As it is written in Python, with names and what differs from the defaults."""
-        given = self.to_dict()
-        told = [
-            f"{one.name}={given[one.name]!r}"
-            for one in fields(self)
-            if one.init and given[one.name] != one.default
+        values = self.to_dict()
+        arguments = [
+            f"{setting.name}={values[setting.name]!r}"
+            for setting in fields(self)
+            if setting.init and values[setting.name] != setting.default
         ]
-        return f"Task({', '.join(told)})"
+        return f"Task({', '.join(arguments)})"
 
     def __eq__(self, other: object) -> bool:
-        return self.to_dict() == other.to_dict() if isinstance(other, Task) else NotImplemented
+        if not isinstance(other, Task):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
         return hash(tuple(self.to_dict().values()))
@@ -158,23 +158,26 @@ class Task(Settings):
         """
         count = whole("count", count, MOST_SEEDS, 1)
         start = whole("start", start, 1 << 59)
-        found: list[State] = []
-        have = 0
-        at = start * 4
-        while have < count:
-            tried = at - start * 4
+        names = self.names
+        states: list[State] = []
+        missing = count
+        tried = 0
+        while missing:
             if tried > PATIENCE * count:
                 allowed = (
-                    f"a length of walks that end where something can succeed ({have} of "
-                    f"{tried} did)"
+                    "a length of walks that end where something can succeed "
+                    f"({count - missing} of {tried} did)"
                 )
                 raise ConfigError("Task.walk_max", self.walk_max, allowed)
-            seeds = seeds_for(split, self.names.game, self.names.level, 2 * (count - have) + 8, at)
-            at += len(seeds)
+            first_seed = start * 4 + tried
+            seeds = seeds_for(split, names.game, names.level, 2 * missing + 8, first_seed)
+            tried += len(seeds)
             spread = self.walk_max - self.walk_min + 1
             steps = self.walk_min + (seeds >> np.uint64(7)) % np.uint64(spread)
             state = walk(self.game, self.level, seeds, steps.astype(np.int64), self.walk_legal)
-            state = state if hopeless else state[self.game.success_mask(state).any(axis=1)]
-            found.append(state[: count - have])
-            have += len(found[-1])
-        return concat(found)
+            if not hopeless:
+                state = state[self.game.success_mask(state).any(axis=1)]
+            state = state[:missing]
+            states.append(state)
+            missing -= len(state)
+        return concat(states)

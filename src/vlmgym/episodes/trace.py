@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from vlmgym.core import VlmGymError
 from vlmgym.core.files import shown, write_atomically
@@ -39,9 +39,8 @@ class TraceWriter:
         if path.exists():
             repair(path)
         self._path = path
-        self._file = os.open(
-            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666
-        )
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        self._file = os.open(path, flags, 0o666)
 
     def write(self, *records: EvaluationRun | Turn | Episode) -> None:
         """Append records and hand them to the operating system, in one piece.
@@ -49,13 +48,13 @@ class TraceWriter:
         Raises:
             OSError: the disk is full, say. Nothing of these records is in the file then.
         """
-        data = b"".join(map(line_of, records))
-        before = os.fstat(self._file).st_size
+        remaining = b"".join(map(line_of, records))
+        size_before = os.fstat(self._file).st_size
         try:
-            while data:
-                data = data[os.write(self._file, data) :]
+            while remaining:
+                remaining = remaining[os.write(self._file, remaining) :]
         except BaseException as error:
-            os.ftruncate(self._file, before)
+            os.ftruncate(self._file, size_before)
             if isinstance(error, OSError):
                 error.filename = str(self._path)
             raise
@@ -89,30 +88,38 @@ def repair(path: Path) -> int:
     if not path.is_file():
         raise TraceError(f"{path}: no file, so no trace; it was left as it is")
     with path.open("r+b") as file:
-        begin = file.read(64)
-        tight = b"".join(begin.split())  # other programs write JSON with blanks
-        if begin[:1].isspace() or not (tight.startswith(_BEGIN) or _BEGIN.startswith(tight)):
+        beginning = file.read(64)
+        without_blanks = b"".join(beginning.split())  # other programs write JSON with blanks
+        is_trace = without_blanks.startswith(_BEGIN) or _BEGIN.startswith(without_blanks)
+        if beginning[:1].isspace() or not is_trace:
             raise TraceError(
                 f"{path}: not a trace of vlmgym (it does not begin with a run line); "
                 "it was left as it is"
             )
-        size = keep = file.seek(0, os.SEEK_END)
-        while keep:  # blocks from the end, as traces may be large
-            start = max(0, keep - 65_536)
-            file.seek(start)
-            if (found := file.read(keep - start).rfind(b"\n")) >= 0:
-                keep = start + found + 1
-                break
-            keep = start
-        if keep < size:
-            file.truncate(keep)
-    return size - keep
+        size = file.seek(0, os.SEEK_END)
+        complete = _size_of_whole_lines(file, size)
+        if complete < size:
+            file.truncate(complete)
+    return size - complete
+
+
+def _size_of_whole_lines(file: BinaryIO, size: int) -> int:
+    """Bytes up to the end of the last whole line of a file of so many bytes."""
+    end = size
+    while end:  # blocks from the end, as traces may be large
+        start = max(0, end - 65_536)
+        file.seek(start)
+        line_end = file.read(end - start).rfind(b"\n")
+        if line_end >= 0:
+            return start + line_end + 1
+        end = start
+    return 0
 
 
 def begin_anew(path: Path, run: EvaluationRun) -> None:
     """Replace the run line of a trace, all at once."""
-    _, _, rest = path.read_bytes().partition(b"\n")
-    write_atomically(path, line_of(run) + rest)
+    _, _, other_lines = path.read_bytes().partition(b"\n")
+    write_atomically(path, line_of(run) + other_lines)
 
 
 def read_trace(path: Path) -> Iterator[EvaluationRun | Turn | Episode]:
@@ -129,13 +136,12 @@ def read_trace(path: Path) -> Iterator[EvaluationRun | Turn | Episode]:
                     return
                 try:
                     record = record_of(line)
+                except UnicodeDecodeError as error:
+                    reason = "bytes that are no text"
+                    raise TraceError(f"{path}:{number}: not a trace record ({reason})") from error
                 except (ValueError, RecursionError) as error:
-                    said = (
-                        "bytes that are no text"
-                        if isinstance(error, UnicodeDecodeError)
-                        else shown(str(error))[:200]
-                    )
-                    raise TraceError(f"{path}:{number}: not a trace record ({said})") from error
+                    reason = shown(str(error))[:200]
+                    raise TraceError(f"{path}:{number}: not a trace record ({reason})") from error
                 yield record
     except FileNotFoundError as error:
         raise TraceError(f"{path}: there is no such file") from error
@@ -155,8 +161,8 @@ class Trace:
 
     def finished(self) -> list[Turn]:
         """The turns of episodes that came to an end: neither cut off, nor failed."""
-        done = {one.episode for one in self.episodes if one.end != "failed"}
-        return [turn for turn in self.turns if turn.episode in done]
+        finished = {episode.episode for episode in self.episodes if episode.end != "failed"}
+        return [turn for turn in self.turns if turn.episode in finished]
 
 
 def load_trace(path: Path) -> Trace:
@@ -171,13 +177,12 @@ def load_trace(path: Path) -> Trace:
     turns: list[Turn] = []
     episodes: dict[int, Episode] = {}
     for number, record in enumerate(read_trace(path), 1):
-        if isinstance(record, EvaluationRun) == (number > 1):
-            raise TraceError(
-                f"{path}:{number}: "
-                f"{'a second run line' if number > 1 else 'no run line at the beginning'}"
-            )
         if isinstance(record, EvaluationRun):
+            if number > 1:
+                raise TraceError(f"{path}:{number}: a second run line")
             run = record
+        elif number == 1:
+            raise TraceError(f"{path}:{number}: no run line at the beginning")
         elif isinstance(record, Turn):
             turns.append(record)
         else:
@@ -190,55 +195,71 @@ def load_trace(path: Path) -> Trace:
     if run is None:
         raise TraceError(f"{path}: no run line")
     try:
-        _see_that_it_is_true(run.evaluation, turns, episodes)
+        turns_by_episode = _turns_by_episode(turns)
+        _see_known_episodes(run.evaluation, [*turns_by_episode, *episodes])
+        for episode in episodes.values():
+            _see_consistent(episode, turns_by_episode[episode.episode], run.evaluation)
     except ValueError as error:
         raise TraceError(f"{path}: {error}") from error
-    return Trace(run, turns, [episodes[key] for key in sorted(episodes)])
+    return Trace(run, turns, [episodes[number] for number in sorted(episodes)])
 
 
-def _see_that_it_is_true(
-    evaluation: Mapping[str, Any], turns: list[Turn], episodes: Mapping[int, Episode]
-) -> None:
-    """ValueError says what contradicts itself."""
+def _turns_by_episode(turns: list[Turn]) -> defaultdict[int, dict[int, Turn]]:
+    """The turns of each episode by their numbers; ValueError if these are not 0, 1, 2 ... each
+    once, or if the seeds of an episode differ.
+    """
+    turns_by_episode = defaultdict[int, dict[int, Turn]](dict)
+    for turn in turns:
+        if turn.turn in turns_by_episode[turn.episode]:
+            raise ValueError(f"turn {turn.turn} of episode {turn.episode} is there twice")
+        turns_by_episode[turn.episode][turn.turn] = turn
+    for number, episode_turns in turns_by_episode.items():
+        count = len(episode_turns)
+        last = max(episode_turns)
+        if last != count - 1:
+            raise ValueError(
+                f"episode {number} has {count} turns, the last of them is number {last}"
+            )
+        if len({turn.seed for turn in episode_turns.values()}) > 1:
+            raise ValueError(f"the turns of episode {number} are of several seeds")
+    return turns_by_episode
+
+
+def _see_known_episodes(evaluation: Mapping[str, Any], numbers: list[int]) -> None:
+    """ValueError if an episode is none of those that were asked for."""
     repeats = evaluation.get("repeats", 1)
     starts = evaluation.get("episodes")
-    by_episode = defaultdict[int, dict[int, Turn]](dict)
-    for turn in turns:
-        if turn.turn in by_episode[turn.episode]:
-            raise ValueError(f"turn {turn.turn} of episode {turn.episode} is there twice")
-        by_episode[turn.episode][turn.turn] = turn
-    for number, mine in by_episode.items():
-        if max(mine) != len(mine) - 1:
+    if type(starts) is not int or type(repeats) is not int:
+        return
+    for number in numbers:
+        if number >= starts * repeats:
             raise ValueError(
-                f"episode {number} has {len(mine)} turns, the last of them is number {max(mine)}"
+                f"episode {number} is one more than the {starts * repeats} that were asked for"
             )
-        if len({turn.seed for turn in mine.values()}) > 1:
-            raise ValueError(f"the turns of episode {number} are of several seeds")
-    if (
-        type(starts) is int
-        and type(repeats) is int
-        and (out := [k for k in (*by_episode, *episodes) if k >= starts * repeats])
+
+
+def _see_consistent(
+    episode: Episode, turns: Mapping[int, Turn], evaluation: Mapping[str, Any]
+) -> None:
+    """ValueError says how an episode contradicts its turns."""
+    number = episode.episode
+    repeats = evaluation.get("repeats", 1)
+    if type(repeats) is int and repeats > 0 and episode.repeat != number % repeats:
+        raise ValueError(f"episode {number} is called repetition {episode.repeat}, of {repeats}")
+    if any(turn.seed != episode.seed for turn in turns.values()):
+        raise ValueError(f"episode {number} has another seed than its turns")
+    count = len(turns)
+    # a failed one may be under way again
+    if episode.turns > count or (episode.turns < count and episode.end != "failed"):
+        raise ValueError(f"episode {number} is said to have {episode.turns} turns, and has {count}")
+    played = [turns[turn] for turn in range(episode.turns)]
+    rewards = sum(turn.terms["game"] for turn in played)
+    gains = sum(turn.gain for turn in played)
+    for name, recorded, summed in (
+        ("reward", episode.reward, rewards),
+        ("score", episode.score, gains),
     ):
-        raise ValueError(
-            f"episode {out[0]} is one more than the {starts * repeats} that were asked for"
-        )
-    for number, one in episodes.items():
-        mine = by_episode[number]
-        if type(repeats) is int and repeats > 0 and one.repeat != number % repeats:
-            raise ValueError(f"episode {number} is called repetition {one.repeat}, of {repeats}")
-        if any(turn.seed != one.seed for turn in mine.values()):
-            raise ValueError(f"episode {number} has another seed than its turns")
-        # a failed one may be under way again
-        if one.turns > len(mine) or (one.turns < len(mine) and one.end != "failed"):
+        if not math.isclose(recorded, summed, rel_tol=1e-9, abs_tol=1e-6):
             raise ValueError(
-                f"episode {number} is said to have {one.turns} turns, and has {len(mine)}"
+                f"the {name} of episode {number} is said to be {recorded}, its turns make {summed}"
             )
-        part = [mine[place] for place in range(one.turns)]
-        for name, said, found in (
-            ("reward", one.reward, sum(turn.terms["game"] for turn in part)),
-            ("score", one.score, sum(turn.gain for turn in part)),
-        ):
-            if not math.isclose(said, found, rel_tol=1e-9, abs_tol=1e-6):
-                raise ValueError(
-                    f"the {name} of episode {number} is said to be {said}, its turns make {found}"
-                )

@@ -27,18 +27,19 @@ def look_of(run: EvaluationRun, photos: Sequence[str | Path] = ()) -> Look:
     Raises:
         ConfigError: the boards show photographs from a path that was not given.
     """
-    look, game = get_look(run.look), known_game(run.game)
+    look = get_look(run.look)
+    game = known_game(run.game)
     scene = game.sample(game.level(run.level))
     if scene.kind != "photo":
         return replace(look, photos="auto")
     if look.photos == "auto" and scene.names[1:] in PICTURE_CLASSES.values():
         return look
-    given = [str(path) for path in photos]
-    if look.photos in given:
+    paths = [str(path) for path in photos]
+    if look.photos in paths:
         return look
-    if len(given) == 1:
-        return replace(look, photos=given[0])
-    classes = (
-        f"classes {', '.join(scene.names[1:4])} ..." if look.photos == "auto" else repr(look.photos)
-    )
-    raise ConfigError("--photos", given, f"the path of the photographs that were shown ({classes})")
+    if len(paths) == 1:
+        return replace(look, photos=paths[0])
+    wanted = repr(look.photos)
+    if look.photos == "auto":
+        wanted = f"classes {', '.join(scene.names[1:4])} ..."
+    raise ConfigError("--photos", paths, f"the path of the photographs that were shown ({wanted})")

@@ -35,7 +35,11 @@ PLAYERS: tuple[type[Chooser], ...] = (Random, RandomLegal, Greedy, Oracle)
 
 
 def measure(
-    game: Game, name: str, player: Chooser, count: int = SEEDS, first: int = 0
+    game: Game,
+    name: str,
+    player: Chooser,
+    count: int = SEEDS,
+    first: int = 0,
 ) -> dict[str, Estimate]:
     """Play whole episodes on frozen test seeds, without texts and pictures.
 
@@ -54,32 +58,38 @@ def measure(
 
 
 def _episodes(
-    game: Game, level: Level, name: str, player: Chooser, count: int, first: int
+    game: Game,
+    level: Level,
+    name: str,
+    player: Chooser,
+    count: int,
+    first: int,
 ) -> tuple[Any, Any, Any]:
-    """Score, good turns and turns of each episode."""
+    """Score, successful turns and turns of each episode, ``(count,)`` each."""
     state = game.reset(level, seeds_for("test", game.name, name, count, first))
-    score = np.zeros(count, np.int64)
-    good = np.zeros(count, np.int64)
+    scores = np.zeros(count, np.int64)
+    successes = np.zeros(count, np.int64)
     turns = np.zeros(count, np.int64)
-    live = np.flatnonzero(~state.ended)
-    state = state[live]
-    while len(live):
+    active = np.flatnonzero(~state.ended)
+    state = state[active]
+    while len(active):
         actions = np.asarray(player.choose(game, state), np.int64)
         after, outcome = game.step(state, actions)
-        good[live] += game.success(state, actions, outcome)
-        turns[live] += 1
-        score[live] = after.score
-        stay = ~after.ended
-        live = live[stay]
-        state = after[stay]
-    return score, good, turns
+        successes[active] += game.success(state, actions, outcome)
+        turns[active] += 1
+        scores[active] = after.score
+        unfinished = ~after.ended
+        active = active[unfinished]
+        state = after[unfinished]
+    return scores, successes, turns
 
 
-def _estimates(score: Any, good: Any, turns: Any) -> dict[str, Estimate]:
+def _estimates(scores: Any, successes: Any, turns: Any) -> dict[str, Estimate]:
+    """Means with intervals, from the columns of :func:`_episodes`, ``(episodes,)`` each."""
     return {
-        "score": stats.mean(score),
-        "reward": stats.mean(2 * good - turns),
-        "success": stats.ratio(good, turns),
+        "score": stats.mean(scores),
+        "reward": stats.mean(2 * successes - turns),
+        "success": stats.ratio(successes, turns),
     }
 
 
@@ -96,11 +106,9 @@ def stored(game: Game, level: str) -> dict[str, dict[str, dict[str, float]]]:
     Empty if there are none, or if they are of other rules or of another level of that name.
     """
     entry = _stored().get(game.name, {}).get(level)
-    if (
-        entry is None
-        or entry["version"] != game.version
-        or entry["level"] != asdict(game.level(level))
-    ):
+    if entry is None or entry["version"] != game.version:
+        return {}
+    if entry["level"] != asdict(game.level(level)):
         return {}
     return dict(entry["players"])
 
@@ -142,49 +150,51 @@ def rebuild(target: Path, scratch: Path, processes: int = 0) -> None:
         scratch: a file of finished pieces, one JSON line each.
         processes: at once; 0 = one a core.
     """
-    done: dict[str, list[list[int]]] = {}
+    results: dict[str, list[list[int]]] = {}
     for line in read_json_lines(scratch):
-        done.update(line)
-    rows = [
-        (name, level, player)
-        for name, game in GAMES.items()
-        for level in game.LEVELS
-        for player in PLAYERS
-    ]
-    todo = [piece for row in rows for piece in _pieces(*row) if piece.key not in done]
+        results.update(line)
+    pieces = list[_Piece]()
+    for name, game in GAMES.items():
+        for level in game.LEVELS:
+            for player in PLAYERS:
+                pieces += _pieces(name, level, player)
+    missing = [piece for piece in pieces if piece.key not in results]
     scratch.parent.mkdir(parents=True, exist_ok=True)
+    workers = processes or os.cpu_count() or 1
+    episodes = CHUNK * len(missing)
     with (
         scratch.open("a", encoding="utf-8") as file,
-        ProcessPoolExecutor(processes or os.cpu_count() or 1, get_context("spawn")) as pool,
-        tqdm(total=CHUNK * len(todo), desc="baselines", unit="episode", file=sys.stderr) as bar,
+        ProcessPoolExecutor(workers, get_context("spawn")) as executor,
+        tqdm(total=episodes, desc="baselines", unit="episode", file=sys.stderr) as bar,
     ):
-        running = {pool.submit(piece.play): piece for piece in todo}
-        for finished in as_completed(running):
-            piece = running[finished]
-            done[piece.key] = finished.result()
-            file.write(json.dumps({piece.key: done[piece.key]}) + "\n")
+        running = {executor.submit(piece.play): piece for piece in missing}
+        for future in as_completed(running):
+            piece = running[future]
+            results[piece.key] = future.result()
+            file.write(json.dumps({piece.key: results[piece.key]}) + "\n")
             file.flush()
             bar.set_postfix_str(f"{piece.game} {piece.level} {piece.player.name}", refresh=False)
             bar.update(CHUNK)
     target.parent.mkdir(parents=True, exist_ok=True)
-    head = {
+    content = {
         "seeds": f"test split, numbers 0 to {SEEDS - 1} of each level",
         "command": "vlmgym baselines",
-        "games": {name: _levels(game, done) for name, game in GAMES.items()},
+        "games": {name: _levels(game, results) for name, game in GAMES.items()},
     }
-    write_json(target, head)
+    write_json(target, content)
 
 
-def _levels(game: Game, done: Mapping[str, list[list[int]]]) -> dict[str, Any]:
+def _levels(game: Game, results: Mapping[str, list[list[int]]]) -> dict[str, Any]:
     """The entry of a game in the stored file, from the finished pieces by their keys."""
     levels: dict[str, Any] = {}
     for level in game.LEVELS:
         players = {}
         for player in PLAYERS:
-            pieces = [done[piece.key] for piece in _pieces(game.name, level, player)]
-            score, good, turns = map(np.concatenate, zip(*pieces, strict=True))
-            metrics = _estimates(score, good, turns)
-            players[player.name] = {name: _rounded(value) for name, value in metrics.items()}
+            pieces = [results[piece.key] for piece in _pieces(game.name, level, player)]
+            scores, successes, turns = map(np.concatenate, zip(*pieces, strict=True))
+            estimates = _estimates(scores, successes, turns)
+            rows = {name: _rounded(estimate) for name, estimate in estimates.items()}
+            players[player.name] = rows
         levels[level] = {
             "version": game.version,
             "level": asdict(game.level(level)),
@@ -195,6 +205,6 @@ def _levels(game: Game, done: Mapping[str, list[list[int]]]) -> dict[str, Any]:
 
 def _rounded(estimate: Estimate) -> dict[str, float | int | None]:
     return {
-        key: round(value, 4) if isinstance(value, float) else value
-        for key, value in estimate.to_dict().items()
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in estimate.to_dict().items()
     }

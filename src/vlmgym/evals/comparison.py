@@ -62,24 +62,27 @@ def compare_tasks(
     """Compare all pairs of each task, by the metric that is named for it; see :func:`compare`."""
     comparisons = []
     for group in by_task(evaluations):
-        comparisons += [
-            compare_two(first, second, metric(first)) for first, second in combinations(group, 2)
-        ]
-    adjusted = iter(stats.holm([pair.p for pair in comparisons if pair.n]))
-    return [replace(pair, p_holm=float(next(adjusted))) if pair.n else pair for pair in comparisons]
+        for first, second in combinations(group, 2):
+            comparisons.append(compare_two(first, second, metric(first)))
+    adjusted = iter(stats.holm([comparison.p for comparison in comparisons if comparison.n]))
+    return [
+        replace(comparison, p_holm=float(next(adjusted))) if comparison.n else comparison
+        for comparison in comparisons
+    ]
 
 
 def compare_two(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
     """The first minus the second, start by start, as :func:`compare` does; ``p_holm`` is NaN."""
-    both = first.values.keys() & second.values.keys()
-    used = [
+    shared_episodes = first.values.keys() & second.values.keys()
+    paired_episodes = [
         episode
-        for episode in sorted(both)
+        for episode in sorted(shared_episodes)
         if not math.isnan(first.values[episode][metric] + second.values[episode][metric])
     ]
+    repeats = int(first.how["repeats"])
     starts = defaultdict[tuple[int, int], list[tuple[int, int, int]]](list)
-    for number, seed, repeat in used:
-        starts[number // int(first.how["repeats"]), seed].append((number, seed, repeat))
+    for number, seed, repeat in paired_episodes:
+        starts[number // repeats, seed].append((number, seed, repeat))
 
     def means(evaluated: Evaluated) -> list[float]:
         return [
@@ -88,17 +91,17 @@ def compare_two(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
         ]
 
     bounds = stats.GAP if range_of(metric) else None
-    gap = stats.paired(means(first), means(second), bounds=bounds)
-    everything = set(first.values) | set(second.values) | first.failed | second.failed
+    difference = stats.paired(means(first), means(second), bounds=bounds)
+    all_episodes = set(first.values) | set(second.values) | first.failed | second.failed
     return Comparison(
-        gap.mean,
-        gap.low,
-        gap.high,
-        p=gap.p if starts else NAN,
+        difference.mean,
+        difference.low,
+        difference.high,
+        p=difference.p if starts else NAN,
         n=len(starts),
         players=(first.player, second.player),
         task=first.task,
         metric=metric,
         p_holm=NAN,
-        left_out=len(everything) - len(used),
+        left_out=len(all_episodes) - len(paired_episodes),
     )

@@ -29,18 +29,17 @@ class Confusion:
         np.fill_diagonal(counts, 0)
         return counts
 
-    def worst(self, most: int) -> list[int]:
-        """Up to ``most`` symbols of the most frequent confusions (filled up with the most frequent
+    def worst(self, limit: int) -> list[int]:
+        """Up to ``limit`` symbols of the most frequent confusions (filled up with the most frequent
         symbols), in their order.
         """
-        rows, cols = np.nonzero(self.wrong)
-        order = np.argsort(-self.wrong[rows, cols], kind="stable")
-        frequent = np.argsort(-self.counts.sum(axis=1), kind="stable")
-        present = [int(symbol) for symbol in frequent if self.counts[symbol].any()]
-        ranked = dict.fromkeys(
-            [*(int(symbol) for place in order for symbol in (rows[place], cols[place])), *present]
-        )
-        return sorted(list(ranked)[:most])
+        confused = np.argwhere(self.wrong)  # (pairs, 2): true symbol, described symbol
+        counts = self.wrong[confused[:, 0], confused[:, 1]]
+        commonest_first = confused[np.argsort(-counts, kind="stable")]
+        by_frequency = np.argsort(-self.counts.sum(axis=1), kind="stable")
+        present = [int(symbol) for symbol in by_frequency if self.counts[symbol].any()]
+        ranked = dict.fromkeys([*commonest_first.ravel().tolist(), *present])
+        return sorted(list(ranked)[:limit])
 
 
 def _truths(
@@ -52,16 +51,16 @@ def _truths(
     groups: dict[Any, tuple[Game, list[State], list[Any]]] = {}
     for turn in turns:
         game, state = turn.load()
-        _, states, seen = groups.setdefault((game.name, state.level), (game, [], []))
+        _, states, descriptions = groups.setdefault((game.name, state.level), (game, [], []))
         states.append(state)
-        seen.append(turn.seen)
+        descriptions.append(turn.seen)
     names = sorted({name for name, _ in groups})
     if len(names) > 1:
         raise ConfigError("turns", names, "turns of one game")
     truths = []
-    for game, states, seen in groups.values():
+    for game, states, descriptions in groups.values():
         scene = game.scene(concat(states))
-        described = np.array(seen, np.int16).reshape(scene.symbols.shape)
+        described = np.array(descriptions, np.int16).reshape(scene.symbols.shape)
         truths.append((scene.names, scene.symbols, described))
     return truths
 
@@ -79,11 +78,11 @@ def confusion(turns: Sequence[Turn]) -> Confusion:
     groups = _truths(turns)
     names = tuple(dict.fromkeys(name for symbols, _, _ in groups for name in symbols))
     size = len(names)
-    place = {name: number for number, name in enumerate(names)}
     counts = np.zeros((size, size + 1), np.int64)
-    for symbols, true, seen in groups:
-        index = np.array([*(place[name] for name in symbols), size])  # -1, not stated, is the last
-        pairs = index[true.ravel()] * (size + 1) + index[seen.ravel()]
+    for symbols, true, described in groups:
+        # from a symbol of the level to the number of its name; -1, not stated, is the last
+        name_numbers = np.array([*map(names.index, symbols), size])
+        pairs = name_numbers[true.ravel()] * (size + 1) + name_numbers[described.ravel()]
         counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
     return Confusion(names, counts)
 
@@ -103,7 +102,11 @@ def misread(turns: Sequence[Turn]) -> NDArray[np.float64]:
     sizes = sorted({true.shape[1:] for _, true, _ in groups})
     if len(sizes) != 1:
         raise ConfigError("turns", sizes, "turns of one board size")
-    stated = sum((seen >= 0).sum(axis=0) for _, _, seen in groups)
-    wrong = sum(((seen >= 0) & (seen != true)).sum(axis=0) for _, true, seen in groups)
+    stated = np.zeros(sizes[0], np.int64)
+    wrong = np.zeros(sizes[0], np.int64)
+    for _, true, described in groups:
+        is_stated = described >= 0
+        stated += is_stated.sum(axis=0)
+        wrong += (is_stated & (described != true)).sum(axis=0)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.true_divide(wrong, stated), np.float64)

@@ -6,6 +6,7 @@ Everything is seeded, so the same data give the same numbers.
 from __future__ import annotations
 
 from math import erfc
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,23 +47,25 @@ def crossed(
         ValueError: another shape.
         MissingExtra: SciPy is not installed.
     """
-    above, below = _seeds_and_episodes(numerators, denominators)
-    if len(above) == 1:
-        return ratio(above[0], below[0], seed, bounds)
-    n = above.shape[1]
-    if n == 0 or below.sum() <= 0:
-        return Estimate(NAN, NAN, NAN, n)
-    centre, error, freedom = _spread(above, below)
-    if n == 1:
-        return Estimate(centre, NAN, NAN, 1)
-    if error == 0:
-        return unvaried(centre, n, bounds)
+    values, weights = _seeds_and_episodes(numerators, denominators)
+    if len(values) == 1:
+        return ratio(values[0], weights[0], seed, bounds)
+    episode_count = values.shape[1]
+    if episode_count == 0 or weights.sum() <= 0:
+        return Estimate(NAN, NAN, NAN, episode_count)
+    fit = _fit(values, weights)
+    if episode_count == 1:
+        return Estimate(fit.centre, NAN, NAN, 1)
+    if fit.error == 0:
+        return unvaried(fit.centre, episode_count, bounds)
     need("train", "scipy")
     from scipy.special import stdtrit
 
-    least, most = bounds or (-np.inf, np.inf)
-    half = float(stdtrit(freedom, 0.975)) * error
-    return Estimate(centre, max(centre - half, least), min(centre + half, most), n)
+    lowest, highest = bounds or (-np.inf, np.inf)
+    margin = float(stdtrit(fit.freedom, 0.975)) * fit.error
+    low = max(fit.centre - margin, lowest)
+    high = min(fit.centre + margin, highest)
+    return Estimate(fit.centre, low, high, episode_count)
 
 
 def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: int = 0) -> float:
@@ -86,63 +89,65 @@ def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: in
         ValueError: another shape.
         MissingExtra: SciPy is not installed.
     """
-    values, counts = _seeds_and_episodes(differences, None)
+    values, weights = _seeds_and_episodes(differences, None)
     if values.size == 0:
         return NAN
     if len(values) == 1 and not null:
-        return _flipped_p(values[0], side, seed)
-    gaps = values - null
-    least = 0.0
+        return _permutation_p(values[0], side, seed)
+    score_p = 0.0
     if null:
-        means = values.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
-        least = _score_p(means, null, side)
+        seed_counts = np.maximum(weights.sum(axis=0), 1)
+        score_p = _score_p(values.sum(axis=0) / seed_counts, null, side)
     if len(values) == 1:
-        return max(least, _student_p(values[0], null, side))
-    centre, error, freedom = _spread(gaps, counts)
-    if error == 0:
+        return max(score_p, _student_p(values[0], null, side))
+    fit = _fit(values - null, weights)
+    if fit.error == 0:
         return 1.0
     need("train", "scipy")
     from scipy.special import stdtr
 
-    return max(least, _sided(1 - float(stdtr(freedom, centre / error)), side))
+    upper_tail = 1 - float(stdtr(fit.freedom, fit.centre / fit.error))
+    return max(score_p, _sided(upper_tail, side))
 
 
-def _flipped_p(gaps: NDArray[np.float64], side: int, seed: int) -> float:
+def _permutation_p(differences: NDArray[np.float64], side: int, seed: int) -> float:
     """The p-value of the sign-flip permutation test over episodes, ``(n,)``."""
     generator = np.random.default_rng(seed + 1)
-    flipped = generator.choice([-1.0, 1.0], size=(RESAMPLES, len(gaps))) @ gaps
-    seen = gaps.sum()
+    signs = generator.choice([-1.0, 1.0], size=(RESAMPLES, len(differences)))
+    permuted = signs @ differences
+    observed = differences.sum()
     if side == 0:
-        extreme = np.abs(flipped) >= abs(seen) - 1e-12
+        extreme = np.abs(permuted) >= abs(observed) - 1e-12
     else:
-        extreme = side * flipped >= side * seen - 1e-12
+        extreme = side * permuted >= side * observed - 1e-12
     return float((1 + extreme.sum()) / (RESAMPLES + 1))
 
 
-def _student_p(gaps: NDArray[np.float64], null: float, side: int) -> float:
+def _student_p(differences: NDArray[np.float64], null: float, side: int) -> float:
     """The p-value of Student's t over episodes, ``(n,)``, with half a discordant pair added each
     way.
     """
     need("train", "scipy")
     from scipy.special import stdtr
 
-    n = len(gaps) + 1
-    centre = float(gaps.sum()) / n
-    variance = (float((gaps**2).sum()) + 1) / n - centre**2
-    error = variance**0.5 / n**0.5
-    return _sided(1 - float(stdtr(n - 1, (centre - null) / error)), side)
+    count = len(differences) + 1
+    centre = float(differences.sum()) / count
+    variance = (float((differences**2).sum()) + 1) / count - centre**2
+    error = variance**0.5 / count**0.5
+    upper_tail = 1 - float(stdtr(count - 1, (centre - null) / error))
+    return _sided(upper_tail, side)
 
 
-def _sided(above: float, side: int) -> float:
-    """A p-value from the probability of what was seen or more: see ``side`` of
+def _sided(upper_tail: float, side: int) -> float:
+    """A p-value from the probability of the observed value or more: see ``side`` of
     :func:`crossed_p`.
     """
     if side == 0:
-        return min(1.0, 2 * min(above, 1 - above))
-    return above if side > 0 else 1 - above
+        return min(1.0, 2 * min(upper_tail, 1 - upper_tail))
+    return upper_tail if side > 0 else 1 - upper_tail
 
 
-def _score_p(gaps: NDArray[np.float64], null: float, side: int) -> float:
+def _score_p(differences: NDArray[np.float64], null: float, side: int) -> float:
     """The p-value of the score test of a mean difference of paired shares against ``null`` (Tango
     1998, Stat. Med. 17).
 
@@ -151,7 +156,7 @@ def _score_p(gaps: NDArray[np.float64], null: float, side: int) -> float:
     in units of their own size.
 
     Args:
-        gaps: ``(n,)``, one for each episode.
+        differences: ``(n,)``, one for each episode.
         null: see :func:`crossed_p`, not 0.
         side: see :func:`crossed_p`.
 
@@ -159,19 +164,21 @@ def _score_p(gaps: NDArray[np.float64], null: float, side: int) -> float:
         The p-value; 0, no bound, where the unit is smaller than ``null``.
     """
     if null < 0:
-        return _score_p(-gaps, -null, -side)
-    whole = float(np.abs(gaps).sum())
-    unit = float((gaps**2).sum()) / whole if whole else 1.0
-    n = len(gaps)
+        return _score_p(-differences, -null, -side)
+    total = float(np.abs(differences).sum())
+    unit = float((differences**2).sum()) / total if total else 1.0
     margin = null / unit
     if margin >= 1:
         return 0.0
-    gained = float(np.maximum(gaps, 0).sum()) / unit
-    lost = float(np.maximum(-gaps, 0).sum()) / unit
-    half = ((2 * n - gained + lost) * margin - gained - lost) / (4 * n)
-    discordant = (half**2 + lost * margin * (1 - margin) / (2 * n)) ** 0.5 - half
-    error = (n * (2 * discordant + margin * (1 - margin))) ** 0.5
-    score = (gained - lost - n * margin) / error
+    count = len(differences)
+    gained = float(np.maximum(differences, 0).sum()) / unit
+    lost = float(np.maximum(-differences, 0).sum()) / unit
+    # the share of discordant pairs under the hypothesis is the root of a quadratic
+    linear = ((2 * count - gained + lost) * margin - gained - lost) / (4 * count)
+    constant = lost * margin * (1 - margin) / (2 * count)
+    discordant = (linear**2 + constant) ** 0.5 - linear
+    error = (count * (2 * discordant + margin * (1 - margin))) ** 0.5
+    score = (gained - lost - count * margin) / error
     return _sided(erfc(score / 2**0.5) / 2, side)
 
 
@@ -179,34 +186,58 @@ def _seeds_and_episodes(
     numerators: ArrayLike, denominators: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both tables ``(seeds, episodes)``, with 0 where nothing was measured."""
-    above = np.asarray(numerators, np.float64)
-    below = np.ones_like(above) if denominators is None else np.asarray(denominators, np.float64)
-    if above.ndim != 2 or above.shape != below.shape:
+    values = np.asarray(numerators, np.float64)
+    weights = np.ones_like(values)
+    if denominators is not None:
+        weights = np.asarray(denominators, np.float64)
+    if values.ndim != 2 or values.shape != weights.shape:
         raise ValueError(
             "crossed needs two arrays (seeds, episodes), got shapes "
-            f"{above.shape} and {below.shape}"
+            f"{values.shape} and {weights.shape}"
         )
-    known = ~np.isnan(above)
-    return np.where(known, above, 0.0), np.where(known, below, 0.0)
+    measured = ~np.isnan(values)
+    return np.where(measured, values, 0.0), np.where(measured, weights, 0.0)
 
 
-def _spread(above: NDArray[np.float64], below: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Centre, standard error and degrees of freedom of :func:`crossed`, for at least two seeds."""
-    seeds, n = above.shape
-    centre = float(above.sum() / below.sum())
-    if n == 1:
-        return centre, NAN, NAN
-    residuals = (above - centre * below) / below.mean()
-    rows = residuals.mean(axis=1, keepdims=True)
-    columns = residuals.mean(axis=0, keepdims=True)
-    freedom_of_rest = (seeds - 1) * (n - 1)
-    of_rest = float(((residuals - rows - columns) ** 2).sum() / freedom_of_rest)
-    of_seeds = float(n * rows.var(ddof=1))
-    of_episodes = float(seeds * columns.var(ddof=1))
-    spread = max(of_seeds + of_episodes - of_rest, of_seeds, of_episodes)
-    if spread < 1e-24:
-        return centre, 0.0, NAN
-    terms = ((of_seeds, seeds - 1), (of_episodes, n - 1), (of_rest, freedom_of_rest))
-    satterthwaite = spread**2 / sum(variance**2 / count for variance, count in terms)
-    freedom = max(satterthwaite, seeds - 1)
-    return centre, (spread / (seeds * n)) ** 0.5, float(freedom)
+class _Fit(NamedTuple):
+    """What the model of :func:`crossed` says of a table."""
+
+    centre: float
+    error: float  # standard error of the centre
+    freedom: float  # degrees of freedom of the error
+
+
+def _fit(values: NDArray[np.float64], weights: NDArray[np.float64]) -> _Fit:
+    """The model of :func:`crossed`, for at least two seeds.
+
+    Args:
+        values: ``(seeds, episodes)``.
+        weights: the same shape; the centre is the sum of the values by that of the weights.
+    """
+    seeds, episodes = values.shape
+    centre = float(values.sum() / weights.sum())
+    if episodes == 1:
+        return _Fit(centre, NAN, NAN)
+    residuals = (values - centre * weights) / weights.mean()
+    seed_effects = residuals.mean(axis=1, keepdims=True)
+    episode_effects = residuals.mean(axis=0, keepdims=True)
+    interaction = residuals - seed_effects - episode_effects
+    seed_freedom = seeds - 1
+    episode_freedom = episodes - 1
+    interaction_freedom = seed_freedom * episode_freedom
+    seed_square = float(episodes * seed_effects.var(ddof=1))
+    episode_square = float(seeds * episode_effects.var(ddof=1))
+    interaction_square = float((interaction**2).sum() / interaction_freedom)
+    combined = seed_square + episode_square - interaction_square
+    square = max(combined, seed_square, episode_square)
+    if square < 1e-24:
+        return _Fit(centre, 0.0, NAN)
+    uncertainty = (
+        seed_square**2 / seed_freedom
+        + episode_square**2 / episode_freedom
+        + interaction_square**2 / interaction_freedom
+    )
+    satterthwaite = square**2 / uncertainty
+    freedom = max(satterthwaite, seed_freedom)
+    error = (square / (seeds * episodes)) ** 0.5
+    return _Fit(centre, error, float(freedom))

@@ -51,26 +51,26 @@ def curve(summaries: Sequence[Path | dict[str, Any]], field: str) -> list[Curve]
     """
     kind, _, name = field.partition(".")
     lines = defaultdict[_Line, dict[float, _Point]](dict)
-    known = set[str]()
+    known_dials = set[str]()
     for summary in map(read_summary, summaries):
-        dials = {
-            "look": asdict(get_look(summary["task"]["look"])),
-            "level": asdict(known_game(summary["task"]["game"]).level(summary["task"]["level"])),
+        task = summary["task"]
+        presets = {
+            "look": asdict(get_look(task["look"])),
+            "level": asdict(known_game(task["game"]).level(task["level"])),
         }
-        numbers = {
-            key for key, value in dials.get(kind, {}).items() if isinstance(value, (int, float))
-        }
-        known |= numbers
-        if name not in numbers:
+        fields = presets.get(kind, {})
+        dials = {dial for dial, value in fields.items() if isinstance(value, (int, float))}
+        known_dials |= dials
+        if name not in dials:
             continue
-        value = float(dials[kind].pop(name))
-        line, task = _rest(summary, kind, name, dials)
+        value = float(fields.pop(name))
+        line, text = _line_of(summary, kind, name, presets)
         point = lines[line].get(value)
         if point is None or point.summary["episodes"]["n"] < summary["episodes"]["n"]:
-            lines[line][value] = _Point(summary, task)
-    if name not in known:
-        named = ", ".join(f"{kind}.{dial}" for dial in sorted(known))
-        allowed = named or "look.FIELD or level.FIELD, of evaluations"
+            lines[line][value] = _Point(summary, text)
+    if name not in known_dials:
+        dial_names = ", ".join(f"{kind}.{dial}" for dial in sorted(known_dials))
+        allowed = dial_names or "look.FIELD or level.FIELD, of evaluations"
         raise ConfigError("field", field, f"a dial of numbers: {allowed}")
     players = told_apart(
         [(line.player, line.identity, line.identity[:8] or "earlier version") for line in lines]
@@ -87,7 +87,7 @@ class _Line(NamedTuple):
     player: str
     identity: str
     game: str
-    rest: str  # all other settings
+    settings: str  # all others
 
 
 class _Point(NamedTuple):
@@ -95,8 +95,8 @@ class _Point(NamedTuple):
     task: str  # the settings that decide what is asked, in words
 
 
-def _rest(
-    summary: Mapping[str, Any], kind: str, name: str, dials: Mapping[str, Any]
+def _line_of(
+    summary: Mapping[str, Any], kind: str, name: str, presets: Mapping[str, Any]
 ) -> tuple[_Line, str]:
     """The line of an evaluation, and all that is asked but for the dial, in words.
 
@@ -104,40 +104,53 @@ def _rest(
         summary: of the evaluation.
         kind: ``"look"`` or ``"level"``.
         name: of the dial, a field of that.
-        dials: look and level without it.
+        presets: look and level without it.
     """
     task = summary["task"]
-    how = {key: value for key, value in summary["evaluation"].items() if key not in RECORDING}
-    how |= {"prompt": task["prompt"], "reply": task.get("reply", "")}
-    if how.get("start") == "walk":
-        how |= {key: task[key] for key in WALK}
+    evaluation = summary["evaluation"].items()
+    settings = {field: value for field, value in evaluation if field not in RECORDING}
+    settings |= {"prompt": task["prompt"], "reply": task.get("reply", "")}
+    if settings.get("start") == "walk":
+        settings |= {field: task[field] for field in WALK}
     line = _Line(
         summary["player"],
         summary.get("identity", ""),
         task["game"],
-        json.dumps([dials, how], sort_keys=True),
+        json.dumps([presets, settings], sort_keys=True),
     )
-    words = [f"{key} {_without(task[key], name if key == kind else '')}" for key in dials]
-    return line, ", ".join(filter(None, [*words, settings_text(how)]))
+    words = []
+    for preset in presets:
+        dial = name if preset == kind else ""
+        words.append(f"{preset} {_without(task[preset], dial)}")
+    words.append(settings_text(settings))
+    return line, ", ".join(filter(None, words))
 
 
 def _curve(player: str, game: str, field: str, points: Mapping[float, _Point]) -> Curve:
     """The points of a line, in the order of the dial."""
     values = sorted(points)
     measured = [points[value].summary["metrics"] for value in values]
-    metrics = {
-        key: tuple(Estimate.from_dict(metrics[key]) for metrics in measured) for key in measured[0]
-    }
-    return Curve(player, game, field, points[values[0]].task, tuple(values), metrics)
+    metrics = {}
+    for name in measured[0]:
+        metrics[name] = tuple(Estimate.from_dict(estimates[name]) for estimates in measured)
+    task = points[values[0]].task
+    return Curve(player, game, field, task, tuple(values), metrics)
 
 
 def _without(text: str, name: str) -> str:
     """The text of a preset without one of its fields."""
-    preset, values = read_dial(text)
-    rest = ",".join(
-        f"{key}={json.dumps(value).strip(chr(34))}" for key, value in values.items() if key != name
-    )
-    return f"{preset}:{rest}" if rest else preset
+    preset, fields = read_dial(text)
+    fields.pop(name, None)
+    texts = [f"{field}={json.dumps(value).strip(chr(34))}" for field, value in fields.items()]
+    return f"{preset}:{','.join(texts)}" if texts else preset
+
+
+def _evenly_spaced(low: float, high: float, count: int) -> list[float]:
+    """So many numbers from ``low`` to ``high``; ValueError for a count that is not 2 to 1000."""
+    if not 2 <= count <= 1000:
+        raise ValueError(count)
+    width = high - low
+    return [round(low + width * i / (count - 1), 12) for i in range(count)]
 
 
 def sweep(text: str) -> list[float]:
@@ -153,19 +166,18 @@ def sweep(text: str) -> list[float]:
         "from:to:count, as 0:1:5, with a count of 2 to 1000; or numbers joined by commas, as "
         "0,0.1,0.3, each once"
     )
-    ends, colon, last = text.rpartition(":")
     if text in ("true,false", "false,true"):
         return [word == "true" for word in text.split(",")]
+    ends, colon, count = text.rpartition(":")
     try:
-        values = [float(number) for number in (ends.split(":") if colon else text.split(","))]
         if colon:
-            low, high = values
-            count = int(last)
-            if not 2 <= count <= 1000:
-                raise ConfigError("sweep", text, allowed)
-            values = [round(low + (high - low) * i / (count - 1), 12) for i in range(count)]
+            low, high = (float(end) for end in ends.split(":"))
+            values = _evenly_spaced(low, high, int(count))
+        else:
+            values = [float(number) for number in text.split(",")]
     except ValueError as error:
         raise ConfigError("sweep", text, allowed) from error
-    if not values or not all(map(math.isfinite, values)) or len(set(values)) < len(values):
+    are_distinct = len(set(values)) == len(values)
+    if not values or not are_distinct or not all(map(math.isfinite, values)):
         raise ConfigError("sweep", text, allowed)
     return [int(value) if value.is_integer() else value for value in values]

@@ -52,7 +52,8 @@ def typeset(percent: bool = False, signed: bool = False) -> Writer:
         text = f"{100 * value:.1f}" if percent else f"{value:.2f}"
         if float(text) == 0:
             return text.removeprefix("-")
-        return ("+" if signed and value > 0 else "") + text.replace("-", "−")
+        sign = "+" if signed and value > 0 else ""
+        return sign + text.replace("-", "−")
 
     return write
 
@@ -103,8 +104,8 @@ class Estimate(Interval):
     def to_dict(self) -> dict[str, float | int | None]:
         """Plain JSON values, None for NaN."""
         return {
-            key: None if isinstance(value, float) and np.isnan(value) else value
-            for key, value in asdict(self).items()
+            name: None if isinstance(value, float) and np.isnan(value) else value
+            for name, value in asdict(self).items()
         }
 
     @classmethod
@@ -113,8 +114,8 @@ class Estimate(Interval):
         None.
         """
         mean, low, high = (
-            NAN if values.get(key) is None else float(values[key])
-            for key in ("mean", "low", "high")
+            NAN if values.get(name) is None else float(values[name])
+            for name in ("mean", "low", "high")
         )
         return cls(mean, low, high, int(values.get("n") or 0))
 

@@ -13,23 +13,36 @@ from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.task import Task
 from vlmgym.evals.progress import play_all
 from vlmgym.evals.resuming import Journal, finished, open_journal
-from vlmgym.evals.settings import Evaluation, ask_from_the_start, batch_of, run_of, starts
+from vlmgym.evals.settings import (
+    Evaluation,
+    all_starts,
+    ask_from_the_start,
+    batch_of,
+    run_of,
+    starts,
+)
 from vlmgym.evals.summaries import summary_of
 from vlmgym.players.base import AsyncPlayer, Player
 from vlmgym.render.frames import pictures
 
 
 def evaluate(
-    player: Player, task: Task, how: Evaluation, out: Path | None = None, progress: bool = True
+    player: Player,
+    task: Task,
+    settings: Evaluation,
+    out: Path | None = None,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Measure a player on one task; see :func:`evaluate_all`."""
-    return evaluate_all(player, [task], how, None if out is None else [out], progress)[0]
+    folders = None if out is None else [out]
+    (summary,) = evaluate_all(player, [task], settings, folders, progress)
+    return summary
 
 
 def evaluate_all(
     player: Player,
     tasks: Sequence[Task],
-    how: Evaluation,
+    settings: Evaluation,
     out: Sequence[Path] | None = None,
     progress: bool = True,
     checked: bool = False,
@@ -44,7 +57,7 @@ def evaluate_all(
     Args:
         player: who plays.
         tasks: game, level, look, prompt style and random walk of each.
-        how: number of episodes, turns and start states.
+        settings: number of episodes, turns and start states.
         out: folders for ``trace.jsonl`` and ``summary.json``, one a task.
         progress: show a progress bar on standard error, and the first fault of each kind.
         checked: :func:`see_that_it_can_play` was called already.
@@ -61,31 +74,45 @@ def evaluate_all(
         TraceError: a trace that is damaged, or that other rules wrote.
         BusyError: another process evaluates into one of the folders.
     """
-    batches = [batch_of(task, how, starts(task, how).repeat(how.repeats)) for task in tasks]
-    runs = [run_of(player, task, how) for task in tasks]
+    batches = [batch_of(task, settings, all_starts(task, settings)) for task in tasks]
+    runs = [run_of(player, task, settings) for task in tasks]
     if not checked and not (out and all(map(finished, out, runs))):
-        see_that_it_can_play(player, [(task, how) for task in tasks])
+        see_that_it_can_play(player, [(task, settings) for task in tasks])
     folders: Sequence[Path | None] = out or [None] * len(tasks)
     name = tasks[0].names.game if len(tasks) == 1 else f"{len(tasks)} tasks"
-    with ExitStack() as held:
-        journals = dict[EpisodeBatch, Journal]()
-        for batch, run, folder in zip(batches, runs, folders, strict=True):
-            if folder:
-                held.enter_context(only_process(folder, "evaluates"))
-                journals[batch] = open_journal(batch, run, folder)
-                held.callback(journals[batch].writer.close)
+    with ExitStack() as open_folders:
+        journals = _open_journals(batches, runs, folders, open_folders)
         play_all(batches, journals, player, name, progress)
         for batch, journal in journals.items():
-            ended = batch.episodes()
-            journal.writer.write(*(episode for episode in ended if episode not in journal.episodes))
-        summaries = [
-            summary_of(run, batch.turns, batch.episodes(), task, how, _doubts(player, run))
-            for run, batch, task in zip(runs, batches, tasks, strict=True)
-        ]
+            ended = [episode for episode in batch.episodes() if episode not in journal.episodes]
+            journal.writer.write(*ended)
+        summaries = []
+        for run, batch, task in zip(runs, batches, tasks, strict=True):
+            doubts = player.doubts(run.game, run.level, run.look, run.prompt, run.reply)
+            summary = summary_of(run, batch.turns, batch.episodes(), task, settings, doubts)
+            summaries.append(summary)
         for summary, folder in zip(summaries, folders, strict=True):
             if folder:
                 write_json(folder / "summary.json", summary)
     return summaries
+
+
+def _open_journals(
+    batches: Sequence[EpisodeBatch],
+    runs: Sequence[EvaluationRun],
+    folders: Sequence[Path | None],
+    open_folders: ExitStack,
+) -> dict[EpisodeBatch, Journal]:
+    """The traces of the tasks that have a folder, each open for this process alone until
+    ``open_folders`` is left.
+    """
+    journals = {}
+    for batch, run, folder in zip(batches, runs, folders, strict=True):
+        if folder:
+            open_folders.enter_context(only_process(folder, "evaluates"))
+            journals[batch] = open_journal(batch, run, folder)
+            open_folders.callback(journals[batch].writer.close)
+    return journals
 
 
 def see_that_it_can_play(player: Player, entries: Iterable[tuple[Task, Evaluation]]) -> None:
@@ -95,14 +122,10 @@ def see_that_it_can_play(player: Player, entries: Iterable[tuple[Task, Evaluatio
         VlmGymError: the player cannot be asked (so), or a picture cannot be drawn (a photograph
             that cannot be had).
     """
-    for task, how in entries:
+    for task, settings in entries:
         if isinstance(player, AsyncPlayer):
-            ask_from_the_start(how)
-        if player.sees == "picture" and how.observation != "text":
-            first = starts(task, how.override(episodes=1, repeats=1))
-            pictures(task.game, first, task.look)
+            ask_from_the_start(settings)
+        if player.sees == "picture" and settings.observation != "text":
+            first_start = starts(task, settings.override(episodes=1, repeats=1))
+            pictures(task.game, first_start, task.look)
     player.check()
-
-
-def _doubts(player: Player, run: EvaluationRun) -> list[str]:
-    return player.doubts(run.game, run.level, run.look, run.prompt, run.reply)

@@ -19,7 +19,7 @@ from vlmgym.players.base import identity_of
 
 
 @dataclass(frozen=True)
-class Place:
+class EvaluationFolder:
     """An evaluation in a folder."""
 
     folder: Path
@@ -34,24 +34,24 @@ class Place:
 RECORDING = ("episodes", "oracle")
 
 
-def settings_text(how: Mapping[str, Any]) -> str:
+def settings_text(settings: Mapping[str, Any]) -> str:
     """The settings that decide what is asked, where they are not the default."""
-    default = {**Task().to_dict(), **asdict(Evaluation())}
+    defaults = {**Task().to_dict(), **asdict(Evaluation())}
     return ", ".join(
-        f"{key}={value}"
-        for key, value in how.items()
-        if key not in RECORDING and value != default.get(key)
+        f"{name}={value}"
+        for name, value in settings.items()
+        if name not in RECORDING and value != defaults.get(name)
     )
 
 
 def asks(run: EvaluationRun) -> tuple[str, str, str, str]:
     """Equal for evaluations that ask the same: game, level, look, and other settings."""
-    how = {"prompt": run.prompt, "reply": run.reply}
-    how |= asdict(Evaluation()) | run.evaluation | {"mode": run.mode}
-    return run.game, run.level, run.look, settings_text(how)
+    settings: dict[str, Any] = {"prompt": run.prompt, "reply": run.reply}
+    settings |= asdict(Evaluation()) | run.evaluation | {"mode": run.mode}
+    return run.game, run.level, run.look, settings_text(settings)
 
 
-def places(folders: Iterable[Path]) -> list[Place]:
+def places(folders: Iterable[Path]) -> list[EvaluationFolder]:
     """The evaluations of these folders: each its own (``trace.jsonl``), and those of a run
     (``eval/PLAYER/TASK``).
 
@@ -63,13 +63,16 @@ def places(folders: Iterable[Path]) -> list[Place]:
     Raises:
         TraceError: a trace that does not begin with a run line.
     """
-    there = _there(folders)
+    evaluations = _evaluations_in(folders)
     tasks = told_apart(
-        [(named.name, named.asked, ", ".join(filter(None, named.asked))) for named in there]
+        [
+            (evaluation.name, evaluation.asked, ", ".join(filter(None, evaluation.asked)))
+            for evaluation in evaluations
+        ]
     )
     return [
-        Place(named.folder, named.run, _label(named, there), task)
-        for named, task in zip(there, tasks, strict=True)
+        EvaluationFolder(evaluation.folder, evaluation.run, _label(evaluation, evaluations), task)
+        for evaluation, task in zip(evaluations, tasks, strict=True)
     ]
 
 
@@ -93,40 +96,50 @@ class _Named:
         return asks(self.run)
 
 
-def _there(folders: Iterable[Path]) -> list[_Named]:
+def _evaluations_in(folders: Iterable[Path]) -> list[_Named]:
     """The evaluations of these folders, each once, in their order."""
-    there = dict[Path, _Named]()
+    evaluations = dict[Path, _Named]()
     for folder in dict.fromkeys(Path(folder).resolve() for folder in folders):
         if (folder / "trace.jsonl").exists():
             run = first_run(folder)
             if folder.parent.parent.name == "eval":  # one of a run, by itself
-                there[folder] = _Named(folder, folder.parent, run, folder.name)
+                evaluations[folder] = _Named(folder, folder.parent, run, folder.name)
             else:
-                there[folder] = _Named(folder, folder, run, run.game)
+                evaluations[folder] = _Named(folder, folder, run, run.game)
         for path in sorted(folder.glob("eval/*/*/")):
-            if _is_one(path):
-                there[path] = _Named(path, path.parent, first_run(path), path.name)
-    return list(there.values())
+            if _is_evaluation(path):
+                evaluations[path] = _Named(path, path.parent, first_run(path), path.name)
+    return list(evaluations.values())
 
 
-def _label(named: _Named, there: Sequence[_Named]) -> str:
-    """What the player is called among those of all evaluations that are there."""
-    player = named.run.player
-    namesakes = [other for other in there if other.run.player == player]
+def _label(evaluation: _Named, evaluations: Sequence[_Named]) -> str:
+    """What the player of an evaluation is called among those of all of them."""
+    player = evaluation.run.player
+    namesakes = [other for other in evaluations if other.run.player == player]
+    identities = {other.identity for other in namesakes}
     asked = {(other.identity, other.asked) for other in namesakes}
-    if len({other.identity for other in namesakes}) == 1 and len(asked) == len(namesakes):
+    if len(identities) == 1 and len(asked) == len(namesakes):
         return player
-    homes = dict.fromkeys(other.home for other in namesakes)
-    shown_as = {home: home.parent.parent if home.parent.name == "eval" else home for home in homes}
-    if len(set(shown_as.values())) < len(homes):  # two of one run
-        shown_as = {home: home for home in homes}
-    ends = shortest_ends([str(folder) for folder in shown_as.values()])
-    end = ends[str(shown_as[named.home])]
-    at_home = {other.identity for other in namesakes if other.home == named.home}
-    return f"{player} ({end}, {named.identity[:8]})" if len(at_home) > 1 else f"{player} ({end})"
+    ends = _distinct_ends(list(dict.fromkeys(other.home for other in namesakes)))
+    end = ends[evaluation.home]
+    in_folder = {other.identity for other in namesakes if other.home == evaluation.home}
+    if len(in_folder) > 1:
+        return f"{player} ({end}, {evaluation.identity[:8]})"
+    return f"{player} ({end})"
 
 
-def _is_one(folder: Path) -> bool:
+def _distinct_ends(folders: Sequence[Path]) -> dict[Path, str]:
+    """The shortest ends of players' folders that differ: of their runs' folders, where each is of
+    another run.
+    """
+    runs = [folder.parent.parent if folder.parent.name == "eval" else folder for folder in folders]
+    if len(set(runs)) < len(folders):  # two of one run
+        runs = list(folders)
+    ends = shortest_ends([str(run) for run in runs])
+    return {folder: ends[str(run)] for folder, run in zip(folders, runs, strict=True)}
+
+
+def _is_evaluation(folder: Path) -> bool:
     return (folder / "trace.jsonl").exists() or (folder / "summary.json").exists()
 
 
@@ -141,7 +154,7 @@ def first_run(folder: Path) -> EvaluationRun:
     summary = read_json(folder / "summary.json")
     try:
         task = Task.parse(summary["task"])
-        newer = {key: summary[key] for key in ("about", "identity", "sees") if key in summary}
+        newer = {name: summary[name] for name in ("about", "identity", "sees") if name in summary}
         return EvaluationRun(
             str(summary["player"]),
             task.names.game,
@@ -158,13 +171,16 @@ def first_run(folder: Path) -> EvaluationRun:
         ) from error
 
 
-def told_apart(named: Sequence[tuple[str, Any, str]]) -> list[str]:
+def told_apart(things: Sequence[tuple[str, Any, str]]) -> list[str]:
     """Names of things, with a detail where one name stands for several of them.
 
     Args:
-        named: of each thing its name, what it is, and the detail.
+        things: of each its name, what it is, and the detail.
     """
-    kinds = defaultdict[str, set[Any]](set)
-    for name, key, _ in named:
-        kinds[name].add(key)
-    return [f"{name} ({detail})" if len(kinds[name]) > 1 else name for name, _, detail in named]
+    things_by_name = defaultdict[str, set[Any]](set)
+    for name, thing, _ in things:
+        things_by_name[name].add(thing)
+    return [
+        f"{name} ({detail})" if len(things_by_name[name]) > 1 else name
+        for name, _, detail in things
+    ]

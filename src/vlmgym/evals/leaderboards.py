@@ -57,38 +57,41 @@ OVERVIEW = (
 """The columns of :func:`overview`."""
 
 
-def overview(measured: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str]) -> str:
+def overview(
+    summaries: Mapping[str, Sequence[Mapping[str, Any]]], task_names: Sequence[str]
+) -> str:
     """Players and tasks as one table of text: the main metric with its interval, and what happened
     to episodes and replies.
 
     Args:
-        measured: the summaries of each player, one a task.
-        names: of the tasks.
+        summaries: those of each player, one a task.
+        task_names: of the tasks.
     """
     rows: list[tuple[str, ...]] = [OVERVIEW]
-    for number, name in enumerate(names):
-        for label, summaries in measured.items():
-            rows.append((shown(name), shown(label), *_overview_cells(summaries[number])))
+    for number, task_name in enumerate(task_names):
+        for player, summaries_of_player in summaries.items():
+            cells = _overview_cells(summaries_of_player[number])
+            rows.append((shown(task_name), shown(player), *cells))
     widths = [max(len(row[column]) for row in rows) for column in range(len(OVERVIEW))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines) + "\n"
+    text = ""
+    for row in rows:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        text += "  ".join(padded).rstrip() + "\n"
+    return text
 
 
 def _overview_cells(summary: Mapping[str, Any]) -> tuple[str, ...]:
     """What :func:`overview` says of one evaluation."""
     metrics = summary["metrics"]
     metric = headline(summary["evaluation"])
-    seen = Estimate.from_dict(metrics["p_acc"]).mean_text(readable)
+    perception = Estimate.from_dict(metrics["p_acc"]).mean_text(readable)
     total = summary["episodes"]["n"]
     failed = summary["episodes"]["failed"]
     return (
         metric,
         Estimate.from_dict(metrics[metric]).text(readable),
         Estimate.from_dict(metrics["format"]).mean_text(readable),
-        "given" if summary["sees"] == "state" else seen,
+        "given" if summary["sees"] == "state" else perception,
         f"{total - failed} of {total}",
         str(failed),
         str(summary["counts"]["cut"]),
@@ -125,10 +128,10 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     rows = list[dict[str, Any]]()
     lines = ["# Leaderboard", ""]
     for group in by_task(evaluations):
-        best = group[0].headline
+        metric = group[0].headline
         ranked = sorted(
             map(_row, group),
-            key=lambda row: -math.inf if row[best] is None else row[best],
+            key=lambda row: -math.inf if row[metric] is None else row[metric],
             reverse=True,
         )
         rows += ranked
@@ -139,83 +142,111 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, _COLUMNS)
     writer.writeheader()
-    writer.writerows({key: _csv_cell(value) for key, value in row.items()} for row in rows)
+    for row in rows:
+        writer.writerow({column: _csv_cell(value) for column, value in row.items()})
     write_atomically(out / "leaderboard.csv", file.getvalue())
     return rows
 
 
-def _ranking(asked: Evaluated, rows: Sequence[dict[str, Any]]) -> list[str]:
+def _ranking(example: Evaluated, rows: Sequence[dict[str, Any]]) -> list[str]:
     """The section of a task.
 
     Args:
-        asked: one of its evaluations.
+        example: one of its evaluations.
         rows: of its players, the best first.
     """
-    best = asked.headline
-    repeats = asked.how["repeats"]
-    measured = [best, *(metric for metric in shown_in("leaderboard") if metric != best)]
-    finished = [row["episodes"] - row["failed"] for row in rows]
-    fewest = min(finished)
-    most = max(finished)
-    count = f"{fewest} to {most}" if fewest < most else f"{fewest}"
-    again = f", {repeats} repetitions of each start" if repeats > 1 else ""
+    main_metric = example.headline
+    repeats = example.how["repeats"]
+    metrics = [main_metric]
+    metrics += [metric for metric in shown_in("leaderboard") if metric != main_metric]
+    finished_counts = [row["episodes"] - row["failed"] for row in rows]
+    fewest = min(finished_counts)
+    largest = max(finished_counts)
+    count = f"{fewest} to {largest}" if fewest < largest else f"{fewest}"
+    repetitions = f", {repeats} repetitions of each start" if repeats > 1 else ""
     body = []
-    for row, number in zip(rows, finished, strict=True):
-        cells = [_cell(row["player"]), f"{number}"]
-        for metric in measured:
-            given = row["sees"] == "state" and metric in DESCRIBING
-            cells.append("given" if given else _of_row(row, metric).text(readable))
-        cells += ["-" if row[key] is None else f"{row[key]:,}" for key in _COUNTS]
+    for row, finished_count in zip(rows, finished_counts, strict=True):
+        cells = [_cell(row["player"]), f"{finished_count}"]
+        for metric in metrics:
+            is_given = row["sees"] == "state" and metric in DESCRIBING
+            cells.append("given" if is_given else _of_row(row, metric).text(readable))
+        cells += ["-" if row[column] is None else f"{row[column]:,}" for column in _COUNTS]
         cells.append("-" if row["cost"] is None else f"{row['cost']:.4g}")
         body.append(cells)
-    head = ["player", "n", *measured, *_COUNTS[:-2], "tokens in", "tokens out", "cost, $"]
+    header = ["player", "n", *metrics, *_COUNTS[:-2], "tokens in", "tokens out", "cost, $"]
     return [
-        f"## {_cell(asked.task)}",
+        f"## {_cell(example.task)}",
         "",
-        f"n = {count} finished episodes{again}. Best {best} first.",
+        f"n = {count} finished episodes{repetitions}. Best {main_metric} first.",
         "",
-        *_table(head, body),
+        *_table(header, body),
     ]
 
 
-def _differences(pairs: Sequence[Comparison]) -> list[str]:
+def _differences(comparisons: Sequence[Comparison]) -> list[str]:
     """The section of paired differences, and what the numbers of the page are."""
     lines = ["## Paired differences", ""]
-    if pairs:
+    if comparisons:
         lines += [
             "n is the number of starts that both have finished; left out are episodes without a "
             "partner.",
             "",
         ]
-    body = [
-        [_cell(pair.task), *map(_cell, pair.players), pair.metric, pair.text(readable)]
-        + ["-" if math.isnan(p_value) else f"{p_value:.4f}" for p_value in (pair.p, pair.p_holm)]
-        + [str(pair.n), str(pair.left_out)]
-        for pair in pairs
-    ]
-    head = ["task", "first", "second", "metric", "first - second", "p", "p (Holm)", "n", "left out"]
-    lines += _table(head, body) if pairs else ["No task has two players (n = 0).", ""]
+        lines += _table(_DIFFERENCE_COLUMNS, list(map(_difference_cells, comparisons)))
+    else:
+        lines += ["No task has two players (n = 0).", ""]
     lines += [
         f"Values are mean [low, high]: 95 % percentile bootstrap intervals, {stats.RESAMPLES:,} "
         "resamples of whole episodes (all repetitions of a start together). Turn metrics are rates "
         "over all turns in the tables of the tasks, and means over episodes in the paired "
         "differences. p: two-sided sign-flip permutation test; Holm: adjusted over the "
-        f"{sum(pair.n > 0 for pair in pairs)} comparisons of this page. Failed episodes are "
-        "missing, not zero. given: the player is handed the board, so what it says of it measures "
-        "nothing."
+        f"{sum(comparison.n > 0 for comparison in comparisons)} comparisons of this page. Failed "
+        "episodes are missing, not zero. given: the player is handed the board, so what it says of "
+        "it measures nothing."
     ]
     return lines
+
+
+_DIFFERENCE_COLUMNS = (
+    "task",
+    "first",
+    "second",
+    "metric",
+    "first - second",
+    "p",
+    "p (Holm)",
+    "n",
+    "left out",
+)
+
+
+def _difference_cells(comparison: Comparison) -> list[str]:
+    """A row of the table of paired differences."""
+    first, second = comparison.players
+    return [
+        _cell(comparison.task),
+        _cell(first),
+        _cell(second),
+        comparison.metric,
+        comparison.text(readable),
+        _p_value_text(comparison.p),
+        _p_value_text(comparison.p_holm),
+        str(comparison.n),
+        str(comparison.left_out),
+    ]
+
+
+def _p_value_text(p_value: float) -> str:
+    return "-" if math.isnan(p_value) else f"{p_value:.4f}"
 
 
 def _csv_cell(value: Any) -> Any:
     """A value of a CSV file; a text that a spreadsheet would take for a formula gets an apostrophe
     before it.
     """
-    return (
-        f"'{value}"
-        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-        else value
-    )
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
 
 
 def _of_row(row: Mapping[str, Any], metric: str) -> Estimate:
@@ -250,12 +281,12 @@ def _row(evaluated: Evaluated) -> dict[str, Any]:
         "output_tokens": spent["output_tokens"],
         "cost": spent["cost"],
     }
-    for metric, value in summary["metrics"].items():
+    for metric, estimate in summary["metrics"].items():
         if metric in shown_in("leaderboard"):
-            row[metric] = value["mean"]
-            row[f"{metric}_low"] = value["low"]
-            row[f"{metric}_high"] = value["high"]
-    return {key: row.get(key) for key in _COLUMNS}
+            row[metric] = estimate["mean"]
+            row[f"{metric}_low"] = estimate["low"]
+            row[f"{metric}_high"] = estimate["high"]
+    return {column: row.get(column) for column in _COLUMNS}
 
 
 def _cell(text: str) -> str:
@@ -263,5 +294,8 @@ def _cell(text: str) -> str:
     return re.sub(r"([\\|`<*\[])", r"\\\1", shown(" ".join(text.split())))
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)] + [""]
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table with an empty line after it."""
+    ruler = ["---"] * len(header)
+    lines = ["| " + " | ".join(row) + " |" for row in (header, ruler, *rows)]
+    return [*lines, ""]

@@ -218,8 +218,8 @@ def mean_of(metric: str, turns: Iterable[Turn | Judgement]) -> float:
 
 def mean_known(values: Iterable[float]) -> float:
     """The mean of what is not NaN; NaN if nothing is left."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else NAN
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else NAN
 
 
 def value_of(metric: str, episode: Episode, turns: Sequence[Turn]) -> float:
@@ -242,39 +242,39 @@ def summarise(
         repeats: how often each start was played.
     """
     starts = sorted({episode.episode // repeats for episode in episodes})
-    number = {start: place for place, start in enumerate(starts)}
-    start_of_turn = np.array([number[turn.episode // repeats] for turn in turns], np.int64)
-    start_of_episode = np.array(
-        [number[episode.episode // repeats] for episode in episodes], np.int64
-    )
+    index_of = {start: index for index, start in enumerate(starts)}
+    turn_starts = [index_of[turn.episode // repeats] for turn in turns]
+    episode_starts = [index_of[episode.episode // repeats] for episode in episodes]
 
     def estimate(metric: Metric) -> Estimate:
         if metric.of_episode:
-            start = start_of_episode
+            indices = np.array(episode_starts, np.int64)
             values = np.array([metric.of_episode(episode) for episode in episodes], np.float64)
         else:
             assert metric.of_turn is not None
-            start = start_of_turn
+            indices = np.array(turn_starts, np.int64)
             values = np.array([metric.of_turn(turn) for turn in turns], np.float64)
         counted = ~np.isnan(values)
-        sums = _sum(start, np.where(counted, values, 0.0), len(starts))
-        counts = _sum(start, counted.astype(np.float64), len(starts))
+        sums = _sum_by(indices, np.where(counted, values, 0.0), len(starts))
+        counts = _sum_by(indices, counted.astype(np.float64), len(starts))
         return stats.ratio(sums, counts, bounds=metric.bounds)
 
     return {name: estimate(metric) for name, metric in METRICS.items()}
 
 
-def _sum(start: NDArray[np.int64], values: NDArray[np.float64], starts: int) -> NDArray[np.float64]:
-    return np.bincount(start, values, starts).astype(np.float64)
+def _sum_by(
+    indices: NDArray[np.int64], values: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """The sums of the values with index 0, 1, ... ``count - 1``, ``(count,)``."""
+    return np.bincount(indices, values, count).astype(np.float64)
 
 
 def table() -> str:
     """The table of all metrics in Markdown, as docs/evaluation.md holds it."""
     lines = ["| metric | of | what it is |", "|---|---|---|"]
     for metric in METRICS.values():
-        lines.append(
-            f"| {metric.name} | {'episode' if metric.of_episode else 'turn'} | {metric.doc} |"
-        )
+        unit = "episode" if metric.of_episode else "turn"
+        lines.append(f"| {metric.name} | {unit} | {metric.doc} |")
     return "\n".join(lines) + "\n"
 
 

@@ -38,9 +38,9 @@ class Protocol:
 
     def __post_init__(self) -> None:
         """Check that the sampling can be written down, and sent."""
-        for key, value in self.sampling.items():
-            if not isinstance(key, str) or not is_plain(value):
-                raise ConfigError(f"sampling.{key}", value, "a JSON value of finite numbers")
+        for name, value in self.sampling.items():
+            if not isinstance(name, str) or not is_plain(value):
+                raise ConfigError(f"sampling.{name}", value, "a JSON value of finite numbers")
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Protocol:
@@ -54,41 +54,38 @@ class Protocol:
             ConfigError: a key is unknown, missing, or a value is out of range; the message names
                 it.
         """
-        for key in values:
-            if key not in ("tasks", "evaluation", "sampling", "dials"):
-                raise ConfigError(
-                    f"protocol.{key}", values[key], "one of tasks, evaluation, sampling, dials"
-                )
-        tasks = values.get("tasks")
-        how = values.get("evaluation") or {}
+        for name in values:
+            if name not in ("tasks", "evaluation", "sampling", "dials"):
+                allowed = "one of tasks, evaluation, sampling, dials"
+                raise ConfigError(f"protocol.{name}", values[name], allowed)
+        sections = values.get("tasks")
+        common_settings = values.get("evaluation") or {}
         sampling = values.get("sampling") or {}
         dials = values.get("dials") or {}
-        if not isinstance(tasks, list) or not tasks:
-            raise ConfigError("protocol.tasks", tasks, "a list with at least one task")
+        if not isinstance(sections, list) or not sections:
+            raise ConfigError("protocol.tasks", sections, "a list with at least one task")
         if not isinstance(dials, Mapping):
             raise ConfigError("protocol.dials", dials, "a mapping of dials to lists of values")
         entries = []
-        for number, settings in enumerate(tasks):
-            _see_mapping(f"tasks.{number}", settings)
-            _see_mapping("evaluation", how)
+        for number, section in enumerate(sections):
+            _see_mapping(f"tasks.{number}", section)
+            _see_mapping("evaluation", common_settings)
             _see_mapping("sampling", sampling)
-            own = settings.get("evaluation") or {}
-            _see_mapping(f"tasks.{number}.evaluation", own)
-            task = {key: value for key, value in settings.items() if key != "evaluation"}
-            entry = (Task.parse(task), Evaluation.parse({**how, **own}))
+            task_settings = section.get("evaluation") or {}
+            _see_mapping(f"tasks.{number}.evaluation", task_settings)
+            task_fields = {name: value for name, value in section.items() if name != "evaluation"}
+            settings = {**common_settings, **task_settings}
+            entry = (Task.parse(task_fields), Evaluation.parse(settings))
             entries.append(entry)
-            for dial, steps in dials.items():
-                if not isinstance(steps, list) or not steps:
-                    raise ConfigError(f"protocol.dials.{dial}", steps, "a list of values")
-                entries += cls((entry,)).swept(dial, steps).entries
+            for dial, dial_values in dials.items():
+                if not isinstance(dial_values, list) or not dial_values:
+                    raise ConfigError(f"protocol.dials.{dial}", dial_values, "a list of values")
+                entries += cls((entry,)).swept(dial, dial_values).entries
         if len(set(entries)) < len(entries):
-            asked = [task for task, _ in entries]
-            names = next(task.names for task in asked if asked.count(task) > 1)
-            raise ConfigError(
-                "protocol.tasks",
-                f"{names.game} {names.level} {names.look} twice",
-                "each task once",
-            )
+            tasks = [task for task, _ in entries]
+            names = next(task.names for task in tasks if tasks.count(task) > 1)
+            twice = f"{names.game} {names.level} {names.look} twice"
+            raise ConfigError("protocol.tasks", twice, "each task once")
         return cls(tuple(entries), dict(sampling))
 
     def swept(self, dial: str, values: Sequence[Any]) -> Protocol:
@@ -101,40 +98,41 @@ class Protocol:
         if kind not in ("look", "level") or not name:
             raise ConfigError("sweep", dial, "look.FIELD or level.FIELD")
         entries = []
-        for task, how in self.entries:
-            text = task.to_dict()[kind]
+        for task, settings in self.entries:
+            preset = task.to_dict()[kind]
+            separator = "," if ":" in preset else ":"
             for value in values:
-                plain = isinstance(value, str) and not _is_json(value)
-                written = value if plain else json.dumps(value)
-                changed = f"{text}{',' if ':' in text else ':'}{name}={written}"
-                entries.append((task.override(**{kind: changed}), how))
+                is_word = isinstance(value, str) and not _is_json(value)
+                text = value if is_word else json.dumps(value)
+                changes = {kind: f"{preset}{separator}{name}={text}"}
+                entries.append((task.override(**changes), settings))
         return Protocol(tuple(entries), self.sampling)
 
     def names(self) -> list[str]:
         """A folder name for each entry: the game, and what tells it apart from its namesakes."""
         names = list[str]()
-        for task, how in self.entries:
+        for task, settings in self.entries:
             namesakes = [entry for entry in self.entries if entry[0].names.game == task.names.game]
-            settings = task.to_dict()
+            task_fields = task.to_dict()
             words = [task.names.game]
-            for key in ("level", "look", "prompt", "reply", "walk_min", "walk_max"):
-                if len({other.to_dict()[key] for other, _ in namesakes}) > 1:
-                    words.append(str(settings[key]))
-            measured = [other_how for other, other_how in namesakes if other == task]
-            if len(set(measured)) > 1:
-                words.append(str(measured.index(how)))
+            for field_name in ("level", "look", "prompt", "reply", "walk_min", "walk_max"):
+                if len({other.to_dict()[field_name] for other, _ in namesakes}) > 1:
+                    words.append(str(task_fields[field_name]))
+            settings_of_task = [entry[1] for entry in namesakes if entry[0] == task]
+            if len(set(settings_of_task)) > 1:
+                words.append(str(settings_of_task.index(settings)))
             name = slug("-".join(words))
             earlier = [other.partition("~")[0].casefold() for other in names]
-            again = earlier.count(name.casefold())
-            names.append(f"{name}~{again + 1}" if again else name)
+            duplicates = earlier.count(name.casefold())
+            names.append(f"{name}~{duplicates + 1}" if duplicates else name)
         return names
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with every setting; ``parse`` reads them back."""
-        return {
-            "tasks": [{**task.to_dict(), "evaluation": asdict(how)} for task, how in self.entries],
-            "sampling": self.sampling,
-        }
+        tasks = []
+        for task, settings in self.entries:
+            tasks.append({**task.to_dict(), "evaluation": asdict(settings)})
+        return {"tasks": tasks, "sampling": self.sampling}
 
 
 def _see_mapping(name: str, section: Any) -> None:
@@ -200,18 +198,20 @@ def run_protocol(
         VlmGymError: a player cannot be made, or asked.
     """
     entries = list(zip(protocol.entries, protocol.names(), strict=True))
-    _continues(protocol, out)
-    homes = _homes(out)
-    held = _made_and_checked(players, entries, homes, out, heavy)
+    _see_continuation(protocol, out)
+    folders = _player_folders(out)
+    in_memory = _made_and_checked(players, entries, folders, out, heavy)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "protocol.json", protocol.to_dict())
     summaries: dict[str, list[dict[str, Any]]] = {}
-    for label in _turns([*players], held):
-        if label not in held:
-            held = {name: player for name, player in held.items() if not player.heavy}
-        player = held.pop(label) if label in held else _made(label, players[label])
-        summaries[label] = _measured(player, entries, homes[player.identity], progress)
-        del player
+    for label in _playing_order([*players], in_memory):
+        if label in in_memory:
+            player = in_memory.pop(label)
+        else:
+            in_memory = _without_models(in_memory)
+            player = _made(label, players[label])
+        summaries[label] = _measured(player, entries, folders[player.identity], progress)
+        del player  # its model leaves the memory before another one is made
     return {label: summaries[label] for label in players}
 
 
@@ -222,7 +222,7 @@ _Named = tuple[tuple[Task, Evaluation], str]
 def _made_and_checked(
     players: Mapping[str, Callable[[], Player]],
     entries: Sequence[_Named],
-    homes: dict[str, Path],
+    folders: dict[str, Path],
     out: Path,
     heavy: Collection[str] | None,
 ) -> dict[str, Player]:
@@ -231,7 +231,7 @@ def _made_and_checked(
     Args:
         players: see :func:`run_protocol`.
         entries: what is asked.
-        homes: the folders of players, by identity; those that have none get one.
+        folders: those of players, by identity; players that have none get one.
         out: see :func:`run_protocol`.
         heavy: see :func:`run_protocol`.
 
@@ -241,59 +241,66 @@ def _made_and_checked(
     Raises:
         VlmGymError: a player cannot be made, or asked, or is there twice.
     """
-    held = dict[str, Player]()
-    identities = dict[str, str]()
+    in_memory = dict[str, Player]()
+    labels_by_identity = dict[str, str]()
     for label, make in players.items():
         if heavy is None or label in heavy:
-            held = {name: player for name, player in held.items() if not player.heavy}
-        player = held[label] = _made(label, make)
+            in_memory = _without_models(in_memory)
+        player = _made(label, make)
+        in_memory[label] = player
         identity = player.identity
-        if same := [name for name, other in identities.items() if other == identity]:
+        if identity in labels_by_identity:
             raise ConfigError(
                 "players",
-                f"{same[0]} and {label}",
+                f"{labels_by_identity[identity]} and {label}",
                 "each player once: these are one (repeats ask it again)",
             )
-        identities[label] = identity
-        home = homes.setdefault(identity, _free_home(out, label, identity, homes.values()))
+        labels_by_identity[identity] = label
+        if identity not in folders:
+            folders[identity] = _free_folder(out, label, identity, folders.values())
         unfinished = [
-            (task, how)
-            for (task, how), name in entries
-            if not finished(home / name, run_of(player, task, how))
+            (task, settings)
+            for (task, settings), name in entries
+            if not finished(folders[identity] / name, run_of(player, task, settings))
         ]
         if unfinished:
             see_that_it_can_play(player, unfinished)
         del player  # its model leaves the memory before another one is made
-    return held
+    return in_memory
+
+
+def _without_models(players: Mapping[str, Player]) -> dict[str, Player]:
+    return {label: player for label, player in players.items() if not player.heavy}
 
 
 def _measured(
-    player: Player, entries: Sequence[_Named], home: Path, progress: bool
+    player: Player, entries: Sequence[_Named], player_folder: Path, progress: bool
 ) -> list[dict[str, Any]]:
     """The summaries of a player in the order of the entries; what is not finished is asked, those
     entries together that are measured alike.
     """
     summaries = dict[str, dict[str, Any]]()
-    by_settings = defaultdict[Evaluation, list[tuple[Task, str]]](list)
-    for (task, how), name in entries:
-        by_settings[how].append((task, name))
-    for how, group in sorted(by_settings.items(), key=lambda item: repr(item[0])):
+    groups = defaultdict[Evaluation, list[tuple[Task, str]]](list)
+    for (task, settings), name in entries:
+        groups[settings].append((task, name))
+    for settings, group in sorted(groups.items(), key=lambda item: repr(item[0])):
         tasks = [task for task, _ in group]
-        folders = [home / name for _, name in group]
-        known = [
-            finished(folder, run_of(player, task, how))
+        names = [name for _, name in group]
+        folders = [player_folder / name for name in names]
+        stored = [
+            finished(folder, run_of(player, task, settings))
             for task, folder in zip(tasks, folders, strict=True)
         ]
-        done = [summary for summary in known if summary]
-        if len(done) < len(group):
-            done = evaluate_all(player, tasks, how, folders, progress, checked=True)
-        summaries |= {name: summary for (_, name), summary in zip(group, done, strict=True)}
+        group_summaries = [summary for summary in stored if summary]
+        if len(group_summaries) < len(group):
+            group_summaries = evaluate_all(player, tasks, settings, folders, progress, checked=True)
+        summaries.update(zip(names, group_summaries, strict=True))
     return [summaries[name] for _, name in entries]
 
 
-def _turns(labels: list[str], held: Mapping[str, Player]) -> list[str]:
+def _playing_order(labels: list[str], in_memory: Mapping[str, Player]) -> list[str]:
     """The players in the order in which they play: those that must be made again come last."""
-    return sorted(labels, key=lambda label: label not in held)
+    return sorted(labels, key=lambda label: label not in in_memory)
 
 
 def _made(label: str, make: Callable[[], Player]) -> Player:
@@ -302,13 +309,13 @@ def _made(label: str, make: Callable[[], Player]) -> Player:
     return player
 
 
-def _homes(out: Path) -> dict[str, Path]:
+def _player_folders(out: Path) -> dict[str, Path]:
     """The folders of the players in a run, by their identities.
 
     Raises:
         ConfigError: a version that did not record who played wrote there.
     """
-    homes = dict[str, Path]()
+    folders = dict[str, Path]()
     for folder in sorted(out.glob("eval/*/*/")):
         try:
             identity = first_run(folder).identity
@@ -322,20 +329,22 @@ def _homes(out: Path) -> dict[str, Path]:
             raise ConfigError(
                 "out", str(out), f"{allowed} (report reads it, but it cannot be continued)"
             )
-        homes.setdefault(identity, folder.parent)
-    return homes
+        folders.setdefault(identity, folder.parent)
+    return folders
 
 
-def _free_home(out: Path, label: str, identity: str, taken: Iterable[Path]) -> Path:
+def _free_folder(out: Path, label: str, identity: str, used: Iterable[Path]) -> Path:
     """A folder for a player who has none: called by its label; where that of another player is so,
     by its identity as well.
     """
-    home = out / "eval" / slug(label)
-    others = {path.name.casefold() for path in taken}
-    return home.with_name(f"{home.name}-{identity[:8]}") if home.name.casefold() in others else home
+    name = slug(label)
+    used_names = {folder.name.casefold() for folder in used}
+    if name.casefold() in used_names:
+        name = f"{name}-{identity[:8]}"
+    return out / "eval" / name
 
 
-def _continues(protocol: Protocol, out: Path) -> None:
+def _see_continuation(protocol: Protocol, out: Path) -> None:
     """See that a folder holds no run of another protocol; more episodes of the tasks make none.
 
     Raises:
@@ -358,20 +367,22 @@ def _continues(protocol: Protocol, out: Path) -> None:
     if before is None:
         return
     now = json.loads(json.dumps(protocol.to_dict()))
-    if len(now["tasks"]) != len(before["tasks"]):
-        raise refusal(
-            f"{out}: protocol",
-            {"tasks": (f"{len(now['tasks'])} tasks", f"{len(before['tasks'])} tasks")},
-        )
-    differ = differences_of(_flat(now), _flat(json.loads(json.dumps(before))))
-    extended = {
-        name: both
-        for name, both in differ.items()
-        if name.endswith(".evaluation.episodes") and both[0] > both[1]
+    count_now = len(now["tasks"])
+    count_before = len(before["tasks"])
+    if count_now != count_before:
+        counts = {"tasks": (f"{count_now} tasks", f"{count_before} tasks")}
+        raise refusal(f"{out}: protocol", counts)
+    changes = differences_of(_flat(now), _flat(json.loads(json.dumps(before))))
+    refused = {
+        name: values for name, values in changes.items() if not _is_more_episodes(name, *values)
     }
-    if len(extended) < len(differ):
-        others = {name: both for name, both in differ.items() if name not in extended}
-        raise refusal(f"{out}: protocol", others)
+    if refused:
+        raise refusal(f"{out}: protocol", refused)
+
+
+def _is_more_episodes(name: str, now: Any, before: Any) -> bool:
+    """Whether a changed setting only asks for more episodes, which an evaluation can be given."""
+    return name.endswith(".evaluation.episodes") and now > before
 
 
 def _flat(protocol: dict[str, Any]) -> dict[str, Any]:

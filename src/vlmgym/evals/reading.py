@@ -13,9 +13,9 @@ from vlmgym.core import ConfigError
 from vlmgym.episodes.records import EvaluationRun, Turn
 from vlmgym.episodes.trace import Trace, TraceError, load_trace
 from vlmgym.evals.estimates import NAN, Estimate
-from vlmgym.evals.folders import Place, asks, places
+from vlmgym.evals.folders import EvaluationFolder, asks, places
 from vlmgym.evals.metrics import PAIRED, summarise, value_of
-from vlmgym.evals.settings import how_asked
+from vlmgym.evals.settings import settings_in
 from vlmgym.evals.summaries import read_summary
 from vlmgym.players.base import CUT, REFUSED
 
@@ -45,13 +45,14 @@ class Evaluated:
     def metrics(self) -> dict[str, Estimate]:
         """The metrics of its summary; where there is none, those of its trace."""
         if self.summary:
-            return {
-                key: Estimate.from_dict(value) for key, value in self.summary["metrics"].items()
-            }
+            estimates = self.summary["metrics"].items()
+            return {name: Estimate.from_dict(values) for name, values in estimates}
         trace = load_trace(self.folder / "trace.jsonl")
         episodes = [episode for episode in trace.episodes if episode.end != "failed"]
         metrics = summarise(trace.finished(), episodes, self.how["repeats"])
-        return metrics if self.how["oracle"] else metrics | {"regret": Estimate.from_dict({})}
+        if not self.how["oracle"]:
+            metrics = metrics | {"regret": Estimate.from_dict({})}
+        return metrics
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -61,9 +62,8 @@ class Evaluated:
     @property
     def task(self) -> str:
         """The key as a text."""
-        return f"{self.run.game}, level {self.run.level}, look {self.run.look}" + (
-            f", {self.settings}" if self.settings else ""
-        )
+        settings = f", {self.settings}" if self.settings else ""
+        return f"{self.run.game}, level {self.run.level}, look {self.run.look}{settings}"
 
     @property
     def headline(self) -> str:
@@ -71,9 +71,9 @@ class Evaluated:
         return headline(self.how)
 
 
-def headline(how: Mapping[str, Any]) -> str:
+def headline(settings: Mapping[str, Any]) -> str:
     """The main metric of an evaluation: the score of whole games, else the success of turns."""
-    return "score" if how["start"] == "reset" and not how["turns"] else "success"
+    return "score" if settings["start"] == "reset" and not settings["turns"] else "success"
 
 
 def load(folders: Iterable[Path]) -> list[Evaluated]:
@@ -83,44 +83,45 @@ def load(folders: Iterable[Path]) -> list[Evaluated]:
         ConfigError: the trace of a folder is none of an evaluation.
         TraceError: a trace that is damaged, or contradicts itself.
     """
-    return [
-        _evaluated(place, load_trace(place.folder / "trace.jsonl")) for place in places(folders)
-    ]
+    evaluations = []
+    for source in places(folders):
+        trace = load_trace(source.folder / "trace.jsonl")
+        evaluations.append(_evaluated(source, trace))
+    return evaluations
 
 
-def read_evaluation(place: Place, keep_turns: bool = False) -> Evaluated:
+def read_evaluation(source: EvaluationFolder, keep_turns: bool = False) -> Evaluated:
     """What was measured in a folder; where there is no trace, there are no values of episodes.
 
     Args:
-        place: the folder and what it is called.
+        source: the folder and what it is called.
         keep_turns: keep the first answer to each state.
 
     Raises:
         ConfigError: the trace is none of an evaluation.
         TraceError: a trace that is damaged, or contradicts itself.
     """
-    path = place.folder / "trace.jsonl"
+    path = source.folder / "trace.jsonl"
     if path.exists():
-        return _evaluated(place, load_trace(path), keep_turns)
-    evaluated = _evaluated(place, Trace(place.run, [], []))
+        return _evaluated(source, load_trace(path), keep_turns)
+    evaluated = _evaluated(source, Trace(source.run, [], []))
     return replace(evaluated, replies=evaluated.summary.get("counts", {}))
 
 
-def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluated:
+def _evaluated(source: EvaluationFolder, trace: Trace, keep_turns: bool = False) -> Evaluated:
     run = trace.run
     if not run.evaluation:
-        raise ConfigError("folder", str(place.folder), "one that vlmgym eval wrote")
+        raise ConfigError("folder", str(source.folder), "one that vlmgym eval wrote")
     try:
-        settings = how_asked(run)
+        settings = settings_in(run)
     except TraceError as error:
-        raise TraceError(f"{place.folder / 'trace.jsonl'}: {error}") from error
-    how = {"prompt": run.prompt, **run.evaluation, **asdict(settings)}
-    turns = defaultdict[int, list[Turn]](list)
-    by_state = dict[str, Turn]()
+        raise TraceError(f"{source.folder / 'trace.jsonl'}: {error}") from error
+    turns_by_episode = defaultdict[int, list[Turn]](list)
+    turns_by_state = dict[str, Turn]()
     for turn in trace.finished():
-        turns[turn.episode].append(turn)
+        turns_by_episode[turn.episode].append(turn)
         if keep_turns:
-            by_state.setdefault(turn.state, turn)
+            turns_by_state.setdefault(turn.state, turn)
     values = dict[tuple[int, int, int], dict[str, float]]()
     failed = set[tuple[int, int, int]]()
     for episode in trace.episodes:
@@ -128,20 +129,27 @@ def _evaluated(place: Place, trace: Trace, keep_turns: bool = False) -> Evaluate
         if episode.end == "failed":
             failed.add(start)
             continue
-        row = {metric: value_of(metric, episode, turns[episode.episode]) for metric in PAIRED}
-        values[start] = row if how["oracle"] else row | {"regret": NAN}
-    ends = Counter(turn.usage.get("finish") for turn in trace.turns)
+        turns = turns_by_episode[episode.episode]
+        values[start] = {metric: value_of(metric, episode, turns) for metric in PAIRED}
+        if not settings.oracle:
+            values[start]["regret"] = NAN
+    finish_counts = Counter(turn.usage.get("finish") for turn in trace.turns)
+    replies = {
+        "turns": len(trace.turns),
+        "cut": finish_counts[CUT],
+        "refused": finish_counts[REFUSED],
+    }
     return Evaluated(
-        place.folder,
+        source.folder,
         run,
-        place.player,
-        place.task,
-        how,
-        asks(run)[-1],
-        values,
-        failed,
-        replies={"turns": len(trace.turns), "cut": ends[CUT], "refused": ends[REFUSED]},
-        turns=by_state,
+        player=source.player,
+        name=source.task,
+        how={"prompt": run.prompt, **run.evaluation, **asdict(settings)},
+        settings=asks(run)[-1],
+        values=values,
+        failed=failed,
+        replies=replies,
+        turns=turns_by_state,
     )
 
 

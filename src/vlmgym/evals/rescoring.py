@@ -8,9 +8,11 @@ from typing import Any
 
 from vlmgym.core import ConfigError, StateError
 from vlmgym.core.files import FileError, only_process, read_json, write_json
-from vlmgym.episodes.records import EvaluationRun
-from vlmgym.episodes.trace import TraceError, TraceWriter, load_trace
-from vlmgym.evals.settings import asked, batch_of, starts, walk_of
+from vlmgym.episodes.batch import EpisodeBatch
+from vlmgym.episodes.records import Episode, EvaluationRun
+from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import Trace, TraceError, TraceWriter, load_trace
+from vlmgym.evals.settings import Evaluation, all_starts, batch_of, task_and_settings, walk_of
 from vlmgym.evals.summaries import summary_of
 
 
@@ -41,40 +43,53 @@ def rescore(
     if (out / "trace.jsonl").exists():
         raise ConfigError("out", str(out), "a folder without a trace")
     try:
-        task, how = asked(old.run)
-        how = how.override(mode=mode or how.mode, oracle=oracle)
-        batch = batch_of(task, how, starts(task, how).repeat(how.repeats))
+        task, settings = task_and_settings(old.run)
+        settings = settings.override(mode=mode or settings.mode, oracle=oracle)
+        batch = batch_of(task, settings, all_starts(task, settings))
         left_out = batch.replay(old.finished(), strict=False)
     except (TraceError, StateError) as error:
         raise TraceError(f"{folder / 'trace.jsonl'}: {error}") from error
-    played = {turn.episode for turn in batch.turns}
-    reasons = {
-        episode.episode: episode.reason for episode in old.episodes if episode.end == "failed"
-    }
-    episodes = [
-        replace(episode, end="failed", reason=reasons.get(episode.episode, "not recorded"))
-        if episode.episode not in played
-        else episode
-        for episode in batch.episodes()
-    ]
-    run = EvaluationRun(
-        old.run.player,
-        **asdict(task.names),
-        prompt=task.prompt,
-        mode=how.mode,
-        evaluation=asdict(how) | walk_of(task, how),
-        about=old.run.about,
-        identity=old.run.identity,
-        sees=old.run.sees,
-        reply=task.reply,
-    )
-    summary = summary_of(run, batch.turns, episodes, task, how, _doubts_before(folder))
+    run = _run_anew(old.run, task, settings)
+    episodes = _episodes_of(batch, old)
+    summary = summary_of(run, batch.turns, episodes, task, settings, _doubts_before(folder))
     summary["rescored"] = {"from": old.run.revision, "left_out": left_out}
     with only_process(out, "evaluates"):
         with TraceWriter(out / "trace.jsonl") as writer:
             writer.write(run, *batch.turns, *episodes)
         write_json(out / "summary.json", summary)
     return summary
+
+
+def _run_anew(old: EvaluationRun, task: Task, settings: Evaluation) -> EvaluationRun:
+    """The first line of the new trace: the player is the old one."""
+    return EvaluationRun(
+        old.player,
+        **asdict(task.names),
+        prompt=task.prompt,
+        mode=settings.mode,
+        evaluation=asdict(settings) | walk_of(task, settings),
+        about=old.about,
+        identity=old.identity,
+        sees=old.sees,
+        reply=task.reply,
+    )
+
+
+def _episodes_of(batch: EpisodeBatch, old: Trace) -> list[Episode]:
+    """The episodes as they are judged now; those without a turn have failed, for the reason that
+    was recorded.
+    """
+    played = {turn.episode for turn in batch.turns}
+    reasons = {
+        episode.episode: episode.reason for episode in old.episodes if episode.end == "failed"
+    }
+    episodes = []
+    for episode in batch.episodes():
+        if episode.episode not in played:
+            reason = reasons.get(episode.episode, "not recorded")
+            episode = replace(episode, end="failed", reason=reason)
+        episodes.append(episode)
+    return episodes
 
 
 def _doubts_before(folder: Path) -> list[str]:

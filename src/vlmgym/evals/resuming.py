@@ -23,11 +23,14 @@ def finished(folder: Path, run: EvaluationRun) -> dict[str, Any] | None:
     try:
         summary = read_json(folder / "summary.json")
         task = summary["task"]
-        same = summary["identity"] == run.identity and summary["evaluation"] == settings_of_run(run)
-        same &= summary["episodes"]["failed"] == 0
-        same &= all(task[key] == getattr(run, key) for key in ASKED)
-        same &= all(task[key] == run.evaluation.get(key, task[key]) for key in WALK)
-        return {**summary, "player": run.player} if same else None
+        is_same = (
+            summary["identity"] == run.identity
+            and summary["evaluation"] == settings_of_run(run)
+            and summary["episodes"]["failed"] == 0
+            and all(task[name] == getattr(run, name) for name in ASKED)
+            and all(task[name] == run.evaluation.get(name, task[name]) for name in WALK)
+        )
+        return {**summary, "player": run.player} if is_same else None
     except (FileError, KeyError, TypeError):
         return None
 
@@ -60,12 +63,12 @@ def open_journal(batch: EpisodeBatch, run: EvaluationRun, folder: Path) -> Journ
             raise ConfigError(
                 "out", str(folder), f"{allowed} (it can be read and rescored, not continued)"
             )
-        differ = differences(_settings_of(run), _settings_of(old.run))
+        changes = differences(_settings_of(run), _settings_of(old.run))
         # frozen starts: the old come first
-        if set(differ) == {"episodes"} and differ["episodes"][0] > differ["episodes"][1]:
+        if set(changes) == {"episodes"} and changes["episodes"][0] > changes["episodes"][1]:
             begin_anew(path, replace(old.run, evaluation=run.evaluation))
-        elif differ:
-            raise refusal(str(folder), differ)
+        elif changes:
+            raise refusal(str(folder), changes)
         try:
             batch.replay(old.turns)
         except TraceError as error:
@@ -78,21 +81,21 @@ def open_journal(batch: EpisodeBatch, run: EvaluationRun, folder: Path) -> Journ
 
 def _settings_of(run: EvaluationRun) -> dict[str, Any]:
     """All that decides whether an evaluation is the same one, by name; an endpoint may move."""
-    values = {key: getattr(run, key) for key in (*ASKED, "mode")}
+    values = {name: getattr(run, name) for name in (*ASKED, "mode")}
     return values | run.evaluation | {"player": run.identity} | flat({"player": run.about})
 
 
-def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Settings within settings by their dotted names, without the places where a player is to be
     found.
     """
     values_by_name = dict[str, Any]()
-    for key, value in values.items():
-        if key not in PLACES:
+    for name, value in values.items():
+        if name not in PLACES:
             if isinstance(value, Mapping):
-                values_by_name |= flat(value, f"{before}{key}.")
+                values_by_name |= flat(value, f"{prefix}{name}.")
             else:
-                values_by_name[before + key] = value
+                values_by_name[prefix + name] = value
     return values_by_name
 
 
@@ -106,15 +109,15 @@ def differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def refusal(folder: str, differ: Mapping[str, tuple[Any, Any]]) -> ConfigError:
+def refusal(folder: str, changes: Mapping[str, tuple[Any, Any]]) -> ConfigError:
     """What to raise where a folder holds another evaluation: one sentence with the fields that
     differ and both values.
     """
-    known = {name: both for name, both in differ.items() if name != "player"} or dict(differ)
-    (name, (now, before)), *others = known.items()
-    also = "".join(f", {other} = {values[1]!r} (now {values[0]!r})" for other, values in others[:9])
+    named = {name: values for name, values in changes.items() if name != "player"}
+    (first_name, (first_now, first_before)), *others = (named or changes).items()
+    also = "".join(f", {name} = {before!r} (now {now!r})" for name, (now, before) in others[:9])
     return ConfigError(
-        f"{folder}: {name}",
-        now,
-        f"{before!r}{also}, as in the evaluation there; or name another folder",
+        f"{folder}: {first_name}",
+        first_now,
+        f"{first_before!r}{also}, as in the evaluation there; or name another folder",
     )

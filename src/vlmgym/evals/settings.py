@@ -68,32 +68,46 @@ class Evaluation(Settings):
             )
 
 
-def starts(task: Task, how: Evaluation) -> State:
+def starts(task: Task, settings: Evaluation) -> State:
     """The start states of an evaluation: a pure function of task and settings, from the test
     split.
     """
-    if how.start == "walk":
-        return task.states("test", how.episodes, how.first)
+    if settings.start == "walk":
+        return task.states("test", settings.episodes, settings.first)
     names = task.names
-    seeds = seeds_for("test", names.game, names.level, how.episodes, how.first)
+    seeds = seeds_for("test", names.game, names.level, settings.episodes, settings.first)
     return task.game.reset(task.level, seeds)
 
 
-def batch_of(task: Task, how: Evaluation, state: State) -> EpisodeBatch:
+def all_starts(task: Task, settings: Evaluation) -> State:
+    """The start states with their repetitions: one row an episode."""
+    return starts(task, settings).repeat(settings.repeats)
+
+
+def batch_of(task: Task, settings: Evaluation, state: State) -> EpisodeBatch:
     """Episodes of a task that begin in these states, played and told as the settings say."""
-    shown = ObservationSettings(task.look, task.prompt, how.observation, how.history, task.blocks)
+    observation = ObservationSettings(
+        task.look, task.prompt, settings.observation, settings.history, task.blocks
+    )
     return EpisodeBatch(
-        task.game, state, shown, how.turns, how.mode, how.oracle, how.patience, how.repeats
+        task.game,
+        state,
+        observation,
+        settings.turns,
+        settings.mode,
+        settings.oracle,
+        settings.patience,
+        settings.repeats,
     )
 
 
-def ask_from_the_start(how: Evaluation) -> None:
+def ask_from_the_start(settings: Evaluation) -> None:
     """See that no reply begins with a given text, which models at endpoints do not go on from.
 
     Raises:
         ConfigError: replies do.
     """
-    if how.observation == "prefill":
+    if settings.observation == "prefill":
         raise ConfigError(
             "observation",
             "prefill",
@@ -101,7 +115,7 @@ def ask_from_the_start(how: Evaluation) -> None:
         )
 
 
-def how_asked(run: EvaluationRun) -> Evaluation:
+def settings_in(run: EvaluationRun) -> Evaluation:
     """How the run line of a trace says that a player was measured.
 
     Raises:
@@ -115,33 +129,35 @@ def how_asked(run: EvaluationRun) -> Evaluation:
         raise TraceError(f"its run line cannot be ({error})") from error
 
 
-def asked(run: EvaluationRun) -> tuple[Task, Evaluation]:
+def task_and_settings(run: EvaluationRun) -> tuple[Task, Evaluation]:
     """What the run line of a trace says was asked, and how.
 
     Raises:
-        TraceError: see :func:`how_asked`; or the task cannot be.
+        TraceError: see :func:`settings_in`; or the task cannot be.
     """
-    how = how_asked(run)
-    walk = {key: value for key, value in run.evaluation.items() if key in WALK}
+    settings = settings_in(run)
+    walk = {name: value for name, value in run.evaluation.items() if name in WALK}
     try:
         known_game(run.game)
-        names = {key: getattr(run, key) for key in ASKED}
-        return Task.parse(names | walk), how
+        names = {name: getattr(run, name) for name in ASKED}
+        return Task.parse(names | walk), settings
     except VlmGymError as error:
         raise TraceError(f"its run line cannot be ({error})") from error
 
 
-def walk_of(task: Task, how: Evaluation) -> dict[str, Any]:
+def walk_of(task: Task, settings: Evaluation) -> dict[str, Any]:
     """The settings of the random walk, where episodes start from one."""
-    return {key: getattr(task, key) for key in WALK} if how.start == "walk" else {}
+    if settings.start != "walk":
+        return {}
+    return {name: getattr(task, name) for name in WALK}
 
 
 def settings_of_run(run: EvaluationRun) -> dict[str, Any]:
     """What the first line of a trace says of the evaluation itself."""
-    return {key: value for key, value in run.evaluation.items() if key not in WALK}
+    return {name: value for name, value in run.evaluation.items() if name not in WALK}
 
 
-def run_of(player: Player, task: Task, how: Evaluation) -> EvaluationRun:
+def run_of(player: Player, task: Task, settings: Evaluation) -> EvaluationRun:
     """The first line of a trace, with all settings that decide what is asked, and who is asked."""
     about = player.describe()
     names = task.names
@@ -151,8 +167,8 @@ def run_of(player: Player, task: Task, how: Evaluation) -> EvaluationRun:
         names.level,
         names.look,
         task.prompt,
-        how.mode,
-        asdict(how) | walk_of(task, how),
+        settings.mode,
+        asdict(settings) | walk_of(task, settings),
         about,
         identity_of(about),
         player.sees,

@@ -24,13 +24,11 @@ GAP = (-1.0, 1.0)
 
 
 @lru_cache(4)
-def _resample(n: int, seed: int) -> NDArray[np.float64]:
-    """How often each of ``n`` clusters is drawn in each bootstrap sample, shape ``(RESAMPLES,
-    n)``.
-    """
+def _resample(clusters: int, seed: int) -> NDArray[np.float64]:
+    """How often each cluster is drawn in each bootstrap sample, ``(RESAMPLES, clusters)``."""
     generator = np.random.default_rng(seed)
-    draws = generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    counts = draws.astype(np.float64)
+    probabilities = np.full(clusters, 1 / clusters)
+    counts = generator.multinomial(clusters, probabilities, size=RESAMPLES).astype(np.float64)
     counts.flags.writeable = False
     return counts
 
@@ -48,31 +46,34 @@ def mean(values: ArrayLike, seed: int = 0, bounds: Bounds = None) -> Estimate:
     return ratio(array, np.ones_like(array), seed, bounds)
 
 
-def unvaried(centre: float, n: int, bounds: Bounds) -> Estimate:
-    """The interval where all ``n`` values are equal, of which resampling would say that it has no
-    width.
+def unvaried(centre: float, count: int, bounds: Bounds) -> Estimate:
+    """The interval where all ``count`` values are equal, of which resampling would say that it has
+    no width.
 
-    With 95 % confidence a share of at most ``1 - 0.05 ** (1 / n)``, about ``3 / n``, was not seen
-    (the rule of three; Hanley and Lippman-Hand 1983, JAMA 249). Had that share lain at an end of
-    the range, the mean would lie between the ends that are given. Without a range nothing can be
-    said: the ends are NaN.
+    With 95 % confidence a share of at most ``1 - 0.05 ** (1 / count)``, about ``3 / count``, was
+    not seen (the rule of three; Hanley and Lippman-Hand 1983, JAMA 249). Had that share lain at an
+    end of the range, the mean would lie between the ends that are given. Without a range nothing
+    can be said: the ends are NaN.
 
     Args:
         centre: the value.
-        n: how often it was seen.
+        count: how often it was seen.
         bounds: the range of a value, such as :data:`SHARE`.
     """
     if bounds is None:
-        return Estimate(centre, NAN, NAN, n)
-    least, most = bounds
-    unseen = 1 - 0.05 ** (1 / n)
-    low = centre - unseen * (centre - least)
-    high = centre + unseen * (most - centre)
-    return Estimate(centre, low, high, n)
+        return Estimate(centre, NAN, NAN, count)
+    lowest, highest = bounds
+    unseen = 1 - 0.05 ** (1 / count)
+    low = centre - unseen * (centre - lowest)
+    high = centre + unseen * (highest - centre)
+    return Estimate(centre, low, high, count)
 
 
 def ratio(
-    numerators: ArrayLike, denominators: ArrayLike, seed: int = 0, bounds: Bounds = None
+    numerators: ArrayLike,
+    denominators: ArrayLike,
+    seed: int = 0,
+    bounds: Bounds = None,
 ) -> Estimate:
     """``sum(numerators) / sum(denominators)``, resampling whole episodes (cluster bootstrap; Field
     and Welsh 2007).
@@ -87,25 +88,27 @@ def ratio(
         seed: of the resampling.
         bounds: the range of the ratio of an episode, see :func:`unvaried`.
     """
-    above = np.asarray(numerators, np.float64)
-    below = np.asarray(denominators, np.float64)
-    counted = below > 0
-    above = above[counted]
-    below = below[counted]
-    n = len(below)
-    if n == 0:
+    values = np.asarray(numerators, np.float64)
+    weights = np.asarray(denominators, np.float64)
+    counted = weights > 0
+    values = values[counted]
+    weights = weights[counted]
+    episodes = len(weights)
+    if episodes == 0:
         return Estimate(NAN, NAN, NAN, 0)
-    centre = float(above.sum() / below.sum())
-    if n == 1:
+    centre = float(values.sum() / weights.sum())
+    if episodes == 1:
         return Estimate(centre, NAN, NAN, 1)
-    if (above * below[0] == above[0] * below).all():
-        return unvaried(centre, n, bounds)
-    counts = _resample(n, seed)
-    sums_above = counts @ above
-    sums_below = counts @ below
-    known = sums_below > 0
-    low, high = np.percentile(sums_above[known] / sums_below[known], [2.5, 97.5])
-    return Estimate(centre, float(low), float(high), n)
+    all_equal = (values * weights[0] == values[0] * weights).all()
+    if all_equal:
+        return unvaried(centre, episodes, bounds)
+    counts = _resample(episodes, seed)
+    resampled_values = counts @ values
+    resampled_weights = counts @ weights
+    defined = resampled_weights > 0
+    ratios = resampled_values[defined] / resampled_weights[defined]
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return Estimate(centre, float(low), float(high), episodes)
 
 
 def paired(first: ArrayLike, second: ArrayLike, seed: int = 0, bounds: Bounds = None) -> Difference:
@@ -128,16 +131,17 @@ def paired(first: ArrayLike, second: ArrayLike, seed: int = 0, bounds: Bounds = 
     subtrahend = np.asarray(second, np.float64)
     if minuend.shape != subtrahend.shape:
         raise ValueError(f"paired needs equal lengths, got {minuend.shape} and {subtrahend.shape}")
-    gaps = minuend - subtrahend
-    estimate = mean(gaps, seed, bounds)
+    differences = minuend - subtrahend
+    estimate = mean(differences, seed, bounds)
     generator = np.random.default_rng(seed + 1)
-    least = abs(gaps.sum()) - 1e-12
+    threshold = abs(differences.sum()) - 1e-12
     extreme = 0
     for _ in range(RESAMPLES // 100):  # in pieces, for the memory's sake
-        signs = generator.choice([-1.0, 1.0], size=(100, len(gaps)))
-        extreme += int((np.abs(signs @ gaps) >= least).sum())
+        signs = generator.choice([-1.0, 1.0], size=(100, len(differences)))
+        permuted = np.abs(signs @ differences)
+        extreme += int((permuted >= threshold).sum())
     p_value = (1 + extreme) / (RESAMPLES + 1)
-    return Difference(estimate.mean, estimate.low, estimate.high, p_value, len(gaps))
+    return Difference(estimate.mean, estimate.low, estimate.high, p_value, len(differences))
 
 
 def pass_at_k(n: int, hits: int, k: int) -> float:
@@ -161,12 +165,12 @@ def icc(values: ArrayLike) -> float:
     """Intraclass correlation ICC(1): the share of the variance that lies between starts, not
     between repetitions.
 
-    ``(MSB - MSW) / (MSB + (k - 1) MSW)`` with the mean squares between and within rows (Shrout and
-    Fleiss 1979, case 1). 1: each repetition tells the same; 0 or less: nothing is learnt of a start
-    by repeating it. NaN if nothing varies.
+    ``(MSB - MSW) / (MSB + (repeats - 1) MSW)`` with the mean squares between and within rows
+    (Shrout and Fleiss 1979, case 1). 1: each repetition tells the same; 0 or less: nothing is
+    learnt of a start by repeating it. NaN if nothing varies.
 
     Args:
-        values: ``(n, k)``, ``k`` repetitions of ``n`` starts, both at least 2.
+        values: ``(starts, repeats)``, both at least 2.
 
     Raises:
         ValueError: another shape.
@@ -174,29 +178,30 @@ def icc(values: ArrayLike) -> float:
     table = np.asarray(values, np.float64)
     if table.ndim != 2 or min(table.shape) < 2:
         raise ValueError(f"icc needs at least 2 rows and 2 columns, got shape {table.shape}")
-    n, k = table.shape
+    starts, repeats = table.shape
     means = table.mean(axis=1)
-    squares_between = ((means - table.mean()) ** 2).sum()
-    squares_within = ((table - means[:, None]) ** 2).sum()
-    between = k * squares_between / (n - 1)
-    within = squares_within / (n * (k - 1))
-    total = between + (k - 1) * within
+    deviations_between = means - table.mean()
+    deviations_within = table - means[:, None]
+    between = repeats * (deviations_between**2).sum() / (starts - 1)
+    within = (deviations_within**2).sum() / (starts * (repeats - 1))
+    total = between + (repeats - 1) * within
     return float((between - within) / total) if total > 0 else NAN
 
 
-def holm(p: ArrayLike) -> NDArray[np.float64]:
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """p-values adjusted for many comparisons, in the given order (Holm 1979): no error in the
     family at level alpha.
 
     Args:
-        p: ``(m,)``.
+        p_values: ``(m,)``.
     """
-    values = np.asarray(p, np.float64)
+    values = np.asarray(p_values, np.float64)
     order = np.argsort(values)
-    hypotheses_left = len(values) - np.arange(len(values))
-    steps = hypotheses_left * values[order]
+    remaining_hypotheses = len(values) - np.arange(len(values))
+    bounds = remaining_hypotheses * values[order]
+    increasing = np.maximum.accumulate(bounds)
     adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    adjusted[order] = np.minimum(increasing, 1.0)
     return adjusted
 
 
@@ -214,11 +219,14 @@ def band(
         Mean, low and high, each ``(points,)``.
     """
     table = np.asarray(curves, np.float64)
-    estimates = [mean(column[~np.isnan(column)], seed) for column in table.T]
-    return tuple(
-        np.array([getattr(estimate, key) for estimate in estimates])
-        for key in ("mean", "low", "high")
-    )  # type: ignore[return-value]
+    estimates = []
+    for column in table.T:
+        measured = column[~np.isnan(column)]
+        estimates.append(mean(measured, seed))
+    means = np.array([estimate.mean for estimate in estimates])
+    low = np.array([estimate.low for estimate in estimates])
+    high = np.array([estimate.high for estimate in estimates])
+    return means, low, high
 
 
 def sign_test(differences: ArrayLike) -> float:
@@ -237,6 +245,6 @@ def sign_test(differences: ArrayLike) -> float:
     values = np.asarray(differences, np.float64)
     unequal = int((values != 0).sum())
     positive = int((values > 0).sum())
-    fewer = min(positive, unequal - positive)
-    tail = sum(comb(unequal, count) for count in range(fewer + 1)) / 2**unequal
+    rarer = min(positive, unequal - positive)
+    tail = sum(comb(unequal, count) for count in range(rarer + 1)) / 2**unequal
     return min(1.0, 2 * tail)

@@ -19,35 +19,51 @@ from vlmgym.evals.settings import Evaluation
 from vlmgym.players.base import CUT, REFUSED
 
 _NUMBER = (int, float, type(None))
-_ESTIMATE = dict.fromkeys(("mean", "low", "high"), _NUMBER) | {"n": int}
+_ESTIMATE = {"mean": _NUMBER, "low": _NUMBER, "high": _NUMBER, "n": int}
+_TASK = {
+    "game": str,
+    "level": str,
+    "look": str,
+    "prompt": str,
+    "walk_min": int,
+    "walk_max": int,
+    "walk_legal": bool,
+}
 _SHAPE: dict[str, Any] = {
     "player": str,
-    "task": dict.fromkeys(("game", "level", "look", "prompt"), str)
-    | {"walk_min": int, "walk_max": int, "walk_legal": bool},
+    "task": _TASK,
     "evaluation": {"episodes": int},
     "metrics": {name: _ESTIMATE for name in shown_in("leaderboard") if name != "balanced"},
     "episodes": dict.fromkeys(("n", "failed", "stuck", "turns"), int),
     "spent": {"input_tokens": int, "output_tokens": int, "cost": _NUMBER},
 }
 """What every summary of an evaluation holds, of which types."""
-_NEWER: dict[str, Any] = {"identity": str, "sees": str, "counts": {"cut": int, "refused": int}}
-_NEWER |= {"metrics": _SHAPE["metrics"] | {"balanced": _ESTIMATE}}
+_NEWER: dict[str, Any] = {
+    "identity": str,
+    "sees": str,
+    "counts": {"cut": int, "refused": int},
+    "metrics": _SHAPE["metrics"] | {"balanced": _ESTIMATE},
+}
 """What it holds as well, but for those of earlier versions."""
+_MISSING = object()
+"""Stands for a value that is not there."""
 
 
-def _lacks(value: Any, shape: Any, name: str = "") -> str:
+def _first_mismatch(value: Any, shape: Any, name: str = "") -> str:
     """The name of the first thing in a JSON value that is not there, or of another type; empty if
     there is none.
     """
     if not isinstance(shape, dict):
-        kinds = shape if isinstance(shape, tuple) else (shape,)
-        right = type(value) in kinds and (type(value) not in (int, float) or abs(value) <= 1e300)
-        return "" if right else name
+        types = shape if isinstance(shape, tuple) else (shape,)
+        is_number = type(value) in (int, float)
+        matches = type(value) in types and (not is_number or abs(value) <= 1e300)
+        return "" if matches else name
     if not isinstance(value, dict):
         return name
-    for key, inner in shape.items():
-        if lack := _lacks(value.get(key, _lacks), inner, f"{name}.{key}"):
-            return lack
+    for key, shape_of_field in shape.items():
+        field = value.get(key, _MISSING)
+        if mismatch := _first_mismatch(field, shape_of_field, f"{name}.{key}"):
+            return mismatch
     return ""
 
 
@@ -60,18 +76,19 @@ def read_summary(source: Path | dict[str, Any]) -> dict[str, Any]:
     if not isinstance(source, dict):
         path = source / "summary.json" if source.is_dir() else source
         source = dict(read_json(path))
-        newer = {key: shape for key, shape in _NEWER.items() if key in source}
+        newer = {name: shape for name, shape in _NEWER.items() if name in source}
         if "balanced" not in (source.get("metrics") or {}):
             newer.pop("metrics", None)
-        if lack := _lacks(source, _SHAPE | newer):
+        if mismatch := _first_mismatch(source, _SHAPE | newer):
+            name = mismatch.removeprefix(".")
             raise FileError(
-                f"{path}: no summary of an evaluation ({lack.removeprefix('.')} is "
-                "missing or of another type)"
+                f"{path}: no summary of an evaluation ({name} is missing or of another type)"
             )
     if source["evaluation"].get("oracle", True):
         return source
     unknown = {"mean": None, "low": None, "high": None, "n": 0}
-    return {**source, "metrics": {**source["metrics"], "regret": unknown}}
+    metrics = {**source["metrics"], "regret": unknown}
+    return {**source, "metrics": metrics}
 
 
 OFTEN = 0.05
@@ -83,7 +100,7 @@ def summary_of(
     turns: Sequence[Turn],
     episodes: Sequence[Episode],
     task: Task,
-    how: Evaluation,
+    settings: Evaluation,
     doubts: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What ``summary.json`` holds; see :func:`evaluate_all`.
@@ -95,60 +112,69 @@ def summary_of(
         turns: all turns.
         episodes: all episodes.
         task: what was asked.
-        how: how it was measured.
+        settings: how it was measured.
         doubts: what the player itself says of its answers; they come first among the warnings, and
             are kept as ``doubts``.
     """
-    done = [episode for episode in episodes if episode.end != "failed"]
-    kept = {episode.episode for episode in done}
-    counted = [turn for turn in turns if turn.episode in kept]
-    metrics = summarise(counted, done, how.repeats)
-    finish = Counter(turn.usage.get("finish") for turn in turns)
+    finished = [episode for episode in episodes if episode.end != "failed"]
+    finished_numbers = {episode.episode for episode in finished}
+    finished_turns = [turn for turn in turns if turn.episode in finished_numbers]
+    metrics = summarise(finished_turns, finished, settings.repeats)
+    finish_counts = Counter(turn.usage.get("finish") for turn in turns)
     failures = Counter(episode.reason for episode in episodes if episode.end == "failed")
-    whole_games = how.start == "reset" and not how.turns
-    numbers = {"n": len(episodes), "starts": len(episodes) // how.repeats, "turns": len(turns)}
-    numbers |= {end: sum(episode.end == end for episode in episodes) for end in ENDS}
+    whole_games = settings.start == "reset" and not settings.turns
+    warnings = [*doubts, *warnings_of(run, turns)]
+    warnings += _one_opening(task, settings, len(finished) // settings.repeats)
     summary = {
         "player": run.player,
         "identity": run.identity,
         "sees": run.sees,
         "about": run.about,
         "task": task.to_dict(),
-        "evaluation": asdict(how),
+        "evaluation": asdict(settings),
         "metrics": {name: estimate.to_dict() for name, estimate in metrics.items()},
-        "episodes": numbers,
-        "counts": {"turns": len(turns), "cut": finish[CUT], "refused": finish[REFUSED]},
-        "warnings": [
-            *doubts,
-            *warnings_of(run, turns),
-            *_one_opening(task, how, len(done) // how.repeats),
-        ],
+        "episodes": _episode_counts(episodes, turns, settings.repeats),
+        "counts": {
+            "turns": len(turns),
+            "cut": finish_counts[CUT],
+            "refused": finish_counts[REFUSED],
+        },
+        "warnings": warnings,
         "doubts": list(doubts),
         "failures": dict(failures.most_common(20)),
         "spent": _spent(turns),
         "baselines": baselines.stored(task.game, task.names.level) if whole_games else {},
     }
-    if how.repeats > 1:
-        summary["repeats"] = _repeats(counted, done, how.repeats)
+    if settings.repeats > 1:
+        summary["repeats"] = _repeats(finished_turns, finished, settings.repeats)
     return summary
+
+
+def _episode_counts(
+    episodes: Sequence[Episode], turns: Sequence[Turn], repeats: int
+) -> dict[str, int]:
+    """How many episodes, starts and turns there are, and how many episodes of each end."""
+    counts = {"n": len(episodes), "starts": len(episodes) // repeats, "turns": len(turns)}
+    for end in ENDS:
+        counts[end] = sum(episode.end == end for episode in episodes)
+    return counts
 
 
 def _spent(turns: Sequence[Turn]) -> dict[str, Any]:
     """Tokens, cost (None where no turn has one) and seconds of all turns together."""
-    spent: dict[str, Any] = {
-        key: sum(turn.usage.get(key, 0) for turn in turns)
-        for key in ("input_tokens", "output_tokens", "reasoning_tokens")
-    }
+    spent = dict[str, Any]()
+    for name in ("input_tokens", "output_tokens", "reasoning_tokens"):
+        spent[name] = sum(turn.usage.get(name, 0) for turn in turns)
     costs = [turn.usage["cost"] for turn in turns if turn.usage.get("cost") is not None]
     spent["cost"] = sum(costs) if costs else None
     spent["seconds"] = sum(turn.seconds for turn in turns)
     return spent
 
 
-def _one_opening(task: Task, how: Evaluation, starts: int) -> list[str]:
+def _one_opening(task: Task, settings: Evaluation, starts: int) -> list[str]:
     """What to think of intervals where all starts are the same board."""
     game = task.game
-    if not game.one_game or how.start != "reset" or starts < 2:
+    if not game.one_game or settings.start != "reset" or starts < 2:
         return []
     return [
         f"all {starts} starts are the one opening of {game.name}: intervals tell of the "
@@ -161,40 +187,42 @@ def warnings_of(run: EvaluationRun, turns: Sequence[Turn]) -> list[str]:
     if not turns or run.sees == "nothing":
         return []
     warnings = list[str]()
-    n = len(turns)
-    finish = Counter(turn.usage.get("finish") for turn in turns)
-    if finish[CUT] > OFTEN * n:
+    count = len(turns)
+    finish_counts = Counter(turn.usage.get("finish") for turn in turns)
+    often_cut = finish_counts[CUT] > OFTEN * count
+    if often_cut:
         sampling = run.about.get("sampling")
         limit = sampling.get("max_tokens") if isinstance(sampling, dict) else None
-        now = f" (now {limit})" if limit else ""
+        current = f" (now {limit})" if limit else ""
         warnings.append(
-            f"{finish[CUT]} of {n} replies were cut at the limit of new tokens: raise "
-            f"--max-new-tokens{now}"
+            f"{finish_counts[CUT]} of {count} replies were cut at the limit of new tokens: raise "
+            f"--max-new-tokens{current}"
         )
-    if finish[REFUSED] > OFTEN * n:
+    if finish_counts[REFUSED] > OFTEN * count:
         warnings.append(
-            f"{finish[REFUSED]} of {n} replies were refused by the model or its provider: "
-            "read them in trace.jsonl"
+            f"{finish_counts[REFUSED]} of {count} replies were refused by the model or its "
+            "provider: read them in trace.jsonl"
         )
-    unformed = [turn for turn in turns if not turn.terms["format"]]
+    malformed = [turn for turn in turns if not turn.terms["format"]]
     blocks = Blocks.of(run.reply)
-    apart = sum(taken_apart(turn.reply, turn.reasoning, blocks) for turn in unformed)
-    if apart > n / 2:
+    apart = sum(taken_apart(turn.reply, turn.reasoning, blocks) for turn in malformed)
+    if apart > count / 2:
         warnings.append(
-            f"{apart} of {n} replies begin with <{blocks.answer}> while the reasoning came apart "
-            f"from them: the server takes <{blocks.think}> out of replies; serve the model without "
-            "a reasoning parser, or ask for other names of the blocks"
+            f"{apart} of {count} replies begin with <{blocks.answer}> while the reasoning came "
+            f"apart from them: the server takes <{blocks.think}> out of replies; serve the model "
+            "without a reasoning parser, or ask for other names of the blocks"
         )
-    elif len(unformed) == n >= 5 and not finish[CUT] > OFTEN * n:
+    elif len(malformed) == count >= 5 and not often_cut:
         warnings.append(
-            f"none of {n} replies has the blocks that were asked for (format 0): read "
+            f"none of {count} replies has the blocks that were asked for (format 0): read "
             "some in trace.jsonl"
         )
     replies = {turn.reply for turn in turns}
     states = {turn.state for turn in turns}
-    if n >= 10 and len(replies) == 1 and len(states) > 1:
+    if count >= 10 and len(replies) == 1 and len(states) > 1:
         warnings.append(
-            f"all {n} replies are equal, though the boards are not: does the model see the picture?"
+            f"all {count} replies are equal, though the boards are not: does the model see the "
+            "picture?"
         )
     return warnings
 
@@ -205,9 +233,8 @@ def failed_of(summary: Mapping[str, Any]) -> str:
     total = summary["episodes"]["n"]
     if not failed:
         return ""
-    reasons = "; ".join(
-        f"{reason} ({times}x)" for reason, times in list(summary["failures"].items())[:3]
-    )
+    commonest = list(summary["failures"].items())[:3]
+    reasons = "; ".join(f"{reason} ({count}x)" for reason, count in commonest)
     return (
         f"{failed} of {total} episodes failed: {reasons}. Run the same command to try them again."
     )
@@ -217,22 +244,24 @@ def _repeats(turns: Sequence[Turn], episodes: Sequence[Episode], repeats: int) -
     """Over repetitions of a start: pass@k and agreement of the first turn, and the reliability of
     the scores.
     """
-    good = defaultdict[int, list[bool]](list)
-    scores = defaultdict[int, list[float]](list)
+    successes_by_start = defaultdict[int, list[bool]](list)
+    scores_by_start = defaultdict[int, list[float]](list)
     for turn in turns:
         if turn.turn == 0:
-            good[turn.episode // repeats].append(turn.terms["game"] > 0)
+            successes_by_start[turn.episode // repeats].append(turn.terms["game"] > 0)
     for episode in episodes:
-        scores[episode.episode // repeats].append(episode.score)
-    whole = [hits for hits in good.values() if len(hits) == repeats]
-    values = {
-        f"pass@{k}": [stats.pass_at_k(repeats, sum(hits), k) for hits in whole]
-        for k in range(1, repeats + 1)
-    }
-    values["agreement"] = [float(len(set(hits)) == 1) for hits in whole]
-    reliability = {
-        name: stats.mean(each, bounds=stats.SHARE).to_dict() for name, each in values.items()
-    }
-    table = [row for row in scores.values() if len(row) == repeats]
-    icc = stats.icc(table) if len(table) > 1 else math.nan
-    return {**reliability, "score_icc": None if math.isnan(icc) else icc}
+        scores_by_start[episode.episode // repeats].append(episode.score)
+    complete = [row for row in successes_by_start.values() if len(row) == repeats]
+    values = {}
+    for answers in range(1, repeats + 1):
+        values[f"pass@{answers}"] = [
+            stats.pass_at_k(repeats, sum(successes), answers) for successes in complete
+        ]
+    values["agreement"] = [float(len(set(successes)) == 1) for successes in complete]
+    reliability: dict[str, Any] = {}
+    for name, values_of_starts in values.items():
+        reliability[name] = stats.mean(values_of_starts, bounds=stats.SHARE).to_dict()
+    score_table = [scores for scores in scores_by_start.values() if len(scores) == repeats]
+    correlation = stats.icc(score_table) if len(score_table) > 1 else math.nan
+    reliability["score_icc"] = None if math.isnan(correlation) else correlation
+    return reliability

@@ -59,10 +59,10 @@ def turns_table(traces: Sequence[Path], out: Path) -> Path:
         MissingExtra: pyarrow is not installed (extra ``train``).
     """
     need("train", "pyarrow")
-    import pyarrow as pa
+    import pyarrow
     from pyarrow import parquet
 
-    schema = pa.schema(_columns(pa))
+    schema = pyarrow.schema(_columns(pyarrow))
     count = 0
     with (  # of a path with a colon Arrow would make an address
         whole_file(out) as unfinished,
@@ -71,11 +71,11 @@ def turns_table(traces: Sequence[Path], out: Path) -> Path:
     ):
         for path in traces:
             trace = load_trace(path)
-            ends = {episode.episode: episode for episode in trace.episodes}
+            episodes = {episode.episode: episode for episode in trace.episodes}
             for start in range(0, len(trace.turns), GROUP):
                 turns = trace.turns[start : start + GROUP]
-                records = [_record(trace, ends, turn) for turn in turns]
-                writer.write_table(pa.Table.from_pylist(records, schema))
+                records = [_record(trace, episodes, turn) for turn in turns]
+                writer.write_table(pyarrow.Table.from_pylist(records, schema))
                 count += len(records)
         if not count:
             raise ConfigError(
@@ -84,55 +84,55 @@ def turns_table(traces: Sequence[Path], out: Path) -> Path:
     return out
 
 
-def _columns(pa: Any) -> list[tuple[str, Any]]:
+def _columns(pyarrow: Any) -> list[tuple[str, Any]]:
     """Names and types of the columns.
 
     Args:
-        pa: the module ``pyarrow``.
+        pyarrow: the module.
     """
-    text = pa.string()
-    whole = pa.int64()
-    real = pa.float64()
-    flag = pa.bool_()
+    text = pyarrow.string()
+    integer = pyarrow.int64()
+    number = pyarrow.float64()
+    boolean = pyarrow.bool_()
     return [
-        *((key, text) for key in RUN),
-        ("episode", whole),
-        ("repeat", whole),
-        ("turn", whole),
-        ("seed", pa.uint64()),
+        *((name, text) for name in RUN),
+        ("episode", integer),
+        ("repeat", integer),
+        ("turn", integer),
+        ("seed", pyarrow.uint64()),
         ("end", text),
-        ("score", whole),
+        ("score", integer),
         ("state", text),
         ("reply", text),
         ("reasoning", text),
-        ("action", whole),
+        ("action", integer),
         ("problem", text),
         ("fault", text),
-        ("gain", whole),
-        *((f"term_{term}", real) for term in TERMS),
-        ("p_acc", flag),
-        ("localises", flag),
-        ("enumerates", flag),
-        ("seen", pa.list_(pa.list_(pa.int16()))),
-        ("oracle_value", real),
-        ("oracle_best", real),
-        ("oracle_action", whole),
-        ("seconds", real),
-        ("input_tokens", whole),
-        ("output_tokens", whole),
-        ("reasoning_tokens", whole),
-        ("attempts", whole),
-        ("cost", real),
+        ("gain", integer),
+        *((f"term_{term}", number) for term in TERMS),
+        ("p_acc", boolean),
+        ("localises", boolean),
+        ("enumerates", boolean),
+        ("seen", pyarrow.list_(pyarrow.list_(pyarrow.int16()))),
+        ("oracle_value", number),
+        ("oracle_best", number),
+        ("oracle_action", integer),
+        ("seconds", number),
+        ("input_tokens", integer),
+        ("output_tokens", integer),
+        ("reasoning_tokens", integer),
+        ("attempts", integer),
+        ("cost", number),
         ("finish", text),
     ]
 
 
-def _record(trace: Trace, ends: Mapping[int, Episode], turn: Turn) -> dict[str, Any]:
+def _record(trace: Trace, episodes: Mapping[int, Episode], turn: Turn) -> dict[str, Any]:
     """A turn as a row."""
-    record = {key: getattr(trace.run, key) for key in RUN}
-    if episode := ends.get(turn.episode):
+    record = {name: getattr(trace.run, name) for name in RUN}
+    if episode := episodes.get(turn.episode):
         record |= {"end": episode.end, "score": episode.score, "repeat": episode.repeat}
-    record |= {key: getattr(turn, key) for key in TURN}
+    record |= {name: getattr(turn, name) for name in TURN}
     record |= {f"term_{term}": turn.terms.get(term) for term in TERMS}
-    record |= {key: turn.usage.get(key) for key in USAGE}
+    record |= {name: turn.usage.get(name) for name in USAGE}
     return record

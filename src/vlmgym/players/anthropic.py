@@ -31,8 +31,8 @@ class AnthropicPlayer(ApiPlayer):
         return {"anthropic-version": "2023-06-01"} | ({"x-api-key": key} if key else {})
 
     @override
-    def _path(self, what: str) -> str:
-        path = "/models" if what == "models" else "/messages"
+    def _path(self, purpose: str) -> str:
+        path = "/models" if purpose == "models" else "/messages"
         return path if self.base_url.endswith("/v1") else "/v1" + path
 
     @override
@@ -59,5 +59,8 @@ class AnthropicPlayer(ApiPlayer):
 
 
 def _picture_part(url: str) -> dict[str, Any]:
-    data = url.partition(",")[2]
-    return {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
+    content = url.partition(",")[2]
+    return {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": content},
+    }

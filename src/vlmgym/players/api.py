@@ -47,8 +47,8 @@ NARROW_KEY = re.compile("scope|permission", re.IGNORECASE)
 """What endpoints say of a key that may ask questions, but not for the list of models."""
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 class ApiPlayer(AsyncPlayer):
@@ -104,9 +104,9 @@ class ApiPlayer(AsyncPlayer):
         self.name = model
         self.base_url = self.address.base
         self.prices = checked_prices(prices)
-        given = checked_sampling(sampling or {})
-        self.sampling = {name: value for name, value in given.items() if value is not None}
-        neutral = {name: value for name, value in self.neutral.items() if name not in given}
+        fields = checked_sampling(sampling or {})
+        self.sampling = {name: value for name, value in fields.items() if value is not None}
+        neutral = {name: value for name, value in self.neutral.items() if name not in fields}
         self._request_fields = RequestFields(self.sampling, neutral)
         self.settings = settings or ApiSettings()
         self.episode_seconds = self.settings.episode_seconds
@@ -128,22 +128,22 @@ class ApiPlayer(AsyncPlayer):
         servers (vLLM, SGLang) that would otherwise fill it in from the model's
         ``generation_config``.
         """
-        about = {
+        description = {
             "kind": self.kind,
             "model": self.model,
             "base_url": self.base_url,
             "sampling": dict(self.sampling),
         }
         if self._request_fields.neutral:
-            about["neutral"] = dict(self._request_fields.neutral)
-        return about
+            description["neutral"] = dict(self._request_fields.neutral)
+        return description
 
     @abstractmethod
     def _headers(self, key: str) -> dict[str, str]:
         """What identifies the caller; ``key`` may be empty."""
 
     @abstractmethod
-    def _path(self, what: str) -> str:
+    def _path(self, purpose: str) -> str:
         """Path below the address of ``"ask"`` (a question) or ``"models"`` (the list of models)."""
 
     @abstractmethod
@@ -167,12 +167,12 @@ class ApiPlayer(AsyncPlayer):
             MissingExtra: the client is not installed (extra ``api``).
         """
 
-        async def look() -> None:
+        async def open_and_close() -> None:
             async with self:
                 pass
 
         self._server = None
-        finish(look())
+        finish(open_and_close())
 
     @override
     async def __aenter__(self) -> ApiPlayer:
@@ -206,8 +206,10 @@ class ApiPlayer(AsyncPlayer):
         custom = custom_headers(self.headers_variable)
         secrets = [value for name, value in headers.items() if name.startswith("OpenAI-")]
         secrets += [key, _base64(key.encode()).rstrip("=")]
-        secrets += [*custom.values(), *" ".join(custom.values()).split()]
-        self._secrets = Secrets([*secrets, *self.address.secrets])
+        secrets += custom.values()
+        secrets += " ".join(custom.values()).split()
+        secrets += self.address.secrets
+        self._secrets = Secrets(secrets)
         self._wire = Wire(self.address, headers | custom, self._secrets)
 
     async def _look_around(self) -> None:
@@ -282,16 +284,17 @@ class ApiPlayer(AsyncPlayer):
         settings = self.settings
         reasons: list[str] = []
         async with self._gate.place():
-            begin = time.monotonic()
+            start = time.monotonic()
             messages = self._messages(query)
             for attempt in range(settings.retries + 1):
-                begun = time.monotonic()
-                left = seconds - (begun - begin) if seconds else settings.request_seconds
-                if left <= 0:
+                attempt_start = time.monotonic()
+                elapsed = attempt_start - start
+                remaining = seconds - elapsed if seconds else settings.request_seconds
+                if remaining <= 0:
                     failure = f"time limit of the episode; {last_of(reasons)}"
-                    return Answer(failure=failure, attempts=attempt, seconds=begun - begin)
+                    return Answer(failure=failure, attempts=attempt, seconds=elapsed)
                 try:
-                    async with asyncio.timeout(min(left, settings.request_seconds)):
+                    async with asyncio.timeout(min(remaining, settings.request_seconds)):
                         answer = await self._attempt(messages)
                 except TimeoutError:
                     fault = Fault("no answer in time")
@@ -300,28 +303,29 @@ class ApiPlayer(AsyncPlayer):
                 else:
                     self._gate.answered()
                     self._streak.answered = True
-                    return self._priced(answer, attempt + 1, time.monotonic() - begin)
+                    return self._priced(answer, attempt + 1, time.monotonic() - start)
                 reasons.append(fault.reason)
-                self._weigh(fault)
+                self._report(fault)
                 if fault.busy:
-                    self._gate.busy(begun)
+                    self._gate.busy(attempt_start)
                 if not fault.again:
                     break
                 if attempt < settings.retries:
                     wait = self._wait_after(fault, attempt)
                     if seconds:
-                        wait = min(wait, max(0.0, seconds - (time.monotonic() - begin)))
+                        wait = min(wait, max(0.0, seconds - (time.monotonic() - start)))
                     await asyncio.sleep(wait)
-            spent = time.monotonic() - begin
-            return Answer(failure=last_of(reasons), attempts=len(reasons), seconds=spent)
+            elapsed = time.monotonic() - start
+            return Answer(failure=last_of(reasons), attempts=len(reasons), seconds=elapsed)
 
     def _wait_after(self, fault: Fault, attempt: int) -> float:
         """Seconds until the next attempt."""
-        most = self.settings.most_backoff_seconds
-        drawn = self._random.uniform(0, min(self.settings.backoff_seconds * 2**attempt, most))
-        return max(drawn, min(fault.wait, 10 * most))
+        longest = self.settings.most_backoff_seconds
+        doubled = self.settings.backoff_seconds * 2**attempt
+        backoff = self._random.uniform(0, min(doubled, longest))
+        return max(backoff, min(fault.wait, 10 * longest))
 
-    def _weigh(self, fault: Fault) -> None:
+    def _report(self, fault: Fault) -> None:
         """Tell of a fault, or stop the run where it is hopeless: at once, or when nothing else was
         ever met.
 
@@ -330,8 +334,9 @@ class ApiPlayer(AsyncPlayer):
         """
         never_answered = self._streak.add(fault)
         if never_answered or fault.stop:
-            more = f" ({ALIKE} requests in a row, and none was ever answered)"
-            reason = fault.reason + (more if never_answered else "")
+            reason = fault.reason
+            if never_answered:
+                reason += f" ({ALIKE} requests in a row, and none was ever answered)"
             raise ApiError(f"{self.model} at {self.base_url}: {reason}")
         self._tell(fault.reason)
 
@@ -342,9 +347,9 @@ class ApiPlayer(AsyncPlayer):
         while True:
             fields = self._fields()
             body = json.dumps({"model": self.model, "messages": messages, **fields}).encode()
-            most = self.settings.reply_bytes
+            limit = self.settings.reply_bytes
             try:
-                reply = await self._wire.ask("POST", self._path("ask"), body, most)
+                reply = await self._wire.ask("POST", self._path("ask"), body, limit)
             except WireError as error:
                 raise unsent(error, self._secrets) from error
             if reply.status in (400, 422):
@@ -373,7 +378,8 @@ class ApiPlayer(AsyncPlayer):
         if self.kind == "api" and not self.base_url.endswith("/v1"):
             return f" (does the address end in /v1? {self.base_url} does not)"
         if self._models and self.model not in self._models:
-            return " " + self._secrets.excerpt(f"(it serves {', '.join(self._models[:8])})", 300)
+            models = ", ".join(self._models[:8])
+            return " " + self._secrets.excerpt(f"(it serves {models})", 300)
         return ""
 
     def _priced(self, answer: Answer, attempts: int, seconds: float) -> Answer:

@@ -55,7 +55,9 @@ def cost_of(
     """US dollars; None without prices."""
     if prices is None:
         return None
-    return (input_tokens * prices.get("input", 0) + output_tokens * prices.get("output", 0)) / 1e6
+    input_price = prices.get("input", 0)
+    output_price = prices.get("output", 0)
+    return (input_tokens * input_price + output_tokens * output_price) / 1e6
 
 
 def checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,8 +90,9 @@ class Query:
 
     def __getitem__(self, rows: slice) -> Query:
         """The same question about some of the games."""
-        kept = {name: getattr(self, name)[rows] for name in ("state", "past", "begun", "repeats")}
-        return replace(self, **kept)
+        names = ("state", "past", "begun", "repeats")
+        selected = {name: getattr(self, name)[rows] for name in names}
+        return replace(self, **selected)
 
     def conversation(self, row: int) -> list[tuple[str, list[State | str]]]:
         """What is said about one game: roles (``"user"``, ``"assistant"``) with their parts, a
@@ -102,21 +103,23 @@ class Query:
         Raises:
             ConfigError: boards as text, for a game without truth text.
         """
-        past = self.past[row] if self.past else ()
-        said = list[tuple[str, list[State | str]]]()
-        image = self.observation != "text"
-        for number, (state, reply) in enumerate([*past, (self.state[row], None)]):
-            board = prompt.board_lines(self.game, state) if self.observation != "image" else []
-            if number == 0:
+        earlier_turns = self.past[row] if self.past else ()
+        messages = list[tuple[str, list[State | str]]]()
+        shows_picture = self.observation != "text"
+        shows_text = self.observation != "image"
+        turns = [*earlier_turns, (self.state[row], None)]
+        for turn, (state, reply) in enumerate(turns):
+            board = prompt.board_lines(self.game, state) if shows_text else []
+            if turn == 0:
                 text = prompt.prompt_text(
-                    self.game, state.level, self.style, board, image, self.blocks
+                    self.game, state.level, self.style, board, shows_picture, self.blocks
                 )
             else:
                 text = prompt.next_text(board)
-            said.append(("user", [state, text] if image else [text]))
+            messages.append(("user", [state, text] if shows_picture else [text]))
             if reply is not None:
-                said.append(("assistant", [reply]))
-        return said
+                messages.append(("assistant", [reply]))
+        return messages
 
 
 PLACES = ("base_url",)
@@ -202,17 +205,21 @@ class Player(ABC):
         return identity_of(self.describe())
 
 
-def identity_of(about: Mapping[str, Any]) -> str:
-    """The :attr:`Player.identity` of a player that is described so."""
+def identity_of(description: Mapping[str, Any]) -> str:
+    """The :attr:`Player.identity` of a player with this :meth:`Player.describe`."""
+    text = json.dumps(_without_places(description), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def kept(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {str(key): kept(one) for key, one in value.items() if key not in PLACES}
-        return [kept(one) for one in value] if isinstance(value, list | tuple) else value
 
-    return hashlib.blake2b(
-        json.dumps(kept(about), sort_keys=True).encode(), digest_size=8
-    ).hexdigest()
+def _without_places(value: Any) -> Any:
+    """A description with texts as keys, and without :data:`PLACES` at any depth."""
+    if isinstance(value, Mapping):
+        return {
+            str(name): _without_places(field) for name, field in value.items() if name not in PLACES
+        }
+    if isinstance(value, list | tuple):
+        return [_without_places(element) for element in value]
+    return value
 
 
 class AsyncPlayer(Player):
@@ -250,22 +257,24 @@ class AsyncPlayer(Player):
 
 
 async def _ask_rows(player: AsyncPlayer, query: Query) -> list[Answer]:
-    rows = [query[row : row + 1] for row in range(len(query.state))]
-    return await asyncio.gather(*(player.ask(row) for row in rows))
+    single_queries = [query[row : row + 1] for row in range(len(query.state))]
+    return await asyncio.gather(*(player.ask(single_query) for single_query in single_queries))
 
 
-def finish(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run to its end what is asynchronous, also where a loop is running already (a notebook)."""
+def finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end, also where a loop is running already (a notebook)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(asyncio.run, coroutine).result()
 
 
 def player_rng(salt: int, state: State, row: int) -> np.random.Generator:
     """Luck of a player for one turn: a function of (salt, the game's seed, the turn), so equal in
     every batch.
     """
-    return np.random.default_rng([salt, int(state.seed[row]), int(state.steps[row])])
+    seed = int(state.seed[row])
+    turn = int(state.steps[row])
+    return np.random.default_rng([salt, seed, turn])

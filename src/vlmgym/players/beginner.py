@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from vlmgym.core import NO_ACTION, Game, State
@@ -61,47 +62,55 @@ class Beginner(Player):
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         return [self.reply(query.game, query.state, query.blocks) for query in queries]
 
+    @override
     def reply(self, game: Game, state: State, blocks: Blocks = BLOCKS) -> list[str]:
-        """See :class:`vlmgym.players.base.Player`; ``blocks``: what the blocks are called."""
-        out = []
-        for row, perception in enumerate(truth(game, state, "brief")):
-            rng = player_rng(self.salt, state, row)
-            if self.asked or rng.random() < self.searches:
+        """The texts for each row; ``blocks``: what the blocks are called."""
+        replies = []
+        for row, description in enumerate(truth(game, state, "brief")):
+            generator = player_rng(self.salt, state, row)
+            think = ""
+            action = NO_ACTION
+            if self.asked or generator.random() < self.searches:
                 think, action = game.reasoning(state, row, game.oracle(state[row])[0])
-            else:
-                think = ""
-                action = NO_ACTION
             if action == NO_ACTION:
-                think, action = self._guess(game, state[row], rng)
+                think, action = self._guess(game, state[row], generator)
             move = game.encode(state.level, action)
-            whole = write_reply(perception, f"{think}; so {move}", move, blocks)
-            out.append(whole[: whole.rindex(blocks.begin(blocks.answer))] if self.asked else whole)
-        return out
+            reply = write_reply(description, f"{think}; so {move}", move, blocks)
+            if self.asked:
+                reply = reply[: reply.rindex(blocks.begin(blocks.answer))]
+            replies.append(reply)
+        return replies
 
-    def _guess(self, game: Game, state: State, rng: np.random.Generator) -> tuple[str, int]:
+    def _guess(self, game: Game, state: State, generator: np.random.Generator) -> tuple[str, int]:
         """A think block that does not search, and a well-formed move."""
         scene = game.scene(state)
         board = scene.symbols[0]
-        action = int(rng.integers(game.n_actions(state.level)))
-        habit = rng.choice(len(HABITS), p=HABITS)
+        action = int(generator.integers(game.n_actions(state.level)))
+        habit = generator.choice(len(HABITS), p=HABITS)
         if habit == 0:
-            return GUESSES[rng.integers(len(GUESSES))], action
+            return GUESSES[generator.integers(len(GUESSES))], action
         if habit == 2:
-            kinds = rng.permutation(np.unique(board[board > 0]))
-            return ", ".join(
-                f"{(board == kind).sum()} x {scene.names[kind]}" for kind in kinds
-            ), action
-        said = list[str]()
-        cells = np.argwhere(board > 0)
-        for _ in range(int(rng.integers(1, 5))):
-            first = cells[rng.integers(len(cells))]
-            steps = np.abs(cells - first).sum(axis=1)
-            others = cells[steps == 1] if (steps == 1).any() else cells[steps > 0]
-            pair = sorted(
-                [tuple(first.tolist()), tuple(others[rng.integers(len(others))].tolist())]
-            )
-            said.append(
-                "; ".join(f"{write_cell(*cell)} {scene.names[board[cell]]}" for cell in pair)
-            )
-        chosen = game.decode(state.level, " ".join(write_cell(*cell) for cell in pair)).action
-        return "; ".join(said), action if chosen == NO_ACTION else chosen
+            symbols = generator.permutation(np.unique(board[board > 0]))
+            counts = [f"{(board == symbol).sum()} x {scene.names[symbol]}" for symbol in symbols]
+            return ", ".join(counts), action
+        descriptions = list[str]()
+        for _ in range(int(generator.integers(1, 5))):
+            pair = _draw_neighbours(board, generator)
+            texts = [f"{write_cell(*cell)} {scene.names[board[cell]]}" for cell in pair]
+            descriptions.append("; ".join(texts))
+        answer = " ".join(write_cell(*cell) for cell in pair)
+        last_pair = game.decode(state.level, answer).action
+        return "; ".join(descriptions), action if last_pair == NO_ACTION else last_pair
+
+
+def _draw_neighbours(
+    board: NDArray[np.uint8], generator: np.random.Generator
+) -> list[tuple[int, ...]]:
+    """Two neighbouring cells with tiles, in reading order; any two where a tile stands alone."""
+    cells = np.argwhere(board > 0)
+    first = cells[generator.integers(len(cells))]
+    distances = np.abs(cells - first).sum(axis=1)
+    neighbours = cells[distances == 1]
+    others = neighbours if len(neighbours) else cells[distances > 0]
+    second = others[generator.integers(len(others))]
+    return sorted([tuple(first.tolist()), tuple(second.tolist())])

@@ -16,9 +16,9 @@ class Gate:
     Systems 17, 1-14.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.places = float(most)
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.places = float(limit)
         self.inside = 0
         self._waiting = asyncio.Condition()
         self._slowed = 0.0
@@ -38,10 +38,10 @@ class Gate:
 
     def answered(self) -> None:
         """A request was answered."""
-        self.places = min(self.most, self.places + 1 / self.places)
+        self.places = min(self.limit, self.places + 1 / self.places)
 
-    def busy(self, begun: float) -> None:
+    def busy(self, start: float) -> None:
         """A 429; those of requests that began before the last halving say nothing new."""
-        if begun >= self._slowed:
+        if start >= self._slowed:
             self.places = max(1.0, self.places / 2)
             self._slowed = time.monotonic()

@@ -63,21 +63,28 @@ class LocalPlayer(Player):
         self.model = model
         self.processor = processor
         self.name = name
-        self.look, self.style, self.banned = get_look(look), style, list(banned)
+        self.look = get_look(look)
+        self.style = style
+        self.banned = list(banned)
         self.max_new_tokens = max_new_tokens
         self.temperature = temperature
         self.batch = batch
-        self.seed, self.about, self.unknown = seed, dict(about or {}), unknown
-        self.pixels: Pixels | None = getattr(
-            getattr(use_pixel_cache(processor), "image_processor", None), "pixels", None
-        )
+        self.seed = seed
+        self.about = dict(about or {})
+        self.unknown = unknown
+        image_processor = getattr(use_pixel_cache(processor), "image_processor", None)
+        self.pixels: Pixels | None = getattr(image_processor, "pixels", None)
         self._texts: dict[Any, str] = {}
-        self._rows: dict[Any, dict[str, Any]] = {}
+        self._text_inputs: dict[Any, dict[str, Any]] = {}
 
     @override
     def doubts(self, game: str, level: str, look: str, prompt: str, reply: str) -> list[str]:
-        task = {"game": game, "level": level, "look": look, "prompt": prompt, "reply": reply}
-        return [*self.notes, *filter(None, [self.unknown(**task) if self.unknown else ""])]
+        doubts = list(self.notes)
+        if self.unknown:
+            untrained = self.unknown(game=game, level=level, look=look, prompt=prompt, reply=reply)
+            if untrained:
+                doubts.append(untrained)
+        return doubts
 
     @override
     def describe(self) -> dict[str, Any]:
@@ -89,35 +96,67 @@ class LocalPlayer(Player):
         }
         return {"kind": "local", **self.about, "sampling": sampling, "banned": self.banned}
 
+    @override
     def reply(self, game: Game, state: State) -> list[str]:
-        """See :class:`Player`; with the player's own look and prompt style."""
-        return [one.text for one in self.answer([Query(game, state, self.look, self.style)])[0]]
+        """The texts for each row, under the player's own look and prompt style."""
+        query = Query(game, state, self.look, self.style)
+        (answers,) = self.answer([query])
+        return [answer.text for answer in answers]
 
+    @override
     def answer(self, queries: Sequence[Query]) -> list[list[Answer]]:
-        """See :class:`Player`: pictures of one size share a batch, whatever their game; the order
-        is by length of the prompt.
+        """Replies to several queries, one a row of each.
+
+        Pictures of one size share a batch, whatever their game; the order is by length of the
+        prompt.
         """
         import torch
 
         was_training = self.model.training
         self.model.eval()
-        replies = [[Answer()] * len(query.state) for query in queries]
+        answers = [[Answer()] * len(query.state) for query in queries]
         with torch.no_grad(), plain_generation(self.model):
-            for parts in self._batches(queries):
-                answers = iter(self._generate([queries[k][rows] for k, rows in parts]))
-                for k, rows in parts:
-                    begun = queries[k].begun[rows] or [""] * len(replies[k][rows])
-                    told = [(begin, next(answers)) for begin in begun]
-                    replies[k][rows] = [replace(one, text=begin + one.text) for begin, one in told]
+            for batch in self._batches(queries):
+                batch_queries = [queries[number][rows] for number, rows in batch]
+                generated = iter(self._generate(batch_queries))
+                for (number, rows), query in zip(batch, batch_queries, strict=True):
+                    beginnings = query.begun or [""] * len(query.state)
+                    answers[number][rows] = [
+                        _with_beginning(beginning, next(generated)) for beginning in beginnings
+                    ]
                 if self.on_answers:
-                    self.on_answers(sum(rows.stop - rows.start for _, rows in parts))
+                    self.on_answers(sum(rows.stop - rows.start for _, rows in batch))
         self.model.train(was_training)
-        return replies
+        return answers
 
-    def _generate(self, parts: Sequence[Query]) -> list[Answer]:
+    def _generate(self, queries: Sequence[Query]) -> list[Answer]:
         """Replies to one batch, without what they were begun with."""
-        inputs = self._inputs(parts).to(self.model.device)
-        start = inputs["input_ids"].shape[1]
+        inputs = self._inputs(queries).to(self.model.device)
+        prompt_length = inputs["input_ids"].shape[1]
+        options = self._generation_options(queries, prompt_length)
+        sequences = self.model.generate(**inputs, **options)
+        replies = sequences[:, prompt_length:].tolist()
+        input_counts = inputs["attention_mask"].sum(dim=1).tolist()
+        texts = self.processor.batch_decode(replies, skip_special_tokens=True)
+        end_tokens = self.model.generation_config.eos_token_id
+        end_tokens = set(end_tokens) if isinstance(end_tokens, list) else {end_tokens}
+        answers = []
+        for text, tokens, input_count in zip(texts, replies, input_counts, strict=True):
+            finish = CUT
+            output_count = len(tokens)
+            for position, token in enumerate(tokens):
+                if token in end_tokens:
+                    finish = "stop"
+                    output_count = position + 1
+                    break
+            answer = Answer(
+                text, input_tokens=input_count, output_tokens=output_count, finish=finish
+            )
+            answers.append(answer)
+        return answers
+
+    def _generation_options(self, queries: Sequence[Query], prompt_length: int) -> dict[str, Any]:
+        """Arguments of ``generate`` for one batch, beside its inputs."""
         options: dict[str, Any] = {
             "max_new_tokens": self.max_new_tokens,
             "do_sample": False,
@@ -125,121 +164,129 @@ class LocalPlayer(Player):
         }
         if self.temperature > 0:
             keys = [
-                keys_of(self.seed, one.state.seed, one.state.steps, one.repeats) for one in parts
+                keys_of(self.seed, query.state.seed, query.state.steps, query.repeats)
+                for query in queries
             ]
-            options["logits_processor"] = [
-                KeyedNoise(np.concatenate(keys), self.temperature, start)
-            ]
+            noise = KeyedNoise(np.concatenate(keys), self.temperature, prompt_length)
+            options["logits_processor"] = [noise]
         if self.banned:
             options["suppress_tokens"] = self.banned
-        tokens = self.model.generate(**inputs, **options)[:, start:].tolist()
-        told = inputs["attention_mask"].sum(dim=1).tolist()
-        ends = self.model.generation_config.eos_token_id
-        ends = set(ends) if isinstance(ends, list) else {ends}
-        out = []
-        for text, ids, asked in zip(
-            self.processor.batch_decode(tokens, skip_special_tokens=True), tokens, told, strict=True
-        ):
-            last = next((k for k, token in enumerate(ids) if token in ends), None)
-            finish, length = (CUT, len(ids)) if last is None else ("stop", last + 1)
-            out.append(Answer(text, input_tokens=asked, output_tokens=length, finish=finish))
-        return out
+        return options
 
     def _batches(self, queries: Sequence[Query]) -> Iterator[list[tuple[int, slice]]]:
         """Rows of queries, as (number of the query, rows) by batch."""
         sizes = [frame_size(query.game, query.state.level, query.look) for query in queries]
-        order = sorted(range(len(queries)), key=lambda k: (sizes[k], len(self._text(queries[k]))))
-        for _, group in groupby(order, key=lambda k: sizes[k]):
-            parts: list[tuple[int, slice]] = []
-            room = self.batch
-            for k in group:
+        lengths = [len(self._text(query)) for query in queries]
+        keys = list(zip(sizes, lengths, strict=True))
+        order = sorted(range(len(queries)), key=keys.__getitem__)
+        for _, numbers in groupby(order, key=sizes.__getitem__):
+            batch: list[tuple[int, slice]] = []
+            free_rows = self.batch
+            for number in numbers:
+                row_count = len(queries[number].state)
                 start = 0
-                while start < len(queries[k].state):
-                    rows = slice(start, min(start + room, len(queries[k].state)))
-                    parts.append((k, rows))
-                    start, room = rows.stop, room - (rows.stop - start)
-                    if not room:
-                        yield parts
-                        parts = []
-                        room = self.batch
-            if parts:
-                yield parts
+                while start < row_count:
+                    stop = min(start + free_rows, row_count)
+                    batch.append((number, slice(start, stop)))
+                    free_rows -= stop - start
+                    start = stop
+                    if not free_rows:
+                        yield batch
+                        batch = []
+                        free_rows = self.batch
+            if batch:
+                yield batch
 
     def _text(self, query: Query) -> str:
-        key = query.game.name, query.state.level, query.style
+        """The prompt of a first turn, as the model's template writes it."""
+        level = query.state.level
+        key = query.game.name, level, query.style
         if key not in self._texts:
-            ask = prompt.messages(
-                prompt.prompt_text(query.game, query.state.level, query.style, blocks=query.blocks)
-            )
+            question = prompt.prompt_text(query.game, level, query.style, blocks=query.blocks)
             self._texts[key] = self.processor.apply_chat_template(
-                ask, add_generation_prompt=True, tokenize=False
+                prompt.messages(question), add_generation_prompt=True, tokenize=False
             )
         return self._texts[key]
 
-    def _inputs(self, parts: Sequence[Query]) -> Any:
+    def _inputs(self, queries: Sequence[Query]) -> Any:
         """Model inputs of a batch: each text is read once, and pictures are drawn into the inputs,
         if the processor allows it.
         """
+        first = queries[0]
+        height, width = frame_size(first.game, first.state.level, first.look)
+        pixels = self.pixels
+        if pixels and all(map(_is_plain, queries)) and pixels.exact(height, width):
+            return self._drawn_inputs(queries, pixels, height, width)
+        return self._conversation_inputs(queries)
+
+    def _drawn_inputs(
+        self, queries: Sequence[Query], pixels: Pixels, height: int, width: int
+    ) -> Any:
+        """Model inputs of first turns: one text for each query, and pictures of one size."""
         import torch
         from torch.nn.functional import pad
         from transformers import BatchFeature
 
-        height, width = frame_size(parts[0].game, parts[0].state.level, parts[0].look)
-        plain = not any(one.past or one.begun or one.observation != "image" for one in parts)
-        if not (plain and self.pixels and self.pixels.exact(height, width)):
-            return self._told([(one, row) for one in parts for row in range(len(one.state))])
-        drawn = [self.pixels.boards(one.game, one.state, one.look) for one in parts]
+        drawn = [pixels.boards(query.game, query.state, query.look) for query in queries]
         inputs = {
-            name: torch.cat([torch.from_numpy(one[name]) for one in drawn]) for name in drawn[0]
+            name: torch.cat([torch.from_numpy(arrays[name]) for arrays in drawn])
+            for name in drawn[0]
         }
-        rows = [self._row(self._text(one), height, width) for one in parts]
-        longest = max(row["input_ids"].shape[1] for row in rows)
-        for name in rows[0].keys() - inputs.keys():
-            blank = self.processor.tokenizer.pad_token_id if name == "input_ids" else 0
-            columns = [
-                pad(row[name], (longest - row["input_ids"].shape[1], 0), value=blank)
-                for row in rows
-            ]
-            inputs[name] = torch.cat(
-                [
-                    c.repeat_interleave(len(one.state), 0)
-                    for c, one in zip(columns, parts, strict=True)
-                ]
-            )
+        texts = [self._inputs_of_text(self._text(query), height, width) for query in queries]
+        lengths = [tensors["input_ids"].shape[1] for tensors in texts]
+        for name in texts[0].keys() - inputs.keys():
+            filler = self.processor.tokenizer.pad_token_id if name == "input_ids" else 0
+            tensors_of_queries = []
+            for query, tensors, length in zip(queries, texts, lengths, strict=True):
+                padded = pad(tensors[name], (max(lengths) - length, 0), value=filler)
+                tensors_of_queries.append(padded.repeat_interleave(len(query.state), 0))
+            inputs[name] = torch.cat(tensors_of_queries)
         return BatchFeature(inputs)
 
-    def _told(self, rows: Sequence[tuple[Query, int]]) -> Any:
+    def _conversation_inputs(self, queries: Sequence[Query]) -> Any:
         """Model inputs of whole conversations, with any number of pictures."""
         texts = list[str]()
         images = list[list[Image.Image]]()
-        for query, row in rows:
-            ask = []
-            shown = list[State]()
-            for role, parts in query.conversation(row):
-                shown += [part for part in parts if not isinstance(part, str)]
-                content = [
-                    {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
-                    for part in parts
-                ]
-                ask.append({"role": role, "content": content})
-            text = self.processor.apply_chat_template(
-                ask, add_generation_prompt=True, tokenize=False
-            )
-            texts.append(text + (query.begun[row] if query.begun else ""))
-            images.append([pictures(query.game, state, query.look)[0] for state in shown])
+        for query in queries:
+            for row in range(len(query.state)):
+                messages = []
+                states = list[State]()
+                for role, parts in query.conversation(row):
+                    states += [part for part in parts if not isinstance(part, str)]
+                    messages.append({"role": role, "content": [_content(part) for part in parts]})
+                text = self.processor.apply_chat_template(
+                    messages, add_generation_prompt=True, tokenize=False
+                )
+                texts.append(text + (query.begun[row] if query.begun else ""))
+                images.append([pictures(query.game, state, query.look)[0] for state in states])
         return self.processor(
             text=texts, images=images if any(images) else None, return_tensors="pt", padding=True
         )
 
-    def _row(self, text: str, height: int, width: int) -> dict[str, Any]:
+    def _inputs_of_text(self, text: str, height: int, width: int) -> dict[str, Any]:
         """What the processor makes of a text with one blank picture of this size."""
         key = text, height, width
-        if key not in self._rows:
+        if key not in self._text_inputs:
             blank = Image.new("RGB", (width, height))
-            self._rows[key] = dict(
+            self._text_inputs[key] = dict(
                 self.processor(text=[text], images=[blank], return_tensors="pt", padding=True)
             )
-        return self._rows[key]
+        return self._text_inputs[key]
+
+
+def _with_beginning(beginning: str, answer: Answer) -> Answer:
+    """An answer with the text that it was begun with."""
+    return replace(answer, text=beginning + answer.text)
+
+
+def _is_plain(query: Query) -> bool:
+    """Whether it asks about first turns by a picture alone."""
+    return not (query.past or query.begun or query.observation != "image")
+
+
+def _content(part: State | str) -> dict[str, str]:
+    """A part of a message, as chat templates read it."""
+    return {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
 
 
 class Relay(Player):
@@ -256,17 +303,18 @@ class Relay(Player):
     heavy = True
 
     def __init__(self, describer: Player, reasoner: Player) -> None:
-        self.describer, self.reasoner, self.name = (
-            describer,
-            reasoner,
-            f"{describer.name}+{reasoner.name}",
-        )
+        self.describer = describer
+        self.reasoner = reasoner
+        self.name = f"{describer.name}+{reasoner.name}"
 
+    @override
     def doubts(self, game: str, level: str, look: str, prompt: str, reply: str) -> list[str]:
-        """See :class:`Player`; those of both models."""
         task = (game, level, look, prompt, reply)
-        both = (("the describer", self.describer), ("the reasoner", self.reasoner))
-        return [f"{role}: {text}" for role, one in both for text in one.doubts(*task)]
+        players = {"the describer": self.describer, "the reasoner": self.reasoner}
+        doubts = []
+        for role, player in players.items():
+            doubts += [f"{role}: {doubt}" for doubt in player.doubts(*task)]
+        return doubts
 
     @override
     def describe(self) -> dict[str, Any]:
@@ -276,30 +324,47 @@ class Relay(Player):
             "reasoner": self.reasoner.describe(),
         }
 
+    @override
     def answer(self, queries: Sequence[Query]) -> list[list[Answer]]:
-        """See :class:`Player`.
+        """Replies of the second model, begun with the descriptions of the first.
 
         Tokens are those of both; a reply was cut where the last of them was.
         """
-        described = [[Answer.of(one) for one in found] for found in self.describer.answer(queries)]
-        ends = [query.blocks.end(query.blocks.perception) for query in queries]
-        asked = []
-        for query, answers, end in zip(queries, described, ends, strict=True):
-            begun = [
-                one.text.partition(end)[0] + end if end in one.text else one.text for one in answers
-            ]
-            asked.append(replace(query, begun=begun))
-        told = [[Answer.of(one) for one in found] for found in self.reasoner.answer(asked)]
-        return [
-            [
-                _relayed(one, other) if end in one.text else one
-                for one, other in zip(before, after, strict=True)
-            ]
-            for before, after, end in zip(described, told, ends, strict=True)
-        ]
+        descriptions = _answers_of(self.describer, queries)
+        queries_begun = []
+        for query, answers in zip(queries, descriptions, strict=True):
+            end = _end_of_description(query)
+            beginnings = []
+            for answer in answers:
+                description, mark, _ = answer.text.partition(end)
+                beginnings.append(description + mark)
+            queries_begun.append(replace(query, begun=beginnings))
+        conclusions = _answers_of(self.reasoner, queries_begun)
+        relayed = []
+        for query, before, after in zip(queries, descriptions, conclusions, strict=True):
+            end = _end_of_description(query)
+            relayed.append(
+                [
+                    _relayed(description, conclusion) if end in description.text else description
+                    for description, conclusion in zip(before, after, strict=True)
+                ]
+            )
+        return relayed
 
 
-def _relayed(before: Answer, after: Answer) -> Answer:
+def _answers_of(player: Player, queries: Sequence[Query]) -> list[list[Answer]]:
+    """What a player replies, all as Answers."""
+    return [[Answer.of(reply) for reply in replies] for replies in player.answer(queries)]
+
+
+def _end_of_description(query: Query) -> str:
+    return query.blocks.end(query.blocks.perception)
+
+
+def _relayed(description: Answer, conclusion: Answer) -> Answer:
     """The second answer, with the tokens of both."""
-    tokens = ("input_tokens", "output_tokens")
-    return replace(after, **{name: getattr(before, name) + getattr(after, name) for name in tokens})
+    return replace(
+        conclusion,
+        input_tokens=description.input_tokens + conclusion.input_tokens,
+        output_tokens=description.output_tokens + conclusion.output_tokens,
+    )

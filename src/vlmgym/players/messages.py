@@ -17,9 +17,9 @@ NO_REPLY = "(no reply)"
 
 def image_url(picture: Any) -> str:
     """A picture as a PNG data URL in its true size."""
-    data = io.BytesIO()
-    picture.save(data, "PNG")
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def conversation(

@@ -53,8 +53,8 @@ class OpenAIPlayer(ApiPlayer):
         return headers
 
     @override
-    def _path(self, what: str) -> str:
-        return "/models" if what == "models" else "/chat/completions"
+    def _path(self, purpose: str) -> str:
+        return "/models" if purpose == "models" else "/chat/completions"
 
     @override
     def _messages(self, query: Query) -> list[dict[str, Any]]:

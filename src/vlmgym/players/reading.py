@@ -19,7 +19,10 @@ SHOWN = 65_536
 
 
 def read_answer(
-    reply: Reply, answer_in: Callable[[Mapping[str, Any]], Answer], secrets: Secrets, most: int
+    reply: Reply,
+    answer_in: Callable[[Mapping[str, Any]], Answer],
+    secrets: Secrets,
+    limit: int,
 ) -> Answer:
     """The answer in a good reply, whatever it may be.
 
@@ -27,17 +30,17 @@ def read_answer(
         reply: with a status of 200 to 299.
         answer_in: what the body of a reply says; any exception if it is not of the form.
         secrets: what must not be told.
-        most: most bytes of a reply.
+        limit: most bytes of a reply.
 
     Raises:
         Fault: there is none.
     """
     if not reply.whole:
-        raise Fault(f"a reply of more than {most} bytes, or one that breaks off")
-    kind = reply.headers.get("content-type", "")
-    if "json" not in kind.lower():
-        shown_kind = secrets.excerpt(kind, 100) or "none"
-        raise Fault(f"a reply of type {shown_kind}, not JSON: {_beginning(reply, secrets)}")
+        raise Fault(f"a reply of more than {limit} bytes, or one that breaks off")
+    content_type = reply.headers.get("content-type", "")
+    if "json" not in content_type.lower():
+        shown_type = secrets.excerpt(content_type, 100) or "none"
+        raise Fault(f"a reply of type {shown_type}, not JSON: {_beginning(reply, secrets)}")
     try:
         body = json.loads(reply.body)
         _refuse_error_in(body, secrets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,9 @@ PLAYERS = (
     "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL, "
     "relay:MODEL+MODEL, api:MODEL, anthropic:MODEL"
 )
+SIMPLE: dict[str, type[Player]] = {
+    player.name: player for player in (Random, RandomLegal, Greedy, Oracle)
+}
 MAX_TOKENS = 4096
 """New tokens of a reply where nothing else is said: room for a model that thinks before its first
 visible word.
@@ -62,63 +66,68 @@ def named_players(texts: Sequence[str]) -> dict[str, str]:
     Raises:
         ConfigError: a label that is empty or cannot be shown, or one for two players.
     """
-    given = dict[str, str]()
-    free = list[str]()
+    words_of_labels = dict[str, str]()
+    words_alone = list[str]()
     for text in texts:
         label, sign, word = text.partition("=")
         if sign and ":" not in label:
-            if not label.strip() or label != shown(label).strip() or len(label) > 200:
+            is_visible = label == shown(label).strip()
+            if not is_visible or not 1 <= len(label) <= 200:
                 raise ConfigError(
                     "player", shown(text), "NAME=PLAYER with a name of 1 to 200 visible letters"
                 )
-            if given.setdefault(label, word) != word:
-                raise ConfigError(
-                    "player", shown(text), f"another name: {label} is {shown(given[label])}"
-                )
-        elif text not in free:
-            free.append(text)
-    taken = set(given)
-    found = dict[str, str]()
-    for text, label in _labels(free).items():
-        label = text if label in taken else label
-        if label in taken:
-            raise ConfigError(
-                "player", shown(text), f"another name: {shown(label)} is {shown(given[label])}"
-            )
-        found[text] = label
-    words = {text: found.get(text, "") or text.partition("=")[0] for text in texts}
-    return {label: given.get(label, text) for text, label in words.items()}
+            if words_of_labels.setdefault(label, word) != word:
+                raise _taken(text, label, words_of_labels[label])
+        elif text not in words_alone:
+            words_alone.append(text)
+    labels = dict[str, str]()
+    for word, label in _labels(words_alone).items():
+        if label in words_of_labels:
+            label = word
+        if label in words_of_labels:
+            raise _taken(word, shown(label), words_of_labels[label])
+        labels[word] = label
+    players = dict[str, str]()
+    for text in texts:
+        label = labels.get(text, "") or text.partition("=")[0]
+        players[label] = words_of_labels.get(label, text)
+    return players
 
 
-def _labels(texts: Sequence[str]) -> dict[str, str]:
+def _taken(text: str, label: str, word: str) -> ConfigError:
+    """A label that stands for another player already."""
+    return ConfigError("player", shown(text), f"another name: {label} is {shown(word)}")
+
+
+def _labels(words: Sequence[str]) -> dict[str, str]:
     """A label for each of several different words: the shortest of its names that no other goes
     by.
     """
-    short = {text: _short(text) for text in texts}
-    found = dict[str, str]()
-    for text in texts:
-        same = [other for other in texts if short[other] == short[text]]
-        rests = {other: other.partition(":")[2] for other in same}
-        if len(same) == 1:
-            found[text] = short[text]
-        elif len(set(rests.values())) == len(same) and all(
-            other.startswith("local:") for other in same
-        ):
-            found[text] = shortest_ends(list(rests.values()))[rests[text]]
+    short_labels = {word: _short_label(word) for word in words}
+    labels = dict[str, str]()
+    for word in words:
+        namesakes = [other for other in words if short_labels[other] == short_labels[word]]
+        models = {namesake: namesake.partition(":")[2] for namesake in namesakes}
+        are_local = all(namesake.startswith("local:") for namesake in namesakes)
+        are_different = len(set(models.values())) == len(namesakes)
+        if len(namesakes) == 1:
+            labels[word] = short_labels[word]
+        elif are_local and are_different:
+            labels[word] = shortest_ends(list(models.values()))[models[word]]
         else:
-            found[text] = text
-    twice = [text for text in texts if list(found.values()).count(found[text]) > 1]
-    return {text: text if text in twice else found[text] for text in texts}
+            labels[word] = word
+    counts = Counter(labels.values())
+    return {word: label if counts[label] == 1 else word for word, label in labels.items()}
 
 
-def _short(text: str) -> str:
+def _short_label(word: str) -> str:
     """The name that a player has by itself."""
-    kind, _, rest = text.partition(":")
+    kind, _, model = word.partition(":")
     if kind == "local":
-        return Path(rest).name or rest
+        return Path(model).name or model
     if kind == "relay":
-        return "+".join(Path(part).name or part for part in rest.split("+"))
-    return rest if kind in ("api", "anthropic") and rest else kind
+        return "+".join(Path(part).name or part for part in model.split("+"))
+    return model if kind in ("api", "anthropic") and model else kind
 
 
 def make_player(
@@ -151,62 +160,78 @@ def make_player(
     local = local or LocalSettings()
     endpoint = endpoint or Endpoint()
     sampling = {"max_tokens": MAX_TOKENS, "temperature": 0.0, **(sampling or {})}
-    kind, _, rest = text.partition(":")
-    simple: dict[str, type[Player]] = {p.name: p for p in (Random, RandomLegal, Greedy, Oracle)}
-    if kind in simple and not rest:
-        return simple[kind]()
+    kind, _, details = text.partition(":")
+    if kind in SIMPLE and not details:
+        return SIMPLE[kind]()
     if kind == "teacher":
-        try:
-            return Teacher(float(rest)) if rest else Teacher()
-        except ValueError as error:
-            raise ConfigError("player", text, "teacher:ERROR with an error rate 0 to 1") from error
-    if kind == "scripted" and rest:
-        replies = read_json(Path(rest), list)
-        if not replies or not all(isinstance(r, str) for r in replies):
-            raise ConfigError("player", shown(text), "scripted:FILE with a JSON list of texts")
-        return Scripted(replies)
-    if kind == "relay" and rest.partition("+")[2]:
+        return _teacher(text, details)
+    if kind == "scripted" and details:
+        return _scripted(text, Path(details))
+    if kind == "relay" and details.partition("+")[2]:
         from vlmgym.players.local import Relay
 
-        models = [f"local:{name}" for name in rest.split("+", 1)]
-        describer, reasoner = (make_player(one, look, style, sampling, local) for one in models)
-        return Relay(describer, reasoner)
-    if kind == "local" and rest:
-        from vlmgym.models.loading import banned_tokens, load, model_digest
-        from vlmgym.players.local import LocalPlayer
-        from vlmgym.train.trained import trained_for
-
-        for key in sampling.keys() - {"max_tokens", "temperature", "seed"}:
-            raise ConfigError(
-                f"sampling.{key}",
-                sampling[key],
-                "max_tokens, temperature and seed, for a local model",
-            )
-        _check_local(sampling)
-        trained = trained_for(rest)
-        model, processor = load(rest, local.dtype, local.device)
-        return LocalPlayer(
-            model,
-            processor,
-            name=Path(rest).name,
-            look=look,
-            style=style,
-            banned=banned_tokens(model, processor),
-            max_new_tokens=sampling["max_tokens"],
-            temperature=sampling["temperature"],
-            seed=sampling.get("seed", 0),
-            batch=local.batch,
-            about={"digest": model_digest(rest), "dtype": local.dtype},
-            unknown=trained.unknown if trained else None,
-        )
-    if kind in ("api", "anthropic") and rest:
-        asked = OpenAIPlayer if kind == "api" else AnthropicPlayer
-        prices = endpoint.prices
-        if prices is not None and rest not in prices:
-            raise ConfigError("prices", rest, "one of " + ", ".join(map(str, prices)))
-        price = None if prices is None else prices[rest]
-        return asked(rest, endpoint.base_url, sampling, endpoint.api, price)
+        words = [f"local:{model}" for model in details.split("+", 1)]
+        return Relay(*(make_player(word, look, style, sampling, local) for word in words))
+    if kind == "local" and details:
+        return _local_player(details, look, style, sampling, local)
+    if kind in ("api", "anthropic") and details:
+        return _api_player(kind, details, sampling, endpoint)
     raise ConfigError("player", text, PLAYERS)
+
+
+def _teacher(text: str, error_rate: str) -> Teacher:
+    try:
+        return Teacher(float(error_rate)) if error_rate else Teacher()
+    except ValueError as error:
+        raise ConfigError("player", text, "teacher:ERROR with an error rate 0 to 1") from error
+
+
+def _scripted(text: str, path: Path) -> Scripted:
+    replies = read_json(path, list)
+    if not replies or not all(isinstance(reply, str) for reply in replies):
+        raise ConfigError("player", shown(text), "scripted:FILE with a JSON list of texts")
+    return Scripted(replies)
+
+
+def _local_player(
+    name: str,
+    look: str | Look,
+    style: str,
+    sampling: Mapping[str, Any],
+    settings: LocalSettings,
+) -> Player:
+    from vlmgym.models.loading import banned_tokens, load, model_digest
+    from vlmgym.players.local import LocalPlayer
+    from vlmgym.train.trained import trained_for
+
+    _check_local(sampling)
+    trained = trained_for(name)
+    model, processor = load(name, settings.dtype, settings.device)
+    return LocalPlayer(
+        model,
+        processor,
+        name=Path(name).name,
+        look=look,
+        style=style,
+        banned=banned_tokens(model, processor),
+        max_new_tokens=sampling["max_tokens"],
+        temperature=sampling["temperature"],
+        seed=sampling.get("seed", 0),
+        batch=settings.batch,
+        about={"digest": model_digest(name), "dtype": settings.dtype},
+        unknown=trained.unknown if trained else None,
+    )
+
+
+def _api_player(
+    kind: str, model: str, sampling: Mapping[str, Any], endpoint: Endpoint
+) -> OpenAIPlayer | AnthropicPlayer:
+    player = OpenAIPlayer if kind == "api" else AnthropicPlayer
+    prices = endpoint.prices
+    if prices is not None and model not in prices:
+        raise ConfigError("prices", model, "one of " + ", ".join(map(str, prices)))
+    price = None if prices is None else prices[model]
+    return player(model, endpoint.base_url, sampling, endpoint.api, price)
 
 
 def is_heavy(text: str) -> bool:
@@ -220,20 +245,19 @@ def _check_local(sampling: Mapping[str, Any]) -> None:
     """See that the sampling of a local model is one.
 
     Raises:
-        ConfigError: a value of another type, or out of range.
+        ConfigError: a field that it does not know; a value of another type, or out of range.
     """
-    most = sampling["max_tokens"]
+    for name in sampling.keys() - {"max_tokens", "temperature", "seed"}:
+        allowed = "max_tokens, temperature and seed, for a local model"
+        raise ConfigError(f"sampling.{name}", sampling[name], allowed)
+    max_tokens = sampling["max_tokens"]
     temperature = sampling["temperature"]
     seed = sampling.get("seed", 0)
-    if type(most) is not int or not 1 <= most <= 1_000_000:
-        raise ConfigError("sampling.max_tokens", most, "1 to 1000000, for a local model")
-    if (
-        type(temperature) not in (int, float)
-        or not math.isfinite(temperature)
-        or not 0 <= temperature <= 100
-    ):
-        raise ConfigError(
-            "sampling.temperature", temperature, "0 (greedy) to 100, for a local model"
-        )
+    if type(max_tokens) is not int or not 1 <= max_tokens <= 1_000_000:
+        raise ConfigError("sampling.max_tokens", max_tokens, "1 to 1000000, for a local model")
+    is_number = type(temperature) in (int, float) and math.isfinite(temperature)
+    if not is_number or not 0 <= temperature <= 100:
+        allowed = "0 (greedy) to 100, for a local model"
+        raise ConfigError("sampling.temperature", temperature, allowed)
     if type(seed) is not int or not 0 <= seed < 2**31:
         raise ConfigError("sampling.seed", seed, "0 to 2147483647, for a local model")

@@ -34,11 +34,11 @@ class RequestFields:
     def fields(self, with_neutral: bool) -> dict[str, Any]:
         """The sampling of one request."""
         fields = {**(self.neutral if with_neutral else {}), **self.sampling}
-        for name, wanted in self._adapted.items():
+        for name, replacement in self._adapted.items():
             if name in fields:
                 value = fields.pop(name)
-                if wanted:
-                    fields.setdefault(wanted, value)
+                if replacement:
+                    fields.setdefault(replacement, value)
         return fields
 
     def adapt(self, refusal: str, fields: Mapping[str, Any]) -> list[str]:
@@ -56,9 +56,9 @@ class RequestFields:
             What is done about it, one sentence a field.
         """
         notes = []
-        named = re.search(r'"param"\s*:\s*"(\w+)"', refusal)
+        parameter = re.search(r'"param"\s*:\s*"(\w+)"', refusal)
         for name in {"max_tokens", "temperature", *self.neutral} & fields.keys():
-            if named and named[1] != name:
+            if parameter and parameter[1] != name:
                 continue
             if not _is_unsupported(name, refusal):
                 continue
@@ -77,7 +77,8 @@ class RequestFields:
 
 
 def _is_unsupported(name: str, refusal: str) -> bool:
-    return any(
-        UNSUPPORTED.search(refusal, max(0, place.start() - NEAR), place.end() + NEAR)
-        for place in re.finditer(rf"\b{name}\b", refusal)
-    )
+    for mention in re.finditer(rf"\b{name}\b", refusal):
+        start = max(0, mention.start() - NEAR)
+        if UNSUPPORTED.search(refusal, start, mention.end() + NEAR):
+            return True
+    return False

@@ -29,8 +29,11 @@ REFUSED_WORDS = frozenset(
         "image_safety",
         "blocklist",
         "prohibited_content",
+        "spii",
+        "recitation",
+        "guardrail_intervened",
+        "sensitive",
     }
-    | {"spii", "recitation", "guardrail_intervened", "sensitive"}
 )
 """What they say of one that the model, or what stands before it, refused."""
 BROKEN_WORDS = frozenset(
@@ -63,16 +66,16 @@ def texts(content: Any) -> tuple[str, str]:
         return content or "", ""
     if not isinstance(content, list):
         raise TypeError(f"a content of type {type(content).__name__}")
-    said = list[str]()
+    visible = list[str]()
     thought = list[str]()
     for block in content:
         if isinstance(block, str):
-            said.append(block)
+            visible.append(block)
         elif block.get("type") == "thinking":
             thought.append(texts(block.get("thinking"))[0])
         else:
-            said.append(texts(block.get("text"))[0])
-    return "".join(said), "".join(thought)
+            visible.append(texts(block.get("text"))[0])
+    return "".join(visible), "".join(thought)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -90,45 +93,41 @@ def count(value: Any) -> int:
 def why_finished(word: Any) -> str:
     """Why a model stopped, by the words of :attr:`vlmgym.players.base.Answer.finish`."""
     word = word if isinstance(word, str) else ""
-    plain = word.partition(":")[0].strip().lower()  # "content_filter: SAFETY"
-    if plain in CUT_WORDS:
+    category = word.partition(":")[0].strip().lower()  # "content_filter: SAFETY"
+    if category in CUT_WORDS:
         return CUT
-    return REFUSED if plain in REFUSED_WORDS else word
+    return REFUSED if category in REFUSED_WORDS else word
 
 
 def error_in(body: Any) -> tuple[int, str] | None:
     """The error that stands in a body instead of a reply, or beside a broken one: its status (if
     none: 400 or 502), its text.
     """
-    whole = mapping(body)
-    choices = whole.get("choices")
+    fields = mapping(body)
+    choices = fields.get("choices")
     choice = mapping(choices[0]) if isinstance(choices, list) and choices else {}
-    error = (
-        choice.get("error")
-        or whole.get("error")
-        or (whole.get("type") == "error" and whole)
-        or None
-    )
-    word = str(choice.get("finish_reason") or whole.get("stop_reason") or "")
-    if error is None and word.lower() not in BROKEN_WORDS:
-        return None
-    error = {"finish_reason": word} if error is None else error
-    kinds = [mapping(error).get(key) for key in ("code", "status", "type")]
-    numbers = [
-        int(kind)
-        for kind in kinds
-        if type(kind) is int or (isinstance(kind, str) and kind.isdecimal() and len(kind) == 3)
-    ]
-    status = next((number for number in numbers if 400 <= number < 600), 0)
-    if not status:
-        status = (
-            400
-            if any(
-                isinstance(kind, str) and kind.lower().startswith(FINAL_ERRORS) for kind in kinds
-            )
-            else 502
-        )
-    return status, error if isinstance(error, str) else json.dumps(error)
+    body_is_error = fields.get("type") == "error"
+    error = choice.get("error") or fields.get("error") or (body_is_error and fields) or None
+    finish = str(choice.get("finish_reason") or fields.get("stop_reason") or "")
+    if error is None:
+        if finish.lower() not in BROKEN_WORDS:
+            return None
+        error = {"finish_reason": finish}
+    text = error if isinstance(error, str) else json.dumps(error)
+    return _status_of(error), text
+
+
+def _status_of(error: Any) -> int:
+    """The status of an error: the one that it names, or what it would have by its kind."""
+    kinds = [mapping(error).get(name) for name in ("code", "status", "type")]
+    words = [kind.lower() for kind in kinds if isinstance(kind, str)]
+    for kind in kinds:
+        if isinstance(kind, str) and kind.isdecimal() and len(kind) == 3:
+            kind = int(kind)
+        if type(kind) is int and 400 <= kind < 600:
+            return kind
+    is_final = any(word.startswith(FINAL_ERRORS) for word in words)
+    return 400 if is_final else 502
 
 
 def models_in(reply: Reply) -> tuple[str, list[str]]:
@@ -136,17 +135,13 @@ def models_in(reply: Reply) -> tuple[str, list[str]]:
     serves.
     """
     try:
-        found = [
-            one
-            for one in mapping(json.loads(reply.body)).get("data") or []
-            if isinstance(one, dict)
-        ]
+        entries = mapping(json.loads(reply.body)).get("data") or []
+        models = [entry for entry in entries if isinstance(entry, dict)]
     except (ValueError, TypeError, RecursionError):  # another page, which is no list of models
         return "", []
-    owners = {str(one.get("owned_by")).lower() for one in found}
-    return next(iter(owners & SERVERS), ""), [
-        one["id"] for one in found if isinstance(one.get("id"), str)
-    ]
+    owners = {str(model.get("owned_by")).lower() for model in models}
+    server = next(iter(owners & SERVERS), "")
+    return server, [model["id"] for model in models if isinstance(model.get("id"), str)]
 
 
 def wait_in(headers: Mapping[str, str]) -> float:
@@ -155,15 +150,12 @@ def wait_in(headers: Mapping[str, str]) -> float:
     """
     text = headers.get("retry-after", "")
     try:
-        wait = float(text)
+        seconds = float(text)
     except ValueError:
         try:
-            now = (
-                parsedate_to_datetime(headers["date"]).timestamp()
-                if "date" in headers
-                else time.time()
-            )
-            wait = parsedate_to_datetime(text).timestamp() - now
+            sent = headers.get("date")
+            now = time.time() if sent is None else parsedate_to_datetime(sent).timestamp()
+            seconds = parsedate_to_datetime(text).timestamp() - now
         except (ValueError, OverflowError):
             return 0.0
-    return max(0.0, wait) if not math.isnan(wait) else 0.0
+    return 0.0 if math.isnan(seconds) else max(0.0, seconds)

@@ -28,27 +28,33 @@ def plain_generation(model: Any) -> Iterator[None]:
     """
     from transformers import GenerationConfig
 
-    own = model.generation_config
-    model.generation_config = GenerationConfig(**{name: getattr(own, name, None) for name in IDS})
+    settings = model.generation_config
+    token_ids = {name: getattr(settings, name, None) for name in IDS}
+    model.generation_config = GenerationConfig(**token_ids)
     try:
         yield
     finally:
-        model.generation_config = own
+        model.generation_config = settings
 
 
 def keys_of(
-    seed: int, seeds: NDArray[np.uint64], turns: NDArray[np.int64], repeats: Sequence[int] = ()
+    seed: int,
+    seeds: NDArray[np.uint64],
+    turns: NDArray[np.int64],
+    repeats: Sequence[int] = (),
 ) -> NDArray[np.uint64]:
     """What the luck of replies hangs on, ``(B,)`` uint64: seed of the player, seed and turn of the
     game, repeat of the game.
     """
-    again = np.asarray(repeats if len(repeats) else np.zeros(len(seeds)), np.int64).astype(
-        np.uint64
-    )
-    key = mix_array(np.full(len(seeds), seed & (2**64 - 1), np.uint64)) ^ seeds
-    for number in (turns.astype(np.uint64), again):
-        key = mix_array(mix_array(key) + number)
-    return key
+    count = len(seeds)
+    repeat_numbers = np.zeros(count, np.int64)
+    if len(repeats):
+        repeat_numbers = np.asarray(repeats, np.int64)
+    player_seed = np.full(count, seed & (2**64 - 1), np.uint64)
+    keys = mix_array(player_seed) ^ seeds
+    for numbers in (turns, repeat_numbers):
+        keys = mix_array(mix_array(keys) + numbers.astype(np.uint64))
+    return keys
 
 
 class KeyedNoise:
@@ -73,9 +79,9 @@ class KeyedNoise:
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Noisy scores, ``(B, vocabulary)`` float64."""
         position = np.uint64(input_ids.shape[1] - self.start)
-        return scores.double() / self.temperature + gumbel(
-            mix_array(self.keys + position), scores.shape[1], scores.device
-        )
+        keys = mix_array(self.keys + position)
+        noise = gumbel(keys, scores.shape[1], scores.device)
+        return scores.double() / self.temperature + noise
 
 
 def gumbel(keys: NDArray[np.uint64], count: int, device: Any = "cpu") -> Any:
@@ -84,24 +90,26 @@ def gumbel(keys: NDArray[np.uint64], count: int, device: Any = "cpu") -> Any:
     """
     import torch
 
+    rows = torch.from_numpy(keys.view(np.int64)).to(device)
     columns = torch.arange(1, count + 1, dtype=torch.int64, device=device) * _GOLDEN
-    bits = _mixed(torch.from_numpy(keys.view(np.int64)).to(device)[:, None] + columns[None])
-    unit = ((_shifted(bits, 11)).double() + 0.5) / 2.0**53
-    return -torch.log(-torch.log(unit))
+    bits = _mixed(rows[:, None] + columns[None])
+    uniform = (_shifted_right(bits, 11).double() + 0.5) / 2.0**53
+    return -torch.log(-torch.log(uniform))
 
 
-_GOLDEN, _FIRST, _SECOND = (
-    n - 2**64 for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-)  # of SplitMix64, as torch's signed numbers
+# constants of SplitMix64, as torch's signed numbers
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+_FIRST = 0xBF58476D1CE4E5B9 - 2**64
+_SECOND = 0x94D049BB133111EB - 2**64
 
 
-def _shifted(x: Any, by: int) -> Any:
+def _shifted_right(bits: Any, places: int) -> Any:
     """Bits moved to the right as those of an unsigned number."""
-    return (x >> by) & ((1 << (64 - by)) - 1)
+    return (bits >> places) & ((1 << (64 - places)) - 1)
 
 
-def _mixed(x: Any) -> Any:
+def _mixed(bits: Any) -> Any:
     """SplitMix64's last step, whose products wrap around."""
-    x = (x ^ _shifted(x, 30)) * _FIRST
-    x = (x ^ _shifted(x, 27)) * _SECOND
-    return x ^ _shifted(x, 31)
+    bits = (bits ^ _shifted_right(bits, 30)) * _FIRST
+    bits = (bits ^ _shifted_right(bits, 27)) * _SECOND
+    return bits ^ _shifted_right(bits, 31)

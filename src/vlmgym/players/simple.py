@@ -41,14 +41,16 @@ class Chooser(Player):
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         return [self.reply(query.game, query.state, query.blocks) for query in queries]
 
+    @override
     def reply(self, game: Game, state: State, blocks: Blocks = BLOCKS) -> list[str]:
-        """See :class:`Player`; ``blocks``: what the blocks are called."""
-        boards = truth(game, state)
-        out = []
-        for board, action in zip(boards, self.choose(game, state), strict=True):
+        """The texts for each row; ``blocks``: what the blocks are called."""
+        descriptions = truth(game, state)
+        actions = self.choose(game, state)
+        replies = []
+        for description, action in zip(descriptions, actions, strict=True):
             answer = game.encode(state.level, int(action)) if action != NO_ACTION else "none"
-            out.append(write_reply(board, type(self).name, answer, blocks))
-        return out
+            replies.append(write_reply(description, type(self).name, answer, blocks))
+        return replies
 
 
 class Random(Chooser):
@@ -59,7 +61,8 @@ class Random(Chooser):
     @override
     def choose(self, game: Game, state: State) -> list[int]:
         count = game.n_actions(state.level)
-        return [int(player_rng(self.salt, state, row).integers(count)) for row in range(len(state))]
+        generators = [player_rng(self.salt, state, row) for row in range(len(state))]
+        return [int(generator.integers(count)) for generator in generators]
 
 
 class RandomLegal(Chooser):
@@ -69,11 +72,12 @@ class RandomLegal(Chooser):
 
     @override
     def choose(self, game: Game, state: State) -> list[int]:
-        legal = [np.flatnonzero(mask) for mask in game.legal(state)]
-        return [
-            int(player_rng(self.salt, state, row).choice(ids)) if len(ids) else NO_ACTION
-            for row, ids in enumerate(legal)
-        ]
+        chosen = []
+        for row, mask in enumerate(game.legal(state)):
+            actions = np.flatnonzero(mask)
+            generator = player_rng(self.salt, state, row)
+            chosen.append(int(generator.choice(actions)) if len(actions) else NO_ACTION)
+        return chosen
 
 
 class Greedy(Chooser):
@@ -89,15 +93,19 @@ class Greedy(Chooser):
     @override
     def choose(self, game: Game, state: State) -> list[int]:
         scene = game.scene(state)
-        seen = (
-            state.reseed(self.salt)
-            if scene.pixels is not None
-            else game.from_symbols(state.level, scene.symbols)
-        )
-        rows, actions = np.nonzero(game.legal(state))
-        gains = np.full((len(state), game.n_actions(state.level)), -1, np.int64)
-        gains[rows, actions] = game.step(seen[rows], actions)[1].gain
-        return [int(g.argmax()) if g.max() >= 0 else NO_ACTION for g in gains]
+        if scene.pixels is None:
+            visible = game.from_symbols(state.level, scene.symbols)
+        else:
+            visible = state.reseed(self.salt)
+        legal = game.legal(state)
+        rows, actions = np.nonzero(legal)
+        gains = np.full(legal.shape, -1, np.int64)
+        _, outcome = game.step(visible[rows], actions)
+        gains[rows, actions] = outcome.gain
+        best = gains.argmax(axis=1)
+        return [
+            int(action) if gains[row, action] >= 0 else NO_ACTION for row, action in enumerate(best)
+        ]
 
 
 class Oracle(Chooser):
@@ -121,6 +129,7 @@ class Scripted(Player):
     def __init__(self, replies: str | Sequence[str] | Callable[[Game, State], str]) -> None:
         self.replies = replies
 
+    @override
     def describe(self) -> dict[str, Any]:
         """Of a function, its code and what it holds on to (in another process
         that may read differently).
@@ -128,16 +137,11 @@ class Scripted(Player):
         if callable(self.replies):
             code = getattr(self.replies, "__code__", None)
             cells = getattr(self.replies, "__closure__", None) or ()
-            parts = (
-                marshal.dumps(code) if code else repr(self.replies),
-                [cell.cell_contents for cell in cells],
-            )
-            return {
-                "kind": "scripted",
-                "function": hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest(),
-            }
+            contents = [cell.cell_contents for cell in cells]
+            function = (marshal.dumps(code) if code else repr(self.replies), contents)
+            return {"kind": "scripted", "function": _digest(repr(function))}
         replies = [self.replies] if isinstance(self.replies, str) else list(self.replies)
-        content = hashlib.blake2b(json.dumps(replies).encode(), digest_size=16).hexdigest()
+        content = _digest(json.dumps(replies))
         return {"kind": "scripted", "replies": len(replies), "content": content}
 
     @override
@@ -149,4 +153,9 @@ class Scripted(Player):
             return [self.replies(game, state[row]) for row in range(len(state))]
         if isinstance(self.replies, str):
             return [self.replies] * len(state)
-        return [self.replies[int(step) % len(self.replies)] for step in state.steps]
+        count = len(self.replies)
+        return [self.replies[int(turn) % count] for turn in state.steps]
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -42,25 +42,23 @@ class Teacher(Player):
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
         return [self.reply(query.game, query.state, query.style, query.blocks) for query in queries]
 
+    @override
     def reply(
         self, game: Game, state: State, style: str = "full", blocks: Blocks = BLOCKS
     ) -> list[str]:
-        """See :class:`Player`; ``style`` of the prompt, see
+        """The texts for each row; ``style`` of the prompt, see
         :func:`vlmgym.dialogue.perception.truth`, and what the blocks are called.
         """
         values = game.oracle(state)
-        texts = truth(game, state, style)
-        out = []
-        for row in range(len(state)):
-            rng = player_rng(self.salt, state, row)
-            said, action = game.reasoning(state, row, values[row])
-            if rng.random() < self.error or action == NO_ACTION:
-                said = ""
-                action = int(rng.integers(game.n_actions(state.level)))
-            think = (
-                f"{said}; so {game.encode(state.level, action)}"
-                if said
-                else f"so {game.encode(state.level, action)}"
-            )
-            out.append(write_reply(texts[row], think, game.encode(state.level, action), blocks))
-        return out
+        descriptions = truth(game, state, style)
+        replies = []
+        for row, description in enumerate(descriptions):
+            generator = player_rng(self.salt, state, row)
+            reasoning, action = game.reasoning(state, row, values[row])
+            if generator.random() < self.error or action == NO_ACTION:
+                reasoning = ""
+                action = int(generator.integers(game.n_actions(state.level)))
+            answer = game.encode(state.level, action)
+            think = f"{reasoning}; so {answer}" if reasoning else f"so {answer}"
+            replies.append(write_reply(description, think, answer, blocks))
+        return replies

@@ -29,6 +29,10 @@ in any text.
 """
 
 
+SECRET_FIELD = re.compile("key|token|secret|password|sig|code", re.IGNORECASE)
+"""Names of the fields of a query that are told to nobody."""
+
+
 # ---- what is told
 class Secrets:
     """Finds keys and passwords in texts, also where they are written with escapes (JSON, Python,
@@ -36,12 +40,14 @@ class Secrets:
     """
 
     def __init__(self, values: Iterable[str]) -> None:
-        known = sorted(
-            {one for one in values if len(one) >= SHORTEST_SECRET}, key=len, reverse=True
-        )
-        self.longest = 6 * len(known[0]) if known else 0
+        secrets = {value for value in values if len(value) >= SHORTEST_SECRET}
+        longest_first = sorted(secrets, key=len, reverse=True)
+        self.longest = 6 * len(longest_first[0]) if secrets else 0
         """Most characters that one of them takes in a text."""
-        self._pattern = re.compile("|".join(map(_written, known)), re.IGNORECASE) if known else None
+        self._pattern = None
+        if secrets:
+            alternatives = "|".join(map(_pattern_of, longest_first))
+            self._pattern = re.compile(alternatives, re.IGNORECASE)
 
     def clean(self, text: str) -> str:
         """The text with ``[key]`` for each of them."""
@@ -59,18 +65,21 @@ class Secrets:
         text = self.clean(text)
         if not whole:
             text = text[: max(0, len(text) - self.longest)]
-        text = " ".join("".join(one if one.isprintable() else " " for one in text).split())
-        return text if len(text) <= size else text[: size - 1] + "…"
+        printable = "".join(letter if letter.isprintable() else " " for letter in text)
+        line = " ".join(printable.split())
+        return line if len(line) <= size else line[: size - 1] + "…"
 
 
-def _written(secret: str) -> str:
+def _pattern_of(secret: str) -> str:
     """A pattern for a secret in which each character may be escaped."""
-    places = []
-    for one in secret:
-        code = ord(one)
-        escaped = [rf"\\u{code:04x}", rf"\\x{code:02x}", f"%{code:02x}"] if code < 128 else []
-        places.append("(?:" + "|".join([re.escape(one), rf"\\{re.escape(one)}", *escaped]) + ")")
-    return "".join(places)
+    pattern = ""
+    for letter in secret:
+        code = ord(letter)
+        forms = [re.escape(letter), rf"\\{re.escape(letter)}"]
+        if code < 128:
+            forms += [rf"\\u{code:04x}", rf"\\x{code:02x}", f"%{code:02x}"]
+        pattern += "(?:" + "|".join(forms) + ")"
+    return pattern
 
 
 # ---- addresses
@@ -108,7 +117,7 @@ def read_address(text: str) -> Address:
     Raises:
         ConfigError: it is none; the message shows neither its password nor its query.
     """
-    wrong = ConfigError(
+    refusal = ConfigError(
         "base_url",
         shown_address(text),
         "http://... or https://..., with / ? # @ in a password as %2F %3F %23 %40",
@@ -118,63 +127,59 @@ def read_address(text: str) -> Address:
         host = parts.hostname or ""
         port = parts.port
     except ValueError as error:
-        raise wrong from error
-    if (
-        parts.scheme not in ("http", "https")
-        or not host
-        or "@" in parts.path + parts.query
-        or not text.isprintable()
-    ):
-        raise wrong
-    if re.search(r"[\s\\]", text) or port == 0:
-        raise wrong
-    user = parts.netloc.rpartition("@")[0]
+        raise refusal from error
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        raise refusal
+    if "@" in parts.path + parts.query:
+        raise refusal
+    if not text.isprintable() or re.search(r"[\s\\]", text):
+        raise refusal
+    userinfo, _, location = parts.netloc.rpartition("@")
     login = ""
-    secrets = [
-        value
-        for name, value in parse_qsl(parts.query)
-        if re.search("key|token|secret|password|sig|code", name, re.I)
-    ]
-    if user:
-        login = unquote(user) if ":" in user else unquote(user) + ":"
-        secrets += _of_login(user) + _of_login(login)
-    base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    secrets = [value for name, value in parse_qsl(parts.query) if SECRET_FIELD.search(name)]
+    if userinfo:
+        login = unquote(userinfo)
+        if ":" not in userinfo:
+            login += ":"
+        secrets += _forms_of_login(userinfo) + _forms_of_login(login)
     return Address(
-        base,
-        parts.query,
-        login,
-        host,
-        port or (443 if parts.scheme == "https" else 80),
-        _is_local(host),
-        tuple(secrets),
+        base=f"{parts.scheme}://{location}{parts.path.rstrip('/')}",
+        query=parts.query,
+        login=login,
+        host=host,
+        port=port or (443 if parts.scheme == "https" else 80),
+        local=_is_local(host),
+        secrets=tuple(secrets),
     )
 
 
 def shown_address(text: str) -> str:
     """An address, or what was given for one, without user, password and query."""
-    scheme, sign, rest = text.partition("://")
+    scheme, sign, remainder = text.partition("://")
     if not sign or not re.fullmatch(r"[A-Za-z][\w+.-]*", scheme):
         scheme = ""
         sign = ""
-        rest = text
-    return scheme + sign + re.split(r"[?#]", rest.rpartition("@")[2])[0]
+        remainder = text
+    without_login = remainder.rpartition("@")[2]
+    return scheme + sign + re.split(r"[?#]", without_login)[0]
 
 
-def _of_login(login: str) -> list[str]:
+def _forms_of_login(login: str) -> list[str]:
     """The forms in which ``user:password`` may come back."""
     password = login.partition(":")[2]
-    return [login, password, quote(password, safe=""), *_base64(login)]
-
-
-def _base64(text: str) -> list[str]:
-    data = text.encode("utf-8", "replace")
+    content = login.encode("utf-8", "replace")
+    encoded = [base64.b64encode(content), base64.urlsafe_b64encode(content)]
     return [
-        make(data).decode().rstrip("=") for make in (base64.b64encode, base64.urlsafe_b64encode)
+        login,
+        password,
+        quote(password, safe=""),
+        *(form.decode().rstrip("=") for form in encoded),
     ]
 
 
 def _is_local(host: str) -> bool:
-    if host.lower().rstrip(".") == "localhost" or host.lower().rstrip(".").endswith(".localhost"):
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
@@ -266,9 +271,9 @@ class Wire:
         """Hang up."""
         await self._client.aclose()
 
-    async def ask(self, method: str, path: str, body: bytes | None, most: int) -> Reply:
-        """Send one request and read the reply: ``most`` bytes of a good one, :data:`ERROR_BYTES` of
-        any other.
+    async def ask(self, method: str, path: str, body: bytes | None, limit: int) -> Reply:
+        """Send one request and read the reply: at most ``limit`` bytes of a good one,
+        :data:`ERROR_BYTES` of any other.
 
         Raises:
             WireError: there is no reply, or it breaks off.
@@ -280,9 +285,11 @@ class Wire:
             async with self._client.stream(
                 method, self.address.at(path), content=body, headers=headers
             ) as response:
-                good = 200 <= response.status_code < 300
-                data, whole = await _read(response, most if good else ERROR_BYTES, good)
-                return Reply(response.status_code, dict(response.headers), data, whole)
+                success = 200 <= response.status_code < 300
+                content, complete = await _read(
+                    response, limit if success else ERROR_BYTES, success
+                )
+                return Reply(response.status_code, dict(response.headers), content, complete)
         except WireError:
             raise
         except Exception as error:
@@ -291,76 +298,71 @@ class Wire:
     def _error(self, error: Exception) -> WireError:
         """What kept a request from its reply, by the first cause that says so."""
         name = type(error).__name__
-        place = f"{self.address.host}:{self.address.port}"
+        location = f"{self.address.host}:{self.address.port}"
         if _proxy(self.address):
-            place += ", by way of a proxy of the environment"
+            location += ", by way of a proxy of the environment"
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
-                said = (
-                    f"{name}: the certificate of {place} is not accepted "
+                reason = (
+                    f"{name}: the certificate of {location} is not accepted "
                     f"({cause.verify_message or cause}); nothing was sent"
                 )
-                return WireError(said, untrusted=True)
+                return WireError(reason, untrusted=True)
             if isinstance(cause, ssl.SSLError):
-                return WireError(
-                    f"{name}: no TLS at {place} "
-                    f"({(cause.reason or str(cause)).replace('_', ' ').lower()})",
-                    unreachable=True,
-                )
+                details = (cause.reason or str(cause)).replace("_", " ").lower()
+                return WireError(f"{name}: no TLS at {location} ({details})", unreachable=True)
             if isinstance(cause, socket.gaierror):
-                return WireError(
-                    f"{name}: unknown host {self.address.host} ({cause.strerror})", unreachable=True
-                )
+                reason = f"{name}: unknown host {self.address.host} ({cause.strerror})"
+                return WireError(reason, unreachable=True)
             if isinstance(cause, ConnectionRefusedError):
-                return WireError(f"{name}: connection refused at {place}", unreachable=True)
+                return WireError(f"{name}: connection refused at {location}", unreachable=True)
             if isinstance(cause, OSError) and cause.strerror:
-                return WireError(
-                    f"{name}: {cause.strerror.lower()} at {place}",
-                    unreachable=name.startswith("Connect"),
-                )
-        return WireError(
-            f"{name}: {str(error) or 'no reply'} ({place})", unreachable=name == "ConnectTimeout"
-        )
+                reason = f"{name}: {cause.strerror.lower()} at {location}"
+                return WireError(reason, unreachable=name.startswith("Connect"))
+        reason = f"{name}: {str(error) or 'no reply'} ({location})"
+        return WireError(reason, unreachable=name == "ConnectTimeout")
 
 
-async def _read(response: Any, most: int, good: bool) -> tuple[bytes, bool]:
+async def _read(response: Any, limit: int, success: bool) -> tuple[bytes, bool]:
     """The body, unpacked, up to so many bytes, and whether that is all of it.
 
     Of an error, what comes before a fault is kept.
     """
     coding = response.headers.get("content-encoding", "").strip().lower()
-    data = bytearray()
-    unpack = (
-        zlib.decompressobj(zlib.MAX_WBITS | 32) if coding in ("gzip", "x-gzip", "deflate") else None
-    )
-    if not unpack and coding not in ("", "identity"):
-        if good:
+    content = bytearray()
+    unpacker = None
+    if coding in ("gzip", "x-gzip", "deflate"):
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    elif coding not in ("", "identity"):
+        if success:
             raise WireError(f"a reply packed as {coding!r}, which was not asked for")
         return b"", False
     try:
-        async for piece in response.aiter_raw():
-            data += unpack.decompress(piece, most + 1 - len(data)) if unpack else piece
-            if len(data) > most:
-                return bytes(data[:most]), False
+        async for chunk in response.aiter_raw():
+            if unpacker:
+                chunk = unpacker.decompress(chunk, limit + 1 - len(content))
+            content += chunk
+            if len(content) > limit:
+                return bytes(content[:limit]), False
     except Exception:
-        if good:
+        if success:
             raise
-        return bytes(data), False
-    return bytes(data), unpack is None or unpack.eof or not data
+        return bytes(content), False
+    return bytes(content), unpacker is None or unpacker.eof or not content
 
 
 def _causes(error: BaseException) -> list[BaseException]:
     """An error and what it came from, one after the other."""
-    found = list[BaseException]()
-    open_ = [error]
-    while open_ and len(found) < 50:
-        one = open_.pop(0)
-        found.append(one)
-        if isinstance(one, BaseExceptionGroup):
-            open_ += one.exceptions
-        if (cause := one.__cause__ or one.__context__) and cause not in found:
-            open_.append(cause)
-    return found
+    causes = list[BaseException]()
+    waiting = [error]
+    while waiting and len(causes) < 50:
+        current = waiting.pop(0)
+        causes.append(current)
+        if isinstance(current, BaseExceptionGroup):
+            waiting += current.exceptions
+        if (cause := current.__cause__ or current.__context__) and cause not in causes:
+            waiting.append(cause)
+    return causes
 
 
 def _proxy(address: Address) -> tuple[str, str] | None:
@@ -369,6 +371,9 @@ def _proxy(address: Address) -> tuple[str, str] | None:
     """
     if address.local or proxy_bypass(address.host):
         return None
-    known = getproxies()
-    kinds = (address.base.partition(":")[0], "all")
-    return next(((f"{kind.upper()}_PROXY", known[kind]) for kind in kinds if known.get(kind)), None)
+    proxies = getproxies()
+    scheme = address.base.partition(":")[0]
+    for kind in (scheme, "all"):
+        if proxies.get(kind):
+            return f"{kind.upper()}_PROXY", proxies[kind]
+    return None

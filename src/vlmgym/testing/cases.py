@@ -33,13 +33,13 @@ class Case:
     game: Game
     name: str
     level: Level
-    fresh: State
-    states: State  # from fresh to late, some of them ended
+    starts: State
+    states: State  # from starts to late, some of them ended
 
     def live(self) -> State:
         """The positions that have not ended; the fresh ones where all have."""
         state = self.states[~self.states.ended]
-        return state if len(state) else self.fresh
+        return state if len(state) else self.starts
 
     def actions(self, state: State, number: int = 0) -> NDArray[np.int64]:
         """One legal action a row where there is one, by keyed draws; else no action."""
@@ -50,14 +50,13 @@ def make_case(game: Game, name: str) -> Case:
     """A level of a game, played at random for some turns."""
     level = game.level(name)
     seeds = seeds_for("free", game.name, name, sizes.GAMES_A_CHECK)
-    fresh = game.reset(level, seeds)
-    case = Case(game, name, level, fresh, fresh)
-    state = fresh
-    kept = [fresh]
+    state = game.reset(level, seeds)
+    case = Case(game, name, level, starts=state, states=state)
+    states = [state]
     for turn in range(sizes.TURNS):
         state, _ = game.step(state, case.actions(state, turn))
-        kept.append(state)
-    case.states = concat(kept)
+        states.append(state)
+    case.states = concat(states)
     return case
 
 
@@ -65,15 +64,15 @@ def by_oracle(game: Game, state: State) -> NDArray[np.int64]:
     """The legal action of the largest oracle value a row; no action where there is none."""
     values = np.nan_to_num(game.oracle(state), nan=-np.inf)
     values = np.where(game.legal(state), values, -np.inf)
-    known = np.isfinite(values).any(axis=1)
-    return np.where(known, values.argmax(axis=1), NO_ACTION).astype(np.int64)
+    has_value = np.isfinite(values).any(axis=1)
+    return np.where(has_value, values.argmax(axis=1), NO_ACTION).astype(np.int64)
 
 
 def best_play(case: Case) -> Iterator[tuple[State, State, Outcome]]:
     """Turns by the oracle until all games have ended, as many puzzles never end by random play:
     before, after, outcome.
     """
-    state = case.fresh
+    state = case.starts
     for _ in range(sizes.ENDING):
         after, outcome = case.game.step(state, by_oracle(case.game, state))
         yield state, after, outcome
@@ -82,7 +81,7 @@ def best_play(case: Case) -> Iterator[tuple[State, State, Outcome]]:
             break
 
 
-def need(holds: object, text: str) -> None:
-    """Fail the check with this text unless something holds."""
-    if not holds:
+def need(condition: object, text: str) -> None:
+    """Fail the check with this text unless the condition holds."""
+    if not condition:
         raise CheckFailed(text)

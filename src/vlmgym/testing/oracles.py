@@ -26,8 +26,10 @@ def oracle_beats_random(case: Case) -> str:
         "oracle values must be NaN exactly where an action is illegal",
     )
     choices = values[legal.sum(axis=1) > 1]
-    differ = (np.nanmax(choices, axis=1) > np.nanmin(choices, axis=1)).any() or not len(choices)
-    need(differ, "the oracle gives all legal actions the same value in every position")
+    largest = np.nanmax(choices, axis=1)
+    smallest = np.nanmin(choices, axis=1)
+    values_differ = (largest > smallest).any() or not len(choices)
+    need(values_differ, "the oracle gives all legal actions the same value in every position")
     random_score, random_success = _play(case, oracle=False)
     oracle_score, oracle_success = _play(case, oracle=True)
     notes: list[str] = []
@@ -73,7 +75,10 @@ def _random_actions(
 
 
 def _is_better(
-    name: str, oracle: NDArray[np.float64], random: NDArray[np.float64], notes: list[str]
+    name: str,
+    oracle: NDArray[np.float64],
+    random: NDArray[np.float64],
+    notes: list[str],
 ) -> bool:
     """Whether the oracle is better beyond chance; it fails where it is worse."""
     difference = oracle - random

@@ -17,8 +17,8 @@ def purity(case: Case) -> str:
     state = case.live()
     before = state.to_bytes(case.game)
     locked = state[:]
-    for value in locked.arrays().values():
-        value.flags.writeable = False
+    for array in locked.arrays().values():
+        array.flags.writeable = False
     try:
         _call_everything(case, locked)
     except (ValueError, TypeError) as error:
@@ -59,25 +59,26 @@ def batch_equals_alone(case: Case) -> str:
         need(same_state, f"step of row {row} differs from the same game stepped alone")
         same_gain = outcome_alone.gain[0] == outcome.gain[row]
         need(same_gain, f"gain of row {row} differs alone")
-        same_legal = (game.legal(alone)[0] == legal[row]).all()
-        need(same_legal, f"legal of row {row} differs alone")
-        same_values = np.array_equal(game.oracle(alone)[0], values[row], equal_nan=True)
+        legal_alone = game.legal(alone)[0]
+        need((legal_alone == legal[row]).all(), f"legal of row {row} differs alone")
+        values_alone = game.oracle(alone)[0]
+        same_values = np.array_equal(values_alone, values[row], equal_nan=True)
         need(same_values, f"oracle of row {row} differs alone")
-    fresh_alone = game.reset(case.level, case.fresh.seed[3:4])
-    same_fresh = fresh_alone == case.fresh[3]
-    need(same_fresh, "reset of one seed differs from the same seed in a batch")
+    start_alone = game.reset(case.level, case.starts.seed[3:4])
+    same_start = start_alone == case.starts[3]
+    need(same_start, "reset of one seed differs from the same seed in a batch")
     return ""
 
 
 def same_seed_same_run(case: Case) -> str:
     """Global randomness (random, np.random), time, or a cache that changes results."""
-    again = make_case(case.game, case.name)
-    need(again.states == case.states, "equal seeds and actions gave other games")
+    repeated = make_case(case.game, case.name)
+    need(repeated.states == case.states, "equal seeds and actions gave other games")
     one_game = case.game.one_game
-    differ = _seeds_tell_games_apart(case)
+    games_differ = _seeds_tell_games_apart(case)
     need(isinstance(one_game, bool), f"one_game = {one_game!r}: allowed are True and False")
-    need(not (one_game and differ), "one_game = True, but other seeds give other games")
-    if one_game or differ:
+    need(not (one_game and games_differ), "one_game = True, but other seeds give other games")
+    if one_game or games_differ:
         return ""
     need(
         not _luck_by_turn(case),
@@ -107,9 +108,10 @@ def _seeds_tell_games_apart(case: Case) -> bool:
     their runs.
     """
     game = case.game
-    fresh = game.reset(case.level, seeds_for("free", game.name, case.name, sizes.RUNS, 1000))
+    seeds = seeds_for("free", game.name, case.name, sizes.RUNS, 1000)
+    starts = game.reset(case.level, seeds)
     for run in range(sizes.RUNS_TRIED):
-        state = fresh
+        state = starts
         for turn in range(sizes.TURNS):
             content = _content(game, state)
             if (content != content[0]).any():
@@ -124,12 +126,13 @@ def _luck_by_turn(case: Case) -> bool:
     turn's number do.
     """
     game = case.game
-    first = case.fresh[0]
-    later = np.arange(sizes.TURNS) % max(1, case.level.max_steps - 1)
+    start = case.starts[0]
+    delays = np.arange(sizes.TURNS) % max(1, case.level.max_steps - 1)
     for turn in range(sizes.TURNS):
-        state = first.repeat(sizes.TURNS)
-        state = State.with_arrays(state, {"steps": state.steps + later})
-        after, _ = game.step(state, np.repeat(case.actions(first, turn), sizes.TURNS))
+        state = start.repeat(sizes.TURNS)
+        state = State.with_arrays(state, {"steps": state.steps + delays})
+        actions = np.repeat(case.actions(start, turn), sizes.TURNS)
+        after, _ = game.step(state, actions)
         content = _content(game, after[~after.ended])
         if len(content) and (content != content[0]).any():
             return True
@@ -140,24 +143,25 @@ def snapshots(case: Case) -> str:
     """State that is kept outside of the State's arrays, and the fields of state_type."""
     game = case.game
     state = case.live()
-    kept = state.to_bytes(game)
+    snapshot = state.to_bytes(game)
     first_actions = case.actions(state)
     first, outcome = game.step(state, first_actions)
     before = first.to_bytes(game), outcome.gain.tobytes(), outcome.changed.tobytes()
     second_actions = case.actions(first, 1)
     second, _ = game.step(first, second_actions)
-    fresh = game.reset(case.level, case.fresh.seed)
-    game.step(game.reset(case.level, case.fresh.seed[::-1]), case.actions(case.fresh))
+    starts = game.reset(case.level, case.starts.seed)
+    other_starts = game.reset(case.level, case.starts.seed[::-1])
+    game.step(other_starts, case.actions(case.starts))
     after = first.to_bytes(game), outcome.gain.tobytes(), outcome.changed.tobytes()
     need(
         before == after,
         "a state or outcome that was returned is written to by later turns: two share an array",
     )
     need(
-        fresh == case.fresh,
+        starts == case.starts,
         "fresh games are written to by later deals and turns: two share an array",
     )
-    restored = game.from_bytes(kept)
+    restored = game.from_bytes(snapshot)
     need(restored == state, "from_bytes(to_bytes(state)) differs from the state")
     restored, _ = game.step(restored, first_actions)
     restored, _ = game.step(restored, second_actions)
@@ -169,34 +173,34 @@ def forks(case: Case) -> str:
     """Results that depend on what was stepped before (caches, counters on the game object)."""
     game = case.game
     state = case.live()
-    tried = [np.flatnonzero(legal)[:4] for legal in game.legal(state)]
-    rows = [row for row, actions in enumerate(tried) if len(actions)][:6]
+    actions_of_rows = [np.flatnonzero(legal)[:4] for legal in game.legal(state)]
+    rows = [row for row, actions in enumerate(actions_of_rows) if len(actions)][:6]
     need(rows, "no position with a legal action was found")
-    forward = {
-        (row, int(action)): game.step(state[row], np.array([action]))[0]
-        for row in rows
-        for action in tried[row]
-    }
-    for (row, action), expected in reversed(list(forward.items())):
-        again, _ = game.step(state[row], np.array([action]))
+    results = dict[tuple[int, int], State]()
+    for row in rows:
+        for action in actions_of_rows[row].tolist():
+            results[row, action], _ = game.step(state[row], np.array([action]))
+    for (row, action), expected in reversed(list(results.items())):
+        repeated, _ = game.step(state[row], np.array([action]))
         need(
-            again == expected,
+            repeated == expected,
             f"action {action} from row {row} gave another result in another order",
         )
     origin = state[rows[0]]
     fork = origin.repeat(3)
     need(fork[0] == fork[2] == origin, "a fork differs from its origin")
-    after, _ = game.step(fork, np.full(3, tried[rows[0]][0]))
-    same = after[0] == after[2]
-    need(same, "equal answers to forks gave different outcomes (luck must be shared)")
+    first_action = actions_of_rows[rows[0]][0]
+    after, _ = game.step(fork, np.full(3, first_action))
+    same_outcome = after[0] == after[2]
+    need(same_outcome, "equal answers to forks gave different outcomes (luck must be shared)")
     _check_new_luck(game, state)
     return ""
 
 
 def _check_new_luck(game: Game, state: State) -> None:
-    lucky = state.reseed(5)
-    same_board = (game.scene(lucky).symbols == game.scene(state).symbols).all()
-    same_legal = same_board and (game.legal(lucky) == game.legal(state)).all()
+    reseeded = state.reseed(5)
+    same_board = (game.scene(reseeded).symbols == game.scene(state).symbols).all()
+    same_legal = same_board and (game.legal(reseeded) == game.legal(state)).all()
     need(same_legal, "new luck changed what is on the board now")
-    same_values = np.array_equal(game.oracle(lucky), game.oracle(state), equal_nan=True)
+    same_values = np.array_equal(game.oracle(reseeded), game.oracle(state), equal_nan=True)
     need(same_values, "new luck changed oracle values: it sees draws to come")

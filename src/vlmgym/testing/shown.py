@@ -23,7 +23,7 @@ TILE = 48
 def pictures(case: Case) -> str:
     """scene(): names that no drawing exists for, or two symbols that are drawn alike."""
     scene = case.game.scene(case.states)
-    drawn = 0
+    frame_count = 0
     for name in LOOKS:
         look = get_look(name, noise=0, score=False)
         if scene.kind in DRAWERS:
@@ -34,41 +34,41 @@ def pictures(case: Case) -> str:
             if scene.kind == "photo" and "vlmgym photos" in str(error):
                 return f"not drawn: {error}"
             raise
-        drawn += len(frames)
+        frame_count += len(frames)
         size = frame_size(case.game, case.level, look)
         need(
             frames.shape == (len(case.states), *size, 3),
             f"look {name}: frames of shape {frames.shape}",
         )
         _check_frames(scene, name, [frame.tobytes() for frame in frames])
-    return f"{drawn} pictures"
+    return f"{frame_count} pictures"
 
 
 def _check_tiles(scene: Scene, look_name: str, look: Look) -> None:
     """No two symbols are drawn alike."""
-    names: dict[bytes, str] = {}  # by the tile
+    names_of_tiles = dict[bytes, str]()
     for symbol in np.unique(scene.symbols).tolist()[: sizes.SYMBOLS_DRAWN]:
         name = scene.names[symbol]
         tile = draw_cell(scene.kind, symbol, name, TILE, look, False, 0).tobytes()
-        other = names.setdefault(tile, name)
+        other = names_of_tiles.setdefault(tile, name)
         need(other == name, f"look {look_name}: {other!r} and {name!r} are drawn alike")
 
 
 def _check_frames(scene: Scene, look_name: str, frames: list[bytes]) -> None:
     """Equal scenes give equal pictures, others do not."""
     content = scene.symbols if scene.pixels is None else scene.pixels
-    frame_of: dict[bytes, bytes] = {}  # by the scene
+    frame_of_scene = dict[bytes, bytes]()
     for row, frame in enumerate(frames):
-        key = content[row].tobytes()
+        scene_bytes = content[row].tobytes()
         if scene.variants is not None:
-            key += (scene.variants[row] * (scene.symbols[row] > 0)).tobytes()
+            scene_bytes += (scene.variants[row] * (scene.symbols[row] > 0)).tobytes()
         need(
-            frame_of.setdefault(key, frame) == frame,
+            frame_of_scene.setdefault(scene_bytes, frame) == frame,
             f"look {look_name}: equal scenes give different pictures (row {row})",
         )
     if scene.variants is None:
         need(
-            len(set(frame_of.values())) == len(frame_of),
+            len(set(frame_of_scene.values())) == len(frame_of_scene),
             f"look {look_name}: different scenes give equal pictures",
         )
 

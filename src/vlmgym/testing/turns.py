@@ -14,7 +14,7 @@ from vlmgym.testing.cases import Case, CheckFailed, best_play, by_oracle, need
 def levels(case: Case) -> str:
     """reset(), and the turn limit of the level."""
     game = case.game
-    fresh = case.fresh
+    starts = case.starts
     count = sizes.GAMES_A_CHECK
     bundled = GAMES.get(game.name, game)
     need(
@@ -22,20 +22,20 @@ def levels(case: Case) -> str:
         f"its name is that of another game: {game.name} comes with vlmgym",
     )
     need(
-        type(fresh) is game.state_type,
-        f"reset gives a {type(fresh).__name__}, state_type is {game.state_type.__name__}",
+        type(starts) is game.state_type,
+        f"reset gives a {type(starts).__name__}, state_type is {game.state_type.__name__}",
     )
-    need(len(fresh) == count, f"reset of {count} seeds gives {len(fresh)} games")
-    for name, values in fresh.arrays().items():
+    need(len(starts) == count, f"reset of {count} seeds gives {len(starts)} games")
+    for name, values in starts.arrays().items():
         need(len(values) == count, f"array {name} has {len(values)} rows")
     need(case.level.max_steps > 0, "max_steps is 0: every named level needs a turn limit")
-    at_zero = not fresh.steps.any() and not fresh.score.any()
+    at_zero = not starts.steps.any() and not starts.score.any()
     need(at_zero, "fresh games must stand at turn 0 with score 0")
     seeds = seeds_for("free", game.name, case.name, count)
-    need((fresh.seed == seeds).all(), "the state must keep its seed")
-    ended = int(fresh.ended.sum())
-    need(ended < count / 2, f"{ended} of {count} fresh games have ended")
-    return f"{ended} of {count} fresh games ended at once" if ended else ""
+    need((starts.seed == seeds).all(), "the state must keep its seed")
+    ended_count = int(starts.ended.sum())
+    need(ended_count < count / 2, f"{ended_count} of {count} fresh games have ended")
+    return f"{ended_count} of {count} fresh games ended at once" if ended_count else ""
 
 
 def legal_is_what_step_accepts(case: Case) -> str:
@@ -46,31 +46,36 @@ def legal_is_what_step_accepts(case: Case) -> str:
     legal = game.legal(state)
     shape = (len(state), game.n_actions(case.level))
     need(legal.shape == shape, f"legal has shape {legal.shape}, allowed is {shape}")
-    rng = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     for row in range(len(state)):
-        _check_legal_of(case, state[row], row, legal[row], rng)
+        _check_legal_of(case, state[row], row, legal[row], generator)
     return f"{legal.mean():.1%} of the actions are legal"
 
 
 def _check_legal_of(
-    case: Case, state: State, row: int, legal: NDArray[np.bool_], rng: np.random.Generator
+    case: Case,
+    state: State,
+    row: int,
+    legal: NDArray[np.bool_],
+    generator: np.random.Generator,
 ) -> None:
     """Try actions of one game: some at random, and legal ones."""
     game = case.game
-    at_random = rng.permutation(len(legal))[: sizes.ACTIONS_TRIED]
-    allowed = np.flatnonzero(legal)[: sizes.ACTIONS_TRIED]
-    tried = np.unique(np.concatenate([at_random, allowed]))
-    before = state.repeat(len(tried))
-    after, outcome = game.step(before, tried)
-    moved = outcome.changed | _moved(before, after)
-    for action in tried[moved & ~legal[tried]]:
+    random_actions = generator.permutation(len(legal))[: sizes.ACTIONS_TRIED]
+    legal_actions = np.flatnonzero(legal)[: sizes.ACTIONS_TRIED]
+    actions = np.unique(np.concatenate([random_actions, legal_actions]))
+    is_legal = legal[actions]
+    before = state.repeat(len(actions))
+    after, outcome = game.step(before, actions)
+    changed = outcome.changed | _changed(before, after)
+    for action in actions[changed & ~is_legal]:
         raise CheckFailed(
             f"action {action} ({game.encode(case.level, int(action))}) changed the board of "
             f"row {row}, but is not legal"
         )
-    for action in tried[~moved & legal[tried]]:
-        lucks = state.repeat(sizes.LUCKS_TRIED).reseed(np.arange(sizes.LUCKS_TRIED))
-        _, outcome = game.step(lucks, np.full(sizes.LUCKS_TRIED, action))
+    for action in actions[~changed & is_legal]:
+        reseeded = state.repeat(sizes.LUCKS_TRIED).reseed(np.arange(sizes.LUCKS_TRIED))
+        _, outcome = game.step(reseeded, np.full(sizes.LUCKS_TRIED, action))
         text = game.encode(case.level, int(action))
         need(
             outcome.changed.any(),
@@ -79,15 +84,15 @@ def _check_legal_of(
         )
 
 
-def _moved(before: State, after: State) -> NDArray[np.bool_]:
+def _changed(before: State, after: State) -> NDArray[np.bool_]:
     """Rows of which any array but the turn counter changed."""
-    moved = np.zeros(len(before), bool)
+    changed = np.zeros(len(before), bool)
     old_arrays = before.arrays()
     for name, values in after.arrays().items():
         if name != "steps":
             differs = values != old_arrays[name]
-            moved |= differs.reshape(len(values), -1).any(axis=1)
-    return moved
+            changed |= differs.reshape(len(values), -1).any(axis=1)
+    return changed
 
 
 def no_action(case: Case) -> str:
@@ -96,29 +101,29 @@ def no_action(case: Case) -> str:
     """
     game = case.game
     state = case.live()
-    nothing = np.full(len(state), NO_ACTION)
-    after, outcome = game.step(state, nothing)
+    no_actions = np.full(len(state), NO_ACTION)
+    after, outcome = game.step(state, no_actions)
     need((after.steps == state.steps + 1).all(), "a turn without an action must count")
-    still = not _moved(state, after).any() and not outcome.changed.any() and not outcome.gain.any()
-    need(still, "a turn without an action changed something")
-    success = game.success(state, nothing, outcome)
+    changed = _changed(state, after).any() or outcome.changed.any() or outcome.gain.any()
+    need(not changed, "a turn without an action changed something")
+    success = game.success(state, no_actions, outcome)
     need(not success.any(), "a turn without an action counts as good")
-    for outside in (-2, game.n_actions(case.level)):
+    for action in (-2, game.n_actions(case.level)):
         try:
-            game.step(state, np.full(len(state), outside))
+            game.step(state, np.full(len(state), action))
         except ActionError:
             continue
-        raise CheckFailed(f"action {outside} is accepted")
+        raise CheckFailed(f"action {action} is accepted")
     return ""
 
 
 def outcome_and_state_agree(case: Case) -> str:
     """step(): the Outcome against the arrays of the new state (score, terminated, steps, seed)."""
     state = case.live()
-    by_chance = (state, *case.game.step(state, case.actions(state)))
-    for before, after, outcome in [by_chance, *best_play(case)]:
-        grown = after.score - before.score
-        need((grown == outcome.gain).all(), "gain is not what the score grew by")
+    random_turn = (state, *case.game.step(state, case.actions(state)))
+    for before, after, outcome in [random_turn, *best_play(case)]:
+        growth = after.score - before.score
+        need((growth == outcome.gain).all(), "gain is not what the score grew by")
         need(
             (after.terminated == outcome.terminated).all(),
             "terminated differs between the outcome and the state",
@@ -136,11 +141,12 @@ def success_and_success_mask_agree(case: Case) -> str:
     mask = game.success_mask(state)
     need(not (mask & ~game.legal(state)).any(), "successes holds actions that are not legal")
     for row in range(len(state)):
-        tried = np.flatnonzero(game.legal(state[row])[0])[: sizes.ACTIONS_TRIED]
-        before = state[row].repeat(len(tried))
-        _, outcome = game.step(before, tried)
-        success = game.success(before, tried, outcome)
-        for action in tried[success != mask[row][tried]]:
+        legal = game.legal(state[row])[0]
+        actions = np.flatnonzero(legal)[: sizes.ACTIONS_TRIED]
+        before = state[row].repeat(len(actions))
+        _, outcome = game.step(before, actions)
+        success = game.success(before, actions, outcome)
+        for action in actions[success != mask[row][actions]]:
             raise CheckFailed(
                 f"action {action} in row {row}: successes says {mask[row][action]}, good "
                 f"says {not mask[row][action]}"
@@ -151,7 +157,8 @@ def success_and_success_mask_agree(case: Case) -> str:
 def ended_rows_absorb(case: Case) -> str:
     """step(): rows where state.ended is true must come back unchanged, with gain 0."""
     game = case.game
-    state = concat([case.states, *(after for _, after, _ in best_play(case))])
+    played = [after for _, after, _ in best_play(case)]
+    state = concat([case.states, *played])
     limit = np.full(len(state), case.level.max_steps, np.int64)
     truncated = State.with_arrays(state, {"steps": limit})
     for ended in (truncated, state[state.terminated]):
@@ -159,8 +166,8 @@ def ended_rows_absorb(case: Case) -> str:
             continue
         after, outcome = game.step(ended, np.zeros(len(ended), np.int64))
         need(after == ended, "an ended game changed")
-        still = not outcome.gain.any() and not outcome.changed.any()
-        need(still, "an ended game reports a gain or a change")
+        reports_change = outcome.gain.any() or outcome.changed.any()
+        need(not reports_change, "an ended game reports a gain or a change")
         need(not game.legal(ended).any(), "an ended game has legal actions")
         need(np.isnan(game.oracle(ended)).all(), "an ended game has oracle values")
     return f"{int(state.terminated.sum())} of {len(state)} positions are ends"
@@ -170,12 +177,12 @@ def restart(case: Case) -> str:
     """step() under restart = True: arrays that reset() fills anew."""
     game = case.game
     level = case.level.override(restart=True, max_steps=0)
-    state = game.reset(level, case.fresh.seed)
+    state = game.reset(level, case.starts.seed)
     for turn in range(2 * sizes.TURNS):
         actions = case.actions(state, turn)
         actions[::2] = by_oracle(game, state[::2])
         state, outcome = game.step(state, actions)
         goes_on = not state.terminated.any() and not outcome.terminated.any()
         need(goes_on, "a game that ended was not dealt afresh")
-    need((state.seed == case.fresh.seed).all(), "a fresh deal changed the seed")
+    need((state.seed == case.starts.seed).all(), "a fresh deal changed the seed")
     return ""

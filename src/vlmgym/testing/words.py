@@ -53,24 +53,31 @@ def answers(case: Case) -> str:
 def _actions_tried(count: int) -> Iterable[int]:
     if count <= ANSWERS_TRIED:
         return range(count)
-    drawn: list[int] = np.random.default_rng(0).integers(count, size=ANSWERS_TRIED).tolist()
-    return drawn
+    generator = np.random.default_rng(0)
+    actions: list[int] = generator.integers(count, size=ANSWERS_TRIED).tolist()
+    return actions
 
 
 def _check_unclear(case: Case, text: str) -> None:
     """An unclear answer is no action, with a reason that is known."""
     decoded = case.game.decode(case.level, text)
-    read = "" if decoded.action == NO_ACTION else case.game.encode(case.level, decoded.action)
-    same = "".join(read.lower().split()) == "".join(text.lower().split())
+    is_action = decoded.action != NO_ACTION
+    encoded = case.game.encode(case.level, decoded.action) if is_action else ""
+    is_exact = _letters(encoded) == _letters(text)
     need(
-        decoded.action == NO_ACTION or same,
-        f"decode({text[:20]!r}) guesses {read!r}: allowed is no action with a reason",
+        not is_action or is_exact,
+        f"decode({text[:20]!r}) guesses {encoded!r}: allowed is no action with a reason",
     )
     reasons = {problem.value for problem in Problem} - {"none"}
     need(
         decoded.problem in reasons or decoded.action >= 0,
         f"decode({text[:20]!r}) gives the unknown reason {decoded.problem!r}",
     )
+
+
+def _letters(text: str) -> str:
+    """A text without blanks, in small letters."""
+    return "".join(text.lower().split())
 
 
 def texts(case: Case) -> str:
@@ -113,16 +120,16 @@ def _check_names(case: Case, scene: Scene) -> None:
     names = scene.names
     need(names == first.names, "the names change within a level")
     need(len({name.lower() for name in names}) == len(names), "two symbols have the same name")
-    broken = any("|" in name or "\n" in name for name in names)
-    need(not broken, "a name holds | or a line break")
-    trimmed = all(name and name == name.strip() for name in names)
-    need(trimmed, "a name is empty or begins or ends with a blank")
-    named = scene.symbols.min() >= 0 and scene.symbols.max() < len(names)
-    need(named, "a symbol has no name")
+    has_marks = any("|" in name or "\n" in name for name in names)
+    need(not has_marks, "a name holds | or a line break")
+    are_trimmed = all(name and name == name.strip() for name in names)
+    need(are_trimmed, "a name is empty or begins or ends with a blank")
+    have_names = scene.symbols.min() >= 0 and scene.symbols.max() < len(names)
+    need(have_names, "a symbol has no name")
     unnamed = case.game.unnamed
-    stands = isinstance(unnamed, (int, np.integer)) and 0 <= unnamed < len(names)
+    is_symbol = isinstance(unnamed, (int, np.integer)) and 0 <= unnamed < len(names)
     need(
-        stands,
+        is_symbol,
         f"unnamed = {unnamed!r}: allowed is the number of a symbol, 0 to {len(names) - 1}",
     )
 
@@ -145,11 +152,12 @@ def _check_described_boards(case: Case, scene: Scene) -> None:
     live = ~case.states.ended
     same_legal = (game.legal(described)[live] == game.legal(case.states)[live]).all()
     need(same_legal, "from_symbols gives a state with other legal actions")
-    rng = np.random.default_rng(0)
-    boards = rng.integers(0, len(scene.names), (64, *scene.symbols.shape[1:]), np.int16)
-    actions = rng.integers(0, game.n_actions(case.level), 64)
-    succeed = game.would_succeed(case.level, boards, actions)
+    generator = np.random.default_rng(0)
+    shape = (64, *scene.symbols.shape[1:])
+    boards = generator.integers(0, len(scene.names), shape, np.int16)
+    actions = generator.integers(0, game.n_actions(case.level), 64)
+    success = game.would_succeed(case.level, boards, actions)
     need(
-        succeed.shape == (64,),
+        success.shape == (64,),
         "would_succeed() on 64 described boards does not give (64,)",
     )

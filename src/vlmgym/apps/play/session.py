@@ -216,7 +216,7 @@ class Session:
             now = time.perf_counter()
             after, (judged,) = judge(self.game, self.state, [text])
             told = Answer(text, seconds=now - self._since)
-            self._write(Turn.of(self.game, self.state, 0, judged, self._episode, self._turns, told))
+            self._write(Turn.of(self.game, self.state, judged, self._episode, self._turns, told))
             self._reward += judged.terms["game"]
             self._turns += 1
             self.state, self._last, self._helped = after, self._outcome(judged), False
