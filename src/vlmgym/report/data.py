@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -93,19 +93,17 @@ class Data:
 
     def given(self, player: str) -> bool:
         """Whether a player was handed the true board, in some game."""
-        return any(is_given(found[player]) for found in self.measured.values() if player in found)
+        evaluations = [by_player.get(player) for by_player in self.measured.values()]
+        return any(evaluated is not None and is_given(evaluated) for evaluated in evaluations)
 
 
 def is_given(evaluated: Evaluated) -> bool:
     """Whether the player was handed the true board, so that its description says nothing of its
     eyes.
     """
-    said = evaluated.how["observation"] != "image"
-    return (
-        said
-        or evaluated.run.sees == "state"
-        or (not evaluated.run.identity and evaluated.run.player in TRUE_BOARD)
-    )
+    if evaluated.how["observation"] != "image" or evaluated.run.sees == "state":
+        return True
+    return not evaluated.run.identity and evaluated.run.player in TRUE_BOARD
 
 
 def load(folders: Sequence[Path], order: Sequence[str]) -> Data:
@@ -113,24 +111,8 @@ def load(folders: Sequence[Path], order: Sequence[str]) -> Data:
     :func:`vlmgym.report.write_report`.
     """
     data = Data()
-    for found in places(folders):
-        one = read_evaluation(found, keep_turns=True)
-        if not one.summary and not one.values:
-            continue
-        if (found.folder / "trace.jsonl").exists():
-            known_game(found.run.game)  # named as the trace names it, should it be unknown here
-            data.evaluations.append((found.player, found.task, found.folder))
-        data.measured.setdefault(found.task, {})[found.player] = one
-    for path in sorted(path for folder in folders for path in folder.glob("*/metrics.jsonl")):
-        try:
-            lines = read_metrics(path)
-        except ValueError as error:
-            raise VlmGymError(f"{path}: not a metrics file ({error})") from error
-        if lines:
-            data.runs[path.parent.name] = lines
-            recipe = path.parent / "recipe.json"
-            if recipe.exists():
-                data.recipes[path.parent.name] = recipe.read_text(encoding="utf-8")
+    _read_evaluations(data, folders)
+    _read_runs(data, folders)
     if not data.measured and not data.runs:
         raise VlmGymError(
             f"{', '.join(map(str, folders))}: nothing to report; expected eval/PLAYER/GAME/ with "
@@ -139,42 +121,87 @@ def load(folders: Sequence[Path], order: Sequence[str]) -> Data:
         )
     for folder in folders:
         if not folder.is_dir():
-            raise ConfigError(
-                "folder", str(folder), "a folder that is there, of evaluations or training runs"
-            )
+            allowed = "a folder that is there, of evaluations or training runs"
+            raise ConfigError("folder", str(folder), allowed)
     for folder in folders:
         if (folder / "demo.json").exists():
             data.demo = read_json(folder / "demo.json")
-
-    def place(name: str) -> tuple[int, str]:
-        return (order.index(name) if name in order else len(order), name)
-
-    known = list(GAMES)
-    data.games = sorted(
-        data.measured, key=lambda g: (known.index(g) if g in known else len(known), g)
-    )
-    data.players = sorted({p for found in data.measured.values() for p in found}, key=place)
-    data.runs = {k: data.runs[k] for k in sorted(data.runs, key=place)}
-    names = [*data.players, *data.runs]
-    others = [n for n in dict.fromkeys(names) if n not in COLOURS]
-    data.colours = COLOURS | {
-        n: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, n in enumerate(others)
-    }
-    known_pairs = [pair for pair in PAIRS if set(pair) <= set(data.players)]
-    # what is measured first, what it is measured by second
-    models = sorted(data.players, key=lambda p: (data.given(p), p in TRUE_BOARD))
-    data.order = known_pairs or list(combinations(models, 2))[:MOST_PAIRS]
-    for game in data.games:
-        pairs = [pair_of(data.measured[game], a, b) for a, b in data.order]
-        data.pairs[game] = [p for p in pairs if p is not None]
+    _settle_order(data, order)
+    _compare_players(data)
     return data
 
 
-def pair_of(pair: Mapping[str, Evaluated], first: str, second: str) -> Pair | None:
+def _read_evaluations(data: Data, folders: Sequence[Path]) -> None:
+    """Every evaluation that has a summary or an episode."""
+    for place in places(folders):
+        evaluated = read_evaluation(place, keep_turns=True)
+        if not evaluated.summary and not evaluated.values:
+            continue
+        if (place.folder / "trace.jsonl").exists():
+            known_game(place.run.game)  # named as the trace names it, should it be unknown here
+            data.evaluations.append((place.player, place.task, place.folder))
+        data.measured.setdefault(place.task, {})[place.player] = evaluated
+
+
+def _read_runs(data: Data, folders: Sequence[Path]) -> None:
+    """The log and the recipe of every training run."""
+    paths = [path for folder in folders for path in folder.glob("*/metrics.jsonl")]
+    for path in sorted(paths):
+        name = path.parent.name
+        try:
+            lines = read_metrics(path)
+        except ValueError as error:
+            raise VlmGymError(f"{path}: not a metrics file ({error})") from error
+        if lines:
+            data.runs[name] = lines
+            recipe = path.parent / "recipe.json"
+            if recipe.exists():
+                data.recipes[name] = recipe.read_text(encoding="utf-8")
+
+
+def _settle_order(data: Data, order: Sequence[str]) -> None:
+    """Order players and runs, then by name; and give each a colour."""
+
+    def position(name: str) -> tuple[int, str]:
+        return (order.index(name) if name in order else len(order), name)
+
+    players = {player for by_player in data.measured.values() for player in by_player}
+    data.games = in_order(data.measured)
+    data.players = sorted(players, key=position)
+    data.runs = {name: data.runs[name] for name in sorted(data.runs, key=position)}
+    data.colours = dict(COLOURS)
+    names = dict.fromkeys([*data.players, *data.runs])
+    for index, name in enumerate(name for name in names if name not in COLOURS):
+        data.colours[name] = OTHER_COLOURS[index % len(OTHER_COLOURS)]
+
+
+def in_order(games: Iterable[str]) -> list[str]:
+    """Games in the order of the library; others follow by name."""
+    known = list(GAMES)
+
+    def position(game: str) -> tuple[int, str]:
+        return (known.index(game) if game in known else len(known), game)
+
+    return sorted(games, key=position)
+
+
+def _compare_players(data: Data) -> None:
+    """Choose the pairs of players, and compare them game by game."""
+    known_pairs = [pair for pair in PAIRS if set(pair) <= set(data.players)]
+    # what is measured first, what it is measured by second
+    players = sorted(data.players, key=lambda name: (data.given(name), name in TRUE_BOARD))
+    data.order = known_pairs or list(combinations(players, 2))[:MOST_PAIRS]
+    for game in data.games:
+        pairs = [pair_of(data.measured[game], first, second) for first, second in data.order]
+        data.pairs[game] = [pair for pair in pairs if pair is not None]
+
+
+def pair_of(evaluations: Mapping[str, Evaluated], first: str, second: str) -> Pair | None:
     """Two players in a game; None where they share no start."""
-    if first not in pair or second not in pair:
+    if first not in evaluations or second not in evaluations:
         return None
-    success, reward = (compare_two(pair[first], pair[second], key) for key in ("success", "reward"))
+    success = compare_two(evaluations[first], evaluations[second], "success")
+    reward = compare_two(evaluations[first], evaluations[second], "reward")
     return Pair(first, second, success, reward) if success.n else None
 
 
@@ -185,13 +212,11 @@ def label_of(player: str) -> str:
 
 def with_article(player: str) -> str:
     """The same within a sentence."""
-    return (
-        f"the {label_of(player)}"
-        if player in ("teacher", "search", "oracle", "cold", "base")
-        else label_of(player)
-    )
+    article = "the " if player in ("teacher", "search", "oracle", "cold", "base") else ""
+    return article + label_of(player)
 
 
-def sign_of(one: Difference) -> int:
+def sign_of(difference: Difference) -> int:
     """+1 or -1 if the interval lies on one side of zero and the test agrees (p < 0.05), else 0."""
-    return (int(one.low > 0) - int(one.high < 0)) * int(one.p < 0.05)
+    side = int(difference.low > 0) - int(difference.high < 0)
+    return side * int(difference.p < 0.05)
