@@ -158,9 +158,9 @@ class Study:
         spec = self.evaluations[evaluation]
         path = find("protocol", spec.protocol)
         protocol = Protocol.parse(read_file("protocol", path, [*self.evaluate, *spec.set]))
-        if not spec.games:
-            return protocol
-        entries = tuple(entry for entry in protocol.entries if entry[0].names.game in spec.games)
+        entries = protocol.entries
+        if spec.games:
+            entries = tuple(entry for entry in entries if entry[0].names.game in spec.games)
         if not entries:
             games = ", ".join(dict.fromkeys(task.names.game for task, _ in protocol.entries))
             field = f"study.evaluations.{evaluation}.games"
