@@ -66,12 +66,12 @@ def run_demo(out: Path, quick: bool = False) -> int:
 @contextmanager
 def _clock(path: Path) -> Iterator[None]:
     """Adds the seconds spent inside to the number in ``path``, also when the run is stopped."""
-    begin = time.monotonic()
-    before = _seconds(path)
+    start = time.monotonic()
+    seconds_before = _seconds(path)
     try:
         yield
     finally:
-        write_json(path, before + time.monotonic() - begin)
+        write_json(path, seconds_before + time.monotonic() - start)
 
 
 def _seconds(path: Path) -> float:
@@ -83,7 +83,7 @@ def _seconds(path: Path) -> float:
 
 
 def _run_stages(out: Path, quick: bool) -> int:
-    begin = time.monotonic()
+    start = time.monotonic()
     small = ["grpo.steps=2", "grpo.batch=16", "checks.states=4"]
     g0 = read_recipe(recipe_path("tiny/g0"), small if quick else [])
     g1 = read_recipe(recipe_path("tiny/g1"), [*small, "cold_start.states=32"] if quick else [])
@@ -92,7 +92,7 @@ def _run_stages(out: Path, quick: bool) -> int:
     stages.measure_scripted_players()
     stages.train()
     _say(5, "write the report")
-    seconds = _seconds(out / "seconds.json") + time.monotonic() - begin
+    seconds = _seconds(out / "seconds.json") + time.monotonic() - start
     write_json(out / "demo.json", _facts(g0, g1, evaluation, seconds))
     page = write_report(out)
     sys.stdout.write(results_table(out, g0.tasks) + f"\nreport: {page.resolve()}\n")
@@ -288,16 +288,16 @@ def _refresh(bar: Any, path: Path) -> None:
 
 def _facts(g0: Recipe, g1: Recipe, evaluation: Evaluation, seconds: float) -> dict[str, Any]:
     """What was run, for the report; ``seconds`` is the time of all calls together."""
-    about = machine("torch", "transformers", "trl", "numpy", "numba", "pillow", "gymnasium")
+    facts = machine("torch", "transformers", "trl", "numpy", "numba", "pillow", "gymnasium")
     noise = g1.cold_start.teacher_error if g1.cold_start else 0.0
-    versions = [f"{package} {number}" for package, number in about["versions"].items()]
-    parts = [about["gpu"], about["cpu"], f"{about['cores']} cores", about["system"]]
+    versions = [f"{package} {number}" for package, number in facts["versions"].items()]
+    parts = [facts["gpu"], facts["cpu"], f"{facts['cores']} cores", facts["system"]]
     date = datetime.datetime.now(datetime.UTC)
     return {
         "command": "make demo",
         "date": date.strftime("%Y-%m-%d %H:%M UTC"),
         "minutes": round(seconds / 60, 1),
-        "vlmgym": about["vlmgym"],
+        "vlmgym": facts["vlmgym"],
         "versions": ", ".join(versions),
         "machine": ", ".join(filter(None, parts)),
         "held-out states": f"{evaluation.episodes} of each game, test split, seeds from number "

@@ -162,14 +162,14 @@ def fields_table(settings: type[Settings]) -> str:
     """The fields of a setting class as a Markdown table: name, default, allowed values, meaning."""
     lines = ["| field | default | allowed | meaning |", "|---|---|---|---|"]
     for field in fields(settings):
-        about = field.metadata
-        if about.get("choices"):
-            allowed = ", ".join(f"`{choice}`" for choice in about["choices"])
-        elif about.get("low") is not None:
-            allowed = f"{about['low']} to {about['high']}"
+        metadata = field.metadata
+        if metadata.get("choices"):
+            allowed = ", ".join(f"`{choice}`" for choice in metadata["choices"])
+        elif metadata.get("low") is not None:
+            allowed = f"{metadata['low']} to {metadata['high']}"
         else:
             allowed = type(field.default).__name__
-        meaning = about.get("doc", "")
+        meaning = metadata.get("doc", "")
         lines.append(f"| `{field.name}` | `{field.default}` | {allowed} | {meaning} |")
     return "\n".join(lines)
 

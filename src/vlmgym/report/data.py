@@ -177,10 +177,10 @@ def _settle_order(data: Data, order: Sequence[str]) -> None:
 
 def in_order(games: Iterable[str]) -> list[str]:
     """Games in the order of the library; others follow by name."""
-    known = list(GAMES)
+    all_games = list(GAMES)
 
     def position(game: str) -> tuple[int, str]:
-        return (known.index(game) if game in known else len(known), game)
+        return (all_games.index(game) if game in all_games else len(all_games), game)
 
     return sorted(games, key=position)
 

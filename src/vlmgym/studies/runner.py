@@ -331,10 +331,10 @@ def _at_once(study: Study, cores: int) -> int:
 @cache
 def this_machine() -> str:
     """What jobs are run on here, and with which versions."""
-    about = machine("torch", "transformers", "trl", "numpy")
-    gpu = f"{about['gpu']} and " if about["gpu"] else ""
-    versions = ", ".join(f"{package} {number}" for package, number in about["versions"].items())
-    return f"{gpu}{about['cores']} cores of {about['cpu']} ({about['system']}), {versions}"
+    facts = machine("torch", "transformers", "trl", "numpy")
+    gpu = f"{facts['gpu']} and " if facts["gpu"] else ""
+    versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
+    return f"{gpu}{facts['cores']} cores of {facts['cpu']} ({facts['system']}), {versions}"
 
 
 def _log(out: Path, process: _JobProcess, succeeded: bool) -> None:
@@ -356,23 +356,21 @@ def _freeze(study: Study, out: Path) -> None:
     """Write down what is run, or see that it is what was begun."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "study.json"
-    now = json.loads(json.dumps(study.to_dict()))
+    settings = json.loads(json.dumps(study.to_dict()))
     if not path.exists():
-        write_json(path, now)
+        write_json(path, settings)
         return
-    before = read_json(path)
-    if before == now:
+    frozen = read_json(path)
+    if frozen == settings:
         return
     differ = []
     for section in ("runs", "evaluations"):
-        entries = before.get(section)
-        known = entries if isinstance(entries, dict) else {}
-        differ += [
-            f"{section}.{name}" for name, entry in now[section].items() if entry != known.get(name)
-        ]
-    raise ConfigError(
-        "out",
-        str(out),
-        "a new folder, or one with the same study (other here: "
-        f"{', '.join(differ[:5]) or 'model or seeds'})",
-    )
+        entries = frozen.get(section)
+        if not isinstance(entries, dict):
+            entries = {}
+        for name, entry in settings[section].items():
+            if entry != entries.get(name):
+                differ.append(f"{section}.{name}")
+    others = ", ".join(differ[:5]) or "model or seeds"
+    allowed = f"a new folder, or one with the same study (other here: {others})"
+    raise ConfigError("out", str(out), allowed)

@@ -96,14 +96,14 @@ class Study:
         """
         settings = _settings(values, quick)
         runs = _entries(TrainingRun, "runs", settings)
-        known = [BASE]
+        starts = [BASE]
         for name, run in runs.items():
             if name in FIXED:
                 allowed = "a name that no player has (" + ", ".join(FIXED) + ")"
                 raise ConfigError("study.runs", name, allowed)
-            if run.start not in known:
-                raise ConfigError(f"study.runs.{name}.start", run.start, ", ".join(known))
-            known.append(name)
+            if run.start not in starts:
+                raise ConfigError(f"study.runs.{name}.start", run.start, ", ".join(starts))
+            starts.append(name)
         return cls(
             model=settings["model"] or "tiny",
             seeds=tuple(settings["seeds"]),
@@ -313,11 +313,11 @@ def _entries(kind: type[T], section: str, values: Mapping[str, Any]) -> dict[str
 
 def _entry(kind: type[T], name: str, values: Any) -> T:
     """A run or an evaluation from its mapping."""
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    allowed = "a mapping with " + ", ".join(known)
-    if not isinstance(values, Mapping) or not values.keys() <= known.keys():
+    allowed_fields = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    allowed = "a mapping with " + ", ".join(allowed_fields)
+    if not isinstance(values, Mapping) or not values.keys() <= allowed_fields.keys():
         raise ConfigError(f"study.{name}", values, allowed)
-    for key, field in known.items():
+    for key, field in allowed_fields.items():
         if key not in values:
             if field.default is MISSING:
                 raise ConfigError(f"study.{name}", dict(values), f"{allowed}; {key} is missing")

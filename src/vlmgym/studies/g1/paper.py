@@ -116,9 +116,9 @@ def _examples(results: StudyResults) -> list[dict[str, Any]]:
 
     def add(evaluation: str, game: str, key: str, count: int) -> None:
         for player in (BASE, f"g0-{key}", f"cold-{key}", f"g1-{key}"):
-            place = {"player": player, "evaluation": evaluation, "game": game}
+            source = {"player": player, "evaluation": evaluation, "game": game}
             turns = results.turns(evaluation, game, player)[:count]
-            examples.extend(place | asdict(turn) for turn in turns)
+            examples.extend(source | asdict(turn) for turn in turns)
 
     for game, key in GAMES.items():
         add("states", game, key, EXAMPLES)

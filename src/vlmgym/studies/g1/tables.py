@@ -279,10 +279,10 @@ def _transfer_cells(results: StudyResults, task: str) -> list[str]:
     for player in ("random", BASE, "g1-all"):
         cells.append(text(results.value("transfer", task, player, "success")))
     games = [game for game in GAMES if task == game or task.startswith(f"{game}-")]
-    own = "-"
+    own_success = "-"
     if games:
-        own = text(results.value("transfer", task, f"g1-{GAMES[games[0]]}", "success"))
-    return [*cells, own, text(results.value("transfer", task, "g1-all", "p_acc"))]
+        own_success = text(results.value("transfer", task, f"g1-{GAMES[games[0]]}", "success"))
+    return [*cells, own_success, text(results.value("transfer", task, "g1-all", "p_acc"))]
 
 
 def _difficulty(results: StudyResults) -> str:
