@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vlmgym.evals import stats
 from vlmgym.report.charts import round_numbers
-from vlmgym.report.data import Data, Pair, label_of, sign_of
+from vlmgym.report.contents import Contents, Pair, label_of, sign_of
 from vlmgym.report.html import Html, interval_text, joined, number_text, p_text, tag
 
 TITLES = ("success, points", "reward of an episode", "p", "p (Holm)", "n shared")
@@ -26,13 +26,13 @@ NOTE = (
 )
 
 
-def differences(data: Data) -> list[Html]:
+def differences(contents: Contents) -> list[Html]:
     """A row for each pair of players, game by game."""
-    all_pairs = [pair for pairs in data.pairs.values() for pair in pairs]
+    all_pairs = [pair for pairs in contents.pairs.values() for pair in pairs]
     axis = _Axis.of(all_pairs)
     adjusted = iter(stats.holm([pair.reward.p for pair in all_pairs]))
     tables = []
-    for game, pairs in data.pairs.items():
+    for game, pairs in contents.pairs.items():
         rows = [_row(pair, float(next(adjusted)), axis) for pair in pairs]
         if rows:
             tables.append(_table(game, rows, axis))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vlmgym.dialogue.judge import Fault
 from vlmgym.evals.estimates import Estimate
 from vlmgym.evals.reading import Evaluated
-from vlmgym.report.data import Data, label_of
+from vlmgym.report.contents import Contents, label_of
 from vlmgym.report.html import Html, number_text, tag
 
 NOTE = (
@@ -17,12 +17,12 @@ NOTE = (
 )
 
 
-def faults(data: Data) -> list[Html]:
+def faults(contents: Contents) -> list[Html]:
     """A bar for each player, game by game, and what its colours mean."""
     panels = []
-    for game in data.games:
-        measured = data.measured[game]
-        players = [player for player in data.players if player in measured]
+    for game in contents.games:
+        measured = contents.measured[game]
+        players = [player for player in contents.players if player in measured]
         bars = [_bar(player, measured[player]) for player in players]
         rows = [bar for bar in bars if bar is not None]
         if rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from vlmgym.report.data import Data, Pair, label_of, sign_of, with_article
+from vlmgym.report.contents import Contents, Pair, label_of, sign_of, with_article
 from vlmgym.report.html import Html, interval_text, listing, number_text, tag
 
 NOISE = (
@@ -25,22 +25,22 @@ VERDICTS = {
 """Words for the signs of a difference."""
 
 
-def headline(data: Data) -> list[Html]:
+def headline(contents: Contents) -> list[Html]:
     """The sentence on the first pair of players, and a tile with its numbers for each game."""
-    if not data.games:
+    if not contents.games:
         return [tag("p", "Training curves only: no evaluation was found.", class_="verdict")]
-    pairs = _first_pairs(data)
+    pairs = _first_pairs(contents)
     if not pairs:
-        return [tag("p", _who_is_there(data), class_="verdict")]
+        return [tag("p", _who_is_there(contents), class_="verdict")]
     pair = next(iter(pairs.values()))
-    tiles = [_tile(data, game, pair) for game, pair in pairs.items()]
+    tiles = [_tile(contents, game, pair) for game, pair in pairs.items()]
     note = (
         "Success: the share of held-out turns whose move does something. Large: "
         f"{label_of(pair.first)} minus {label_of(pair.second)} on the same states, with the paired "
         "95 % interval. “Above” and “below”: the interval excludes zero and p < 0.05 (paired "
         "sign-flip test)."
     )
-    noisy = data.demo and pair.second == "teacher"
+    noisy = contents.demo and pair.second == "teacher"
     caution = [tag("p", NOISE, class_="note")] if noisy else []
     return [
         tag("p", _verdict(pairs), class_="verdict"),
@@ -50,11 +50,11 @@ def headline(data: Data) -> list[Html]:
     ]
 
 
-def _first_pairs(data: Data) -> dict[str, Pair]:
+def _first_pairs(contents: Contents) -> dict[str, Pair]:
     """By game: the first pair of players that was compared in some game."""
-    for names in data.order:
+    for names in contents.order:
         chosen = {}
-        for game, pairs in data.pairs.items():
+        for game, pairs in contents.pairs.items():
             for pair in pairs:
                 if (pair.first, pair.second) == names:
                     chosen[game] = pair
@@ -63,12 +63,12 @@ def _first_pairs(data: Data) -> dict[str, Pair]:
     return {}
 
 
-def _who_is_there(data: Data) -> str:
+def _who_is_there(contents: Contents) -> str:
     """What is said where no two players can be compared."""
-    labels = [label_of(player) for player in data.players]
+    labels = [label_of(player) for player in contents.players]
     noun = "player" if len(labels) == 1 else "players"
     players = f"{len(labels)} {noun} ({listing(labels)})"
-    return f"{players} on {listing(data.games)}; no pair to compare."
+    return f"{players} on {listing(contents.games)}; no pair to compare."
 
 
 def _verdict(pairs: Mapping[str, Pair]) -> str:
@@ -85,12 +85,12 @@ def _verdict(pairs: Mapping[str, Pair]) -> str:
     return f"{subject[0].upper()}{subject[1:]} {listing(clauses)}."
 
 
-def _tile(data: Data, game: str, pair: Pair) -> Html:
+def _tile(contents: Contents, game: str, pair: Pair) -> Html:
     """The difference of a pair in a game, its interval, and both values."""
     gap = pair.success
     labels = []
     for player in (pair.second, pair.first):
-        success = data.measured[game][player].metrics["success"]
+        success = contents.measured[game][player].metrics["success"]
         labels.append(f"{label_of(player)} {number_text(success.mean, percent=True)} %")
     difference = number_text(gap.mean, True, True)
     style = {0: "even", 1: "up", -1: "down"}[sign_of(gap)]
@@ -104,12 +104,12 @@ def _tile(data: Data, game: str, pair: Pair) -> Html:
     )
 
 
-def what_was_run(data: Data) -> Html | None:
+def what_was_run(contents: Contents) -> Html | None:
     """The table of ``demo.json``; None without one."""
-    if not data.demo:
+    if not contents.demo:
         return None
     rows = []
-    for key, value in data.demo.items():
+    for key, value in contents.demo.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         rows.append(tag("tr", tag("th", key, scope="row"), tag("td", text)))
     return tag("div", tag("table", *rows, class_="facts"), class_="scroll facts-box")

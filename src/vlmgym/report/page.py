@@ -16,7 +16,7 @@ from pathlib import Path
 import vlmgym
 from vlmgym.core import ConfigError
 from vlmgym.core.files import shown, whole_text, write_atomically
-from vlmgym.report.data import ORDER, Data, load
+from vlmgym.report.contents import ORDER, Contents, load
 from vlmgym.report.differences import differences
 from vlmgym.report.faults import faults
 from vlmgym.report.headline import headline, what_was_run
@@ -64,15 +64,15 @@ def write_report(
     out = folders[0] / "report.html" if out is None else Path(out)
     if out.exists() and not out.is_file():
         raise ConfigError("out", str(out), "a new file, or a regular one to replace")
-    data = load(folders, order)
-    data.photos = photos
-    replay = _replay(data, progress) if data.evaluations else Replay("", "", "'none'")
+    contents = load(folders, order)
+    contents.photos = photos
+    replay = _replay(contents, progress) if contents.evaluations else Replay("", "", "'none'")
     name = ", ".join(path.resolve().name for path in folders)
     title = f"vlmgym report: {name}"
     page = tag(
         "html",
         _head(title, replay),
-        tag("body", tag("main", *_body(data, name, title, replay))),
+        tag("body", tag("main", *_body(contents, name, title, replay))),
         lang="en",
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -80,9 +80,9 @@ def write_report(
     return out
 
 
-def _replay(data: Data, progress: bool) -> Replay:
+def _replay(contents: Contents, progress: bool) -> Replay:
     """The section of every turn; boards that cannot be drawn are told of if ``progress``."""
-    pages = replay_data(data.evaluations, progress, data.photos)
+    pages = replay_data(contents.evaluations, progress, contents.photos)
     for task in pages["tasks"] if progress else ():
         if task["missing"]:
             task_name = shown(task["name"])
@@ -104,16 +104,16 @@ def _head(title: str, replay: Replay) -> Html:
     )
 
 
-def _body(data: Data, name: str, title: str, replay: Replay) -> list[Html]:
+def _body(contents: Contents, name: str, title: str, replay: Replay) -> list[Html]:
     """What is on the page, from the first sentence to the footer; ``name`` is that of the
     folder.
     """
     sections = [
-        ("results", "Results on held-out states", results(data) if data.games else []),
-        ("differences", "Paired differences on shared states", differences(data)),
-        ("training", "Training", training(data)),
-        ("faults", "Where the errors come from", faults(data)),
-        ("turns", "Turns side by side", turns(data)),
+        ("results", "Results on held-out states", results(contents) if contents.games else []),
+        ("differences", "Paired differences on shared states", differences(contents)),
+        ("training", "Training", training(contents)),
+        ("faults", "Where the errors come from", faults(contents)),
+        ("turns", "Turns side by side", turns(contents)),
         ("episodes", "Every turn", [Html(replay.section)] if replay.section else []),
     ]
     links = []
@@ -125,10 +125,10 @@ def _body(data: Data, name: str, title: str, replay: Replay) -> list[Html]:
     written = (
         f"Written by vlmgym {vlmgym.__version__} from the traces and metrics in the folder {name}."
     )
-    facts = what_was_run(data)
+    facts = what_was_run(contents)
     return [
         tag("h1", title),
-        *headline(data),
+        *headline(contents),
         *([] if facts is None else [facts]),
         tag("nav", *links),
         *chapters,

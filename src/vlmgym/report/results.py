@@ -12,7 +12,7 @@ from vlmgym.episodes.records import Turn
 from vlmgym.evals.estimates import NAN, Estimate
 from vlmgym.evals.metrics import DESCRIBING, METRICS, shown_in
 from vlmgym.evals.reading import Evaluated
-from vlmgym.report.data import Data, is_given, label_of
+from vlmgym.report.contents import Contents, is_given, label_of
 from vlmgym.report.html import Html, interval_text, joined, listing, number_text, tag
 
 SAMPLE = 200
@@ -32,25 +32,25 @@ DEFINITIONS = (
 """What the columns of the tables mean."""
 
 
-def results(data: Data) -> list[Html]:
+def results(contents: Contents) -> list[Html]:
     """Dots and a table for each game, and what the columns mean."""
     caption = "Dot: success, the share of turns whose move did something. Bar: 95 % interval. "
-    if any("random" in measured for measured in data.measured.values()):
+    if any("random" in measured for measured in contents.measured.values()):
         caption += "Dashed: chance, the random player. "
-    if len(data.players) > 1:
+    if len(contents.players) > 1:
         caption += (
             "Players whose bars overlap may still differ: the paired differences below decide."
         )
     return [
-        tag("div", *(_dot_rows(data, game) for game in data.games), class_="grid"),
+        tag("div", *(_dot_rows(contents, game) for game in contents.games), class_="grid"),
         tag("p", caption, class_="note"),
-        *(_results_table(data, game) for game in data.games),
-        tag("p", DEFINITIONS + _who_was_given_the_board(data), class_="note"),
+        *(_results_table(contents, game) for game in contents.games),
+        tag("p", DEFINITIONS + _who_was_given_the_board(contents), class_="note"),
     ]
 
 
-def _who_was_given_the_board(data: Data) -> str:
-    labels = [label_of(player) for player in data.players if data.given(player)]
+def _who_was_given_the_board(contents: Contents) -> str:
+    labels = [label_of(player) for player in contents.players if contents.given(player)]
     if not labels:
         return ""
     verb = "was" if len(labels) == 1 else "were"
@@ -91,17 +91,17 @@ def _length_in_words(turns: int | None) -> str:
     return "answered once" if turns == 1 else f"played for up to {turns} turns"
 
 
-def _dot_rows(data: Data, game: str) -> Html:
+def _dot_rows(contents: Contents, game: str) -> Html:
     """Success of each player: a dot and its interval on 0 to 100 %; chance as a dashed line through
     all rows.
     """
-    measured = data.measured[game]
+    measured = contents.measured[game]
     chance = measured["random"].metrics["success"].mean if "random" in measured else NAN
     rows = []
-    for player in data.players:
+    for player in contents.players:
         if player in measured:
             success = measured[player].metrics["success"]
-            rows.append(_dot_row(label_of(player), data.colours[player], success, chance))
+            rows.append(_dot_row(label_of(player), contents.colours[player], success, chance))
     ticks = [tag("i", f"{tick}", style=f"left:{tick}%") for tick in (0, 25, 50, 75, 100)]
     numbers = tag("span", *ticks, class_="ticks")
     axis = tag("div", tag("span"), numbers, tag("span", "%"), class_="row axis")
@@ -131,14 +131,14 @@ def _dot_row(label: str, colour: str, success: Estimate, chance: float) -> Html:
     )
 
 
-def _results_table(data: Data, game: str) -> Html:
-    measured = data.measured[game]
+def _results_table(contents: Contents, game: str) -> Html:
+    measured = contents.measured[game]
     titles = ["player", "n", *(METRICS[name].title for name in shown_in("report"))]
     header = tag("tr", *(tag("th", title, scope="col") for title in titles))
     rows = []
-    for player in data.players:
+    for player in contents.players:
         if player in measured:
-            key = tag("i", class_="key", style=f"--c:{data.colours[player]}")
+            key = tag("i", class_="key", style=f"--c:{contents.colours[player]}")
             name = tag("th", key, label_of(player), scope="row")
             rows.append(tag("tr", name, *_cells(measured[player])))
     table = tag("table", tag("thead", header), tag("tbody", *rows), class_="numbers")

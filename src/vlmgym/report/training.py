@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vlmgym.report.charts import Line, Point, line_chart
-from vlmgym.report.data import Data, in_order, label_of
+from vlmgym.report.contents import Contents, in_order, label_of
 from vlmgym.report.html import Html, tag
 
 STEP = "GRPO step"
@@ -17,14 +17,14 @@ LineMaker = Callable[..., Line]
 """The line of a run, by the key of the log, its label, and whether it is dashed."""
 
 
-def training(data: Data) -> list[Html]:
+def training(contents: Contents) -> list[Html]:
     """The curves of the log, those of the checks, and the recipes."""
-    if not data.runs:
+    if not contents.runs:
         return []
-    length = max(len(_series(lines, "reward")) for lines in data.runs.values())
+    length = max(len(_series(lines, "reward")) for lines in contents.runs.values())
     window = max(1, length // 10) | 1
-    games = _checked_games(data)
-    charts = [*_charts_of_logs(data, window), *_charts_of_checks(data, games)]
+    games = _checked_games(contents)
+    charts = [*_charts_of_logs(contents, window), *_charts_of_checks(contents, games)]
     drawn = [chart for chart in charts if chart is not None]
     if not drawn:
         return []
@@ -40,23 +40,23 @@ def training(data: Data) -> list[Html]:
             "intervals; the states are few."
         )
     recipes = []
-    for run, text in data.recipes.items():
+    for run, text in contents.recipes.items():
         summary = tag("summary", f"Recipe of {label_of(run)}")
         recipes.append(tag("details", summary, tag("pre", text)))
     return [tag("div", *drawn, class_="grid"), tag("p", note, class_="note"), *recipes]
 
 
-def _charts_of_logs(data: Data, window: int) -> list[Html | None]:
+def _charts_of_logs(contents: Contents, window: int) -> list[Html | None]:
     """What was logged at every step, smoothed over ``window`` steps."""
 
     def curve(run: str, key: str, label: str, dashed: bool = False, stage: str = "grpo") -> Line:
-        points = _series(data.runs[run], key, stage)
+        points = _series(contents.runs[run], key, stage)
         faint = points if window > 1 else ()
-        return Line(label, data.colours[run], _smooth(points, window), dashed, faint)
+        return Line(label, contents.colours[run], _smooth(points, window), dashed, faint)
 
-    accuracies = _accuracies(data, curve, "")
-    rewards = [curve(run, "reward", label_of(run)) for run in data.runs]
-    losses = [curve(run, "loss", label_of(run), stage="sft") for run in data.runs]
+    accuracies = _accuracies(contents, curve, "")
+    rewards = [curve(run, "reward", label_of(run)) for run in contents.runs]
+    losses = [curve(run, "loss", label_of(run), stage="sft") for run in contents.runs]
     share = "share of sampled replies, %"
     loss = "cross-entropy of a token, nats"
     return [
@@ -66,38 +66,38 @@ def _charts_of_logs(data: Data, window: int) -> list[Html | None]:
     ]
 
 
-def _charts_of_checks(data: Data, games: Sequence[str]) -> list[Html | None]:
+def _charts_of_checks(contents: Contents, games: Sequence[str]) -> list[Html | None]:
     """What was measured on held-out states between the steps."""
 
     def check(run: str, key: str, label: str, dashed: bool = False) -> Line:
-        points = _series(data.runs[run], key)
-        return Line(label, data.colours[run], points, dashed, dots=True)
+        points = _series(contents.runs[run], key)
+        return Line(label, contents.colours[run], points, dashed, dots=True)
 
     successes = []
     accuracies = []
     for game in games:
-        lines = [check(run, f"check/{game}/success", label_of(run)) for run in data.runs]
+        lines = [check(run, f"check/{game}/success", label_of(run)) for run in contents.runs]
         title = f"{game}: held-out success"
         successes.append(line_chart(title, lines, STEP, "success, %", True))
-        lines = _accuracies(data, check, f"check/{game}/")
+        lines = _accuracies(contents, check, f"check/{game}/")
         title = f"{game}: held-out P_acc and R_acc"
         accuracies.append(line_chart(title, lines, STEP, "share, %", True))
     return successes + accuracies
 
 
-def _accuracies(data: Data, line_of: LineMaker, prefix: str) -> list[Line]:
+def _accuracies(contents: Contents, line_of: LineMaker, prefix: str) -> list[Line]:
     """P_acc (solid) and R_acc (dashed) of each run."""
     lines = []
-    for run in data.runs:
+    for run in contents.runs:
         lines.append(line_of(run, f"{prefix}p_acc", f"{label_of(run)} P_acc", False))
         lines.append(line_of(run, f"{prefix}r_acc", f"{label_of(run)} R_acc", True))
     return lines
 
 
-def _checked_games(data: Data) -> list[str]:
+def _checked_games(contents: Contents) -> list[str]:
     """The games that some run was checked on."""
     games = set()
-    for lines in data.runs.values():
+    for lines in contents.runs.values():
         for key in {key for line in lines for key in line}:
             if key.startswith("check/") and key.count("/") == 2:
                 games.add(key.split("/")[1])

@@ -20,7 +20,7 @@ from vlmgym.dialogue.judge import Fault
 from vlmgym.episodes.records import EvaluationRun, Turn
 from vlmgym.episodes.trace_looks import look_of
 from vlmgym.render.frames import tile_boxes
-from vlmgym.report.data import Data, is_given, label_of
+from vlmgym.report.contents import Contents, is_given, label_of
 from vlmgym.report.html import Html, number_text, tag
 from vlmgym.report.replay import drawn, explain_move
 
@@ -49,18 +49,18 @@ HATCHING = Html(
 _CELL = re.compile(r"\((\d+), (\d+)\)")
 
 
-def turns(data: Data) -> list[Html]:
+def turns(contents: Contents) -> list[Html]:
     """States with the answers of the players side by side."""
-    cards = _cards(data)
+    cards = _cards(contents)
     if not cards:
         return []
     try:
-        boards = [_board(data, card) for card in cards]
+        boards = [_board(contents, card) for card in cards]
     except VlmGymError as error:
         return [tag("p", f"The turns cannot be drawn: {error}", class_="note")]
     articles = []
     for number, (card, board) in enumerate(zip(cards, boards, strict=True), 1):
-        articles.append(_article(data, card, number, board))
+        articles.append(_article(contents, card, number, board))
     return [tag("p", NOTE, class_="note"), HATCHING, *articles]
 
 
@@ -74,25 +74,25 @@ class _Card:
     shared: int  # shared states
 
 
-def _cards(data: Data) -> list[_Card]:
+def _cards(contents: Contents) -> list[_Card]:
     """States to show: of those that all shown players answered, first where they differ; the games
     take turns.
     """
-    queues = [_cards_of(data, game) for game in data.games]
+    queues = [_cards_of(contents, game) for game in contents.games]
     cards: list[_Card] = []
     for number in range(CARDS):
         cards += [queue[number] for queue in queues if number < len(queue)]
-    return sorted(cards[:CARDS], key=lambda card: data.games.index(card.game))
+    return sorted(cards[:CARDS], key=lambda card: contents.games.index(card.game))
 
 
-def _cards_of(data: Data, game: str) -> list[_Card]:
+def _cards_of(contents: Contents, game: str) -> list[_Card]:
     """The states of a game, those to be shown first at the front.
 
     Patterns of faults are taken from the most frequent on, one state each (the first played), and
     round again.
     """
-    measured = data.measured[game]
-    players = _shown_players(data, game)
+    measured = contents.measured[game]
+    players = _shown_players(contents, game)
     if not players:
         return []
     answers = {player: measured[player].turns for player in players}
@@ -116,10 +116,10 @@ def _cards_of(data: Data, game: str) -> list[_Card]:
     return cards
 
 
-def _shown_players(data: Data, game: str) -> tuple[str, ...]:
+def _shown_players(contents: Contents, game: str) -> tuple[str, ...]:
     """The players whose answers stand side by side, at most three."""
-    measured = data.measured[game]
-    players = [name for name in data.players if name in measured and measured[name].turns]
+    measured = contents.measured[game]
+    players = [name for name in contents.players if name in measured and measured[name].turns]
     trained = tuple(name for name in SIDE_BY_SIDE if name in players)
     if trained:
         return trained
@@ -128,12 +128,12 @@ def _shown_players(data: Data, game: str) -> tuple[str, ...]:
 
 
 # ---- a state
-def _article(data: Data, card: _Card, number: int, board: _Board) -> Html:
+def _article(contents: Contents, card: _Card, number: int, board: _Board) -> Html:
     """A state, and what each player answered."""
-    answers_of = {player: data.measured[card.game][player].turns for player in card.players}
+    answers_of = {player: contents.measured[card.game][player].turns for player in card.players}
     answers = []
     for player, turns in answers_of.items():
-        answers.append(_answer(data, player, turns[card.key], board))
+        answers.append(_answer(contents, player, turns[card.key], board))
     first = answers_of[card.players[0]][card.key]
     best = explain_move(board.game, board.state, 0, first.oracle_action, " – ")
     alike = ""
@@ -161,11 +161,11 @@ class _Board:
     picture: _Picture
 
 
-def _board(data: Data, card: _Card) -> _Board:
+def _board(contents: Contents, card: _Card) -> _Board:
     """The state of a card as its first player saw it."""
-    evaluated = data.measured[card.game][card.players[0]]
+    evaluated = contents.measured[card.game][card.players[0]]
     game, state = evaluated.turns[card.key].load()
-    return _Board(game, state, _picture(game, state, evaluated.run, data.photos))
+    return _Board(game, state, _picture(game, state, evaluated.run, contents.photos))
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def _picture(
 
 
 # ---- an answer
-def _answer(data: Data, player: str, turn: Turn, board: _Board) -> Html:
+def _answer(contents: Contents, player: str, turn: Turn, board: _Board) -> Html:
     """What a player answered: the marked picture, the move, the terms and the reply."""
     drawing, right_cells = _marked_board(board, turn)
     fault = Fault.of(turn.fault)
@@ -221,7 +221,7 @@ def _answer(data: Data, player: str, turn: Turn, board: _Board) -> Html:
     name = tag("b", label_of(player))
     return tag(
         "div",
-        tag("div", name, badge, class_="who", style=f"--c:{data.colours[player]}"),
+        tag("div", name, badge, class_="who", style=f"--c:{contents.colours[player]}"),
         drawing,
         tag("p", tag("b", "move "), move),
         tag("p", tag("b", "sees "), right_cells),

@@ -148,13 +148,13 @@ def _on_training(collected: _Claims) -> None:
         ("G1 - G0", "g1-{}", "g0-{}", "{g1} against {g0}"),
         ("G1 - cold start, sampled alike", "g1-{}", "cold-{}", "reward {rl}"),
     ):
-        for game, key in GAMES.items():
-            pair = first.format(key), second.format(key)
-            place = _Place(f"episodes-{key}", game, "score")
+        for game, suffix in GAMES.items():
+            pair = first.format(suffix), second.format(suffix)
+            place = _Place(f"episodes-{suffix}", game, "score")
             numbers = paper.format(**PAPER[game])
             collected.add(f"{TITLES[game]}: {title}", numbers, pair, place)
-    for game, key in GAMES.items():
-        pair = f"g0-{key}", f"g0-shy-{key}"
+    for game, suffix in GAMES.items():
+        pair = f"g0-{suffix}", f"g0-shy-{suffix}"
         title = "G0 from a base that searches now and then - from one that never does"
         place = _Place("states", game, "success")
         collected.add(f"{TITLES[game]}: {title}", "-", pair, place)
@@ -162,12 +162,12 @@ def _on_training(collected: _Claims) -> None:
 
 def _on_one_model(collected: _Claims) -> None:
     """One model for all games against one for each."""
-    for game, key in GAMES.items():
+    for game, suffix in GAMES.items():
         title = f"{TITLES[game]}: one model for all games is as good as its own"
-        pair = ("g1-all", f"g1-{key}")
+        pair = ("g1-all", f"g1-{suffix}")
         greedy = _Place("states", game, "success")
         collected.add(f"{title} (greedy success)", "-", pair, greedy, "no worse")
-        whole_games = _Place(f"episodes-{key}", game, "score")
+        whole_games = _Place(f"episodes-{suffix}", game, "score")
         collected.add(f"{title} (score)", "-", pair, whole_games)
 
 

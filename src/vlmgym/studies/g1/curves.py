@@ -118,7 +118,7 @@ def _running(line: NDArray[np.float64], size: int = 10) -> NDArray[np.float64]:
 
 # ---- faults while training
 class _FaultColumn(NamedTuple):
-    key: str  # of the runs: g0-KEY, g1-KEY
+    suffix: str  # of the runs: g0-SUFFIX, g1-SUFFIX
     game: str
     title: str
 
@@ -129,10 +129,12 @@ def draw_faults(results: StudyResults, title: str) -> Figure | None:
         "Shares of held-out states, means over training seeds. Moves are replayed on the board "
         "as it was described."
     )
-    columns = [_FaultColumn(key, game, TITLES[game]) for game, key in GAMES.items()]
+    columns = [_FaultColumn(suffix, game, TITLES[game]) for game, suffix in GAMES.items()]
     columns.append(_FaultColumn("turned", TURNED, "Shisen-Sho, turned tiles"))
     trained = {run for run, _ in results.trained()}
-    columns = [column for column in columns if trained & {f"g0-{column.key}", f"g1-{column.key}"}]
+    columns = [
+        column for column in columns if trained & {f"g0-{column.suffix}", f"g1-{column.suffix}"}
+    ]
     if not columns:
         return None
     figure = canvas(12, 4.6, title, note)
@@ -140,7 +142,7 @@ def draw_faults(results: StudyResults, title: str) -> Figure | None:
     for row, (kind, label) in enumerate(rows):
         for number, column in enumerate(columns):
             axes = figure.add_subplot(2, len(columns), 1 + number + len(columns) * row)
-            _draw_shares(axes, results, f"{kind}-{column.key}", column.game)
+            _draw_shares(axes, results, f"{kind}-{column.suffix}", column.game)
             axes.set_ylim(0, 1)
             percent_axis(axes)
             if row == 0:

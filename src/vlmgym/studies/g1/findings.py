@@ -187,7 +187,9 @@ class StudyResults:
         """G0 and G1 of each game, and those of turned tiles, as far as they were checked while
         training: run and game.
         """
-        runs = [(f"{kind}-{key}", game) for kind in ("g0", "g1") for game, key in GAMES.items()]
+        runs = [
+            (f"{kind}-{suffix}", game) for kind in ("g0", "g1") for game, suffix in GAMES.items()
+        ]
         runs += [("g0-turned", TURNED), ("g1-turned", TURNED)]
         return [(run, game) for run, game in runs if len(self.curve(run, game, "success")[0])]
 
@@ -282,8 +284,8 @@ def scores(results: StudyResults) -> list[tuple[str, dict[str, Estimate]]]:
     rows = []
     for title, name in players.items():
         row = {}
-        for game, key in GAMES.items():
-            row[game] = results.value(f"episodes-{key}", game, name.format(key), "score")
+        for game, suffix in GAMES.items():
+            row[game] = results.value(f"episodes-{suffix}", game, name.format(suffix), "score")
         rows.append((title, row))
     return rows
 
@@ -307,18 +309,18 @@ def exploration(results: StudyResults, player: str = BASE) -> dict[str, dict[str
     deviation of its group, as in GRPO) of the answers that search.
     """
     table: dict[str, dict[str, Estimate]] = {}
-    for game, key in GAMES.items():
+    for game, suffix in GAMES.items():
         turns = sorted(results.turns("exploration", game, player), key=lambda turn: turn.episode)
         if turns:
             settings = results.evaluated["exploration", game][player][0].how
-            weights = _weights_of(results, key)
+            weights = _weights_of(results, suffix)
             table[game] = _explored(turns, int(settings["repeats"]), weights)
     return table
 
 
-def _weights_of(results: StudyResults, key: str) -> Weights:
+def _weights_of(results: StudyResults, suffix: str) -> Weights:
     """The weights of the reward of the runs on a game; the usual ones if there are none."""
-    for run in (f"g0-{key}", f"g1-{key}"):
+    for run in (f"g0-{suffix}", f"g1-{suffix}"):
         if run in results.study.runs:
             return results.study.recipe(run, results.study.seeds[0]).reward
     return Weights()

@@ -114,14 +114,14 @@ def _examples(results: StudyResults) -> list[dict[str, Any]]:
     """
     examples: list[dict[str, Any]] = []
 
-    def add(evaluation: str, game: str, key: str, count: int) -> None:
-        for player in (BASE, f"g0-{key}", f"cold-{key}", f"g1-{key}"):
+    def add(evaluation: str, game: str, suffix: str, count: int) -> None:
+        for player in (BASE, f"g0-{suffix}", f"cold-{suffix}", f"g1-{suffix}"):
             source = {"player": player, "evaluation": evaluation, "game": game}
             turns = results.turns(evaluation, game, player)[:count]
             examples.extend(source | asdict(turn) for turn in turns)
 
-    for game, key in GAMES.items():
-        add("states", game, key, EXAMPLES)
+    for game, suffix in GAMES.items():
+        add("states", game, suffix, EXAMPLES)
     add("turned", TURNED, "turned", 1)
     return examples
 

@@ -61,8 +61,8 @@ def _one_below_the_other(tables: Iterable[str]) -> str:
 def _values(results: StudyResults, evaluation: str, player: str, metric: str) -> list[str]:
     """A metric in each game; ``{}`` in the name of the player stands for the game."""
     cells = []
-    for game, key in GAMES.items():
-        cells.append(text(results.value(evaluation, game, player.format(key), metric)))
+    for game, suffix in GAMES.items():
+        cells.append(text(results.value(evaluation, game, player.format(suffix), metric)))
     return cells
 
 
@@ -204,14 +204,16 @@ def _patterns(results: StudyResults) -> str:
 
 def _one_model(results: StudyResults) -> str:
     rows = []
-    for game, key in GAMES.items():
+    for game, suffix in GAMES.items():
         row = [TITLES[game]]
-        for metric, evaluation in (("success", "states"), ("score", f"episodes-{key}")):
+        for metric, evaluation in (("success", "states"), ("score", f"episodes-{suffix}")):
             row += [
                 text(results.value(evaluation, game, name, metric), metric != "score")
-                for name in ("g1-all", f"g1-{key}")
+                for name in ("g1-all", f"g1-{suffix}")
             ]
-            row.append(points(results.gap(evaluation, game, "g1-all", f"g1-{key}", metric), metric))
+            row.append(
+                points(results.gap(evaluation, game, "g1-all", f"g1-{suffix}", metric), metric)
+            )
         rows.append(row)
     heads = [
         "success, one for all",
@@ -290,8 +292,8 @@ def _difficulty(results: StudyResults) -> str:
     states a seed.
     """
     tables = []
-    for game, key in GAMES.items():
-        evaluation = f"difficulty-{key}"
+    for game, suffix in GAMES.items():
+        evaluation = f"difficulty-{suffix}"
         tasks_along = {dial: results.along(evaluation, game, dial) for dial in DIALS}
         rows = []
         for player in asked_players(results, evaluation):

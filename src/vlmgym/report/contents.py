@@ -76,7 +76,7 @@ class Pair:
 
 
 @dataclass
-class Data:
+class Contents:
     """All that a page tells."""
 
     players: list[str] = field(default_factory=list)
@@ -106,14 +106,14 @@ def is_given(evaluated: Evaluated) -> bool:
     return not evaluated.run.identity and evaluated.run.player in TRUE_BOARD
 
 
-def load(folders: Sequence[Path], order: Sequence[str]) -> Data:
+def load(folders: Sequence[Path], order: Sequence[str]) -> Contents:
     """Read the folders, and settle the order of players, games and pairs; see
     :func:`vlmgym.report.write_report`.
     """
-    data = Data()
-    _read_evaluations(data, folders)
-    _read_runs(data, folders)
-    if not data.measured and not data.runs:
+    contents = Contents()
+    _read_evaluations(contents, folders)
+    _read_runs(contents, folders)
+    if not contents.measured and not contents.runs:
         raise VlmGymError(
             f"{', '.join(map(str, folders))}: nothing to report; expected eval/PLAYER/GAME/ with "
             "trace.jsonl and summary.json "
@@ -125,13 +125,13 @@ def load(folders: Sequence[Path], order: Sequence[str]) -> Data:
             raise ConfigError("folder", str(folder), allowed)
     for folder in folders:
         if (folder / "demo.json").exists():
-            data.demo = read_json(folder / "demo.json")
-    _settle_order(data, order)
-    _compare_players(data)
-    return data
+            contents.demo = read_json(folder / "demo.json")
+    _settle_order(contents, order)
+    _compare_players(contents)
+    return contents
 
 
-def _read_evaluations(data: Data, folders: Sequence[Path]) -> None:
+def _read_evaluations(contents: Contents, folders: Sequence[Path]) -> None:
     """Every evaluation that has a summary or an episode."""
     for place in places(folders):
         evaluated = read_evaluation(place, keep_turns=True)
@@ -139,11 +139,11 @@ def _read_evaluations(data: Data, folders: Sequence[Path]) -> None:
             continue
         if (place.folder / "trace.jsonl").exists():
             known_game(place.run.game)  # named as the trace names it, should it be unknown here
-            data.evaluations.append((place.player, place.task, place.folder))
-        data.measured.setdefault(place.task, {})[place.player] = evaluated
+            contents.evaluations.append((place.player, place.task, place.folder))
+        contents.measured.setdefault(place.task, {})[place.player] = evaluated
 
 
-def _read_runs(data: Data, folders: Sequence[Path]) -> None:
+def _read_runs(contents: Contents, folders: Sequence[Path]) -> None:
     """The log and the recipe of every training run."""
     paths = [path for folder in folders for path in folder.glob("*/metrics.jsonl")]
     for path in sorted(paths):
@@ -153,26 +153,26 @@ def _read_runs(data: Data, folders: Sequence[Path]) -> None:
         except ValueError as error:
             raise VlmGymError(f"{path}: not a metrics file ({error})") from error
         if lines:
-            data.runs[name] = lines
+            contents.runs[name] = lines
             recipe = path.parent / "recipe.json"
             if recipe.exists():
-                data.recipes[name] = recipe.read_text(encoding="utf-8")
+                contents.recipes[name] = recipe.read_text(encoding="utf-8")
 
 
-def _settle_order(data: Data, order: Sequence[str]) -> None:
+def _settle_order(contents: Contents, order: Sequence[str]) -> None:
     """Order players and runs, then by name; and give each a colour."""
 
     def position(name: str) -> tuple[int, str]:
         return (order.index(name) if name in order else len(order), name)
 
-    players = {player for by_player in data.measured.values() for player in by_player}
-    data.games = in_order(data.measured)
-    data.players = sorted(players, key=position)
-    data.runs = {name: data.runs[name] for name in sorted(data.runs, key=position)}
-    data.colours = dict(COLOURS)
-    names = dict.fromkeys([*data.players, *data.runs])
+    players = {player for by_player in contents.measured.values() for player in by_player}
+    contents.games = in_order(contents.measured)
+    contents.players = sorted(players, key=position)
+    contents.runs = {name: contents.runs[name] for name in sorted(contents.runs, key=position)}
+    contents.colours = dict(COLOURS)
+    names = dict.fromkeys([*contents.players, *contents.runs])
     for index, name in enumerate(name for name in names if name not in COLOURS):
-        data.colours[name] = OTHER_COLOURS[index % len(OTHER_COLOURS)]
+        contents.colours[name] = OTHER_COLOURS[index % len(OTHER_COLOURS)]
 
 
 def in_order(games: Iterable[str]) -> list[str]:
@@ -185,15 +185,17 @@ def in_order(games: Iterable[str]) -> list[str]:
     return sorted(games, key=position)
 
 
-def _compare_players(data: Data) -> None:
+def _compare_players(contents: Contents) -> None:
     """Choose the pairs of players, and compare them game by game."""
-    known_pairs = [pair for pair in PAIRS if set(pair) <= set(data.players)]
+    known_pairs = [pair for pair in PAIRS if set(pair) <= set(contents.players)]
     # what is measured first, what it is measured by second
-    players = sorted(data.players, key=lambda name: (data.given(name), name in TRUE_BOARD))
-    data.order = known_pairs or list(combinations(players, 2))[:MOST_PAIRS]
-    for game in data.games:
-        pairs = [pair_of(data.measured[game], first, second) for first, second in data.order]
-        data.pairs[game] = [pair for pair in pairs if pair is not None]
+    players = sorted(contents.players, key=lambda name: (contents.given(name), name in TRUE_BOARD))
+    contents.order = known_pairs or list(combinations(players, 2))[:MOST_PAIRS]
+    for game in contents.games:
+        pairs = [
+            pair_of(contents.measured[game], first, second) for first, second in contents.order
+        ]
+        contents.pairs[game] = [pair for pair in pairs if pair is not None]
 
 
 def pair_of(evaluations: Mapping[str, Evaluated], first: str, second: str) -> Pair | None:
