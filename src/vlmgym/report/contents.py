@@ -192,9 +192,8 @@ def _compare_players(contents: Contents) -> None:
     players = sorted(contents.players, key=lambda name: (contents.given(name), name in TRUE_BOARD))
     contents.order = known_pairs or list(combinations(players, 2))[:MOST_PAIRS]
     for game in contents.games:
-        pairs = [
-            pair_of(contents.measured[game], first, second) for first, second in contents.order
-        ]
+        evaluations = contents.measured[game]
+        pairs = [pair_of(evaluations, first, second) for first, second in contents.order]
         contents.pairs[game] = [pair for pair in pairs if pair is not None]
 
 

@@ -31,11 +31,11 @@ def draw_training(results: StudyResults, title: str) -> Figure | None:
     figure = canvas(10, 4.6, title, note)
     any_line = False
     rows = (("success", "a move that works"), ("p_acc", "boards described exactly"))
-    for column, (game, key) in enumerate(GAMES.items()):
+    for column, (game, suffix) in enumerate(GAMES.items()):
         for row, (metric, label) in enumerate(rows):
             axes = figure.add_subplot(2, 4, 1 + column + 4 * row)
             for kind, name, colour in KINDS:
-                curve = results.curve(f"{kind}-{key}", game, metric)
+                curve = results.curve(f"{kind}-{suffix}", game, metric)
                 any_line |= seed_lines(axes, curve, colour, name)
             if metric == "success":
                 _draw_guides(axes, results, game)
@@ -118,9 +118,13 @@ def _running(line: NDArray[np.float64], size: int = 10) -> NDArray[np.float64]:
 
 # ---- faults while training
 class _FaultColumn(NamedTuple):
-    suffix: str  # of the runs: g0-SUFFIX, g1-SUFFIX
+    suffix: str  # of the runs
     game: str
     title: str
+
+    def runs(self) -> set[str]:
+        """G0 and G1."""
+        return {f"g0-{self.suffix}", f"g1-{self.suffix}"}
 
 
 def draw_faults(results: StudyResults, title: str) -> Figure | None:
@@ -132,9 +136,7 @@ def draw_faults(results: StudyResults, title: str) -> Figure | None:
     columns = [_FaultColumn(suffix, game, TITLES[game]) for game, suffix in GAMES.items()]
     columns.append(_FaultColumn("turned", TURNED, "Shisen-Sho, turned tiles"))
     trained = {run for run, _ in results.trained()}
-    columns = [
-        column for column in columns if trained & {f"g0-{column.suffix}", f"g1-{column.suffix}"}
-    ]
+    columns = [column for column in columns if trained & column.runs()]
     if not columns:
         return None
     figure = canvas(12, 4.6, title, note)
@@ -189,11 +191,11 @@ def draw_difficulty(results: StudyResults, title: str) -> Figure | None:
     )
     figure = canvas(11, 6.2, title, note)
     grid = figure.subplots(len(GAMES), len(DIALS), sharey=True)
-    for row, (game, key) in enumerate(GAMES.items()):
+    for row, (game, suffix) in enumerate(GAMES.items()):
         players = [
             _Player("base", BASE, GREY),
-            _Player("G0", f"g0-{key}", COLOURS[1]),
-            _Player("G1", f"g1-{key}", COLOURS[0]),
+            _Player("G0", f"g0-{suffix}", COLOURS[1]),
+            _Player("G1", f"g1-{suffix}", COLOURS[0]),
         ]
         if game == TURNED:
             players.append(_Player("G1, turned", "g1-turned", COLOURS[3]))

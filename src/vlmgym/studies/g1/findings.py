@@ -187,9 +187,9 @@ class StudyResults:
         """G0 and G1 of each game, and those of turned tiles, as far as they were checked while
         training: run and game.
         """
-        runs = [
-            (f"{kind}-{suffix}", game) for kind in ("g0", "g1") for game, suffix in GAMES.items()
-        ]
+        runs = []
+        for kind in ("g0", "g1"):
+            runs += [(f"{kind}-{suffix}", game) for game, suffix in GAMES.items()]
         runs += [("g0-turned", TURNED), ("g1-turned", TURNED)]
         return [(run, game) for run, game in runs if len(self.curve(run, game, "success")[0])]
 

@@ -206,16 +206,15 @@ def _one_model(results: StudyResults) -> str:
     rows = []
     for game, suffix in GAMES.items():
         row = [TITLES[game]]
+        own = f"g1-{suffix}"
         for metric, evaluation in (("success", "states"), ("score", f"episodes-{suffix}")):
-            row += [
-                text(results.value(evaluation, game, name, metric), metric != "score")
-                for name in ("g1-all", f"g1-{suffix}")
-            ]
-            row.append(
-                points(results.gap(evaluation, game, "g1-all", f"g1-{suffix}", metric), metric)
-            )
+            for player in ("g1-all", own):
+                value = results.value(evaluation, game, player, metric)
+                row.append(text(value, percent=metric != "score"))
+            gap = results.gap(evaluation, game, "g1-all", own, metric)
+            row.append(points(gap, metric))
         rows.append(row)
-    heads = [
+    titles = [
         "success, one for all",
         "its own",
         "difference",
@@ -223,7 +222,7 @@ def _one_model(results: StudyResults) -> str:
         "its own",
         "difference",
     ]
-    return _markdown(["equal answers in all", *heads], rows)
+    return _markdown(["equal answers in all", *titles], rows)
 
 
 CHANGES = (
