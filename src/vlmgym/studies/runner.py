@@ -52,7 +52,8 @@ def run_job(study: Study, out: Path, name: str) -> None:
             raise ConfigError("job", name, f"first {needed}")
     kind, subject, *seed = name.split("/")
     if kind == "train":
-        train(study.recipe(subject, int(seed[0]), out), out / "runs" / subject / seed[0])
+        recipe = study.recipe(subject, int(seed[0]), out)
+        train(recipe, out / "runs" / subject / seed[0])
     else:
         _evaluate(study, out, subject)
 
@@ -94,7 +95,8 @@ def _word_of(study: Study, out: Path, name: str) -> str:
     models = {run: str(study.model_of(run, seed, out)) for run, seed in makers}
     models[BASE] = study.model
     runs = name.rpartition(".")[0].split("+")
-    return ("relay:" if len(runs) > 1 else "local:") + "+".join(models[run] for run in runs)
+    kind = "relay" if len(runs) > 1 else "local"
+    return f"{kind}:{'+'.join(models[run] for run in runs)}"
 
 
 def is_done(study: Study, out: Path, name: str) -> bool:
@@ -194,8 +196,10 @@ class _Runner:
         """
         threads = max(1, usable_cores() // self.at_once)
         for job in self.jobs:
-            busy = {process.job.name for process in self.running}
-            if len(self.running) >= self.at_once or job.name in {*self.done, *self.failed, *busy}:
+            if len(self.running) >= self.at_once:
+                return
+            running = {process.job.name for process in self.running}
+            if job.name in {*self.done, *self.failed, *running}:
                 continue
             if broken := [name for name in job.needs if name in self.failed]:
                 self.failed[job.name] = self.failed[broken[0]]

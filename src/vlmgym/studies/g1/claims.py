@@ -60,7 +60,9 @@ def halfway(steps: NDArray[np.int64], table: Table) -> list[float]:
     for line in table:
         if line[-1] - line[0] < 0.1:
             return []
-        results.append(float(steps[int(np.argmax(line >= (line[0] + line[-1]) / 2))]))
+        middle = (line[0] + line[-1]) / 2
+        index = int(np.argmax(line >= middle))
+        results.append(float(steps[index]))
     return results
 
 
@@ -131,8 +133,8 @@ def _on_the_base(collected: _Claims) -> None:
     for game, title in TITLES.items():
         knows = results.each("moves", game, BASE, lambda turn: float(knows_a_move(turn)))
         does = results.table("states", game, BASE, "success")
-        shared = min(knows.shape[-1], does.shape[-1]) if knows.size and does.size else 0
-        if shared:
+        if knows.size and does.size:
+            shared = min(knows.shape[-1], does.shape[-1])
             gap = difference(knows[:, :shared], does[:, :shared])
             claimed = f"{title}: the base knows more moves than it makes (as it was pretrained to)"
             collected.claims.append(_claim(claimed, "yes", gap, "success", "knows - does"))

@@ -46,6 +46,8 @@ board.
 TRAINED_AT = {"rows": 4.0, "contrast": 1.0}
 """The values of dials that were trained on; 0 for the others."""
 Table = NDArray[np.float64]
+Estimates = dict[str, dict[str, Estimate]]
+"""By game or player, then by what was measured."""
 
 
 class StudyResults:
@@ -159,7 +161,10 @@ class StudyResults:
                 line[step] = NAN if mean is None else float(mean)
             if line:
                 lines.append(line)
-        steps = sorted(set.intersection(*(set(line) for line in lines))) if lines else []
+        if not lines:
+            return np.empty(0, np.int64), np.empty((0, 0))
+        shared = set.intersection(*(set(line) for line in lines))
+        steps = sorted(shared)
         table = np.array([[line[step] for step in steps] for line in lines])
         return np.array(steps, np.int64), table.reshape(len(lines), len(steps))
 
@@ -191,7 +196,12 @@ class StudyResults:
         for kind in ("g0", "g1"):
             runs += [(f"{kind}-{suffix}", game) for game, suffix in GAMES.items()]
         runs += [("g0-turned", TURNED), ("g1-turned", TURNED)]
-        return [(run, game) for run, game in runs if len(self.curve(run, game, "success")[0])]
+        trained = []
+        for run, game in runs:
+            steps, _ = self.curve(run, game, "success")
+            if len(steps):
+                trained.append((run, game))
+        return trained
 
     def along(self, evaluation: str, game: str, dial: str) -> dict[float, str]:
         """The tasks along a dial by its value, in order; the task of training stands at the value
@@ -246,7 +256,7 @@ def knows_a_move(turn: Turn) -> bool:
     return action != NO_ACTION and bool(game.success_mask(state)[0, action])
 
 
-def knowing(results: StudyResults, player: str = BASE) -> dict[str, dict[str, Estimate]]:
+def knowing(results: StudyResults, player: str = BASE) -> Estimates:
     """What a model sees, knows when it is asked, and does, by game."""
     table = {}
     for game in GAMES:
@@ -299,7 +309,7 @@ def searches(turn: Turn) -> bool:
     return text is not None and text.split(";")[0].split() == wanted.split()
 
 
-def exploration(results: StudyResults, player: str = BASE) -> dict[str, dict[str, Estimate]]:
+def exploration(results: StudyResults, player: str = BASE) -> Estimates:
     """What GRPO has to select from in a model's sampled answers, by game; groups of answers to one
     state as in training.
 
@@ -308,7 +318,7 @@ def exploration(results: StudyResults, player: str = BASE) -> dict[str, dict[str
     with answers of unequal reward. ``advantage``: mean advantage (reward minus mean, by standard
     deviation of its group, as in GRPO) of the answers that search.
     """
-    table: dict[str, dict[str, Estimate]] = {}
+    table: Estimates = {}
     for game, suffix in GAMES.items():
         turns = sorted(results.turns("exploration", game, player), key=lambda turn: turn.episode)
         if turns:
