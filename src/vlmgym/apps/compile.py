@@ -19,11 +19,11 @@ def _compile(name: str) -> None:
     game = get_game(name)
     for look in ("tiny", "clean:noise=0.1"):
         level = game.level("tiny", max_steps=0, restart=True)
-        envs = GameVectorEnv(game, 2, level, look, copy=False)
-        envs.reset(seed=0)
+        environments = GameVectorEnv(game, 2, level, look, copy=False)
+        environments.reset(seed=0)
         for _ in range(2):
-            envs.step(game.draw_legal(envs.state))
-    state = envs.state
+            environments.step(game.draw_legal(environments.state))
+    state = environments.state
     action = int(game.draw_legal(state)[0])
     game.branch(state, np.full((2, 1), action))
     game.oracle(state)
@@ -44,15 +44,15 @@ def compile_all(processes: int = 0, progress: Callable[[int, int], None] | None 
         Seconds.
     """
     # the longest first
-    begin = time.perf_counter()
+    start = time.perf_counter()
     names = sorted(GAMES, key=lambda name: name != "Minesweeper")
     with ProcessPoolExecutor(
         min(processes or usable_cores(), len(names)), mp_context=get_context("spawn")
-    ) as pool:
+    ) as executor:
         for done, future in enumerate(
-            as_completed([pool.submit(_compile, name) for name in names]), 1
+            as_completed([executor.submit(_compile, name) for name in names]), 1
         ):
             future.result()
             if progress:
                 progress(done, len(names))
-    return time.perf_counter() - begin
+    return time.perf_counter() - start

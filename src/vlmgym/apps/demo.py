@@ -10,13 +10,12 @@ while the longer one goes on is evaluated then.
 from __future__ import annotations
 
 import datetime
-import os
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from vlmgym.players.base import Player
 from vlmgym.players.simple import Oracle, Random
 from vlmgym.players.teacher import Teacher
 from vlmgym.report.page import write_report
+from vlmgym.studies.processes import Process
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
 
@@ -66,12 +66,12 @@ def run_demo(out: Path, quick: bool = False) -> int:
 @contextmanager
 def _clock(path: Path) -> Iterator[None]:
     """Adds the seconds spent inside to the number in ``path``, also when the run is stopped."""
-    begin = time.monotonic()
-    before = _seconds(path)
+    start = time.monotonic()
+    seconds_before = _seconds(path)
     try:
         yield
     finally:
-        write_json(path, before + time.monotonic() - begin)
+        write_json(path, seconds_before + time.monotonic() - start)
 
 
 def _seconds(path: Path) -> float:
@@ -83,68 +83,100 @@ def _seconds(path: Path) -> float:
 
 
 def _run_stages(out: Path, quick: bool) -> int:
-    begin = time.monotonic()
+    start = time.monotonic()
     small = ["grpo.steps=2", "grpo.batch=16", "checks.states=4"]
     g0 = read_recipe(recipe_path("tiny/g0"), small if quick else [])
     g1 = read_recipe(recipe_path("tiny/g1"), [*small, "cold_start.states=32"] if quick else [])
-    assert g1.cold_start is not None
-    tasks = g0.tasks
-    states = 8 if quick else STATES
-    how = Evaluation(episodes=states, turns=1, start="walk")
-
-    def evaluate_model(name: str, model: str | Path, threads: int) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
-        _evaluate(out, tasks, how, lambda: _local(str(model), name, g0), name)
-
-    _say(
-        1,
-        5,
-        f"evaluate random, oracle and teacher, with and without its errors, on {states} "
-        "held-out states of each game",
-    )
-    clean = Teacher(0.0)
-    clean.name = "search"
-    for player in (Random(), Oracle(), Teacher(g1.cold_start.teacher_error), clean):
-        _evaluate(out, tasks, how, lambda p=player: p, player.name)  # type: ignore[misc]
-
-    _say(2, 5, "train G0 (GRPO), and at the same time")
-    _say(3, 5, "the cold start on the teacher's answers (SFT), then G1 (the same GRPO)")
-    half = max(1, usable_cores() // 2)
-    sys.stderr.write(
-        f"threads: 1 for each training run, {half} for evaluations beside them, "
-        f"{usable_cores()} afterwards\n"
-    )
-    with _Training({"g0": g0, "g1": g1}, out) as training:
-        training.wait("g0")
-        _say(
-            4,
-            5,
-            "evaluate base, G0, cold start and G1 on the same states (G1 is still being trained)",
-        )
-        evaluate_model("base", "tiny", half)
-        evaluate_model("g0", (out / "g0/final").resolve(), half)
-        if (out / "g1/cold/config.json").exists():
-            evaluate_model("cold", (out / "g1/cold").resolve(), half)
-        training.wait("g1")
-    for name, folder in (("cold", "g1/cold"), ("g1", "g1/final")):
-        evaluate_model(name, (out / folder).resolve(), usable_cores())
-
-    _say(5, 5, "write the report")
-    meta = _meta(g0, g1, how, _seconds(out / "seconds.json") + time.monotonic() - begin)
-    write_json(out / "demo.json", meta)
+    evaluation = Evaluation(episodes=8 if quick else STATES, turns=1, start="walk")
+    stages = _Stages(out, g0, g1, evaluation)
+    stages.measure_scripted_players()
+    stages.train()
+    _say(5, "write the report")
+    seconds = _seconds(out / "seconds.json") + time.monotonic() - start
+    write_json(out / "demo.json", _facts(g0, g1, evaluation, seconds))
     page = write_report(out)
-    sys.stdout.write(results_table(out, tasks) + f"\nreport: {page.resolve()}\n")
+    sys.stdout.write(results_table(out, g0.tasks) + f"\nreport: {page.resolve()}\n")
     return 0
 
 
-def _say(stage: int, of: int, text: str) -> None:
-    sys.stderr.write(f"[{stage}/{of}] {text}\n")
+@dataclass(frozen=True)
+class _Stages:
+    """What is measured and trained, and with which settings."""
+
+    out: Path
+    g0: Recipe
+    g1: Recipe
+    evaluation: Evaluation
+
+    def measure_scripted_players(self) -> None:
+        """Evaluate the players that are no models."""
+        _say(
+            1,
+            "evaluate random, oracle and teacher, with and without its errors, on "
+            f"{self.evaluation.episodes} held-out states of each game",
+        )
+        assert self.g1.cold_start is not None
+        search = Teacher(0.0)
+        search.name = "search"
+        for player in (Random(), Oracle(), Teacher(self.g1.cold_start.teacher_error), search):
+            self._measure(player, self._unmeasured(player.name))
+
+    def train(self) -> None:
+        """Train G0 and G1 side by side; evaluate each model as soon as it is there."""
+        _say(2, "train G0 (GRPO), and at the same time")
+        _say(3, "the cold start on the teacher's answers (SFT), then G1 (the same GRPO)")
+        cores = usable_cores()
+        half = max(1, cores // 2)
+        sys.stderr.write(
+            f"threads: 1 for each training run, {half} for evaluations beside them, {cores} "
+            "afterwards\n"
+        )
+        with _Training({"g0": self.g0, "g1": self.g1}, self.out) as training:
+            training.wait("g0")
+            _say(
+                4,
+                "evaluate base, G0, cold start and G1 on the same states (G1 is still being "
+                "trained)",
+            )
+            self._measure_model("base", "tiny", half)
+            self._measure_model("g0", self._folder("g0/final"), half)
+            if (self.out / "g1/cold/config.json").exists():
+                self._measure_model("cold", self._folder("g1/cold"), half)
+            training.wait("g1")
+        self._measure_model("cold", self._folder("g1/cold"), cores)
+        self._measure_model("g1", self._folder("g1/final"), cores)
+
+    def _folder(self, name: str) -> str:
+        return str((self.out / name).resolve())
+
+    def _measure_model(self, name: str, model: str, threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        folders = self._unmeasured(name)
+        if folders:
+            self._measure(_local_player(model, name, self.g0), folders)
+
+    def _unmeasured(self, name: str) -> dict[Task, Path]:
+        """The tasks that a player has no summary of, and where they belong."""
+        folders = {}
+        for task in self.g0.tasks:
+            folder = self.out / "eval" / name / task.names.game
+            if not (folder / "summary.json").exists():
+                folders[task] = folder
+        return folders
+
+    def _measure(self, player: Player, folders: dict[Task, Path]) -> None:
+        if folders:
+            evaluate_all(player, list(folders), self.evaluation, list(folders.values()))
+
+
+def _say(stage: int, text: str) -> None:
+    sys.stderr.write(f"[{stage}/5] {text}\n")
     sys.stderr.flush()
 
 
-def _local(model: str, name: str, recipe: Recipe) -> Player:
+def _local_player(model: str, name: str, recipe: Recipe) -> Player:
     from vlmgym.models.loading import banned_tokens, load
     from vlmgym.players.local import LocalPlayer
 
@@ -163,17 +195,6 @@ def _local(model: str, name: str, recipe: Recipe) -> Player:
     )
 
 
-def _evaluate(
-    out: Path, tasks: tuple[Task, ...], how: Evaluation, player: Callable[[], Player], name: str
-) -> None:
-    places = {task: out / "eval" / name / task.names.game for task in tasks}
-    folders = {
-        task: folder for task, folder in places.items() if not (folder / "summary.json").exists()
-    }
-    if folders:
-        evaluate_all(player(), list(folders), how, list(folders.values()))
-
-
 class _Training:
     """Unfinished training runs side by side, each a process with a bar that is fed by its
     ``metrics.jsonl``.
@@ -181,38 +202,21 @@ class _Training:
 
     def __init__(self, recipes: dict[str, Recipe], out: Path) -> None:
         self.out = out
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, Process] = {}
         self.bars: dict[str, Any] = {}
         self.ended = threading.Event()
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         for position, (name, recipe) in enumerate(recipes.items()):
-            if (out / name / "final" / "config.json").exists():
-                continue
-            spec = out / f"{name}.yaml"
-            write_json(spec, recipe.to_dict())  # JSON is YAML
-            call = [
-                sys.executable,
-                "-m",
-                "vlmgym.cli",
-                "train",
-                str(spec),
-                "--out",
-                str(out / name),
-            ]
-            with (out / f"{name}.log").open("ab") as log:
-                self.running[name] = subprocess.Popen(call, stdout=log, stderr=log, env=environment)
-            total = recipe.grpo.steps if recipe.grpo else 0
-            if recipe.cold_start:
-                total += recipe.sft.total_steps(recipe.cold_start.states * len(recipe.tasks))
-            self.bars[name] = tqdm(
-                total=total,
-                desc=name,
-                unit="step",
-                position=position,
-                file=sys.stderr,
-                smoothing=0.1,
-            )
+            if not (out / name / "final" / "config.json").exists():
+                self.running[name] = self._start(name, recipe)
+                self.bars[name] = _bar(name, recipe, position)
         self.watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def _start(self, name: str, recipe: Recipe) -> Process:
+        path = self.out / f"{name}.yaml"
+        write_json(path, recipe.to_dict())  # JSON is YAML
+        folder = str(self.out / name)
+        command = [sys.executable, "-m", "vlmgym.cli", "train", str(path), "--out", folder]
+        return Process(command, self.out / f"{name}.log", threads=1)
 
     def __enter__(self) -> _Training:
         self.watcher.start()
@@ -222,7 +226,7 @@ class _Training:
         self.ended.set()
         self.watcher.join()
         for process in self.running.values():
-            process.terminate()
+            process.stop()
         for process in self.running.values():
             process.wait()
         for bar in self.bars.values():
@@ -240,13 +244,12 @@ class _Training:
             StageError: this run, or another one meanwhile, has failed.
         """
         while name in self.running:
-            for other, process in list(self.running.items()):
-                if process.poll():
+            for run, process in self.running.items():
+                if process.status:
                     raise StageError(
-                        f"training {other} failed with status {process.returncode}: "
-                        f"see {self.out / other}.log"
+                        f"training {run} failed with status {process.status}: see {process.log}"
                     )
-            if self.running[name].poll() is not None:
+            if self.running[name].status is not None:
                 del self.running[name]
             else:
                 time.sleep(0.5)
@@ -254,53 +257,70 @@ class _Training:
             _refresh(self.bars[name], self.out / name / "metrics.jsonl")
 
 
+def _bar(name: str, recipe: Recipe, position: int) -> Any:
+    """A bar over the steps of a training run, in a line of its own."""
+    steps = recipe.grpo.steps if recipe.grpo else 0
+    if recipe.cold_start:
+        steps += recipe.sft.total_steps(recipe.cold_start.states * len(recipe.tasks))
+    return tqdm(
+        total=steps,
+        desc=name,
+        unit="step",
+        position=position,
+        file=sys.stderr,
+        smoothing=0.1,
+    )
+
+
 def _refresh(bar: Any, path: Path) -> None:
+    """Set a bar to the steps that a run has logged, with the numbers of the last one."""
     lines = [line for line in read_metrics(path) if "loss" in line or "reward" in line]
-    if len(lines) != bar.n:
-        last: dict[str, Any] = lines[-1] if lines else {}
-        shown: dict[str, str] = {
-            k: f"{last[k]:.2f}" for k in ("reward", "success", "p_acc", "loss") if k in last
-        }
-        bar.set_postfix({"stage": str(last.get("stage", "")), **shown}, refresh=False)
-        bar.update(len(lines) - bar.n)
+    if len(lines) == bar.n:
+        return
+    last: dict[str, Any] = lines[-1] if lines else {}
+    numbers = {"stage": str(last.get("stage", ""))}
+    for key in ("reward", "success", "p_acc", "loss"):
+        if key in last:
+            numbers[key] = f"{last[key]:.2f}"
+    bar.set_postfix(numbers, refresh=False)
+    bar.update(len(lines) - bar.n)
 
 
-def _meta(g0: Recipe, g1: Recipe, how: Evaluation, seconds: float) -> dict[str, Any]:
+def _facts(g0: Recipe, g1: Recipe, evaluation: Evaluation, seconds: float) -> dict[str, Any]:
     """What was run, for the report; ``seconds`` is the time of all calls together."""
-    about = machine("torch", "transformers", "trl", "numpy", "numba", "pillow", "gymnasium")
+    facts = machine("torch", "transformers", "trl", "numpy", "numba", "pillow", "gymnasium")
     noise = g1.cold_start.teacher_error if g1.cold_start else 0.0
+    versions = [f"{package} {number}" for package, number in facts["versions"].items()]
+    parts = [facts["gpu"], facts["cpu"], f"{facts['cores']} cores", facts["system"]]
+    date = datetime.datetime.now(datetime.UTC)
     return {
         "command": "make demo",
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": date.strftime("%Y-%m-%d %H:%M UTC"),
         "minutes": round(seconds / 60, 1),
-        "vlmgym": about["vlmgym"],
-        "versions": ", ".join(
-            f"{package} {number}" for package, number in about["versions"].items()
-        ),
-        "machine": ", ".join(
-            filter(None, (about["gpu"], about["cpu"], f"{about['cores']} cores", about["system"]))
-        ),
-        "held-out states": f"{how.episodes} of each game, test split, seeds from number "
-        f"{how.first}",
+        "vlmgym": facts["vlmgym"],
+        "versions": ", ".join(versions),
+        "machine": ", ".join(filter(None, parts)),
+        "held-out states": f"{evaluation.episodes} of each game, test split, seeds from number "
+        f"{evaluation.first}",
         "training seed": g0.grpo.seed if g0.grpo else 0,
         "teacher": f"scripted: a search and its move; a random move in {noise:.0%} of its answers",
         "answers": "greedy decoding",
     }
 
 
-def results_table(out: Path, tasks: tuple[Task, ...]) -> str:
+def results_table(out: Path, tasks: Sequence[Task]) -> str:
     """Success (share of held-out states where the move does something) with 95 % intervals, players
     by games.
     """
-    names = ("random", "base", "g0", "cold", "g1", "teacher", "search", "oracle")
-    lines = [f"{'success':<10}" + "".join(f"{t.names.game:>26}" for t in tasks)]
-    for name in names:
-        cells = []
+    players = ("random", "base", "g0", "cold", "g1", "teacher", "search", "oracle")
+    titles = "".join(f"{task.names.game:>26}" for task in tasks)
+    lines = [f"{'success':<10}{titles}"]
+    for player in players:
+        cells = ""
         for task in tasks:
-            metrics = read_json(out / "eval" / name / task.names.game / "summary.json")["metrics"]
-            one = metrics["success"]
-            cells.append(
-                f"{one['mean']:>12.3f} [{one['low']:.3f}, {one['high']:.3f}]"[-26:].rjust(26)
-            )
-        lines.append(f"{name:<10}" + "".join(cells))
+            summary = read_json(out / "eval" / player / task.names.game / "summary.json")
+            success = summary["metrics"]["success"]
+            interval = f"[{success['low']:.3f}, {success['high']:.3f}]"
+            cells += f"{success['mean']:>12.3f} {interval}"[-26:].rjust(26)
+        lines.append(f"{player:<10}{cells}")
     return "\n".join(lines) + "\n"

@@ -77,40 +77,35 @@ def sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]]) -> Imag
     """Pictures in a grid, a title above each, the row's title on the left; large ones are shrunk to
     their box.
     """
-    wide = max(len(row) for _, row in rows)
-    page = Image.new("RGB", (SIDE + wide * CELL, len(rows) * (CELL + HEAD)), PAGE)
+    columns = max(len(cells) for _, cells in rows)
+    page = Image.new("RGB", (SIDE + columns * CELL, len(rows) * (CELL + HEAD)), PAGE)
     draw = ImageDraw.Draw(page)
-    for r, (title, row) in enumerate(rows):
-        top = r * (CELL + HEAD)
+    for row, (row_title, cells) in enumerate(rows):
+        top = row * (CELL + HEAD)
+        middle = top + HEAD + CELL / 2
         draw.line((0, top, page.width, top), fill=(214, 210, 200))
-        if title:
-            write(
-                page,
-                text_ink(title, "sans"),
-                (SIDE / 2, top + HEAD + CELL / 2),
-                (SIDE - 14, 15),
-                DARK,
-            )
-        for c, (name, picture) in enumerate(row):
-            scale = min(1.0, (CELL - 12) / max(picture.size))
-            if scale < 1:
-                size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-                picture = picture.resize(
-                    size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.LANCZOS
-                )
-            left = SIDE + c * CELL
-            write(
-                page,
-                text_ink(name, "sans"),
-                (left + CELL / 2, top + HEAD / 2 + 3),
-                (CELL - 16, 13),
-                LABEL,
-            )
-            page.paste(
-                picture,
-                (left + (CELL - picture.width) // 2, top + HEAD + (CELL - picture.height) // 2),
-            )
+        if row_title:
+            ink = text_ink(row_title, "sans")
+            write(page, ink, (SIDE / 2, middle), (SIDE - 14, 15), DARK)
+        for column, (title, picture) in enumerate(cells):
+            left = SIDE + column * CELL
+            ink = text_ink(title, "sans")
+            write(page, ink, (left + CELL / 2, top + HEAD / 2 + 3), (CELL - 16, 13), LABEL)
+            picture = _shrunk(picture)
+            x = left + (CELL - picture.width) // 2
+            y = top + HEAD + (CELL - picture.height) // 2
+            page.paste(picture, (x, y))
     return page
+
+
+def _shrunk(picture: Image.Image) -> Image.Image:
+    """A picture that fits into its box."""
+    scale = min(1.0, (CELL - 12) / max(picture.size))
+    if scale == 1:
+        return picture
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    resampling = Image.Resampling.BOX if scale < 0.5 else Image.Resampling.LANCZOS
+    return picture.resize(size, resampling)
 
 
 def game_sheet(game: Game) -> Image.Image:
@@ -133,14 +128,18 @@ def game_sheet(game: Game) -> Image.Image:
 def dial_sheet(numbers: Game, shapes: Game) -> Image.Image:
     """The fields of the look as rows, their values as columns; numbers and shapes in turn."""
     rows = []
-    for k, (name, values) in enumerate(DIALS.items()):
-        game = numbers if name in ("palette", "font", "skin", "score") or k % 2 else shapes
-        state = position(game, "normal", 60) if game is numbers else position(game, "easy", 1)
+    for index, (name, values) in enumerate(DIALS.items()):
+        if name in ("palette", "font", "skin", "score") or index % 2:
+            game = numbers
+            state = position(game, "normal", 60)
+        else:
+            game = shapes
+            state = position(game, "easy", 1)
         base = Look(tile=56, margin=28, coordinates=name == "coordinates")
-        row = [
-            (f"{name} = {value}", pictures(game, state, base.override(**{name: value}))[0])
-            for value in values
-        ]
+        row = []
+        for value in values:
+            look = base.override(**{name: value})
+            row.append((f"{name} = {value}", pictures(game, state, look)[0]))
         rows.append((f"look.{name}", row))
     return sheet(rows)
 
@@ -162,16 +161,27 @@ def games_sheet(names: Sequence[str]) -> Image.Image:
 def fields_table(settings: type[Settings]) -> str:
     """The fields of a setting class as a Markdown table: name, default, allowed values, meaning."""
     lines = ["| field | default | allowed | meaning |", "|---|---|---|---|"]
-    for f in fields(settings):
-        meta = f.metadata
-        if meta.get("choices"):
-            allowed = ", ".join(f"`{c}`" for c in meta["choices"])
-        elif meta.get("low") is not None:
-            allowed = f"{meta['low']} to {meta['high']}"
+    for field in fields(settings):
+        metadata = field.metadata
+        if metadata.get("choices"):
+            allowed = ", ".join(f"`{choice}`" for choice in metadata["choices"])
+        elif metadata.get("low") is not None:
+            allowed = f"{metadata['low']} to {metadata['high']}"
         else:
-            allowed = type(f.default).__name__
-        lines.append(f"| `{f.name}` | `{f.default}` | {allowed} | {meta.get('doc', '')} |")
+            allowed = type(field.default).__name__
+        meaning = metadata.get("doc", "")
+        lines.append(f"| `{field.name}` | `{field.default}` | {allowed} | {meaning} |")
     return "\n".join(lines)
+
+
+def _changes(settings: Settings) -> str:
+    """The fields that are not at their default: ``NAME = VALUE, ...``."""
+    changes = []
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if value != field.default:
+            changes.append(f"{field.name} = {value}")
+    return ", ".join(changes)
 
 
 def baseline_table(game: Game) -> str:
@@ -195,37 +205,16 @@ def _cell(values: Mapping[str, Any]) -> str:
 def game_page(game: Game, picture: str) -> str:
     """The docs page of a game, in Markdown, from its class."""
     level = game.level("normal")
-    scene = game.sample(level)
-    rows, cols = scene.symbols.shape[1:]
-    changes = []
-    for name, one in game.LEVELS.items():
-        differs = {
-            f.name: getattr(one, f.name) for f in fields(one) if getattr(one, f.name) != f.default
-        }
-        changes.append(
-            f"| `{name}` | "
-            f"{', '.join(f'{k} = {v}' for k, v in differs.items()) or 'the defaults'} |"
-        )
-    names = ", ".join(f"`{n}`" for n in scene.names[:24]) + (
-        f" … ({len(scene.names)} in all)" if len(scene.names) > 24 else ""
-    )
-    sizes = ", ".join(
-        f"{look} {'x'.join(map(str, frame_size(game, level, look)[::-1]))}" for look in LOOKS
-    )
-    module = type(game).__module__.removeprefix("vlmgym.").replace(".", "/")
     example = position(game, "normal")
-    values = game.oracle(example)[0]
-    best = max(best_action(values), 0)
-    text = (
-        f"```\n{game.scene(example).texts()[0]}\n```"
-        if rows
-        else ("This game shows a finished picture; it has no truth text.")
-    )
-    board = (
-        f"Board: {rows} x {cols} cells; symbols: {names}."
-        if rows
-        else ("The screen of the environment; no symbols.")
-    )
+    best = max(best_action(game.oracle(example)[0]), 0)
+    rows = []
+    for name, settings in game.LEVELS.items():
+        rows.append(f"| `{name}` | {_changes(settings) or 'the defaults'} |")
+    sizes = []
+    for look in LOOKS:
+        height, width = frame_size(game, level, look)
+        sizes.append(f"{look} {width}x{height}")
+    module = type(game).__module__.removeprefix("vlmgym.").replace(".", "/")
     doc = _plain(type(game).__doc__)
     oracle_doc = _plain(type(game).oracle.__doc__)
     return f"""# {game.name}
@@ -240,17 +229,17 @@ def game_page(game: Game, picture: str) -> str:
 Answer: {game.answer_format(level)}. Example of a canonical answer: `{game.encode(level, best)}`.
 
 ## Spaces (level `normal`)
-* {board}
+* {_board_in_words(game)}
 * Actions: {game.n_actions(level)} discrete ids, or text.
-* Pictures (width x height): {sizes}.
+* Pictures (width x height): {", ".join(sizes)}.
 * Truth text of a position, which descriptions are scored against:
 
-{text}
+{_truth_text(game, example)}
 
 ## Levels
 | level | fields that differ from their defaults |
 |---|---|
-{chr(10).join(changes)}
+{chr(10).join(rows)}
 
 `{game.name}` takes single fields too: `game.level("normal", max_steps=50)`, or in commands \
 `--level normal:max_steps=50`.
@@ -273,23 +262,38 @@ episode reward: +1 for each good turn, -1 for each other; good turns: their shar
 """
 
 
+def _board_in_words(game: Game) -> str:
+    """The size of a board of level ``normal``, and its symbols."""
+    scene = game.sample(game.level("normal"))
+    rows, columns = scene.symbols.shape[1:]
+    if not rows:
+        return "The screen of the environment; no symbols."
+    symbols = ", ".join(f"`{name}`" for name in scene.names[:24])
+    if len(scene.names) > 24:
+        symbols += f" … ({len(scene.names)} in all)"
+    return f"Board: {rows} x {columns} cells; symbols: {symbols}."
+
+
+def _truth_text(game: Game, state: State) -> str:
+    """The true description of a position, as a block."""
+    scene = game.scene(state)
+    if not scene.symbols.shape[1]:
+        return "This game shows a finished picture; it has no truth text."
+    return f"```\n{scene.texts()[0]}\n```"
+
+
 def _plain(doc: str | None) -> str:
     """A docstring as one Markdown paragraph."""
-    return re.sub(
-        r":[a-z]+:`~?(?:vlmgym\.)?([^`]*)`", r"`\1`", " ".join((doc or "").split())
-    ).replace("``", "`")
+    paragraph = " ".join((doc or "").split())
+    without_roles = re.sub(r":[a-z]+:`~?(?:vlmgym\.)?([^`]*)`", r"`\1`", paragraph)
+    return without_roles.replace("``", "`")
 
 
 def looks_page() -> str:
     """The docs page of the perception dial."""
     lines = ["| look | fields that differ from their defaults |", "|---|---|"]
     for name, look in LOOKS.items():
-        differs = {
-            f.name: getattr(look, f.name)
-            for f in fields(look)
-            if getattr(look, f.name) != f.default
-        }
-        lines.append(f"| `{name}` | {', '.join(f'{k} = {v}' for k, v in differs.items())} |")
+        lines.append(f"| `{name}` | {_changes(look)} |")
     return f"""# Looks: the perception dial
 
 A look changes how a board is drawn and nothing of the puzzle: `get_look("clean", noise=0.1)`, or \
@@ -319,34 +323,44 @@ def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
     """
     out.mkdir(parents=True, exist_ok=True)
     names = list(games or game_names())
+    titles = []
     for name in names:
         game = get_game(name)
-        file = game.name.replace("/", "-")
-        game_sheet(game).save(out / f"{file}.jpg", quality=88)
-        write_atomically(out / f"{file}.md", game_page(game, f"{file}.jpg"))
+        title = game.name.replace("/", "-")
+        titles.append(title)
+        game_sheet(game).save(out / f"{title}.jpg", quality=88)
+        write_atomically(out / f"{title}.md", game_page(game, f"{title}.jpg"))
     games_sheet(names).save(out / "games.jpg", quality=88)
     dial_sheet(get_game("2048"), get_game("ShisenSho")).save(out / "looks.jpg", quality=88)
     write_atomically(out / "looks.md", looks_page())
-    titles = [*(get_game(n).name.replace("/", "-") for n in names), "looks"]
-    lines = [f"* [{t}]({t}.md)" for t in titles]
-    head = (
+    titles.append("looks")
+    write_atomically(out / "README.md", _readme(titles))
+    write_atomically(out / "index.html", _index(titles))
+    return out / "index.html"
+
+
+def _readme(titles: Sequence[str]) -> str:
+    """The list of the pages, in Markdown."""
+    links = [f"* [{title}]({title}.md)" for title in titles]
+    return (
         "# Games\n\nWritten by `vlmgym gallery --out docs/games` from the classes; do not edit.\n\n"
+        "![all games](games.jpg)\n\n" + "\n".join(links) + "\n"
     )
-    contents = head + "![all games](games.jpg)\n\n" + "\n".join(lines) + "\n"
-    write_atomically(out / "README.md", contents)
-    figures = "".join(
-        (
-            f'<section><h2>{html.escape(t)}</h2><a href="{t}.jpg"><img src="{t}.jpg" '
-            f'alt="{html.escape(t)}"></a></section>'
+
+
+def _index(titles: Sequence[str]) -> str:
+    """All sheets on one page, in HTML."""
+    sections = ""
+    for title in titles:
+        name = html.escape(title)
+        sections += (
+            f'<section><h2>{name}</h2><a href="{title}.jpg"><img src="{title}.jpg" '
+            f'alt="{name}"></a></section>'
         )
-        for t in titles
-    )
-    page = (
+    return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>vlmgym gallery</title><style>"
         "body{font:16px/1.5 system-ui,sans-serif;"
         "margin:2rem auto;max-width:1500px;padding:0 "
         "1rem;background:#f4f2ed;color:#222}img{max-width:100%;border:1px solid #ccc}"
-        f"</style><h1>vlmgym gallery</h1><p>Rows: levels. Columns: looks.</p>{figures}</html>"
+        f"</style><h1>vlmgym gallery</h1><p>Rows: levels. Columns: looks.</p>{sections}</html>"
     )
-    write_atomically(out / "index.html", page)
-    return out / "index.html"

@@ -52,7 +52,7 @@ def write_pages(out: Path, photos: Sequence[str] = ()) -> None:
     from vlmgym.report.page import write_report
 
     try:
-        folders = [place.folder for place in places([out])]
+        folders = [evaluation.folder for evaluation in places([out])]
         folders = [folder for folder in folders if (folder / "summary.json").exists()]
         leaderboard(folders, out)
         drawn = _draw_figures(folders, out)
@@ -97,8 +97,8 @@ def table(summary: Summary) -> str:
         lines.append(f"  {name:<20} {text}")
     metrics = shown_in("baselines")
     if summary["baselines"]:
-        head = "".join(f"{metric:>26}" for metric in metrics)
-        lines.append(f"  {'baselines':<20} {head}")
+        header = "".join(f"{metric:>26}" for metric in metrics)
+        lines.append(f"  {'baselines':<20} {header}")
     for name, row in summary["baselines"].items():
         cells = "".join(f"{_estimate(row[metric]):>26}" for metric in metrics)
         lines.append(f"    {name:<18} {cells}")

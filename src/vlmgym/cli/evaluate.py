@@ -180,10 +180,10 @@ def eval_command(options: Options) -> int:
     words = named_players(options.player)
     if len(makers) == len(protocol.entries) == 1:
         label, make = next(iter(makers.items()))
-        task, how = protocol.entries[0]
+        task, evaluation = protocol.entries[0]
         player = make()
         player.name = label
-        summary = evaluate(player, task, how, options.out)
+        summary = evaluate(player, task, evaluation, options.out)
         sys.stdout.write(table(summary))
         measured = {label: [summary]}
     else:
@@ -208,8 +208,8 @@ def _protocol_of(options: Options) -> Protocol:
             raise ConfigError("--game", "", "the name of a game (or a --protocol)")
         if options.set:
             raise ConfigError("--set", options.set[0], "a field of a --protocol")
-        how = Evaluation(**settings_from(Evaluation, options))
-        protocol = Protocol(((_task_of(options), how),))
+        evaluation = Evaluation(**settings_from(Evaluation, options))
+        protocol = Protocol(((_task_of(options), evaluation),))
     tasks = [task for task, _ in protocol.entries]
     _warn_of_the_unknown(_local_models(options.player), tasks)
     protocol = replace(protocol, sampling=_sampling_of(options, protocol))
@@ -225,26 +225,26 @@ def _task_of(options: Options) -> Task:
     """The task of the command line; what is not said is as local models were trained."""
     from vlmgym.episodes.task import Task
 
-    usual = _as_trained(options.player, options.game)
-    given = settings_from(Task, options)
-    given["level"] = options.level or usual.names.level
-    given["look"] = options.look or usual.names.look
-    given["prompt"] = options.prompt or usual.prompt
-    given["walk_min"], given["walk_max"] = options.walk
-    return Task(**given)
+    defaults = _as_trained(options.player, options.game)
+    settings = settings_from(Task, options)
+    settings["level"] = options.level or defaults.names.level
+    settings["look"] = options.look or defaults.names.look
+    settings["prompt"] = options.prompt or defaults.prompt
+    settings["walk_min"], settings["walk_max"] = options.walk
+    return Task(**settings)
 
 
 def _sampling_of(options: Options, protocol: Protocol) -> dict[str, Any]:
     """How models are sampled: as usual, over that the protocol's, over that the command line's."""
     from vlmgym.players.registry import MAX_TOKENS
 
-    usual = {"max_tokens": MAX_TOKENS, "temperature": 0.0}
-    given = _fields("--sampling", options.sampling)
+    defaults = {"max_tokens": MAX_TOKENS, "temperature": 0.0}
+    settings = _fields("--sampling", options.sampling)
     if options.max_new_tokens is not None:
-        given["max_tokens"] = options.max_new_tokens
+        settings["max_tokens"] = options.max_new_tokens
     if options.temperature is not None:
-        given["temperature"] = options.temperature
-    return usual | protocol.sampling | given
+        settings["temperature"] = options.temperature
+    return defaults | protocol.sampling | settings
 
 
 def _makers_of(options: Options, protocol: Protocol) -> dict[str, Callable[[], Player]]:
@@ -284,12 +284,12 @@ def _local_models(players: Sequence[str]) -> dict[str, TrainedFor | None]:
     """
     from vlmgym.train.trained import trained_for
 
-    known = {}
-    for text in players:
-        before, kind, name = text.partition("local:")
-        if kind and (not before or before.endswith("=")):
-            known[text] = trained_for(name)
-    return known
+    models = {}
+    for player in players:
+        label, colon, name = player.partition("local:")
+        if colon and (not label or label.endswith("=")):
+            models[player] = trained_for(name)
+    return models
 
 
 def _as_trained(players: Sequence[str], game: str) -> Task:
@@ -299,18 +299,22 @@ def _as_trained(players: Sequence[str], game: str) -> Task:
     """
     from vlmgym.episodes.task import Task
 
-    known = [about.task(game) if about else None for about in _local_models(players).values()]
-    alike = {(task.names.level, task.names.look, task.prompt) if task else None for task in known}
-    agreed = known[0] if len(alike) == 1 and len(known) == len(players) else None
+    models = _local_models(players).values()
+    tasks = [training.task(game) if training else None for training in models]
+    settings = set()
+    for task in tasks:
+        settings.add((task.names.level, task.names.look, task.prompt) if task else None)
+    agreed = tasks[0] if len(settings) == 1 and len(tasks) == len(players) else None
     return agreed or Task(game=game)
 
 
-def _warn_of_the_unknown(known: Mapping[str, TrainedFor | None], tasks: Sequence[Task]) -> None:
+def _warn_of_the_unknown(models: Mapping[str, TrainedFor | None], tasks: Sequence[Task]) -> None:
     """Say what local models are asked that they were never trained on, before they are loaded."""
-    for text, about in known.items():
-        for warning in dict.fromkeys(about.warn(task) for task in tasks) if about else ():
+    for player, training in models.items():
+        warnings = [training.warn(task) for task in tasks] if training else []
+        for warning in dict.fromkeys(warnings):
             if warning:
-                sys.stderr.write(f"warning: {text}: {warning}\n")
+                sys.stderr.write(f"warning: {player}: {warning}\n")
 
 
 # ---- vlmgym rescore
@@ -319,8 +323,8 @@ def rescore_options(parser: Parser) -> None:
     from vlmgym.evals.settings import Evaluation
 
     parser.add_argument("folder", type=Path, help="a run, or the folder of one evaluation")
-    how = f"{setting_of(Evaluation, 'mode').metadata['doc']}; by default as before"
-    setting_option(parser, Evaluation, "mode", default=None, help=how)
+    help = f"{setting_of(Evaluation, 'mode').metadata['doc']}; by default as before"
+    setting_option(parser, Evaluation, "mode", default=None, help=help)
     parser.add_argument("--out", type=Path, required=True, help="another folder, laid out alike")
     known_games_option(parser)
 

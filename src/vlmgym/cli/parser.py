@@ -112,10 +112,10 @@ def parse(words: Sequence[str]) -> Options:
     )
     parser.add_argument("--version", action="version", version=f"vlmgym {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for each in COMMANDS.values():
-        its_parser = commands.add_parser(each.name, help=each.help)
-        if each.name in words:
-            each.add_options(its_parser)
+    for entry in COMMANDS.values():
+        subparser = commands.add_parser(entry.name, help=entry.help)
+        if entry.name in words:
+            entry.add_options(subparser)
     return parser.parse_args(words)
 
 
@@ -177,14 +177,18 @@ def setting_option(
     """
     field = setting_of(settings, name)
     flag = f"--{name.replace('_', '-')}"
-    how: dict[str, Any] = {"dest": name, "default": field.default, "help": field.metadata["doc"]}
+    arguments: dict[str, Any] = {
+        "dest": name,
+        "default": field.default,
+        "help": field.metadata["doc"],
+    }
     if isinstance(field.default, bool):
-        how["action"] = "store_true"
+        arguments["action"] = "store_true"
     else:
-        how["type"] = type(field.default)
+        arguments["type"] = type(field.default)
     if choices := field.metadata["choices"]:
-        how["metavar"] = f"{{{','.join(choices)}}}"
-    parser.add_argument(*(flags or (flag,)), **(how | other))
+        arguments["metavar"] = f"{{{','.join(choices)}}}"
+    parser.add_argument(*(flags or (flag,)), **(arguments | other))
 
 
 def setting_of(settings: type[Settings], name: str) -> Field[Any]:
@@ -194,9 +198,9 @@ def setting_of(settings: type[Settings], name: str) -> Field[Any]:
 
 def settings_from(settings: type[Settings], options: Options) -> dict[str, Any]:
     """The values of a settings class that options were made for."""
-    given = vars(options)
+    values = vars(options)
     names = [field.name for field in fields(settings) if field.init]
-    return {name: given[name] for name in names if name in given}
+    return {name: values[name] for name in names if name in values}
 
 
 # ---- options of several

@@ -92,9 +92,9 @@ def video_command(options: Options) -> None:
     see_photos(options.photos)
     traces = traces_in(options.folder)
     if len(traces) > 1:
-        some = ", ".join(str(path.parent) for path in traces[:12])
-        arguments = " ..." if len(traces) > 12 else ""
-        allowed = f"the folder of one trace; there are {len(traces)}: {some}{arguments}"
+        folders = ", ".join(str(path.parent) for path in traces[:12])
+        more = " ..." if len(traces) > 12 else ""
+        allowed = f"the folder of one trace; there are {len(traces)}: {folders}{more}"
         raise ConfigError("folder", str(options.folder), allowed)
     film = video(traces[0], options.episode, options.out, photos=options.photos)
     sys.stdout.write(f"{film}\n")

@@ -99,11 +99,11 @@ def _launch_verl(options: Options, recipe: Recipe) -> int:
     from vlmgym.train.plan.hardware import devices
     from vlmgym.train.verl.config import launch
 
-    for on in options.on:
+    for hardware in options.on:
         # Its batch is that of one process, and verl's is that of all.
-        if devices(on) > 1:
+        if devices(hardware) > 1:
             allowed = "an overlay of one GPU, or none, for verl: it shares grpo.batch out itself"
-            raise ConfigError("on", on, allowed)
+            raise ConfigError("on", hardware, allowed)
     return launch(
         recipe,
         options.out,
@@ -132,10 +132,10 @@ def _dry_run(options: Options, recipe: Recipe) -> int:
     problems = check(recipe, options.out)
     for problem in problems:
         sys.stdout.write(f"{problem}\n")
-    known = any(one.what == "architecture" and one.level == "ok" for one in problems)
-    model = architecture(recipe.model) if known else None
-    on = options.on[0] if options.on else ""
-    for title, text in launch_lines(options.recipe, on, model=model):
+    is_known = any(problem.what == "architecture" and problem.level == "ok" for problem in problems)
+    model = architecture(recipe.model) if is_known else None
+    hardware = options.on[0] if options.on else ""
+    for title, text in launch_lines(options.recipe, hardware, model=model):
         sys.stdout.write(f"# {title}\n{text}\n")
     return 2 if any(problem.level == "error" for problem in problems) else 0
 

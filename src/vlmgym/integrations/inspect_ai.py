@@ -21,6 +21,7 @@ from inspect_ai.model import (
     ContentImage,
     ContentReasoning,
     ContentText,
+    ModelOutput,
     get_model,
 )
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
@@ -73,31 +74,41 @@ def vlmgym(
     Raises:
         ConfigError: a setting is out of range.
     """
-    what = tasks.Task(game=game, level=level, look=look, reply=reply)  # type: ignore[arg-type]
-    told: dict[str, Any] = {
-        "history": history,
-        "observation": observation,
-        "mode": mode,
-        "patience": patience,
-    }
-    how = Evaluation(episodes=episodes, turns=turns, start=start, first=first, **told)
-    ask_from_the_start(how)
-    state = starts(what, how)
-    the_game = what.game
-    samples = [
-        Sample(
-            id=f"{what.names.game}-{number}",
-            input=f"{what.names.game} {what.names.level} {what.names.look}, test seed number "
-            f"{first + number}",
-            metadata={
-                "state": state_text(the_game, state[number]),
-                "task": what.to_dict(),
-                "evaluation": asdict(how),
-            },
+    asked = tasks.Task(game=game, level=level, look=look, reply=reply)  # type: ignore[arg-type]
+    evaluation = Evaluation(
+        episodes=episodes,
+        turns=turns,
+        start=start,
+        first=first,
+        history=history,
+        observation=observation,
+        mode=mode,
+        patience=patience,
+    )
+    ask_from_the_start(evaluation)
+    samples = _samples(asked, evaluation)
+    return Task(dataset=samples, solver=play(), scorer=judged(), name=f"vlmgym_{asked.names.game}")
+
+
+def _samples(asked: tasks.Task, evaluation: Evaluation) -> list[Sample]:
+    """One sample an episode, with its first state."""
+    states = starts(asked, evaluation)
+    names = asked.names
+    samples = []
+    for number in range(evaluation.episodes):
+        seed = f"test seed number {evaluation.first + number}"
+        metadata = {
+            "state": state_text(asked.game, states[number]),
+            "task": asked.to_dict(),
+            "evaluation": asdict(evaluation),
+        }
+        sample = Sample(
+            id=f"{names.game}-{number}",
+            input=f"{names.game} {names.level} {names.look}, {seed}",
+            metadata=metadata,
         )
-        for number in range(episodes)
-    ]
-    return Task(dataset=samples, solver=play(), scorer=judged(), name=f"vlmgym_{what.names.game}")
+        samples.append(sample)
+    return samples
 
 
 @solver
@@ -106,35 +117,40 @@ def play() -> Solver:
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         known_game(state.metadata["task"]["game"])
-        how = Evaluation(**state.metadata["evaluation"])
-        what = tasks.Task(**state.metadata["task"])
+        evaluation = Evaluation(**state.metadata["evaluation"])
+        asked = tasks.Task(**state.metadata["task"])
         _, start = read_state_text(state.metadata["state"])
-        lane = batch_of(what, how, start)
-        only = np.array([0])
+        batch = batch_of(asked, evaluation, start)
+        row = np.array([0])
         model = get_model()
         state.messages = []
-        while len(lane.live()):
-            messages = _messages(lane.query(only))
+        while len(batch.live()):
+            messages = _messages(batch.query(row))
             output = await model.generate(messages)
-            reasoning = ""
-            if output.choices and isinstance(output.message.content, list):
-                reasoning = "".join(
-                    part.reasoning
-                    for part in output.message.content
-                    if isinstance(part, ContentReasoning)
-                )
-            lane.take(only, [Answer(output.completion, reasoning, seconds=output.time or 0.0)])
-            state.messages += [
-                messages[-1],
-                output.message if output.choices else ChatMessageAssistant(content=""),
-            ]
+            reasoning = _reasoning_of(output)
+            answer = Answer(output.completion, reasoning, seconds=output.time or 0.0)
+            batch.take(row, [answer])
+            reply = output.message if output.choices else ChatMessageAssistant(content="")
+            state.messages += [messages[-1], reply]
             state.output = output
-        state.store.set("turns", [asdict(turn) for turn in lane.turns])
-        state.store.set("episode", asdict(lane.episode(0)))
+        state.store.set("turns", [asdict(turn) for turn in batch.turns])
+        state.store.set("episode", asdict(batch.episode(0)))
         state.completed = True
         return state
 
     return solve
+
+
+def _reasoning_of(output: ModelOutput) -> str:
+    """What a model reasoned apart from its reply."""
+    if not output.choices or isinstance(output.message.content, str):
+        return ""
+    texts = [
+        content.reasoning
+        for content in output.message.content
+        if isinstance(content, ContentReasoning)
+    ]
+    return "".join(texts)
 
 
 @scorer(metrics={"*": [mean(), stderr()]})
@@ -144,17 +160,17 @@ def judged() -> Scorer:
     """
 
     async def score(state: TaskState, target: Target) -> Score:
-        turns = [Turn(**one) for one in state.store.get("turns", [])]
+        turns = [Turn(**record) for record in state.store.get("turns", [])]
         episode = Episode(**state.store.get("episode"))
-        found = summarise(turns, [episode])
+        estimates = summarise(turns, [episode])
         faults: dict[str, int] = {}
         for turn in turns:
             faults[turn.fault] = faults.get(turn.fault, 0) + 1
+        counts = ", ".join(f"{count} {fault}" for fault, count in sorted(faults.items()))
         return Score(
-            value={name: float(found[name].mean) for name in shown_in("inspect")},
+            value={name: float(estimates[name].mean) for name in shown_in("inspect")},
             answer=turns[-1].reply if turns else "",
-            explanation=f"{episode.turns} turns, {episode.end}; "
-            + ", ".join(f"{n} {fault}" for fault, n in sorted(faults.items())),
+            explanation=f"{episode.turns} turns, {episode.end}; {counts}",
             metadata={"faults": faults, "end": episode.end},
         )
 
@@ -162,13 +178,14 @@ def judged() -> Scorer:
 
 
 def _messages(query: Query) -> list[ChatMessage]:
-    said: list[ChatMessage] = []
+    messages: list[ChatMessage] = []
     for role, parts in query.conversation(0):
         if role == "assistant":
-            said.append(ChatMessageAssistant(content=str(parts[0])))
+            messages.append(ChatMessageAssistant(content=str(parts[0])))
         else:
-            said.append(ChatMessageUser(content=[_content(query, part) for part in parts]))
-    return said
+            contents = [_content(query, part) for part in parts]
+            messages.append(ChatMessageUser(content=contents))
+    return messages
 
 
 def _content(query: Query, part: State | str) -> Any:
@@ -181,8 +198,9 @@ def traces(log: Any) -> list[tuple[Sequence[Turn], Episode]]:
     """The turns and the episode of every scored sample of an Inspect log, for the library's own
     analysis.
     """
-    return [
-        ([Turn(**one) for one in sample.store["turns"]], Episode(**sample.store["episode"]))
-        for sample in log.samples or ()
-        if sample.store and "episode" in sample.store
-    ]
+    records: list[tuple[Sequence[Turn], Episode]] = []
+    for sample in log.samples or ():
+        if sample.store and "episode" in sample.store:
+            turns = [Turn(**record) for record in sample.store["turns"]]
+            records.append((turns, Episode(**sample.store["episode"])))
+    return records

@@ -1,6 +1,6 @@
 """Numbers to pages: one static page about evaluations and training runs.
 
-:func:`write_report` reads folders (``data``), writes a section for each subject (``headline``,
+:func:`write_report` reads folders (``contents``), writes a section for each subject (``headline``,
 ``results``, ``differences``, ``training``, ``faults``, ``turns``; charts by ``charts``, elements by
 ``html``), and puts them together (``page``).
 """

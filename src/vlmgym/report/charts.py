@@ -8,6 +8,17 @@ from dataclasses import dataclass
 
 from vlmgym.report.html import Html, tag
 
+Point = tuple[float, float]
+"""A pair of values, not of pixels."""
+
+WIDTH = 380
+HEIGHT = 250
+LEFT = 50
+RIGHT = WIDTH - 10
+TOP = 10
+BOTTOM = HEIGHT - 40
+"""The edges of the plot within the picture, in pixels."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -15,9 +26,9 @@ class Line:
 
     label: str
     colour: str
-    points: Sequence[tuple[float, float]]
+    points: Sequence[Point]
     dashed: bool = False
-    faint: Sequence[tuple[float, float]] = ()  # drawn thin behind the line
+    faint: Sequence[Point] = ()  # drawn thin behind the line
     dots: bool = False
 
 
@@ -25,9 +36,10 @@ def round_numbers(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers from at or below ``low`` to at or above ``high``, about ``count`` of them
     (``low < high``).
     """
-    raw = (high - low) / count
-    unit = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * unit for m in (1, 2, 5, 10) if m * unit >= raw * 0.999)
+    smallest_step = (high - low) / count
+    unit = 10.0 ** math.floor(math.log10(smallest_step))
+    steps = (factor * unit for factor in (1, 2, 5, 10))
+    step = next(step for step in steps if step >= smallest_step * 0.999)
     first = math.floor(low / step + 1e-9)
     last = math.ceil(high / step - 1e-9)
     return [round(number * step, 10) for number in range(first, last + 1)]
@@ -40,102 +52,113 @@ def line_chart(
     lines = [line for line in lines if line.points]
     if not lines:
         return None
-    width = 380
-    height = 250
-    left = 50
-    right = 10
-    top = 10
-    bottom = 40
-    xs = [x for line in lines for x, _ in line.points]
-    ys = [y for line in lines for _, y in [*line.points, *line.faint]]
-    y_ticks = [0, 0.25, 0.5, 0.75, 1] if percent else round_numbers(min(ys) - 1e-6, max(ys) + 1e-6)
-    x_low = min(xs)
-    x_high = max(max(xs), x_low + 1)
-    x_ticks = [tick for tick in round_numbers(x_low, x_high) if x_low <= tick <= x_high]
-
-    def px(x: float) -> float:
-        return left + (width - left - right) * (x - x_low) / (x_high - x_low)
-
-    def py(y: float) -> float:
-        return top + (height - top - bottom) * (1 - (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]))
-
-    def path(points: Sequence[tuple[float, float]]) -> str:
-        return "M" + "L".join(f"{px(x):.1f},{py(y):.1f}" for x, y in points)
-
-    drawing = []
-    for y in y_ticks:
-        drawing.append(
-            tag(
-                "line",
-                x1=left,
-                x2=width - right,
-                y1=f"{py(y):.1f}",
-                y2=f"{py(y):.1f}",
-                class_="gridline",
-            )
-        )
-        text = f"{100 * y:.0f}" if percent else f"{y:g}".replace("-", "−")
-        drawing.append(tag("text", text, x=left - 7, y=f"{py(y) + 4:.1f}", text_anchor="end"))
-    drawing += [
-        tag(
-            "text",
-            f"{number:g}",
-            x=f"{px(number):.1f}",
-            y=height - bottom + 18,
-            text_anchor="middle",
-        )
-        for number in x_ticks
-    ]
-    drawing.append(
-        tag(
-            "text",
-            x_label,
-            x=(left + width - right) / 2,
-            y=height - 5,
-            text_anchor="middle",
-            class_="title",
-        )
-    )
-    middle = (top + height - bottom) / 2
-    turn = f"rotate(-90 13 {middle})"
-    drawing.append(
-        tag("text", y_label, x=13, y=middle, text_anchor="middle", transform=turn, class_="title")
-    )
+    plot = _Plot.of(lines, percent)
+    drawing = plot.gridlines() + plot.columns() + _axis_titles(x_label, y_label)
     for line in lines:
-        look = {"stroke": line.colour, "fill": "none", "stroke_linejoin": "round"}
+        drawing += plot.line(line)
+    picture = tag("svg", *drawing, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=title)
+    heading = tag("h4", title)
+    return tag("figure", heading, _legend(lines), picture, class_="panel")
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """The axes of a chart, and what is drawn on them."""
+
+    x_low: float
+    x_high: float
+    y_ticks: Sequence[float]  # round numbers; the axis goes from the first to the last
+    percent: bool
+
+    @classmethod
+    def of(cls, lines: Sequence[Line], percent: bool) -> _Plot:
+        """Axes on which all lines have room."""
+        steps = [step for line in lines for step, _ in line.points]
+        values = [value for line in lines for _, value in [*line.points, *line.faint]]
+        ticks: list[float] = [0, 0.25, 0.5, 0.75, 1]
+        if not percent:
+            ticks = round_numbers(min(values) - 1e-6, max(values) + 1e-6)
+        x_low = min(steps)
+        return cls(x_low, max(max(steps), x_low + 1), ticks, percent)
+
+    def x_pixel(self, step: float) -> float:
+        """Where a step is."""
+        return LEFT + (RIGHT - LEFT) * (step - self.x_low) / (self.x_high - self.x_low)
+
+    def y_pixel(self, value: float) -> float:
+        """Where a value is."""
+        low = self.y_ticks[0]
+        high = self.y_ticks[-1]
+        return TOP + (BOTTOM - TOP) * (1 - (value - low) / (high - low))
+
+    def path(self, points: Sequence[Point]) -> str:
+        """The ``d`` of a path through points."""
+        pixels = [f"{self.x_pixel(step):.1f},{self.y_pixel(value):.1f}" for step, value in points]
+        return "M" + "L".join(pixels)
+
+    def gridlines(self) -> list[Html]:
+        """A line and a number at each tick of the upright axis."""
+        drawing = []
+        for value in self.y_ticks:
+            y = self.y_pixel(value)
+            ends = {"x1": LEFT, "x2": RIGHT, "y1": f"{y:.1f}", "y2": f"{y:.1f}"}
+            drawing.append(tag("line", **ends, class_="gridline"))
+            text = f"{100 * value:.0f}" if self.percent else f"{value:g}".replace("-", "−")
+            drawing.append(tag("text", text, x=LEFT - 7, y=f"{y + 4:.1f}", text_anchor="end"))
+        return drawing
+
+    def columns(self) -> list[Html]:
+        """The numbers below the chart."""
+        drawing = []
+        for step in round_numbers(self.x_low, self.x_high):
+            if self.x_low <= step <= self.x_high:
+                x = f"{self.x_pixel(step):.1f}"
+                text = tag("text", f"{step:g}", x=x, y=BOTTOM + 18, text_anchor="middle")
+                drawing.append(text)
+        return drawing
+
+    def line(self, line: Line) -> list[Html]:
+        """A line: thin behind, bold, and its dots."""
+        drawing = []
+        stroke = {"stroke": line.colour, "fill": "none", "stroke_linejoin": "round"}
         if len(line.faint) > 1:
-            drawing.append(
-                tag("path", d=path(line.faint), stroke_width=1, stroke_opacity=0.28, **look)
-            )
+            path = self.path(line.faint)
+            drawing.append(tag("path", d=path, stroke_width=1, stroke_opacity=0.28, **stroke))
         if len(line.points) > 1:
-            dash = {"stroke_dasharray": "5 4"} if line.dashed else {}
-            drawing.append(
-                tag(
-                    "path",
-                    d=path(line.points),
-                    stroke_width=1.6 if line.dots else 2.4,
-                    **look,
-                    **dash,
-                )
-            )
+            path = self.path(line.points)
+            width = 1.6 if line.dots else 2.4
+            dashes = {"stroke_dasharray": "5 4"} if line.dashed else {}
+            drawing.append(tag("path", d=path, stroke_width=width, **stroke, **dashes))
         if line.dots or len(line.points) == 1:
-            for x, y in line.points:
-                tip = tag(
-                    "title",
-                    f"{line.label}, step {x:g}: {100 * y:.1f} %"
-                    if percent
-                    else (f"{line.label}, {x:g}: {y:.3g}"),
-                )
-                fill = "#fff" if line.dashed else line.colour
-                dot = {"stroke": line.colour, "stroke_width": 1.6, "fill": fill}
-                drawing.append(
-                    tag("circle", tip, cx=f"{px(x):.1f}", cy=f"{py(y):.1f}", r=3.4, **dot)
-                )
-    legend = []
+            drawing += [self.dot(line, point) for point in line.points]
+        return drawing
+
+    def dot(self, line: Line, point: Point) -> Html:
+        """A point of a line, with its numbers as a tip."""
+        step, value = point
+        tip = f"{line.label}, {step:g}: {value:.3g}"
+        if self.percent:
+            tip = f"{line.label}, step {step:g}: {100 * value:.1f} %"
+        centre = {"cx": f"{self.x_pixel(step):.1f}", "cy": f"{self.y_pixel(value):.1f}"}
+        fill = "#fff" if line.dashed else line.colour
+        stroke = {"stroke": line.colour, "stroke_width": 1.6, "fill": fill}
+        return tag("circle", tag("title", tip), **centre, r=3.4, **stroke)
+
+
+def _axis_titles(x_label: str, y_label: str) -> list[Html]:
+    centre = (LEFT + RIGHT) / 2
+    middle = (TOP + BOTTOM) / 2
+    turned = {"transform": f"rotate(-90 13 {middle})"}
+    style = {"text_anchor": "middle", "class_": "title"}
+    return [
+        tag("text", x_label, x=centre, y=HEIGHT - 5, **style),
+        tag("text", y_label, x=13, y=middle, text_anchor="middle", **turned, class_="title"),
+    ]
+
+
+def _legend(lines: Sequence[Line]) -> Html:
+    labels = []
     for line in lines:
         style = f"border-top:3px {'dashed' if line.dashed else 'solid'} {line.colour}"
-        legend.append(tag("span", tag("i", style=style), line.label))
-    picture = tag("svg", *drawing, viewBox=f"0 0 {width} {height}", role="img", aria_label=title)
-    return tag(
-        "figure", tag("h4", title), tag("div", *legend, class_="legend"), picture, class_="panel"
-    )
+        labels.append(tag("span", tag("i", style=style), line.label))
+    return tag("div", *labels, class_="legend")

@@ -3,86 +3,112 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from vlmgym.evals import stats
 from vlmgym.report.charts import round_numbers
-from vlmgym.report.data import Data, label_of, sign_of
+from vlmgym.report.contents import Contents, Pair, label_of, sign_of
 from vlmgym.report.html import Html, interval_text, joined, number_text, p_text, tag
 
+TITLES = ("success, points", "reward of an episode", "p", "p (Holm)", "n shared")
+"""Of the columns after the picture."""
 
-def differences(data: Data) -> list[Html]:
+COLOURS = {0: "#7a8494", 1: "#1f8a45", -1: "#c92a2a"}
+"""By the sign of a difference that is decided; 0 = not decided."""
+
+NOTE = (
+    "Each row compares two players on exactly the same start states, state by state. Right of "
+    "zero: the first is better. Green or red: the interval excludes zero and p < 0.05; grey: "
+    "not decided. Success in percentage points; reward: the sum of +1 / −1 over an episode. 95 "
+    "% intervals by bootstrap of the differences; p: two-sided sign-flip test on the reward; p "
+    "(Holm): the same, adjusted for the number of rows of this page."
+)
+
+
+def differences(contents: Contents) -> list[Html]:
     """A row for each pair of players, game by game."""
-    gaps = [pair.success for found in data.pairs.values() for pair in found]
-    bounds = [100 * v for g in gaps for v in (g.low, g.high, g.mean) if math.isfinite(v)]
-    scale = round_numbers(min([-10, *bounds]), max([10, *bounds]), 6)
+    all_pairs = [pair for pairs in contents.pairs.values() for pair in pairs]
+    axis = _Axis.of(all_pairs)
+    adjusted = iter(stats.holm([pair.reward.p for pair in all_pairs]))
+    tables = []
+    for game, pairs in contents.pairs.items():
+        rows = [_row(pair, float(next(adjusted)), axis) for pair in pairs]
+        if rows:
+            tables.append(_table(game, rows, axis))
+    return [*tables, tag("p", NOTE, class_="note")] if tables else []
 
-    def at(value: float) -> float:
-        return 100 * (100 * value - scale[0]) / (scale[-1] - scale[0])
 
-    out = []
-    chances = iter(stats.holm([pair.reward.p for found in data.pairs.values() for pair in found]))
-    for game, pairs in data.pairs.items():
-        rows = []
+@dataclass(frozen=True)
+class _Axis:
+    """The axis that all rows share, in percentage points."""
+
+    ticks: Sequence[float]
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair]) -> _Axis:
+        """Wide enough for all differences and their intervals."""
+        bounds = [-10.0, 10.0]
         for pair in pairs:
             gap = pair.success
-            sign = sign_of(pair.success)
-            marks = [tag("i", class_="zero", style=f"left:{at(0):.2f}%")]
-            if math.isfinite(gap.low):
-                width = at(gap.high) - at(gap.low)
-                marks.append(
-                    tag("i", class_="bar", style=f"left:{at(gap.low):.2f}%;width:{width:.2f}%")
-                )
-            marks.append(tag("i", class_="dot", style=f"left:{at(gap.mean):.2f}%"))
-            colour = ("#7a8494", "#1f8a45", "#c92a2a")[sign]
-            names = f"{label_of(pair.first)} − {label_of(pair.second)}"
-            value = tag(
-                "td",
-                tag("b", number_text(gap.mean, True, True)),
-                tag("small", interval_text(gap, True, True)),
-            )
-            reward = tag(
-                "td",
-                tag("b", number_text(pair.reward.mean, signed=True)),
-                tag("small", interval_text(pair.reward, signed=True)),
-            )
-            track = tag(
-                "td",
-                tag("span", *marks, class_="track", style=f"--c:{colour};--n:{len(scale) - 1}"),
-                class_="wide",
-            )
-            ends = [
-                tag("td", p_text(pair.reward.p)),
-                tag("td", p_text(float(next(chances)))),
-                tag("td", pair.reward.n),
-            ]
-            rows.append(tag("tr", tag("th", names, scope="row"), track, value, reward, *ends))
-        if not rows:
-            continue
-        ticks = [
-            tag(
-                "i",
-                f"{t:+g}".replace("+0", "0").replace("-", "−"),
-                style=f"left:{at(t / 100):.2f}%",
-            )
-            for t in scale
-        ]
-        axis = tag("th", tag("span", *ticks, class_="ticks"), class_="wide", scope="col")
-        titles = ["success, points", "reward of an episode", "p", "p (Holm)", "n shared"]
-        head = tag(
-            "tr",
-            tag("th", "first − second", scope="col"),
-            axis,
-            *(tag("th", t, scope="col") for t in titles),
-        )
-        table = tag("table", tag("thead", head), tag("tbody", *rows), class_="numbers pairs")
-        out.append(joined([tag("h3", game), tag("div", table, class_="scroll", tabindex="0")]))
-    if not out:
-        return []
-    note = (
-        "Each row compares two players on exactly the same start states, state by state. Right of "
-        "zero: the first is better. Green or red: the interval excludes zero and p < 0.05; grey: "
-        "not decided. Success in percentage points; reward: the sum of +1 / −1 over an episode. 95 "
-        "% intervals by bootstrap of the differences; p: two-sided sign-flip test on the reward; p "
-        "(Holm): the same, adjusted for the number of rows of this page."
+            bounds += [100 * end for end in (gap.low, gap.high, gap.mean) if math.isfinite(end)]
+        return cls(round_numbers(min(bounds), max(bounds), 6))
+
+    def percent(self, share: float) -> float:
+        """Where a difference of shares is, in percent of the axis."""
+        low = self.ticks[0]
+        return 100 * (100 * share - low) / (self.ticks[-1] - low)
+
+    def header(self) -> Html:
+        """The numbers above the rows."""
+        numbers = []
+        for tick in self.ticks:
+            text = f"{tick:+g}".replace("+0", "0").replace("-", "−")
+            numbers.append(tag("i", text, style=f"left:{self.percent(tick / 100):.2f}%"))
+        return tag("th", tag("span", *numbers, class_="ticks"), class_="wide", scope="col")
+
+
+def _row(pair: Pair, adjusted: float, axis: _Axis) -> Html:
+    """Two players; ``adjusted`` is p after Holm."""
+    names = f"{label_of(pair.first)} − {label_of(pair.second)}"
+    success = tag(
+        "td",
+        tag("b", number_text(pair.success.mean, True, True)),
+        tag("small", interval_text(pair.success, True, True)),
     )
-    return [*out, tag("p", note, class_="note")]
+    reward = tag(
+        "td",
+        tag("b", number_text(pair.reward.mean, signed=True)),
+        tag("small", interval_text(pair.reward, signed=True)),
+    )
+    return tag(
+        "tr",
+        tag("th", names, scope="row"),
+        _picture(pair, axis),
+        success,
+        reward,
+        tag("td", p_text(pair.reward.p)),
+        tag("td", p_text(adjusted)),
+        tag("td", pair.reward.n),
+    )
+
+
+def _picture(pair: Pair, axis: _Axis) -> Html:
+    """The difference of success as a dot with its interval, and zero as a line."""
+    gap = pair.success
+    marks = [tag("i", class_="zero", style=f"left:{axis.percent(0):.2f}%")]
+    if math.isfinite(gap.low):
+        low = axis.percent(gap.low)
+        width = axis.percent(gap.high) - low
+        marks.append(tag("i", class_="bar", style=f"left:{low:.2f}%;width:{width:.2f}%"))
+    marks.append(tag("i", class_="dot", style=f"left:{axis.percent(gap.mean):.2f}%"))
+    style = f"--c:{COLOURS[sign_of(gap)]};--n:{len(axis.ticks) - 1}"
+    return tag("td", tag("span", *marks, class_="track", style=style), class_="wide")
+
+
+def _table(game: str, rows: Sequence[Html], axis: _Axis) -> Html:
+    """The rows of a game under a header."""
+    titles = [tag("th", title, scope="col") for title in TITLES]
+    header = tag("tr", tag("th", "first − second", scope="col"), axis.header(), *titles)
+    table = tag("table", tag("thead", header), tag("tbody", *rows), class_="numbers pairs")
+    return joined([tag("h3", game), tag("div", table, class_="scroll", tabindex="0")])

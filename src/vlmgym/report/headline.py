@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
-from vlmgym.report.data import Data, Pair, label_of, sign_of, with_article
+from vlmgym.report.contents import Contents, Pair, label_of, sign_of, with_article
 from vlmgym.report.html import Html, interval_text, listing, number_text, tag
 
 NOISE = (
@@ -16,86 +17,99 @@ NOISE = (
 """What a comparison with the demo's teacher does not show."""
 
 
-def headline(data: Data) -> list[Html]:
+VERDICTS = {
+    1: "is above {} on",
+    0: "cannot be told apart from {} on",
+    -1: "is below {} on",
+}
+"""Words for the signs of a difference."""
+
+
+def headline(contents: Contents) -> list[Html]:
     """The sentence on the first pair of players, and a tile with its numbers for each game."""
-    chosen: dict[str, Pair] = {}
-    for names in data.order:
-        chosen = {
-            g: p for g, found in data.pairs.items() for p in found if (p.first, p.second) == names
-        }
-        if chosen:
-            break
-    if not data.games:
+    if not contents.games:
         return [tag("p", "Training curves only: no evaluation was found.", class_="verdict")]
-    if not chosen:
-        shown = [label_of(p) for p in data.players]
-        kind = "player" if len(shown) == 1 else "players"
-        text = (
-            f"{len(shown)} {kind} ({listing(shown)}) on {listing(data.games)}; no pair to compare."
-        )
-        return [tag("p", text, class_="verdict")]
-    first, second = next((p.first, p.second) for p in chosen.values())
-    signs = {g: sign_of(p.success) for g, p in chosen.items()}
-    parts = []
-    name = with_article(second)
-    for sign, words in (
-        (1, "is above {} on"),
-        (0, "cannot be told apart from {} on"),
-        (-1, "is below {} on"),
-    ):
-        games = [g for g in chosen if signs[g] == sign]
-        if games:
-            parts.append(f"{words.format(name)} {listing(games)}")
-            name = "it"
-    subject = with_article(first)
-    sentence = f"{subject[0].upper()}{subject[1:]} {listing(parts)}."
-    tiles = []
-    for game, pair in chosen.items():
-        found = data.measured[game]
-        gap = pair.success
-        style = ("even", "up", "down")[signs[game]]
-        before, after = (
-            number_text(found[p].metrics["success"].mean, percent=True) for p in (second, first)
-        )
-        tiles.append(
-            tag(
-                "div",
-                tag("div", game, class_="game"),
-                tag(
-                    "div",
-                    f"{number_text(gap.mean, True, True)}",
-                    tag("small", " points"),
-                    class_="big",
-                ),
-                tag("div", f"95 % interval {interval_text(gap, True, True)}"),
-                tag(
-                    "div",
-                    f"{label_of(second)} {before} % → {label_of(first)} {after} %",
-                    class_="soft",
-                ),
-                class_=f"tile {style}",
-            )
-        )
+    pairs = _first_pairs(contents)
+    if not pairs:
+        return [tag("p", _who_is_there(contents), class_="verdict")]
+    pair = next(iter(pairs.values()))
+    tiles = [_tile(contents, game, pair) for game, pair in pairs.items()]
     note = (
-        f"Success: the share of held-out turns whose move does something. Large: {label_of(first)} "
-        f"minus {label_of(second)} on the same states, with the paired 95 % interval. “Above” and "
-        "“below”: the interval excludes zero and p < 0.05 (paired sign-flip test)."
+        "Success: the share of held-out turns whose move does something. Large: "
+        f"{label_of(pair.first)} minus {label_of(pair.second)} on the same states, with the paired "
+        "95 % interval. “Above” and “below”: the interval excludes zero and p < 0.05 (paired "
+        "sign-flip test)."
     )
-    caution = [tag("p", NOISE, class_="note")] if data.demo and second == "teacher" else []
+    noisy = contents.demo and pair.second == "teacher"
+    caution = [tag("p", NOISE, class_="note")] if noisy else []
     return [
-        tag("p", sentence, class_="verdict"),
+        tag("p", _verdict(pairs), class_="verdict"),
         tag("div", *tiles, class_="tiles"),
         *caution,
         tag("p", note, class_="note"),
     ]
 
 
-def what_was_run(data: Data) -> Html | None:
+def _first_pairs(contents: Contents) -> dict[str, Pair]:
+    """By game: the first pair of players that was compared in some game."""
+    for names in contents.order:
+        chosen = {}
+        for game, pairs in contents.pairs.items():
+            for pair in pairs:
+                if (pair.first, pair.second) == names:
+                    chosen[game] = pair
+        if chosen:
+            return chosen
+    return {}
+
+
+def _who_is_there(contents: Contents) -> str:
+    """What is said where no two players can be compared."""
+    labels = [label_of(player) for player in contents.players]
+    noun = "player" if len(labels) == 1 else "players"
+    players = f"{len(labels)} {noun} ({listing(labels)})"
+    return f"{players} on {listing(contents.games)}; no pair to compare."
+
+
+def _verdict(pairs: Mapping[str, Pair]) -> str:
+    """On which games the first player is above, equal and below, in one sentence."""
+    first_pair = next(iter(pairs.values()))
+    clauses = []
+    name = with_article(first_pair.second)
+    for sign, words in VERDICTS.items():
+        games = [game for game, pair in pairs.items() if sign_of(pair.success) == sign]
+        if games:
+            clauses.append(f"{words.format(name)} {listing(games)}")
+            name = "it"
+    subject = with_article(first_pair.first)
+    return f"{subject[0].upper()}{subject[1:]} {listing(clauses)}."
+
+
+def _tile(contents: Contents, game: str, pair: Pair) -> Html:
+    """The difference of a pair in a game, its interval, and both values."""
+    gap = pair.success
+    labels = []
+    for player in (pair.second, pair.first):
+        success = contents.measured[game][player].metrics["success"]
+        labels.append(f"{label_of(player)} {number_text(success.mean, percent=True)} %")
+    difference = number_text(gap.mean, True, True)
+    style = {0: "even", 1: "up", -1: "down"}[sign_of(gap)]
+    return tag(
+        "div",
+        tag("div", game, class_="game"),
+        tag("div", difference, tag("small", " points"), class_="big"),
+        tag("div", f"95 % interval {interval_text(gap, True, True)}"),
+        tag("div", " → ".join(labels), class_="soft"),
+        class_=f"tile {style}",
+    )
+
+
+def what_was_run(contents: Contents) -> Html | None:
     """The table of ``demo.json``; None without one."""
-    if not data.demo:
+    if not contents.demo:
         return None
     rows = []
-    for key, value in data.demo.items():
+    for key, value in contents.demo.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         rows.append(tag("tr", tag("th", key, scope="row"), tag("td", text)))
     return tag("div", tag("table", *rows, class_="facts"), class_="scroll facts-box")

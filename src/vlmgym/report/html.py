@@ -19,21 +19,22 @@ def tag(name: str, *children: object, **attributes: object) -> Html:
 
     None is no child.
     """
-    inside = "".join(
-        c if isinstance(c, Html) else escape(str(c)) for c in children if c is not None
-    )
-    given = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
-        for key, value in attributes.items()
-    )
-    return Html(f"<{name}{given}>{inside}</{name}>")
+    content = ""
+    for child in children:
+        if child is not None:
+            content += child if isinstance(child, Html) else escape(str(child))
+    settings = ""
+    for key, value in attributes.items():
+        settings += f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
+    return Html(f"<{name}{settings}>{content}</{name}>")
 
 
 def joined(contents: Iterable[str]) -> Html:
-    """Parts one after another."""
-    return Html(
-        "".join(content if isinstance(content, Html) else escape(content) for content in contents)
-    )
+    """Texts one after another; those that are no markup are escaped."""
+    markup = ""
+    for content in contents:
+        markup += content if isinstance(content, Html) else escape(content)
+    return Html(markup)
 
 
 def number_text(value: float, percent: bool = False, signed: bool = False) -> str:

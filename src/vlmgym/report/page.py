@@ -16,12 +16,12 @@ from pathlib import Path
 import vlmgym
 from vlmgym.core import ConfigError
 from vlmgym.core.files import shown, whole_text, write_atomically
-from vlmgym.report.data import ORDER, load
+from vlmgym.report.contents import ORDER, Contents, load
 from vlmgym.report.differences import differences
 from vlmgym.report.faults import faults
 from vlmgym.report.headline import headline, what_was_run
 from vlmgym.report.html import Html, tag
-from vlmgym.report.replay import replay_data, replay_section
+from vlmgym.report.replay import Replay, replay_data, replay_section
 from vlmgym.report.results import results
 from vlmgym.report.training import training
 from vlmgym.report.turns import turns
@@ -60,63 +60,80 @@ def write_report(
         VlmGymError: the folder holds neither evaluations nor training runs, or a file in it is
             damaged.
     """
-    folders = [Path(folder)] if isinstance(folder, str | Path) else [Path(one) for one in folder]
+    folders = [Path(folder)] if isinstance(folder, str | Path) else [Path(path) for path in folder]
     out = folders[0] / "report.html" if out is None else Path(out)
     if out.exists() and not out.is_file():
         raise ConfigError("out", str(out), "a new file, or a regular one to replace")
-    data = load(folders, order)
-    data.photos = photos
-    replay = ""
-    style = ""
-    script = "'none'"
-    if data.evaluations:
-        pages = replay_data(data.evaluations, progress, photos)
-        for task in pages["tasks"] if progress else ():
-            if task["missing"]:
-                sys.stderr.write(
-                    f"warning: the boards of {shown(task['name'])} are not drawn: "
-                    f"{shown(task['missing'])}\n"
-                )
-        replay, style, script = replay_section(pages)
-    sections = [
-        ("results", "Results on held-out states", results(data) if data.games else []),
-        ("differences", "Paired differences on shared states", differences(data)),
-        ("training", "Training", training(data)),
-        ("faults", "Where the errors come from", faults(data)),
-        ("turns", "Turns side by side", turns(data)),
-        ("episodes", "Every turn", [Html(replay)] if replay else []),
-    ]
-    sections = [section for section in sections if section[2]]
-    name = ", ".join(one.resolve().name for one in folders)
+    contents = load(folders, order)
+    contents.photos = photos
+    replay = _replay(contents, progress) if contents.evaluations else Replay("", "", "'none'")
+    name = ", ".join(path.resolve().name for path in folders)
     title = f"vlmgym report: {name}"
-    body = [
-        tag("h1", title),
-        *headline(data),
-        what_was_run(data),
-        tag("nav", *(tag("a", heading, href=f"#{key}") for key, heading, _ in sections)),
-        *(
-            tag("section", tag("h2", heading), *content, id=key)
-            for key, heading, content in sections
-        ),
-        tag(
-            "footer",
-            f"Written by vlmgym {vlmgym.__version__} from the traces and metrics in the "
-            f"folder {name}.",
-        ),
-    ]
-    head = [
-        Html('<meta charset="utf-8">'),
-        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html(
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}; script-src {script}">'
-        ),
-        tag("title", title),
-        tag("style", Html(_style() + style)),
-    ]
-    page = tag("html", tag("head", *head), tag("body", tag("main", *body)), lang="en")
+    page = tag(
+        "html",
+        _head(title, replay),
+        tag("body", tag("main", *_body(contents, name, title, replay))),
+        lang="en",
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, whole_text("<!doctype html>\n" + page + "\n"))
     return out
+
+
+def _replay(contents: Contents, progress: bool) -> Replay:
+    """The section of every turn; boards that cannot be drawn are told of if ``progress``."""
+    pages = replay_data(contents.evaluations, progress, contents.photos)
+    for task in pages["tasks"] if progress else ():
+        if task["missing"]:
+            task_name = shown(task["name"])
+            reason = shown(task["missing"])
+            sys.stderr.write(f"warning: the boards of {task_name} are not drawn: {reason}\n")
+    return replay_section(pages)
+
+
+def _head(title: str, replay: Replay) -> Html:
+    """The policy, the title and the style of the page."""
+    policy = f"{_POLICY}; script-src {replay.script}"
+    return tag(
+        "head",
+        Html('<meta charset="utf-8">'),
+        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        tag("title", title),
+        tag("style", Html(_style() + replay.style)),
+    )
+
+
+def _body(contents: Contents, name: str, title: str, replay: Replay) -> list[Html]:
+    """What is on the page, from the first sentence to the footer; ``name`` is that of the
+    folder.
+    """
+    sections = [
+        ("results", "Results on held-out states", results(contents) if contents.games else []),
+        ("differences", "Paired differences on shared states", differences(contents)),
+        ("training", "Training", training(contents)),
+        ("faults", "Where the errors come from", faults(contents)),
+        ("turns", "Turns side by side", turns(contents)),
+        ("episodes", "Every turn", [Html(replay.section)] if replay.section else []),
+    ]
+    links = []
+    chapters = []
+    for key, heading, content in sections:
+        if content:
+            links.append(tag("a", heading, href=f"#{key}"))
+            chapters.append(tag("section", tag("h2", heading), *content, id=key))
+    written = (
+        f"Written by vlmgym {vlmgym.__version__} from the traces and metrics in the folder {name}."
+    )
+    facts = what_was_run(contents)
+    return [
+        tag("h1", title),
+        *headline(contents),
+        *([] if facts is None else [facts]),
+        tag("nav", *links),
+        *chapters,
+        tag("footer", written),
+    ]
 
 
 def _style() -> str:

@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from vlmgym.core import NO_ACTION, Game, State, VlmGymError, concat
 from vlmgym.dialogue.judge import TERMS, Fault
 from vlmgym.dialogue.reply import Blocks
-from vlmgym.episodes.records import Turn
+from vlmgym.episodes.records import Episode, Turn
 from vlmgym.episodes.trace import Trace, load_trace
 from vlmgym.episodes.trace_looks import look_of
 from vlmgym.games import known_game
@@ -34,9 +34,11 @@ SIDE = 360
 """Pixels of the longer side of a picture on the page; smaller pictures keep their size."""
 MOST = 20_000
 """Turns on one page; of more, the first of each evaluation are shown, and the page says so."""
+GROUP = 256
+"""Turns that are drawn at once."""
 LINE = 1000
 """Turns for each line of progress where there is no terminal."""
-HERE = Path(__file__).resolve().parent / "assets"
+ASSETS = Path(__file__).resolve().parent / "assets"
 _CELL = re.compile(r"\((\d+), (\d+)\)")
 
 
@@ -56,28 +58,13 @@ def replay_data(
             there are grey, and the page says why.
     """
     players = list(dict.fromkeys(player for player, _, _ in evaluations))
-    share = max(1, MOST // max(1, len(evaluations)))
-    pages: dict[str, Any] = {"players": players, "terms": list(TERMS), "left_out": 0}
-    pages |= {key: [] for key in ("tasks", "episodes", "turns", "pictures")}
-    pictures: dict[tuple[str, str], int] = {}
-    tasks: dict[str, int] = {}
-    with _Progress(progress) as drawing:
+    limit = max(1, MOST // max(1, len(evaluations)))
+    with _Progress(progress) as bar:
+        pages = _Pages(players, bar)
         for player, task, folder in evaluations:
             trace = load_trace(folder / "trace.jsonl")
-            key = f"{task}\n{trace.run.level}\n{trace.run.look}"
-            if key not in tasks:
-                tasks[key] = len(pages["tasks"])
-                pages["tasks"].append(_task(task, trace))
-            kept = sorted(trace.turns, key=lambda turn: (turn.episode, turn.turn))[:share]
-            pages["left_out"] += len(trace.turns) - len(kept)
-            drawing.expect(len(kept))
-            try:
-                look = look_of(trace.run, photos)
-            except VlmGymError as error:
-                look = None
-                pages["tasks"][tasks[key]]["missing"] = str(error)
-            _add(pages, pictures, players.index(player), tasks[key], trace, kept, look, drawing)
-    return pages
+            pages.add(player, task, trace, limit, photos)
+    return pages.data
 
 
 class _Progress:
@@ -137,51 +124,117 @@ def _task(name: str, trace: Trace) -> dict[str, Any]:
     }
 
 
-def _add(
-    pages: dict[str, Any],
-    pictures: dict[tuple[str, str], int],
-    player: int,
-    task: int,
-    trace: Trace,
-    kept: Sequence[Turn],
-    look: Look | None,
-    progress: _Progress,
-) -> None:
-    rows: dict[int, list[int]] = {episode.episode: [] for episode in trace.episodes}
-    for start in range(0, len(kept), 256):
-        group = kept[start : start + 256]
-        loaded = [turn.load() for turn in group]
-        game = loaded[0][0]
-        state = concat([state for _, state in loaded])
-        fresh: dict[tuple[str, str], int] = {}
-        for number, turn in enumerate(group):
-            if (turn.state, trace.run.look) not in pictures:
-                fresh.setdefault((turn.state, trace.run.look), number)
-        if fresh:
-            frames, missing = drawn(game, state[np.array(list(fresh.values()))], look)
-            pages["tasks"][task]["missing"] = pages["tasks"][task]["missing"] or missing
-            for key, frame in zip(fresh, frames, strict=True):
-                pictures[key] = len(pages["pictures"])
-                pages["pictures"].append(_png(frame))
-        truth = game.scene(state).symbols
-        for number, turn in enumerate(group):
-            rows.setdefault(turn.episode, []).append(len(pages["turns"]))
-            picture = pictures[turn.state, trace.run.look]
-            pages["turns"].append({"picture": picture} | _turn(game, state, number, turn, truth))
-        progress.add(len(group))
-    ends = {episode.episode: episode for episode in trace.episodes}
-    for episode, turns in rows.items():
-        about: dict[str, Any]
-        if end := ends.get(episode):
-            seed = end.seed
-            about = {"score": end.score, "end": end.end, "reason": end.reason, "repeat": end.repeat}
-        else:
-            seed = trace.turns[0].seed
-            about = {"end": "unfinished"}
-        pages["episodes"].append(
-            {"player": player, "task": task, "episode": episode, "seed": str(seed), "turns": turns}
-            | about
-        )
+class _Pages:
+    """The data of the script as it grows, evaluation by evaluation.
+
+    Args:
+        players: all of them, in the order of the page.
+        progress: told of each turn that is drawn.
+    """
+
+    def __init__(self, players: Sequence[str], progress: _Progress) -> None:
+        self.progress = progress
+        self.data: dict[str, Any] = {
+            "players": players,
+            "terms": list(TERMS),
+            "left_out": 0,
+            "tasks": [],
+            "episodes": [],
+            "turns": [],
+            "pictures": [],
+        }
+        self._pictures: dict[tuple[str, str], int] = {}  # by state and look
+        self._tasks: dict[str, int] = {}
+
+    def add(
+        self, player: str, task: str, trace: Trace, limit: int, photos: Sequence[str | Path]
+    ) -> None:
+        """Add an evaluation, with the first turns up to ``limit``."""
+        turns = sorted(trace.turns, key=lambda turn: (turn.episode, turn.turn))[:limit]
+        self.data["left_out"] += len(trace.turns) - len(turns)
+        self.progress.expect(len(turns))
+        task_number = self._task_number(task, trace)
+        look = None
+        try:
+            look = look_of(trace.run, photos)
+        except VlmGymError as error:
+            self.data["tasks"][task_number]["missing"] = str(error)
+        rows = self._add_turns(trace, task_number, turns, look)
+        player_number = self.data["players"].index(player)
+        ends = {episode.episode: episode for episode in trace.episodes}
+        for number, turn_numbers in rows.items():
+            end = ends.get(number)
+            place = {
+                "player": player_number,
+                "task": task_number,
+                "episode": number,
+                "seed": str(end.seed if end else trace.turns[0].seed),
+                "turns": turn_numbers,
+            }
+            self.data["episodes"].append(place | _ending(end))
+
+    def _task_number(self, name: str, trace: Trace) -> int:
+        key = f"{name}\n{trace.run.level}\n{trace.run.look}"
+        if key not in self._tasks:
+            self._tasks[key] = len(self.data["tasks"])
+            self.data["tasks"].append(_task(name, trace))
+        return self._tasks[key]
+
+    def _add_turns(
+        self, trace: Trace, task: int, turns: Sequence[Turn], look: Look | None
+    ) -> dict[int, list[int]]:
+        """Add the turns and their pictures; returns the numbers of the turns by episode."""
+        rows: dict[int, list[int]] = {episode.episode: [] for episode in trace.episodes}
+        for start in range(0, len(turns), GROUP):
+            group = turns[start : start + GROUP]
+            loaded = [turn.load() for turn in group]
+            game = loaded[0][0]
+            boards = concat([state for _, state in loaded])
+            self._draw(game, boards, trace.run.look, group, task, look)
+            truth = game.scene(boards).symbols
+            for row, turn in enumerate(group):
+                rows.setdefault(turn.episode, []).append(len(self.data["turns"]))
+                picture = self._pictures[turn.state, trace.run.look]
+                entry = {"picture": picture} | _turn(game, boards, row, turn, truth)
+                self.data["turns"].append(entry)
+            self.progress.add(len(group))
+        return rows
+
+    def _draw(
+        self,
+        game: Game,
+        boards: State,
+        look_name: str,
+        turns: Sequence[Turn],
+        task: int,
+        look: Look | None,
+    ) -> None:
+        """Draw the boards of these turns that are not drawn yet."""
+        rows: dict[tuple[str, str], int] = {}
+        for row, turn in enumerate(turns):
+            key = (turn.state, look_name)
+            if key not in self._pictures:
+                rows.setdefault(key, row)
+        if not rows:
+            return
+        frames, missing = drawn(game, boards[np.array(list(rows.values()))], look)
+        settings = self.data["tasks"][task]
+        settings["missing"] = settings["missing"] or missing
+        for key, frame in zip(rows, frames, strict=True):
+            self._pictures[key] = len(self.data["pictures"])
+            self.data["pictures"].append(_png(frame))
+
+
+def _ending(episode: Episode | None) -> dict[str, Any]:
+    """How an episode ended; None stands for one that has no record."""
+    if episode is None:
+        return {"end": "unfinished"}
+    return {
+        "score": episode.score,
+        "end": episode.end,
+        "reason": episode.reason,
+        "repeat": episode.repeat,
+    }
 
 
 def _turn(
@@ -197,13 +250,7 @@ def _turn(
         truth: the symbols of all these boards.
     """
     board = truth[row]
-    seen = np.array(turn.seen, np.int16)
-    wrong: list[list[int]] = []
-    if seen.shape == board.shape and seen.size:
-        cells = np.flatnonzero(seen.ravel() != board.ravel())
-        wrong = [[int(cell), int(seen.flat[cell])] for cell in cells]
-    elif board.size:
-        wrong = [[cell, -1] for cell in range(board.size)]
+    wrong = _wrong_cells(board, np.array(turn.seen, np.int16))
     return {
         "reply": turn.reply,
         "reasoning": turn.reasoning,
@@ -220,6 +267,14 @@ def _turn(
         "seconds": turn.seconds,
         "usage": {key: value for key, value in turn.usage.items() if value is not None},
     }
+
+
+def _wrong_cells(board: NDArray[np.int16], seen: NDArray[np.int16]) -> list[list[int]]:
+    """Number and described symbol of each cell that is not described right; -1 = not stated."""
+    if seen.shape == board.shape and seen.size:
+        cells = np.flatnonzero(seen.ravel() != board.ravel())
+        return [[int(cell), int(seen.flat[cell])] for cell in cells]
+    return [[cell, -1] for cell in range(board.size)]
 
 
 def drawn(game: Game, state: State, look: Look | None) -> tuple[NDArray[np.uint8], str]:
@@ -252,23 +307,23 @@ def named_cells(game: Game, state: State, action: int) -> list[int]:
     """The cells that a move names, by their number in reading order."""
     if action == NO_ACTION:
         return []
-    cols = game.sample(state.level).symbols.shape[2]
-    return [
-        int(match[1]) * cols + int(match[2])
-        for match in _CELL.finditer(game.encode(state.level, action))
-    ]
+    columns = game.sample(state.level).symbols.shape[2]
+    matches = _CELL.finditer(game.encode(state.level, action))
+    return [int(match[1]) * columns + int(match[2]) for match in matches]
 
 
 def _png(frame: np.ndarray[Any, Any]) -> str:
+    """A frame as PNG in base64, shrunk to :data:`SIDE`."""
     picture = Image.fromarray(frame)
-    if max(picture.size) > SIDE:
-        scale = SIDE / max(picture.size)
-        picture = picture.resize(
-            (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BOX
-        )
-    data = io.BytesIO()
-    picture.quantize(96, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(data, "PNG")
-    return base64.b64encode(data.getvalue()).decode()
+    longer_side = max(picture.size)
+    if longer_side > SIDE:
+        scale = SIDE / longer_side
+        size = (round(picture.width * scale), round(picture.height * scale))
+        picture = picture.resize(size, Image.Resampling.BOX)
+    few_colours = picture.quantize(96, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    few_colours.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _finite(value: Any) -> Any:
@@ -280,9 +335,16 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def replay_section(data: dict[str, Any]) -> tuple[str, str, str]:
-    """The section as HTML, its style, and the hash of its script for the page's policy
-    (``'sha256-...'``).
+class Replay(NamedTuple):
+    """The section of every turn."""
+
+    section: str  # HTML
+    style: str  # CSS
+    script: str  # the hash of its script for the page's policy: "'sha256-...'"
+
+
+def replay_section(data: dict[str, Any]) -> Replay:
+    """The section as HTML, its style, and the hash of its script for the page's policy.
 
     Whatever a model wrote stands in a JSON block in which every ``<`` is written as its number, so
     that nothing in it can end the block; the script puts it on the page as text only.
@@ -291,17 +353,15 @@ def replay_section(data: dict[str, Any]) -> tuple[str, str, str]:
         VlmGymError: the page's own files are missing.
     """
     try:
-        script, style = (
-            (HERE / f"replay.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")
-        )
+        script = (ASSETS / "replay.js").read_text(encoding="utf-8")
+        style = (ASSETS / "replay.css").read_text(encoding="utf-8")
     except OSError as error:
         raise VlmGymError(f"the files of the page are missing: {error}") from error
-    block = json.dumps(_finite(data), separators=(",", ":"), allow_nan=False).replace(
-        "<", "\\u003c"
-    )
+    text = json.dumps(_finite(data), separators=(",", ":"), allow_nan=False)
+    block = text.replace("<", "\\u003c")
     section = (
         '<div id="replay"></div><noscript>This part needs JavaScript.</noscript><script '
         f'type="application/json" id="replay-data">{block}</script><script>{script}</script>'
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return section, style, f"'sha256-{digest}'"
+    return Replay(section, style, f"'sha256-{digest}'")

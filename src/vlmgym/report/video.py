@@ -5,12 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from vlmgym.core import NO_ACTION, ConfigError, need
+from vlmgym.core import NO_ACTION, ConfigError, State, need
 from vlmgym.core.files import whole_file
 from vlmgym.dialogue.judge import Fault
 from vlmgym.dialogue.reply import Blocks
@@ -25,6 +24,9 @@ HEIGHT = 540
 TEXT = 620
 """Width of the column of texts."""
 EDGE = 24
+"""Margin around board and texts."""
+LINE = 19
+"""Height of a line of text."""
 INK = "#1d2330"
 SOFT = "#5d6677"
 PAPER = "#ffffff"
@@ -53,43 +55,51 @@ def video(
     """
     if out.suffix not in (".mp4", ".gif"):
         raise ConfigError("out", str(out), "a name that ends in .mp4 or .gif")
-    whole = load_trace(trace)
-    turns = sorted(
-        (turn for turn in whole.turns if turn.episode == episode), key=lambda turn: turn.turn
-    )
-    if not turns:
-        numbers = sorted({turn.episode for turn in whole.turns})
-        allowed = "one of " + ", ".join(map(str, numbers[:20]))
-        raise ConfigError("episode", episode, allowed + (" ..." if len(numbers) > 20 else ""))
-    look = look_of(whole.run, photos)
-    frames = [_frame(whole, look, turn, number, len(turns)) for number, turn in enumerate(turns)]
-    game, state = turns[-1].load()
-    after, _ = game.step(state, np.array([turns[-1].action]))
-    end = next((other for other in whole.episodes if other.episode == episode), None)
-    ending = "The episode is not finished."
-    if end:
-        ending = f"The episode has ended: {end.end}, score {end.score}."
-    frames.append(_page(whole, look, after, [("", ending)]))
+    run_trace = load_trace(trace)
+    turns = _turns_of(run_trace, episode)
+    look = look_of(run_trace.run, photos)
+    frames = []
+    for number, turn in enumerate(turns, 1):
+        frames.append(_frame(run_trace, look, turn, f"turn {number} of {len(turns)}"))
+    frames.append(_last_frame(run_trace, look, turns[-1]))
     with whole_file(out) as unfinished:
         if out.suffix == ".gif":
-            small = [frame.quantize(64, dither=Image.Dither.NONE) for frame in frames]
-            small[0].save(
-                unfinished,
-                save_all=True,
-                append_images=small[1:],
-                duration=int(1000 * seconds_a_turn),
-                loop=0,
-            )
+            _write_gif(unfinished, frames, seconds_a_turn)
         else:
-            _film(unfinished, frames, seconds_a_turn)
+            _write_mp4(unfinished, frames, seconds_a_turn)
     return out
 
 
-def _film(out: Path, frames: Sequence[Image.Image], seconds_a_turn: float) -> None:
+def _turns_of(trace: Trace, episode: int) -> list[Turn]:
+    """The turns of an episode in their order.
+
+    Raises:
+        ConfigError: there is no such episode.
+    """
+    turns = [turn for turn in trace.turns if turn.episode == episode]
+    if not turns:
+        numbers = sorted({turn.episode for turn in trace.turns})
+        allowed = "one of " + ", ".join(map(str, numbers[:20]))
+        raise ConfigError("episode", episode, allowed + (" ..." if len(numbers) > 20 else ""))
+    return sorted(turns, key=lambda turn: turn.turn)
+
+
+def _write_gif(out: Path, frames: Sequence[Image.Image], seconds_a_turn: float) -> None:
+    pages = [frame.quantize(64, dither=Image.Dither.NONE) for frame in frames]
+    pages[0].save(
+        out,
+        save_all=True,
+        append_images=pages[1:],
+        duration=int(1000 * seconds_a_turn),
+        loop=0,
+    )
+
+
+def _write_mp4(out: Path, frames: Sequence[Image.Image], seconds_a_turn: float) -> None:
     need("video", "imageio_ffmpeg")
     import imageio_ffmpeg
 
-    rate = 10
+    rate = 10  # frames a second
     writer = imageio_ffmpeg.write_frames(
         str(out),
         frames[0].size,
@@ -106,76 +116,96 @@ def _film(out: Path, frames: Sequence[Image.Image], seconds_a_turn: float) -> No
     writer.close()
 
 
-def _frame(trace: Trace, look: Look, turn: Turn, number: int, count: int) -> Image.Image:
+def _frame(trace: Trace, look: Look, turn: Turn, title: str) -> Image.Image:
+    """A turn: the board, the blocks of the reply, the move and its terms."""
     game, state = turn.load()
-    move = (
-        game.encode(state.level, turn.action)
-        if turn.action != NO_ACTION
-        else f"none ({turn.problem.replace('_', ' ')})"
-    )
-    texts = [(f"turn {number + 1} of {count}", f"score {int(state.score[0])}")]
-    reply = turn.reply
+    texts = [(title, f"score {int(state.score[0])}")]
     for block in Blocks.of(trace.run.reply).names:
-        words = Blocks.inside(block, reply)
+        words = Blocks.inside(block, turn.reply)
         if words is not None:
             texts.append((block, words.strip()))
     if len(texts) == 1:
-        texts.append(("reply", reply.strip() or "(empty)"))
-    good = {Fault.NONE: "good", Fault.BOTH: "perception and reasoning error"}.get(
-        Fault.of(turn.fault), f"{turn.fault} error"
-    )
-    terms = ", ".join(f"{key} {value:.3g}" for key, value in turn.terms.items())
-    return _page(
-        trace,
-        look,
-        state,
-        [*texts, ("move", f"{move}: {good}, gain {turn.gain}"), ("terms", terms)],
-    )
+        texts.append(("reply", turn.reply.strip() or "(empty)"))
+    move = f"none ({turn.problem.replace('_', ' ')})"
+    if turn.action != NO_ACTION:
+        move = game.encode(state.level, turn.action)
+    texts.append(("move", f"{move}: {_fault_in_words(turn)}, gain {turn.gain}"))
+    terms = ", ".join(f"{term} {value:.3g}" for term, value in turn.terms.items())
+    texts.append(("terms", terms))
+    return _page(trace, look, state, texts)
+
+
+def _fault_in_words(turn: Turn) -> str:
+    fault = Fault.of(turn.fault)
+    if fault is Fault.NONE:
+        return "good"
+    return "perception and reasoning error" if fault is Fault.BOTH else f"{turn.fault} error"
+
+
+def _last_frame(trace: Trace, look: Look, turn: Turn) -> Image.Image:
+    """The board after the last turn, and how the episode ended."""
+    game, state = turn.load()
+    after, _ = game.step(state, np.array([turn.action]))
+    ending = "The episode is not finished."
+    for episode in trace.episodes:
+        if episode.episode == turn.episode:
+            ending = f"The episode has ended: {episode.end}, score {episode.score}."
+            break
+    return _page(trace, look, after, [("", ending)])
 
 
 def _wrapped(texts: Sequence[tuple[str, str]], width: int) -> list[tuple[str, list[str]]]:
     """Titled texts as lines of so many letters."""
-    return [
-        (title, [line for text in words.split("\n") for line in textwrap.wrap(text, width) or [""]])
-        for title, words in texts
-    ]
+    blocks = []
+    for title, text in texts:
+        lines: list[str] = []
+        for paragraph in text.split("\n"):
+            lines += textwrap.wrap(paragraph, width) or [""]
+        blocks.append((title, lines))
+    return blocks
 
 
-def _shorten(blocks: Sequence[tuple[str, list[str]]], most: int) -> None:
+def _shorten(blocks: Sequence[tuple[str, list[str]]], limit: int) -> None:
     """Cut the longest of the texts until all together have at most so many lines."""
-    while sum(len(lines) for _, lines in blocks) > most:
+    while sum(len(lines) for _, lines in blocks) > limit:
         _, longest = max(blocks, key=lambda block: len(block[1]))
         del longest[-2:]
         longest.append("...")
 
 
-def _page(trace: Trace, look: Look, state: Any, texts: Sequence[tuple[str, str]]) -> Image.Image:
+def _page(trace: Trace, look: Look, state: State, texts: Sequence[tuple[str, str]]) -> Image.Image:
     """A board with a column of titled texts; a text that is too long for its place is cut, with an
     ellipsis.
     """
-    game = trace.turns[0].load()[0]
-    board = pictures(game, state, look)[0]
-    scale = (HEIGHT - 2 * EDGE) / max(board.height, board.width)
-    way = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
-    board = board.resize((round(board.width * scale), round(board.height * scale)), way)
+    board = _board(trace, look, state)
     width = board.width + 3 * EDGE + TEXT
     page = Image.new("RGB", (width + width % 2, HEIGHT), PAPER)
     page.paste(board, (EDGE, (HEIGHT - board.height) // 2))
-    draw = ImageDraw.Draw(page)
+    title_font = typeface("sans", 14)
+    text_font = typeface("sans", 13)
+    blocks = _wrapped(texts, int(TEXT / text_font.getlength("n")))
+    height_of_titles = LINE + 6 + len(blocks) * (LINE + LINE // 3)
+    _shorten(blocks, (HEIGHT - 2 * EDGE - height_of_titles) // LINE)
+    drawing = ImageDraw.Draw(page)
     left = board.width + 2 * EDGE
     top = EDGE
-    head = typeface("sans", 14)
-    body = typeface("sans", 13)
-    line = 19
-    blocks = _wrapped(texts, int(TEXT / body.getlength("n")))
-    _shorten(blocks, (HEIGHT - 2 * EDGE - line - 6 - len(blocks) * (line + line // 3)) // line)
-    draw.text((left, top), f"{trace.run.player} on {trace.run.game}", fill=INK, font=head)
-    top += line + 6
+    heading = f"{trace.run.player} on {trace.run.game}"
+    drawing.text((left, top), heading, fill=INK, font=title_font)
+    top += LINE + 6
     for title, lines in blocks:
-        draw.text((left, top), title, fill=SOFT, font=head)
-        top += line
-        for text in lines:
-            draw.text((left, top), text, fill=INK, font=body)
-            top += line
-        top += line // 3
+        drawing.text((left, top), title, fill=SOFT, font=title_font)
+        top += LINE
+        for line in lines:
+            drawing.text((left, top), line, fill=INK, font=text_font)
+            top += LINE
+        top += LINE // 3
     return page
+
+
+def _board(trace: Trace, look: Look, state: State) -> Image.Image:
+    """The picture of a board, as large as the page allows."""
+    game = trace.turns[0].load()[0]
+    board = pictures(game, state, look)[0]
+    scale = (HEIGHT - 2 * EDGE) / max(board.height, board.width)
+    resampling = Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS
+    return board.resize((round(board.width * scale), round(board.height * scale)), resampling)

@@ -1,5 +1,6 @@
-"""Many runs as one experiment: ``study`` reads what is to be trained and asked, ``runner`` does it.
+"""Many runs as one experiment.
 
+``study`` reads what is to be trained and asked, ``runner`` does it, job by job, in ``processes``.
 ``g1`` is the one study of this library: along the lines of the paper.
 """
 

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, VlmGymError, need
-from vlmgym.core.errors import one_line
 from vlmgym.core.files import read_json, write_json
 from vlmgym.core.provenance import machine, revision
 from vlmgym.core.settings import number_in_environment
 from vlmgym.core.threads import usable_cores
-from vlmgym.episodes.task import Task
 from vlmgym.evals.protocol import Protocol, run_protocol, slug
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player
 from vlmgym.players.registry import LocalSettings, make_player
+from vlmgym.studies.processes import Process
 from vlmgym.studies.study import ASK_COST, BASE, SFT_COST, Job, Study, read_study
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.checkpoint import Interrupted, Signals
@@ -51,12 +47,13 @@ def run_job(study: Study, out: Path, name: str) -> None:
     job = next((job for job in study.jobs if job.name == name), None)
     if job is None:
         raise ConfigError("job", name, "one of vlmgym reproduce --list")
-    for other in job.needs:
-        if not is_done(study, out, other):
-            raise ConfigError("job", name, f"first {other}")
+    for needed in job.needs:
+        if not is_done(study, out, needed):
+            raise ConfigError("job", name, f"first {needed}")
     kind, subject, *seed = name.split("/")
     if kind == "train":
-        train(study.recipe(subject, int(seed[0]), out), out / "runs" / subject / seed[0])
+        recipe = study.recipe(subject, int(seed[0]), out)
+        train(recipe, out / "runs" / subject / seed[0])
     else:
         _evaluate(study, out, subject)
 
@@ -69,34 +66,37 @@ def _evaluate(study: Study, out: Path, name: str) -> None:
     word = _word_of(study, out, name)
     for evaluation in study.asked[name]:
         protocol = study.protocol(evaluation)
-        first = protocol.entries[0][0]
-
-        def make(protocol: Protocol = protocol, first: Task = first) -> Player:
-            settings = LocalSettings(BATCH)
-            player = make_player(word, first.look, first.prompt, protocol.sampling, settings)
-            player.name = name
-            models: list[Any] = [player]
-            models += [getattr(player, role, None) for role in ("describer", "reasoner")]
-            for model in models:
-                # two seeds may end with the same weights, and both are asked
-                if hasattr(model, "about"):
-                    model.about = {**model.about, "run": name}
-            return player
-
+        make = partial(_make_player, word, name, protocol)
         run_protocol(protocol, {name: make}, out / "evaluations" / evaluation)
+
+
+def _make_player(word: str, name: str, protocol: Protocol) -> Player:
+    """The player that the command line calls ``word``, and the study ``name``."""
+    first, _ = protocol.entries[0]
+    settings = LocalSettings(BATCH)
+    player = make_player(word, first.look, first.prompt, protocol.sampling, settings)
+    player.name = name
+    models: list[Any] = [player]
+    models += [getattr(player, role, None) for role in ("describer", "reasoner")]
+    for model in models:
+        # two seeds may end with the same weights, and both are asked
+        if hasattr(model, "about"):
+            model.about = {**model.about, "run": name}
+    return player
 
 
 def _word_of(study: Study, out: Path, name: str) -> str:
     """What the command line calls a player of a study."""
     if name == BASE:
         return f"local:{study.model}"
-    made = study.makers(name)
-    if not made:
+    makers = study.makers(name)
+    if not makers:
         return name
-    models = {run: str(study.model_of(run, seed, out)) for run, seed in made}
+    models = {run: str(study.model_of(run, seed, out)) for run, seed in makers}
     models[BASE] = study.model
     runs = name.rpartition(".")[0].split("+")
-    return ("relay:" if len(runs) > 1 else "local:") + "+".join(models[run] for run in runs)
+    kind = "relay" if len(runs) > 1 else "local"
+    return f"{kind}:{'+'.join(models[run] for run in runs)}"
 
 
 def is_done(study: Study, out: Path, name: str) -> bool:
@@ -147,35 +147,14 @@ def _training_progress(recipe: Recipe, folder: Path) -> tuple[float, str]:
     return cost, shown
 
 
-class _Process:
+class _JobProcess(Process):
     """A job under way."""
 
-    def __init__(self, job: Job, call: list[str], out: Path, threads: int) -> None:
+    def __init__(self, job: Job, command: Sequence[str], out: Path, threads: int) -> None:
         self.job = job
-        self.begin = time.time()
-        self.clock = time.monotonic()  # how long: the time of day may be set
-        self.log = out / "logs" / f"{slug(job.name.replace('/', '-'))}.log"
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        environment = os.environ | {
-            "OMP_NUM_THREADS": str(threads),
-            "TOKENIZERS_PARALLELISM": "false",
-        }
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                call, stdout=log, stderr=log, env=environment, start_new_session=True
-            )
-
-    def reason(self) -> str:
-        """The last line of its log."""
-        with self.log.open("rb") as log:
-            log.seek(max(0, self.log.stat().st_size - 2000))
-            text = log.read().decode(errors="replace")
-        lines = [line for line in text.splitlines() if line.strip()]
-        return one_line(lines[-1]) if lines else f"ended with {self.process.returncode} and no word"
-
-    def stop(self) -> None:
-        """Ask it to write a checkpoint and end."""
-        self.process.send_signal(signal.SIGTERM)
+        log = out / "logs" / f"{slug(job.name.replace('/', '-'))}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__([*command, "--job", job.name], log, threads, own_session=True)
 
 
 class _Runner:
@@ -185,7 +164,7 @@ class _Runner:
         study: the study.
         out: its folder.
         jobs: those to do, each after those that it needs.
-        call: the command that does one, without its name.
+        command: the words that do one, without its name.
         at_once: jobs side by side.
 
     Attributes:
@@ -195,16 +174,16 @@ class _Runner:
     """
 
     def __init__(
-        self, study: Study, out: Path, jobs: Sequence[Job], call: Sequence[str], at_once: int
+        self, study: Study, out: Path, jobs: Sequence[Job], command: Sequence[str], at_once: int
     ) -> None:
         self.study = study
         self.out = out
         self.jobs = jobs
-        self.call = call
+        self.command = command
         self.at_once = at_once
         self.done = {job.name: job.cost for job in jobs if is_done(study, out, job.name)}
         self.failed = dict[str, str]()
-        self.running = list[_Process]()
+        self.running = list[_JobProcess]()
 
     @property
     def over(self) -> bool:
@@ -217,28 +196,29 @@ class _Runner:
         """
         threads = max(1, usable_cores() // self.at_once)
         for job in self.jobs:
-            busy = {process.job.name for process in self.running}
-            if len(self.running) >= self.at_once or job.name in {*self.done, *self.failed, *busy}:
+            if len(self.running) >= self.at_once:
+                return
+            running = {process.job.name for process in self.running}
+            if job.name in {*self.done, *self.failed, *running}:
                 continue
             if broken := [name for name in job.needs if name in self.failed]:
                 self.failed[job.name] = self.failed[broken[0]]
             elif all(name in self.done for name in job.needs):
-                call = [*self.call, "--job", job.name]
-                self.running.append(_Process(job, call, self.out, threads))
+                self.running.append(_JobProcess(job, self.command, self.out, threads))
 
     def collect(self) -> list[str]:
         """See which processes have ended; returns the jobs that failed."""
         failed = []
-        ended = [process for process in self.running if process.process.poll() is not None]
+        ended = [process for process in self.running if process.status is not None]
         for process in ended:
             self.running.remove(process)
             name = process.job.name
-            well = process.process.returncode == 0 and is_done(self.study, self.out, name)
-            _log(self.out, process, well)
-            if well:
+            succeeded = process.status == 0 and is_done(self.study, self.out, name)
+            _log(self.out, process, succeeded)
+            if succeeded:
                 self.done[name] = process.job.cost
             else:
-                self.failed[name] = f"{process.log}: {process.reason()}"
+                self.failed[name] = f"{process.log}: {process.last_line()}"
                 failed.append(name)
         return failed
 
@@ -247,9 +227,9 @@ class _Runner:
         cost = sum(self.done.values())
         under_way = []
         for process in self.running:
-            behind, shown = _progress(self.study, self.out, process.job)
-            cost += behind
-            under_way.append(process.job.name + shown)
+            cost_behind, success = _progress(self.study, self.out, process.job)
+            cost += cost_behind
+            under_way.append(process.job.name + success)
         counts = f"{len(self.done)}/{len(self.jobs)} jobs"
         bar.set_postfix_str(f"{counts}; {', '.join(under_way)}", False)
         bar.update(round(cost) - bar.n)
@@ -259,7 +239,7 @@ class _Runner:
         for process in self.running:
             process.stop()
         for process in self.running:
-            process.process.wait()
+            process.wait()
             _log(self.out, process, False)
 
 
@@ -290,51 +270,54 @@ def run_study(
         Interrupted: the time is over, Ctrl-C, or SIGTERM.
         JobError: jobs failed (the others were done all the same).
     """
-    from tqdm import tqdm
-
     need("train", *TRAINING)
     study = read_study(name, quick)
     jobs = study.wanted(only)
     _freeze(study, out)
-    at_once = at_once or _at_once(study, usable_cores())
-    call = [sys.executable, "-m", "vlmgym", "reproduce", "--study", name, "--out", str(out)]
-    if quick:
-        call.append("--quick")
     for evaluation in study.evaluations:  # once, before several processes do it
         run_protocol(study.protocol(evaluation), {}, out / "evaluations" / evaluation)
-    runner = _Runner(study, out, jobs, call, at_once)
+    command = [sys.executable, "-m", "vlmgym", "reproduce", "--study", name, "--out", str(out)]
+    if quick:
+        command.append("--quick")
+    at_once = at_once or _at_once(study, usable_cores())
+    runner = _Runner(study, out, jobs, command, at_once)
+    stopped = _run_until(runner, hours)
+    if stopped:
+        done = f"{len(runner.done)} of {len(jobs)} jobs are done"
+        raise Interrupted(f"{stopped}; {done}: run the same command to go on")
+    if runner.failed:
+        logs = "; ".join(f"{job} ({log})" for job, log in runner.failed.items())
+        raise JobError(f"failed: {logs}")
+    return study
+
+
+def _run_until(runner: _Runner, hours: float) -> str:
+    """Run jobs to their end, under a bar; returns why they were stopped before, or nothing."""
+    from tqdm import tqdm
+
     end = time.monotonic() + 3600 * hours if hours else float("inf")
     bar = tqdm(
-        total=round(sum(job.cost for job in jobs)),
+        total=round(sum(job.cost for job in runner.jobs)),
         initial=round(sum(runner.done.values())),
         unit="answer",
         smoothing=0.02,
         file=sys.stderr,
     )
-    stopped = ""
     try:
-        with Signals() as asked, bar:
-            while not runner.over and time.monotonic() < end and not asked.caught:
+        with Signals() as signals, bar:
+            while not runner.over and time.monotonic() < end and not signals.caught:
                 runner.begin()
                 time.sleep(_POLL)
                 for failed in runner.collect():
                     bar.write(f"{failed} failed: {runner.failed[failed]}", file=sys.stderr)
                 runner.show(bar)
         if not runner.over:
-            stopped = asked.caught or f"{hours:g} hours are over"
+            return signals.caught or f"{hours:g} hours are over"
     except KeyboardInterrupt:
-        stopped = "stopped"
+        return "stopped"
     finally:
         runner.stop()
-    if stopped:
-        raise Interrupted(
-            f"{stopped}; {len(runner.done)} of {len(jobs)} jobs are done: "
-            "run the same command to go on"
-        )
-    if runner.failed:
-        logs = "; ".join(f"{job} ({log})" for job, log in runner.failed.items())
-        raise JobError(f"failed: {logs}")
-    return study
+    return ""
 
 
 def _at_once(study: Study, cores: int) -> int:
@@ -352,22 +335,22 @@ def _at_once(study: Study, cores: int) -> int:
 @cache
 def this_machine() -> str:
     """What jobs are run on here, and with which versions."""
-    about = machine("torch", "transformers", "trl", "numpy")
-    gpu = f"{about['gpu']} and " if about["gpu"] else ""
-    versions = ", ".join(f"{package} {number}" for package, number in about["versions"].items())
-    return f"{gpu}{about['cores']} cores of {about['cpu']} ({about['system']}), {versions}"
+    facts = machine("torch", "transformers", "trl", "numpy")
+    gpu = f"{facts['gpu']} and " if facts["gpu"] else ""
+    versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
+    return f"{gpu}{facts['cores']} cores of {facts['cpu']} ({facts['system']}), {versions}"
 
 
-def _log(out: Path, process: _Process, well: bool) -> None:
+def _log(out: Path, process: _JobProcess, succeeded: bool) -> None:
     """One line for each attempt at a job, the failed and stopped ones included."""
     line = {
         "job": process.job.name,
         "begin": round(process.begin, 1),
-        "seconds": round(time.monotonic() - process.clock, 1),
-        "done": well,
+        "seconds": round(process.seconds, 1),
+        "done": succeeded,
         "vlmgym": revision(),
         "machine": this_machine(),
-        "status": process.process.returncode,
+        "status": process.status,
     }
     with (out / "jobs.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
@@ -377,23 +360,21 @@ def _freeze(study: Study, out: Path) -> None:
     """Write down what is run, or see that it is what was begun."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "study.json"
-    now = json.loads(json.dumps(study.to_dict()))
+    settings = json.loads(json.dumps(study.to_dict()))
     if not path.exists():
-        write_json(path, now)
+        write_json(path, settings)
         return
-    before = read_json(path)
-    if before == now:
+    frozen = read_json(path)
+    if frozen == settings:
         return
     differ = []
     for section in ("runs", "evaluations"):
-        entries = before.get(section)
-        known = entries if isinstance(entries, dict) else {}
-        differ += [
-            f"{section}.{name}" for name, entry in now[section].items() if entry != known.get(name)
-        ]
-    raise ConfigError(
-        "out",
-        str(out),
-        "a new folder, or one with the same study (other here: "
-        f"{', '.join(differ[:5]) or 'model or seeds'})",
-    )
+        entries = frozen.get(section)
+        if not isinstance(entries, dict):
+            entries = {}
+        for name, entry in settings[section].items():
+            if entry != entries.get(name):
+                differ.append(f"{section}.{name}")
+    others = ", ".join(differ[:5]) or "model or seeds"
+    allowed = f"a new folder, or one with the same study (other here: {others})"
+    raise ConfigError("out", str(out), allowed)

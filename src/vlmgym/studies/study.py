@@ -94,51 +94,24 @@ class Study:
         Raises:
             ConfigError: a key is unknown or missing, or a run starts from one that comes later.
         """
-        values = dict(values)
-        shorter = values.pop("quick", None) or {}
-        if not isinstance(shorter, Mapping):
-            raise ConfigError("study.quick", shorter, "a mapping, as the study itself")
-        if quick:
-            values = merge(values, shorter)
-        for key in values:
-            if key not in KEYS:
-                allowed = "one of " + ", ".join([*KEYS, "quick"])
-                raise ConfigError(f"study.{key}", values[key], allowed)
-        for key, kind in KEYS.items():
-            if not isinstance(values.setdefault(key, kind()), kind):
-                raise ConfigError(f"study.{key}", values[key], f"a {kind.__name__}")
-        for key in ("train", "evaluate", "leave_out"):
-            if not all(isinstance(value, str) for value in values[key]):
-                raise ConfigError(f"study.{key}", values[key], "a list of strings")
-        seeds = values["seeds"]
-        whole = all(type(seed) is int and seed >= 0 for seed in seeds)
-        if not seeds or not whole or len(set(seeds)) < len(seeds):
-            raise ConfigError("study.seeds", seeds, "a list of different whole numbers from 0 on")
-        for name in (*values["runs"], *values["evaluations"]):
-            # they are names of folders below the study's own
-            if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise ConfigError(
-                    "study",
-                    name,
-                    "names of letters, digits, _, = and - (dots within), for runs and evaluations",
-                )
-        runs = _entries(TrainingRun, "runs", values)
-        known = [BASE]
+        settings = _settings(values, quick)
+        runs = _entries(TrainingRun, "runs", settings)
+        starts = [BASE]
         for name, run in runs.items():
             if name in FIXED:
                 allowed = "a name that no player has (" + ", ".join(FIXED) + ")"
                 raise ConfigError("study.runs", name, allowed)
-            if run.start not in known:
-                raise ConfigError(f"study.runs.{name}.start", run.start, ", ".join(known))
-            known.append(name)
+            if run.start not in starts:
+                raise ConfigError(f"study.runs.{name}.start", run.start, ", ".join(starts))
+            starts.append(name)
         return cls(
-            model=values["model"] or "tiny",
-            seeds=tuple(seeds),
+            model=settings["model"] or "tiny",
+            seeds=tuple(settings["seeds"]),
             runs=runs,
-            evaluations=_entries(Measured, "evaluations", values),
-            train=tuple(values["train"]),
-            evaluate=tuple(values["evaluate"]),
-            leave_out=tuple(values["leave_out"]),
+            evaluations=_entries(Measured, "evaluations", settings),
+            train=tuple(settings["train"]),
+            evaluate=tuple(settings["evaluate"]),
+            leave_out=tuple(settings["leave_out"]),
         )
 
     def recipe(self, run: str, seed: int, out: Path | None = None) -> Recipe:
@@ -150,12 +123,12 @@ class Study:
         if out is not None and spec.start != BASE:
             model = str(self.model_of(spec.start, seed, out).resolve())
         path = recipe_path(spec.recipe)
-        plain = read_recipe(path)
+        unchanged = read_recipe(path)
         seeds = (f"grpo.seed={seed}", f"sft.seed={seed}")
         overrides = [
-            *(override for override in self.train if _fits(plain, override)),
+            *(override for override in self.train if _fits(unchanged, override)),
             *spec.set,
-            *(override for override in seeds if _fits(plain, override)),
+            *(override for override in seeds if _fits(unchanged, override)),
         ]
         return replace(read_recipe(path, overrides), model=model)
 
@@ -177,24 +150,22 @@ class Study:
 
     def model_of(self, run: str, seed: int, out: Path) -> Path:
         """The folder of a run's model."""
-        plain = read_recipe(recipe_path(self.runs[run].recipe))
-        return out / "runs" / run / str(seed) / ("cold" if plain.grpo is None else "final")
+        recipe = read_recipe(recipe_path(self.runs[run].recipe))
+        return out / "runs" / run / str(seed) / ("cold" if recipe.grpo is None else "final")
 
     def protocol(self, evaluation: str) -> Protocol:
         """The protocol of an evaluation."""
         spec = self.evaluations[evaluation]
-        whole = Protocol.parse(
-            read_file("protocol", find("protocol", spec.protocol), [*self.evaluate, *spec.set])
-        )
-        entries = tuple(
-            entry for entry in whole.entries if not spec.games or entry[0].names.game in spec.games
-        )
+        path = find("protocol", spec.protocol)
+        protocol = Protocol.parse(read_file("protocol", path, [*self.evaluate, *spec.set]))
+        entries = protocol.entries
+        if spec.games:
+            entries = tuple(entry for entry in entries if entry[0].names.game in spec.games)
         if not entries:
-            games = ", ".join(dict.fromkeys(task.names.game for task, _ in whole.entries))
-            raise ConfigError(
-                f"study.evaluations.{evaluation}.games", list(spec.games), f"some of {games}"
-            )
-        return replace(whole, entries=entries)
+            games = ", ".join(dict.fromkeys(task.names.game for task, _ in protocol.entries))
+            field = f"study.evaluations.{evaluation}.games"
+            raise ConfigError(field, list(spec.games), f"some of {games}")
+        return replace(protocol, entries=entries)
 
     def players(self, evaluation: str) -> list[str]:
         """Who is asked: runs and relays with their seed (``g1-swap.0``, ``base+g1-swap.0``), and
@@ -247,14 +218,14 @@ class Study:
             needs = tuple(f"train/{run}/{seed}" for run, seed in self.makers(player))
             cost = ASK_COST * sum(turns[name] for name in asked) if needs or player == BASE else 1.0
             jobs.append(Job(f"evaluate/{player}", needs, cost))
-        place = {job.name: number for number, job in enumerate(jobs)}
+        positions = {job.name: number for number, job in enumerate(jobs)}
 
-        def turn(job: Job) -> int:
+        def position(job: Job) -> int:
             if job.name.startswith("evaluate/"):
-                return max((place[name] for name in job.needs), default=-1)
-            return place[job.name]
+                return max((positions[name] for name in job.needs), default=-1)
+            return positions[job.name]
 
-        return sorted(jobs, key=turn)
+        return sorted(jobs, key=position)
 
     def wanted(self, only: Sequence[str] = ()) -> list[Job]:
         """The jobs whose names match one of the patterns, and those that they need; all, without
@@ -301,6 +272,36 @@ KEYS: Mapping[str, type] = {
 """What a study has, but for its short form."""
 
 
+def _settings(values: Mapping[str, Any], quick: bool) -> dict[str, Any]:
+    """The mapping of a YAML file with every key, each of its type; the short form if ``quick``."""
+    settings = dict(values)
+    shorter = settings.pop("quick", None) or {}
+    if not isinstance(shorter, Mapping):
+        raise ConfigError("study.quick", shorter, "a mapping, as the study itself")
+    if quick:
+        settings = merge(settings, shorter)
+    for key in settings:
+        if key not in KEYS:
+            allowed = "one of " + ", ".join([*KEYS, "quick"])
+            raise ConfigError(f"study.{key}", settings[key], allowed)
+    for key, kind in KEYS.items():
+        if not isinstance(settings.setdefault(key, kind()), kind):
+            raise ConfigError(f"study.{key}", settings[key], f"a {kind.__name__}")
+    for key in ("train", "evaluate", "leave_out"):
+        if not all(isinstance(text, str) for text in settings[key]):
+            raise ConfigError(f"study.{key}", settings[key], "a list of strings")
+    seeds = settings["seeds"]
+    are_whole = all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not seeds or not are_whole or len(set(seeds)) < len(seeds):
+        raise ConfigError("study.seeds", seeds, "a list of different whole numbers from 0 on")
+    for name in (*settings["runs"], *settings["evaluations"]):
+        # they are names of folders below the study's own
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            allowed = "names of letters, digits, _, = and - (dots within), for runs and evaluations"
+            raise ConfigError("study", name, allowed)
+    return settings
+
+
 def _entries(kind: type[T], section: str, values: Mapping[str, Any]) -> dict[str, T]:
     """The runs or the evaluations by name, but for those that are left out."""
     return {
@@ -312,11 +313,11 @@ def _entries(kind: type[T], section: str, values: Mapping[str, Any]) -> dict[str
 
 def _entry(kind: type[T], name: str, values: Any) -> T:
     """A run or an evaluation from its mapping."""
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    allowed = "a mapping with " + ", ".join(known)
-    if not isinstance(values, Mapping) or not values.keys() <= known.keys():
+    allowed_fields = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    allowed = "a mapping with " + ", ".join(allowed_fields)
+    if not isinstance(values, Mapping) or not values.keys() <= allowed_fields.keys():
         raise ConfigError(f"study.{name}", values, allowed)
-    for key, field in known.items():
+    for key, field in allowed_fields.items():
         if key not in values:
             if field.default is MISSING:
                 raise ConfigError(f"study.{name}", dict(values), f"{allowed}; {key} is missing")
@@ -362,8 +363,11 @@ def _training_cost(recipe: Recipe) -> float:
 
 
 def _turns(protocol: Protocol) -> int:
-    """Most turns of a protocol."""
-    return sum(how.episodes * (how.turns or task.level.max_steps) for task, how in protocol.entries)
+    """The turns of a protocol, at most."""
+    turns = 0
+    for task, evaluation in protocol.entries:
+        turns += evaluation.episodes * (evaluation.turns or task.level.max_steps)
+    return turns
 
 
 def read_study(name: str, quick: bool = False) -> Study:

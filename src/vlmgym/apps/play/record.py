@@ -17,23 +17,28 @@ PLAYER = "human"
 
 def episode_record(number: int, turns: int, reward: float, state: State) -> Episode:
     """The record of an episode that is left in ``state`` (one row)."""
-    end = "terminated" if state.terminated[0] else "truncated" if state.truncated[0] else "stopped"
+    end = "stopped"
+    if state.terminated[0]:
+        end = "terminated"
+    elif state.truncated[0]:
+        end = "truncated"
     return Episode(number, int(state.seed[0]), turns, int(state.score[0]), reward, end)
 
 
 def unfinished(records: list[EvaluationRun | Turn | Episode]) -> list[Episode]:
     """The episodes that a killed session left without a record."""
-    done = {r.episode for r in records if isinstance(r, Episode)}
-    open_: dict[int, list[Turn]] = {}
+    finished = {record.episode for record in records if isinstance(record, Episode)}
+    turns_of: dict[int, list[Turn]] = {}
     for record in records:
-        if isinstance(record, Turn) and record.episode not in done:
-            open_.setdefault(record.episode, []).append(record)
-    out = []
-    for number, turns in open_.items():
+        if isinstance(record, Turn) and record.episode not in finished:
+            turns_of.setdefault(record.episode, []).append(record)
+    episodes = []
+    for number, turns in turns_of.items():
         game, before = turns[-1].load()
         after, _ = game.step(before, np.array([turns[-1].action]))
-        out.append(episode_record(number, len(turns), sum(t.terms["game"] for t in turns), after))
-    return out
+        reward = sum(turn.terms["game"] for turn in turns)
+        episodes.append(episode_record(number, len(turns), reward, after))
+    return episodes
 
 
 def choose_folder(out: Path, run: EvaluationRun) -> tuple[Path, int | None]:
@@ -78,6 +83,7 @@ def _continues(trace: Path, run: EvaluationRun) -> bool:
         records = list(read_trace(trace)) if trace.exists() else []
     except (TraceError, UnicodeDecodeError):
         return False
-    return not records or (
-        records[0] == run and not any(isinstance(r, EvaluationRun) for r in records[1:])
-    )
+    if not records:
+        return True
+    first, *others = records
+    return first == run and not any(isinstance(record, EvaluationRun) for record in others)

@@ -48,23 +48,21 @@ class Server(ThreadingHTTPServer):
         try:
             super().__init__((HOST, port), _Handler)
         except OSError as error:
-            raise ConfigError(
-                "port", port, f"a port that can be used, or 0 for any free one ({error})"
-            ) from error
-        self.session, self.token, self.nonce = (
-            session,
-            secrets.token_urlsafe(24),
-            secrets.token_urlsafe(16),
-        )
+            allowed = f"a port that can be used, or 0 for any free one ({error})"
+            raise ConfigError("port", port, allowed) from error
+        self.session = session
+        self.token = secrets.token_urlsafe(24)
+        self.nonce = secrets.token_urlsafe(16)
         number = self.server_address[1]
         self.url = f"http://{HOST}:{number}/"
-        self.hosts = {f"{name}:{number}" for name in (HOST, "localhost")} | (
-            {HOST, "localhost"} if number == 80 else set()
-        )
+        self.hosts = {f"{HOST}:{number}", f"localhost:{number}"}
+        if number == 80:
+            self.hosts |= {HOST, "localhost"}
 
     def page(self) -> str:
         """The page, with the token of this run."""
-        html = (resources.files("vlmgym.apps") / "assets" / "play.html").read_text(encoding="utf-8")
+        path = resources.files("vlmgym.apps") / "assets" / "play.html"
+        html = path.read_text(encoding="utf-8")
         return html.replace("{{token}}", self.token).replace("{{nonce}}", self.nonce)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -80,7 +78,8 @@ class _Before(io.RawIOBase):
 
     def __init__(self, connection: socket.socket, seconds: float) -> None:
         super().__init__()
-        self._connection, self._end = connection, time.monotonic() + seconds
+        self._connection = connection
+        self._end = time.monotonic() + seconds
 
     def readable(self) -> bool:
         return True
@@ -124,9 +123,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(size))
         if not self._from_here():
             return
-        if not secrets.compare_digest(
-            self.headers.get("X-Token", "").encode(), self.server.token.encode()
-        ):
+        token = self.headers.get("X-Token", "")
+        if not secrets.compare_digest(token.encode(), self.server.token.encode()):
             self._json({"error": "the token is missing or of another run: reload the page"}, 403)
             return
         try:
@@ -185,16 +183,17 @@ class _Handler(BaseHTTPRequestHandler):
             "'self' data:; "
             "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
+        headers = {
+            "Content-Type": kind,
+            "Content-Length": str(len(data)),
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": policy,
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Referrer-Policy": "no-referrer",
+        }
         self.send_response(status)
-        for name, value in (
-            ("Content-Type", kind),
-            ("Content-Length", str(len(data))),
-            ("Cache-Control", "no-store"),
-            ("Content-Security-Policy", policy),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Cross-Origin-Resource-Policy", "same-origin"),
-            ("Referrer-Policy", "no-referrer"),
-        ):
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -210,10 +209,9 @@ def _interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {
-        number: signal.signal(number, signal.default_int_handler)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
@@ -257,9 +255,6 @@ def serve(
         pass
     finally:
         session.close()
-    saved = session.folder / "trace.jsonl"
-    sys.stdout.write(
-        f"\ntrace and summary in {session.folder}\n"
-        if saved.exists()
-        else ("\nno turn was played\n")
-    )
+    played = (session.folder / "trace.jsonl").exists()
+    ending = f"trace and summary in {session.folder}" if played else "no turn was played"
+    sys.stdout.write(f"\n{ending}\n")

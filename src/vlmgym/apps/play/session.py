@@ -84,9 +84,8 @@ class Session:
         records = list(read_trace(self._trace)) if self._trace.exists() else []
         self._run = None if records else run  # still to be written
         self._writer: TraceWriter | None = None
-        self._episode = 1 + max(
-            (r.episode for r in records if not isinstance(r, EvaluationRun)), default=-1
-        )
+        played = [record.episode for record in records if not isinstance(record, EvaluationRun)]
+        self._episode = 1 + max(played, default=-1)
         for episode in unfinished(records):
             self._write(episode)
 
@@ -108,11 +107,7 @@ class Session:
         with self._lock:
             state = self.state
             rows = len(self._boxes)
-            cols = len(self._boxes[0]) if self._boxes else 0
-            actions = (
-                range(self.game.n_actions(self.level)) if self._kind in ("moves", "buttons") else ()
-            )
-            texts = [self.game.encode(self.level, a) for a in actions]
+            columns = len(self._boxes[0]) if self._boxes else 0
             return {
                 "n": self._number,
                 "game": self.task.names.game,
@@ -121,12 +116,10 @@ class Session:
                 "seed": self.index,
                 "picture": f"/frame.png?n={self._number}",
                 "size": list(self.size),
-                "grid": [rows, cols],
+                "grid": [rows, columns],
                 "boxes": self._boxes,
                 "input": self._kind,
-                "actions": [
-                    [t, MOVES[i] if self._kind == "moves" else t] for i, t in enumerate(texts)
-                ],
+                "actions": self._buttons(),
                 "score": int(state.score[0]),
                 "turn": int(state.steps[0]),
                 "limit": self.level.max_steps,
@@ -137,6 +130,16 @@ class Session:
                 "format": self.game.answer_format(self.level),
                 "folder": str(self.folder),
             }
+
+    def _buttons(self) -> list[list[str]]:
+        """Text and label of each action, where each has a button or a key."""
+        if self._kind not in ("moves", "buttons"):
+            return []
+        buttons = []
+        for action in range(self.game.n_actions(self.level)):
+            text = self.game.encode(self.level, action)
+            buttons.append([text, MOVES[action] if self._kind == "moves" else text])
+        return buttons
 
     def _status(self) -> str:
         if self._closed:
@@ -170,10 +173,9 @@ class Session:
             if self.state.ended[0] or best == NO_ACTION:
                 return {"answer": None, "does": "", "value": None}
             self._helped = True
-            does = self.game.explain(self.state, 0, best)
             return {
                 "answer": self.game.encode(self.level, best),
-                "does": does,
+                "does": self.game.explain(self.state, 0, best),
                 "value": float(values[best]),
             }
 
@@ -190,40 +192,18 @@ class Session:
             OSError: the turn could not be written down, so it was not played.
         """
         with self._lock:
-            if number not in (None, self._number):
-                return self.view("the board had changed meanwhile, in another window")
-            if self._status() != "playing":
-                return self.view(
-                    "the session has ended"
-                    if self._closed
-                    else ("this game has ended: start a new one")
-                )
-            if len(answer) > LONGEST:
-                return self.view(f"an answer has at most {LONGEST} characters")
-            if "<" in answer:
-                return self.view(
-                    "an answer holds no <: it could not be told from the marks of the reply"
-                )
-            perception = truth(self.game, self.state)[0]
-            think = f"{PLAYER}, shown the oracle's move" if self._helped else PLAYER
-            text = write_reply(perception, think, answer)
-            read = parse(self.game, self.level, text)
-            if read.action == NO_ACTION:
-                return self.view(
-                    f"{REASONS.get(read.problem, read.problem.value)}. Expected: "
-                    f"{self.game.answer_format(self.level)}"
-                )
-            now = time.perf_counter()
-            after, (judged,) = judge(self.game, self.state, [text])
-            told = Answer(text, seconds=now - self._since)
-            self._write(Turn.of(self.game, self.state, judged, self._episode, self._turns, told))
-            self._reward += judged.terms["game"]
-            self._turns += 1
-            self.state, self._last, self._helped = after, self._outcome(judged), False
-            self._number += 1
-            self._since = time.perf_counter()
+            refusal = self._refusal(answer, number)
+            if refusal:
+                return self.view(refusal)
+            text = self._reply(answer)
+            reply = parse(self.game, self.level, text)
+            if reply.action == NO_ACTION:
+                reason = REASONS.get(reply.problem, reply.problem.value)
+                expected = self.game.answer_format(self.level)
+                return self.view(f"{reason}. Expected: {expected}")
+            self._play(text)
             try:
-                if after.ended[0]:
+                if self.state.ended[0]:
                     self._finish()
             except OSError as error:
                 return self.view(
@@ -231,13 +211,51 @@ class Session:
                 )
             return self.view()
 
-    def _outcome(self, judged: Judgement) -> dict[str, Any]:
-        text = self.game.encode(self.level, judged.reply.action)
+    def _refusal(self, answer: str, number: int | None) -> str:
+        """Why an answer is not even read; empty if it is."""
+        if number not in (None, self._number):
+            return "the board had changed meanwhile, in another window"
+        if self._closed:
+            return "the session has ended"
+        if self._status() != "playing":
+            return "this game has ended: start a new one"
+        if len(answer) > LONGEST:
+            return f"an answer has at most {LONGEST} characters"
+        if "<" in answer:
+            return "an answer holds no <: it could not be told from the marks of the reply"
+        return ""
+
+    def _reply(self, answer: str) -> str:
+        """The reply of a model that describes the board right and gives this answer."""
+        perception = truth(self.game, self.state)[0]
+        think = f"{PLAYER}, shown the oracle's move" if self._helped else PLAYER
+        return write_reply(perception, think, answer)
+
+    def _play(self, text: str) -> None:
+        """Play a turn with a reply: write it down, then take it over."""
+        now = time.perf_counter()
+        after, (judgement,) = judge(self.game, self.state, [text])
+        answer = Answer(text, seconds=now - self._since)
+        turn = Turn.of(self.game, self.state, judgement, self._episode, self._turns, answer)
+        self._write(turn)
+        self._reward += judgement.terms["game"]
+        self._turns += 1
+        self._last = self._outcome(judgement)
+        self.state = after
+        self._helped = False
+        self._number += 1
+        self._since = time.perf_counter()
+
+    def _outcome(self, judgement: Judgement) -> dict[str, Any]:
+        action = judgement.reply.action
+        text = self.game.encode(self.level, action)
+        if self._kind == "moves":
+            text += f" ({MOVES[action]})"
         return {
-            "answer": f"{text} ({MOVES[judged.reply.action]})" if self._kind == "moves" else text,
-            "gain": judged.gain,
-            "changed": judged.changed,
-            "reward": judged.terms["game"],
+            "answer": text,
+            "gain": judgement.gain,
+            "changed": judgement.changed,
+            "reward": judgement.terms["game"],
         }
 
     def new(self) -> dict[str, Any]:
@@ -287,16 +305,22 @@ class Session:
             self._write(episode_record(self._episode, self._turns, self._reward, self.state))
             self._finished = True
             self._episode += 1
+        write_json(self.folder / "summary.json", self._summary())
+        self._saved = True
+
+    def _summary(self) -> dict[str, Any]:
+        """The numbers of the whole trace; baselines beside them if no game was left."""
         records = list(read_trace(self._trace))
-        turns = [r for r in records if isinstance(r, Turn)]
-        episodes = [r for r in records if isinstance(r, Episode)]
-        whole = all(e.end != "stopped" for e in episodes)
-        summary = {
+        turns = [record for record in records if isinstance(record, Turn)]
+        episodes = [record for record in records if isinstance(record, Episode)]
+        evaluation = Evaluation(episodes=len(episodes), first=self.first)
+        metrics = summarise(turns, episodes)
+        any_left = any(episode.end == "stopped" for episode in episodes)
+        level = self.task.names.level
+        return {
             "player": PLAYER,
             "task": self.task.to_dict(),
-            "evaluation": asdict(Evaluation(episodes=len(episodes), first=self.first)),
-            "metrics": {k: v.to_dict() for k, v in summarise(turns, episodes).items()},
-            "baselines": baselines.stored(self.game, self.task.names.level) if whole else {},
+            "evaluation": asdict(evaluation),
+            "metrics": {name: estimate.to_dict() for name, estimate in metrics.items()},
+            "baselines": {} if any_left else baselines.stored(self.game, level),
         }
-        write_json(self.folder / "summary.json", summary)
-        self._saved = True

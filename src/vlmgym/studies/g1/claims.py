@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,7 +60,9 @@ def halfway(steps: NDArray[np.int64], table: Table) -> list[float]:
     for line in table:
         if line[-1] - line[0] < 0.1:
             return []
-        results.append(float(steps[int(np.argmax(line >= (line[0] + line[-1]) / 2))]))
+        middle = (line[0] + line[-1]) / 2
+        index = int(np.argmax(line >= middle))
+        results.append(float(steps[index]))
     return results
 
 
@@ -75,137 +76,153 @@ def claims(results: StudyResults) -> list[Claim]:
     adjusted together (Holm 1979). No claim is primary unless it was named before a study was run,
     so all of them are exploratory.
     """
-    out: list[Claim] = []
+    collected = _Claims(results)
+    _on_the_base(collected)
+    _on_training(collected)
+    _on_one_model(collected)
+    _on_turned_tiles(collected)
+    _on_localisation(collected)
+    adjusted = stats.holm([claim.p for claim in collected.claims])
+    return [
+        replace(claim, adjusted=float(p))
+        for claim, p in zip(collected.claims, adjusted, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where and by what two players are compared."""
+
+    evaluation: str
+    game: str
+    metric: str
+
+
+class _Claims:
+    """The claims of a study as they are collected."""
+
+    def __init__(self, results: StudyResults) -> None:
+        self.results = results
+        self.claims: list[Claim] = []
 
     def add(
-        title: str,
-        paper: str,
-        pair: tuple[str, str],
-        place: tuple[str, str],
-        metric: str,
-        kind: str = "differ",
+        self, title: str, paper: str, pair: tuple[str, str], place: _Place, kind: str = "differ"
     ) -> None:
-        evaluation, task = place
-        table = difference(*(results.table(evaluation, task, player, metric) for player in pair))
-        if table.size:
-            what = f"{pair[0]} - {pair[1]}, {metric}, {evaluation}"
-            out.append(_claim(title, paper, table, metric, what, kind))
+        """Add the difference of two players, unless one of them was not asked.
 
+        Args:
+            title: what is claimed.
+            paper: what the paper has.
+            pair: first minus second.
+            place: where they are compared.
+            kind: see :func:`_claim`.
+        """
+        tables = []
+        for player in pair:
+            tables.append(self.results.table(place.evaluation, place.game, player, place.metric))
+        table = difference(*tables)
+        if table.size:
+            compared = f"{pair[0]} - {pair[1]}, {place.metric}, {place.evaluation}"
+            claim = _claim(title, paper, table, place.metric, compared, kind)
+            self.claims.append(claim)
+
+
+def _on_the_base(collected: _Claims) -> None:
+    """What the base knows, and what it makes of it."""
+    results = collected.results
     for game, title in TITLES.items():
         knows = results.each("moves", game, BASE, lambda turn: float(knows_a_move(turn)))
         does = results.table("states", game, BASE, "success")
-        shared = min(knows.shape[-1], does.shape[-1]) if knows.size and does.size else 0
-        if shared:
+        if knows.size and does.size:
+            shared = min(knows.shape[-1], does.shape[-1])
             gap = difference(knows[:, :shared], does[:, :shared])
-            out.append(
-                _claim(
-                    f"{title}: the base knows more moves than it makes (as it was pretrained to)",
-                    "yes",
-                    gap,
-                    "success",
-                    "knows - does",
-                )
-            )
-        add(
-            f"{title}: the base plays better than a random player",
-            "-",
-            (BASE, "random"),
-            ("states", game),
-            "success",
-        )
+            claimed = f"{title}: the base knows more moves than it makes (as it was pretrained to)"
+            collected.claims.append(_claim(claimed, "yes", gap, "success", "knows - does"))
+        better = f"{title}: the base plays better than a random player"
+        collected.add(better, "-", (BASE, "random"), _Place("states", game, "success"))
+
+
+def _on_training(collected: _Claims) -> None:
+    """The differences of the paper's table, and those between the two bases."""
     for title, first, second, paper in (
         ("G0 - base", "g0-{}", BASE, "{base} to {g0}"),
-        ("G1 - its teacher", "g1-{}", results.teacher, "{g1} against {teacher}"),
+        ("G1 - its teacher", "g1-{}", collected.results.teacher, "{g1} against {teacher}"),
         ("G1 - G0", "g1-{}", "g0-{}", "{g1} against {g0}"),
         ("G1 - cold start, sampled alike", "g1-{}", "cold-{}", "reward {rl}"),
     ):
-        for game, key in GAMES.items():
-            pair = first.format(key), second.format(key)
-            add(
-                f"{TITLES[game]}: {title}",
-                paper.format(**PAPER[game]),
-                pair,
-                (f"episodes-{key}", game),
-                "score",
-            )
-    for game, key in GAMES.items():
-        pair = f"g0-{key}", f"g0-shy-{key}"
-        add(
-            f"{TITLES[game]}: G0 from a base that searches now and then - from one that never does",
-            "-",
-            pair,
-            ("states", game),
-            "success",
-        )
-    for game, key in GAMES.items():
+        for game, suffix in GAMES.items():
+            pair = first.format(suffix), second.format(suffix)
+            place = _Place(f"episodes-{suffix}", game, "score")
+            numbers = paper.format(**PAPER[game])
+            collected.add(f"{TITLES[game]}: {title}", numbers, pair, place)
+    for game, suffix in GAMES.items():
+        pair = f"g0-{suffix}", f"g0-shy-{suffix}"
+        title = "G0 from a base that searches now and then - from one that never does"
+        place = _Place("states", game, "success")
+        collected.add(f"{TITLES[game]}: {title}", "-", pair, place)
+
+
+def _on_one_model(collected: _Claims) -> None:
+    """One model for all games against one for each."""
+    for game, suffix in GAMES.items():
         title = f"{TITLES[game]}: one model for all games is as good as its own"
-        pair = ("g1-all", f"g1-{key}")
-        add(f"{title} (greedy success)", "-", pair, ("states", game), "success", "no worse")
-        add(f"{title} (score)", "-", pair, (f"episodes-{key}", game), "score")
-    _on_turned_tiles(results, add)
-    for run in ("g0-shisen-sho", "g0-turned"):
-        rises = [
-            halfway(*results.curve(run, TURNED, metric)) for metric in ("localises", "success")
-        ]
-        if rises[0] and rises[1]:
-            ahead = [b - a for a, b in zip(*rises, strict=True)]
-            numbers = "half of the rise at step " + ", ".join(
-                f"{a:g} and {b:g}" for a, b in zip(*rises, strict=True)
-            )
-            numbers += " (localises and success, by seed)"
-            holds = "larger" if sum(ahead) > 0 else "smaller"
-            out.append(
-                Claim(
-                    f"{run}: localisation rises before success",
-                    "yes",
-                    numbers,
-                    stats.sign_test(ahead),
-                    holds,
-                )
-            )
-    adjusted = stats.holm([one.p for one in out])
-    return [replace(one, adjusted=float(p)) for one, p in zip(out, adjusted, strict=True)]
+        pair = ("g1-all", f"g1-{suffix}")
+        greedy = _Place("states", game, "success")
+        collected.add(f"{title} (greedy success)", "-", pair, greedy, "no worse")
+        whole_games = _Place(f"episodes-{suffix}", game, "score")
+        collected.add(f"{title} (score)", "-", pair, whole_games)
 
 
-def _on_turned_tiles(results: StudyResults, add: Callable[..., None]) -> None:
+def _on_turned_tiles(collected: _Claims) -> None:
     """The differences on turned tiles and those that the interventions make.
 
     Success after a given description is not among them: what it tells hangs on whether the think
     block reads the description.
     """
-    turned, sampled = ("turned", TURNED), ("turned-sampled", TURNED)
+    perception = _Place("turned", TURNED, "p_acc")
+    play = _Place("turned", TURNED, "success")
+    sampled_perception = _Place("turned-sampled", TURNED, "p_acc")
+    sampled_play = _Place("turned-sampled", TURNED, "success")
+    add = collected.add
     for name, pair in (
         ("from the base", ("g0-turned", BASE)),
         ("after the cold start", ("g1-turned", "cold-turned")),
     ):
-        add(f"RL lifts perception {name} (greedy answers)", "yes", pair, turned, "p_acc")
-        add(f"RL lifts perception {name} (sampled answers)", "yes", pair, sampled, "p_acc")
-        add(f"RL lifts play {name} (sampled answers)", "yes", pair, sampled, "success")
-    for metric, what in (("p_acc", "perception"), ("success", "play")):
-        add(
-            f"A trained vision tower - a frozen one: {what}",
-            "-",
-            ("g0-turned", "frozen"),
-            turned,
-            metric,
-        )
-        add(
-            f"Reward only for right descriptions - as it is: {what}",
-            "-",
-            ("seeing", "g0-turned"),
-            turned,
-            metric,
-        )
+        add(f"RL lifts perception {name} (greedy answers)", "yes", pair, perception)
+        add(f"RL lifts perception {name} (sampled answers)", "yes", pair, sampled_perception)
+        add(f"RL lifts play {name} (sampled answers)", "yes", pair, sampled_play)
+    for place, name in ((perception, "perception"), (play, "play")):
+        trained_tower = ("g0-turned", "frozen")
+        add(f"A trained vision tower - a frozen one: {name}", "-", trained_tower, place)
+        gated_reward = ("seeing", "g0-turned")
+        add(f"Reward only for right descriptions - as it is: {name}", "-", gated_reward, place)
     for weight, paper in (("0.1", "yes"), ("1", "-")):
         pair = (f"perception-{weight}", "perception-0")
         title = f"A perception reward ({weight} against 0)"
-        add(f"{title} lifts perception", paper, pair, sampled, "p_acc")
-        add(f"{title} leaves play as it is", paper, pair, sampled, "success", "equal")
-    add("The think block is needed", "-", ("g1-turned", "thoughtless"), turned, "success")
+        add(f"{title} lifts perception", paper, pair, sampled_perception)
+        add(f"{title} leaves play as it is", paper, pair, sampled_play, "equal")
+    add("The think block is needed", "-", ("g1-turned", "thoughtless"), play)
+
+
+def _on_localisation(collected: _Claims) -> None:
+    """Whether localisation rises before success."""
+    for run in ("g0-shisen-sho", "g0-turned"):
+        localisation = halfway(*collected.results.curve(run, TURNED, "localises"))
+        success = halfway(*collected.results.curve(run, TURNED, "success"))
+        if not localisation or not success:
+            continue
+        lead = [later - first for first, later in zip(localisation, success, strict=True)]
+        steps = [
+            f"{first:g} and {later:g}" for first, later in zip(localisation, success, strict=True)
+        ]
+        numbers = f"half of the rise at step {', '.join(steps)} (localises and success, by seed)"
+        holds = "larger" if sum(lead) > 0 else "smaller"
+        title = f"{run}: localisation rises before success"
+        collected.claims.append(Claim(title, "yes", numbers, stats.sign_test(lead), holds))
 
 
 def _claim(
-    title: str, paper: str, table: Table, metric: str, what: str, kind: str = "differ"
+    title: str, paper: str, table: Table, metric: str, compared: str, kind: str = "differ"
 ) -> Claim:
     """A claim on a table of differences ``(seeds, episodes)``: ``differ``, ``no worse`` or
     ``equal``.
@@ -219,4 +236,4 @@ def _claim(
         p = crossed_effects.crossed_p(table, -MARGIN, 1)
         if kind == "equal":
             p = max(p, crossed_effects.crossed_p(table, MARGIN, -1))
-    return Claim(title, paper, f"{points(gap, metric)} ({what})", p, holds)
+    return Claim(title, paper, f"{points(gap, metric)} ({compared})", p, holds)

@@ -40,40 +40,41 @@ def write_results(study: Study, out: Path) -> Path:
     """
     need("train", "matplotlib", "scipy")
     results = StudyResults(study, out)
-    pictures = [f"![{title}]({name})\n" for name, title in draw(results)]
-    bodies = {title: body for title, make in SECTIONS.items() if (body := make(results))}
-    sections = [
-        _intro(results),
-        *pictures,
-        *(f"## {title}\n\n{body}" for title, body in bodies.items()),
-    ]
+    sections = [_introduction(results)]
+    sections += [f"![{title}]({name})\n" for name, title in draw(results)]
+    for title, write_section in SECTIONS.items():
+        body = write_section(results)
+        if body:
+            sections.append(f"## {title}\n\n{body}")
     path = out / "report.md"
     write_atomically(path, "\n".join(sections))
     write_atomically(out / "results.json", json.dumps(_numbers(results), indent=1) + "\n")
-    write_atomically(
-        out / "turns.jsonl", "".join(json.dumps(turn) + "\n" for turn in _examples(results))
-    )
+    turns = [json.dumps(turn) + "\n" for turn in _examples(results)]
+    write_atomically(out / "turns.jsonl", "".join(turns))
     return path
 
 
 def _numbers(results: StudyResults) -> dict[str, Any]:
     """All numbers of the report that could be wanted elsewhere."""
-
-    def plain(table: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
-        return {
-            name: {key: one.to_dict() for key, one in row.items()} for name, row in table.items()
-        }
-
+    explored = {}
+    for player in asked_players(results, "exploration"):
+        explored[player] = _to_dicts(exploration(results, player))
+    curves = {run: _curves(results, run) for run in results.study.runs}
     return {
-        "scores": plain(dict(scores(results))),
-        "knowing": plain(knowing(results)),
-        "exploration": {
-            player: plain(exploration(results, player))
-            for player in asked_players(results, "exploration")
-        },
-        "differences": [asdict(one) | {"verdict": one.verdict} for one in claims(results)],
-        "curves": {run: curves for run in results.study.runs if (curves := _curves(results, run))},
+        "scores": _to_dicts(dict(scores(results))),
+        "knowing": _to_dicts(knowing(results)),
+        "exploration": explored,
+        "differences": [asdict(claim) | {"verdict": claim.verdict} for claim in claims(results)],
+        "curves": {run: of_games for run, of_games in curves.items() if of_games},
     }
+
+
+def _to_dicts(table: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    """A table of estimates as JSON values."""
+    rows = {}
+    for name, row in table.items():
+        rows[name] = {key: estimate.to_dict() for key, estimate in row.items()}
+    return rows
 
 
 def _curves(results: StudyResults, run: str) -> dict[str, Any]:
@@ -87,70 +88,90 @@ def _curves(results: StudyResults, run: str) -> dict[str, Any]:
         "enumerates",
         *(f"fault_{fault.value}" for fault in Fault),
     )
-    out = {}
+    curves = {}
     for game in GAMES:
         steps, _ = results.curve(run, game, "success")
         if len(steps):
-            tables = {key: _bare(results.curve(run, game, key)[1]) for key in metrics}
-            out[game] = {"steps": steps.tolist()} | tables
-    return out
+            curve: dict[str, Any] = {"steps": steps.tolist()}
+            for metric in metrics:
+                curve[metric] = _bare(results.curve(run, game, metric)[1])
+            curves[game] = curve
+    return curves
 
 
 def _bare(table: NDArray[np.float64]) -> list[list[float | None]]:
     """Numbers for JSON, None for NaN."""
-    return [
-        [None if math.isnan(value) else round(float(value), 4) for value in line] for line in table
-    ]
+    return [[_rounded(value) for value in line] for line in table]
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 4)
 
 
 def _examples(results: StudyResults) -> list[dict[str, Any]]:
     """Turns to look at: the first held-out states of each game, answered by the base, G0, the cold
     start and G1.
     """
-    asked = [
-        ("states", game, (BASE, f"g0-{key}", f"cold-{key}", f"g1-{key}"), EXAMPLES)
-        for game, key in GAMES.items()
-    ]
-    asked.append(("turned", TURNED, (BASE, "g0-turned", "cold-turned", "g1-turned"), 1))
-    return [
-        {"player": player, "evaluation": evaluation, "game": game, **asdict(turn)}
-        for evaluation, game, players, count in asked
-        for player in players
-        for turn in results.turns(evaluation, game, player)[:count]
-    ]
+    examples: list[dict[str, Any]] = []
+
+    def add(evaluation: str, game: str, suffix: str, count: int) -> None:
+        for player in (BASE, f"g0-{suffix}", f"cold-{suffix}", f"g1-{suffix}"):
+            source = {"player": player, "evaluation": evaluation, "game": game}
+            turns = results.turns(evaluation, game, player)[:count]
+            examples.extend(source | asdict(turn) for turn in turns)
+
+    for game, suffix in GAMES.items():
+        add("states", game, suffix, EXAMPLES)
+    add("turned", TURNED, "turned", 1)
+    return examples
 
 
-def _hours(lines: Sequence[dict[str, Any]]) -> float:
+def _hours(processes: Sequence[dict[str, Any]]) -> float:
     """Hours during which a process ran, those side by side counted once."""
-    seconds, until = 0.0, 0.0
-    for begin, end in sorted((line["begin"], line["begin"] + line["seconds"]) for line in lines):
+    spans = []
+    for process in processes:
+        spans.append((process["begin"], process["begin"] + process["seconds"]))
+    seconds = 0.0
+    until = 0.0
+    for begin, end in sorted(spans):
         seconds += max(0.0, end - max(begin, until))
         until = max(until, end)
     return seconds / 3600
 
 
-def _intro(results: StudyResults) -> str:
-    lines = attempts(results)
-    by_machine: dict[str, list[dict[str, Any]]] = {}
-    for line in lines:
-        by_machine.setdefault(
-            line.get("machine", "a machine that was not written down"), []
-        ).append(line)
-    hours = "; ".join(
-        f"{_hours(part):.1f} hours on {name}" for name, part in by_machine.items()
-    ) or ("nothing was run yet")
-    left = sum(not is_done(results.study, results.out, job.name) for job in results.study.jobs)
-    unfinished = (
-        f" **{left} of {len(results.study.jobs)} jobs are still to be done.**" if left else ""
-    )
-    made = ", ".join(dict.fromkeys(line["vlmgym"] for line in lines)) or revision()
-    recipes = (results.study.recipe(run, results.study.seeds[0]) for run in results.study.runs)
-    steps = sorted({recipe.grpo.steps for recipe in recipes if recipe.grpo})
-    trained = f", GRPO of {' or '.join(map(str, steps))} steps" if steps else ""
+def _introduction(results: StudyResults) -> str:
+    study = results.study
+    processes = attempts(results)
+    revisions = ", ".join(dict.fromkeys(process["vlmgym"] for process in processes)) or revision()
+    seeds = ", ".join(map(str, study.seeds))
+    missing = sum(not is_done(study, results.out, job.name) for job in study.jobs)
+    unfinished = ""
+    if missing:
+        unfinished = f" **{missing} of {len(study.jobs)} jobs are still to be done.**"
     return (
         "# The paper's claims, measured\n\n"
-        f"Model `{results.study.model}`, training seeds "
-        f"{', '.join(map(str, results.study.seeds))}{trained}. Means with 95 % intervals over "
-        "training seeds and held-out episodes, both taken as samples; with one seed the intervals "
-        f"cover the episodes alone. {hours}; vlmgym {vlmgym.__version__} ({made}).{unfinished}\n"
+        f"Model `{study.model}`, training seeds {seeds}{_steps_in_words(results)}. Means with 95 % "
+        "intervals over training seeds and held-out episodes, both taken as samples; with one seed "
+        f"the intervals cover the episodes alone. {_hours_in_words(processes)}; vlmgym "
+        f"{vlmgym.__version__} ({revisions}).{unfinished}\n"
     )
+
+
+def _steps_in_words(results: StudyResults) -> str:
+    """How long GRPO runs were; empty if there are none."""
+    steps = set()
+    for run in results.study.runs:
+        recipe = results.study.recipe(run, results.study.seeds[0])
+        if recipe.grpo:
+            steps.add(recipe.grpo.steps)
+    return f", GRPO of {' or '.join(map(str, sorted(steps)))} steps" if steps else ""
+
+
+def _hours_in_words(processes: Sequence[dict[str, Any]]) -> str:
+    """How long each machine worked."""
+    by_machine: dict[str, list[dict[str, Any]]] = {}
+    for process in processes:
+        machine = process.get("machine", "a machine that was not written down")
+        by_machine.setdefault(machine, []).append(process)
+    hours = [f"{_hours(lines):.1f} hours on {name}" for name, lines in by_machine.items()]
+    return "; ".join(hours) or "nothing was run yet"
