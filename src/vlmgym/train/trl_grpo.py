@@ -6,7 +6,6 @@ Imports torch and TRL; import it where a run begins.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
@@ -14,13 +13,10 @@ from trl import GRPOTrainer
 from typing_extensions import override
 
 from vlmgym.models.loading import image_token
+from vlmgym.train.groups import Generated, joined
 from vlmgym.train.resumable import ResumableTrainer
 from vlmgym.train.rewards import reply_text
 
-Generated = tuple[Any, ...]
-"""What TRL's ``_generate`` returns: lists with an entry a row, and values that are of all rows."""
-COMPLETIONS = 3
-"""The place of the answers, as messages, in :data:`Generated`."""
 MEANS_OF_ROWS = ("grpo", "dr_grpo", "sapo")
 """Losses that TRL divides by the number of rows; the others it divides by the number of tokens that
 count.
@@ -250,18 +246,3 @@ def collapse(ids: Sequence[int], token: int) -> list[int]:
         for place, number in enumerate(ids)
         if not (number == token and place and ids[place - 1] == token)
     ]
-
-
-def rows_of(generated: Generated, rows: slice) -> Generated:
-    """Some of the rows."""
-    return tuple(
-        column[rows] if isinstance(column, list) and column else column for column in generated
-    )
-
-
-def joined(pieces: Sequence[Generated]) -> Generated:
-    """The rows of all pieces together."""
-    return tuple(
-        list(chain.from_iterable(columns)) if isinstance(columns[0], list) else columns[0]
-        for columns in zip(*pieces, strict=True)
-    )
