@@ -135,10 +135,10 @@ def _rows_of_trace(
 
 
 def _with_nones(row: dict[str, Any]) -> dict[str, Any]:
-    """Every part of a message with the same keys, as a table wants it."""
+    """Every block of a message with the same keys, as a table wants it."""
     for key in ("prompt", "completion"):
         for message in row.get(key, ()):
             message["content"] = [
-                {"type": part["type"], "text": part.get("text")} for part in message["content"]
+                {"type": block["type"], "text": block.get("text")} for block in message["content"]
             ]
     return row

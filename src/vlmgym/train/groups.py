@@ -47,19 +47,25 @@ class Replies:
     """
 
     questions: list[Question]
-    asked: list[int]  # the place of its question
+    question_indices: list[int]  # its question among these
     rows: list[dict[str, Any]]  # as TRL's trainer wants them
     generated: Generated  # as TRL gave them
     judged: list[Judgement]
-    after: list[tuple[State, int]]  # the state after it: a batch, and a row of it
+    states_after: list[tuple[State, int]]  # the state after it: a batch, and a row of it
+
+    def question(self, reply: int) -> Question:
+        """What a reply answers."""
+        return self.questions[self.question_indices[reply]]
 
     def state_after(self, reply: int) -> str:
         """The state after a reply as text, as it travels between processes, where a game of a pool
-        goes on from it.
+        goes on from it; else nothing.
         """
-        question = self.questions[self.asked[reply]]
-        states, row = self.after[reply]
-        return state_text(question.task.game, states[row]) if question.slot >= 0 else ""
+        question = self.question(reply)
+        if question.slot < 0:
+            return ""
+        states, row = self.states_after[reply]
+        return state_text(question.task.game, states[row])
 
 
 @dataclass(frozen=True)

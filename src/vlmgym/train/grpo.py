@@ -91,11 +91,16 @@ def run_grpo(
             weights=weights,
             settings=settings,
         )
-        for callback in callbacks:
-            if hasattr(callback, "reporters"):
-                callback.reporters = reporters_of(trainer)
+        _hand_on_reporters(trainer, callbacks)
         trainer.run()
     return trainer
+
+
+def _hand_on_reporters(trainer: Any, callbacks: Sequence[Any]) -> None:
+    """Give the Trainer's reporters to the callbacks that tell them more."""
+    for callback in callbacks:
+        if hasattr(callback, "reporters"):
+            callback.reporters = reporters_of(trainer)
 
 
 def _refuse(recipe: Recipe, settings: GrpoSettings, states: QuestionSource) -> None:

@@ -131,17 +131,17 @@ class Grpo(TrlGrpo):
         wanted = count * self.accelerator.num_processes
         drop = self.settings.drop_equal
         groups, metrics = self._first_round(wanted)
-        equal = _of_all_processes(groups)
+        all_equal = _equal_of_all_processes(groups)
         for _ in range(self.settings.refill if drop else 0):
-            missing = wanted - sum(not is_equal for is_equal in equal.values())
+            missing = wanted - sum(not is_equal for is_equal in all_equal.values())
             if not missing:
                 break
-            more = self._next_round(missing)
-            groups |= more
-            equal |= _of_all_processes(more)
-        self.log_metric("groups/generated", len(equal))
-        self.log_metric("groups/equal", sum(equal.values()) / len(equal))
-        order = sorted(equal, key=lambda serial: (equal[serial] and drop, serial))
+            replacements = self._next_round(missing)
+            groups |= replacements
+            all_equal |= _equal_of_all_processes(replacements)
+        self.log_metric("groups/generated", len(all_equal))
+        self.log_metric("groups/equal", sum(all_equal.values()) / len(all_equal))
+        order = sorted(all_equal, key=lambda serial: (all_equal[serial] and drop, serial))
         chosen = [groups[serial] for serial in order[:wanted] if serial in groups]
         return Batch(self._evened_out(chosen, count), metrics)
 
@@ -178,23 +178,25 @@ class Grpo(TrlGrpo):
     def _answer(self, share: Share, passing: Share) -> Replies:
         """Generate and judge the replies to this process's questions."""
         questions = [*share.mine, *passing.mine]
-        asked = self._questions_of_replies(len(share.mine), len(questions))
+        question_indices = self._questions_of_replies(len(share.mine), len(questions))
         rows = ask_rows(questions)
         beginnings = [""] * len(questions)
         if self.settings.prefill:
             beginnings = [_true_description(question) for question in questions]
             rows = [_begun(row, text) for row, text in zip(rows, beginnings, strict=True)]
-        rows_of_replies = [rows[place] for place in asked]
+        rows_of_replies = [rows[index] for index in question_indices]
         generated = self._generate_in_pieces(rows_of_replies)
         texts = [
-            beginnings[place] + reply_text(completion)
-            for place, completion in zip(asked, generated[COMPLETIONS], strict=True)
+            beginnings[index] + reply_text(completion)
+            for index, completion in zip(question_indices, generated[COMPLETIONS], strict=True)
         ]
-        asked_about = [questions[place] for place in asked]
+        asked_about = [questions[index] for index in question_indices]
         states = [(question.task.game, question.state) for question in asked_about]
         blocks = [question.task.blocks for question in asked_about]
-        judged, after = judge_rows(states, texts, self.weights.regret != 0, blocks)
-        return Replies(questions, asked, rows_of_replies, generated, judged, after)
+        judged, states_after = judge_rows(states, texts, self.weights.regret != 0, blocks)
+        return Replies(
+            questions, question_indices, rows_of_replies, generated, judged, states_after
+        )
 
     def _generate_in_pieces(self, rows: list[dict[str, Any]]) -> Generated:
         """A reply to each row, as many together as the settings allow."""
@@ -211,10 +213,10 @@ class Grpo(TrlGrpo):
         """
         size = self.num_generations
         passing = size if self.settings.use_vllm else 1
-        places = []
-        for place in range(questions):
-            places += [place] * (size if place < groups else passing)
-        return places
+        indices = []
+        for index in range(questions):
+            indices += [index] * (size if index < groups else passing)
+        return indices
 
     def _groups(self, share: Share, replies: Replies) -> dict[int, Group]:
         """The groups of this process, by the numbers of their questions; all processes are told
@@ -223,12 +225,12 @@ class Grpo(TrlGrpo):
         size = self.num_generations
         groups: dict[int, Group] = {}
         answered = []
-        for place, question in enumerate(share.mine[: self._real(share)]):
-            members = slice(place * size, (place + 1) * size)
+        for index, question in enumerate(share.mine[: self._real(share)]):
+            members = slice(index * size, (index + 1) * size)
             group = self._group(replies, members)
             groups[question.serial] = group
             successes = sum(row["terms"]["game"] > 0 for row in group.rows)
-            chosen = place * size + self.states.chosen(question, size)
+            chosen = index * size + self.states.chosen(question, size)
             state_after = replies.state_after(chosen)
             changed = replies.judged[chosen].changed
             answered.append(Answered(successes, size, state_after, changed))
@@ -248,8 +250,8 @@ class Grpo(TrlGrpo):
         """Tell all processes what was answered where games of the pools pass."""
         first = len(share.mine)
         answered = []
-        for place in range(first, first + self._real(passing)):
-            reply = replies.asked.index(place)
+        for index in range(first, first + self._real(passing)):
+            reply = replies.question_indices.index(index)
             state_after = replies.state_after(reply)
             answered.append(Answered(0, 0, state_after, replies.judged[reply].changed))
         self.states.tell(passing.everyone, gather_object(answered))
@@ -261,7 +263,7 @@ class Grpo(TrlGrpo):
         TRL logs as well.
         """
         count = len(share.mine) * self.num_generations
-        games = [replies.questions[place].task.names.game for place in replies.asked[:count]]
+        games = [replies.question(reply).task.names.game for reply in range(count)]
         for name, value in batch_metrics(replies.judged[:count], games).items():
             self.log_metric(name, value)
         for name, ladder in self.states.curricula.items():
@@ -296,7 +298,7 @@ class Grpo(TrlGrpo):
         return self.weights.total(episode_terms(episode, self.settings.episode, self.weights))
 
 
-def _of_all_processes(groups: Mapping[int, Group]) -> dict[int, bool]:
+def _equal_of_all_processes(groups: Mapping[int, Group]) -> dict[int, bool]:
     """For the groups of all processes, by number, whether their replies are worth the same."""
     return dict(gather_object([(serial, group.equal) for serial, group in groups.items()]))
 

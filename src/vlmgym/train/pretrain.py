@@ -133,31 +133,18 @@ def build(
     hf.set_seed(seed)
     processor = _processor()
     tokenizer = processor.tokenizer
-    end = tokenizer.convert_tokens_to_ids(END)
-    padding = tokenizer.convert_tokens_to_ids(PADDING)
+    vision = hf.SiglipVisionConfig(
+        vision_use_head=False,
+        hidden_size=vision_hidden,
+        intermediate_size=3 * vision_hidden,
+        num_hidden_layers=vision_layers,
+        num_attention_heads=4,
+        image_size=SIDE,
+        patch_size=PATCH,
+    )
     config = hf.LlavaConfig(
-        vision_config=hf.SiglipVisionConfig(
-            vision_use_head=False,
-            hidden_size=vision_hidden,
-            intermediate_size=3 * vision_hidden,
-            num_hidden_layers=vision_layers,
-            num_attention_heads=4,
-            image_size=SIDE,
-            patch_size=PATCH,
-        ),
-        text_config=hf.Qwen2Config(
-            vocab_size=len(tokenizer),
-            hidden_size=hidden,
-            intermediate_size=3 * hidden,
-            num_hidden_layers=layers,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=POSITIONS,
-            tie_word_embeddings=True,
-            bos_token_id=None,
-            eos_token_id=end,
-            pad_token_id=padding,
-        ),
+        vision_config=vision,
+        text_config=_text_config(tokenizer, hidden, layers),
         image_token_index=tokenizer.convert_tokens_to_ids(PICTURE),
         vision_feature_select_strategy="full",
         vision_feature_layer=-1,
@@ -166,9 +153,28 @@ def build(
     )
     model = hf.LlavaForConditionalGeneration(config).to(torch.float32)
     _rescale(model)
-    model.generation_config.eos_token_id = end
-    model.generation_config.pad_token_id = padding
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model, processor
+
+
+def _text_config(tokenizer: Any, hidden: int, layers: int) -> Any:
+    """The language model: Qwen2, for the vocabulary of a tokenizer."""
+    import transformers as hf
+
+    return hf.Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=3 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=POSITIONS,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
 
 
 def _processor() -> Any:

@@ -121,28 +121,28 @@ class QuestionSource:
 
     def _share(self, number: int) -> tuple[list[int], NDArray[np.float64]]:
         """Sources that a task can be asked from, and where their shares end."""
-        places = []
-        for place, source in enumerate(self.sources):
-            has_states = source.kind != "replay" or place in self._recorded[number]
+        indices = []
+        for index, source in enumerate(self.sources):
+            has_states = source.kind != "replay" or index in self._recorded[number]
             if source.weight and has_states:
-                places.append(place)
-        if not places:
+                indices.append(index)
+        if not indices:
             names = self.tasks[number].names
             raise ConfigError(
                 "recipe.states",
                 f"nothing for {names.game} {names.level}",
                 "a source with states of every task",
             )
-        return places, _edges([self.sources[place].weight for place in places])
+        return indices, _edges([self.sources[index].weight for index in indices])
 
     def _read_traces(self, task: Task) -> dict[int, State]:
-        """The recorded states of a task, by the place of their replay among the sources."""
+        """The recorded states of a task, by the number of their replay among the sources."""
         recorded = {}
-        for place, source in enumerate(self.sources):
+        for index, source in enumerate(self.sources):
             if source.kind == "replay":
                 states = recorded_states(task, Path(source.trace), self.seed)
                 if states is not None:
-                    recorded[place] = states
+                    recorded[index] = states
         return recorded
 
     # ---- drawing
@@ -154,26 +154,26 @@ class QuestionSource:
         serial = self.served
         self.served += 1
         number = _pick(self._task_edges, draw_unit(np.uint64(self.seed), _TASK, serial))
-        places, edges = self._shares[number]
-        place = places[_pick(edges, draw_unit(np.uint64(self.seed), _SOURCE, serial))]
-        source = self.sources[place]
+        indices, edges = self._shares[number]
+        index = indices[_pick(edges, draw_unit(np.uint64(self.seed), _SOURCE, serial))]
+        source = self.sources[index]
         task = self._task_now(number)
         slot = -1
         if source.kind == "random_walk":
             state = self._walk(number, task, source.hopeless)
         elif source.kind == "replay":
-            state = self._next_recorded(number, place)
+            state = self._next_recorded(number, index)
             task = task.override(level=self.tasks[number].names.level)
         else:
             slot = self._next_game(number, task, source)
             episode = self.pools[number][slot]
             state = episode.state
             task = task.override(level=episode.level)
-        return Question(serial, task, state, number, place, slot)
+        return Question(serial, task, state, number, index, slot)
 
-    def _next_recorded(self, number: int, place: int) -> State:
+    def _next_recorded(self, number: int, index: int) -> State:
         """The next state of a replay."""
-        recorded = self._recorded[number][place]
+        recorded = self._recorded[number][index]
         row = self.replayed[number] % len(recorded)
         self.replayed[number] += 1
         return recorded[row]
@@ -231,9 +231,9 @@ class QuestionSource:
             for slot, episode in enumerate(pool):
                 if episode.passing:
                     kinds = [source.kind for source in self.sources]
-                    place = kinds.index("policy_pool")
+                    index = kinds.index("policy_pool")
                     task = self._task_now(number).override(level=episode.level)
-                    questions.append(Question(-1, task, episode.state, number, place, slot))
+                    questions.append(Question(-1, task, episode.state, number, index, slot))
         return questions
 
     # ---- telling

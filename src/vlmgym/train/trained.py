@@ -39,14 +39,14 @@ class TrainedFor:
         """What of a task the model was never trained on, in one sentence; empty where it knows all
         of it.
         """
-        trained = [known.to_dict() for known in self.tasks if known.names.game == task.names.game]
-        if not trained:
-            games = ", ".join(sorted({known.names.game for known in self.tasks}))
+        same_game = [other for other in self.tasks if other.names.game == task.names.game]
+        if not same_game:
+            games = ", ".join(sorted({other.names.game for other in self.tasks}))
             return f"the model was never trained on {task.names.game} (it knows {games})"
         asked = task.to_dict()
         strange = []
         for field in ASKED[1:]:
-            values = list(dict.fromkeys(fields[field] for fields in trained))
+            values = list(dict.fromkeys(other.to_dict()[field] for other in same_game))
             if asked[field] not in values:
                 known_values = ", ".join(map(repr, values))
                 strange.append(f"{field} = {asked[field]!r} (it knows {known_values})")

@@ -36,36 +36,36 @@ def launch_lines(
     """
     recipe = Recipe.parse(read_file("recipe", find("recipe", name)))
     start = f"train {name} --out runs/{Path(name).stem}"
-    whole = f"{start} --on {on}" if on else start
-    shared_out = f"{start} --on {shared}" if shared else start
+    start_on = f"{start} --on {on}" if on else start
+    start_shared = f"{start} --on {shared}" if shared else start
     reason = vllm_reason(name, on, model, "colocate")
-    whole_with_vllm = whole
+    start_with_vllm = start_on
     if reason:
-        whole_with_vllm += " --set grpo.use_vllm=true --set grpo.vllm_mode=colocate"
-    lines = [(f"one process{reason}", f"vlmgym {whole_with_vllm}")]
+        start_with_vllm += " --set grpo.use_vllm=true --set grpo.vllm_mode=colocate"
+    lines = [(f"one process{reason}", f"vlmgym {start_with_vllm}")]
     if reason:
         title = "one process, Transformers generates (the extra vllm is not needed)"
-        lines.append((title, f"vlmgym {whole}"))
+        lines.append((title, f"vlmgym {start_on}"))
     lines.append(
         (
             f"one machine, {gpus} GPUs, a whole model on each (LoRA)",
             f"torchrun --standalone --nproc_per_node {gpus} -m vlmgym "
-            f"{whole_with_vllm}{_divided(recipe, gpus)}",
+            f"{start_with_vllm}{_divided(recipe, gpus)}",
         )
     )
     sharded = (
         f"one machine, {gpus} GPUs, the model shared out (full training)",
         f"accelerate launch --config_file {FSDP} --num_processes {gpus} -m vlmgym "
-        f"{shared_out}{_divided(recipe, gpus)}",
+        f"{start_shared}{_divided(recipe, gpus)}",
     )
-    machines = _machines_line(recipe, whole_with_vllm, gpus, nodes)
+    machines = _machines_line(recipe, start_with_vllm, gpus, nodes)
     if recipe.model == TINY:  # no engine knows it by that name, and one process trains it
         return [*lines, sharded, machines]
     reason_to_serve = vllm_reason(name, shared, model, "server")
-    served = _served_lines(recipe, shared_out, gpus, reason_to_serve)
+    served = _served_lines(recipe, start_shared, gpus, reason_to_serve)
     lines += [*served, sharded, machines] if reason_to_serve else [sharded, machines, *served]
     if recipe.cold_start:
-        lines.append(("clusters, verl: first the cold start", f"vlmgym {whole} --set grpo=null"))
+        lines.append(("clusters, verl: first the cold start", f"vlmgym {start_on} --set grpo=null"))
     cluster = f"vlmgym {start} --engine verl --nodes {nodes} --gpus {gpus}"
     return [*lines, ("clusters, verl: several machines generate", cluster)]
 

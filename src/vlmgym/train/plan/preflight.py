@@ -39,7 +39,7 @@ class PlanProblem:
     """What a check found."""
 
     level: str  # "ok", "warning" or "error"
-    what: str
+    what: str  # field of the recipe, or part of the machine
     message: str
 
     def __str__(self) -> str:
@@ -49,15 +49,15 @@ class PlanProblem:
 class _Problems(list[PlanProblem]):
     """A list that errors can be caught into, so that one does not hide the next."""
 
-    def add(self, level: str, what: str, message: str) -> None:
-        self.append(PlanProblem(level, what, message))
+    def add(self, level: str, name: str, message: str) -> None:
+        self.append(PlanProblem(level, name, message))
 
     @contextmanager
-    def catch(self, what: str) -> Iterator[None]:
+    def catch(self, name: str) -> Iterator[None]:
         try:
             yield
         except (VlmGymError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-            self.add("error", what, first_words(error))
+            self.add("error", name, first_words(error))
 
     def any_error_in(self, prefix: str) -> bool:
         """Whether there is an error in what begins with a prefix."""
