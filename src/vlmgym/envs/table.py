@@ -138,11 +138,12 @@ class Table:
         """
         if self.takes_text:
             return _texts(actions, count)
-        kind = f"whole numbers 0 to {self.game.n_actions(self.level) - 1}"
-        ids = _numbers(actions)
-        if ids is None or ids.dtype.kind not in "iu" or ids.shape != (count,):
-            raise ActionError(f"actions {_short(actions)}: {_allowed(kind, count)}")
-        return ids
+        numbers = _numbers(actions)
+        if numbers is None or numbers.dtype.kind not in "iu" or numbers.shape != (count,):
+            highest = self.game.n_actions(self.level) - 1
+            allowed = _allowed(f"whole numbers 0 to {highest}", count)
+            raise ActionError(f"actions {_short(actions)}: {allowed}")
+        return numbers
 
     def play(self, state: State, actions: Any) -> Turn:
         """One turn of every game that has not ended; the others are left alone, with reward 0.
@@ -249,8 +250,10 @@ def _texts(actions: Any, count: int) -> list[str]:
     return [str(action) for action in actions]
 
 
-def _allowed(kind: str, count: int) -> str:
-    return f"allowed are {count} {kind}" if count > 1 else f"allowed is one of the {kind}"
+def _allowed(choices: str, count: int) -> str:
+    if count > 1:
+        return f"allowed are {count} {choices}"
+    return f"allowed is one of the {choices}"
 
 
 def _short(value: object) -> str:

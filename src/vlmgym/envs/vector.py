@@ -199,18 +199,18 @@ class GameVectorEnv(gym.vector.VectorEnv[Pictures, Any, Any]):  # type: ignore[m
         turn = self.table.play(self.state, self.table.actions(actions, self.num_envs))
         after = turn.after
         ended = after.ended & turn.played
-        fresh = ~turn.played  # rows whose next game begins now
+        restarted = ~turn.played  # rows whose next game begins now
         info: Info = {}
         if self.autoreset_mode == AutoresetMode.SAME_STEP and ended.any():
             info = final_infos(self.table, turn, ended)
-            fresh = ended
-        if fresh.any():
-            self._state = put_rows(after, fresh, self._deal(np.flatnonzero(fresh)))
+            restarted = ended
+        if restarted.any():
+            self._state = put_rows(after, restarted, self._deal(np.flatnonzero(restarted)))
         else:
             self._state = after
-        going_on = ~fresh
-        if going_on.any():
-            info |= masked(spread(take_rows(turn.info, going_on), going_on), going_on)
+        continued = ~restarted
+        if continued.any():
+            info |= masked(spread(take_rows(turn.info, continued), continued), continued)
         info_of_all = {**self.table.look_at(self.state), "played": turn.played.copy()}
         info |= masked(info_of_all, np.ones(self.num_envs, bool))
         terminated = after.terminated & turn.played

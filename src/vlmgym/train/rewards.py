@@ -70,18 +70,21 @@ def judge_rows(
         key = (game.name, state.level, all_blocks[number])
         batches.setdefault(key, []).append(number)
     judged: dict[int, Judgement] = {}
-    after: dict[int, tuple[State, int]] = {}
+    states_after: dict[int, tuple[State, int]] = {}
     for members in batches.values():
-        first = members[0]
-        game = states[first][0]
+        game, _ = states[members[0]]
         batch = concat([states[number][1] for number in members])
         replies = [texts[number] for number in members]
-        stepped, judgements = judge(game, batch, replies, oracle=oracle, blocks=all_blocks[first])
+        names = all_blocks[members[0]]
+        after, judgements = judge(game, batch, replies, oracle=oracle, blocks=names)
         for row, number in enumerate(members):
             judged[number] = judgements[row]
-            after[number] = (stepped, row)
-    numbers = range(len(texts))
-    return [judged[number] for number in numbers], [after[number] for number in numbers]
+            states_after[number] = (after, row)
+    in_order = range(len(texts))
+    return (
+        [judged[number] for number in in_order],
+        [states_after[number] for number in in_order],
+    )
 
 
 def reward_functions(weights: Weights) -> tuple[list[Any], list[float]]:
@@ -123,14 +126,16 @@ def batch_metrics(judged: Sequence[Judgement | Turn], games: Sequence[str]) -> d
     """Means of a batch: of the metrics of training logs, for each game too where there are several,
     and of all faults.
     """
-    metrics = {f"fault/{fault.value}": mean_of(f"fault_{fault.value}", judged) for fault in Fault}
+    metrics = {}
+    for fault in Fault:
+        metrics[f"fault/{fault.value}"] = mean_of(f"fault_{fault.value}", judged)
     metrics |= _training_means(judged)
     names = sorted(set(games))
     if len(names) > 1:
-        for game in names:
-            of_game = [turn for turn, name in zip(judged, games, strict=True) if name == game]
-            for name, value in _training_means(of_game).items():
-                metrics[f"{game}/{name}"] = value
+        for name in names:
+            turns = [turn for turn, game in zip(judged, games, strict=True) if game == name]
+            for metric, mean in _training_means(turns).items():
+                metrics[f"{name}/{metric}"] = mean
     return {name: value for name, value in metrics.items() if not math.isnan(value)}
 
 

@@ -272,14 +272,19 @@ class _Arithmetic:
         tokens = max(answers * self.mean / running, self.limit)
         return tokens * token + self.reading(answers) / devices
 
-    def operations(self, tokens: float, patches: float, more: int) -> float:
-        """Of training on so many tokens and patches; ``more`` are operations a weight of passes
-        that do not learn.
+    def operations(self, tokens: float, patches: float, other_passes: int) -> float:
+        """Of training on so many tokens and patches.
+
+        Args:
+            tokens: of prompts and answers.
+            patches: of pictures.
+            other_passes: operations a weight of the passes that do not learn.
         """
         recomputing = 2 if self.recipe.compute.gradient_checkpointing else 0
         full = self.recipe.lora is None
-        of_text = (6 if full else 4) + recomputing + more
-        of_tower = (6 + recomputing if full and self.recipe.compute.train_vision else 2) + more
+        of_text = (6 if full else 4) + recomputing + other_passes
+        tower_learns = full and self.recipe.compute.train_vision
+        of_tower = (6 + recomputing if tower_learns else 2) + other_passes
         tower = self.model.parts["vision tower"]
         return tokens * self.weights * of_text + patches * tower * of_tower
 
