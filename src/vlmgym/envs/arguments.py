@@ -35,16 +35,20 @@ def state_after_reset(state: State | None) -> State:
     return state
 
 
-def count_of(name: str, value: object, least: int) -> int:
+def count_of(name: str, value: object, minimum: int) -> int:
     """A number of games or environments, at least so many."""
-    return whole(name, value, MOST_GAMES, least)
+    return whole(name, value, MOST_GAMES, minimum)
 
 
 def seed_of(seed: Any, allowed: str) -> int | None:
     """A seed of Gymnasium's: a whole number of any size, or None."""
     if seed is None:
         return None
-    is_whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-    if not is_whole or seed < 0:
+    if not is_whole_number(seed) or seed < 0:
         raise ConfigError("seed", seed, allowed)
     return int(seed)
+
+
+def is_whole_number(value: object) -> bool:
+    """Whether a value is a whole number, of Python or NumPy, and no truth value."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

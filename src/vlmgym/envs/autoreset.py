@@ -14,10 +14,10 @@ from vlmgym.envs.types import Info, Mask
 
 def autoreset_mode_of(mode: object) -> AutoresetMode:
     """The mode of a member, name or value of ``gymnasium.vector.AutoresetMode``."""
-    for known in AutoresetMode:
-        if mode in (known, known.name, known.value):
-            return known
-    names = ", ".join(known.name for known in AutoresetMode)
+    for member in AutoresetMode:
+        if mode in (member, member.name, member.value):
+            return member
+    names = ", ".join(member.name for member in AutoresetMode)
     raise ConfigError("autoreset_mode", mode, f"one of {names}")
 
 
@@ -32,14 +32,15 @@ def refuse_ended_games(ended: Mask, mode: AutoresetMode) -> None:
 
 def final_infos(table: Table, turn: Turn, ended: Mask) -> Info:
     """``final_obs`` and ``final_info`` of the rows that a turn has ended."""
-    last = turn.after[ended]
+    last_states = turn.after[ended]
     pictures = np.full(len(ended), None, object)
-    for row, picture in zip(np.flatnonzero(ended), table.pictures(last), strict=True):
+    rows = np.flatnonzero(ended)
+    for row, picture in zip(rows, table.pictures(last_states), strict=True):
         pictures[row] = picture
-    info = spread({**table.look_at(last), **take_rows(turn.info, ended)}, ended)
+    info = {**table.look_at(last_states), **take_rows(turn.info, ended)}
     return {
         "final_obs": pictures,
         "_final_obs": ended.copy(),
-        "final_info": masked(info, ended),
+        "final_info": masked(spread(info, ended), ended),
         "_final_info": ended.copy(),
     }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vlmgym.core import SPLITS, ConfigError, Game, Level, State, concat, seeds_for
+from vlmgym.envs.arguments import is_whole_number
 from vlmgym.envs.types import Keys, Rows
 
 KEYS = 1 << 62
@@ -41,32 +42,31 @@ class Openings:
         options = {} if options is None else options
         _check_options(options)
         if "state" in options:
-            return self.given(options["state"], count)[rows]
+            return self.copies_of(options["state"], count)[rows]
         if "split" in options:
             splits = _one_a_row("options['split']", options["split"], count)
             indices = _one_a_row("options['index']", options.get("index"), count)
-            named = [
+            keys_of_splits = [
                 self.key(splits[row], indices[row], key)
                 for row, key in zip(rows, keys, strict=True)
             ]
-            keys = np.array(named, np.uint64)
+            keys = np.array(keys_of_splits, np.uint64)
         return self.game.reset(self.level, keys)
 
-    def key(self, split: object, index: Any, drawn: np.uint64) -> np.uint64:
+    def key(self, split: object, index: Any, random_key: np.uint64) -> np.uint64:
         """The seed of game ``index`` of a split, as evaluations play it; without an index, one at
         random.
         """
         if split not in SPLITS:
             raise ConfigError("options['split']", split, "one of " + ", ".join(SPLITS))
         if index is None:
-            return drawn | np.uint64(SPLITS.index(str(split)) << 62)
-        is_whole = isinstance(index, (int, np.integer)) and not isinstance(index, bool)
-        if not is_whole or not 0 <= index < KEYS:
+            return random_key | np.uint64(SPLITS.index(str(split)) << 62)
+        if not is_whole_number(index) or not 0 <= index < KEYS:
             raise ConfigError("options['index']", index, f"a whole number from 0 to {KEYS - 1}")
         return np.uint64(seeds_for(str(split), *self.names, 1, int(index))[0])
 
-    def given(self, states: object, count: int) -> State:
-        """Copies of ``count`` states that are given as values or bytes, in one piece or as a list.
+    def copies_of(self, states: object, count: int) -> State:
+        """Copies of ``count`` states, which come as values or bytes, in one piece or as a list.
 
         Raises:
             StateError: bytes of another game, or damaged.

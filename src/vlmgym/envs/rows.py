@@ -11,10 +11,10 @@ from vlmgym.core import State
 from vlmgym.envs.types import Info, Mask
 
 
-def put_rows(state: State, rows: Mask, new: State) -> State:
+def put_rows(state: State, rows: Mask, replacement: State) -> State:
     """``state`` with some rows replaced."""
     arrays = state.arrays()
-    for name, values in new.arrays().items():
+    for name, values in replacement.arrays().items():
         arrays[name] = arrays[name].copy()
         arrays[name][rows] = values
     return state.with_arrays(arrays)
@@ -29,8 +29,9 @@ def spread(values: Mapping[str, Any], rows: Mask) -> Info:
         if isinstance(value, dict):
             spread_out[key] = spread(value, rows)
         else:
-            blank = None if value.dtype == object else 0
-            spread_out[key] = np.full((len(rows), *value.shape[1:]), blank, value.dtype)
+            shape = (len(rows), *value.shape[1:])
+            filling = None if value.dtype == object else 0
+            spread_out[key] = np.full(shape, filling, value.dtype)
             spread_out[key][rows] = value
     return spread_out
 
@@ -60,7 +61,7 @@ def first_row(values: Mapping[str, Any]) -> Info:
 
 def take_rows(values: Mapping[str, Any], rows: Mask) -> Info:
     """Some rows of arrays."""
-    return {
-        key: take_rows(value, rows) if isinstance(value, dict) else value[rows]
-        for key, value in values.items()
-    }
+    infos: Info = {}
+    for key, value in values.items():
+        infos[key] = take_rows(value, rows) if isinstance(value, dict) else value[rows]
+    return infos

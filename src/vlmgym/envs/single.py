@@ -109,7 +109,8 @@ class GameEnv(gym.Env[Pictures, Any]):  # type: ignore[misc]
         """
         super().reset(seed=seed_of(seed, "a whole number, 0 or more, or None"))
         keys = self.np_random.integers(0, KEYS, 1, dtype=np.uint64)
-        self._state = self.table.openings.open(options, keys, np.zeros(1, np.int64), 1)
+        rows = np.zeros(1, np.int64)
+        self._state = self.table.openings.open(options, keys, rows, 1)
         return self._observe(), first_row(self.table.look_at(self._state))
 
     def step(self, action: Any) -> tuple[Pictures, float, bool, bool, Info]:
@@ -121,7 +122,8 @@ class GameEnv(gym.Env[Pictures, Any]):  # type: ignore[misc]
         """
         if self.state.ended[0]:
             raise gym.error.ResetNeeded("the game has ended: call reset()")
-        turn = self.table.play(self.state, self.table.actions([action], 1))
+        actions = self.table.actions([action], 1)
+        turn = self.table.play(self.state, actions)
         after = turn.after
         self._state = after
         info = first_row({**self.table.look_at(after), **turn.info})
@@ -143,7 +145,9 @@ class GameEnv(gym.Env[Pictures, Any]):  # type: ignore[misc]
         return picture
 
     def _observe(self) -> Pictures:
-        return self._frames.draw(self.state)[0] if self._frames else self._picture()
+        if self._frames is None:
+            return self._picture()
+        return self._frames.draw(self.state)[0]
 
     def action_masks(self) -> Mask:
         """``(A,)``: the actions that change something now; the name is the one that sb3-contrib's
@@ -176,9 +180,11 @@ class GameEnv(gym.Env[Pictures, Any]):  # type: ignore[misc]
         Raises:
             ConfigError: ``n`` is no whole number, or below 0.
         """
-        twins = [copies.copy(self) for _ in range(count_of("n", n, 0))]
-        for twin in twins:
-            twin._state = self.state[0]
-            twin._np_random = copies.deepcopy(self._np_random)
-            twin._frames = self.table.frames(self._frames is None, 1)
-        return twins
+        forks = []
+        for _ in range(count_of("n", n, 0)):
+            fork = copies.copy(self)
+            fork._state = self.state[0]
+            fork._np_random = copies.deepcopy(self._np_random)
+            fork._frames = self.table.frames(self._frames is None, 1)
+            forks.append(fork)
+        return forks

@@ -138,11 +138,12 @@ class Table:
         """
         if self.takes_text:
             return _texts(actions, count)
-        kind = f"whole numbers 0 to {self.game.n_actions(self.level) - 1}"
-        ids = _numbers(actions)
-        if ids is None or ids.dtype.kind not in "iu" or ids.shape != (count,):
-            raise ActionError(f"actions {_short(actions)}: {_allowed(kind, count)}")
-        return ids
+        numbers = _numbers(actions)
+        if numbers is None or numbers.dtype.kind not in "iu" or numbers.shape != (count,):
+            highest = self.game.n_actions(self.level) - 1
+            allowed = _allowed(f"whole numbers 0 to {highest}", count)
+            raise ActionError(f"actions {_short(actions)}: {allowed}")
+        return numbers
 
     def play(self, state: State, actions: Any) -> Turn:
         """One turn of every game that has not ended; the others are left alone, with reward 0.
@@ -151,17 +152,18 @@ class Table:
             state: ``B`` games.
             actions: of :meth:`actions`; those of games that have ended are not looked at.
         """
-        live = ~state.ended
-        if live.all():
+        played = ~state.ended
+        if played.all():
             return self._play(state, actions)
         reward = np.zeros(len(state))
-        if not live.any():
-            return Turn(state, reward, {}, live)
-        rows = np.flatnonzero(live)
+        if not played.any():
+            return Turn(state, reward, {}, played)
+        rows = np.flatnonzero(played)
         chosen = [actions[row] for row in rows] if self.takes_text else actions[rows]
         turn = self._play(state[rows], chosen)
         reward[rows] = turn.reward
-        return Turn(put_rows(state, live, turn.after), reward, spread(turn.info, live), live)
+        after = put_rows(state, played, turn.after)
+        return Turn(after, reward, spread(turn.info, played), played)
 
     def _play(self, state: State, actions: Any) -> Turn:
         info: Info
@@ -201,12 +203,13 @@ class Table:
 
 def _info_of_replies(judged: list[Judgement]) -> Info:
     """What was read in replies, as arrays of one a reply."""
-    terms = {
-        name: np.array([judgement.terms[name] for judgement in judged]) for name in judged[0].terms
-    }
+    replies = [judgement.reply for judgement in judged]
+    terms = {}
+    for name in judged[0].terms:
+        terms[name] = np.array([judgement.terms[name] for judgement in judged])
     return {
-        "action": np.array([judgement.reply.action for judgement in judged], np.int64),
-        "problem": np.array([str(judgement.reply.problem) for judgement in judged], object),
+        "action": np.array([reply.action for reply in replies], np.int64),
+        "problem": np.array([str(reply.problem) for reply in replies], object),
         "fault": np.array([str(judgement.fault) for judgement in judged], object),
         "terms": terms,
     }
@@ -214,10 +217,10 @@ def _info_of_replies(judged: list[Judgement]) -> Info:
 
 def _check_keywords(game: Game, fields: Mapping[str, Any]) -> None:
     level = game.level_type.__name__
-    known = list(game.level_type.__dataclass_fields__)
+    names = list(game.level_type.__dataclass_fields__)
     for name, value in fields.items():
-        if name not in known:
-            allowed = "one of the fields " + ", ".join(known)
+        if name not in names:
+            allowed = "one of the fields " + ", ".join(names)
             text = (
                 f"got an unexpected keyword argument '{name}': {level}.{name} = {value!r}: "
                 f"allowed is {allowed}"
@@ -227,9 +230,8 @@ def _check_keywords(game: Game, fields: Mapping[str, Any]) -> None:
 
 def _numbers(actions: Any) -> NDArray[Any] | None:
     """Actions as an array; None for truth values, and for rows of several lengths."""
-    if isinstance(actions, (list, tuple)) and any(
-        isinstance(action, (bool, np.bool_)) for action in actions
-    ):
+    is_list = isinstance(actions, (list, tuple))
+    if is_list and any(isinstance(action, (bool, np.bool_)) for action in actions):
         return None
     try:
         return np.asarray(actions)
@@ -248,8 +250,10 @@ def _texts(actions: Any, count: int) -> list[str]:
     return [str(action) for action in actions]
 
 
-def _allowed(kind: str, count: int) -> str:
-    return f"allowed are {count} {kind}" if count > 1 else f"allowed is one of the {kind}"
+def _allowed(choices: str, count: int) -> str:
+    if count > 1:
+        return f"allowed are {count} {choices}"
+    return f"allowed is one of the {choices}"
 
 
 def _short(value: object) -> str:

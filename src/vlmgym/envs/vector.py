@@ -18,6 +18,7 @@ from vlmgym.dialogue.reply import Blocks
 from vlmgym.envs.arguments import (
     check_render_mode,
     count_of,
+    is_whole_number,
     seed_of,
     state_after_reset,
     warn_of_no_render_mode,
@@ -120,8 +121,8 @@ class GameVectorEnv(gym.vector.VectorEnv[Pictures, Any, Any]):  # type: ignore[m
                 self._generators[row], self._seeds[row] = gym.utils.seeding.np_random(seeds[row])
 
     def _keys(self, rows: Rows) -> Keys:
-        drawn = [self._generators[row].integers(0, KEYS, 1, dtype=np.uint64)[0] for row in rows]
-        return np.array(drawn, np.uint64)
+        keys = [self._generators[row].integers(0, KEYS, 1, dtype=np.uint64)[0] for row in rows]
+        return np.array(keys, np.uint64)
 
     def _rows_to_reset(
         self, options: Mapping[str, Any] | None
@@ -130,18 +131,19 @@ class GameVectorEnv(gym.vector.VectorEnv[Pictures, Any, Any]):  # type: ignore[m
         if not isinstance(options, Mapping) or "reset_mask" not in options:
             return np.ones(self.num_envs, bool), options
         mask = options["reset_mask"]
-        right = (
+        is_mask_of_rows = (
             isinstance(mask, np.ndarray)
             and mask.shape == (self.num_envs,)
             and mask.dtype == bool
             and mask.any()
         )
-        if not right:
+        if not is_mask_of_rows:
             allowed = f"an array ({self.num_envs},) of bool with at least one True"
             raise ConfigError("options['reset_mask']", mask, allowed)
         if self._state is None and not mask.all():
             raise gym.error.ResetNeeded("call reset() without a reset_mask first")
-        return mask, {key: value for key, value in options.items() if key != "reset_mask"}
+        others = {name: value for name, value in options.items() if name != "reset_mask"}
+        return mask, others
 
     def reset(  # type: ignore[override]
         self,
@@ -175,13 +177,13 @@ class GameVectorEnv(gym.vector.VectorEnv[Pictures, Any, Any]):  # type: ignore[m
         seeds: list[Any]
         if seed is None:
             seeds = [None] * self.num_envs
-        elif isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
+        elif is_whole_number(seed):
             seeds = [int(seed) + row for row in range(self.num_envs)]
         elif isinstance(seed, (list, tuple, np.ndarray)) and len(seed) == self.num_envs:
             seeds = list(seed)
         else:
             raise ConfigError("seed", seed, allowed)
-        return [seed_of(given, allowed) for given in seeds]
+        return [seed_of(seed_of_row, allowed) for seed_of_row in seeds]
 
     def step(  # type: ignore[override]
         self, actions: Any
@@ -197,20 +199,20 @@ class GameVectorEnv(gym.vector.VectorEnv[Pictures, Any, Any]):  # type: ignore[m
         turn = self.table.play(self.state, self.table.actions(actions, self.num_envs))
         after = turn.after
         ended = after.ended & turn.played
-        dealt = ~turn.played
+        restarted = ~turn.played  # rows whose next game begins now
         info: Info = {}
         if self.autoreset_mode == AutoresetMode.SAME_STEP and ended.any():
             info = final_infos(self.table, turn, ended)
-            dealt = ended
-        if dealt.any():
-            self._state = put_rows(after, dealt, self._deal(np.flatnonzero(dealt)))
+            restarted = ended
+        if restarted.any():
+            self._state = put_rows(after, restarted, self._deal(np.flatnonzero(restarted)))
         else:
             self._state = after
-        kept = ~dealt
-        if kept.any():
-            info |= masked(spread(take_rows(turn.info, kept), kept), kept)
-        shown = {**self.table.look_at(self.state), "played": turn.played.copy()}
-        info |= masked(shown, np.ones(self.num_envs, bool))
+        continued = ~restarted
+        if continued.any():
+            info |= masked(spread(take_rows(turn.info, continued), continued), continued)
+        info_of_all = {**self.table.look_at(self.state), "played": turn.played.copy()}
+        info |= masked(info_of_all, np.ones(self.num_envs, bool))
         terminated = after.terminated & turn.played
         truncated = after.truncated & turn.played
         return self._observe(), turn.reward, terminated, truncated, info
@@ -219,7 +221,9 @@ class GameVectorEnv(gym.vector.VectorEnv[Pictures, Any, Any]):  # type: ignore[m
         return self.table.openings.open(None, self._keys(rows), rows, self.num_envs)
 
     def _observe(self) -> Pictures:
-        return self._frames.draw(self.state) if self._frames else self.table.pictures(self.state)
+        if self._frames is None:
+            return self.table.pictures(self.state)
+        return self._frames.draw(self.state)
 
     def render(self) -> tuple[Pictures, ...] | None:  # type: ignore[override]
         """The pictures, one a row, new arrays; None, with a warning, without a render mode."""
@@ -258,13 +262,13 @@ class GameVectorEnv(gym.vector.VectorEnv[Pictures, Any, Any]):  # type: ignore[m
         Raises:
             ConfigError: ``n`` is no whole number, or below 1.
         """
-        twin = copies.copy(self)
-        twin._state = self.state.repeat(count_of("n", n, 1))
-        twin._generators = {}
-        twin._seeds = {}
+        fork = copies.copy(self)
+        fork._state = self.state.repeat(count_of("n", n, 1))
+        fork._generators = {}
+        fork._seeds = {}
         for row, generator in self._generators.items():
-            for twin_row in range(n * row, n * (row + 1)):
-                twin._generators[twin_row] = copies.deepcopy(generator)
-                twin._seeds[twin_row] = self._seeds[row]
-        twin._seat(self.num_envs * n, self._frames is None)
-        return twin
+            for fork_row in range(n * row, n * (row + 1)):
+                fork._generators[fork_row] = copies.deepcopy(generator)
+                fork._seeds[fork_row] = self._seeds[row]
+        fork._seat(self.num_envs * n, self._frames is None)
+        return fork

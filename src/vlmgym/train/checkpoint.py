@@ -44,7 +44,7 @@ class Interrupted(VlmGymError):
 
 
 # ---- checkpoints
-def _is_ours(name: str) -> bool:
+def _is_mark(name: str) -> bool:
     """Whether a file is one of our marks, whole or left half-written by a kill; a mark is not part
     of what it is about.
     """
@@ -54,22 +54,21 @@ def _is_ours(name: str) -> bool:
     )
 
 
+def _digest(path: Path) -> str:
+    """Digest of a file, which is flushed to the disk on the way."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
 def _digests(folder: Path) -> dict[str, str]:
-    """Digest of every file below a folder, by relative path; files are flushed to the disk on the
-    way.
-    """
-
-    def one(path: Path) -> str:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-            return hashlib.file_digest(file, "blake2b").hexdigest()
-
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_ours(path.name))
+    """Digest of every file below a folder, by relative path."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not _is_mark(path.name)]
+    files.sort()
     with ThreadPoolExecutor(8) as pool:  # hashing lets other threads run
-        return {
-            str(path.relative_to(folder)): digest
-            for path, digest in zip(paths, pool.map(one, paths), strict=True)
-        }
+        digests = list(pool.map(_digest, files))
+    names = [str(path.relative_to(folder)) for path in files]
+    return dict(zip(names, digests, strict=True))
 
 
 def begin(folder: Path) -> None:
@@ -97,32 +96,35 @@ def flaw(folder: Path) -> str:
     if folder.is_symlink() or not folder.is_dir():
         return "it is no folder of this run"
     if not os.path.lexists(folder / SEAL):
-        return (
-            "the run ended while it was written"
-            if (folder / BEGUN).is_file()
-            else ("it has no seal, and no run of ours began it")
-        )
+        if (folder / BEGUN).is_file():
+            return "the run ended while it was written"
+        return "it has no seal, and no run of ours began it"
     try:
-        wanted = read_json(folder / SEAL)
+        sealed = read_json(folder / SEAL)
     except FileError:
         return f"{SEAL} is damaged"
-    if not wanted:
+    if not sealed:
         return f"{SEAL} names no file"
-    found = _digests(folder)
-    for name, digest in wanted.items():
-        if name not in found:
+    digests = _digests(folder)
+    for name, digest in sealed.items():
+        if name not in digests:
             return f"{name} is missing"
-        if found[name] != digest:
+        if digests[name] != digest:
             return f"{name} is damaged (its checksum differs)"
     return ""
 
 
 def checkpoints(out: Path) -> list[Path]:
     """The checkpoint folders of a stage, newest first."""
-    found = [
+    folders = [
         path for path in out.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)
     ]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return sorted(folders, key=_step_of, reverse=True)
+
+
+def _step_of(folder: Path) -> int:
+    """The step after which a checkpoint was written."""
+    return int(folder.name.rpartition("-")[2])
 
 
 def last_good_checkpoint(out: Path, tidy: bool = True) -> Path | None:
@@ -133,23 +135,28 @@ def last_good_checkpoint(out: Path, tidy: bool = True) -> Path | None:
         tidy: say what is passed over, delete what a run of ours began and never finished, and put
             everything else aside, as ``*.damaged`` or ``*.unfinished``.
     """
-    found = checkpoints(out)
-    # all of them: the Trainer deletes the oldest one after a while
-    for folder in found if tidy else ():
-        if not _ours(folder):
-            sys.stderr.write(f"{folder}: put aside: {flaw(folder)}\n")
-            _put_aside(folder, "unfinished")
-    for folder in [one for one in found if _ours(one)]:
+    folders = checkpoints(out)
+    if tidy:  # all of them: the Trainer deletes the oldest one after a while
+        for folder in folders:
+            if not _ours(folder):
+                sys.stderr.write(f"{folder}: put aside: {flaw(folder)}\n")
+                _put_aside(folder, "unfinished")
+    for folder in filter(_ours, folders):
         reason = flaw(folder)
         if not reason:
             return folder
         if tidy:
             sys.stderr.write(f"{folder}: passed over: {reason}\n")
-            if os.path.lexists(folder / SEAL):
-                _put_aside(folder, "damaged")
-            else:
-                shutil.rmtree(folder)
+            _remove(folder)
     return None
+
+
+def _remove(folder: Path) -> None:
+    """Put a damaged checkpoint aside, and delete one that was never finished."""
+    if os.path.lexists(folder / SEAL):
+        _put_aside(folder, "damaged")
+    else:
+        shutil.rmtree(folder)
 
 
 def _ours(folder: Path) -> bool:
@@ -161,10 +168,11 @@ def _ours(folder: Path) -> bool:
     )
 
 
-def _put_aside(path: Path, why: str) -> None:
+def _put_aside(path: Path, ending: str) -> None:
     """Rename, to a name that nothing has: nothing is lost, and nothing in the way."""
     for number in count():
-        aside = path.with_name(f"{path.name}.{why}{f'-{number + 1}' if number else ''}")
+        suffix = f"-{number + 1}" if number else ""
+        aside = path.with_name(f"{path.name}.{ending}{suffix}")
         if not os.path.lexists(aside):
             path.rename(aside)
             return
@@ -183,14 +191,14 @@ def no_room(error: BaseException | None, folder: Path, bytes_wanted: int) -> boo
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return True
-        if re.search(
-            r"No space left|os error 28\b|os error 27\b|File too large|quota exceeded",
-            str(error),
-            re.IGNORECASE,
-        ):
+        if re.search(FULL_DISK, str(error), re.IGNORECASE):
             return True
         error = error.__cause__ or error.__context__
     return shutil.disk_usage(folder).free < bytes_wanted
+
+
+FULL_DISK = r"No space left|os error 28\b|os error 27\b|File too large|quota exceeded"
+"""How torch and safetensors word errors of a disk that is full, as a regular expression."""
 
 
 # ---- signals
@@ -215,13 +223,9 @@ class Signals:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.caught = signal.Signals(number).name
-        os.write(
-            2,
-            (
-                f"\n{self.caught}: a checkpoint follows after this step (a second signal ends "
-                "at once)\n"
-            ).encode(),
-        )
+        message = f"\n{self.caught}: a checkpoint follows after this step"
+        message += " (a second signal ends at once)\n"
+        os.write(2, message.encode())
 
     def __exit__(
         self,

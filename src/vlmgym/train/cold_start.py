@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,13 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> li
         player = Beginner(searches=0)
     else:
         player = Teacher(cold.teacher_error, salt=seed)
-    lists = []
+    rows_of_tasks = []
     for task in tasks:
         state, replies = _answered(task, cold, player, first_state("cold", seed))
         if not cold.think:
             replies = [task.blocks.without(task.blocks.think, reply) for reply in replies]
-        lists.append(rows(task, state, replies))
-    return [row for group in zip(*lists, strict=True) for row in group]
+        rows_of_tasks.append(rows(task, state, replies))
+    return list(chain.from_iterable(zip(*rows_of_tasks, strict=True)))
 
 
 def _answered(task: Task, cold: ColdStart, player: Player, first: int) -> tuple[State, list[str]]:
@@ -58,9 +59,9 @@ def _answered(task: Task, cold: ColdStart, player: Player, first: int) -> tuple[
         replies = [Answer.of(answer).text for answer in player.answer([query])[0]]
         if cold.verified:
             judged = judge(game, state, replies, oracle=False, blocks=task.blocks)[1]
-            works = np.flatnonzero([_works(judgement) for judgement in judged])
-            state = state[works]
-            replies = [replies[row] for row in works]
+            working = np.flatnonzero([_works(judgement) for judgement in judged])
+            state = state[working]
+            replies = [replies[row] for row in working]
         states.append(state)
         texts += replies
         if len(texts) == cold.states:
@@ -87,11 +88,11 @@ def cut_off(data: Sequence[Mapping[str, Any]], processor: Any, limit: int) -> st
     texts = [row["completion"][0]["content"][0]["text"] for row in data]
     tokens = processor.tokenizer(texts, add_special_tokens=False)["input_ids"]
     counts = [len(ids) + 1 for ids in tokens]
-    long = sum(count > limit for count in counts)
-    if not long:
+    too_long = sum(count > limit for count in counts)
+    if not too_long:
         return ""
-    most = (
-        f"{long} of {len(counts)} taught answers do not fit into grpo.max_new_tokens = {limit} "
-        f"(the longest has {max(counts)})"
+    return (
+        f"cold start: {too_long} of {len(counts)} taught answers do not fit into "
+        f"grpo.max_new_tokens = {limit} (the longest has {max(counts)}), so GRPO cuts off what was "
+        "taught\n"
     )
-    return f"cold start: {most}, so GRPO cuts off what was taught\n"

@@ -130,8 +130,13 @@ class Lora(Settings):
     @staticmethod
     def layers(names: Sequence[str]) -> list[str]:
         """Those of the module names that get an adapter."""
-        text = [name for name in names if name.rpartition(".")[2] in LORA_LAYERS]
-        return [name for name in text if not any(part in VISION for part in name.split("."))]
+        adapted = []
+        for name in names:
+            parts = name.split(".")
+            in_vision_tower = any(part in VISION for part in parts)
+            if parts[-1] in LORA_LAYERS and not in_vision_tower:
+                adapted.append(name)
+        return adapted
 
 
 LORA_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

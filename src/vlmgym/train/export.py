@@ -44,8 +44,10 @@ def export_sft(
         raise ConfigError("only", only, "one of " + ", ".join(ONLY))
 
     def keep(turn: Turn) -> bool:
-        good = only == "all" or (turn.fault == Fault.NONE and turn.terms["format"] > 0)
-        return good and (only != "exact" or bool(turn.p_acc))
+        if only == "all":
+            return True
+        is_good = turn.fault == Fault.NONE and turn.terms["format"] > 0
+        return is_good and (only == "good" or bool(turn.p_acc))
 
     return _dataset(traces, out, keep, photos, replies=True)
 
@@ -63,12 +65,12 @@ def export_grpo(traces: Sequence[Path], out: Path, photos: Sequence[str | Path] 
         ConfigError: the traces have no turn, or photographs are needed.
         MissingExtra: datasets is not installed (extra ``train``).
     """
-    met: set[str] = set()
+    states: set[str] = set()
 
     def keep(turn: Turn) -> bool:
-        new = turn.state not in met
-        met.add(turn.state)
-        return new
+        is_new = turn.state not in states
+        states.add(turn.state)
+        return is_new
 
     return _dataset(traces, out, keep, photos, replies=False)
 
@@ -81,53 +83,62 @@ def _dataset(
     replies: bool,
 ) -> Path:
     need("train", "datasets")
-    from datasets import Dataset, Features, Image, Value
+    from datasets import Dataset
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError("out", str(out), "a folder that is empty, or not there yet")
-    part = {"type": Value("string"), "text": Value("string")}
-    said = [{"role": Value("string"), "content": [part]}]
-    columns = {
-        "prompt": said,
-        "image": Image(),
-        **dict.fromkeys(("game", "level", "look", "state", "reply"), Value("string")),
-    }
-    columns |= {"completion": said} if replies else {}
-
-    def each() -> Iterator[dict[str, Any]]:
-        for path in traces:
-            trace = load_trace(path)
-            run = trace.run
-            known_game(run.game)
-            task = Task(
-                game=run.game, level=run.level, look=run.look, prompt=run.prompt, reply=run.reply
-            )
-            look = look_of(run, photos)
-            for turn in trace.finished():
-                if keep(turn):
-                    (row,) = rows(task, turn.load()[1], [turn.reply] if replies else None, look)
-                    yield _with_nones(row)
-
-    found = list(each())
-    if not found:
+    exported: list[dict[str, Any]] = []
+    for path in traces:
+        exported += _rows_of_trace(path, keep, photos, replies)
+    if not exported:
         raise ConfigError(
             "traces", [str(path) for path in traces], "traces with turns that are to be exported"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    begun = temporary_beside(out)
+    unfinished = temporary_beside(out)
     try:
-        Dataset.from_list(found, features=Features(columns)).save_to_disk(str(begun.absolute()))
-        begun.replace(out)
+        dataset = Dataset.from_list(exported, features=_columns(replies))
+        dataset.save_to_disk(str(unfinished.absolute()))
+        unfinished.replace(out)
     finally:
-        shutil.rmtree(begun, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return out
 
 
+def _columns(replies: bool) -> Any:
+    """Names and types of the columns, in the form that ``datasets`` wants."""
+    from datasets import Features, Image, Value
+
+    block = {"type": Value("string"), "text": Value("string")}
+    messages = [{"role": Value("string"), "content": [block]}]
+    columns = {"prompt": messages, "image": Image()}
+    columns |= dict.fromkeys(("game", "level", "look", "state", "reply"), Value("string"))
+    if replies:
+        columns["completion"] = messages
+    return Features(columns)
+
+
+def _rows_of_trace(
+    path: Path, keep: Callable[[Turn], bool], photos: Sequence[str | Path], replies: bool
+) -> Iterator[dict[str, Any]]:
+    """The rows of those turns of a trace that are to be exported."""
+    trace = load_trace(path)
+    run = trace.run
+    known_game(run.game)
+    task = Task(game=run.game, level=run.level, look=run.look, prompt=run.prompt, reply=run.reply)
+    look = look_of(run, photos)
+    for turn in trace.finished():
+        if keep(turn):
+            state = turn.load()[1]
+            (row,) = rows(task, state, [turn.reply] if replies else None, look)
+            yield _with_nones(row)
+
+
 def _with_nones(row: dict[str, Any]) -> dict[str, Any]:
-    """Every part of a message with the same keys, as a table wants it."""
+    """Every block of a message with the same keys, as a table wants it."""
     for key in ("prompt", "completion"):
         for message in row.get(key, ()):
             message["content"] = [
-                {"type": part["type"], "text": part.get("text")} for part in message["content"]
+                {"type": block["type"], "text": block.get("text")} for block in message["content"]
             ]
     return row

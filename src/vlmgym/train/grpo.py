@@ -78,10 +78,10 @@ def run_grpo(
     def play() -> Play:
         return Play(settings.turns, settings.max_new_tokens, weights.regret != 0)
 
-    with plain_generation(model), playable(model, processor, settings.turns) as ready:
+    with plain_generation(model), playable(model, processor, settings.turns) as with_turns:
         trainer = Grpo(
             model=model,
-            processing_class=use_pixel_cache(ready),
+            processing_class=use_pixel_cache(with_turns),
             reward_funcs=functions,
             args=config,
             callbacks=list(callbacks),
@@ -91,11 +91,16 @@ def run_grpo(
             weights=weights,
             settings=settings,
         )
-        for callback in callbacks:
-            if hasattr(callback, "reporters"):
-                callback.reporters = reporters_of(trainer)
+        _hand_on_reporters(trainer, callbacks)
         trainer.run()
     return trainer
+
+
+def _hand_on_reporters(trainer: Any, callbacks: Sequence[Any]) -> None:
+    """Give the Trainer's reporters to the callbacks that tell them more."""
+    for callback in callbacks:
+        if hasattr(callback, "reporters"):
+            callback.reporters = reporters_of(trainer)
 
 
 def _refuse(recipe: Recipe, settings: GrpoSettings, states: QuestionSource) -> None:
@@ -152,15 +157,14 @@ def reporters_of(trainer: Any) -> list[Any]:
     from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
     kinds = tuple(INTEGRATION_TO_CALLBACK.values())
-    return [one for one in trainer.callback_handler.callbacks if isinstance(one, kinds)]
+    callbacks = trainer.callback_handler.callbacks
+    return [callback for callback in callbacks if isinstance(callback, kinds)]
 
 
 def _never_sampled(settings: GrpoSettings, ids: list[int]) -> dict[str, Any]:
     """Generation options that keep image and padding tokens out of the answers, for Transformers
     and for vLLM.
     """
-    return (
-        {"logit_bias": dict.fromkeys(ids, -100.0)}
-        if settings.use_vllm
-        else {"suppress_tokens": ids}
-    )
+    if settings.use_vllm:
+        return {"logit_bias": dict.fromkeys(ids, -100.0)}
+    return {"suppress_tokens": ids}

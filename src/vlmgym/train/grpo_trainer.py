@@ -8,107 +8,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import gather_object
 from datasets import Dataset
 from trl.data_utils import prepare_multimodal_messages
 from typing_extensions import override
 
-from vlmgym.core import ConfigError, State
+from vlmgym.core import ConfigError
 from vlmgym.core.files import read_json, write_atomically
 from vlmgym.dialogue import prompt
-from vlmgym.dialogue.judge import Judgement, Weights
-from vlmgym.games import state_text
+from vlmgym.dialogue.judge import Weights
+from vlmgym.episodes.batch import EpisodeBatch
+from vlmgym.train.groups import (
+    COMPLETIONS,
+    Batch,
+    Generated,
+    Group,
+    Replies,
+    Share,
+    rows_of,
+    worth_the_same,
+)
 from vlmgym.train.multi_turn import episode_terms
 from vlmgym.train.questions import Answered, Question, QuestionSource
 from vlmgym.train.rewards import batch_metrics, judge_rows, reply_text
 from vlmgym.train.rows import ask_rows
-from vlmgym.train.trl_grpo import COMPLETIONS, Generated, TrlGrpo, joined, rows_of
+from vlmgym.train.trl_grpo import TrlGrpo
 
 if TYPE_CHECKING:
     from vlmgym.train.settings import GrpoSettings
 
 STATES = "states.json"
 """The file of a checkpoint that holds pools, curricula and the number of the next question."""
-
-
-class Share(NamedTuple):
-    """Questions of all processes, and those that this one asks."""
-
-    mine: list[Question]
-    everyone: list[Question]
-
-
-@dataclass(frozen=True)
-class Replies:
-    """The replies to a round of questions, judged; all lists but ``questions`` have one entry a
-    reply.
-    """
-
-    questions: list[Question]
-    asked: list[int]  # the place of its question
-    rows: list[dict[str, Any]]  # as TRL's trainer wants them
-    generated: Generated  # as TRL gave them
-    judged: list[Judgement]
-    after: list[tuple[State, int]]  # the state after it: a batch, and a row of it
-
-    def state_after(self, reply: int) -> str:
-        """The state after a reply as text, as it travels between processes, where a game of a pool
-        goes on from it.
-        """
-        question = self.questions[self.asked[reply]]
-        batch, row = self.after[reply]
-        return state_text(question.task.game, batch[row]) if question.slot >= 0 else ""
-
-
-@dataclass(frozen=True)
-class Group:
-    """The replies to one question, generated and judged."""
-
-    rows: list[dict[str, Any]]
-    generated: Generated
-    totals: list[float]  # the reward of each reply
-
-    @property
-    def equal(self) -> bool:
-        """Whether all replies are worth the same: then no advantage tells them apart."""
-        return worth_the_same(self.totals)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a step trains on."""
-
-    groups: list[Group]
-    # means over the questions as they came, before any was replaced
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """Of all groups."""
-        return [row for group in self.groups for row in group.rows]
-
-    @property
-    def generated(self) -> Generated:
-        """Of all groups."""
-        return joined([group.generated for group in self.groups])
-
-    @property
-    def equal(self) -> list[bool]:
-        """For each group, whether its replies are all worth the same."""
-        return [group.equal for group in self.groups]
-
-
-def worth_the_same(totals: Sequence[float]) -> bool:
-    """Whether totals are equal, but for the rounding of their sums.
-
-    A float32 mean of equal ones may miss them by a bit.
-    """
-    return max(totals) - min(totals) < 1e-9
 
 
 class Grpo(TrlGrpo):
@@ -181,7 +115,8 @@ class Grpo(TrlGrpo):
         size = -(-len(everyone) // self.accelerator.num_processes)
         first = size * self.accelerator.process_index
         mine = everyone[first : first + size]
-        return Share(mine + everyone[-1:] * (size - len(mine)), everyone)
+        repetitions = everyone[-1:] * (size - len(mine))
+        return Share(mine + repetitions, everyone)
 
     def _real(self, share: Share) -> int:
         """How many of this process's questions are not repetitions."""
@@ -192,71 +127,85 @@ class Grpo(TrlGrpo):
     def _collect(self, count: int) -> Batch:
         """``count`` groups with unequal replies, filled up with equal ones where the rounds do not
         suffice.
-
-        In the first round of a step the games of the pools that pass are asked along, once each,
-        and no group comes of it.
         """
         wanted = count * self.accelerator.num_processes
         drop = self.settings.drop_equal
-        equal: dict[int, bool] = {}  # by the number of the question, over all processes
-        mine: dict[int, Group] = {}
-        metrics: dict[str, float] = {}
-        for number in range(1 + (self.settings.refill if drop else 0)):
-            missing = wanted - (sum(not one for one in equal.values()) if drop else len(equal))
+        groups, metrics = self._first_round(wanted)
+        all_equal = _equal_of_all_processes(groups)
+        for _ in range(self.settings.refill if drop else 0):
+            missing = wanted - sum(not is_equal for is_equal in all_equal.values())
             if not missing:
                 break
-            share = self._draw(missing)
-            passing = self._share(self.states.passing() if number == 0 else [])
-            replies = self._answer(share, passing)
-            fresh = self._groups(share, replies)
-            if number == 0:
-                self._play_on(share, passing, replies)
-                metrics = self._first_metrics(list(fresh.values()), share, replies)
-            mine |= fresh
-            flags = [(serial, group.equal) for serial, group in fresh.items()]
-            equal |= dict(gather_object(flags))
-        self.log_metric("groups/generated", len(equal))
-        self.log_metric("groups/equal", sum(equal.values()) / len(equal))
-        order = sorted(equal, key=lambda serial: (equal[serial] and drop, serial))
-        kept = [mine[serial] for serial in order[:wanted] if serial in mine]
-        return Batch(self._evened_out(kept, count), metrics)
+            replacements = self._next_round(missing)
+            groups |= replacements
+            all_equal |= _equal_of_all_processes(replacements)
+        self.log_metric("groups/generated", len(all_equal))
+        self.log_metric("groups/equal", sum(all_equal.values()) / len(all_equal))
+        order = sorted(all_equal, key=lambda serial: (all_equal[serial] and drop, serial))
+        chosen = [groups[serial] for serial in order[:wanted] if serial in groups]
+        return Batch(self._evened_out(chosen, count), metrics)
 
-    def _evened_out(self, kept: list[Group], count: int) -> list[Group]:
+    def _first_round(self, count: int) -> tuple[dict[int, Group], dict[str, float]]:
+        """The groups of the first ``count`` questions of a step, by number, and their metrics.
+
+        The games of the pools that pass are asked along, once each, and no group comes of it.
+        """
+        share = self._draw(count)
+        passing = self._share(self.states.passing())
+        replies = self._answer(share, passing)
+        groups = self._groups(share, replies)
+        self._play_on(share, passing, replies)
+        return groups, self._first_metrics(list(groups.values()), share, replies)
+
+    def _next_round(self, count: int) -> dict[int, Group]:
+        """The groups of ``count`` questions that replace others, by number."""
+        share = self._draw(count)
+        nobody = Share([], [])
+        return self._groups(share, self._answer(share, nobody))
+
+    def _evened_out(self, groups: list[Group], count: int) -> list[Group]:
         """``count`` groups for every process: those that have more hand some on.
 
-        What is kept is decided over all processes, in the order of the questions, so that it does
-        not depend on their number.
+        Which groups are trained on is decided over all processes, in the order of the questions, so
+        that it does not depend on their number.
         """
-        spare = list(chain.from_iterable(gather_object([kept[count:]])))
-        lacking = gather_object([max(count - len(kept), 0)])
+        spare = list(chain.from_iterable(gather_object([groups[count:]])))
+        lacking = gather_object([max(count - len(groups), 0)])
         process = self.accelerator.process_index
         first = sum(lacking[:process])
-        return kept[:count] + spare[first : first + lacking[process]]
+        return groups[:count] + spare[first : first + lacking[process]]
 
     def _answer(self, share: Share, passing: Share) -> Replies:
         """Generate and judge the replies to this process's questions."""
         questions = [*share.mine, *passing.mine]
-        asked = self._places(len(share.mine), len(questions))
+        question_indices = self._questions_of_replies(len(share.mine), len(questions))
         rows = ask_rows(questions)
         beginnings = [""] * len(questions)
         if self.settings.prefill:
             beginnings = [_true_description(question) for question in questions]
             rows = [_begun(row, text) for row, text in zip(rows, beginnings, strict=True)]
-        of_replies = [rows[place] for place in asked]
-        prompts = [
-            prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in of_replies
-        ]
-        generated = self.generate_answers(prompts, self.settings.generate_batch or len(prompts))
+        rows_of_replies = [rows[index] for index in question_indices]
+        generated = self._generate_in_pieces(rows_of_replies)
         texts = [
-            beginnings[place] + reply_text(completion)
-            for place, completion in zip(asked, generated[COMPLETIONS], strict=True)
+            beginnings[index] + reply_text(completion)
+            for index, completion in zip(question_indices, generated[COMPLETIONS], strict=True)
         ]
-        states = [(questions[place].task.game, questions[place].state) for place in asked]
-        blocks = [questions[place].task.blocks for place in asked]
-        judged, after = judge_rows(states, texts, self.weights.regret != 0, blocks)
-        return Replies(questions, asked, of_replies, generated, judged, after)
+        asked_about = [questions[index] for index in question_indices]
+        states = [(question.task.game, question.state) for question in asked_about]
+        blocks = [question.task.blocks for question in asked_about]
+        judged, states_after = judge_rows(states, texts, self.weights.regret != 0, blocks)
+        return Replies(
+            questions, question_indices, rows_of_replies, generated, judged, states_after
+        )
 
-    def _places(self, groups: int, questions: int) -> list[int]:
+    def _generate_in_pieces(self, rows: list[dict[str, Any]]) -> Generated:
+        """A reply to each row, as many together as the settings allow."""
+        prompts = [
+            prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows
+        ]
+        return self.generate_answers(prompts, self.settings.generate_batch or len(prompts))
+
+    def _questions_of_replies(self, groups: int, questions: int) -> list[int]:
         """The question of each reply: a group for the first ones, one reply for those that pass.
 
         vLLM through TRL takes one prompt of each group, so there a game that passes is asked as
@@ -264,9 +213,10 @@ class Grpo(TrlGrpo):
         """
         size = self.num_generations
         passing = size if self.settings.use_vllm else 1
-        return [
-            place for place in range(questions) for _ in range(size if place < groups else passing)
-        ]
+        indices = []
+        for index in range(questions):
+            indices += [index] * (size if index < groups else passing)
+        return indices
 
     def _groups(self, share: Share, replies: Replies) -> dict[int, Group]:
         """The groups of this process, by the numbers of their questions; all processes are told
@@ -275,31 +225,35 @@ class Grpo(TrlGrpo):
         size = self.num_generations
         groups: dict[int, Group] = {}
         answered = []
-        for place, question in enumerate(share.mine[: self._real(share)]):
-            members = slice(place * size, (place + 1) * size)
-            judged = replies.judged[members]
-            terms = [judgement.terms for judgement in judged]
-            rows = [
-                {**row, "terms": of_reply}
-                for row, of_reply in zip(replies.rows[members], terms, strict=True)
-            ]
-            totals = [self.weights.total(self.weights.rewarded(of_reply)) for of_reply in terms]
-            groups[question.serial] = Group(rows, rows_of(replies.generated, members), totals)
-            chosen = place * size + self.states.chosen(question, size)
-            successes = sum(of_reply["game"] > 0 for of_reply in terms)
+        for index, question in enumerate(share.mine[: self._real(share)]):
+            members = slice(index * size, (index + 1) * size)
+            group = self._group(replies, members)
+            groups[question.serial] = group
+            successes = sum(row["terms"]["game"] > 0 for row in group.rows)
+            chosen = index * size + self.states.chosen(question, size)
+            state_after = replies.state_after(chosen)
             changed = replies.judged[chosen].changed
-            answered.append(Answered(successes, size, replies.state_after(chosen), changed))
+            answered.append(Answered(successes, size, state_after, changed))
         self.states.tell(share.everyone, gather_object(answered))
         return groups
+
+    def _group(self, replies: Replies, members: slice) -> Group:
+        """Some of the replies as one group, its rows with the reward terms of their reply."""
+        rows = []
+        totals = []
+        for row, judgement in zip(replies.rows[members], replies.judged[members], strict=True):
+            rows.append({**row, "terms": judgement.terms})
+            totals.append(self.weights.total(self.weights.rewarded(judgement.terms)))
+        return Group(rows, rows_of(replies.generated, members), totals)
 
     def _play_on(self, share: Share, passing: Share, replies: Replies) -> None:
         """Tell all processes what was answered where games of the pools pass."""
         first = len(share.mine)
         answered = []
-        for place in range(first, first + self._real(passing)):
-            reply = replies.asked.index(place)
-            after = replies.state_after(reply)
-            answered.append(Answered(0, 0, after, replies.judged[reply].changed))
+        for index in range(first, first + self._real(passing)):
+            reply = replies.question_indices.index(index)
+            state_after = replies.state_after(reply)
+            answered.append(Answered(0, 0, state_after, replies.judged[reply].changed))
         self.states.tell(passing.everyone, gather_object(answered))
 
     def _first_metrics(
@@ -309,47 +263,62 @@ class Grpo(TrlGrpo):
         TRL logs as well.
         """
         count = len(share.mine) * self.num_generations
-        games = [replies.questions[place].task.names.game for place in replies.asked[:count]]
+        games = [replies.question(reply).task.names.game for reply in range(count)]
         for name, value in batch_metrics(replies.judged[:count], games).items():
             self.log_metric(name, value)
         for name, ladder in self.states.curricula.items():
             self.log_metric(f"{name}/place", ladder.place)
-        totals = [total for group in groups for total in group.totals]
-        means = {"reward": sum(totals) / len(totals)}
-        for term in groups[0].rows[0]["terms"]:
-            values = [row["terms"][term] for group in groups for row in group.rows]
-            means[f"rewards/{term}/mean"] = sum(values) / len(values)
-        of_all = gather_object([means])
-        return {name: sum(one[name] for one in of_all) / len(of_all) for name in means}
+        means_of_processes = gather_object([_means(groups)])
+        return {
+            name: sum(means[name] for means in means_of_processes) / len(means_of_processes)
+            for name in means_of_processes[0]
+        }
 
     # ---- episodes
     def _play_episodes(self, count: int) -> dict[str, Any]:
         """A group of whole episodes for each of ``count`` questions; TRL plays them."""
         share = self._draw(count * self.accelerator.num_processes)
         size = self.num_generations
-        output = self.score(
-            [row for question in share.mine for row in _episode_rows(question, size)]
-        )
+        rows = [row for question in share.mine for row in _episode_rows(question, size)]
+        output = self.score(rows)
         if "num_images" not in output:
             allowed = (
                 "more: the pictures of an episode did not fit, and TRL then trains without any"
             )
             raise ConfigError("grpo.max_new_tokens", self.settings.max_new_tokens, allowed)
         episodes = [play.lane for play in self.environments]
-        firsts = range(0, len(episodes), size)
-        answered = []
-        for first in firsts:
-            members = episodes[first : first + size]
-            turns = [turn for episode in members for turn in episode.turns]
-            successes = sum(turn.terms["game"] > 0 for turn in turns)
-            answered.append(Answered(successes, len(turns), "", True))
+        groups = [episodes[first : first + size] for first in range(0, len(episodes), size)]
+        answered = [_answered_in(group) for group in groups]
         self.states.tell(share.everyone, gather_object(answered))
-        totals = [
-            self.weights.total(episode_terms(episode, self.settings.episode, self.weights))
-            for episode in episodes
-        ]
-        equal = [worth_the_same(totals[first : first + size]) for first in firsts]
+        equal = [worth_the_same([self._total(episode) for episode in group]) for group in groups]
         return self.leave_out(output, equal, self.settings.drop_equal)
+
+    def _total(self, episode: EpisodeBatch) -> float:
+        """The reward of an episode."""
+        return self.weights.total(episode_terms(episode, self.settings.episode, self.weights))
+
+
+def _equal_of_all_processes(groups: Mapping[int, Group]) -> dict[int, bool]:
+    """For the groups of all processes, by number, whether their replies are worth the same."""
+    return dict(gather_object([(serial, group.equal) for serial, group in groups.items()]))
+
+
+def _means(groups: Sequence[Group]) -> dict[str, float]:
+    """The mean reward of all replies, and of each of its terms, under TRL's names."""
+    totals = [total for group in groups for total in group.totals]
+    means = {"reward": sum(totals) / len(totals)}
+    rows = [row for group in groups for row in group.rows]
+    for term in rows[0]["terms"]:
+        values = [row["terms"][term] for row in rows]
+        means[f"rewards/{term}/mean"] = sum(values) / len(values)
+    return means
+
+
+def _answered_in(group: Sequence[EpisodeBatch]) -> Answered:
+    """What is told about a group of episodes: how many of all turns succeeded."""
+    turns = [turn for episode in group for turn in episode.turns]
+    successes = sum(turn.terms["game"] > 0 for turn in turns)
+    return Answered(successes, len(turns), "", True)
 
 
 def _true_description(question: Question) -> str:

@@ -45,23 +45,24 @@ class Play:
         self._turns = turns
         self._budget = budget
         self._oracle = oracle
-        self._lane: EpisodeBatch | None = None
+        self._episode: EpisodeBatch | None = None
         self._calls = 0
 
     @property
     def lane(self) -> EpisodeBatch:
         """The episode."""
-        assert self._lane is not None, "reset comes first"
-        return self._lane
+        assert self._episode is not None, "reset comes first"
+        return self._episode
 
     def reset(self, state: str, look: str, **row: Any) -> None:
         """Begin in a state (base64); of the other columns only the names of the blocks (``reply``)
         are needed.
         """
         game, start = read_state_text(state)
-        telling = ObservationSettings(look, history=-1, blocks=Blocks.of(row.get("reply") or ""))
-        self._lane = EpisodeBatch(
-            game, start, telling, self._turns, patience=PATIENCE, oracle=self._oracle
+        blocks = Blocks.of(row.get("reply") or "")
+        observation = ObservationSettings(look, history=-1, blocks=blocks)
+        self._episode = EpisodeBatch(
+            game, start, observation, self._turns, patience=PATIENCE, oracle=self._oracle
         )
         self._calls = 0
 
@@ -74,13 +75,13 @@ class Play:
         Returns:
             The board after it, as a picture and a line of text.
         """
-        lane = self._answer(reply)
-        if not len(lane.live()):
+        episode = self._answer(reply)
+        if not len(episode.live()):
             # TRL knows no end of an episode. A result that exceeds every budget is taken back, and
             # nothing more is generated.
             return [{"type": "text", "text": "over " * (self._budget + 1)}]
-        frame = pictures(lane.game, lane.state, lane.look)[0]
-        return [{"type": "image", "image": frame}, {"type": "text", "text": prompt.next_text()}]
+        picture = pictures(episode.game, episode.state, episode.look)[0]
+        return [{"type": "image", "image": picture}, {"type": "text", "text": prompt.next_text()}]
 
     def _answer(self, reply: str) -> EpisodeBatch:
         self._calls += 1
@@ -97,7 +98,7 @@ class Play:
         return self.lane
 
 
-def episode_terms(lane: EpisodeBatch, kind: str, weights: Weights) -> dict[str, float]:
+def episode_terms(episode: EpisodeBatch, kind: str, weights: Weights) -> dict[str, float]:
     """Reward terms of an episode, each on the scale of a single turn.
 
     ``game`` and ``regret`` are sums over the turns, divided by the limit of turns; the others are
@@ -106,56 +107,74 @@ def episode_terms(lane: EpisodeBatch, kind: str, weights: Weights) -> dict[str, 
     count for nothing. Moves to and fro gain nothing either: what a game counts as good leads on.
 
     Args:
-        lane: an episode that is over.
+        episode: one that is over.
         kind: ``"turns"``, or ``"score"``: ``game`` is the final score instead.
         weights: say whether moves count where the description is wrong.
     """
-    played = [weights.rewarded(turn.terms) for turn in lane.turns]
-    missing = lane.limit - len(lane.turns)
-    well = bool(lane.state.terminated[0]) and played[-1]["game"] > 0
-    out = {}
+    played = [weights.rewarded(turn.terms) for turn in episode.turns]
+    missing = episode.limit - len(episode.turns)
+    is_solved = bool(episode.state.terminated[0]) and played[-1]["game"] > 0
+    terms_of_episode = {}
     for term, (worst, _) in TERM_RANGES.items():  # a turn that was not played is worth the least
-        total = sum(terms[term] for terms in played) + (0.0 if well else missing * worst)
-        mean = term not in ("game", "regret")
-        out[term] = total / (len(played) if well and mean else lane.limit)
+        total = sum(terms[term] for terms in played)
+        total += 0.0 if is_solved else missing * worst
+        is_mean = term not in ("game", "regret")
+        turns = len(played) if is_solved and is_mean else episode.limit
+        terms_of_episode[term] = total / turns
     if kind == "score":
-        out["game"] = float(lane.state.score[0])
-    return out
+        terms_of_episode["game"] = float(episode.state.score[0])
+    return terms_of_episode
 
 
 def episode_rewards(weights: Weights, turns: int, kind: str) -> tuple[list[Any], list[float]]:
     """TRL reward functions of episodes, one a term, and their weights; the first also logs the
     metrics of all turns.
     """
-    terms = weights.factors()
+    factors = weights.factors()
+    first_term = next(iter(factors), None)
 
     def make(term: str) -> Any:
         def function(
             completions: Sequence[Any], environments: Sequence[Play], **columns: Any
         ) -> list[float]:
-            lanes = []
-            for messages, play in zip(completions, environments, strict=True):
-                replies = [message for message in messages if message["role"] == "assistant"]
-                lanes.append(play._finish([_said(message) for message in replies]))
-            if term == next(iter(terms)) and columns.get("log_metric") is not None:
-                played = [(turn, lane.game.name) for lane in lanes for turn in lane.turns]
-                metrics = batch_metrics([turn for turn, _ in played], [name for _, name in played])
-                metrics["turns"] = len(played) / len(lanes)
-                metrics["score"] = float(np.mean([lane.state.score[0] for lane in lanes]))
-                for name, value in metrics.items():
-                    columns["log_metric"](name, value)
-            return [episode_terms(lane, kind, weights)[term] for lane in lanes]
+            episodes = [
+                play._finish(_replies_in(messages))
+                for messages, play in zip(completions, environments, strict=True)
+            ]
+            log_metric = columns.get("log_metric")
+            if term == first_term and log_metric is not None:
+                for name, value in _metrics_of(episodes).items():
+                    log_metric(name, value)
+            return [episode_terms(episode, kind, weights)[term] for episode in episodes]
 
         function.__name__ = term
         return function
 
-    return [make(term) for term in terms], list(terms.values())
+    return [make(term) for term in factors], list(factors.values())
 
 
-def _said(message: Any) -> str:
-    """The reply of an assistant's turn, which the template has read as a call."""
-    calls = message.get("tool_calls")
-    return calls[0]["function"]["arguments"]["reply"] if calls else reply_text([message])
+def _metrics_of(episodes: Sequence[EpisodeBatch]) -> dict[str, float]:
+    """The metrics of all turns of episodes, and the means of their turns and scores."""
+    turns = []
+    games = []
+    for episode in episodes:
+        turns += episode.turns
+        games += [episode.game.name] * len(episode.turns)
+    metrics = batch_metrics(turns, games)
+    metrics["turns"] = len(turns) / len(episodes)
+    metrics["score"] = float(np.mean([episode.state.score[0] for episode in episodes]))
+    return metrics
+
+
+def _replies_in(messages: Sequence[Any]) -> list[str]:
+    """The replies of the assistant, which the template has read as calls."""
+    replies = []
+    for message in messages:
+        if message["role"] == "assistant":
+            calls = message.get("tool_calls")
+            text = calls[0]["function"]["arguments"]["reply"] if calls else reply_text([message])
+            replies.append(text)
+    return replies
 
 
 # ---- templates
@@ -196,36 +215,38 @@ def playable(model: Any, processor: Any, turns: int) -> Iterator[Any]:
     if turns == 1:
         yield processor
         return
-    _takes_pictures_anywhere(processor, turns)
-    ready = copy.copy(processor)
-    ready.tokenizer = copy.copy(processor.tokenizer)
-    ready.chat_template = _AS_TURNS.strip() + processor.chat_template
-    ready.tokenizer.response_template = _reading(processor)
-    takes = model.forward.__code__.co_varnames if hasattr(model.forward, "__code__") else ()
-    plain = model.generate
-    if "token_type_ids" not in takes and "mm_token_type_ids" not in takes:
+    _refuse_processor(processor, turns)
+    with_turns = copy.copy(processor)
+    with_turns.tokenizer = copy.copy(processor.tokenizer)
+    with_turns.chat_template = _AS_TURNS.strip() + processor.chat_template
+    with_turns.tokenizer.response_template = _response_template(processor)
+    parameters = model.forward.__code__.co_varnames if hasattr(model.forward, "__code__") else ()
+    generate = model.generate
+    if "token_type_ids" not in parameters and "mm_token_type_ids" not in parameters:
         # TRL passes token types whenever a tool shows pictures; families that know none (LLaVA)
         # refuse them.
-        model.generate = lambda *args, token_type_ids=None, **options: plain(*args, **options)
+        model.generate = lambda *arguments, token_type_ids=None, **options: generate(
+            *arguments, **options
+        )
     try:
-        yield ready
+        yield with_turns
     finally:
         model.__dict__.pop("generate", None)
 
 
-def _takes_pictures_anywhere(processor: Any, turns: int) -> None:
-    """TRL hands the later pictures to the image processor alone and passes on what that returns."""
+def _refuse_processor(processor: Any, turns: int) -> None:
+    """Refuse a processor whose pictures cannot come later: TRL hands the later pictures to the
+    image processor alone and passes on what that returns.
+    """
     from PIL import Image
 
     fields = processor.image_processor(images=[Image.new("RGB", (56, 56))], return_tensors="pt")
-    if set(fields) == {"pixel_values", "image_grid_thw"} or (
-        set(fields) == {"pixel_values"} and fields["pixel_values"].ndim == 4
-    ):
+    axes = fields["pixel_values"].ndim
+    if set(fields) == {"pixel_values", "image_grid_thw"}:
         return
-    shape = (
-        f"{type(processor).__name__}, whose pictures are {', '.join(fields)} of "
-        f"{fields['pixel_values'].ndim} axes"
-    )
+    if set(fields) == {"pixel_values"} and axes == 4:
+        return
+    shape = f"{type(processor).__name__}, whose pictures are {', '.join(fields)} of {axes} axes"
     raise ConfigError(
         "grpo.turns",
         turns,
@@ -233,27 +254,26 @@ def _takes_pictures_anywhere(processor: Any, turns: int) -> None:
     )
 
 
-def _reading(processor: Any) -> dict[str, Any]:
+def _response_template(processor: Any) -> dict[str, Any]:
     """Transformers' response template by which a whole reply is the call ``act(reply=...)``."""
-    ask = [{"role": "user", "content": [{"type": "text", "text": "x"}]}]
-    before = processor.apply_chat_template(ask, tokenize=False)
-    prompted = processor.apply_chat_template(ask, tokenize=False, add_generation_prompt=True)
-    anchor = prompted[len(before) :]
-    if not anchor or not prompted.startswith(before):
+    question = [{"role": "user", "content": [{"type": "text", "text": "x"}]}]
+    before = processor.apply_chat_template(question, tokenize=False)
+    prompted = processor.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+    mark = prompted[len(before) :]
+    if not mark or not prompted.startswith(before):
         raise ConfigError(
             "grpo.turns", "a chat template without a mark before replies", "1 for this model"
         )
     end = re.escape(processor.tokenizer.eos_token)
     call = {"type": "function", "function": {"name": "act", "arguments": {"reply": "{content}"}}}
+    calls = {
+        "close_pattern": rf"{end}\s*",
+        "content": "text",
+        "repeats": True,
+        "transform": call,
+    }
     return {
         "defaults": {"role": "assistant"},
-        "start_anchor": anchor,
-        "fields": {
-            "tool_calls": {
-                "close_pattern": rf"{end}\s*",
-                "content": "text",
-                "repeats": True,
-                "transform": call,
-            }
-        },
+        "start_anchor": mark,
+        "fields": {"tool_calls": calls},
     }

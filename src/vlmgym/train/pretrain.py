@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vlmgym.core import Game, State, need
+from vlmgym.core import Game, Scene, State, need
 from vlmgym.core.settings import number_in_environment
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.reply import BLOCKS
@@ -33,7 +34,12 @@ from vlmgym.train.trained import TrainedFor
 
 PATCH = 28
 SIDE = 4 * PATCH
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|image_pad|>")
+POSITIONS = 4096
+PADDING = "<|endoftext|>"
+END = "<|im_end|>"
+PICTURE = "<|image_pad|>"
+SPECIAL = (PADDING, "<|im_start|>", END, PICTURE)
+BLOCK_NAMES = ("perception", "think", "answer")
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.content is string %}{{ "
     "m.content }}{% else %}{% for c in m.content %}{% if c.type == 'image' %}{{ '<|image_pad|>' "
@@ -51,39 +57,58 @@ def build_tokenizer() -> Any:
     """A byte-level BPE tokenizer (any text can be written) with the words, tiles and cells of the
     games as single tokens.
     """
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    tok = Tokenizer(models.BPE())
+    tokenizer = Tokenizer(models.BPE())
     words = pre_tokenizers.Split(Regex(r" ?[A-Za-z]+| ?[0-9]+|[^\sA-Za-z0-9]|\s"), "isolated")
-    tok.pre_tokenizer = pre_tokenizers.Sequence(
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
-    numbers = [str(2**e) for e in range(1, 18)] + [str(n) for n in range(0, 65)]
-    corpus = [f"{w} {w} {w}" for w in [*WORDS.split(), *numbers] for _ in range(4)]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=900, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
-    )
-    tok.train_from_iterator(corpus, trainer)
-    whole = [f"<{s}{b}>" for b in ("perception", "think", "answer") for s in ("", "/")]
-    names = [f"{colour} {shape}" for colour in COLOURS[:6] for shape in FORMS["shapes"][:6]]
-    cells = [f"({r}, {c})" for r in range(4) for c in range(4)]
-    tok.add_tokens([AddedToken(w, special=False, normalized=False) for w in whole])
+    _learn_words(tokenizer)
+    marks = [f"<{slash}{block}>" for block in BLOCK_NAMES for slash in ("", "/")]
+    tokenizer.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in marks])
     # The same token wherever a tile or a cell stands, whatever blanks are before it: equal things
     # are found by equality.
-    tok.add_tokens(
-        [AddedToken(w, special=False, normalized=False, lstrip=True) for w in (*names, *cells)]
+    things = _tiles_and_cells()
+    tokenizer.add_tokens(
+        [AddedToken(thing, special=False, normalized=False, lstrip=True) for thing in things]
     )
-    blank = decoders.Replace(Regex("^(?=" + "|".join(map(re.escape, (*names, *cells))) + ")"), " ")
-    tok.decoder = decoders.Sequence([blank, decoders.ByteLevel()])
+    any_thing = "|".join(map(re.escape, things))
+    blank_before = decoders.Replace(Regex(f"^(?={any_thing})"), " ")
+    tokenizer.decoder = decoders.Sequence([blank_before, decoders.ByteLevel()])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tok,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=PADDING,
         padding_side="left",
-        model_max_length=4096,
+        model_max_length=POSITIONS,
     )
+
+
+def _learn_words(tokenizer: Any) -> None:
+    """Train the tokenizer on the words and numbers of the games, so that each is one token."""
+    from tokenizers import pre_tokenizers, trainers
+
+    powers = [str(2**exponent) for exponent in range(1, 18)]
+    small_numbers = [str(number) for number in range(65)]
+    corpus = []
+    for word in [*WORDS.split(), *powers, *small_numbers]:
+        corpus += [f"{word} {word} {word}"] * 4
+    trainer = trainers.BpeTrainer(
+        vocab_size=900,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+
+
+def _tiles_and_cells() -> list[str]:
+    """The names of tiles (``red circle``) and of the cells of a 4x4 board (``(0, 3)``)."""
+    tiles = [f"{colour} {shape}" for colour in COLOURS[:6] for shape in FORMS["shapes"][:6]]
+    cells = [write_cell(row, column) for row in range(4) for column in range(4)]
+    return [*tiles, *cells]
 
 
 def build(
@@ -106,60 +131,83 @@ def build(
     import transformers as hf
 
     hf.set_seed(seed)
-    tok = build_tokenizer()
-    ids = tok.convert_tokens_to_ids
-    image_processor = hf.SiglipImageProcessor(size={"height": SIDE, "width": SIDE})
-    processor = hf.LlavaProcessor(
-        image_processor=image_processor,
-        tokenizer=tok,
+    processor = _processor()
+    tokenizer = processor.tokenizer
+    vision = hf.SiglipVisionConfig(
+        vision_use_head=False,
+        hidden_size=vision_hidden,
+        intermediate_size=3 * vision_hidden,
+        num_hidden_layers=vision_layers,
+        num_attention_heads=4,
+        image_size=SIDE,
         patch_size=PATCH,
-        chat_template=TEMPLATE,
-        vision_feature_select_strategy="full",
-        image_token="<|image_pad|>",
     )
     config = hf.LlavaConfig(
-        vision_config=hf.SiglipVisionConfig(
-            vision_use_head=False,
-            hidden_size=vision_hidden,
-            intermediate_size=3 * vision_hidden,
-            num_hidden_layers=vision_layers,
-            num_attention_heads=4,
-            image_size=SIDE,
-            patch_size=PATCH,
-        ),
-        text_config=hf.Qwen2Config(
-            vocab_size=len(tok),
-            hidden_size=hidden,
-            intermediate_size=3 * hidden,
-            num_hidden_layers=layers,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=4096,
-            tie_word_embeddings=True,
-            bos_token_id=None,
-            eos_token_id=ids("<|im_end|>"),
-            pad_token_id=ids("<|endoftext|>"),
-        ),
-        image_token_index=ids("<|image_pad|>"),
+        vision_config=vision,
+        text_config=_text_config(tokenizer, hidden, layers),
+        image_token_index=tokenizer.convert_tokens_to_ids(PICTURE),
         vision_feature_select_strategy="full",
         vision_feature_layer=-1,
         image_seq_length=(SIDE // PATCH) ** 2,
         tie_word_embeddings=True,
     )
     model = hf.LlavaForConditionalGeneration(config).to(torch.float32)
-    # at the stock scale of 0.02 the picture features of different boards hardly differ
+    _rescale(model)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model, processor
+
+
+def _text_config(tokenizer: Any, hidden: int, layers: int) -> Any:
+    """The language model: Qwen2, for the vocabulary of a tokenizer."""
+    import transformers as hf
+
+    return hf.Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=3 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=POSITIONS,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _processor() -> Any:
+    """The processor of LLaVA with our tokenizer: it resizes pictures to one size."""
+    import transformers as hf
+
+    return hf.LlavaProcessor(
+        image_processor=hf.SiglipImageProcessor(size={"height": SIDE, "width": SIDE}),
+        tokenizer=build_tokenizer(),
+        patch_size=PATCH,
+        chat_template=TEMPLATE,
+        vision_feature_select_strategy="full",
+        image_token=PICTURE,
+    )
+
+
+def _rescale(model: Any) -> None:
+    """Change the initial weights so that pictures and equal tokens are told apart from the start.
+
+    At the stock scale of 0.02 the picture features of different boards hardly differ. The attention
+    is mimetic: a token attends to its equals (Trockman & Kolter, 2305.09828).
+    """
+    import torch
+
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if weight.dim() > 1 and ("vision" in name or "projector" in name):
+            sees = "vision" in name or "projector" in name
+            if sees and weight.dim() > 1:
                 weight.mul_(4.0)
-        # mimetic: a token attends to its equals (Trockman & Kolter, 2305.09828)
         for layer in model.model.language_model.layers:
             attention = layer.self_attn
             attention.q_proj.weight.mul_(4.0)
             attention.k_proj.weight.copy_(attention.q_proj.weight)
-    model.generation_config.eos_token_id = ids("<|im_end|>")
-    model.generation_config.pad_token_id = ids("<|endoftext|>")
-    return model, processor
 
 
 def save(model: Any, processor: Any, out: Path) -> None:
@@ -211,40 +259,45 @@ TASKS = (
     ),
 )
 """The games of pretraining."""
-ASKED, COMPARED = 0.5, 0.15
-"""Shares of the rows that ask what moves do (style ``"moves"``) and whether tiles are the same; the
-rest ask for a move.
-"""
+ASKED = 0.5
+"""Share of the rows that ask what moves do (style ``"moves"``)."""
+COMPARED = 0.15
+"""Share of the rows that ask whether tiles are the same; all others ask for a move."""
 
 
 def comparisons(game: Game, state: State, salt: int = 2, pairs: int = 8) -> list[str]:
     """For each state, its board and pairs of cells with their tiles and whether these are the same,
     half of them if possible.
     """
-    out = []
-    for row, begun in enumerate(prompt.prefills(game, state, "brief")):
-        scene = game.scene(state[row])
-        rng = player_rng(salt, state, row)
-        board = scene.symbols[0]
-        cells = rng.permutation(np.argwhere(board > 0))
-        said = []
-        for first in cells[:pairs]:
-            equal = board == board[tuple(first)]
-            unlike = (board > 0) & ~equal
-            equal[tuple(first)] = False
-            same = equal.any() and (rng.random() < 0.5 or not unlike.any())
-            others = np.argwhere(equal if same else unlike)
-            if not len(others):
-                continue
-            second = others[rng.integers(len(others))]
-            words = [
-                w
-                for cell in (first, second)
-                for w in (write_cell(*cell), scene.names[board[tuple(cell)]])
-            ]
-            said.append(" ".join([*words, "same" if same else "no"]))
-        out.append(begun + BLOCKS.write(BLOCKS.think, "; ".join(said)))
-    return out
+    replies = []
+    for row, description in enumerate(prompt.prefills(game, state, "brief")):
+        generator = player_rng(salt, state, row)
+        compared = _compared_pairs(game.scene(state[row]), generator, pairs)
+        replies.append(description + BLOCKS.write(BLOCKS.think, "; ".join(compared)))
+    return replies
+
+
+def _compared_pairs(scene: Scene, generator: np.random.Generator, count: int) -> list[str]:
+    """At most ``count`` pairs of cells, such as ``(0, 1) red circle (2, 3) red circle same``."""
+    board = scene.symbols[0]
+    cells = generator.permutation(np.argwhere(board > 0))
+    pairs = []
+    for cell in cells[:count]:
+        first = tuple(cell)
+        equal = board == board[first]
+        unequal = (board > 0) & ~equal
+        equal[first] = False
+        same = equal.any() and (generator.random() < 0.5 or not unequal.any())
+        others = np.argwhere(equal if same else unequal)
+        if not len(others):
+            continue
+        second = tuple(others[generator.integers(len(others))])
+        words = []
+        for row, column in (first, second):
+            words += [write_cell(row, column), scene.names[board[row, column]]]
+        words.append("same" if same else "no")
+        pairs.append(" ".join(words))
+    return pairs
 
 
 def pretraining_rows(
@@ -258,44 +311,52 @@ def pretraining_rows(
         near: rows among which those of a length are put together, so that little of a batch is
             padding.
     """
-    number = 0
-    while True:
-        lists = []
-        for task in tasks:
-            count = round(chunk * task.weight)
-            state = task.states("pretrain", count, number * count, hopeless=True)
-            game = task.game
-            asked = round(count * ASKED)
-            compared = round(count * (ASKED + COMPARED))
-            for style, part in (
-                ("moves", state[:asked]),
-                ("same", state[asked:compared]),
-                (task.prompt, state[compared:]),
-            ):
-                replies = (
-                    comparisons(game, part)
-                    if style == "same"
-                    else Beginner(style == "moves").reply(game, part)
-                )
-                asks = rows(
-                    task.override(prompt="brief" if style == "same" else style), part, replies
-                )
-                if style == "same":
-                    question = prompt.messages(
-                        f"{prompt.prompt_text(game, state.level, 'brief')} same?"
-                    )
-                    asks = [{**ask, "prompt": question} for ask in asks]
-                lists.append(asks)
-        places = sorted(
-            ((i + 0.5) / len(part), k, i) for k, part in enumerate(lists) for i in range(len(part))
-        )
-        mixed = [lists[k][i] for _, k, i in places]
+    for number in count():
+        lists = chain.from_iterable(_lists_of(task, chunk, number) for task in tasks)
+        mixed = _interleaved(list(lists))
         for start in range(0, len(mixed), near):
-            yield from sorted(
-                mixed[start : start + near],
-                key=lambda row: len(row["completion"][0]["content"][0]["text"]),
-            )
-        number += 1
+            yield from sorted(mixed[start : start + near], key=_length_of_answer)
+
+
+def _lists_of(task: Task, chunk: int, number: int) -> list[list[dict[str, Any]]]:
+    """The rows of a game in round ``number``: what moves do, what is the same, and moves."""
+    states = round(chunk * task.weight)
+    state = task.states("pretrain", states, number * states, hopeless=True)
+    asked = round(states * ASKED)
+    compared = round(states * (ASKED + COMPARED))
+    return [
+        _rows_in_style(task.override(prompt="moves"), state[:asked]),
+        _rows_of_comparisons(task.override(prompt="brief"), state[asked:compared]),
+        _rows_in_style(task, state[compared:]),
+    ]
+
+
+def _rows_in_style(task: Task, state: State) -> list[dict[str, Any]]:
+    """Rows that a beginner answers in the style of the task's prompt."""
+    beginner = Beginner(task.prompt == "moves")
+    return rows(task, state, beginner.reply(task.game, state))
+
+
+def _rows_of_comparisons(task: Task, state: State) -> list[dict[str, Any]]:
+    """Rows that ask which tiles are the same."""
+    text = prompt.prompt_text(task.game, task.level, "brief")
+    question = prompt.messages(f"{text} same?")
+    compared = rows(task, state, comparisons(task.game, state))
+    return [{**row, "prompt": question} for row in compared]
+
+
+def _interleaved(lists: Sequence[Sequence[Any]]) -> list[Any]:
+    """The items of all lists, each list spread out evenly, in its own order."""
+    places = []
+    for number, items in enumerate(lists):
+        places += [
+            ((position + 0.5) / len(items), number, position) for position in range(len(items))
+        ]
+    return [lists[number][position] for _, number, position in sorted(places)]
+
+
+def _length_of_answer(row: dict[str, Any]) -> int:
+    return len(row["completion"][0]["content"][0]["text"])
 
 
 PRETRAINING = SftSettings(steps=7000, batch=32, lr=8e-4, warmup=60, save_every=100)
@@ -315,26 +376,21 @@ def pretrain_command(out: Path, steps: int = 0) -> Path:
     from vlmgym.train.callbacks import metrics_callback
 
     need("train", *TRAINING)
-    world = max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
+    model_folder = out / "tiny"
+    if (model_folder / "config.json").exists():
+        return model_folder
     out.mkdir(parents=True, exist_ok=True)
-    compute = Compute(device="cpu", threads=1 if world > 1 else 0)
+    processes = max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
+    compute = Compute(device="cpu", threads=1 if processes > 1 else 0)
     settings = PRETRAINING.override(
-        steps=steps or PRETRAINING.steps, batch=PRETRAINING.batch // world
+        steps=steps or PRETRAINING.steps, batch=PRETRAINING.batch // processes
     )
-    if not (out / "tiny" / "config.json").exists():
-        model, processor = build(settings.seed)
-        callbacks = [metrics_callback(out, "sft", "loss", settings.steps)]
-        trainer = run_sft(
-            model,
-            processor,
-            pretraining_rows,
-            out / "tiny-checkpoints",
-            settings,
-            compute,
-            callbacks,
-        )
-        if trainer.is_world_process_zero():
-            save(trainer.accelerator.unwrap_model(trainer.model), processor, out / "tiny")
-            TrainedFor(TASKS).write(out / "tiny")
-        trainer.accelerator.wait_for_everyone()
-    return out / "tiny"
+    model, processor = build(settings.seed)
+    log = metrics_callback(out, "sft", "loss", settings.steps)
+    checkpoints = out / "tiny-checkpoints"
+    trainer = run_sft(model, processor, pretraining_rows, checkpoints, settings, compute, [log])
+    if trainer.is_world_process_zero():
+        save(trainer.accelerator.unwrap_model(trainer.model), processor, model_folder)
+        TrainedFor(TASKS).write(model_folder)
+    trainer.accelerator.wait_for_everyone()
+    return model_folder

@@ -9,30 +9,20 @@ what the processes tell each other (:class:`Answered`).
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vlmgym.core import (
-    ConfigError,
-    State,
-    concat,
-    draw_unit,
-    mix_array,
-    seeds_for,
-    split_of,
-)
-from vlmgym.core.random import (
-    ANSWER_TURN,
-)
+from vlmgym.core import ConfigError, State, draw_unit, seeds_for
+from vlmgym.core.random import ANSWER_TURN
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import load_trace
 from vlmgym.games import read_state_text, state_text
+from vlmgym.train.replays import recorded_states
 from vlmgym.train.sources import CHUNK, Source, first_state
 
 TRIES = 1000
@@ -129,53 +119,31 @@ class QuestionSource:
         self._shares = [self._share(number) for number in range(len(tasks))]
         self._task_edges = _edges([task.weight for task in tasks])
 
-    def _share(self, number: int) -> tuple[list[int], Any]:
+    def _share(self, number: int) -> tuple[list[int], NDArray[np.float64]]:
         """Sources that a task can be asked from, and where their shares end."""
-        fitting = [
-            place
-            for place, source in enumerate(self.sources)
-            if source.weight and (source.kind != "replay" or place in self._recorded[number])
-        ]
-        if not fitting:
+        indices = []
+        for index, source in enumerate(self.sources):
+            has_states = source.kind != "replay" or index in self._recorded[number]
+            if source.weight and has_states:
+                indices.append(index)
+        if not indices:
             names = self.tasks[number].names
             raise ConfigError(
                 "recipe.states",
                 f"nothing for {names.game} {names.level}",
                 "a source with states of every task",
             )
-        return fitting, _edges([self.sources[place].weight for place in fitting])
+        return indices, _edges([self.sources[index].weight for index in indices])
 
     def _read_traces(self, task: Task) -> dict[int, State]:
-        """For each replay that has some, the recorded states of a task in which some action
-        succeeds, in an order of the seed.
-        """
+        """The recorded states of a task, by the number of their replay among the sources."""
         recorded = {}
-        for place, source in enumerate(self.sources):
+        for index, source in enumerate(self.sources):
             if source.kind == "replay":
-                states = self._read_trace(task, Path(source.trace))
+                states = recorded_states(task, Path(source.trace), self.seed)
                 if states is not None:
-                    recorded[place] = states
+                    recorded[index] = states
         return recorded
-
-    def _read_trace(self, task: Task, path: Path) -> State | None:
-        """The recorded states of a task in one trace; None without any."""
-        trace = load_trace(path / "trace.jsonl" if path.is_dir() else path)
-        if (trace.run.game, trace.run.level) != (task.names.game, task.names.level):
-            return None
-        if any(split_of(turn.seed) != "train" for turn in trace.turns):
-            sys.stderr.write(
-                f"{path}: its states are no longer held out: they come "
-                "from outside the train split\n"
-            )
-        texts = list(dict.fromkeys(turn.state for turn in trace.turns))
-        if not texts:
-            return None
-        states = concat([read_state_text(text)[1] for text in texts])
-        can_succeed = task.game.success_mask(states).any(axis=1) & ~states.ended
-        kept = np.flatnonzero(can_succeed)
-        salt = mix_array(np.array([self.seed], np.uint64))
-        order = np.argsort(mix_array(kept.astype(np.uint64) ^ salt))
-        return states[kept[order]] if len(kept) else None
 
     # ---- drawing
     def draw(self, count: int) -> list[Question]:
@@ -186,24 +154,29 @@ class QuestionSource:
         serial = self.served
         self.served += 1
         number = _pick(self._task_edges, draw_unit(np.uint64(self.seed), _TASK, serial))
-        fitting, edges = self._shares[number]
-        place = fitting[_pick(edges, draw_unit(np.uint64(self.seed), _SOURCE, serial))]
-        source = self.sources[place]
-        task = self._now(number)
+        indices, edges = self._shares[number]
+        index = indices[_pick(edges, draw_unit(np.uint64(self.seed), _SOURCE, serial))]
+        source = self.sources[index]
+        task = self._task_now(number)
         slot = -1
         if source.kind == "random_walk":
             state = self._walk(number, task, source.hopeless)
         elif source.kind == "replay":
-            recorded = self._recorded[number][place]
-            state = recorded[self.replayed[number] % len(recorded)]
-            self.replayed[number] += 1
+            state = self._next_recorded(number, index)
             task = task.override(level=self.tasks[number].names.level)
         else:
             slot = self._next_game(number, task, source)
             episode = self.pools[number][slot]
             state = episode.state
             task = task.override(level=episode.level)
-        return Question(serial, task, state, number, place, slot)
+        return Question(serial, task, state, number, index, slot)
+
+    def _next_recorded(self, number: int, index: int) -> State:
+        """The next state of a replay."""
+        recorded = self._recorded[number][index]
+        row = self.replayed[number] % len(recorded)
+        self.replayed[number] += 1
+        return recorded[row]
 
     def _walk(self, number: int, task: Task, hopeless: bool) -> State:
         """The next state of a task that random moves lead to."""
@@ -215,7 +188,7 @@ class QuestionSource:
             self._chunks[number] = (key, task.states("train", CHUNK, first, hopeless))
         return self._chunks[number][1][position % CHUNK]
 
-    def _now(self, number: int) -> Task:
+    def _task_now(self, number: int) -> Task:
         """A task at the present difficulty."""
         task = self.tasks[number]
         ladder = self.curricula.get(task.names.game)
@@ -253,15 +226,15 @@ class QuestionSource:
 
         So games go on as the policy plays them, instead of ending where no question can be asked.
         """
-        waiting = []
+        questions = []
         for number, pool in enumerate(self.pools):
             for slot, episode in enumerate(pool):
                 if episode.passing:
                     kinds = [source.kind for source in self.sources]
-                    task = self._now(number).override(level=episode.level)
-                    place = kinds.index("policy_pool")
-                    waiting.append(Question(-1, task, episode.state, number, place, slot))
-        return waiting
+                    index = kinds.index("policy_pool")
+                    task = self._task_now(number).override(level=episode.level)
+                    questions.append(Question(-1, task, episode.state, number, index, slot))
+        return questions
 
     # ---- telling
     def chosen(self, question: Question, answers: int) -> int:
@@ -290,7 +263,11 @@ class QuestionSource:
         """Move a curriculum by an answer, unless the question is of a rung before."""
         name = question.task.names.game
         ladder = self.curricula.get(name)
-        if ladder is not None and answer.answers and question.task == self._now(question.number):
+        if (
+            ladder is not None
+            and answer.answers
+            and question.task == self._task_now(question.number)
+        ):
             self.curricula[name] = ladder.update(answer.successes, answer.answers)
 
     def _play_on(self, question: Question, answer: Answered) -> None:
@@ -303,8 +280,8 @@ class QuestionSource:
         after = PoolEpisode(
             read_state_text(answer.after)[1],
             episode.level,
-            0 if answer.changed else episode.idle + 1,
-            episode.passing,
+            idle=0 if answer.changed else episode.idle + 1,
+            passing=episode.passing,
         )
         if after.idle >= self.sources[question.source].patience:
             self.counts["pool_stuck"] += 1
@@ -336,7 +313,7 @@ class QuestionSource:
 
     def _deal(self, number: int) -> PoolEpisode:
         """A fresh game in which something can be done."""
-        task = self._now(number)
+        task = self._task_now(number)
         game = task.game
         names = task.names
         first = 4 * first_state("deal", self.seed)
@@ -356,19 +333,17 @@ class QuestionSource:
     # ---- saving
     def state_dict(self) -> dict[str, Any]:
         """All that :meth:`load_state_dict` needs to go on from here, as JSON values."""
+        pools = [
+            [_values_of(task, episode) for episode in pool]
+            for task, pool in zip(self.tasks, self.pools, strict=True)
+        ]
         return {
             "served": self.served,
             "walked": self.walked,
             "replayed": self.replayed,
             "dealt": self.dealt,
             "turn": self.turn,
-            "pools": [
-                [
-                    [state_text(task.game, game.state), game.level, game.idle, game.passing]
-                    for game in pool
-                ]
-                for task, pool in zip(self.tasks, self.pools, strict=True)
-            ],
+            "pools": pools,
             "counts": self.counts,
             "curricula": {name: asdict(ladder) for name, ladder in self.curricula.items()},
         }
@@ -379,18 +354,30 @@ class QuestionSource:
         self.counts = dict(values["counts"])
         for name in ("walked", "replayed", "dealt", "turn"):
             setattr(self, name, list(values[name]))
-        self.pools = [
-            [PoolEpisode(read_state_text(text)[1], *rest) for text, *rest in pool]
-            for pool in values["pools"]
-        ]
+        self.pools = [[_episode_of(episode) for episode in pool] for pool in values["pools"]]
         self.curricula = {
             name: Curriculum.from_dict(ladder) for name, ladder in values["curricula"].items()
         }
 
 
-def _edges(weights: Sequence[float]) -> Any:
-    return np.cumsum(weights) / np.sum(weights)
+def _values_of(task: Task, episode: PoolEpisode) -> list[Any]:
+    """A game of a pool as JSON values."""
+    text = state_text(task.game, episode.state)
+    return [text, episode.level, episode.idle, episode.passing]
 
 
-def _pick(edges: Any, share: float) -> int:
+def _episode_of(values: Sequence[Any]) -> PoolEpisode:
+    """A game of a pool from its JSON values."""
+    text, level, idle, passing = values
+    return PoolEpisode(read_state_text(text)[1], level, idle, passing)
+
+
+def _edges(weights: Sequence[float]) -> NDArray[np.float64]:
+    """Where the shares of weights end, between 0 and 1."""
+    edges: NDArray[np.float64] = np.cumsum(weights) / np.sum(weights)
+    return edges
+
+
+def _pick(edges: NDArray[np.float64], share: float) -> int:
+    """The weight in whose share a number between 0 and 1 lies."""
     return min(int(np.searchsorted(edges, share, side="right")), len(edges) - 1)

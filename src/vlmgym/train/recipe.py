@@ -119,8 +119,8 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`parse` reads back."""
         values = asdict(replace(self, tasks=(), states=()))
-        given = {key: value for key, value in values.items() if value is not None}
-        return given | {
+        sections = {key: value for key, value in values.items() if value is not None}
+        return sections | {
             "tasks": [task.to_dict() for task in self.tasks],
             "states": [asdict(source) for source in self.states],
         }

@@ -19,7 +19,20 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import SFTTrainer
 
 from vlmgym.models.loading import restore
-from vlmgym.train import checkpoint as survive
+from vlmgym.train.checkpoint import (
+    BEGUN,
+    DiskFullError,
+    DivergedError,
+    Interrupted,
+    Signals,
+    begin,
+    checkpoints,
+    last_good_checkpoint,
+    no_room,
+    seal,
+    size_of,
+    tensors_of,
+)
 
 _Trainer: Any = object
 
@@ -48,27 +61,26 @@ class ResumableTrainer(_Trainer):  # type: ignore[misc]
             self.remove_callback(unwanted)
         out = Path(self.args.output_dir)
         out.mkdir(parents=True, exist_ok=True)
-        paths = (
-            [str(survive.last_good_checkpoint(out) or "")]
-            if self.accelerator.is_main_process
-            else []
-        )
-        checkpoint = next(path for path in gather_object(paths) if path is not None) or None
+        checkpoint = self._last_checkpoint(out)
         if checkpoint is not None:
-            if not (
-                self.is_fsdp_enabled
-                or self.is_deepspeed_enabled
-                or hasattr(self.model, "peft_config")
-            ):
+            is_spread = self.is_fsdp_enabled or self.is_deepspeed_enabled
+            if not is_spread and not hasattr(self.model, "peft_config"):
                 restore(self.model, checkpoint)
             self.load_more(Path(checkpoint))
-        with survive.Signals() as signals:
+        with Signals() as signals:
             self.add_callback(_EndOnSignal(self, signals))
             self.train(resume_from_checkpoint=checkpoint)
         if signals.caught and self.state.global_step < self.state.max_steps:
-            raise survive.Interrupted(
+            raise Interrupted(
                 f"{signals.caught} at step {self.state.global_step}: run the same command to go on"
             )
+
+    def _last_checkpoint(self, out: Path) -> str | None:
+        """The last whole checkpoint, as the main process finds it for all."""
+        paths = []
+        if self.accelerator.is_main_process:
+            paths = [str(last_good_checkpoint(out) or "")]
+        return next(path for path in gather_object(paths) if path is not None) or None
 
     def may_stop(self) -> bool:
         """Whether all that was generated has been trained on, so that a checkpoint here loses and
@@ -86,32 +98,37 @@ class ResumableTrainer(_Trainer):  # type: ignore[misc]
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         out = Path(self.args.output_dir)
         folder = out / f"checkpoint-{self.state.global_step}"
-        before = survive.checkpoints(out)
-        room = survive.size_of(before[0]) if before else 0
+        earlier = checkpoints(out)
+        bytes_wanted = size_of(earlier[0]) if earlier else 0
+        is_main = self.accelerator.is_main_process
         try:
-            if room and self.accelerator.is_main_process and survive.no_room(None, out, room):
-                raise OSError(f"{room / 1e6:.0f} MB are needed")
-            if self.accelerator.is_main_process:
-                survive.begin(folder)
+            if bytes_wanted and is_main and no_room(None, out, bytes_wanted):
+                raise OSError(f"{bytes_wanted / 1e6:.0f} MB are needed")
+            if is_main:
+                begin(folder)
             self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
-            if self.accelerator.is_main_process:
+            if is_main:
                 self.save_more(folder)
             self.accelerator.wait_for_everyone()  # every process has written its random state
-            if self.accelerator.is_main_process:
-                survive.seal(folder)
+            if is_main:
+                seal(folder)
             self.accelerator.wait_for_everyone()
         except Exception as error:
-            if not survive.no_room(error, out, room):
+            if not no_room(error, out, bytes_wanted):
                 raise
-            if (folder / survive.BEGUN).exists():
+            if (folder / BEGUN).exists():
                 shutil.rmtree(folder, ignore_errors=True)
-            kept = survive.last_good_checkpoint(out, tidy=False)
-            text = f"no room for a checkpoint at step {self.state.global_step} in {out} ({error}); "
-            text += f"{kept.name} is whole" if kept else "there is none yet"
-            raise survive.DiskFullError(
-                text + ": make room and run the same command to go on"
-            ) from error
+            raise self._disk_full(out, error) from error
+
+    def _disk_full(self, out: Path, error: Exception) -> DiskFullError:
+        """The error of a checkpoint that finds no room, with what is there to go on from."""
+        good = last_good_checkpoint(out, tidy=False)
+        to_go_on_from = f"{good.name} is whole" if good else "there is none yet"
+        return DiskFullError(
+            f"no room for a checkpoint at step {self.state.global_step} in {out} ({error}); "
+            f"{to_go_on_from}: make room and run the same command to go on"
+        )
 
     # ---- losses
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -122,31 +139,32 @@ class ResumableTrainer(_Trainer):  # type: ignore[misc]
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         """Forward and backward, and a look at the loss."""
         loss = super().training_step(model, inputs, num_items_in_batch)
-        worst = self.accelerator.gather(loss.detach().float().abs().reshape(1)).cpu()
-        bad = torch.isnan(worst) | (worst > self.explode) | torch.isinf(worst)
+        sizes = self.accelerator.gather(loss.detach().float().abs().reshape(1)).cpu()
+        bad = torch.isnan(sizes) | (sizes > self.explode) | torch.isinf(sizes)
         if bad.any():
-            self._diverged("loss", float(worst[bad][0]), bool(bad[self.accelerator.process_index]))
+            on_this_process = bool(bad[self.accelerator.process_index])
+            self._diverged("loss", float(sizes[bad][0]), on_this_process)
         return loss
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
         # FSDP keeps it in parts
-        whole = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-        if whole is not None and not math.isfinite(float(whole)):
-            self._diverged("gradient norm", float(whole), True)
+        full_norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        if full_norm is not None and not math.isfinite(float(full_norm)):
+            self._diverged("gradient norm", float(full_norm), True)
         return norm
 
-    def _diverged(self, what: str, value: float, here: bool) -> None:
+    def _diverged(self, quantity: str, value: float, on_this_process: bool) -> None:
         """Save the batch and end; nothing of it has reached the weights."""
         out = Path(self.args.output_dir)
-        step = self.state.global_step
-        path = out / f"bad-batch-step-{step + 1}-rank-{self.accelerator.process_index}.pt"
-        if here:
-            torch.save(dict(survive.tensors_of(self._inputs)), path)
-        kept = survive.last_good_checkpoint(out, tidy=False)
-        raise survive.DivergedError(
-            f"{what} is {value:g} in step {step + 1}; the batch is in {path.parent}/{path.name}; "
-            f"the last checkpoint is {kept.name if kept else 'none'}: "
+        step = self.state.global_step + 1
+        path = out / f"bad-batch-step-{step}-rank-{self.accelerator.process_index}.pt"
+        if on_this_process:
+            torch.save(dict(tensors_of(self._inputs)), path)
+        good = last_good_checkpoint(out, tidy=False)
+        raise DivergedError(
+            f"{quantity} is {value:g} in step {step}; the batch is in {path.parent}/{path.name}; "
+            f"the last checkpoint is {good.name if good else 'none'}: "
             f"lower lr or max_grad_norm, or raise explode ({self.explode:g})"
         )
 
@@ -156,18 +174,16 @@ class _EndOnSignal(TrainerCallback):  # type: ignore[misc]
     alike.
     """
 
-    def __init__(self, trainer: Any, signals: survive.Signals) -> None:
+    def __init__(self, trainer: Any, signals: Signals) -> None:
         self.trainer = trainer
         self.signals = signals
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if (
-            any(gather_object([self.signals.caught]))
-            and self.trainer.may_stop()
-            and state.global_step < state.max_steps
-        ):
+        any_caught = any(gather_object([self.signals.caught]))
+        if any_caught and self.trainer.may_stop() and state.global_step < state.max_steps:
             self.signals.caught = self.signals.caught or "a signal to another process"
-            control.should_save = control.should_training_stop = True
+            control.should_save = True
+            control.should_training_stop = True
 
 
 class Sft(ResumableTrainer, SFTTrainer):  # type: ignore[misc]

@@ -5,7 +5,7 @@ metrics.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vlmgym.core import Game, State, concat
@@ -27,15 +27,16 @@ class _Judge:
     def __call__(
         self, completions: Sequence[Any], state: Sequence[str], reply: Sequence[str]
     ) -> tuple[list[Judgement], bool]:
+        """The judgements, and whether the batch is a new one."""
         texts = [reply_text(completion) for completion in completions]
         key = tuple(zip(state, texts, reply, strict=True))
-        fresh = key != self.key
-        if fresh:
-            blocks = [Blocks.of(names) for names in reply]
+        is_new = key != self.key
+        if is_new:
             states = [read_state_text(text) for text in state]
+            blocks = [Blocks.of(names) for names in reply]
             self.judged, _ = judge_rows(states, texts, self.oracle, blocks)
             self.key = key
-        return self.judged, fresh
+        return self.judged, is_new
 
 
 def reply_text(completion: Any) -> str:
@@ -63,23 +64,27 @@ def judge_rows(
     Returns:
         A judgement for each answer, and the state after it, as a batch and a row in it.
     """
-    called = blocks or [BLOCKS] * len(texts)
+    all_blocks = blocks or [BLOCKS] * len(texts)
     batches: dict[Any, list[int]] = {}
     for number, (game, state) in enumerate(states):
-        key = (game.name, state.level, called[number])
+        key = (game.name, state.level, all_blocks[number])
         batches.setdefault(key, []).append(number)
     judged: dict[int, Judgement] = {}
-    after: dict[int, tuple[State, int]] = {}
+    states_after: dict[int, tuple[State, int]] = {}
     for members in batches.values():
-        game = states[members[0]][0]
-        before = concat([states[number][1] for number in members])
+        game, _ = states[members[0]]
+        batch = concat([states[number][1] for number in members])
         replies = [texts[number] for number in members]
-        stepped, judgements = judge(game, before, replies, oracle=oracle, blocks=called[members[0]])
+        names = all_blocks[members[0]]
+        after, judgements = judge(game, batch, replies, oracle=oracle, blocks=names)
         for row, number in enumerate(members):
             judged[number] = judgements[row]
-            after[number] = (stepped, row)
-    numbers = range(len(texts))
-    return [judged[number] for number in numbers], [after[number] for number in numbers]
+            states_after[number] = (after, row)
+    in_order = range(len(texts))
+    return (
+        [judged[number] for number in in_order],
+        [states_after[number] for number in in_order],
+    )
 
 
 def reward_functions(weights: Weights) -> tuple[list[Any], list[float]]:
@@ -88,37 +93,51 @@ def reward_functions(weights: Weights) -> tuple[list[Any], list[float]]:
     """
     judge_once = _Judge(oracle=weights.regret != 0)
 
+    def judged_terms(
+        completions: Sequence[Any], state: Sequence[str], game: Sequence[str], columns: Any
+    ) -> list[Mapping[str, float]]:
+        """The terms of each reply; the metrics of a batch are logged when it is judged."""
+        names_of_blocks = columns.get("reply") or [""] * len(state)
+        judged, is_new = judge_once(completions, state, names_of_blocks)
+        log_metric = columns.get("log_metric")
+        if is_new and log_metric is not None:
+            for name, value in batch_metrics(judged, game).items():
+                log_metric(name, value)
+        return [judgement.terms for judgement in judged]
+
     def make(term: str) -> Any:
         def function(
             completions: Sequence[Any], state: Sequence[str], game: Sequence[str], **columns: Any
         ) -> list[float]:
             if "terms" in columns:  # judged when the answers were generated
-                return [weights.rewarded(terms)[term] for terms in columns["terms"]]
-            replies = columns.get("reply") or [""] * len(state)
-            judged, fresh = judge_once(completions, state, replies)
-            log = columns.get("log_metric")
-            if fresh and log is not None:
-                for name, value in batch_metrics(judged, game).items():
-                    log(name, value)
-            return [weights.rewarded(judgement.terms)[term] for judgement in judged]
+                all_terms = columns["terms"]
+            else:
+                all_terms = judged_terms(completions, state, game, columns)
+            return [weights.rewarded(terms)[term] for terms in all_terms]
 
         function.__name__ = term
         return function
 
-    terms = weights.factors()
-    return [make(term) for term in terms], list(terms.values())
+    factors = weights.factors()
+    return [make(term) for term in factors], list(factors.values())
 
 
 def batch_metrics(judged: Sequence[Judgement | Turn], games: Sequence[str]) -> dict[str, float]:
     """Means of a batch: of the metrics of training logs, for each game too where there are several,
     and of all faults.
     """
-    metrics = {f"fault/{fault.value}": mean_of(f"fault_{fault.value}", judged) for fault in Fault}
-    for name in shown_in("training"):
-        metrics[name] = mean_of(name, judged)
+    metrics = {}
+    for fault in Fault:
+        metrics[f"fault/{fault.value}"] = mean_of(f"fault_{fault.value}", judged)
+    metrics |= _training_means(judged)
     names = sorted(set(games))
-    for game in names if len(names) > 1 else []:
-        of_game = [turn for turn, name in zip(judged, games, strict=True) if name == game]
-        for name in shown_in("training"):
-            metrics[f"{game}/{name}"] = mean_of(name, of_game)
+    if len(names) > 1:
+        for name in names:
+            turns = [turn for turn, game in zip(judged, games, strict=True) if game == name]
+            for metric, mean in _training_means(turns).items():
+                metrics[f"{name}/{metric}"] = mean
     return {name: value for name, value in metrics.items() if not math.isnan(value)}
+
+
+def _training_means(judged: Sequence[Judgement | Turn]) -> dict[str, float]:
+    return {name: mean_of(name, judged) for name in shown_in("training")}

@@ -27,17 +27,17 @@ def rows(
     game = task.game
     text = prompt.prompt_text(game, task.level, task.prompt, blocks=task.blocks)
     messages = prompt.messages(text)
-    frames = pictures(game, state, look or task.look)
-    out = []
-    for number, frame in enumerate(frames):
-        row: dict[str, Any] = {"prompt": messages, "image": frame, **vars(task.names)}
+    images = pictures(game, state, look or task.look)
+    trainer_rows = []
+    for number, image in enumerate(images):
+        row: dict[str, Any] = {"prompt": messages, "image": image, **vars(task.names)}
         row["state"] = state_text(game, state[number])
         row["reply"] = task.reply
         if replies is not None:
             content = [{"type": "text", "text": replies[number]}]
             row["completion"] = [{"role": "assistant", "content": content}]
-        out.append(row)
-    return out
+        trainer_rows.append(row)
+    return trainer_rows
 
 
 def ask_rows(questions: Sequence[Question]) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ def train(recipe: Recipe, out: Path) -> Path:
 
 
 def _stages(recipe: Recipe, out: Path) -> Path:
-    everyone = recipe.compute.processes()
+    processes = recipe.compute.processes()
     stamp = out / "recipe.json"
     text = json.dumps(recipe.to_dict(), indent=1)
     if stamp.exists() and stamp.read_text(encoding="utf-8") != text:
@@ -67,32 +67,32 @@ def _stages(recipe: Recipe, out: Path) -> Path:
             str(out),
             "a new folder, or one with a run of the same recipe (this one holds another)",
         )
-    everyone.wait_for_everyone()
-    if everyone.is_main_process:
+    processes.wait_for_everyone()
+    if processes.is_main_process:
         write_atomically(stamp, text)
-    current = recipe.model
+    model_name = recipe.model
     if recipe.cold_start is not None:
         target = out / "cold"
         if not (target / "config.json").exists():
-            _cold_start(recipe, recipe.cold_start, current, out, target)
-        current = str(target.resolve())
+            _cold_start(recipe, recipe.cold_start, model_name, out, target)
+        model_name = str(target.resolve())
     if recipe.grpo is not None:
         target = out / "final"
         if not (target / "config.json").exists():
-            _grpo(recipe, recipe.grpo, current, out, target)
-        current = str(target.resolve())
-    return Path(current)
+            _grpo(recipe, recipe.grpo, model_name, out, target)
+        model_name = str(target.resolve())
+    return Path(model_name)
 
 
 def _cold_start(recipe: Recipe, cold: ColdStart, model_name: str, out: Path, target: Path) -> None:
-    data = cold_start_rows(recipe.tasks, cold, recipe.sft.seed)
+    rows = cold_start_rows(recipe.tasks, cold, recipe.sft.seed)
     model, processor = recipe.compute.load(model_name)
     if recipe.grpo is not None and recipe.compute.processes().is_main_process:
-        sys.stderr.write(cut_off(data, processor, recipe.grpo.max_new_tokens))
-    steps = recipe.sft.total_steps(len(data), recipe.compute.processes().num_processes)
+        sys.stderr.write(cut_off(rows, processor, recipe.grpo.max_new_tokens))
+    steps = recipe.sft.total_steps(len(rows), recipe.compute.processes().num_processes)
     log = metrics_callback(out, "sft", "loss", steps, recipe.sft.report_to)
     trainer = run_sft(
-        model, processor, data, out / "sft", recipe.sft, recipe.compute, [log], recipe.lora
+        model, processor, rows, out / "sft", recipe.sft, recipe.compute, [log], recipe.lora
     )
     _finish(trainer, processor, out / "sft", target, TrainedFor(recipe.tasks, 0, recipe.model))
 
@@ -104,13 +104,8 @@ def _grpo(recipe: Recipe, grpo: GrpoSettings, model_name: str, out: Path, target
     if recipe.checks.every:
         callbacks.append(checks_callback(recipe, grpo, processor, log, out))
     trainer = run_grpo(recipe, model, processor, out / "grpo", callbacks)
-    _finish(
-        trainer,
-        processor,
-        out / "grpo",
-        target,
-        TrainedFor(recipe.tasks, grpo.max_new_tokens, recipe.model),
-    )
+    about = TrainedFor(recipe.tasks, grpo.max_new_tokens, recipe.model)
+    _finish(trainer, processor, out / "grpo", target, about)
 
 
 def _finish(
@@ -123,19 +118,19 @@ def _finish(
     last bit of bfloat16.
     """
     unfinished = target.with_name(target.name + ".part")
-    main = trainer.accelerator.is_main_process
-    if main:
+    is_main = trainer.accelerator.is_main_process
+    if is_main:
         shutil.rmtree(unfinished, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     try:
         if hasattr(trainer.model, "peft_config"):
-            if main:
+            if is_main:
                 adapted = trainer.accelerator.unwrap_model(trainer.model)
                 adapted.save_pretrained(str(unfinished / "adapter"))
                 adapted.to("cpu").float().merge_and_unload().save_pretrained(str(unfinished))
         else:
             trainer.save_model(str(unfinished))
-        if main:
+        if is_main:
             processor.save_pretrained(str(unfinished))
             about.write(unfinished)
     except Exception as error:
@@ -146,7 +141,7 @@ def _finish(
             f"no room for {target} ({error}): make room and run the same command to go on"
         ) from error
     trainer.accelerator.wait_for_everyone()
-    if main:
+    if is_main:
         unfinished.rename(target)
         shutil.rmtree(checkpoints, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()

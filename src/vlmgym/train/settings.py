@@ -12,6 +12,10 @@ from vlmgym.train.compute import Compute
 
 REPORTS = ("tensorboard", "wandb", "trackio", "none")
 """Where curves can go."""
+PLAYED_AT_ONCE = 64
+"""Answers that the evaluation during GRPO generates together, at most (``grpo.generate_batch``,
+where that is less).
+"""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,11 @@ class GrpoSettings(Optimisation):
     use_vllm: bool = setting(False, "generate with vLLM")
     vllm_mode: str = setting("server", "TRL's vllm_mode", choices=("server", "colocate"))
     vllm_url: str = setting("", "of the vLLM server; empty = TRL's own default")
+
+    @property
+    def played_at_once(self) -> int:
+        """Answers that the evaluation during GRPO generates together, at most."""
+        return min(self.generate_batch or PLAYED_AT_ONCE, PLAYED_AT_ONCE)
 
     def __post_init__(self) -> None:
         """Check the batch arithmetic as well."""

@@ -47,18 +47,10 @@ def run_sft(
         :meth:`vlmgym.train.resumable.ResumableTrainer.run`.
     """
     need("train", *TRAINING)
-    from datasets import Dataset, Features, Image, IterableDataset, Value
     from trl import SFTConfig
 
     from vlmgym.train.resumable import Sft
 
-    if callable(data):
-        dataset: Any = IterableDataset.from_generator(data)
-    else:
-        block = [{"type": Value("string"), "text": Value("string")}]
-        turn = [{"role": Value("string"), "content": block}]
-        features = Features({"prompt": turn, "completion": turn, "image": Image()})
-        dataset = Dataset.from_list([{k: r[k] for k in features} for r in data], features=features)
     config = SFTConfig(
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch,
@@ -68,7 +60,7 @@ def run_sft(
     trainer = Sft(
         model=model,
         args=config,
-        train_dataset=dataset,
+        train_dataset=_dataset(data),
         processing_class=use_pixel_cache(processor),
         callbacks=list(callbacks),
         peft_config=lora.config(model) if lora else None,
@@ -76,3 +68,16 @@ def run_sft(
     trainer.explode = settings.explode
     trainer.run()
     return trainer
+
+
+def _dataset(data: Sequence[dict[str, Any]] | Callable[[], Iterator[dict[str, Any]]]) -> Any:
+    """Rows as the data set that TRL reads; of a stream one that is read as it comes."""
+    from datasets import Dataset, Features, Image, IterableDataset, Value
+
+    if callable(data):
+        return IterableDataset.from_generator(data)
+    block = {"type": Value("string"), "text": Value("string")}
+    messages = [{"role": Value("string"), "content": [block]}]
+    features = Features({"prompt": messages, "completion": messages, "image": Image()})
+    rows = [{name: row[name] for name in features} for row in data]
+    return Dataset.from_list(rows, features=features)

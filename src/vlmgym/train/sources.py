@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vlmgym.core import (
-    ConfigError,
-    Settings,
-    setting,
-)
+from vlmgym.core import ConfigError, Settings, setting
 
 CHUNK = 64
 """States walked to at once for each task."""
@@ -19,7 +15,10 @@ and its later deals.
 ROOM = 2**27
 """Training states that a use has for itself with each seed of a run, for each task."""
 _FIRST = {"walk": 0, "cold": 500_000_000, "pool": 900_000_000, "deal": 250_000_000}  # with seed 0
-_WALKS, _APART = 128, 1_000_003  # so many seeds have their walks in the first room, so far apart
+_SEEDS_OF_WALKS = 128
+"""So many seeds have their walks in the first room."""
+_WALKS_APART = 1_000_003
+"""States between the walks of one seed and the next."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,6 @@ def first_state(use: str, seed: int) -> int:
     """
     if seed == 0:
         return _FIRST[use]
-    if use == "walk" and seed < _WALKS:
-        return seed * _APART // CHUNK * CHUNK
+    if use == "walk" and seed < _SEEDS_OF_WALKS:
+        return seed * _WALKS_APART // CHUNK * CHUNK
     return 2**30 + (len(USES) * (seed - 1) + USES.index(use)) * ROOM

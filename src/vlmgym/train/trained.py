@@ -39,23 +39,20 @@ class TrainedFor:
         """What of a task the model was never trained on, in one sentence; empty where it knows all
         of it.
         """
-        known = [one for one in self.tasks if one.names.game == task.names.game]
-        if not known:
-            games = ", ".join(sorted({one.names.game for one in self.tasks}))
+        same_game = [other for other in self.tasks if other.names.game == task.names.game]
+        if not same_game:
+            games = ", ".join(sorted({other.names.game for other in self.tasks}))
             return f"the model was never trained on {task.names.game} (it knows {games})"
         asked = task.to_dict()
         strange = []
-        for name in ASKED[1:]:
-            values = list(dict.fromkeys(one.to_dict()[name] for one in known))
-            if asked[name] not in values:
-                strange.append(
-                    f"{name} = {asked[name]!r} (it knows {', '.join(map(repr, values))})"
-                )
-        return (
-            f"the model was never trained on {task.names.game} with {'; '.join(strange)}"
-            if strange
-            else ""
-        )
+        for field in ASKED[1:]:
+            values = list(dict.fromkeys(other.to_dict()[field] for other in same_game))
+            if asked[field] not in values:
+                known_values = ", ".join(map(repr, values))
+                strange.append(f"{field} = {asked[field]!r} (it knows {known_values})")
+        if not strange:
+            return ""
+        return f"the model was never trained on {task.names.game} with {'; '.join(strange)}"
 
     def unknown(self, game: str, level: str, look: str, prompt: str, reply: str) -> str:
         """As :meth:`warn`, of a task that is given by its fields."""
@@ -63,10 +60,10 @@ class TrainedFor:
 
     def write(self, folder: Path) -> None:
         """Write the file into a model's folder."""
-        tasks = [
-            {name: value for name, value in task.to_dict().items() if name in ASKED}
-            for task in self.tasks
-        ]
+        tasks = []
+        for task in self.tasks:
+            fields = task.to_dict()
+            tasks.append({name: value for name, value in fields.items() if name in ASKED})
         write_json(
             folder / FILE,
             {"model": self.model, "max_new_tokens": self.max_new_tokens, "tasks": tasks},
@@ -87,12 +84,8 @@ def trained_for(name: str) -> TrainedFor | None:
     tasks = values.get("tasks")
     limit = values.get("max_new_tokens", 0)
     model = values.get("model", "")
-    if (
-        not isinstance(tasks, list)
-        or not tasks
-        or not isinstance(limit, int)
-        or not isinstance(model, str)
-    ):
+    is_ours = isinstance(tasks, list) and isinstance(limit, int) and isinstance(model, str)
+    if not is_ours or not tasks:
         raise FileError(f"{path}: no list of tasks, or other fields than vlmgym writes")
     try:
         return TrainedFor(_tasks(tasks), limit, model)
@@ -101,7 +94,7 @@ def trained_for(name: str) -> TrainedFor | None:
 
 
 def _tasks(values: Sequence[Any]) -> tuple[Task, ...]:
-    for one in values:
-        if not isinstance(one, dict):
-            raise ConfigError("tasks", one, "a mapping of a task's fields")
-    return tuple(Task.parse(one) for one in values)
+    for fields in values:
+        if not isinstance(fields, dict):
+            raise ConfigError("tasks", fields, "a mapping of a task's fields")
+    return tuple(Task.parse(fields) for fields in values)

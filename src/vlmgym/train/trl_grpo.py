@@ -6,7 +6,6 @@ Imports torch and TRL; import it where a run begins.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
@@ -14,13 +13,10 @@ from trl import GRPOTrainer
 from typing_extensions import override
 
 from vlmgym.models.loading import image_token
+from vlmgym.train.groups import Generated, joined
 from vlmgym.train.resumable import ResumableTrainer
 from vlmgym.train.rewards import reply_text
 
-Generated = tuple[Any, ...]
-"""What TRL's ``_generate`` returns: lists with an entry a row, and values that are of all rows."""
-COMPLETIONS = 3
-"""The place of the answers, as messages, in :data:`Generated`."""
 MEANS_OF_ROWS = ("grpo", "dr_grpo", "sapo")
 """Losses that TRL divides by the number of rows; the others it divides by the number of tokens that
 count.
@@ -75,8 +71,10 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
 
     def generate_answers(self, prompts: Sequence[Any], at_once: int) -> Generated:
         """Answers to prompts, ``at_once`` together: TRL itself always generates all of a batch."""
-        pieces = range(0, len(prompts), at_once)
-        return joined([super(TrlGrpo, self)._generate(prompts[i : i + at_once]) for i in pieces])
+        pieces = []
+        for first in range(0, len(prompts), at_once):
+            pieces.append(super()._generate(prompts[first : first + at_once]))
+        return joined(pieces)
 
     @override
     def _tokenize_prompts(self, prompts: Any) -> Any:
@@ -84,27 +82,26 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
 
         TRL ends a prompt with the mark that begins a new reply, whoever spoke last.
         """
-        beginnings = [
-            reply_text(messages[-1:]) if messages[-1]["role"] == "assistant" else ""
-            for messages in prompts
-        ]
-        asked = [
-            messages[:-1] if beginning else messages
-            for messages, beginning in zip(prompts, beginnings, strict=True)
-        ]
-        ids, images, fields = super()._tokenize_prompts(asked)
+        beginnings = []
+        asked = []
+        for messages in prompts:
+            is_begun = messages[-1]["role"] == "assistant"
+            beginning = reply_text(messages[-1:]) if is_begun else ""
+            beginnings.append(beginning)
+            asked.append(messages[:-1] if beginning else messages)
+        prompt_ids, images, fields = super()._tokenize_prompts(asked)
         if not any(beginnings):
-            return ids, images, fields
+            return prompt_ids, images, fields
         tokenizer: Any = getattr(self.processing_class, "tokenizer", self.processing_class)
-        more = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in beginnings]
-        ids = [[*before, *after] for before, after in zip(ids, more, strict=True)]
+        more_ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in beginnings]
+        prompt_ids = [[*ids, *more] for ids, more in zip(prompt_ids, more_ids, strict=True)]
         for name in ("token_type_ids", "mm_token_type_ids"):
             if name in fields:
                 fields[name] = [
-                    [*map(int, types), *[0] * len(after)]
-                    for types, after in zip(fields[name], more, strict=True)
+                    [*map(int, types), *[0] * len(more)]
+                    for types, more in zip(fields[name], more_ids, strict=True)
                 ]
-        return ids, images, fields
+        return prompt_ids, images, fields
 
     def collapse_image_tokens(self) -> None:
         """Give a vLLM in this process one image token a picture: it expands them itself, and TRL
@@ -115,12 +112,12 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
         """
         image = image_token(self.model)
         backend: Any = self.vllm_generation
-        expanded: Callable[..., Any] = backend.generate
+        generate_expanded: Callable[..., Any] = backend.generate
 
-        def generate(prompts: Any, images: Any, *rest: Any, **options: Any) -> Any:
+        def generate(prompts: Any, images: Any, *arguments: Any, **options: Any) -> Any:
             if images is not None:
-                prompts = [collapse(ids, image) for ids in prompts]
-            return expanded(prompts, images, *rest, **options)
+                prompts = [collapse(prompt_ids, image) for prompt_ids in prompts]
+            return generate_expanded(prompts, images, *arguments, **options)
 
         backend.generate = generate
 
@@ -146,17 +143,19 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
         TRL knows no rows that do not count, but masks of tokens and the number of tokens that
         count. The share of the rows that is left is kept with the batch, for :meth:`_compute_loss`.
         """
-        device = output["advantages"].device
-        left_out = torch.tensor(equal, device=device).repeat_interleave(self.num_generations)
-        output["advantages"] = output["advantages"].masked_fill(left_out, 0.0)
-        share = torch.zeros((), device=device)
+        advantages = output["advantages"]
+        left_out = torch.tensor(equal, device=advantages.device)
+        left_out = left_out.repeat_interleave(self.num_generations)
+        output["advantages"] = advantages.masked_fill(left_out, 0.0)
+        share = torch.zeros((), device=advantages.device)
         if drop:
             share = self.accelerator.gather(left_out.float()).mean()
         self._metrics["train"]["groups/left_out"].append(float(share))
         output["kept"] = 1 - share
         if drop:
             mask = _mask_of(output)
-            output[mask] = output[mask] * (~left_out).unsqueeze(1).to(output[mask].dtype)
+            counts = (~left_out).unsqueeze(1)
+            output[mask] = output[mask] * counts.to(output[mask].dtype)
             loss_mask = output["completion_mask"] * output.get("tool_mask", 1)
             output["num_items_in_batch"] = self.accelerator.gather(loss_mask.sum()).sum()
         return output
@@ -180,8 +179,8 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
         """
         batches = self._buffered_inputs
         mask = _mask_of(batches[0])
-        some = torch.stack([batch[mask].any().float().mean() for batch in batches])
-        return self.accelerator.gather(some).mean()
+        has_rows = torch.stack([batch[mask].any().float().mean() for batch in batches])
+        return self.accelerator.gather(has_rows).mean()
 
     @override
     def _clip_grad_norm(self, model: Any) -> Any:
@@ -196,7 +195,7 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
     # ---- padding
     @override
     def _get_per_token_logps_and_entropies(
-        self, model: Any, *args: Any, batch_size: int | None = None, **kwargs: Any
+        self, model: Any, *arguments: Any, batch_size: int | None = None, **options: Any
     ) -> Any:
         """As TRL's; on a CPU group by group, so that what is padding in a whole group is not
         computed.
@@ -205,8 +204,12 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
             model = Trimming(model)
             batch_size = self.num_generations
         return super()._get_per_token_logps_and_entropies(
-            model, *args, batch_size=batch_size, **kwargs
+            model, *arguments, batch_size=batch_size, **options
         )
+
+
+ALONG_TOKENS = ("input_ids", "attention_mask", "labels", "token_type_ids", "mm_token_type_ids")
+"""Inputs of a model with a column for each token."""
 
 
 class Trimming:
@@ -222,13 +225,7 @@ class Trimming:
         mask = inputs["attention_mask"]
         width = mask.shape[1]
         used = int(mask.any(dim=0).nonzero().max()) + 1
-        for name in (
-            "input_ids",
-            "attention_mask",
-            "labels",
-            "token_type_ids",
-            "mm_token_type_ids",
-        ):
+        for name in ALONG_TOKENS:
             if name in inputs:
                 inputs[name] = inputs[name][:, :used]
         outputs = self.model(**inputs)
@@ -245,23 +242,9 @@ def _mask_of(batch: Mapping[str, Any]) -> str:
 
 def collapse(ids: Sequence[int], token: int) -> list[int]:
     """Every run of a token as one."""
-    return [
-        number
-        for place, number in enumerate(ids)
-        if not (number == token and place and ids[place - 1] == token)
-    ]
-
-
-def rows_of(generated: Generated, rows: slice) -> Generated:
-    """Some of the rows."""
-    return tuple(
-        column[rows] if isinstance(column, list) and column else column for column in generated
-    )
-
-
-def joined(pieces: Sequence[Generated]) -> Generated:
-    """The rows of all pieces together."""
-    return tuple(
-        list(chain.from_iterable(columns)) if isinstance(columns[0], list) else columns[0]
-        for columns in zip(*pieces, strict=True)
-    )
+    collapsed: list[int] = []
+    for number in ids:
+        repeats = bool(collapsed) and number == token == collapsed[-1]
+        if not repeats:
+            collapsed.append(number)
+    return collapsed

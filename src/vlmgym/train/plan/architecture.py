@@ -59,14 +59,17 @@ class Stack:
             scores: tokens attended to, where attention is eager and keeps its scores: the paper's 5
                 a s.
         """
-        q = self.heads * self.head_dim
-        kv = self.kv_heads * self.head_dim
-        kept = (
-            (17 * self.hidden + 14 * q + 8 * kv + 8 * self.inner + 5 * self.heads * scores)
-            * compute
-            / 2
+        queries = self.heads * self.head_dim
+        keys_values = self.kv_heads * self.head_dim
+        numbers = (
+            17 * self.hidden
+            + 14 * queries
+            + 8 * keys_values
+            + 8 * self.inner
+            + 5 * self.heads * scores
         )
-        return kept + (10 * self.hidden if residual > compute else 0)
+        in_float32 = 10 * self.hidden if residual > compute else 0
+        return numbers * compute / 2 + in_float32
 
     def passing(self, compute: int) -> float:
         """Bytes for one token while a layer computes without keeping anything: gate, up, their
@@ -109,11 +112,9 @@ class Architecture:
 
     def patches(self, height: int, width: int) -> int:
         """Patches of a picture."""
-        return (
-            (self.side // self.patch) ** 2
-            if self.side
-            else -(-height // self.patch) * -(-width // self.patch)
-        )
+        if self.side:
+            return (self.side // self.patch) ** 2
+        return -(-height // self.patch) * -(-width // self.patch)
 
     def tokens(self, height: int, width: int) -> int:
         """Tokens of a picture in the prompt."""
@@ -126,31 +127,30 @@ class Architecture:
         if self.pixels is None:
             return None
         unit = self.patch * self.merge
-        return bool(
-            height % unit or width % unit or not self.pixels[0] <= height * width <= self.pixels[1]
-        )
+        least, most = self.pixels
+        fits = least <= height * width <= most
+        return bool(height % unit or width % unit or not fits)
 
     def positions_of(self, recipe: Recipe) -> tuple[int, int]:
         """The longest prompt of a recipe: patches of its picture, and tokens of picture and text
         (estimated, not too low).
         """
-        sizes = []
+        most_patches = 0
+        most_tokens = 0
         for task in recipe.tasks:
-            game = task.game
-            level = task.level
-            look = task.look
-            height, width = frame_size(game, level, look)
-            text = len(prompt.prompt_text(game, level, task.prompt, blocks=task.blocks)) / LETTERS
-            sizes.append(
-                (self.patches(height, width), self.tokens(height, width) + round(text) + 20)
-            )
-        return max(patches for patches, _ in sizes), max(tokens for _, tokens in sizes)
+            height, width = frame_size(task.game, task.level, task.look)
+            text = prompt.prompt_text(task.game, task.level, task.prompt, blocks=task.blocks)
+            of_text = round(len(text) / LETTERS) + 20
+            most_patches = max(most_patches, self.patches(height, width))
+            most_tokens = max(most_tokens, self.tokens(height, width) + of_text)
+        return most_patches, most_tokens
 
 
 def known_models() -> dict[str, dict[str, Any]]:
     """Models whose sizes come with the library, by hub name."""
     with resources.as_file(resources.files("vlmgym") / "models" / "known") as folder:
-        return {known["model"]: known for known in map(read_json, sorted(folder.glob("*.json")))}
+        models = [read_json(path) for path in sorted(folder.glob("*.json"))]
+    return {values["model"]: values for values in models}
 
 
 def architecture(name: str) -> Architecture:
@@ -162,43 +162,22 @@ def architecture(name: str) -> Architecture:
         MissingExtra: torch or Transformers are not installed.
     """
     need("train", "torch", "transformers")
-    import torch
-    from transformers import AutoConfig, AutoModelForImageTextToText
-
     known: dict[str, Any] = known_models().get(name, {})
-    try:
-        if known:
-            values = dict(known["config"])
-            config = AutoConfig.for_model(values.pop("model_type"), **values)
-        else:
-            config = load_config(name)
-        with torch.device("meta"):
-            model = AutoModelForImageTextToText.from_config(config)
-    except (OSError, ValueError) as error:
-        allowed = (
-            "tiny, a folder, a hub name that can be reached, or one of "
-            f"{', '.join(known_models())} ({first_words(error)})"
-        )
-        raise ConfigError("model", name, allowed) from error
+    config, model = _empty_model(name, known)
     parts = dict.fromkeys(("vision tower", "connector", "language model", "embeddings"), 0)
     for path, weights in model.named_parameters():
         parts[_part(path.split("."))] += weights.numel()
     modules = dict(model.named_modules())
     adapted = sum(sum(modules[path].weight.shape) for path in Lora.layers(list(modules)))
-    total = sum(parts.values())
     frozen = freeze_vision(model) if parts["vision tower"] else 0
     text = config.get_text_config()
     vision = config.vision_config
-    resizing = (
-        vision.image_size
-        if getattr(config, "image_seq_length", None) and hasattr(vision, "image_size")
-        else 0
-    )
+    resizes = getattr(config, "image_seq_length", None) and hasattr(vision, "image_size")
     return Architecture(
         name=name,
         family=type(model).__name__,
         parts=parts,
-        unfrozen=total - frozen,
+        unfrozen=sum(parts.values()) - frozen,
         adapted=adapted,
         text=_stack(text),
         vision=_stack(vision),
@@ -207,9 +186,30 @@ def architecture(name: str) -> Architecture:
         patch=vision.patch_size,
         merge=getattr(vision, "spatial_merge_size", 1),
         frames=getattr(vision, "temporal_patch_size", 1),
-        side=resizing,
+        side=vision.image_size if resizes else 0,
         pixels=(known["min_pixels"], known["max_pixels"]) if known else None,
     )
+
+
+def _empty_model(name: str, known: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Configuration and model of a name, no weight of it allocated."""
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    try:
+        if known:
+            values = dict(known["config"])
+            config = AutoConfig.for_model(values.pop("model_type"), **values)
+        else:
+            config = load_config(name)
+        with torch.device("meta"):
+            return config, AutoModelForImageTextToText.from_config(config)
+    except (OSError, ValueError) as error:
+        allowed = (
+            "tiny, a folder, a hub name that can be reached, or one of "
+            f"{', '.join(known_models())} ({first_words(error)})"
+        )
+        raise ConfigError("model", name, allowed) from error
 
 
 def _part(path: Sequence[str]) -> str:
@@ -217,11 +217,9 @@ def _part(path: Sequence[str]) -> str:
         return "connector"
     if any(name in VISION for name in path):
         return "vision tower"
-    return (
-        "embeddings"
-        if any(name in ("embed_tokens", "lm_head") for name in path)
-        else "language model"
-    )
+    if any(name in ("embed_tokens", "lm_head") for name in path):
+        return "embeddings"
+    return "language model"
 
 
 def _stack(config: Any) -> Stack:

@@ -20,8 +20,10 @@ def card_of(on: str) -> Card | None:
 def speed_on(recipe: Recipe, model: Architecture, on: str) -> Speed | None:
     """How long a recipe takes on a kind of hardware, where its card is known."""
     card = card_of(on)
-    count, room = hardware(on) if card else (1, 0.0)
-    return speed(recipe, model, card, count, room) if card else None
+    if card is None:
+        return None
+    count, capacity = hardware(on)
+    return speed(recipe, model, card, count, capacity)
 
 
 def hours_text(hours: float) -> str:

@@ -36,45 +36,51 @@ def launch_lines(
     """
     recipe = Recipe.parse(read_file("recipe", find("recipe", name)))
     start = f"train {name} --out runs/{Path(name).stem}"
-    whole, shared_out = (
-        f"{start} --on {overlay}" if overlay else start for overlay in (on, shared)
-    )
-    alone = vllm_reason(name, on, model, "colocate")
-    apart = vllm_reason(name, shared, model, "server")
-    beside = " --set grpo.use_vllm=true --set grpo.vllm_mode=colocate" if alone else ""
-    lines = [(f"one process{alone}", f"vlmgym {whole}{beside}")]
-    if alone:
+    start_on = f"{start} --on {on}" if on else start
+    start_shared = f"{start} --on {shared}" if shared else start
+    reason = vllm_reason(name, on, model, "colocate")
+    start_with_vllm = start_on
+    if reason:
+        start_with_vllm += " --set grpo.use_vllm=true --set grpo.vllm_mode=colocate"
+    lines = [(f"one process{reason}", f"vlmgym {start_with_vllm}")]
+    if reason:
         title = "one process, Transformers generates (the extra vllm is not needed)"
-        lines.append((title, f"vlmgym {whole}"))
+        lines.append((title, f"vlmgym {start_on}"))
     lines.append(
         (
             f"one machine, {gpus} GPUs, a whole model on each (LoRA)",
             f"torchrun --standalone --nproc_per_node {gpus} -m vlmgym "
-            f"{whole}{beside}{_divided(recipe, gpus)}",
+            f"{start_with_vllm}{_divided(recipe, gpus)}",
         )
     )
     sharded = (
         f"one machine, {gpus} GPUs, the model shared out (full training)",
         f"accelerate launch --config_file {FSDP} --num_processes {gpus} -m vlmgym "
-        f"{shared_out}{_divided(recipe, gpus)}",
+        f"{start_shared}{_divided(recipe, gpus)}",
     )
+    machines = _machines_line(recipe, start_with_vllm, gpus, nodes)
+    if recipe.model == TINY:  # no engine knows it by that name, and one process trains it
+        return [*lines, sharded, machines]
+    reason_to_serve = vllm_reason(name, shared, model, "server")
+    served = _served_lines(recipe, start_shared, gpus, reason_to_serve)
+    lines += [*served, sharded, machines] if reason_to_serve else [sharded, machines, *served]
+    if recipe.cold_start:
+        lines.append(("clusters, verl: first the cold start", f"vlmgym {start_on} --set grpo=null"))
+    cluster = f"vlmgym {start} --engine verl --nodes {nodes} --gpus {gpus}"
+    return [*lines, ("clusters, verl: several machines generate", cluster)]
+
+
+def _machines_line(recipe: Recipe, start: str, gpus: int, nodes: int) -> tuple[str, str]:
+    """Several machines, which meet at the one of ``$HEAD``."""
     rendezvous = (
         f"--nnodes {nodes} --nproc_per_node {gpus} --rdzv_backend c10d --rdzv_id vlmgym "
         "--rdzv_endpoint $HEAD:29500"
     )
-    machines = (
+    return (
         f"{nodes} machines, a whole model on each GPU ($HEAD: one of them)",
         f"srun --nodes {nodes} --ntasks-per-node 1 torchrun {rendezvous} -m vlmgym "
-        f"{whole}{beside}{_divided(recipe, nodes * gpus)}",
+        f"{start}{_divided(recipe, nodes * gpus)}",
     )
-    if recipe.model == TINY:  # no engine knows it by that name, and one process trains it
-        return [*lines, sharded, machines]
-    served = _served_lines(recipe, shared_out, gpus, apart)
-    lines += [*served, sharded, machines] if apart else [sharded, machines, *served]
-    if recipe.cold_start:
-        lines.append(("clusters, verl: first the cold start", f"vlmgym {whole} --set grpo=null"))
-    cluster = f"vlmgym {start} --engine verl --nodes {nodes} --gpus {gpus}"
-    return [*lines, ("clusters, verl: several machines generate", cluster)]
 
 
 def _divided(recipe: Recipe, devices: int) -> str:
@@ -83,9 +89,10 @@ def _divided(recipe: Recipe, devices: int) -> str:
     if grpo is None or grpo.batch % (grpo.group * devices):
         return ""
     groups = grpo.batch // devices // grpo.group
-    most = max(1, grpo.batch // grpo.accumulate // grpo.group)
-    size = max(count for count in range(1, groups + 1) if groups % count == 0 and count <= most)
-    return f" --set grpo.batch={groups * grpo.group} --set grpo.accumulate={groups // size}"
+    groups_at_once = max(1, grpo.batch // grpo.accumulate // grpo.group)
+    sizes = [size for size in range(1, groups + 1) if groups % size == 0 and size <= groups_at_once]
+    batch = groups * grpo.group
+    return f" --set grpo.batch={batch} --set grpo.accumulate={groups // max(sizes)}"
 
 
 def _served_lines(recipe: Recipe, start: str, gpus: int, reason: str) -> list[tuple[str, str]]:
@@ -116,9 +123,8 @@ def vllm_reason(name: str, on: str, model: Architecture | None, mode: str) -> st
     if model is None or not card_of(on):
         return ""
     try:
-        estimate = speed_on(
-            Recipe.parse(read_file("recipe", find("recipe", name), (), [on])), model, on
-        )
+        recipe = Recipe.parse(read_file("recipe", find("recipe", name), (), [on]))
+        estimate = speed_on(recipe, model, on)
     except ConfigError:  # the overlay does not suit the recipe: said where its column is
         return ""
     if not estimate or not estimate.wants_vllm or estimate.mode != mode:

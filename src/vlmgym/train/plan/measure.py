@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,66 +26,97 @@ def measure(recipe: Recipe, out: Path) -> dict[str, dict[str, int]]:
         By stage: bytes of ``weights``, ``adapters``, ``reference``, ``gradients`` and ``optimiser
         states``, and on a GPU the ``peak`` that PyTorch reports.
     """
-    import torch
-    from transformers import TrainerCallback
-
-    gradients: list[int] = []
-    gpu = recipe.compute.device != "cpu" and torch.cuda.is_available()
-
-    class Look(TrainerCallback):  # type: ignore[misc]
-        def on_pre_optimizer_step(
-            self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
-        ) -> None:
-            gradients.append(sum(w.grad.nbytes for w in model.parameters() if w.grad is not None))
-
-    def count(trainer: Any) -> dict[str, int]:
-        sizes = {**bytes_of(trainer), "gradients": gradients[-1]}
-        if gpu:
-            sizes["peak"] = torch.cuda.max_memory_allocated()
-        return sizes
-
-    def load() -> tuple[Any, Any]:
-        if gpu:
-            torch.cuda.reset_peak_memory_stats()
-        return recipe.compute.load(recipe.model)
-
+    gauge = _Gauge(recipe)
     counts = {}
     cold = recipe.cold_start
     grpo = recipe.grpo
     if cold is not None:
-        few = -(-recipe.sft.batch * recipe.sft.accumulate // len(recipe.tasks))
+        states = -(-recipe.sft.batch * recipe.sft.accumulate // len(recipe.tasks))
+        rows = cold_start_rows(recipe.tasks, replace(cold, states=states))
         sft = replace(recipe.sft, steps=1, save_every=2)
-        rows = cold_start_rows(recipe.tasks, replace(cold, states=few))
-        counts["sft"] = count(
-            run_sft(*load(), rows, out / "sft", sft, recipe.compute, [Look()], recipe.lora)
+        model, processor = gauge.load()
+        folder = out / "sft"
+        callbacks = [gauge.callback()]
+        trainer = run_sft(
+            model, processor, rows, folder, sft, recipe.compute, callbacks, recipe.lora
         )
+        counts["sft"] = gauge.count(trainer)
     if grpo is not None:
         # so that there is a step
         grpo = replace(grpo, steps=1, save_every=2 * grpo.epochs_per_batch, drop_equal=False)
         on_walks = replace(recipe, grpo=grpo, states=(Source(),), curriculum={})
-        model, processor = load()
-        trainer = run_grpo(on_walks, model, processor, out / "grpo", [Look()])
-        counts["grpo"] = count(trainer)
+        model, processor = gauge.load()
+        trainer = run_grpo(on_walks, model, processor, out / "grpo", [gauge.callback()])
+        counts["grpo"] = gauge.count(trainer)
     return counts
+
+
+class _Gauge:
+    """Reads what is in memory while a stage runs."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        import torch
+
+        self.recipe = recipe
+        self.has_gpu = recipe.compute.device != "cpu" and torch.cuda.is_available()
+        self.gradients = 0  # bytes, before the last step of the optimiser
+
+    def load(self) -> tuple[Any, Any]:
+        """Model and processor of the recipe, where the peak of memory begins anew."""
+        if self.has_gpu:
+            import torch
+
+            torch.cuda.reset_peak_memory_stats()
+        return self.recipe.compute.load(self.recipe.model)
+
+    def callback(self) -> Any:
+        """A callback that counts the gradients."""
+        from transformers import TrainerCallback
+
+        gauge = self
+
+        class CountGradients(TrainerCallback):  # type: ignore[misc]
+            def on_pre_optimizer_step(
+                self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+            ) -> None:
+                gradients = [weight.grad for weight in model.parameters()]
+                gauge.gradients = sum(
+                    gradient.nbytes for gradient in gradients if gradient is not None
+                )
+
+        return CountGradients()
+
+    def count(self, trainer: Any) -> dict[str, int]:
+        """Bytes by part after a stage."""
+        sizes = {**bytes_of(trainer), "gradients": self.gradients}
+        if self.has_gpu:
+            import torch
+
+            sizes["peak"] = torch.cuda.max_memory_allocated()
+        return sizes
 
 
 def bytes_of(trainer: Any) -> dict[str, int]:
     """Bytes of what a trainer holds between steps, by part."""
     import torch
 
-    weights = list(trainer.model.named_parameters())
+    parameters = list(trainer.model.named_parameters())
+    adapters = [weight for name, weight in parameters if ".lora_" in name]
+    weights = [weight for name, weight in parameters if ".lora_" not in name]
     reference = getattr(trainer, "ref_model", None)
     states = [
         value
         for state in trainer.optimizer.state.values()
         for value in state.values()
-        if torch.is_tensor(value)
+        if torch.is_tensor(value) and value.numel() > 1  # not the counters of steps
     ]
-    of_reference = [] if reference is None else list(reference.parameters())
     return {
-        "weights": sum(weight.nbytes for name, weight in weights if ".lora_" not in name),
-        "adapters": sum(weight.nbytes for name, weight in weights if ".lora_" in name),
-        "reference": sum(weight.nbytes for weight in of_reference),
-        # not the counters of steps
-        "optimiser states": sum(state.nbytes for state in states if state.numel() > 1),
+        "weights": _bytes(weights),
+        "adapters": _bytes(adapters),
+        "reference": 0 if reference is None else _bytes(reference.parameters()),
+        "optimiser states": _bytes(states),
     }
+
+
+def _bytes(tensors: Iterable[Any]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)

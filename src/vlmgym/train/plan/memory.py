@@ -23,14 +23,12 @@ fragments.
 """
 CONTEXT = GIB
 """Bytes of the CUDA context and of the workspaces of its libraries."""
-TOKENS_AT_ONCE, WORDS_AT_ONCE = 4096, 32768
-"""The tile of logits that TRL holds at once: it projects answer tokens on the vocabulary piece by
-piece, also backward.
+TOKENS_AT_ONCE = 4096
+"""Rows of the tile of logits that TRL holds at once: it projects answer tokens on the vocabulary
+piece by piece, also backward.
 """
-PLAYED_AT_ONCE = 64
-"""Answers that the evaluation during GRPO generates together, at most (``grpo.generate_batch``,
-where that is less).
-"""
+WORDS_AT_ONCE = 32768
+"""Columns of that tile."""
 
 
 @dataclass(frozen=True)
@@ -63,29 +61,32 @@ class Memory:
         return max(self.phases, key=lambda phase: phase.total)
 
 
-def longest_answer(recipe: Recipe, model: Architecture, devices: int, room: float) -> int:
-    """The largest ``grpo.max_new_tokens`` with which a recipe fits into devices of ``room`` bytes;
-    0 where it never does.
+def longest_answer(recipe: Recipe, model: Architecture, devices: int, capacity: float) -> int:
+    """The largest ``grpo.max_new_tokens`` with which a recipe fits into devices of ``capacity``
+    bytes; 0 where it never does.
 
     With several devices and no LoRA the model is shared out over them.
     """
     grpo = recipe.grpo
     if grpo is None:
         return 0
+    sharded = devices > 1 and recipe.lora is None
 
     def fits(limit: int) -> bool:
         longer = replace(recipe, grpo=replace(grpo, max_new_tokens=limit))
-        return (
-            memory(longer, model, devices, devices > 1 and recipe.lora is None).tightest.total
-            <= room
-        )
+        return memory(longer, model, devices, sharded).tightest.total <= capacity
 
-    low = 0
-    high = min(1_000_000, max(1, model.positions - model.positions_of(recipe)[1])) + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
+    _, prompt_tokens = model.positions_of(recipe)
+    longest = max(1, model.positions - prompt_tokens)
+    fitting = 0
+    too_long = min(1_000_000, longest) + 1
+    while too_long - fitting > 1:
+        middle = (fitting + too_long) // 2
+        if fits(middle):
+            fitting = middle
+        else:
+            too_long = middle
+    return fitting
 
 
 def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool = False) -> Memory:
@@ -98,33 +99,33 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
         sharded: weights, gradients and optimiser states are shared out over the devices (FSDP,
             ZeRO-3); else each has all.
     """
-    patches, asked = model.positions_of(recipe)
     spread = Spread(devices, devices if sharded else 1)
     static = _static(recipe, model)
     phases: list[Phase] = []
     if recipe.cold_start is not None:
-        rows = recipe.sft.batch
-        load = Load(rows, asked, asked + longest_board(recipe), patches, rows)
+        load = _load_of_sft(recipe, model)
         phases += _training(recipe, model, "sft", static, spread, load)
     grpo = recipe.grpo
     if grpo is not None:
-        without = recipe.lora or grpo.beta == 0
-        static = static | {"reference": 0.0 if without else static["weights"]}
-        length = asked + grpo.max_new_tokens
+        if grpo.beta and not recipe.lora:  # with adapters it is the model without them
+            static = static | {"reference": static["weights"]}
         if not grpo.use_vllm:
-            count = _generated_at_once(recipe, grpo)
-            load = Load(count, asked, length, patches, count)
+            load = _load_of_generation(recipe, grpo, model)
             phases.append(_generation(recipe, model, static, spread, load))
-        micro = grpo.batch // grpo.accumulate
-        load = Load(micro, asked, length, patches * grpo.turns, grpo.batch * grpo.turns)
+        load = _load_of_update(recipe, grpo, model)
         phases += _training(recipe, model, "grpo", static, spread, load)
-    merged = 4.0 * model.parameters if recipe.lora else 0.0  # with adapters, when a stage is saved
-    paged = 2.0 * static["learning"] if recipe.compute.optimizer == "paged_adamw_8bit" else 0.0
-    return Memory(
-        tuple(phases),
-        disk(recipe, model),
-        max(devices * (static["weights"] + static["reference"]), paged, merged),
-    )
+    return Memory(tuple(phases), disk(recipe, model), _host(recipe, model, static, devices))
+
+
+def _host(recipe: Recipe, model: Architecture, static: Mapping[str, float], devices: int) -> float:
+    """Bytes of the host's memory: the most of what it holds at one time."""
+    loaded = devices * (static["weights"] + static["reference"])
+    paged_out = 0.0
+    if recipe.compute.optimizer == "paged_adamw_8bit":
+        paged_out = 2.0 * static["learning"]
+    # adapters are merged into float32 when a stage is saved
+    merged = 4.0 * model.parameters if recipe.lora else 0.0
+    return max(loaded, paged_out, merged)
 
 
 class Spread(NamedTuple):
@@ -144,55 +145,91 @@ class Load(NamedTuple):
     pictures: int  # rows whose pictures are held
 
 
+def _load_of_sft(recipe: Recipe, model: Architecture) -> Load:
+    """A micro-batch of the cold start."""
+    patches, asked = model.positions_of(recipe)
+    rows = recipe.sft.batch
+    return Load(rows, asked, asked + longest_board(recipe), patches, pictures=rows)
+
+
+def _load_of_generation(recipe: Recipe, grpo: GrpoSettings, model: Architecture) -> Load:
+    """The answers that are generated together."""
+    patches, asked = model.positions_of(recipe)
+    rows = _generated_at_once(recipe, grpo)
+    return Load(rows, asked, asked + grpo.max_new_tokens, patches, pictures=rows)
+
+
+def _load_of_update(recipe: Recipe, grpo: GrpoSettings, model: Architecture) -> Load:
+    """A micro-batch of GRPO; the pictures of all the step are there."""
+    patches, asked = model.positions_of(recipe)
+    return Load(
+        rows=grpo.batch // grpo.accumulate,
+        asked=asked,
+        length=asked + grpo.max_new_tokens,
+        patches=patches * grpo.turns,
+        pictures=grpo.batch * grpo.turns,
+    )
+
+
 def _generated_at_once(recipe: Recipe, grpo: GrpoSettings) -> int:
     """Answers that are generated together: those of a step, or of a check."""
     of_step = min(grpo.batch, grpo.generate_batch or grpo.batch)
     if not recipe.checks.every:
         return of_step
-    limit = min(grpo.generate_batch or PLAYED_AT_ONCE, PLAYED_AT_ONCE)
-    return max(of_step, min(limit, recipe.checks.states * len(recipe.tasks)))
+    held_out = recipe.checks.states * len(recipe.tasks)
+    return max(of_step, min(grpo.played_at_once, held_out))
 
 
 def sizes_of(recipe: Recipe, shares: int = 1) -> tuple[int, int, int]:
-    """Bytes of a kept weight, of a number in matrix products, and of one between layers.
+    """Bytes of a stored weight, of a number in matrix products, and of one between layers.
 
-    The last follows the embeddings, as they are kept, or as they are gathered from where they are
+    The last follows the embeddings, as they are stored, or as they are gathered from where they are
     shared out.
     """
-    kept = 4 if recipe.compute.weights == "float32" else 2
-    compute = 2 if recipe.compute.bf16 else kept
-    return kept, compute, compute if shares > 1 else kept
+    stored = 4 if recipe.compute.weights == "float32" else 2
+    compute = 2 if recipe.compute.bf16 else stored
+    stream = compute if shares > 1 else stored
+    return stored, compute, stream
 
 
 def _static(recipe: Recipe, model: Architecture) -> dict[str, float]:
     """What is there as long as a stage runs; adapters, their gradients and states are float32."""
-    kept, *_ = sizes_of(recipe)
+    stored, *_ = sizes_of(recipe)
     adapters = recipe.lora.rank * model.adapted if recipe.lora else 0
     learning = adapters or (model.parameters if recipe.compute.train_vision else model.unfrozen)
-    width = 4 if recipe.lora else kept
-    states = 2.0 * width * learning
-    # two bytes and, for blocks of 256, two scales; embeddings stay in float32
-    if recipe.compute.optimizer == "adamw_8bit":
-        tables = 0 if recipe.lora else model.vocabulary * model.text.hidden
-        states = (2 + 8 / 256) * (learning - tables) + 8.0 * tables
-    elif recipe.compute.optimizer == "paged_adamw_8bit":
-        states = 0.0  # in the host's memory, but for the pages in use
+    width = 4 if recipe.lora else stored
     return {
-        "weights": float(kept * model.parameters),
+        "weights": float(stored * model.parameters),
         "adapters": 4.0 * adapters,
         "reference": 0.0,
         "gradients": float(width * learning),
-        "optimiser states": states,
+        "optimiser states": _optimiser_states(recipe, model, learning, width),
         "learning": float(learning),
     }
 
 
-def _with_slack(held: Mapping[str, float], moving: Mapping[str, float]) -> dict[str, float]:
+def _optimiser_states(recipe: Recipe, model: Architecture, learning: int, width: int) -> float:
+    """Bytes on the devices of AdamW's two states of ``learning`` weights of ``width`` bytes."""
+    if recipe.compute.optimizer == "paged_adamw_8bit":
+        return 0.0  # in the host's memory, but for the pages in use
+    if recipe.compute.optimizer == "adamw_8bit":
+        # two bytes and, for blocks of 256, two scales; embeddings stay in float32
+        tables = 0 if recipe.lora else _embedding_table(model)
+        return (2 + 8 / 256) * (learning - tables) + 8.0 * tables
+    return 2.0 * width * learning
+
+
+def _embedding_table(model: Architecture) -> int:
+    """Weights of the table of embeddings."""
+    return model.vocabulary * model.text.hidden
+
+
+def _with_slack(fixed: Mapping[str, float], temporary: Mapping[str, float]) -> dict[str, float]:
     """Parts of a phase: what stays as it is, what comes and goes with the allocator's loss, and the
     CUDA context.
     """
-    lost = (SLACK - 1) * sum(moving.values())
-    return {**held, **moving, "fragments": lost, "CUDA": CONTEXT}
+    lost = (SLACK - 1) * sum(temporary.values())
+    return {**fixed, **temporary, "fragments": lost, "CUDA": CONTEXT}
 
 
 def _gathered(recipe: Recipe, model: Architecture, shares: int) -> dict[str, float]:
@@ -202,20 +239,18 @@ def _gathered(recipe: Recipe, model: Architecture, shares: int) -> dict[str, flo
     until the end of the forward pass, with gradients or without. Shared-out weights are gathered,
     in that format, two layers and the embeddings at a time.
     """
-    kept, compute, _ = sizes_of(recipe)
+    stored, compute, _ = sizes_of(recipe)
     if shares > 1:
         layer = model.parts["language model"] / model.text.layers
-        return {
-            "gathered weights": compute
-            * (2 * layer + model.parts["embeddings"] + model.parts["connector"])
-        }
-    table = model.vocabulary * model.text.hidden  # read by index, never multiplied
-    learning = _static(recipe, model)["learning"] - (0 if recipe.lora else table)
-    return {
-        "weights cast": float(compute * learning)
-        if compute < kept or (recipe.lora and compute == 2)
-        else 0.0
-    }
+        outside = model.parts["embeddings"] + model.parts["connector"]
+        return {"gathered weights": compute * (2 * layer + outside)}
+    is_cast = compute < stored or (recipe.lora and compute == 2)
+    if not is_cast:
+        return {"weights cast": 0.0}
+    multiplied = _static(recipe, model)["learning"]
+    if not recipe.lora:
+        multiplied -= _embedding_table(model)  # read by index, never multiplied
+    return {"weights cast": float(compute * multiplied)}
 
 
 def _generation(
@@ -227,10 +262,10 @@ def _generation(
 ) -> Phase:
     """The phase in which answers are generated."""
     names = ("weights", "adapters", "reference", "optimiser states")
-    held = {name: static[name] / spread.shares for name in names}
-    moving = _generating(recipe, model, load, spread.shares)
-    moving |= _gathered(recipe, model, spread.shares)
-    return Phase("grpo", "generation", _with_slack(held, moving))
+    fixed = {name: static[name] / spread.shares for name in names}
+    temporary = _generating(recipe, model, load, spread.shares)
+    temporary |= _gathered(recipe, model, spread.shares)
+    return Phase("grpo", "generation", _with_slack(fixed, temporary))
 
 
 def _generating(recipe: Recipe, model: Architecture, load: Load, shares: int) -> dict[str, float]:
@@ -243,21 +278,36 @@ def _generating(recipe: Recipe, model: Architecture, load: Load, shares: int) ->
     """
     _, compute, stream = sizes_of(recipe, shares)
     text = model.text
-    eyes = model.vision
-    token = 2.0 * text.layers * text.kv_heads * text.head_dim * stream * load.rows
-    grouped = text.kv_heads < text.heads and recipe.compute.attention != "flash_attention_2"
-    # a layer's keys and values, joined, and repeated for each head
-    copies = 1 + (text.heads / text.kv_heads if grouped else 0)
-    pictures = {"pictures": float(load.pictures * load.patches * model.picture_bytes)}
-    prompt = max(load.asked * text.passing(compute), load.patches * eyes.passing(compute))
-    first = {"key-value cache": token * load.asked, "reading prompts": load.rows * prompt}
-    last = {
-        "key-value cache": token * load.length,
-        "attention copies": token * load.length / text.layers * copies,
+    cache_of_token = 2.0 * text.layers * text.kv_heads * text.head_dim * stream * load.rows
+    prompt = max(load.asked * text.passing(compute), load.patches * model.vision.passing(compute))
+    reading = {
+        "key-value cache": cache_of_token * load.asked,
+        "reading prompts": load.rows * prompt,
+    }
+    cache = cache_of_token * load.length
+    writing = {
+        "key-value cache": cache,
+        "attention copies": cache / text.layers * _copies_of_keys(recipe, model),
         # as they are, as probabilities, and sorted or masked
         "answer logits": 3.0 * 4 * model.vocabulary * load.rows,
     }
-    return max(first, last, key=lambda parts: sum(parts.values())) | pictures
+    larger = max(reading, writing, key=lambda parts: sum(parts.values()))
+    return larger | {"pictures": _pictures(model, load)}
+
+
+def _copies_of_keys(recipe: Recipe, model: Architecture) -> float:
+    """How often a layer's keys and values are there beside the cache: joined, and, where heads
+    share them, repeated for each head.
+    """
+    text = model.text
+    if text.kv_heads < text.heads and recipe.compute.attention != "flash_attention_2":
+        return 1 + text.heads / text.kv_heads
+    return 1
+
+
+def _pictures(model: Architecture, load: Load) -> float:
+    """Bytes of the pictures that are there."""
+    return float(load.pictures * load.patches * model.picture_bytes)
 
 
 def _training(
@@ -271,59 +321,67 @@ def _training(
     """The phases in which a micro-batch goes forward and backward, and in which the optimiser
     steps.
     """
-    devices, shares = spread
-    _, compute, stream = sizes_of(recipe, shares)
-    tokens = load.rows * load.length
-    text = model.text
-    eyes = model.vision
-    scores = load.length if recipe.compute.attention == "eager" else 0
-    moving = {"activations": _activations(recipe, text, tokens, compute, stream, scores)}
-    if recipe.compute.train_vision and not recipe.lora:
-        moving["activations"] += _activations(
-            recipe, eyes, load.rows * load.patches, compute, stream, 0
-        )
-    tile = min(tokens, TOKENS_AT_ONCE)
-    # its gradient, summed up in float32
-    head = 0.0 if recipe.lora else 4.0 * model.vocabulary * text.hidden
-    moving["answer logits"] = compute * WORDS_AT_ONCE * (tile + text.hidden) + head
-    moving["pictures"] = float(load.pictures * load.patches * model.picture_bytes)
     names = ("weights", "adapters", "reference", "gradients", "optimiser states")
-    held = {name: static[name] / shares for name in names}
-    if devices > 1 and shares == 1:
-        held["gradient buckets"] = static["gradients"]  # DistributedDataParallel sums copies
-    step = {
-        "optimiser": static["gradients"] / shares if recipe.compute.optimizer == "adamw" else 0.0
+    fixed = {name: static[name] / spread.shares for name in names}
+    if spread.devices > 1 and spread.shares == 1:
+        fixed["gradient buckets"] = static["gradients"]  # DistributedDataParallel sums copies
+    temporary = {
+        "activations": _activations(recipe, model, spread, load),
+        "answer logits": _logits(recipe, model, spread, load),
+        "pictures": _pictures(model, load),
+        **_gathered(recipe, model, spread.shares),
     }
+    # AdamW over all tensors at once holds one more copy
+    copied = static["gradients"] / spread.shares if recipe.compute.optimizer == "adamw" else 0.0
     return [
-        Phase(stage, "update", _with_slack(held, moving | _gathered(recipe, model, shares))),
-        # AdamW over all tensors at once holds one more copy
-        Phase(stage, "optimiser", _with_slack(held, step)),
+        Phase(stage, "update", _with_slack(fixed, temporary)),
+        Phase(stage, "optimiser", _with_slack(fixed, {"optimiser": copied})),
     ]
 
 
-def _activations(
-    recipe: Recipe, stack: Stack, tokens: int, compute: int, residual: int, scores: int
+def _activations(recipe: Recipe, model: Architecture, spread: Spread, load: Load) -> float:
+    """What the layers keep of a micro-batch until the backward pass."""
+    sizes = sizes_of(recipe, spread.shares)
+    scores = load.length if recipe.compute.attention == "eager" else 0
+    of_text = _kept_by_layers(recipe, model.text, load.rows * load.length, sizes, scores)
+    if recipe.lora or not recipe.compute.train_vision:
+        return of_text
+    return of_text + _kept_by_layers(recipe, model.vision, load.rows * load.patches, sizes, 0)
+
+
+def _kept_by_layers(
+    recipe: Recipe, stack: Stack, tokens: int, sizes: tuple[int, int, int], scores: int
 ) -> float:
     """Of all layers; with gradient checkpointing only what enters each, and one layer in full while
     it is computed again.
     """
-    layer = stack.saved(compute, residual, scores)
+    _, compute, stream = sizes
+    layer = stack.saved(compute, stream, scores)
     if recipe.compute.gradient_checkpointing:
-        return tokens * (stack.layers * stack.hidden * residual + layer)
+        return tokens * (stack.layers * stack.hidden * stream + layer)
     return tokens * stack.layers * layer
+
+
+def _logits(recipe: Recipe, model: Architecture, spread: Spread, load: Load) -> float:
+    """The tile of logits, the weights of the head that make it, and the head's gradient."""
+    _, compute, _ = sizes_of(recipe, spread.shares)
+    hidden = model.text.hidden
+    tokens = min(load.rows * load.length, TOKENS_AT_ONCE)
+    # summed up in float32
+    gradient = 0.0 if recipe.lora else 4.0 * model.vocabulary * hidden
+    return compute * WORDS_AT_ONCE * (tokens + hidden) + gradient
 
 
 def disk(recipe: Recipe, model: Architecture) -> dict[str, float]:
     """Bytes that a run writes, by part.
 
-    A checkpoint holds weights (or adapters) and optimiser states; two are kept while a third is
+    A checkpoint holds weights (or adapters) and optimiser states; two stay while a third is
     written.
     """
     static = _static(recipe, model)
-    states = 2.0 * (
-        static["learning"] if "8bit" in recipe.compute.optimizer else static["gradients"]
-    )
+    in_bytes = "8bit" in recipe.compute.optimizer
+    states = 2.0 * (static["learning"] if in_bytes else static["gradients"])
     checkpoint = (static["adapters"] or static["weights"]) + states
-    finals = (recipe.cold_start is not None) + (recipe.grpo is not None)
-    whole = 4.0 * model.parameters if recipe.lora else static["weights"]  # merged in float32
-    return {"checkpoints": 3 * checkpoint, "models": finals * (whole + static["adapters"])}
+    merged = 4.0 * model.parameters if recipe.lora else static["weights"]  # in float32
+    stages = (recipe.cold_start is not None) + (recipe.grpo is not None)
+    return {"checkpoints": 3 * checkpoint, "models": stages * (merged + static["adapters"])}

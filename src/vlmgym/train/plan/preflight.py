@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from PIL import Image
@@ -38,7 +39,7 @@ class PlanProblem:
     """What a check found."""
 
     level: str  # "ok", "warning" or "error"
-    what: str
+    what: str  # field of the recipe, or part of the machine
     message: str
 
     def __str__(self) -> str:
@@ -48,15 +49,19 @@ class PlanProblem:
 class _Problems(list[PlanProblem]):
     """A list that errors can be caught into, so that one does not hide the next."""
 
-    def add(self, level: str, what: str, message: str) -> None:
-        self.append(PlanProblem(level, what, message))
+    def add(self, level: str, name: str, message: str) -> None:
+        self.append(PlanProblem(level, name, message))
 
     @contextmanager
-    def catch(self, what: str) -> Iterator[None]:
+    def catch(self, name: str) -> Iterator[None]:
         try:
             yield
         except (VlmGymError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-            self.add("error", what, first_words(error))
+            self.add("error", name, first_words(error))
+
+    def any_error_in(self, prefix: str) -> bool:
+        """Whether there is an error in what begins with a prefix."""
+        return any(problem.level == "error" and problem.what.startswith(prefix) for problem in self)
 
 
 def check(recipe: Recipe, out: Path) -> list[PlanProblem]:
@@ -70,14 +75,7 @@ def check(recipe: Recipe, out: Path) -> list[PlanProblem]:
         out: its folder.
     """
     problems = _Problems()
-    packages = {
-        "train": [*TRAINING, *(["peft"] if recipe.lora else [])],
-        "gpu": list(OPTIMIZERS[recipe.compute.optimizer][1]),
-    }
-    packages["vllm"] = ["vllm"] if recipe.grpo and recipe.grpo.use_vllm else []
-    for extra, modules in packages.items():
-        with problems.catch("packages"):
-            need(extra, *modules)
+    _check_packages(problems, recipe)
     model: Architecture | None = None
     with problems.catch("architecture"):
         model = architecture(recipe.model)
@@ -99,10 +97,22 @@ def check(recipe: Recipe, out: Path) -> list[PlanProblem]:
             _check_answers(problems, recipe, recipe.cold_start, processor)
     if model is not None:
         _check_disk(problems, recipe, model, out)
-        # their prompts are counted
-        if not any(f.level == "error" and f.what.startswith("tasks.") for f in problems):
+        if not problems.any_error_in("tasks."):  # their prompts are counted
             _check_memory(problems, recipe, model)
     return problems
+
+
+def _check_packages(problems: _Problems, recipe: Recipe) -> None:
+    """The packages of each extra that the run needs."""
+    with_vllm = recipe.grpo is not None and recipe.grpo.use_vllm
+    packages = {
+        "train": [*TRAINING, *(["peft"] if recipe.lora else [])],
+        "gpu": list(OPTIMIZERS[recipe.compute.optimizer][1]),
+        "vllm": ["vllm"] if with_vllm else [],
+    }
+    for extra, modules in packages.items():
+        with problems.catch("packages"):
+            need(extra, *modules)
 
 
 def _check_task(
@@ -112,50 +122,46 @@ def _check_task(
     frames.
     """
     task = recipe.tasks[number]
-    what = f"tasks.{number}"
-    game = task.game
-    level = task.level
-    look = task.look
-    photos.check(game, level, look)
-    height, width = frame_size(game, level, look)
-    picture = Image.new("RGB", (width, height))
-    boxes = tile_boxes(game, level, look)
-    tile = int((boxes[..., 2] - boxes[..., 0]).min()) if boxes.size else 0
-    if tile and tile < SMALL_TILE and look.tile >= SMALL_TILE:
-        problems.add(
-            "warning",
-            what,
-            f"tiles of {tile} pixels are small: a larger width and height, or a smaller board",
-        )
-    tokens, resized = _prompted(task, picture, model, processor)
-    size = (
+    name = f"tasks.{number}"
+    photos.check(task.game, task.level, task.look)
+    height, width = frame_size(task.game, task.level, task.look)
+    tile = _tile_of(task)
+    if 0 < tile < SMALL_TILE <= task.look.tile:
+        message = f"tiles of {tile} pixels are small: a larger width and height, or a smaller board"
+        problems.add("warning", name, message)
+    tokens, resized = _prompted(task, Image.new("RGB", (width, height)), model, processor)
+    sizes = (
         f"{task.names.game} {task.names.level}: frames of {width} x {height} pixels, tiles of "
         f"{tile}, prompts of {tokens} tokens"
     )
-    if resized:
-        problems.add(
-            "warning",
-            what,
-            f"{size}; the model's processor resizes these frames: what is "
-            "drawn is not what is seen",
-        )
-    else:
-        problems.add(
-            "ok",
-            what,
-            size
-            + (
-                ", not resized"
-                if resized is False
-                else ("; whether they are resized is not checked")
-            ),
-        )
-    if recipe.grpo and model and tokens + recipe.grpo.max_new_tokens > model.positions:
-        most = (
-            f"{tokens} + grpo.max_new_tokens = {recipe.grpo.max_new_tokens} tokens: the model "
+    level, message = RESIZING[resized]
+    problems.add(level, name, sizes + message)
+    limit = recipe.grpo.max_new_tokens if recipe.grpo else 0
+    if limit and model and tokens + limit > model.positions:
+        message = (
+            f"{tokens} + grpo.max_new_tokens = {limit} tokens: the model "
             f"has {model.positions} positions"
         )
-        problems.add("error", what, most)
+        problems.add("error", name, message)
+
+
+RESIZING: Mapping[bool | None, tuple[str, str]] = MappingProxyType(
+    {
+        True: (
+            "warning",
+            "; the model's processor resizes these frames: what is drawn is not what is seen",
+        ),
+        False: ("ok", ", not resized"),
+        None: ("ok", "; whether they are resized is not checked"),
+    }
+)
+"""Level and message by whether the processor resizes frames."""
+
+
+def _tile_of(task: Task) -> int:
+    """Pixels of the narrowest tile of a task; 0 without tiles."""
+    boxes = tile_boxes(task.game, task.level, task.look)
+    return int((boxes[..., 2] - boxes[..., 0]).min()) if boxes.size else 0
 
 
 def _prompted(
@@ -171,13 +177,14 @@ def _prompted(
     if processor is None:
         tokens = model.tokens(height, width) + round(len(text) / LETTERS)
         return tokens, model.resizes(height, width)
-    ask = processor.apply_chat_template(prompt.messages(text), add_generation_prompt=True)
-    given = processor(text=[ask], images=[picture], return_tensors="pt")
-    if "image_grid_thw" in given:
-        seen = tuple(int(count) * model.patch for count in given["image_grid_thw"][0][1:])
+    chat = processor.apply_chat_template(prompt.messages(text), add_generation_prompt=True)
+    inputs = processor(text=[chat], images=[picture], return_tensors="pt")
+    if "image_grid_thw" in inputs:
+        patches = inputs["image_grid_thw"][0][1:]
+        seen = tuple(int(count) * model.patch for count in patches)
     else:
-        seen = tuple(given["pixel_values"].shape[-2:])
-    return given["input_ids"].shape[1], seen != (height, width)
+        seen = tuple(inputs["pixel_values"].shape[-2:])
+    return inputs["input_ids"].shape[1], seen != (height, width)
 
 
 def _check_answers(problems: _Problems, recipe: Recipe, cold: ColdStart, processor: Any) -> None:
@@ -188,58 +195,53 @@ def _check_answers(problems: _Problems, recipe: Recipe, cold: ColdStart, process
     they are written.
     """
     limit = recipe.grpo.max_new_tokens if recipe.grpo else 0
-    known = cut_shares(recipe, limit) if limit and cold.player == "teacher" else {}
+    shares = cut_shares(recipe, limit) if limit and cold.player == "teacher" else {}
     for number, task in enumerate(recipe.tasks):
-        game = task.game
-        level = task.level
-        scene = game.sample(level)
-        _, rows, cols = scene.symbols.shape
-        board = [[min(scene.names, key=len)] * cols for _ in range(rows)] if rows else [[NO_TRUTH]]
-        least = len(
-            processor.tokenizer(described(board, task.prompt), add_special_tokens=False)[
-                "input_ids"
-            ]
+        least = _least_tokens(task, processor)
+        message = (
+            f"{task.names.game} {task.names.level}: answers that are taught have at least "
+            f"{least} tokens"
         )
-        asked = f"{task.names.game} {task.names.level}"
-        size = f"{asked}: answers that are taught have at least {least} tokens"
-        share = (
-            known.get(f"taught answers cut, {task.names.game}", "none")
-            if task.names.level.startswith("paper")
-            else "none"
-        )
+        share = "none"
+        if task.names.level.startswith("paper"):
+            share = shares.get(f"taught answers cut, {task.names.game}", "none")
+        do_not_fit = ""
         if limit and least > limit:
-            size += (
-                f"; none fits into grpo.max_new_tokens = {limit}, so GRPO would cut off what "
+            do_not_fit = "none fits"
+        elif share != "none":
+            do_not_fit = f"{share} do not fit"
+        if do_not_fit:
+            message += (
+                f"; {do_not_fit} into grpo.max_new_tokens = {limit}, so GRPO would cut off what "
                 "was taught"
             )
-        elif share != "none":
-            size += (
-                f"; {share} do not fit into grpo.max_new_tokens = {limit}, so GRPO would cut "
-                "off what was taught"
-            )
-        problems.add("ok" if size.endswith("tokens") else "warning", f"cold_start.{number}", size)
+        problems.add("warning" if do_not_fit else "ok", f"cold_start.{number}", message)
+
+
+def _least_tokens(task: Task, processor: Any) -> int:
+    """Tokens of the shortest description of a task's board."""
+    scene = task.game.sample(task.level)
+    _, rows, columns = scene.symbols.shape
+    shortest_name = min(scene.names, key=len)
+    board = [[shortest_name] * columns for _ in range(rows)] if rows else [[NO_TRUTH]]
+    text = described(board, task.prompt)
+    return len(processor.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _check_settings(problems: _Problems, recipe: Recipe) -> None:
     """What each setting allows and a run as a whole may not mean."""
     grpo = recipe.grpo
-    world = max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
+    processes = _processes()
     if grpo is not None:
-        answers = (
-            f"{grpo.batch} x {world} = {grpo.batch * world} answers to "
-            f"{grpo.batch * world // grpo.group} states a step"
+        answers = grpo.batch * processes
+        message = (
+            f"{grpo.batch} x {processes} = {answers} answers to {answers // grpo.group} states a "
+            f"step, in micro-batches of {grpo.batch // grpo.accumulate} a process"
         )
-        problems.add(
-            "ok",
-            "batch",
-            f"{answers}, in micro-batches of {grpo.batch // grpo.accumulate} a process",
-        )
+        problems.add("ok", "batch", message)
         if recipe.lora and grpo.lr < 5e-6:
-            problems.add(
-                "warning",
-                "grpo.lr",
-                f"{grpo.lr:g}: adapters want about ten times the rate of full training, 1e-5",
-            )
+            message = f"{grpo.lr:g}: adapters want about ten times the rate of full training, 1e-5"
+            problems.add("warning", "grpo.lr", message)
     if recipe.compute.weights == "bfloat16" and recipe.lora is None:
         message = (
             "bfloat16 alone loses updates smaller than 1/256 of a weight: float32 with bf16: "
@@ -248,16 +250,21 @@ def _check_settings(problems: _Problems, recipe: Recipe) -> None:
         problems.add("warning", "compute.weights", message)
 
 
+def _processes() -> int:
+    """Processes of the run, on all machines."""
+    return max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
+
+
 def _check_disk(problems: _Problems, recipe: Recipe, model: Architecture, out: Path) -> None:
     """What the run writes against what is free."""
-    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    wanted = sum(disk(recipe, model).values())
-    level = "ok" if wanted < free else "error"
+    absolute = out.absolute()
+    folder = next(path for path in (absolute, *absolute.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    needed = sum(disk(recipe, model).values())
     problems.add(
-        level,
+        "ok" if needed < free else "error",
         "disk",
-        f"{wanted / GIB:.1f} GiB are written, {free / GIB:.1f} GiB are free at {there}",
+        f"{needed / GIB:.1f} GiB are written, {free / GIB:.1f} GiB are free at {folder}",
     )
 
 
@@ -265,27 +272,28 @@ def _check_memory(problems: _Problems, recipe: Recipe, model: Architecture) -> N
     """The memory of this machine and of its GPU against what is needed of them."""
     import torch
 
-    world = max(number_in_environment("WORLD_SIZE", 1, 100_000), 1)
-    local = max(number_in_environment("LOCAL_WORLD_SIZE", world, 100_000), 1)
-    sharded = (
-        os.environ.get("ACCELERATE_USE_FSDP") == "true"
-        or os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
-    )
-    needed = memory(recipe, model, world, sharded)
-    there_is = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    host = needed.host * local / world
-    level = "ok" if host < there_is else "error"
+    processes = _processes()
+    on_this_machine = max(number_in_environment("LOCAL_WORLD_SIZE", processes, 100_000), 1)
+    sharding = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+    sharded = any(os.environ.get(name) == "true" for name in sharding)
+    needed = memory(recipe, model, processes, sharded)
+    host = needed.host * on_this_machine / processes
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     problems.add(
-        level, "host", f"{host / GIB:.1f} GiB to load the model, {there_is / GIB:.1f} GiB of memory"
+        "ok" if host < physical else "error",
+        "host",
+        f"{host / GIB:.1f} GiB to load the model, {physical / GIB:.1f} GiB of memory",
     )
-    tight = needed.tightest
-    use = f"{tight.total / GIB:.1f} GiB a device in {tight.stage} {tight.name} (estimated)"
+    tightest = needed.tightest
+    message = (
+        f"{tightest.total / GIB:.1f} GiB a device in {tightest.stage} {tightest.name} (estimated)"
+    )
     if recipe.compute.device == "cpu" or not torch.cuda.is_available():
-        problems.add("ok", "memory", f"{use}; no GPU to compare with")
+        problems.add("ok", "memory", f"{message}; no GPU to compare with")
         return
     total = torch.cuda.get_device_properties(0).total_memory
     problems.add(
-        "ok" if tight.total < total else "error",
+        "ok" if tightest.total < total else "error",
         "memory",
-        f"{use}, the GPU has {total / GIB:.1f} GiB",
+        f"{message}, the GPU has {total / GIB:.1f} GiB",
     )

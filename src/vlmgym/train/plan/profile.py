@@ -26,34 +26,35 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        # seconds of the phases within each phase that runs; -1 where it counts as a whole
         self._inner: list[float] = []
         self._undo: list[tuple[Any, str, Any]] = []
 
     def watch(self, owner: Any, name: str, phase: str, whole: bool = False) -> None:
         """Count calls of ``owner.name`` as ``phase``; with ``whole``, all that it calls too."""
-        plain = getattr(owner, name)
-        self._undo.append((owner, name, owner.__dict__.get(name, plain)))
+        original = getattr(owner, name)
+        self._undo.append((owner, name, owner.__dict__.get(name, original)))
 
-        def timed(*args: Any, **options: Any) -> Any:
+        def timed(*arguments: Any, **options: Any) -> Any:
             if self._inner and self._inner[-1] < 0:  # inside a phase that counts as a whole
-                return plain(*args, **options)
-            begin = time.perf_counter()
+                return original(*arguments, **options)
+            start = time.perf_counter()
             self._inner.append(-1.0 if whole else 0.0)
             try:
-                return plain(*args, **options)
+                return original(*arguments, **options)
             finally:
-                spent = time.perf_counter() - begin
-                inner = max(self._inner.pop(), 0.0)
-                self.seconds[phase] = self.seconds.get(phase, 0.0) + spent - inner
+                elapsed = time.perf_counter() - start
+                of_inner = max(self._inner.pop(), 0.0)
+                self.seconds[phase] = self.seconds.get(phase, 0.0) + elapsed - of_inner
                 if self._inner and self._inner[-1] >= 0:
-                    self._inner[-1] += spent
+                    self._inner[-1] += elapsed
 
         setattr(owner, name, timed)
 
     def stop(self) -> None:
         """Put everything back."""
-        for owner, name, plain in reversed(self._undo):
-            setattr(owner, name, plain)
+        for owner, name, original in reversed(self._undo):
+            setattr(owner, name, original)
         self._undo.clear()
 
 
@@ -94,27 +95,22 @@ def profile_grpo(recipe: Recipe, model: Any, processor: Any, out: Path) -> dict[
         model`` is the share of the phases of :data:`MODEL`, 0 to 1.
     """
     on_walks = replace(recipe, states=(Source(),), curriculum={})
-    steps: list[float] = []
+    step_ends: list[float] = []
 
     with _watching(model) as clock:
         from transformers import TrainerCallback
 
-        class Marks(TrainerCallback):  # type: ignore[misc]
+        class MarkSteps(TrainerCallback):  # type: ignore[misc]
             def on_step_end(self, *_: Any, **__: Any) -> None:
-                if not steps:  # the first step compiles, reserves and fills caches
+                if not step_ends:  # the first step compiles, reserves and fills caches
                     clock.seconds.clear()
-                steps.append(time.perf_counter())
+                step_ends.append(time.perf_counter())
 
-        run_grpo(on_walks, model, processor, out, [Marks()])
-    total = steps[-1] - steps[0]
-    count = len(steps) - 1
-    phases = {
-        name: seconds / count
-        for name, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1])
-    }
+        run_grpo(on_walks, model, processor, out, [MarkSteps()])
+    total = step_ends[-1] - step_ends[0]
+    count = len(step_ends) - 1
+    slowest_first = sorted(clock.seconds.items(), key=lambda item: -item[1])
+    phases = {name: seconds / count for name, seconds in slowest_first}
     phases["between steps"] = max(0.0, total / count - sum(phases.values()))
-    return {
-        **phases,
-        "step": total / count,
-        "in model": sum(phases.get(name, 0.0) for name in MODEL) * count / total,
-    }
+    in_model = sum(phases.get(name, 0.0) for name in MODEL)
+    return {**phases, "step": total / count, "in model": in_model * count / total}

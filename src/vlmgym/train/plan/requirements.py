@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from vlmgym.core import ConfigError
 from vlmgym.core.config import find, overlays, read_file
@@ -28,127 +29,145 @@ def report(name: str, overrides: Sequence[str] = ()) -> str:
         TraceError, FileError: a replay's trace that cannot be read.
     """
     path = find("recipe", name)
-    plain = Recipe.parse(read_file("recipe", path, overrides))
+    recipe = Recipe.parse(read_file("recipe", path, overrides))
     # traces and ladders that it names are there
-    QuestionSource(plain.tasks, plain.states, plain.curriculum)
-    model = architecture(plain.model)
-    columns = {"as it is": _column(plain, model, "")}
+    QuestionSource(recipe.tasks, recipe.states, recipe.curriculum)
+    model = architecture(recipe.model)
+    columns = {"as it is": _column(recipe, model, "")}
     refused = []
-    for on in overlays("recipe"):
+    for overlay in overlays("recipe"):
         try:
-            columns[on] = _column(
-                Recipe.parse(read_file("recipe", path, overrides, [on])), model, on
-            )
+            adapted = Recipe.parse(read_file("recipe", path, overrides, [overlay]))
+            columns[overlay] = _column(adapted, model, overlay)
         except ConfigError as error:
-            refused.append(f"{on}: {error}")
-    sections = zip(*columns.values(), strict=True)
-    keys = [list(dict.fromkeys(key for part in section for key in part)) for section in sections]
-    wide = max(len(key) for section in keys for key in section) + 2
-    sizes = ", ".join(f"{part} {short_count(count)}" for part, count in model.parts.items())
-    patches, asked = model.positions_of(plain)
-    lines = [f"{name}: {model.name}, {short_count(model.parameters)} parameters ({sizes})"]
-    lines += [
-        f"prompts of about {asked} tokens, {patches // model.merge**2} of them the picture",
-        "",
-    ]
-    lines.append(" " * wide + "".join(f"{on:>18}" for on in columns))
-    for number, section in enumerate(keys):
-        lines += [
-            f"{key:<{wide}}"
-            + "".join(f"{one[number].get(key, ''):>18}" for one in columns.values())
-            for key in section
-        ]
-        lines.append("")
+            refused.append(f"{overlay}: {error}")
+    lines = [*_head(name, recipe, model), *_table(columns)]
     lines += [*refused, ""] if refused else []
-    whole, part = (on if on in columns else "" for on in ("1x80gb", "8x80gb"))
-    lines += _about(columns)
-    for title, text in launch_lines(name, whole, part, model=model):
+    lines += _assumptions(columns)
+    one_device = "1x80gb" if "1x80gb" in columns else ""
+    several_devices = "8x80gb" if "8x80gb" in columns else ""
+    for title, text in launch_lines(name, one_device, several_devices, model=model):
         lines += [f"# {title}", text]
     return "\n".join(lines) + "\n"
 
 
-def _column(recipe: Recipe, model: Architecture, on: str) -> tuple[dict[str, str], ...]:
+def _head(name: str, recipe: Recipe, model: Architecture) -> list[str]:
+    """The sizes of the model and of the prompts."""
+    sizes = ", ".join(f"{part} {short_count(count)}" for part, count in model.parts.items())
+    patches, tokens = model.positions_of(recipe)
+    return [
+        f"{name}: {model.name}, {short_count(model.parameters)} parameters ({sizes})",
+        f"prompts of about {tokens} tokens, {patches // model.merge**2} of them the picture",
+        "",
+    ]
+
+
+Column = tuple[dict[str, str], ...]
+"""The sections of a column: texts by the name of their row."""
+
+
+def _table(columns: Mapping[str, Column]) -> list[str]:
+    """A line for each row of each section, a blank one after each section."""
+    rows_of_sections = []
+    for sections in zip(*columns.values(), strict=True):
+        rows_of_sections.append(list(dict.fromkeys(chain.from_iterable(sections))))
+    width = max(len(row) for row in chain.from_iterable(rows_of_sections)) + 2
+    lines = [" " * width + "".join(f"{title:>18}" for title in columns)]
+    for number, rows in enumerate(rows_of_sections):
+        for row in rows:
+            texts = [column[number].get(row, "") for column in columns.values()]
+            lines.append(f"{row:<{width}}" + "".join(f"{text:>18}" for text in texts))
+        lines.append("")
+    return lines
+
+
+def _column(recipe: Recipe, model: Architecture, overlay: str) -> Column:
     """A recipe on one kind of hardware: how it is trained, GiB of each phase, the tightest by part,
     whether it fits, hours.
     """
-    devices, capacity = hardware(on) if on else (1, 0.0)
-    sharded = devices > 1 and recipe.lora is None
-    needed = memory(recipe, model, devices, sharded)
-    tight = needed.tightest
-    compute = recipe.compute
-    grpo = recipe.grpo
-    training = {
-        "training": f"LoRA {recipe.lora.rank}"
-        if recipe.lora
-        else "full, shared out"
-        if sharded
-        else "full",
-        "weights": compute.weights,
-        "optimiser": compute.optimizer,
-    }
-    if grpo is not None:
-        training["answers a step"] = f"{grpo.batch * devices} of {grpo.max_new_tokens}"
-        training["micro-batch"] = str(grpo.batch // grpo.accumulate)
-        if recipe.cold_start is not None:
-            training |= cut_shares(recipe, grpo.max_new_tokens)
+    devices, capacity = hardware(overlay) if overlay else (1, 0.0)
+    needed = memory(recipe, model, devices, devices > 1 and recipe.lora is None)
+    tightest = needed.tightest
     phases = {f"GiB, {phase.stage} {phase.name}": _gib(phase.total) for phase in needed.phases}
-    parts = {f"  {part}": _gib(size) for part, size in tight.parts.items() if size >= 0.05 * GIB}
-    verdict = (
-        {"GiB of a device": _gib(capacity), "fits": "yes" if tight.total <= capacity else "NO"}
-        if capacity
-        else {}
-    )
-    if capacity and grpo is not None:
-        verdict["longest answers that fit"] = str(longest_answer(recipe, model, devices, capacity))
+    parts = {"tightest": f"{tightest.stage} {tightest.name}"}
+    for part, size in tightest.parts.items():
+        if size >= 0.05 * GIB:
+            parts[f"  {part}"] = _gib(size)
+    verdict: dict[str, str] = {}
+    if capacity:
+        fits = tightest.total <= capacity
+        verdict |= {"GiB of a device": _gib(capacity), "fits": "yes" if fits else "NO"}
+    if capacity and recipe.grpo is not None:
+        longest = longest_answer(recipe, model, devices, capacity)
+        verdict["longest answers that fit"] = str(longest)
     verdict |= {
         "GiB of the host": _gib(needed.host),
         "GiB on disk": _gib(sum(needed.disk.values())),
     }
-    return (
-        training,
-        phases,
-        {"tightest": f"{tight.stage} {tight.name}", **parts},
-        verdict,
-        _times(speed_on(recipe, model, on)),
-    )
+    times = _times(speed_on(recipe, model, overlay))
+    return _training(recipe, devices), phases, parts, verdict, times
+
+
+def _training(recipe: Recipe, devices: int) -> dict[str, str]:
+    """How a recipe is trained."""
+    full = "full, shared out" if devices > 1 else "full"
+    rows = {
+        "training": f"LoRA {recipe.lora.rank}" if recipe.lora else full,
+        "weights": recipe.compute.weights,
+        "optimiser": recipe.compute.optimizer,
+    }
+    grpo = recipe.grpo
+    if grpo is not None:
+        rows["answers a step"] = f"{grpo.batch * devices} of {grpo.max_new_tokens}"
+        rows["micro-batch"] = str(grpo.batch // grpo.accumulate)
+        if recipe.cold_start is not None:
+            rows |= cut_shares(recipe, grpo.max_new_tokens)
+    return rows
 
 
 def _times(estimate: Speed | None) -> dict[str, str]:
     """Hours and tokens a second, estimated."""
     if estimate is None:
         return {}
-    run = {
+    rows = {
         "hours (estimate)": hours_text(estimate.hours),
         "  cold start": hours_text(estimate.cold / 3600) if estimate.cold else "",
     }
     if not estimate.steps:
-        return run
+        return rows
     hours = estimate.steps / 3600
-    fits = bool(estimate.mode)
+    tokens = estimate.answered
+    hours_with_vllm = "does not fit"
+    generation_by_vllm = update_beside_vllm = tokens_by_vllm = ""
+    if estimate.mode:
+        hours_with_vllm = f"{hours_text(estimate.vllm_hours)} {estimate.mode}"
+        generation_by_vllm = hours_text(hours * estimate.vllm_generation)
+        update_beside_vllm = hours_text(hours * estimate.vllm_update)
+        tokens_by_vllm = f"{tokens / estimate.vllm_generation:.0f}"
     return {
-        **run,
+        **rows,
         "  generation": hours_text(hours * estimate.generation),
         "  update": hours_text(hours * estimate.update),
-        "hours with vLLM (estimate)": f"{hours_text(estimate.vllm_hours)} {estimate.mode}"
-        if fits
-        else "does not fit",
-        "  generation by vLLM": hours_text(hours * estimate.vllm_generation) if fits else "",
-        "  update beside it": hours_text(hours * estimate.vllm_update) if fits else "",
-        "tokens/s, generation": f"{estimate.answered / estimate.generation:.0f}",
-        "tokens/s, by vLLM": f"{estimate.answered / estimate.vllm_generation:.0f}" if fits else "",
+        "hours with vLLM (estimate)": hours_with_vllm,
+        "  generation by vLLM": generation_by_vllm,
+        "  update beside it": update_beside_vllm,
+        "tokens/s, generation": f"{tokens / estimate.generation:.0f}",
+        "tokens/s, by vLLM": tokens_by_vllm,
         "tokens/s, update": f"{estimate.trained / estimate.update:.0f}",
     }
 
 
-def _about(columns: Iterable[str]) -> list[str]:
+def _assumptions(overlays: Iterable[str]) -> list[str]:
     """What the hours rest on."""
-    cards = {card.name: card for on in columns if (card := card_of(on))}
+    cards = {card.name: card for overlay in overlays if (card := card_of(overlay))}
+    if not cards:
+        return []
     sheets = "; ".join(
-        (f"{card.name} {card.bandwidth / 1e12:g} TB/s, {card.operations / 1e12:g} TFLOP/s")
+        f"{card.name} {card.bandwidth / 1e12:g} TB/s, {card.operations / 1e12:g} TFLOP/s"
         for card in cards.values()
     )
     launch = f"{LAUNCH * 1e3:g} ms a layer and token without vLLM"
-    lines = [
+    return [
         "hours: arithmetic, confirmed by no GPU run; evaluation and padding are left out "
         "(formulas: vlmgym/train/plan/speed.py)",
         f"from data sheets: {sheets}",
@@ -157,7 +176,6 @@ def _about(columns: Iterable[str]) -> list[str]:
         "average; without vLLM every batch waits for an answer that reaches the limit",
         "",
     ]
-    return lines if cards else []
 
 
 def _gib(size: float) -> str:

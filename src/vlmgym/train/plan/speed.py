@@ -37,6 +37,7 @@ from vlmgym.train.plan.architecture import Architecture
 from vlmgym.train.plan.memory import memory, sizes_of
 from vlmgym.train.plan.taught import longest_board
 from vlmgym.train.recipe import Recipe
+from vlmgym.train.settings import GrpoSettings
 
 # ---- assumptions
 LAUNCH = 1e-3
@@ -54,10 +55,10 @@ MEAN = 0.3
 the longest of 3,244 tokens (measured, with Qwen's vocabulary). How long a policy's answers become
 is not known before a run.
 """
-VLLM_SHARE, VLLM_SERVER = 0.3, 0.9
-"""Shares of a device's memory that vLLM takes beside the training (TRL's default) and alone (vLLM's
-own).
-"""
+VLLM_SHARE = 0.3
+"""Share of a device's memory that vLLM takes beside the training (TRL's default)."""
+VLLM_SERVER = 0.9
+"""Share of a device's memory that vLLM takes alone (vLLM's own default)."""
 VLLM_RUNNING = 256
 """Answers that vLLM has under way at once, at most (its ``max_num_seqs``)."""
 
@@ -126,7 +127,7 @@ class Speed:
         return bool(self.mode) and self.generating > 0.5 and self.vllm_hours < self.hours
 
 
-def speed(recipe: Recipe, model: Architecture, card: Card, devices: int, room: float) -> Speed:
+def speed(recipe: Recipe, model: Architecture, card: Card, devices: int, capacity: float) -> Speed:
     """The arithmetic of a recipe on a kind of hardware.
 
     Args:
@@ -135,46 +136,72 @@ def speed(recipe: Recipe, model: Architecture, card: Card, devices: int, room: f
         card: what each device can do.
         devices: processes of the run, one a device; without LoRA the model is shared out over
             several.
-        room: bytes of a device.
+        capacity: bytes of a device.
     """
     arithmetic = _Arithmetic(recipe, model, card, devices)
     grpo = recipe.grpo
-    cold = arithmetic.cold_start() if recipe.cold_start is not None else 0.0
+    cold_start = arithmetic.cold_start() if recipe.cold_start is not None else 0.0
     if grpo is None:
-        return Speed(0, cold, 0.0, 0.0, 0.0, 0.0)
+        return Speed(0, cold_start, 0.0, 0.0, 0.0, 0.0)
     answers = grpo.batch * devices
     estimate = Speed(
         grpo.steps,
-        cold,
+        cold_start,
         arithmetic.generation(),
         arithmetic.update(),
         answers * arithmetic.mean,
         answers * grpo.epochs_per_batch * arithmetic.length,
     )
-    half = devices // 2
-    batch = 2 * grpo.batch
-    # half of the devices serve, the others train on twice as many answers each
-    if arithmetic.sharded and half:
-        trains = replace(
-            recipe, grpo=replace(grpo, batch=batch, accumulate=2 * grpo.accumulate, use_vllm=True)
-        )
-        running = arithmetic.running(half * VLLM_SERVER * room, answers)
-        if running and memory(trains, model, half, half > 1).tightest.total <= room:
-            update = _Arithmetic(trains, model, card, half).update()
-            served = arithmetic.served(answers, running, half)
-            return replace(estimate, mode="server", vllm_generation=served, vllm_update=update)
-    elif not arithmetic.sharded:
-        beside = replace(recipe, grpo=replace(grpo, use_vllm=True, vllm_mode="colocate"))
-        running = arithmetic.running(VLLM_SHARE * room, grpo.batch)
-        if running and memory(beside, model, devices).tightest.total + VLLM_SHARE * room <= room:
-            update = _Arithmetic(beside, model, card, devices).update()
-            return replace(
-                estimate,
-                mode="colocate",
-                vllm_generation=arithmetic.served(grpo.batch, running, 1),
-                vllm_update=update,
-            )
-    return estimate
+    if arithmetic.sharded:
+        return _with_server(estimate, arithmetic, grpo, capacity)
+    return _with_colocated(estimate, arithmetic, grpo, capacity)
+
+
+def _with_server(
+    estimate: Speed, arithmetic: _Arithmetic, grpo: GrpoSettings, capacity: float
+) -> Speed:
+    """An estimate with vLLM on half of the devices, where that fits.
+
+    The other half trains, on twice as many answers each.
+    """
+    half = arithmetic.devices // 2
+    if not half:
+        return estimate
+    answers = grpo.batch * arithmetic.devices
+    running = arithmetic.running(half * VLLM_SERVER * capacity, answers)
+    training = replace(
+        arithmetic.recipe,
+        grpo=replace(grpo, batch=2 * grpo.batch, accumulate=2 * grpo.accumulate, use_vllm=True),
+    )
+    needed = memory(training, arithmetic.model, half, half > 1).tightest.total
+    if not running or needed > capacity:
+        return estimate
+    half_trains = _Arithmetic(training, arithmetic.model, arithmetic.card, half)
+    return replace(
+        estimate,
+        mode="server",
+        vllm_generation=arithmetic.served(answers, running, half),
+        vllm_update=half_trains.update(),
+    )
+
+
+def _with_colocated(
+    estimate: Speed, arithmetic: _Arithmetic, grpo: GrpoSettings, capacity: float
+) -> Speed:
+    """An estimate with vLLM beside the training on every device, where that fits."""
+    devices = arithmetic.devices
+    running = arithmetic.running(VLLM_SHARE * capacity, grpo.batch)
+    training = replace(arithmetic.recipe, grpo=replace(grpo, use_vllm=True, vllm_mode="colocate"))
+    needed = memory(training, arithmetic.model, devices).tightest.total + VLLM_SHARE * capacity
+    if not running or needed > capacity:
+        return estimate
+    beside = _Arithmetic(training, arithmetic.model, arithmetic.card, devices)
+    return replace(
+        estimate,
+        mode="colocate",
+        vllm_generation=arithmetic.served(grpo.batch, running, 1),
+        vllm_update=beside.update(),
+    )
 
 
 class _Arithmetic:
@@ -186,7 +213,9 @@ class _Arithmetic:
         self.card = card
         self.devices = devices
         self.sharded = devices > 1 and recipe.lora is None
-        self.kept, self.compute, self.stream = sizes_of(recipe, devices if self.sharded else 1)
+        # bytes of a weight as it is stored, in matrix products, and between layers
+        self.stored, self.compute, self.stream = sizes_of(recipe, devices if self.sharded else 1)
+        self.bandwidth = READ * card.bandwidth
         self.rate = USE * card.operations * 2 / self.compute  # half as many in float32
         self.weights = model.parts["language model"] + model.vocabulary * model.text.hidden
         self.patches, self.asked = model.positions_of(recipe)
@@ -199,31 +228,37 @@ class _Arithmetic:
 
     def reading(self, answers: float) -> float:
         """Seconds in which prompts are read, pictures included."""
+        text = self.asked * self.weights
         tower = self.patches * self.model.parts["vision tower"]
-        return 2.0 * answers * (self.asked * self.weights + tower) / self.rate
+        return 2.0 * answers * (text + tower) / self.rate
 
     def generation(self) -> float:
         """Seconds of a step's answers by Transformers."""
         grpo = self.recipe.grpo
-        card = self.card
         assert grpo is not None
         together = min(grpo.generate_batch or grpo.batch, grpo.batch)
+        batches = math.ceil(grpo.batch / together)
+        return batches * self.limit * self._token(together) + self.reading(grpo.batch)
+
+    def _token(self, together: int) -> float:
+        """Seconds in which Transformers writes a token of so many answers together."""
         # read, cast, and read again
-        each = self.kept + (2 * self.compute if self.compute < self.kept else 0)
+        bytes_of_weight = self.stored + (2 * self.compute if self.compute < self.stored else 0)
         # read, and copied as it grows
         cache = 3 * self.stream * self.numbers * together * (self.asked + self.limit / 2)
-        token = max(
-            LAUNCH * self.model.text.layers, (each * self.weights + cache) / (READ * card.bandwidth)
-        )
-        if self.sharded:
-            token = max(token, self.compute * self.weights * (1 - 1 / self.devices) / card.link)
-        return math.ceil(grpo.batch / together) * self.limit * token + self.reading(grpo.batch)
+        launching = LAUNCH * self.model.text.layers
+        moving = (bytes_of_weight * self.weights + cache) / self.bandwidth
+        if not self.sharded:
+            return max(launching, moving)
+        from_others = 1 - 1 / self.devices
+        gathering = self.compute * self.weights * from_others / self.card.link
+        return max(launching, moving, gathering)
 
-    def running(self, room: float, answers: int) -> int:
+    def running(self, capacity: float, answers: int) -> int:
         """Answers that vLLM has under way with so many bytes for weights (bfloat16) and cache; 0
         where not one fits.
         """
-        tokens = (room - 2.0 * self.model.parameters) / (2.0 * self.numbers)
+        tokens = (capacity - 2.0 * self.model.parameters) / (2.0 * self.numbers)
         if tokens < self.asked + self.limit:
             return 0
         return min(answers, VLLM_RUNNING, int(tokens / self.length))
@@ -231,34 +266,38 @@ class _Arithmetic:
     def served(self, answers: int, running: int, devices: int) -> float:
         """Seconds of so many answers by vLLM on so many devices together."""
         cache = 2.0 * self.numbers * running * (self.asked + self.mean / 2)
-        read = (2.0 * self.weights + cache) / (READ * self.card.bandwidth * devices)
-        token = SCHEDULE + max(read, 2.0 * self.weights * running / (self.rate * devices))
-        return (
-            max(answers * self.mean / running, self.limit) * token + self.reading(answers) / devices
-        )
+        moving = (2.0 * self.weights + cache) / (self.bandwidth * devices)
+        computing = 2.0 * self.weights * running / (self.rate * devices)
+        token = SCHEDULE + max(moving, computing)
+        tokens = max(answers * self.mean / running, self.limit)
+        return tokens * token + self.reading(answers) / devices
 
-    def operations(self, tokens: float, patches: float, more: int) -> float:
-        """Of training on so many tokens and patches; ``more`` are operations a weight of passes
-        that do not learn.
+    def operations(self, tokens: float, patches: float, other_passes: int) -> float:
+        """Of training on so many tokens and patches.
+
+        Args:
+            tokens: of prompts and answers.
+            patches: of pictures.
+            other_passes: operations a weight of the passes that do not learn.
         """
-        again = 2 if self.recipe.compute.gradient_checkpointing else 0
+        recomputing = 2 if self.recipe.compute.gradient_checkpointing else 0
         full = self.recipe.lora is None
-        tower = 6 + again if full and self.recipe.compute.train_vision else 2
-        text = (6 if full else 4) + again
-        return tokens * self.weights * (text + more) + patches * self.model.parts[
-            "vision tower"
-        ] * (tower + more)
+        of_text = (6 if full else 4) + recomputing + other_passes
+        tower_learns = full and self.recipe.compute.train_vision
+        of_tower = (6 + recomputing if tower_learns else 2) + other_passes
+        tower = self.model.parts["vision tower"]
+        return tokens * self.weights * of_text + patches * tower * of_tower
 
     def update(self) -> float:
         """Seconds in which a step trains."""
         grpo = self.recipe.grpo
         assert grpo is not None
-        more = (2 if grpo.beta else 0) + (2 if grpo.use_vllm or grpo.epochs_per_batch > 1 else 0)
-        passes = grpo.batch * grpo.epochs_per_batch
-        return (
-            self.operations(passes * self.length, passes * self.patches * grpo.turns, more)
-            / self.rate
-        )
+        reference = 2 if grpo.beta else 0
+        old_policy = 2 if grpo.use_vllm or grpo.epochs_per_batch > 1 else 0
+        answers = grpo.batch * grpo.epochs_per_batch
+        tokens = answers * self.length
+        patches = answers * self.patches * grpo.turns
+        return self.operations(tokens, patches, reference + old_policy) / self.rate
 
     def cold_start(self) -> float:
         """Seconds of the supervised rows."""

@@ -9,10 +9,11 @@ def longest_board(recipe: Recipe) -> int:
     """Tokens of the longest answer of the teacher, about; training counts real ones with the
     tokenizer.
     """
-    sizes = [
-        (task.names.game, task.game.sample(task.level).symbols[0].size) for task in recipe.tasks
-    ]
-    return max(64 + TEACHER.get(game, 75) * cells for game, cells in sizes)
+    tokens = []
+    for task in recipe.tasks:
+        cells = task.game.sample(task.level).symbols[0].size
+        tokens.append(64 + TEACHER.get(task.names.game, 75) * cells)
+    return max(tokens)
 
 
 TEACHER = {"2048": 30, "ShisenSho": 75, "ShisenShoPhotos": 150, "Swap": 55}
@@ -36,12 +37,11 @@ def cut_shares(recipe: Recipe, limit: int) -> dict[str, str]:
     """Of the teacher's answers, as counted once (:data:`vlmgym.train.plan.taught.TAUGHT`): the
     share longer than a limit, by game.
     """
+    names = [task.names for task in recipe.tasks]
+    on_paper_boards = {name.game for name in names if name.level.startswith("paper")}
     cut = {}
-    for game in dict.fromkeys(task.names.game for task in recipe.tasks):
-        if game in TAUGHT and any(
-            task.names.game == game and task.names.level.startswith("paper")
-            for task in recipe.tasks
-        ):
+    for game in dict.fromkeys(name.game for name in names):
+        if game in TAUGHT and game in on_paper_boards:
             share = next((share for tokens, share in TAUGHT[game] if tokens <= limit), 1.0)
             cut[f"taught answers cut, {game}"] = f"<= {share:.1%}" if share else "none"
     return cut

@@ -1,4 +1,8 @@
-"""GRPO on a Ray cluster by verl: ``config`` maps a recipe, ``worker`` is what runs there."""
+"""GRPO on a Ray cluster by verl.
+
+``config`` checks a recipe and starts verl, ``sections`` writes verl's settings for it, and
+``worker`` is what runs there.
+"""
 
 import lazy_loader
 

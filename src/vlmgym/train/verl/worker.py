@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -35,7 +35,8 @@ from vlmgym.train.multi_turn import PATIENCE, episode_terms
 from vlmgym.train.questions import QuestionSource
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.rewards import batch_metrics
-from vlmgym.train.verl.config import LOOP, grpo_of, mode_of, questions
+from vlmgym.train.verl.config import grpo_of, mode_of, questions
+from vlmgym.train.verl.sections import LOOP
 
 KNOWN = (
     "Qwen2VLProcessor",
@@ -83,17 +84,14 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
     ) -> None:
         split, recipe = read(data_files if isinstance(data_files, str) else data_files[0])
         grpo = grpo_of(recipe)
-        self._known: list[tuple[Task, str]] = []
-        self._states: QuestionSource | None = None
+        self._rows: list[tuple[Task, str]] = []  # as far as they are drawn: task, and state as text
+        self._source: QuestionSource | None = None
         if split == "train":
-            self._states = QuestionSource(recipe.tasks, recipe.states, seed=grpo.seed)
+            self._source = QuestionSource(recipe.tasks, recipe.states, recipe.curriculum, grpo.seed)
             self._count = questions(grpo)
         else:
-            for task in recipe.tasks:
-                state = task.states("test", recipe.checks.states, recipe.checks.first)
-                game = task.game
-                self._known += [(task, state_text(game, state[i])) for i in range(len(state))]
-            self._count = len(self._known)
+            self._rows = _rows_of_checks(recipe)
+            self._count = len(self._rows)
         if max_samples > 0:
             self._count = min(self._count, max_samples)
 
@@ -103,21 +101,11 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
     def __getitem__(self, number: int) -> dict[str, Any]:
         if not 0 <= number < self._count:
             raise IndexError(f"row {number} of {self._count}")
-        # drawn in order, whoever asks first
-        if self._states is not None and number >= len(self._known):
-            self._known += [
-                (one.task, one.text) for one in self._states.draw(number + 1 - len(self._known))
-            ]
-        task, state = self._known[number]
-        game = task.game
-        level = task.level
+        self._draw_up_to(number)
+        task, state = self._rows[number]
+        text = prompt.prompt_text(task.game, task.level, task.prompt, blocks=task.blocks)
         return {
-            "raw_prompt": [
-                {
-                    "role": "user",
-                    "content": prompt.prompt_text(game, level, task.prompt, blocks=task.blocks),
-                }
-            ],
+            "raw_prompt": [{"role": "user", "content": text}],
             "dummy_tensor": torch.zeros(1, dtype=torch.uint8),  # verl wants one tensor a row
             "index": number,
             "data_source": task.names.game,
@@ -130,27 +118,41 @@ class GameDataset(Dataset):  # type: ignore[type-arg]
             "reply": task.reply,
         }
 
+    def _draw_up_to(self, number: int) -> None:
+        """Draw the questions up to a row: in their order, whichever row is asked for first."""
+        missing = number + 1 - len(self._rows)
+        if self._source is not None and missing > 0:
+            drawn = self._source.draw(missing)
+            self._rows += [(question.task, question.text) for question in drawn]
+
     @classmethod
     async def process_multi_modal_info(
         cls, messages: Any, image_patch_size: Any, config: Any
     ) -> Any:
         """The pictures of messages as they are: verl's own way resizes them."""
-        blocks = [
-            block
-            for message in messages
-            if isinstance(message["content"], list)
-            for block in message["content"]
-        ]
-        return [block["image"] for block in blocks if block["type"] == "image"] or None, None, None
+        images = []
+        for message in messages:
+            if isinstance(message["content"], list):
+                images += [
+                    block["image"] for block in message["content"] if block["type"] == "image"
+                ]
+        return images or None, None, None
 
 
-def _ask(lane: EpisodeBatch, text: str) -> tuple[Any, dict[str, Any]]:
+def _rows_of_checks(recipe: Recipe) -> list[tuple[Task, str]]:
+    """The held-out states of a recipe's checks, as text, each with its task."""
+    rows = []
+    for task in recipe.tasks:
+        states = task.states("test", recipe.checks.states, recipe.checks.first)
+        rows += [(task, state_text(task.game, states[row])) for row in range(len(states))]
+    return rows
+
+
+def _show(episode: EpisodeBatch, text: str) -> tuple[Any, dict[str, Any]]:
     """The picture of a board, and the user's turn that shows it."""
-    frame = pictures(lane.game, lane.state, lane.look)[0]
-    return frame, {
-        "role": "user",
-        "content": [{"type": "image", "image": frame}, {"type": "text", "text": text}],
-    }
+    picture = pictures(episode.game, episode.state, episode.look)[0]
+    content = [{"type": "image", "image": picture}, {"type": "text", "text": text}]
+    return picture, {"role": "user", "content": content}
 
 
 class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
@@ -177,12 +179,11 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
         try:
             self._assert_mm_supported(True)
         except ValueError as error:
-            found = self.processor or AutoProcessor.from_pretrained(
+            processor = self.processor or AutoProcessor.from_pretrained(
                 self.tokenizer.name_or_path, trust_remote_code=False
             )
-            raise ConfigError(
-                "processor", type(found).__name__, "for verl, one of " + ", ".join(KNOWN)
-            ) from error
+            allowed = "for verl, one of " + ", ".join(KNOWN)
+            raise ConfigError("processor", type(processor).__name__, allowed) from error
 
     async def run(
         self, sampling_params: dict[str, Any], *, state: str, look: str, raw_prompt: Any, **row: Any
@@ -193,144 +194,142 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
             An output; with ``per_turn`` a list of them, one a turn, the reward with the last.
         """
         game, start = read_state_text(state)
-        oracle = self.weights.regret != 0
-        lane = EpisodeBatch(
+        episode = EpisodeBatch(
             game,
             start,
             ObservationSettings(get_look(look), blocks=Blocks.of(row.get("reply") or "")),
             self.grpo.turns,
             patience=PATIENCE,
-            oracle=oracle,
+            oracle=self.weights.regret != 0,
         )
         play = self._conversation if self.mode == "conversation" else self._turn_by_turn
-        outputs = await play(lane, raw_prompt[0]["content"], sampling_params)
-        terms = episode_terms(lane, self.grpo.episode, self.weights)
+        outputs = await play(episode, raw_prompt[0]["content"], sampling_params)
+        terms = episode_terms(episode, self.grpo.episode, self.weights)
         if self.mode == "single":
-            terms = self.weights.rewarded(lane.turns[0].terms)
+            terms = self.weights.rewarded(episode.turns[0].terms)
         outputs[-1].reward_score = self.weights.total(terms)
-        outputs[-1].extra_fields["reward_extra_info"] = {**terms, **_facts(lane)}
+        outputs[-1].extra_fields["reward_extra_info"] = {**terms, **_metrics_of(episode)}
         return outputs if self.mode == "per_turn" else outputs[0]
 
     async def _turn_by_turn(
-        self, lane: EpisodeBatch, text: str, sampling_params: dict[str, Any]
+        self, episode: EpisodeBatch, text: str, sampling_params: dict[str, Any]
     ) -> list[Any]:
+        """An output for each turn, which sees the present board alone."""
         outputs = list[Any]()
-        while len(lane.live()):
-            frame, ask = await asyncio.to_thread(_ask, lane, text)
-            ids = await self.ct_build_initial_tokens([ask], images=[frame])
-            found = await self._generate(uuid4().hex, ids, [frame], sampling_params, self.budget)
-            await self._take(lane, found.token_ids)
-            outputs.append(
-                _output(
-                    ids,
-                    found.token_ids,
-                    [1] * len(found.token_ids),
-                    found.log_probs,
-                    [frame],
-                    [found],
-                )
+        while len(episode.live()):
+            picture, message = await asyncio.to_thread(_show, episode, text)
+            prompt_ids = await self.ct_build_initial_tokens([message], images=[picture])
+            generated = await self._generate(
+                uuid4().hex, prompt_ids, [picture], sampling_params, self.budget
             )
+            answer_ids = generated.token_ids
+            await self._play(episode, answer_ids)
+            sample = _Sample(
+                prompt_ids, answer_ids, [1] * len(answer_ids), generated.log_probs, [picture]
+            )
+            outputs.append(_output(sample, [generated]))
         return outputs
 
     async def _conversation(
-        self, lane: EpisodeBatch, text: str, sampling_params: dict[str, Any]
+        self, episode: EpisodeBatch, text: str, sampling_params: dict[str, Any]
     ) -> list[Any]:
-        frame, ask = await asyncio.to_thread(_ask, lane, text)
-        # one name: the server keeps what it has read
-        images = [frame]
-        messages = [ask]
-        found: list[Any] = []
-        name = uuid4().hex
-        ids = await self.ct_build_initial_tokens(messages, images=list(images))
+        """One output, of all turns after each other."""
+        picture, message = await asyncio.to_thread(_show, episode, text)
+        pictures_shown = [picture]
+        messages = [message]
+        replies: list[Any] = []
+        request = uuid4().hex  # one for all turns: the server keeps what it has read
+        ids = await self.ct_build_initial_tokens(messages, images=list(pictures_shown))
         prompted = len(ids)
         mask = list[int]()
-        logps = list[float]()
+        log_probs = list[float]()
         while True:
-            found.append(
-                await self._generate(
-                    name, ids, images, sampling_params, self.budget - (len(ids) - prompted)
-                )
-            )
-            merged, mask, logps = await self.ct_merge_assistant_token(
-                ids, found[-1].token_ids, mask, logps, assistant_logprobs=found[-1].log_probs
+            left = self.budget - (len(ids) - prompted)
+            reply = await self._generate(request, ids, pictures_shown, sampling_params, left)
+            replies.append(reply)
+            merged, mask, log_probs = await self.ct_merge_assistant_token(
+                ids, reply.token_ids, mask, log_probs, assistant_logprobs=reply.log_probs
             )
             ids = merged.token_ids
-            said = await self._take(lane, found[-1].token_ids)
-            if not len(lane.live()):
+            reply_text = await self._play(episode, reply.token_ids)
+            if not len(episode.live()):
                 break
-            frame, ask = await asyncio.to_thread(_ask, lane, prompt.next_text())
-            before = [*messages, {"role": "assistant", "content": said}]
-            merged, mask_after, logps_after = await self.ct_merge_context_msg(
-                before, [*before, ask], ids, mask, logps
+            picture, message = await asyncio.to_thread(_show, episode, prompt.next_text())
+            before = [*messages, {"role": "assistant", "content": reply_text}]
+            merged, mask_after, log_probs_after = await self.ct_merge_context_msg(
+                before, [*before, message], ids, mask, log_probs
             )
             if len(merged.token_ids) - prompted >= self.budget:
                 break  # before the picture is there: half of one is an error
             ids = merged.token_ids
             mask = mask_after
-            logps = logps_after
-            messages = [*before, ask]
-            images.append(frame)
-        return [_output(ids[:prompted], ids[prompted:], mask, logps, images, found)]
+            log_probs = log_probs_after
+            messages = [*before, message]
+            pictures_shown.append(picture)
+        sample = _Sample(ids[:prompted], ids[prompted:], mask, log_probs, pictures_shown)
+        return [_output(sample, replies)]
 
     async def _generate(
         self,
-        name: str,
-        ids: list[int],
+        request: str,
+        prompt_ids: list[int],
         images: list[Any],
         sampling_params: dict[str, Any],
-        most: int,
+        limit: int,
     ) -> Any:
-        """A reply of at most so many tokens: verl's own limit lets a short prompt have a longer
+        """A reply of at most ``limit`` tokens: verl's own limit lets a short prompt have a longer
         reply.
         """
-        found = await self.server_manager.generate(
-            request_id=name,
-            prompt_ids=ids,
+        generated = await self.server_manager.generate(
+            request_id=request,
+            prompt_ids=prompt_ids,
             image_data=list(images),
-            sampling_params={**sampling_params, "max_tokens": most},
+            sampling_params={**sampling_params, "max_tokens": limit},
         )
-        logps = list(found.log_probs)[:most] if found.log_probs else None
-        return found.model_copy(
-            update={"token_ids": list(found.token_ids)[:most], "log_probs": logps}
-        )
+        token_ids = list(generated.token_ids)[:limit]
+        log_probs = list(generated.log_probs)[:limit] if generated.log_probs else None
+        return generated.model_copy(update={"token_ids": token_ids, "log_probs": log_probs})
 
-    async def _take(self, lane: EpisodeBatch, tokens: list[int]) -> str:
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        await asyncio.to_thread(lane.take, _ONLY, [Answer(text)])  # an oracle may think for long
+    async def _play(self, episode: EpisodeBatch, token_ids: list[int]) -> str:
+        """Play a reply; returns its text."""
+        text = self.tokenizer.decode(token_ids, skip_special_tokens=True)
+        await asyncio.to_thread(episode.take, _ONLY, [Answer(text)])  # an oracle may think for long
         return text
 
 
-def _output(
-    prompt_ids: Any,
-    answer: list[int],
-    mask: list[int],
-    logps: Any,
-    images: list[Any],
-    found: Sequence[Any],
-) -> Any:
+class _Sample(NamedTuple):
+    """What verl trains on as one: a prompt and what follows it."""
+
+    prompt_ids: Any
+    answer_ids: list[int]
+    mask: list[int]  # 1 for the tokens of the answer that the model has written
+    log_probs: Any  # of the answer's tokens
+    images: list[Any]
+
+
+def _output(sample: _Sample, replies: Sequence[Any]) -> Any:
+    """The form that verl wants of a sample whose replies the server gave."""
     fields: dict[str, Any] = {"turn_scores": [], "tool_rewards": []}
     # Of which steps the weights were that answered: without it, verl's metrics of the step fail.
-    fields |= {
-        key: found[at].extra_fields.get(key)
-        for key, at in (("min_global_steps", 0), ("max_global_steps", -1))
-    }
+    for key, reply in (("min_global_steps", replies[0]), ("max_global_steps", replies[-1])):
+        fields[key] = reply.extra_fields.get(key)
     return AgentLoopOutput(
-        prompt_ids=list(prompt_ids),
-        response_ids=list(answer),
-        response_mask=list(mask),
-        response_logprobs=logps,
-        multi_modal_data={"images": images},
-        num_turns=2 * len(found),
+        prompt_ids=list(sample.prompt_ids),
+        response_ids=list(sample.answer_ids),
+        response_mask=list(sample.mask),
+        response_logprobs=sample.log_probs,
+        multi_modal_data={"images": sample.images},
+        num_turns=2 * len(replies),
         metrics=AgentLoopMetrics(),
         extra_fields=fields,
     )
 
 
-def _facts(lane: EpisodeBatch) -> dict[str, float]:
+def _metrics_of(episode: EpisodeBatch) -> dict[str, float]:
     """What verl logs of an episode beside the reward terms: shares of its turns, all numbers."""
-    turns = lane.turns
-    facts = batch_metrics(turns, [lane.game.name] * len(turns))
-    facts["gain"] = float(sum(turn.gain for turn in turns))
-    facts["turns"] = float(len(turns))
-    facts["score"] = float(lane.state.score[0])
-    return facts
+    turns = episode.turns
+    metrics = batch_metrics(turns, [episode.game.name] * len(turns))
+    metrics["gain"] = float(sum(turn.gain for turn in turns))
+    metrics["turns"] = float(len(turns))
+    metrics["score"] = float(episode.state.score[0])
+    return metrics
