@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -70,26 +70,21 @@ def _spawn(board, exponent, seed, step, number, scratch):
     return empty - 1
 
 
-class Start(NamedTuple):
-    """What tiles a fresh board has."""
-
-    tiles: int
-    four_prob: float
-    largest: int  # exponent; 1 = 2s and 4s by four_prob
-
-
 @kernel
-def _deal(boards, cols, seeds, start, terminated):
+def _deal(boards, cols, seeds, start_tiles, four_prob, start_max):
+    """Fill the boards; returns which of them allow no move, ``(B,)``."""
     scratch = np.empty(boards.shape[1], np.int64)
+    stuck = np.empty(len(boards), np.bool_)
     for game in range(len(boards)):
         seed = seeds[game]
-        for tile in range(start.tiles):
-            if start.largest > 1:
-                exponent = 1 + draw_below(seed, 0, 2 * tile, start.largest)
+        for tile in range(start_tiles):
+            if start_max > 1:
+                exponent = 1 + draw_below(seed, 0, 2 * tile, start_max)
             else:
-                exponent = 2 if draw_unit(seed, 0, 2 * tile) < start.four_prob else 1
+                exponent = 2 if draw_unit(seed, 0, 2 * tile) < four_prob else 1
             _spawn(boards[game], exponent, seed, 0, 2 * tile + 1, scratch)
-        terminated[game] = not _can_move(boards[game], cols)
+        stuck[game] = not _can_move(boards[game], cols)
+    return stuck
 
 
 @kernel
@@ -154,8 +149,9 @@ def _legal(boards, cols, legal):
 @kernel
 def _draw_legal(boards, cols, ended, seeds, steps, number):
     """Draw moves, all alike, until one is legal; a game that has not ended has one."""
-    drawn = np.full(len(boards), NO_ACTION, np.int64)
+    drawn = np.empty(len(boards), np.int64)
     for game in range(len(boards)):
+        drawn[game] = NO_ACTION
         word = draw64(seeds[game], steps[game], number)
         tries = 0
         while drawn[game] < 0 and not ended[game] and tries < 1024:
@@ -214,9 +210,9 @@ class Game2048(GridGame[Level2048, State2048]):
 
     def deal(self, level: Level2048, seeds: Seeds, board: Boards) -> Arrays:
         """Some tiles on drawn cells."""
-        terminated = np.zeros(len(seeds), bool)
-        start = Start(level.start_tiles, level.four_prob, level.start_max)
-        _deal(_flat(board), level.cols, seeds, start, terminated)
+        terminated = _deal(
+            _flat(board), level.cols, seeds, level.start_tiles, level.four_prob, level.start_max
+        )
         return {"terminated": terminated}
 
     def play(self, state: State2048, actions: Actions, turn: Turn) -> None:

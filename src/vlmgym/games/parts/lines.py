@@ -301,8 +301,9 @@ def draw_swaps(boards, ended, seeds, steps, number, line):
     scratch = scratch_for(boards.shape[1], boards.shape[2])
     fits = scratch.fits
     places = scratch.places
-    drawn = np.full(len(boards), NO_ACTION, np.int64)
+    drawn = np.empty(len(boards), np.int64)
     for game in range(len(boards)):
+        drawn[game] = NO_ACTION
         measure(boards[game], scratch, line)
         count = find_swaps(boards[game], scratch, line)
         if ended[game] or count == 0:

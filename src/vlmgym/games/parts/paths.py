@@ -238,14 +238,16 @@ def _try_draws(board, index, word, tiles, counts):
     counts[:] = 0
     tile_count = 0
     most = 0
+    cell = 0
     for row in range(rows):
         for column in range(cols):
             kind = board[row, column]
             if kind:
-                tiles[tile_count] = row * cols + column
+                tiles[tile_count] = cell
                 tile_count += 1
                 counts[kind] += 1
                 most = max(most, counts[kind])
+            cell += 1
     next_cell = index.next_cell
     first_cell = index.first_cell
     for attempt in range(4 * tile_count):
@@ -260,7 +262,7 @@ def _try_draws(board, index, word, tiles, counts):
                 skip -= second != first
                 second = next_cell[second]
             if linked(index, first, second):
-                return first * board.size + second
+                return first * rows * cols + second
     return -1
 
 
@@ -274,8 +276,9 @@ def draw_pair(boards, ended, seeds, steps, number, max_bends, margin):
     pairs = np.empty((cells * cells // 2, 2), np.int64)
     tiles = np.empty(cells, np.int64)
     counts = np.empty(256, np.int64)
-    drawn = np.full(len(boards), NO_ACTION, np.int64)
+    drawn = np.empty(len(boards), np.int64)
     for game in range(len(boards)):
+        drawn[game] = NO_ACTION
         if ended[game]:
             continue
         board = boards[game]
