@@ -64,7 +64,7 @@ def _complete(
         for move in range(len(STEPS)):
             other = _next_cell(different, move)
             if _is_inside(board, other) and other not in cells:
-                words += [write_cell(*other), names[board[other]]]
+                words += _describe(board, names, other)
                 if board[other] == common and board[different]:
                     return words, write_pair(*different, *other)
     return [*words, "no"], ""
@@ -83,11 +83,11 @@ def seek_merge(board: NDArray[np.uint8], names: Sequence[str], largest: int) -> 
     """
     thoughts = list[str]()
     for cell in _tiles(board):
-        words = [write_cell(*cell), names[board[cell]]]
+        words = _describe(board, names, cell)
         for move in (1, 2):
             other = _next_cell(cell, move)
             while _is_inside(board, other):
-                words += [write_cell(*other), names[board[other]]]
+                words += _describe(board, names, other)
                 if board[other] == board[cell] < largest:
                     thoughts.append(" ".join(words))
                     return "; ".join(thoughts), move
@@ -115,10 +115,10 @@ def seek_pair(
     thoughts = list[str]()
     tiles = _tiles(board)
     for cell in tiles:
-        words = [write_cell(*cell), names[board[cell]]]
+        words = _describe(board, names, cell)
         for other in (_next_cell(cell, 1), _next_cell(cell, 2)):
             if _is_inside(board, other):
-                words += [write_cell(*other), names[board[other]]]
+                words += _describe(board, names, other)
                 if joins[_numbers(board, cell, other)]:
                     thoughts.append(" ".join(words))
                     return "; ".join(thoughts), _action(board, cell, other)
@@ -128,14 +128,19 @@ def seek_pair(
         for other in tiles[index + 1 :]:
             if other in (_next_cell(cell, 1), _next_cell(cell, 2)):
                 continue
-            words += [write_cell(*cell), names[board[cell]]]
-            words += [write_cell(*other), names[board[other]]]
+            words += _describe(board, names, cell)
+            words += _describe(board, names, other)
             if joins[_numbers(board, cell, other)]:
                 thoughts.append(" ".join(words))
                 return "; ".join(thoughts), _action(board, cell, other)
             words.append("blocked" if board[other] == board[cell] else "no")
         thoughts.append(" ".join(words))
     return "; ".join(thoughts), NO_ACTION
+
+
+def _describe(board: NDArray[np.uint8], names: Sequence[str], cell: Cell) -> list[str]:
+    """A cell and what it holds."""
+    return [write_cell(*cell), names[board[cell]]]
 
 
 def _tiles(board: NDArray[np.uint8]) -> list[Cell]:
