@@ -99,49 +99,52 @@ class StateFrozenLake(State[LevelFrozenLake]):
 
 
 @kernel
-def _play(board, under, actions, steps, seeds, over, slip, gain, changed, terminated):
-    cols = board.shape[2]
-    for b in range(len(board)):
-        if over[b] or actions[b] < 0:
+def _play(turn, under, actions, slip):
+    cols = turn.board.shape[2]
+    for game in range(len(turn.board)):
+        move = actions[game]
+        if turn.over[game] or move < 0:
             continue
-        cell = first_from(board[b], PLAYER)
-        move = actions[b]
-        step = steps[b] + 1  # the draws of turn 0 belong to the deal
-        if draw_unit(seeds[b], step, 0) < slip:
-            move = (move + (1 if draw_below(seeds[b], step, 1, 2) else 3)) % 4
-        to = ahead(board[b], cell, move) if cell >= 0 else -1
-        if to < 0:
+        board = turn.board[game]
+        cell = first_from(board, PLAYER)
+        seed = turn.seeds[game]
+        step = turn.steps[game] + 1  # the draws of turn 0 belong to the deal
+        if draw_unit(seed, step, 0) < slip:
+            move = (move + (1 if draw_below(seed, step, 1, 2) else 3)) % 4
+        target = ahead(board, cell, move) if cell >= 0 else -1
+        if target < 0:
             continue
-        changed[b] = True
-        board[b, cell // cols, cell % cols] = under[b]
-        under[b] = board[b, to // cols, to % cols]
-        board[b, to // cols, to % cols] = PLAYER
-        gain[b] = under[b] == GOAL
-        terminated[b] = under[b] != FLOOR
+        value = board[target // cols, target % cols]
+        board[cell // cols, cell % cols] = under[game]
+        board[target // cols, target % cols] = PLAYER
+        under[game] = value
+        turn.changed[game] = True
+        turn.gain[game] = value == GOAL
+        turn.terminated[game] = value != FLOOR
 
 
 @kernel
-def _legal(board, slip, legal):
-    for b in range(len(board)):
-        cell = first_from(board[b], PLAYER)
+def _legal(boards, slip, legal):
+    for game in range(len(boards)):
+        cell = first_from(boards[game], PLAYER)
         for move in range(4):
-            if cell >= 0 and ahead(board[b], cell, move) >= 0:
-                legal[b, move] = True
+            if cell >= 0 and ahead(boards[game], cell, move) >= 0:
+                legal[game, move] = True
                 if slip > 0.0:
-                    legal[b, (move + 1) % 4] = legal[b, (move + 3) % 4] = True
+                    legal[game, (move + 1) % 4] = legal[game, (move + 3) % 4] = True
 
 
 @kernel
-def _deal(board, seeds, maze, holes, loops):
-    cols = board.shape[2]
-    for b in range(len(board)):
+def _deal(boards, seeds, maze, holes, loops):
+    cols = boards.shape[2]
+    for game in range(len(boards)):
         if maze:
-            number, distance = carve_maze(board[b], seeds[b], loops)
+            number, distance = carve_maze(boards[game], seeds[game], loops)
         else:
-            number, distance = draw_lake(board[b], seeds[b], holes)
-        far = np.flatnonzero(distance >= distance.max() - distance.max() // 4)
-        goal = far[draw_below(seeds[b], 0, number, len(far))]
-        board[b, goal // cols, goal % cols] = GOAL
+            number, distance = draw_lake(boards[game], seeds[game], holes)
+        far_cells = np.flatnonzero(distance >= distance.max() - distance.max() // 4)
+        goal = far_cells[draw_below(seeds[game], 0, number, len(far_cells))]
+        boards[game, goal // cols, goal % cols] = GOAL
 
 
 class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
@@ -209,10 +212,7 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
     def play(self, state: StateFrozenLake, actions: Actions, turn: Turn) -> None:
         """The goal gains 1; the goal and holes end the game."""
         under = turn.copy_of("under")
-        luck = (state.steps, state.seed)
-        slip = state.level.slip
-        written = (turn.gain, turn.changed, turn.terminated)
-        _play(turn.board, under, actions, *luck, turn.over, slip, *written)
+        _play(turn.for_kernels(), under, actions, state.level.slip)
 
     def legal_moves(self, state: StateFrozenLake, legal: Marks) -> None:
         """The moves that can change the board; where one may slip, what a move to either side does
@@ -260,8 +260,8 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         cell = first_from(board, PLAYER)
         if state.ended[row] or cell < 0:
             return f"{text} no"
-        there = step_from(board, cell, action)
-        kind = board.flat[there] if there >= 0 else -1
+        target = step_from(board, cell, action)
+        kind = board.flat[target] if target >= 0 else -1
         text += f" {NAMES[kind]}" if kind >= 0 else " edge"
         value = self.oracle(state[row])[0, action]
         if np.isnan(value):

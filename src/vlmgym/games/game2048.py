@@ -22,8 +22,9 @@ from vlmgym.core import (
     setting,
 )
 from vlmgym.core.kernels import inner, kernel
-from vlmgym.games.parts.actions import Moves, write_cell
+from vlmgym.games.parts.actions import Moves
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
+from vlmgym.games.parts.explanations import seek_merge
 from vlmgym.games.parts.grid import GridGame, Turn
 from vlmgym.games.parts.slides import MAX_EXPONENT, merge_gain, slide, slide_changes
 
@@ -47,8 +48,8 @@ class Level2048(GridLevel):
 State2048: TypeAlias = State[Level2048]
 
 
-# The board holds exponents (uint8): 0 = empty, e = tile 2**e. The loops see a board flat, (rows *
-# cols,), and know its columns.
+# A board holds exponents (uint8): 0 = empty, e = tile 2**e. The kernels see boards flat, (B, rows *
+# cols), and know their columns.
 @inner
 def _can_move(board, cols):
     sideways = slide_changes(board, cols, 3) or slide_changes(board, cols, 1)
@@ -56,111 +57,124 @@ def _can_move(board, cols):
 
 
 @inner
-def _spawn(board, exponent, seed, step, number, room):
+def _spawn(board, exponent, seed, step, number, scratch):
     """Put a tile on a uniformly drawn empty cell; returns the number of empty cells left.
 
-    ``room`` is room for a board.
+    ``scratch`` has an int64 for each cell.
     """
     empty = 0
-    for place in range(len(board)):
-        room[empty] = place
-        empty += board[place] == 0
-    board[room[draw_below(seed, step, number, empty)]] = exponent
+    for cell in range(len(board)):
+        scratch[empty] = cell
+        empty += board[cell] == 0
+    board[scratch[draw_below(seed, step, number, empty)]] = exponent
     return empty - 1
 
 
 @kernel
-def _deal(board, cols, terminated, seeds, tiles, four_prob, start_max):
-    room = np.empty(board.shape[1], np.int64)
-    for b in range(len(board)):
-        for t in range(tiles):
+def _deal(boards, cols, seeds, start_tiles, four_prob, start_max):
+    """Fill the boards; returns which of them allow no move, ``(B,)``."""
+    scratch = np.empty(boards.shape[1], np.int64)
+    stuck = np.empty(len(boards), np.bool_)
+    for game in range(len(boards)):
+        seed = seeds[game]
+        for tile in range(start_tiles):
             if start_max > 1:
-                e = 1 + draw_below(seeds[b], 0, 2 * t, start_max)
+                exponent = 1 + draw_below(seed, 0, 2 * tile, start_max)
             else:
-                e = 2 if draw_unit(seeds[b], 0, 2 * t) < four_prob else 1
-            _spawn(board[b], e, seeds[b], 0, 2 * t + 1, room)
-        terminated[b] = not _can_move(board[b], cols)
+                exponent = 2 if draw_unit(seed, 0, 2 * tile) < four_prob else 1
+            _spawn(boards[game], exponent, seed, 0, 2 * tile + 1, scratch)
+        stuck[game] = not _can_move(boards[game], cols)
+    return stuck
 
 
 @kernel
-def _play(board, cols, actions, steps, seeds, over, four_prob, out, gain, changed, terminated):
-    room = np.empty(board.shape[1], np.int64)
-    for b in range(len(board)):
-        if over[b] or actions[b] < 0:
+def _play(turn, before, after, actions, cols, four_prob):
+    """Slide the boards ``before`` into ``after``, those of the turn."""
+    scratch = np.empty(before.shape[1], np.int64)
+    for game in range(len(before)):
+        if turn.over[game] or actions[game] < 0:
             continue
-        gain[b], changed[b] = slide(board[b], cols, actions[b], out[b])
-        if changed[b]:
-            step = steps[b] + 1  # the draws of turn 0 belong to the deal
-            e = 2 if draw_unit(seeds[b], step, 0) < four_prob else 1
-            left = _spawn(out[b], e, seeds[b], step, 1, room)
-            terminated[b] = left == 0 and not _can_move(out[b], cols)
+        board = after[game]
+        gain, changed = slide(before[game], cols, actions[game], board)
+        turn.gain[game] = gain
+        turn.changed[game] = changed
+        if changed:
+            seed = turn.seeds[game]
+            step = turn.steps[game] + 1  # the draws of turn 0 belong to the deal
+            exponent = 2 if draw_unit(seed, step, 0) < four_prob else 1
+            empty = _spawn(board, exponent, seed, step, 1, scratch)
+            turn.terminated[game] = empty == 0 and not _can_move(board, cols)
 
 
 @inner
-def _after(board, cols, four_prob):
-    """Expected gain of the best next move, over the place and value of the tile that appears before
+def _expected_gain(board, cols, four_prob):
+    """Expected gain of the best next move, over the cell and value of the tile that appears before
     it.
     """
     total = 0.0
     empty = 0
-    for place in range(len(board)):
-        if board[place] == 0:
+    for cell in range(len(board)):
+        if board[cell] == 0:
             empty += 1
-            for e in range(1, 3):
-                p = four_prob if e == 2 else 1.0 - four_prob
-                if p > 0.0:
-                    board[place] = e
-                    total += p * max(merge_gain(board, cols, 0), merge_gain(board, cols, 1))
-            board[place] = 0
+            for exponent in range(1, 3):
+                probability = four_prob if exponent == 2 else 1.0 - four_prob
+                if probability > 0.0:
+                    board[cell] = exponent
+                    gain = max(merge_gain(board, cols, 0), merge_gain(board, cols, 1))
+                    total += probability * gain
+            board[cell] = 0
     return total / empty if empty else 0.0
 
 
 @kernel
-def _oracle(board, cols, ended, four_prob, discount, value):
-    slid = np.empty(board.shape[1], np.uint8)
-    for b in range(len(board)):
+def _oracle(boards, cols, ended, four_prob, discount, value):
+    after = np.empty(boards.shape[1], np.uint8)
+    for game in range(len(boards)):
         for move in range(4):
-            value[b, move] = np.nan
-            if not ended[b]:
-                gain, changed = slide(board[b], cols, move, slid)
+            value[game, move] = np.nan
+            if not ended[game]:
+                gain, changed = slide(boards[game], cols, move, after)
                 if changed:
-                    value[b, move] = gain + discount * _after(slid, cols, four_prob)
+                    next_gain = _expected_gain(after, cols, four_prob)
+                    value[game, move] = gain + discount * next_gain
 
 
 @kernel
-def _legal(board, cols, legal):
-    for b in range(len(board)):
+def _legal(boards, cols, legal):
+    for game in range(len(boards)):
         for move in range(4):
-            legal[b, move] = slide_changes(board[b], cols, move)
+            legal[game, move] = slide_changes(boards[game], cols, move)
 
 
 @kernel
-def _draw_legal(board, cols, ended, seeds, steps, number, out):
+def _draw_legal(boards, cols, ended, seeds, steps, number):
     """Draw moves, all alike, until one is legal; a game that has not ended has one."""
-    for b in range(len(board)):
-        out[b] = -1
-        word = draw64(seeds[b], steps[b], number)
-        k = 0
-        while out[b] < 0 and not ended[b] and k < 1024:
-            move = np.int64((word >> np.uint64(2 * (k % 32))) & np.uint64(3))
-            k += 1
-            if k % 32 == 0:
-                word = mix64(word ^ np.uint64(k))
-            if slide_changes(board[b], cols, move):
-                out[b] = move
+    drawn = np.empty(len(boards), np.int64)
+    for game in range(len(boards)):
+        drawn[game] = NO_ACTION
+        word = draw64(seeds[game], steps[game], number)
+        tries = 0
+        while drawn[game] < 0 and not ended[game] and tries < 1024:
+            move = np.int64((word >> np.uint64(2 * (tries % 32))) & np.uint64(3))
+            tries += 1
+            if tries % 32 == 0:
+                word = mix64(word ^ np.uint64(tries))
+            if slide_changes(boards[game], cols, move):
+                drawn[game] = move
+    return drawn
 
 
 @kernel
-def _merging(board, cols, ended, merging):
-    for b in range(len(board)):
-        for move in range(4):
-            merging[b, move] = not ended[b] and (
-                merging[b, move - 2] if move > 1 else merge_gain(board[b], cols, move) > 0
-            )
+def _merging(boards, cols, ended, merging):
+    for game in range(len(boards)):
+        for move in range(2):
+            merges = not ended[game] and merge_gain(boards[game], cols, move) > 0
+            merging[game, move] = merges
+            merging[game, move + 2] = merges
 
 
-def _flat(board: Boards) -> Boards:
-    return board.reshape(len(board), board.shape[1] * board.shape[2])
+def _flat(boards: Boards) -> Boards:
+    return boards.reshape(len(boards), boards.shape[1] * boards.shape[2])
 
 
 class Game2048(GridGame[Level2048, State2048]):
@@ -170,7 +184,7 @@ class Game2048(GridGame[Level2048, State2048]):
     version = 1
     level_type = Level2048
     answers = Moves()
-    symbols = ("0", *(str(2**e) for e in range(1, MAX_EXPONENT + 1)))
+    symbols = ("0", *(str(2**exponent) for exponent in range(1, MAX_EXPONENT + 1)))
     kind = "number"
     LEVELS = MappingProxyType(
         {
@@ -196,24 +210,17 @@ class Game2048(GridGame[Level2048, State2048]):
 
     def deal(self, level: Level2048, seeds: Seeds, board: Boards) -> Arrays:
         """Some tiles on drawn cells."""
-        terminated = np.zeros(len(seeds), bool)
-        _deal(
-            _flat(board),
-            level.cols,
-            terminated,
-            seeds,
-            level.start_tiles,
-            level.four_prob,
-            level.start_max,
+        terminated = _deal(
+            _flat(board), level.cols, seeds, level.start_tiles, level.four_prob, level.start_max
         )
         return {"terminated": terminated}
 
     def play(self, state: State2048, actions: Actions, turn: Turn) -> None:
         """A merge gains the new tile's number; the game ends when no move changes the board."""
         level = state.level
-        luck = (state.steps, state.seed, turn.over, state.level.four_prob)
-        written = (_flat(turn.board), turn.gain, turn.changed, turn.terminated)
-        _play(_flat(state.board), level.cols, actions, *luck, *written)
+        before = _flat(state.board)
+        after = _flat(turn.board)
+        _play(turn.for_kernels(), before, after, actions, level.cols, level.four_prob)
 
     def legal_moves(self, state: State2048, legal: Marks) -> None:
         """The moves that slide or merge a tile."""
@@ -221,11 +228,10 @@ class Game2048(GridGame[Level2048, State2048]):
 
     def draw_legal(self, state: State2048, number: int = LEGAL_STREAM) -> Actions:
         """See :class:`vlmgym.core.Game`; moves are drawn until one is legal."""
-        out = np.empty(len(state), np.int64)
-        _draw_legal(
-            _flat(state.board), state.level.cols, state.ended, state.seed, state.steps, number, out
+        drawn: Actions = _draw_legal(
+            _flat(state.board), state.level.cols, state.ended, state.seed, state.steps, number
         )
-        return out
+        return drawn
 
     def success_mask(self, state: State2048) -> Marks:
         """``(B, 4)``: the moves that merge something."""
@@ -248,7 +254,9 @@ class Game2048(GridGame[Level2048, State2048]):
         """
         board = state.board[row]
         text = self.answers.say(state.level, action)
-        if not slide(board.ravel(), board.shape[1], action, np.empty(board.size, np.uint8))[1]:
+        after = np.empty(board.size, np.uint8)
+        _, changed = slide(board.ravel(), board.shape[1], action, after)
+        if not changed:
             return f"{text} no"
         lines = board.T if action % 2 == 0 else board
         gains = (merge_gain(np.ascontiguousarray(line), len(line), 1) for line in lines)
@@ -264,25 +272,18 @@ class Game2048(GridGame[Level2048, State2048]):
         the left. ``values`` are not used: no reader of the text could know them.
         """
         board = state.board[row]
-        said = list[str]()
-        tiles = np.argwhere(board > 0).tolist()
-        for r, c in tiles:
-            words = [write_cell(r, c), self.symbols[board[r, c]]]
-            for dr, dc, action in ((0, 1, 1), (1, 0, 2)):
-                at = r + dr, c + dc
-                while at[0] < board.shape[0] and at[1] < board.shape[1]:
-                    words += [write_cell(*at), self.symbols[board[at]]]
-                    if board[at] == board[r, c] < MAX_EXPONENT:
-                        said.append(" ".join(words))
-                        return "; ".join(said), action
-                    if board[at]:
-                        break
-                    at = at[0] + dr, at[1] + dc
-            said.append(" ".join([*words, "no"]))
+        thoughts, action = seek_merge(board, self.symbols, MAX_EXPONENT)
+        if action != NO_ACTION:
+            return thoughts, action
         legal = self.legal(state[row])[0]
-        (r, c), corner = tiles[-1], (board.shape[0] - 1, board.shape[1] - 1)
-        wanted = [3, 0] if (r, c) == corner else [1] if c < corner[1] else [2]
-        return "; ".join(said), next((action for action in wanted if legal[action]), NO_ACTION)
+        last_row, last_column = np.argwhere(board > 0)[-1].tolist()
+        if last_column < board.shape[1] - 1:
+            wanted = [1]
+        elif last_row < board.shape[0] - 1:
+            wanted = [2]
+        else:
+            wanted = [3, 0]
+        return thoughts, next((action for action in wanted if legal[action]), NO_ACTION)
 
     def candidates(self, state: State2048, row: int) -> list[int]:
         """All four moves."""

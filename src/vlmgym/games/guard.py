@@ -71,12 +71,12 @@ def _guarded(method: Callable[..., Any], name: str, rule: Rule) -> Callable[...,
 
 def _place(error: BaseException) -> str:
     """The line of the game's own code that raised, or called what raised."""
-    own = [
+    own_frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not _is_installed(frame.filename)
     ]
-    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    return f" ({own_frames[-1].filename}, line {own_frames[-1].lineno})" if own_frames else ""
 
 
 def _is_installed(file: str) -> bool:
@@ -92,7 +92,7 @@ def _shown(value: object) -> str:
     if isinstance(value, State):
         return f"a {type(value).__name__} of {len(value)} rows"
     if isinstance(value, tuple):
-        return f"({', '.join(_shown(part) for part in value[:4])})"
+        return f"({', '.join(_shown(item) for item in value[:4])})"
     try:
         return one_line(repr(value), 200)
     except Exception:  # noqa: BLE001 - a repr is code of the game as well
@@ -219,7 +219,7 @@ def _decoded(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
 def _ids(game: Game, arguments: tuple[Any, ...], result: Any) -> str:
     count = game.n_actions(arguments[0].level)
     fits = isinstance(result, list) and all(
-        isinstance(one, int | np.integer) and 0 <= one < count for one in result
+        isinstance(action, int | np.integer) and 0 <= action < count for action in result
     )
     return "" if fits else f"a list of action ids, 0 to {count - 1}"
 

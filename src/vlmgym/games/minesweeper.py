@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import PER_CELL, ConfigError, State, draw_below, setting
-from vlmgym.core.kernels import apart, kernel
+from vlmgym.core.kernels import apart, inner, kernel
 from vlmgym.games.parts.actions import Cells
 from vlmgym.games.parts.boards import (
     Actions,
@@ -53,11 +53,10 @@ class LevelMinesweeper(GridLevel):
             ConfigError: a field is out of range, or there are too many mines.
         """
         super().__post_init__()
-        most = self.rows * self.cols - 2
-        if self.mines > most:
-            raise ConfigError(
-                "LevelMinesweeper.mines", self.mines, f"1 to {most} (rows * cols - 2)"
-            )
+        most_mines = self.rows * self.cols - 2
+        if self.mines > most_mines:
+            allowed = f"1 to {most_mines} (rows * cols - 2)"
+            raise ConfigError("LevelMinesweeper.mines", self.mines, allowed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +70,36 @@ class StateMinesweeper(State[LevelMinesweeper]):
 
 
 @kernel
-def _play(board, mines, actions, over, gain, changed, terminated):
-    cols = board.shape[2]
-    for b in range(len(board)):
-        r = actions[b] // cols
-        c = actions[b] % cols
-        if over[b] or actions[b] < 0 or board[b, r, c] != HIDDEN:
+def _play(turn, mines, actions):
+    cols = turn.board.shape[2]
+    for game in range(len(turn.board)):
+        board = turn.board[game]
+        cell = actions[game]
+        if turn.over[game] or cell < 0 or board[cell // cols, cell % cols] != HIDDEN:
             continue
-        gain[b] = reveal(board[b], mines[b], actions[b], True)
-        changed[b] = True
-        terminated[b] = gain[b] == 0 or not safe_left(board[b], mines[b])
+        gain = reveal(board, mines[game], cell, True)
+        turn.gain[game] = gain
+        turn.changed[game] = True
+        turn.terminated[game] = gain == 0 or not safe_left(board, mines[game])
+
+
+@inner
+def _draw_opening(rows, cols, count, seed, number):
+    """Draw a cell that the mines can keep away from, if there is one."""
+    cells = rows * cols
+    options = np.empty(cells, np.int64)
+    option_count = 0
+    for cell in range(cells):
+        row = cell // cols
+        column = cell % cols
+        high = min(row + 2, rows) - max(row - 1, 0)
+        wide = min(column + 2, cols) - max(column - 1, 0)
+        if high * wide <= cells - count:
+            options[option_count] = cell
+            option_count += 1
+    if option_count == 0:
+        return draw_below(seed, 0, number, cells)
+    return options[draw_below(seed, 0, number, option_count)]
 
 
 @apart
@@ -88,17 +107,9 @@ def _lay(mines, count, seed, number):
     """Lay the mines, away from a drawn opening; returns (opening, number of the next draw)."""
     rows, cols = mines.shape
     cells = rows * cols
-    around = np.empty(cells, np.int64)
-    order = np.empty(cells, np.int64)
-    for cell in range(cells):
-        r = cell // cols
-        c = cell % cols
-        around[cell] = (min(r + 2, rows) - max(r - 1, 0)) * (min(c + 2, cols) - max(c - 1, 0))
-    options = np.flatnonzero(around <= cells - count)
-    if len(options) == 0:
-        options = np.arange(cells)
-    opening = options[draw_below(seed, 0, number, len(options))]
+    opening = _draw_opening(rows, cols, count, seed, number)
     number += 1
+    order = np.empty(cells, np.int64)
     far = 0  # first the cells that do not touch the opening,
     close = cells - 1  # then those that do
     for cell in range(cells):
@@ -109,31 +120,32 @@ def _lay(mines, count, seed, number):
             order[close - 1] = cell
             close -= 1
     mines[:] = False
-    for k in range(count):
-        other = k + draw_below(seed, 0, number, (far if k < far else cells - 1) - k)
-        order[k], order[other] = order[other], order[k]
-        mines[order[k] // cols, order[k] % cols] = True
+    for index in range(count):
+        choices = (far if index < far else cells - 1) - index
+        other = index + draw_below(seed, 0, number, choices)
+        order[index], order[other] = order[other], order[index]
+        mines[order[index] // cols, order[index] % cols] = True
         number += 1
     return opening, number
 
 
 @kernel
-def _deal(board, mines, seeds, count, guess_free):
-    for b in range(len(board)):
+def _deal(boards, mines, seeds, count, guess_free):
+    for game in range(len(boards)):
+        board = boards[game]
+        field = mines[game]
         number = 0
         opening = 0
         for _ in range(TRIES):
-            opening, number = _lay(mines[b], count, seeds[b], number)
-            board[b] = HIDDEN
-            reveal(board[b], mines[b], opening, True)
-            if safe_left(board[b], mines[b]) and (
-                not guess_free or needs_no_guess(board[b], mines[b], count)
-            ):
+            opening, number = _lay(field, count, seeds[game], number)
+            board[:] = HIDDEN
+            reveal(board, field, opening, True)
+            if safe_left(board, field) and (not guess_free or needs_no_guess(board, field, count)):
                 break
         # so few mines that an opening reveals all: only its first cell is revealed
-        if not safe_left(board[b], mines[b]):
-            board[b] = HIDDEN
-            reveal(board[b], mines[b], opening, False)
+        if not safe_left(board, field):
+            board[:] = HIDDEN
+            reveal(board, field, opening, False)
 
 
 class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
@@ -190,7 +202,7 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
         """Each cell without a mine that comes up gains 1; a mine ends the game, and the last safe
         cell does.
         """
-        _play(turn.board, state.mines, actions, turn.over, turn.gain, turn.changed, turn.terminated)
+        _play(turn.for_kernels(), state.mines, actions)
 
     def legal_moves(self, state: StateMinesweeper, legal: Marks) -> None:
         """The hidden cells."""
@@ -222,8 +234,9 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
         """
         board = np.array(symbols, np.uint8, order="C")
         mines = study(board, level.mines, np.zeros(len(board), bool)).layout
-        over = (board == MINE).any(axis=(1, 2)) | ~((board == HIDDEN) & ~mines).any(axis=(1, 2))
-        return self.start(level, board, mines=mines, terminated=over)
+        lost = (board == MINE).any(axis=(1, 2))
+        safe_is_hidden = ((board == HIDDEN) & ~mines).any(axis=(1, 2))
+        return self.start(level, board, mines=mines, terminated=lost | ~safe_is_hidden)
 
     def oracle(self, state: StateMinesweeper) -> Values:
         """``(B, A)`` probability that the cell is safe, given what is seen and the number of mines;
@@ -243,9 +256,8 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
         text = self.encode(state.level, action)
         if state.board[row].flat[action] != HIDDEN:
             return f"{text} open"
-        chance = study(state.board[row : row + 1], state.level.mines, np.zeros(1, bool)).chance[
-            0, action
-        ]
+        board = state.board[row : row + 1]
+        chance = study(board, state.level.mines, np.zeros(1, bool)).chance[0, action]
         return f"{text} mine {chance:.2f}" if chance > TIE else f"{text} safe"
 
     def candidates(self, state: StateMinesweeper, row: int) -> list[int]:
@@ -253,7 +265,6 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
         hidden.
         """
         safe = self.oracle(state[row])[0]
-        cells = sorted(
-            np.flatnonzero(~np.isnan(safe)).tolist(), key=lambda cell: (-round(safe[cell], 9), cell)
-        )
-        return sorted(cells[:3])
+        hidden = np.flatnonzero(~np.isnan(safe)).tolist()
+        safest = sorted(hidden, key=lambda cell: (-round(safe[cell], 9), cell))
+        return sorted(safest[:3])

@@ -85,15 +85,15 @@ def get_game(name: str | int | Game) -> Game:
     name = name_of(name)
     if not isinstance(name, str):
         raise ConfigError("game", name, "the name of a game")
-    found = _known(name)
-    if found is None:
+    game = _known(name)
+    if game is None:
         if ":" not in name:
             raise ConfigError(
                 "game", name, "module:GameClass, or one of " + ", ".join(game_names())
             )
-        found = _given[name] = _named_game(name)
-        _remember(found)
-    return found
+        game = _given[name] = _named_game(name)
+        _remember(game)
+    return game
 
 
 def known_game(name: object) -> Game:
@@ -109,26 +109,26 @@ def known_game(name: object) -> Game:
         ConfigError: it is not known here; the message says how to make it known.
     """
     name = name_of(name)
-    found = _known(name) if isinstance(name, str) else None
-    if found is None:
+    game = _known(name) if isinstance(name, str) else None
+    if game is None:
         where = name if isinstance(name, str) and _WHERE.fullmatch(name) else "MODULE:CLASS"
         allowed = (
             f"a game that is installed, or known by --game {where} (in Python: "
             f"get_game({where!r})), if you trust its code"
         )
         raise ConfigError("game", name, allowed)
-    return found
+    return game
 
 
 def game_of(state: State) -> Game | None:
     """The game of a state, by its class and level, of those that this process knows by now; None:
     of none, or of several.
     """
-    found = dict[tuple[Any, ...], Game]()
+    games = dict[tuple[Any, ...], Game]()
     for game in (*GAMES.values(), *_given.values()):
         if type(state) is game.state_type and type(state.level) is game.level_type:
-            found[game.identity()] = game
-    return next(iter(found.values())) if len(found) == 1 else None
+            games[game.identity()] = game
+    return next(iter(games.values())) if len(games) == 1 else None
 
 
 def own_name(game: Game) -> str:
@@ -153,10 +153,10 @@ def _remember(game: Game) -> bool:
     Of two that are alike (a cell of a notebook that was run again) the later one counts.
     """
     known = _known(game.name)
-    alike = known is None or known is game or known.identity() == game.identity()
-    if alike and game.name not in GAMES:
+    is_same = known is None or known is game or known.identity() == game.identity()
+    if is_same and game.name not in GAMES:
         _given[game.name] = game
-    return alike
+    return is_same
 
 
 # ---- where games are found
@@ -192,12 +192,12 @@ def _entry_game(entry: EntryPoint) -> Game:
     user's choice.
     """
     try:
-        found = entry.load()
+        loaded = entry.load()
     except Exception as error:
         raise ConfigError(
             "game", entry.name, f"an entry point that can be loaded ({_cause(error)})"
         ) from error
-    return _made(entry.name, found)
+    return _made(entry.name, loaded)
 
 
 _WHERE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -222,18 +222,18 @@ def _named_game(name: str) -> Game:
         )
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(_import(module), attribute)
+        attribute_value = getattr(_import(module), attribute)
     except (Exception, SystemExit) as error:
         raise ConfigError(
             "game", name, f"a module that can be imported and has that class ({_cause(error)})"
         ) from error
-    if not isinstance(found, Game) and not _makes_games(found):
+    if not isinstance(attribute_value, Game) and not _makes_games(attribute_value):
         allowed = (
             "a vlmgym.core.Game: a class, an instance, or a function that is marked to "
             "return one (-> Game)"
         )
         raise ConfigError("game", name, allowed)
-    return _made(name, found)
+    return _made(name, attribute_value)
 
 
 def _import(module: str) -> ModuleType:
@@ -243,35 +243,35 @@ def _import(module: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        here = str(Path.cwd())
-        top = module.partition(".")[0]
+        folder = str(Path.cwd())
+        top_module = module.partition(".")[0]
         if (
-            error.name != top
-            or here in sys.path
-            or not (Path(top).is_dir() or Path(f"{top}.py").is_file())
+            error.name != top_module
+            or folder in sys.path
+            or not (Path(top_module).is_dir() or Path(f"{top_module}.py").is_file())
         ):
             raise
-        sys.path.append(here)
+        sys.path.append(folder)
         return import_module(module)
 
 
-def _makes_games(found: object) -> bool:
-    if isfunction(found):
+def _makes_games(value: object) -> bool:
+    if isfunction(value):
         try:
-            found = get_type_hints(found).get("return")
+            value = get_type_hints(value).get("return")
         except NameError:
             return False
-    return isinstance(found, type) and issubclass(found, Game)
+    return isinstance(value, type) and issubclass(value, Game)
 
 
-def _made(name: str, found: Any) -> Game:
+def _made(name: str, source: Any) -> Game:
     """The game that was found, or that it makes.
 
     Raises:
         ConfigError: it is none, cannot be made, or lacks what every game states of itself.
     """
     try:
-        game = found if isinstance(found, Game) else found()
+        game = source if isinstance(source, Game) else source()
     except VlmGymError:
         raise
     except Exception as error:

@@ -39,9 +39,9 @@ class LevelShisenSho(LevelPairs):
         """
         super().__post_init__()
         if self.need > self.colours * self.shapes:
-            need = f"colours * shapes of at least {self.need} (rows * cols / copies)"
+            needed = f"colours * shapes of at least {self.need} (rows * cols / copies)"
             raise ConfigError(
-                "LevelShisenSho.colours", self.colours, f"{need}; shapes is {self.shapes}"
+                "LevelShisenSho.colours", self.colours, f"{needed}; shapes is {self.shapes}"
             )
 
 

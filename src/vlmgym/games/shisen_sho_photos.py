@@ -32,8 +32,8 @@ class LevelShisenShoPhotos(LevelPairs):
                 there are too few.
         """
         super().__post_init__()
-        found = len(picture_classes(self.classes))
-        if found < max(2, self.need):
+        class_count = len(picture_classes(self.classes))
+        if class_count < max(2, self.need):
             allowed = (
                 f"{', '.join(PICTURE_CLASSES)} or different names joined by commas; "
                 f"{self.need} classes or more"
@@ -50,21 +50,21 @@ class StatePhotos(State[LevelShisenShoPhotos]):
 
 
 @kernel
-def _number_photos(board, seeds, photos):
+def _number_photos(boards, seeds, photos):
     """Number the tiles of each class and draw one number a class: 2**20 sets of photographs, none
     twice on a board.
     """
-    rows, cols = board.shape[1:]
-    for b in range(len(board)):
-        seen = np.zeros(256, np.int32)
-        for r in range(rows):
-            for c in range(cols):
-                kind = board[b, r, c]
+    rows, cols = boards.shape[1:]
+    for game in range(len(boards)):
+        counts = np.zeros(256, np.int32)
+        for row in range(rows):
+            for column in range(cols):
+                kind = boards[game, row, column]
                 if kind:
-                    photos[b, r, c] = (
-                        16 * draw_below(seeds[b], 0, PHOTO_STREAM + kind, 1 << 20) + seen[kind]
+                    photos[game, row, column] = (
+                        16 * draw_below(seeds[game], 0, PHOTO_STREAM + kind, 1 << 20) + counts[kind]
                     )
-                    seen[kind] += 1
+                    counts[kind] += 1
 
 
 class ShisenShoPhotos(Pairs[LevelShisenShoPhotos, StatePhotos]):

@@ -48,64 +48,66 @@ StateSliding: TypeAlias = State[LevelSliding]
 @inner
 def _solved(board):
     rows, cols = board.shape
-    for r in range(rows):
-        for c in range(cols):
-            if board[r, c] != (r * cols + c + 1) % (rows * cols):
+    for row in range(rows):
+        for column in range(cols):
+            if board[row, column] != (row * cols + column + 1) % (rows * cols):
                 return False
     return True
 
 
 @kernel
-def _deal(board, seeds, scramble):
-    rows, cols = board.shape[1:]
-    for b in range(len(board)):
-        for k in range(rows * cols):
-            board[b, k // cols, k % cols] = (k + 1) % (rows * cols)
-        r = rows - 1
-        c = cols - 1
+def _deal(boards, seeds, scramble):
+    rows, cols = boards.shape[1:]
+    for game in range(len(boards)):
+        for cell in range(rows * cols):
+            boards[game, cell // cols, cell % cols] = (cell + 1) % (rows * cols)
+        row = rows - 1
+        column = cols - 1
         last = -1
         number = 0
-        while number < scramble or _solved(board[b]):
+        while number < scramble or _solved(boards[game]):
             count = 0
             for move in range(4):
-                back = last >= 0 and move == (last + 2) % 4
-                count += not back and source(board[b], r, c, move)[0] >= 0
-            pick = draw_below(seeds[b], 0, number, count)
+                undoes = last >= 0 and move == (last + 2) % 4
+                count += not undoes and source(boards[game], row, column, move)[0] >= 0
+            choice = draw_below(seeds[game], 0, number, count)
             for move in range(4):
-                i, j = source(board[b], r, c, move)
-                if i >= 0 and (last < 0 or move != (last + 2) % 4):
-                    if pick == 0:
-                        board[b, r, c] = board[b, i, j]
-                        board[b, i, j] = 0
-                        r = i
-                        c = j
+                tile_row, tile_column = source(boards[game], row, column, move)
+                if tile_row >= 0 and (last < 0 or move != (last + 2) % 4):
+                    if choice == 0:
+                        boards[game, row, column] = boards[game, tile_row, tile_column]
+                        boards[game, tile_row, tile_column] = 0
+                        row = tile_row
+                        column = tile_column
                         last = move
                         break
-                    pick -= 1
+                    choice -= 1
             number += 1
 
 
 @kernel
-def _play(board, actions, ended, gain, changed, terminated):
-    for b in range(len(board)):
-        if ended[b] or actions[b] < 0:
+def _play(turn, actions):
+    for game in range(len(turn.board)):
+        if turn.over[game] or actions[game] < 0:
             continue
-        r, c = gap(board[b])
-        i, j = source(board[b], r, c, actions[b])
-        if i >= 0:
-            board[b, r, c] = board[b, i, j]
-            board[b, i, j] = 0
-            changed[b] = True
-            terminated[b] = _solved(board[b])
-            gain[b] = np.int64(terminated[b])
+        board = turn.board[game]
+        row, column = gap(board)
+        tile_row, tile_column = source(board, row, column, actions[game])
+        if tile_row >= 0:
+            board[row, column] = board[tile_row, tile_column]
+            board[tile_row, tile_column] = 0
+            solved = _solved(board)
+            turn.changed[game] = True
+            turn.terminated[game] = solved
+            turn.gain[game] = np.int64(solved)
 
 
 @kernel
-def _legal(board, legal):
-    for b in range(len(board)):
-        r, c = gap(board[b])
+def _legal(boards, legal):
+    for game in range(len(boards)):
+        row, column = gap(boards[game])
         for move in range(4):
-            legal[b, move] = source(board[b], r, c, move)[0] >= 0
+            legal[game, move] = source(boards[game], row, column, move)[0] >= 0
 
 
 class SlidingPuzzle(Puzzle[LevelSliding, StateSliding]):
@@ -152,7 +154,7 @@ class SlidingPuzzle(Puzzle[LevelSliding, StateSliding]):
 
     def play(self, state: StateSliding, actions: Actions, turn: Turn) -> None:
         """The move that solves the board gains 1."""
-        _play(turn.board, actions, turn.over, turn.gain, turn.changed, turn.terminated)
+        _play(turn.for_kernels(), actions)
 
     def legal_moves(self, state: StateSliding, legal: Marks) -> None:
         """The moves that have a tile to slide."""

@@ -76,22 +76,27 @@ class LevelSokoban(GridLevel):
                 positions for the exact search.
         """
         super().__post_init__()
-        inner = (self.rows - 2) * (self.cols - 2)
+        inner_cells = (self.rows - 2) * (self.cols - 2)
         if max(self.rows, self.cols) < 5:
             raise ConfigError(
                 "LevelSokoban.cols",
                 self.cols,
                 "5 or more where rows is 4: a push needs 3 cells in a line",
             )
-        if inner - self.walls < 4 * self.boxes + 2:
-            room = (
-                f"{inner} inner cells less walls of at least 4 * boxes + 2; boxes is {self.boxes}"
+        if inner_cells - self.walls < 4 * self.boxes + 2:
+            needed = (
+                f"{inner_cells} inner cells less walls of at least 4 * boxes + 2; "
+                f"boxes is {self.boxes}"
             )
-            raise ConfigError("LevelSokoban.walls", self.walls, room)
-        if comb(inner, self.boxes) * inner > MAX_POSITIONS:
-            most = max(k for k in range(1, self.boxes) if comb(inner, k) * inner <= MAX_POSITIONS)
+            raise ConfigError("LevelSokoban.walls", self.walls, needed)
+        if comb(inner_cells, self.boxes) * inner_cells > MAX_POSITIONS:
+            most_boxes = max(
+                boxes
+                for boxes in range(1, self.boxes)
+                if comb(inner_cells, boxes) * inner_cells <= MAX_POSITIONS
+            )
             allowed = (
-                f"1 to {most} on {inner} inner cells, so that a search has at most "
+                f"1 to {most_boxes} on {inner_cells} inner cells, so that a search has at most "
                 f"{MAX_POSITIONS} positions"
             )
             raise ConfigError("LevelSokoban.boxes", self.boxes, allowed)
@@ -106,70 +111,89 @@ StateSokoban: TypeAlias = State[LevelSokoban]
 
 @inner
 def _has_box(board):
-    for r in range(board.shape[0]):
-        for c in range(board.shape[1]):
-            if board[r, c] == BOX:
+    for row in range(board.shape[0]):
+        for column in range(board.shape[1]):
+            if board[row, column] == BOX:
                 return True
     return False
 
 
 @kernel
-def _play(board, actions, over, gain, changed, terminated):
-    cols = board.shape[2]
-    for b in range(len(board)):
-        player = first_from(board[b], PLAYER)
-        if over[b] or actions[b] < 0 or player < 0:
+def _play(turn, actions):
+    cols = turn.board.shape[2]
+    for game in range(len(turn.board)):
+        board = turn.board[game]
+        player = first_from(board, PLAYER)
+        if turn.over[game] or actions[game] < 0 or player < 0:
             continue
-        r = player // cols
-        c = player % cols
-        effect = effect_of(board[b], r, c, actions[b])
+        row = player // cols
+        column = player % cols
+        effect = effect_of(board, row, column, actions[game])
         if effect < 2:
             continue
-        dr, dc = MOVE_STEPS[actions[b]]
-        changed[b] = True
-        ahead = board[b, r + dr, c + dc]
+        row_step, column_step = MOVE_STEPS[actions[game]]
+        next_row = row + row_step
+        next_column = column + column_step
+        ahead = board[next_row, next_column]
+        turn.changed[game] = True
         if effect == 3:
-            onto = board[b, r + 2 * dr, c + 2 * dc] == TARGET
-            board[b, r + 2 * dr, c + 2 * dc] = BOX_ON_TARGET if onto else BOX
-            gain[b] = np.int64(onto) - np.int64(ahead == BOX_ON_TARGET)
-        board[b, r, c] = TARGET if board[b, r, c] == PLAYER_ON_TARGET else FLOOR
-        board[b, r + dr, c + dc] = PLAYER_ON_TARGET if ahead in (TARGET, BOX_ON_TARGET) else PLAYER
-        terminated[b] = not _has_box(board[b])
+            onto = board[next_row + row_step, next_column + column_step] == TARGET
+            box = BOX_ON_TARGET if onto else BOX
+            board[next_row + row_step, next_column + column_step] = box
+            turn.gain[game] = np.int64(onto) - np.int64(ahead == BOX_ON_TARGET)
+        board[row, column] = TARGET if board[row, column] == PLAYER_ON_TARGET else FLOOR
+        on_target = ahead in (TARGET, BOX_ON_TARGET)
+        board[next_row, next_column] = PLAYER_ON_TARGET if on_target else PLAYER
+        turn.terminated[game] = not _has_box(board)
 
 
 @kernel
-def _legal(board, legal):
-    cols = board.shape[2]
-    for b in range(len(board)):
-        player = first_from(board[b], PLAYER)
+def _legal(boards, legal):
+    cols = boards.shape[2]
+    for game in range(len(boards)):
+        player = first_from(boards[game], PLAYER)
         if player >= 0:
             for move in range(4):
-                legal[b, move] = effect_of(board[b], player // cols, player % cols, move) >= 2
+                legal[game, move] = (
+                    effect_of(boards[game], player // cols, player % cols, move) >= 2
+                )
+
+
+@inner
+def _put_start(board, room, number, key, count):
+    """Write a room and, unless ``key`` is -1, the player and boxes of that position."""
+    rows, cols = room.shape
+    for row in range(rows):
+        for column in range(cols):
+            cell = number[row * cols + column]
+            board[row, column] = room[row, column]
+            for index in range(count + 1 if key >= 0 else 0):
+                if cell >= 0 and cell == (key >> (8 * index)) & 255:
+                    piece = BOX if index else PLAYER
+                    board[row, column] = piece + (room[row, column] == TARGET)
 
 
 @kernel
-def _deal(board, terminated, seeds, walls, count, low, high):
-    rows, cols = board.shape[1:]
+def _deal(boards, seeds, walls, count, fewest_moves, most_moves):
+    """Fill the boards; returns which of them have no box to move, ``(B,)``."""
+    rows, cols = boards.shape[1:]
     room = np.empty((rows, cols), np.uint8)
-    for b in range(len(board)):
+    over = np.empty(len(boards), np.bool_)
+    for game in range(len(boards)):
+        seed = seeds[game]
         best = np.int64(-1)
         draws = np.int64(0)
         for attempt in range(TRIES):
             if best == FITS:
                 break
-            draws = draw_room(room, seeds[b], draws, walls if attempt < TRIES - 2 else 0, count) + 1
-            key, rating, number = draw_start(room, count, seeds[b], draws - 1, low, high)
-            if rating <= best:
-                continue
-            best = rating
-            for k in range(rows * cols):
-                r = k // cols
-                c = k % cols
-                board[b, r, c] = room[r, c]
-                for i in range(count + 1 if key >= 0 else 0):
-                    if number[k] >= 0 and number[k] == (key >> (8 * i)) & 255:
-                        board[b, r, c] = (BOX if i else PLAYER) + (room[r, c] == TARGET)
-        terminated[b] = not _has_box(board[b])
+            inner_walls = walls if attempt < TRIES - 2 else 0
+            draws = draw_room(room, seed, draws, inner_walls, count) + 1
+            key, rating, number = draw_start(room, count, seed, draws - 1, fewest_moves, most_moves)
+            if rating > best:
+                best = rating
+                _put_start(boards[game], room, number, key, count)
+        over[game] = not _has_box(boards[game])
+    return over
 
 
 class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
@@ -211,8 +235,7 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
         """Rooms with a solution of ``min_moves`` to ``max_moves`` moves; after 16 rooms without
         one, the longest found.
         """
-        terminated = np.zeros(len(seeds), bool)
-        _deal(board, terminated, seeds, level.walls, level.boxes, level.min_moves, level.max_moves)
+        terminated = _deal(board, seeds, level.walls, level.boxes, level.min_moves, level.max_moves)
         return {"terminated": terminated}
 
     def play(self, state: StateSokoban, actions: Actions, turn: Turn) -> None:
@@ -221,7 +244,7 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
         The game ends when no box is off the targets; a room that can no longer be solved goes on
         until ``max_steps``.
         """
-        _play(turn.board, actions, turn.over, turn.gain, turn.changed, turn.terminated)
+        _play(turn.for_kernels(), actions)
 
     def legal_moves(self, state: StateSokoban, legal: Marks) -> None:
         """The moves onto a free cell, or against a box that moves."""
@@ -263,7 +286,7 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
         if effect < 2:
             return f"{text} {'box stuck' if effect else 'wall'}"
         if effect == 3:
-            to = step_from(board, step_from(board, player, action), action)
-            text += f" box to {write_cell(*divmod(to, board.shape[1]))}"
+            target = step_from(board, step_from(board, player, action), action)
+            text += f" box to {write_cell(*divmod(target, board.shape[1]))}"
         value = self.oracle(state[row])[0, action]
         return f"{text} dead" if value <= DEAD else f"{text} {-1 - int(value)} to go"

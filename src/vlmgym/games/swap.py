@@ -10,14 +10,16 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
+from typing_extensions import override
 
 from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Scene, State, draw_below, setting
-from vlmgym.core.kernels import kernel, move
+from vlmgym.core.kernels import inner, kernel, move
 from vlmgym.games.parts.actions import Neighbours
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
 from vlmgym.games.parts.explanations import seek_line
 from vlmgym.games.parts.grid import GridGame, Turn
 from vlmgym.games.parts.lines import (
+    Draws,
     draw_swaps,
     draw_without_lines,
     exchange,
@@ -26,7 +28,7 @@ from vlmgym.games.parts.lines import (
     list_swaps,
     mark_lines,
     measure,
-    room_for,
+    scratch_for,
     shuffle_tiles,
     tiles_in_lines,
     try_swaps,
@@ -62,87 +64,100 @@ class LevelSwap(GridLevel):
         """
         super().__post_init__()
         if self.line > max(self.rows, self.cols):
-            allowed = f"2 to {max(self.rows, self.cols)} (the longer side of the board)"
+            longer_side = max(self.rows, self.cols)
+            allowed = f"2 to {longer_side} (the longer side of the board)"
             raise ConfigError("LevelSwap.line", self.line, allowed)
         if self.colours * self.shapes < 3:
-            raise ConfigError(
-                "LevelSwap.colours",
-                self.colours,
-                f"colours * shapes of at least 3; shapes is {self.shapes}",
-            )
+            allowed = f"colours * shapes of at least 3; shapes is {self.shapes}"
+            raise ConfigError("LevelSwap.colours", self.colours, allowed)
 
 
 StateSwap: TypeAlias = State[LevelSwap]
 
 
-# The board holds uint8: 0 = empty, 1 + 12 * colour + shape = a tile.
+# A board holds uint8: 0 = empty, 1 + 12 * colour + shape = a tile.
 @kernel
-def _deal(board, terminated, seeds, types, line, tries):
-    room = room_for(board.shape[1], board.shape[2])
-    for b in range(len(board)):
-        terminated[b] = not draw_without_lines(board[b], seeds[b], 0, 0, types, line, tries, room)[
-            0
-        ]
+def _deal(boards, seeds, types, line, terminated):
+    scratch = scratch_for(boards.shape[1], boards.shape[2])
+    for game in range(len(boards)):
+        draws = Draws(seeds[game], 0, 0)
+        found, _ = draw_without_lines(boards[game], draws, types, line, MAX_TRIES, scratch)
+        terminated[game] = not found
+
+
+@inner
+def _refill(board, draws, types):
+    """Put drawn tiles on the empty cells; returns the number of the next draw."""
+    rows, cols = board.shape
+    number = draws.number
+    for column in range(cols):
+        for row in range(rows):
+            if board[row, column] == 0:
+                drawn = draw_below(draws.seed, draws.step, number, len(types))
+                board[row, column] = types[drawn]
+                number += 1
+    return number
 
 
 @kernel
-def _play(board, actions, steps, seeds, over, types, line, waves, tries, gain, changed, terminated):
-    rows, cols = board.shape[1:]
-    room = room_for(rows, cols)
-    for b in range(len(board)):
-        if over[b] or actions[b] < 0:
+def _play(turn, actions, types, line):
+    rows, cols = turn.board.shape[1:]
+    scratch = scratch_for(rows, cols)
+    for game in range(len(turn.board)):
+        action = actions[game]
+        if turn.over[game] or action < 0:
             continue
-        measure(board[b], room, line)
-        find_swaps(board[b], room, line)
-        if not room.fits[room.places[actions[b]]]:
+        board = turn.board[game]
+        measure(board, scratch, line)
+        find_swaps(board, scratch, line)
+        if not scratch.fits[scratch.places[action]]:
             continue
-        exchange(board[b], actions[b])
-        changed[b] = True
-        step = steps[b] + 1  # the draws of turn 0 belong to the deal
+        exchange(board, action)
+        turn.changed[game] = True
+        seed = turn.seeds[game]
+        step = turn.steps[game] + 1  # the draws of turn 0 belong to the deal
         number = 0
-        count = mark_lines(board[b], line, room)
-        for _ in range(waves):
+        count = mark_lines(board, line, scratch)
+        for _ in range(MAX_WAVES):
             if count == 0:
                 break
-            gain[b] += count * (1 + (count - 2))
-            fall(board[b], room.marks)
-            for c in range(cols):
-                for r in range(rows):
-                    if board[b, r, c] == 0:
-                        board[b, r, c] = types[draw_below(seeds[b], step, number, len(types))]
-                        number += 1
-            count = mark_lines(board[b], line, room)
-        found = count == 0 and find_swaps(board[b], room, line) > 0
-        if not found and count == 0:
-            found, number = shuffle_tiles(board[b], seeds[b], step, number, line, tries, room)
-        if not found:
-            found, number = draw_without_lines(
-                board[b], seeds[b], step, number, types, line, tries, room
-            )
-        terminated[b] = not found
+            turn.gain[game] += count * (1 + (count - 2))
+            fall(board, scratch.marks)
+            number = _refill(board, Draws(seed, step, number), types)
+            count = mark_lines(board, line, scratch)
+        playable = count == 0 and find_swaps(board, scratch, line) > 0
+        if not playable and count == 0:
+            draws = Draws(seed, step, number)
+            playable, number = shuffle_tiles(board, draws, line, MAX_TRIES, scratch)
+        if not playable:
+            draws = Draws(seed, step, number)
+            playable, _ = draw_without_lines(board, draws, types, line, MAX_TRIES, scratch)
+        turn.terminated[game] = not playable
 
 
 @kernel
-def _oracle(board, ended, line, value):
-    trial = np.empty(board.shape[1:], np.uint8)
-    room = room_for(board.shape[1], board.shape[2])
-    after = room_for(board.shape[1], board.shape[2])
-    fits = room.fits
-    places = room.places
-    for b in range(len(board)):
-        measure(board[b], room, line)
-        find_swaps(board[b], room, line)
+def _oracle(boards, ended, line, value):
+    rows, cols = boards.shape[1:]
+    trial = np.empty((rows, cols), np.uint8)
+    scratch = scratch_for(rows, cols)
+    after = scratch_for(rows, cols)
+    fits = scratch.fits
+    places = scratch.places
+    for game in range(len(boards)):
+        measure(boards[game], scratch, line)
+        find_swaps(boards[game], scratch, line)
         for action in range(value.shape[1]):
-            value[b, action] = np.nan
-            if not ended[b] and fits[places[action]]:
-                move(trial, 0, board, b * trial.size, trial.size)
-                exchange(trial, action)
-                value[b, action] = 0
+            value[game, action] = np.nan
+            if ended[game] or not fits[places[action]]:
+                continue
+            move(trial, 0, boards, game * trial.size, trial.size)
+            exchange(trial, action)
+            value[game, action] = 0
+            count = mark_lines(trial, line, after)
+            while count:
+                value[game, action] += count * (1 + (count - 2))
+                fall(trial, after.marks)
                 count = mark_lines(trial, line, after)
-                while count:
-                    value[b, action] += count * (1 + (count - 2))
-                    fall(trial, after.marks)
-                    count = mark_lines(trial, line, after)
 
 
 class Swap(GridGame[LevelSwap, StateSwap]):
@@ -189,9 +204,8 @@ class Swap(GridGame[LevelSwap, StateSwap]):
     def deal(self, level: LevelSwap, seeds: Seeds, board: Boards) -> Arrays:
         """Boards without lines and with a valid swap; a game starts ended if 256 deals had none."""
         terminated = np.zeros(len(seeds), bool)
-        _deal(
-            board, terminated, seeds, tile_types(level.colours, level.shapes), level.line, MAX_TRIES
-        )
+        types = tile_types(level.colours, level.shapes)
+        _deal(board, seeds, types, level.line, terminated)
         return {"terminated": terminated}
 
     def play(self, state: StateSwap, actions: Actions, turn: Turn) -> None:
@@ -199,19 +213,18 @@ class Swap(GridGame[LevelSwap, StateSwap]):
         gains.
         """
         level = state.level
-        written = (turn.gain, turn.changed, turn.terminated)
-        rules = (tile_types(level.colours, level.shapes), level.line, MAX_WAVES, MAX_TRIES)
-        _play(turn.board, actions, state.steps, state.seed, turn.over, *rules, *written)
+        types = tile_types(level.colours, level.shapes)
+        _play(turn.for_kernels(), actions, types, level.line)
 
     def legal_moves(self, state: StateSwap, legal: Marks) -> None:
         """The swaps that bring a tile into a line."""
         list_swaps(state.board, state.level.line, legal)
 
+    @override
     def draw_legal(self, state: StateSwap, number: int = LEGAL_STREAM) -> Actions:
-        """See :class:`vlmgym.core.Game`."""
-        out = np.empty(len(state), np.int64)
-        draw_swaps(state.board, state.ended, state.seed, state.steps, number, state.level.line, out)
-        return out
+        line = state.level.line
+        drawn: Actions = draw_swaps(state.board, state.ended, state.seed, state.steps, number, line)
+        return drawn
 
     def _try(self, state: StateSwap, actions: Actions) -> Marks:
         good = np.empty(actions.shape, bool)
@@ -243,7 +256,8 @@ class Swap(GridGame[LevelSwap, StateSwap]):
         board = state.board[row].copy()
         exchange(board, action)
         counts = tiles_in_lines(board, level.line).items()
-        return f"{' and '.join(f'{count} {names[kind]}' for kind, count in counts)} {swap}"
+        vanished = [f"{count} {names[kind]}" for kind, count in counts]
+        return f"{' and '.join(vanished)} {swap}"
 
     def reasoning(self, state: StateSwap, row: int, values: Values) -> tuple[str, int]:
         """Place by place where a line could be, rows before columns, with its tiles: ``"(0, 1) A
@@ -253,8 +267,8 @@ class Swap(GridGame[LevelSwap, StateSwap]):
         that could replace it: ``"(0, 1) A (0, 2) B (0, 3) A (0, 2) (1, 2) A"``.
         """
         level = state.level
-        said, swap = seek_line(state.board[row], self.names(level), level.line)
-        return said, self.decode(level, swap).action if swap else NO_ACTION
+        thoughts, swap = seek_line(state.board[row], self.names(level), level.line)
+        return thoughts, self.decode(level, swap).action if swap else NO_ACTION
 
     def candidates(self, state: StateSwap, row: int) -> list[int]:
         """The first three valid swaps by action id; fewer if there are fewer."""

@@ -124,13 +124,13 @@ class OutsideGame(Game[LevelOutside, StateOutside]):
         """Whether games of a batch are what they are alone, before and after a turn."""
         seeds = np.arange(TRIED, dtype=np.uint64)
         actions = np.arange(TRIED) % len(self.ids)
-        fresh = self.reset(level, seeds)
-        before = fresh.to_bytes(self)
-        after, _ = self.step(fresh, actions)
+        dealt = self.reset(level, seeds)
+        before = dealt.to_bytes(self)
+        after, _ = self.step(dealt, actions)
         alone = [self.reset(level, seeds[row : row + 1]) for row in range(TRIED)]
         stepped = [self.step(game, actions[row : row + 1])[0] for row, game in enumerate(alone)]
         return (
-            fresh.to_bytes(self) == before and concat(alone) == fresh and concat(stepped) == after
+            dealt.to_bytes(self) == before and concat(alone) == dealt and concat(stepped) == after
         )
 
     @staticmethod
@@ -154,10 +154,10 @@ class OutsideGame(Game[LevelOutside, StateOutside]):
                     f"{name} = {values.min()} to {values.max()}: allowed are {low} to {high}"
                 )
         for row in range(len(state)):
-            kept = self._kept(state, row)
+            snapshot = self._kept(state, row)
             if self.clones(state.level):
-                self.environments.restore(kept)
-            elif kept.data and not 1 <= min(kept.data) <= max(kept.data) <= actions:
+                self.environments.restore(snapshot)
+            elif snapshot.data and not 1 <= min(snapshot.data) <= max(snapshot.data) <= actions:
                 raise StateError(
                     f"actions that {self.name} does not have: allowed are 1 to "
                     f"{actions} as they are kept"
@@ -295,8 +295,8 @@ class OutsideGame(Game[LevelOutside, StateOutside]):
                 self.environments.restore(self._kept(state, row))
                 played = self.environments.turn(state.level, action)
                 with asked(self.name, "value()"):
-                    rest = 0.0 if played.ended else float(self.value(self.env(state.level)))
-                values[row, action] = played.reward * self.points + rest
+                    value_after = 0.0 if played.ended else float(self.value(self.env(state.level)))
+                values[row, action] = played.reward * self.points + value_after
         return values
 
     @override

@@ -175,14 +175,14 @@ class Environments:
             self.begin(level, 0)
             self._first[key] = self.snapshot(level), self.frame(level)
         snapshot, frame = self._first[key]
-        waits = 0
+        idle_steps = 0
         if isinstance(level, LevelAtari):
-            waits = draw_below(np.uint64(deal), 0, 0, level.noop_max + 1)
-        if not waits:
+            idle_steps = draw_below(np.uint64(deal), 0, 0, level.noop_max + 1)
+        if not idle_steps:
             return snapshot, frame
         self.restore(Snapshot(level, deal, snapshot))
         with asked(self.name, "step(0)"):
-            for _ in range(waits):
+            for _ in range(idle_steps):
                 self.of(level).unwrapped.step(0)
         return self.snapshot(level), self.frame(level)
 
@@ -229,10 +229,10 @@ class Environments:
         cut = False
         for _ in range(level.hold):
             with asked(self.name, call):
-                _, given, ends, cuts, _ = target.step(self.ids[action])
-                reward = float(given)
-                ended = bool(ends)
-                cut = bool(cuts)
+                _, raw_reward, step_ended, step_cut, _ = target.step(self.ids[action])
+                reward = float(raw_reward)
+                ended = bool(step_ended)
+                cut = bool(step_cut)
             if not math.isfinite(reward):
                 raise OutsideError(
                     f"{self.name}: {call} gave the reward {reward}: allowed are finite numbers"
@@ -259,11 +259,11 @@ class Environments:
             StateError: it is larger.
         """
         emulated = self.clones(level)
-        most = SNAPSHOT_BYTES if emulated else HISTORY
-        if len(data) > most:
+        capacity = SNAPSHOT_BYTES if emulated else HISTORY
+        if len(data) > capacity:
             unit = "bytes of an emulator" if emulated else "turns without a reset"
-            raise StateError(f"{len(data)} {unit}: {self.name} can keep {most}")
-        return np.frombuffer(data.ljust(most, b"\0"), np.uint8)
+            raise StateError(f"{len(data)} {unit}: {self.name} can keep {capacity}")
+        return np.frombuffer(data.ljust(capacity, b"\0"), np.uint8)
 
     def repeats_itself(self, level: LevelOutside) -> bool:
         """Whether equal seeds and actions give the same pictures, rewards and ends, and going back
@@ -277,9 +277,9 @@ class Environments:
         record: list[tuple[bytes, Played | None]] = [(self.frame(level).tobytes(), None)]
         for turn in range(TRIAL):
             if go_back:
-                kept = Snapshot(level, TRIAL_SEED, self.snapshot(level))
+                snapshot = Snapshot(level, TRIAL_SEED, self.snapshot(level))
                 self.turn(level, (turn + 1) % len(self.ids))
-                self.restore(kept)
+                self.restore(snapshot)
             played = self.turn(level, (7 * turn + turn // 3) % len(self.ids))
             record.append((self.frame(level).tobytes(), played))
             if played.ended or played.cut:

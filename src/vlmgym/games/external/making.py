@@ -84,14 +84,16 @@ def maker(env: str, options: Mapping[str, Any]) -> Make:
     """
 
     def make(level: LevelOutside) -> Environment:
-        given = dict(options)
+        arguments = dict(options)
         if env.startswith(ARCADE):
             _register_arcade()
         if isinstance(level, LevelAtari):
-            given |= {field: getattr(level, field) for field in ("frameskip", "mode", "difficulty")}
+            arguments |= {
+                field: getattr(level, field) for field in ("frameskip", "mode", "difficulty")
+            }
             # the emulator forgets the last action when it is restored
-            given["repeat_action_probability"] = 0.0
-        return gymnasium.make(env, render_mode="rgb_array", **given)
+            arguments["repeat_action_probability"] = 0.0
+        return gymnasium.make(env, render_mode="rgb_array", **arguments)
 
     return make
 
@@ -129,7 +131,7 @@ def _check_actions(actions: Mapping[str, int]) -> None:
     """Answers must be told apart, and each mean something of its own."""
     if not isinstance(actions, Mapping) or not 0 < len(actions) <= MOST_ACTIONS:
         raise ConfigError("actions", actions, f"1 to {MOST_ACTIONS} names with an action each")
-    known: set[object] = set()
+    used: set[object] = set()
     for word, action in actions.items():
         if not _is_plain(word):
             raise ConfigError(
@@ -138,9 +140,9 @@ def _check_actions(actions: Mapping[str, int]) -> None:
         field = f"actions[{word!r}]"
         if isinstance(action, bool) or not isinstance(action, (int, np.integer)):
             raise ConfigError(field, action, "a whole number, an action of a Discrete space")
-        if word.lower() in known or int(action) in known:
+        if word.lower() in used or int(action) in used:
             raise ConfigError(field, action, "each name (in any case) and each action once")
-        known |= {word.lower(), int(action)}
+        used |= {word.lower(), int(action)}
 
 
 def _is_plain(word: object) -> bool:

@@ -31,9 +31,9 @@ def read_number(text: str, count: int) -> Decoded:
     return Decoded(int(text))
 
 
-def write_cell(row: int, col: int) -> str:
+def write_cell(row: int, column: int) -> str:
     """Such as ``"(0, 1)"``."""
-    return f"({row}, {col})"
+    return f"({row}, {column})"
 
 
 def read_cell(text: str) -> tuple[int, int] | None:
@@ -42,9 +42,9 @@ def read_cell(text: str) -> tuple[int, int] | None:
     return None if match is None else (int(match[1]), int(match[2]))
 
 
-def write_pair(row1: int, col1: int, row2: int, col2: int) -> str:
+def write_pair(first_row: int, first_column: int, second_row: int, second_column: int) -> str:
     """Such as ``"(0, 1) (2, 3)"``."""
-    return f"({row1}, {col1}) ({row2}, {col2})"
+    return f"({first_row}, {first_column}) ({second_row}, {second_column})"
 
 
 def read_pair(text: str) -> tuple[int, int, int, int] | None:
@@ -54,8 +54,8 @@ def read_pair(text: str) -> tuple[int, int, int, int] | None:
     match = _PAIR.fullmatch(text.strip())
     if match is None:
         return None
-    row1, col1, row2, col2 = map(int, match.groups())
-    return row1, col1, row2, col2
+    first_row, first_column, second_row, second_column = map(int, match.groups())
+    return first_row, first_column, second_row, second_column
 
 
 COUNTED = "as (row, column), counted from 0 at the top left, such as"
@@ -110,7 +110,7 @@ class Moves(Actions):
 
 
 class Cells(Actions):
-    """One cell, ``row * cols + col``.
+    """One cell, ``row * cols + column``.
 
     Args:
         what: the cell, such as ``"the cell to reveal"``.
@@ -132,10 +132,10 @@ class Cells(Actions):
         cell = read_cell(text)
         if cell is None:
             return _NO_MOVE
-        row, col = cell
-        if row >= level.rows or col >= level.cols:
+        row, column = cell
+        if row >= level.rows or column >= level.cols:
             return _OUTSIDE
-        return Decoded(row * level.cols + col)
+        return Decoded(row * level.cols + column)
 
 
 class CellPairs(Actions):
@@ -159,11 +159,14 @@ class CellPairs(Actions):
         pair = read_pair(text)
         if pair is None:
             return _NO_MOVE
-        row1, col1, row2, col2 = pair
-        if max(row1, row2) >= level.rows or max(col1, col2) >= level.cols:
+        first_row, first_column, second_row, second_column = pair
+        if (
+            max(first_row, second_row) >= level.rows
+            or max(first_column, second_column) >= level.cols
+        ):
             return _OUTSIDE
-        first = row1 * level.cols + col1
-        second = row2 * level.cols + col2
+        first = first_row * level.cols + first_column
+        second = second_row * level.cols + second_column
         return Decoded(first * level.rows * level.cols + second)
 
 
@@ -185,10 +188,10 @@ class Neighbours(Actions):
         """Such as ``"(0, 1) (0, 2)"``, the left or upper cell first."""
         across = level.rows * (level.cols - 1)
         if action < across:
-            row, col = divmod(action, level.cols - 1)
-            return write_pair(row, col, row, col + 1)
-        row, col = divmod(action - across, level.cols)
-        return write_pair(row, col, row + 1, col)
+            row, column = divmod(action, level.cols - 1)
+            return write_pair(row, column, row, column + 1)
+        row, column = divmod(action - across, level.cols)
+        return write_pair(row, column, row + 1, column)
 
     def decode(self, level: GridLevel, text: str) -> Decoded:
         """Two neighbouring cells ``(row, column)`` in either order, counted from 0 at the top
@@ -197,11 +200,16 @@ class Neighbours(Actions):
         pair = read_pair(text)
         if pair is None:
             return _NO_MOVE
-        row1, col1, row2, col2 = pair
-        if max(row1, row2) >= level.rows or max(col1, col2) >= level.cols:
+        first_row, first_column, second_row, second_column = pair
+        if (
+            max(first_row, second_row) >= level.rows
+            or max(first_column, second_column) >= level.cols
+        ):
             return _OUTSIDE
-        if abs(row1 - row2) + abs(col1 - col2) != 1:
+        if abs(first_row - second_row) + abs(first_column - second_column) != 1:
             return _APART
-        if row1 == row2:
-            return Decoded(row1 * (level.cols - 1) + min(col1, col2))
-        return Decoded(level.rows * (level.cols - 1) + min(row1, row2) * level.cols + col1)
+        if first_row == second_row:
+            return Decoded(first_row * (level.cols - 1) + min(first_column, second_column))
+        return Decoded(
+            level.rows * (level.cols - 1) + min(first_row, second_row) * level.cols + first_column
+        )

@@ -46,10 +46,10 @@ def first_from(board, value):
     none.
     """
     rows, cols = board.shape
-    for r in range(rows):
-        for c in range(cols):
-            if board[r, c] >= value:
-                return r * cols + c
+    for row in range(rows):
+        for column in range(cols):
+            if board[row, column] >= value:
+                return row * cols + column
     return -1
 
 
@@ -57,9 +57,9 @@ def first_from(board, value):
 def step_from(board, cell, move):
     """The cell that a step of one move leads to; -1 off the board."""
     rows, cols = board.shape
-    r = cell // cols + MOVE_STEPS[move, 0]
-    c = cell % cols + MOVE_STEPS[move, 1]
-    return r * cols + c if 0 <= r < rows and 0 <= c < cols else -1
+    row = cell // cols + MOVE_STEPS[move, 0]
+    column = cell % cols + MOVE_STEPS[move, 1]
+    return row * cols + column if 0 <= row < rows and 0 <= column < cols else -1
 
 
 def all_but_first(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from vlmgym.core import NO_ACTION
 from vlmgym.games.parts.actions import STEPS, write_cell, write_pair
 
 Cell = tuple[int, int]
+"""Row and column."""
 
 
 def seek_line(board: NDArray[np.uint8], names: Sequence[str], line: int) -> tuple[str, str]:
@@ -26,17 +27,26 @@ def seek_line(board: NDArray[np.uint8], names: Sequence[str], line: int) -> tupl
         What was looked at, joined by ``"; "``, and the two cells of the swap as text; "" where
         there is none.
     """
+    thoughts = list[str]()
+    for cells in _lines(board, line):
+        words, swap = _complete(board, names, cells)
+        thoughts.append(" ".join(words))
+        if swap:
+            return "; ".join(thoughts), swap
+    return "; ".join(thoughts), ""
+
+
+def _lines(board: NDArray[np.uint8], length: int) -> list[list[Cell]]:
+    """The cells of every place where a line could be, rows before columns."""
     rows, cols = board.shape
-    said = list[str]()
-    for down in (0, 1):
-        for r in range(rows - (line - 1) * down):
-            for c in range(cols - (line - 1) * (1 - down)):
-                cells = [(r + k * down, c + k * (1 - down)) for k in range(line)]
-                words, swap = _complete(board, names, cells)
-                said.append(" ".join(words))
-                if swap:
-                    return "; ".join(said), swap
-    return "; ".join(said), ""
+    lines = list[list[Cell]]()
+    for row in range(rows):
+        for column in range(cols - length + 1):
+            lines.append([(row, column + index) for index in range(length)])
+    for row in range(rows - length + 1):
+        for column in range(cols):
+            lines.append([(row + index, column) for index in range(length)])
+    return lines
 
 
 def _complete(
@@ -44,26 +54,48 @@ def _complete(
 ) -> tuple[list[str], str]:
     """The tiles of a place, and the swap that makes a line of it."""
     kinds = [int(board[cell]) for cell in cells]
-    words = [
-        word
-        for cell, kind in zip(cells, kinds, strict=True)
-        for word in (write_cell(*cell), names[kind])
-    ]
+    words = list[str]()
+    for cell, kind in zip(cells, kinds, strict=True):
+        words += [write_cell(*cell), names[kind]]
     common = max(kinds, key=kinds.count)
     if common and kinds.count(common) == len(kinds) - 1:
-        odd = next(cell for cell in cells if board[cell] != common)
-        words.append(write_cell(*odd))
-        for dr, dc in STEPS:
-            other = odd[0] + dr, odd[1] + dc
-            if (
-                0 <= other[0] < board.shape[0]
-                and 0 <= other[1] < board.shape[1]
-                and other not in cells
-            ):
-                words += [write_cell(*other), names[board[other]]]
-                if board[other] == common and board[odd]:
-                    return words, write_pair(*odd, *other)
+        different = next(cell for cell in cells if board[cell] != common)
+        words.append(write_cell(*different))
+        for move in range(len(STEPS)):
+            other = _next_cell(different, move)
+            if _is_inside(board, other) and other not in cells:
+                words += _describe(board, names, other)
+                if board[other] == common and board[different]:
+                    return words, write_pair(*different, *other)
     return [*words, "no"], ""
+
+
+def seek_merge(board: NDArray[np.uint8], names: Sequence[str], largest: int) -> tuple[str, int]:
+    """Look for two tiles that merge: each with what is to its right and below, up to the next tile.
+
+    Args:
+        board: ``(rows, cols)`` exponents, 0 = empty.
+        names: the text of each value.
+        largest: the exponent of tiles that merge no more.
+
+    Returns:
+        What was looked at, joined by ``"; "``, and the move; NO_ACTION where nothing merges.
+    """
+    thoughts = list[str]()
+    for cell in _tiles(board):
+        words = _describe(board, names, cell)
+        for move in (1, 2):
+            other = _next_cell(cell, move)
+            while _is_inside(board, other):
+                words += _describe(board, names, other)
+                if board[other] == board[cell] < largest:
+                    thoughts.append(" ".join(words))
+                    return "; ".join(thoughts), move
+                if board[other]:
+                    break
+                other = _next_cell(other, move)
+        thoughts.append(" ".join([*words, "no"]))
+    return "; ".join(thoughts), NO_ACTION
 
 
 def seek_pair(
@@ -80,42 +112,59 @@ def seek_pair(
         What was looked at, joined by ``"; "``, and the pair ``first * cells + second``; NO_ACTION
         where there is none.
     """
-    said = list[str]()
-    places = [(int(r), int(c)) for r, c in np.argwhere(board > 0)]
-    for r, c in places:
-        words = [write_cell(r, c), names[board[r, c]]]
-        for other in ((r, c + 1), (r + 1, c)):
-            if other[0] < board.shape[0] and other[1] < board.shape[1]:
-                words += [write_cell(*other), names[board[other]]]
-                if joins[_pair(board, (r, c), other)]:
-                    said.append(" ".join(words))
-                    return "; ".join(said), _action(board, (r, c), other)
-        said.append(" ".join([*words, "no"]))
-    for number, (r, c) in enumerate(places):
+    thoughts = list[str]()
+    tiles = _tiles(board)
+    for cell in tiles:
+        words = _describe(board, names, cell)
+        for other in (_next_cell(cell, 1), _next_cell(cell, 2)):
+            if _is_inside(board, other):
+                words += _describe(board, names, other)
+                if joins[_numbers(board, cell, other)]:
+                    thoughts.append(" ".join(words))
+                    return "; ".join(thoughts), _action(board, cell, other)
+        thoughts.append(" ".join([*words, "no"]))
+    for index, cell in enumerate(tiles):
         words = ["far"]
-        for other in places[number + 1 :]:
-            if other not in ((r, c + 1), (r + 1, c)):
-                words += [
-                    write_cell(r, c),
-                    names[board[r, c]],
-                    write_cell(*other),
-                    names[board[other]],
-                ]
-                if joins[_pair(board, (r, c), other)]:
-                    said.append(" ".join(words))
-                    return "; ".join(said), _action(board, (r, c), other)
-                words.append("blocked" if board[other] == board[r, c] else "no")
-        said.append(" ".join(words))
-    return "; ".join(said), NO_ACTION
+        for other in tiles[index + 1 :]:
+            if other in (_next_cell(cell, 1), _next_cell(cell, 2)):
+                continue
+            words += _describe(board, names, cell)
+            words += _describe(board, names, other)
+            if joins[_numbers(board, cell, other)]:
+                thoughts.append(" ".join(words))
+                return "; ".join(thoughts), _action(board, cell, other)
+            words.append("blocked" if board[other] == board[cell] else "no")
+        thoughts.append(" ".join(words))
+    return "; ".join(thoughts), NO_ACTION
 
 
-def _pair(board: NDArray[np.uint8], one: Cell, other: Cell) -> tuple[int, int]:
+def _describe(board: NDArray[np.uint8], names: Sequence[str], cell: Cell) -> list[str]:
+    """A cell and what it holds."""
+    return [write_cell(*cell), names[board[cell]]]
+
+
+def _tiles(board: NDArray[np.uint8]) -> list[Cell]:
+    """The cells that hold a tile, in reading order."""
+    return [(int(row), int(column)) for row, column in np.argwhere(board > 0)]
+
+
+def _next_cell(cell: Cell, move: int) -> Cell:
+    """The cell that a step leads to, 0 up, 1 right, 2 down, 3 left; it may be off the board."""
+    row_step, column_step = STEPS[move]
+    return cell[0] + row_step, cell[1] + column_step
+
+
+def _is_inside(board: NDArray[np.uint8], cell: Cell) -> bool:
+    return 0 <= cell[0] < board.shape[0] and 0 <= cell[1] < board.shape[1]
+
+
+def _numbers(board: NDArray[np.uint8], cell: Cell, other: Cell) -> tuple[int, int]:
     """The numbers of two cells."""
     cols = board.shape[1]
-    return one[0] * cols + one[1], other[0] * cols + other[1]
+    return cell[0] * cols + cell[1], other[0] * cols + other[1]
 
 
-def _action(board: NDArray[np.uint8], one: Cell, other: Cell) -> int:
+def _action(board: NDArray[np.uint8], cell: Cell, other: Cell) -> int:
     """The id of a pair."""
-    first, second = _pair(board, one, other)
+    first, second = _numbers(board, cell, other)
     return first * board.size + second

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,18 @@ S = TypeVar("S", bound=State[Any], default=Any)
 """The class of states of a game."""
 
 
+class TurnArrays(NamedTuple):
+    """The arrays of a :class:`Turn`, as kernels take them."""
+
+    over: Marks  # (B,) the rows that have ended
+    seeds: Seeds  # (B,) the keys of all luck
+    steps: NDArray[np.int64]  # (B,) turns so far
+    board: Boards  # (B, rows, cols) to be written, as are the next three
+    gain: NDArray[np.int64]  # (B,) raw score gained
+    changed: Marks  # (B,) the board changed
+    terminated: Marks  # (B,) the rules ended the game
+
+
 class Turn:
     """What a turn writes; rows that have ended must stay as they are.
 
@@ -42,7 +54,7 @@ class Turn:
     """
 
     def __init__(self, state: State[Any]) -> None:
-        self._before = state.arrays()
+        self._state = state
         self._further: Arrays = {}
         self.over = state.ended
         self.board = state.board.copy()
@@ -54,15 +66,28 @@ class Turn:
         """A copy of a further array of the state, which becomes that of the state after the
         turn.
         """
-        self._further[name] = self._before[name].copy()
-        return self._further[name]
+        copied: NDArray[Any] = getattr(self._state, name).copy()
+        self._further[name] = copied
+        return copied
+
+    def for_kernels(self) -> TurnArrays:
+        """The arrays themselves, for a compiled loop to write."""
+        return TurnArrays(
+            self.over,
+            self._state.seed,
+            self._state.steps,
+            self.board,
+            self.gain,
+            self.changed,
+            self.terminated,
+        )
 
     def arrays(self) -> Arrays:
         """The arrays of the state after the turn that are others than before."""
         return {
             "board": self.board,
-            "score": self._before["score"] + self.gain,
-            "steps": self._before["steps"] + ~self.over,
+            "score": self._state.score + self.gain,
+            "steps": self._state.steps + ~self.over,
             "terminated": self.terminated,
             **self._further,
         }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import draw_below
+from vlmgym.core import NO_ACTION, draw_below
 from vlmgym.core.kernels import inner, kernel
 
 
@@ -18,36 +18,39 @@ def swap_cells(action, rows, cols):
     """The two cells of a swap: row, column, row, column."""
     across = rows * (cols - 1)
     if action < across:
-        r = action // (cols - 1)
-        c = action % (cols - 1)
-        return r, c, r, c + 1
-    r = (action - across) // cols
-    c = (action - across) % cols
-    return r, c, r + 1, c
+        row = action // (cols - 1)
+        column = action % (cols - 1)
+        return row, column, row, column + 1
+    row = (action - across) // cols
+    column = (action - across) % cols
+    return row, column, row + 1, column
 
 
 # A board is (rows, cols) uint8: 0 = empty, else a tile. The loops below run over a flat board whose
-# rows are ROW bytes
-# apart, with empty cells around the board, so that neighbours are at fixed distances and the
-# compiler can treat many cells
-# at once; `Z if ... else` keeps it to comparisons and masks.
+# rows are ROW bytes apart, with empty cells around the board, so that neighbours are at fixed
+# distances and the compiler can treat many cells at once; `Z if ... else` keeps it to comparisons
+# and masks.
 ROW = 17  # the most columns, and an empty cell that ends the row before and begins the next
 Z = np.uint8(0)
 ONE = np.uint8(1)
 
 
-class Room(NamedTuple):
-    """Room to measure a board in: flat uint8 arrays of ``(rows + 4) * ROW`` cells, if nothing else
-    is said.
+class Runs(NamedTuple):
+    """Runs of equal tiles along one axis; flat uint8 arrays."""
+
+    forth: Any  # length of the run that begins in a cell, to the right or down,
+    back: Any  # and to the left or up
+    equal: Any  # whether the next cell is equal
+
+
+class Scratch(NamedTuple):
+    """Arrays to measure a board in: flat, uint8, of ``(rows + 4) * ROW`` cells, if nothing else is
+    said.
     """
 
     tiles: Any
-    right: Any  # lengths of the runs of equal tiles that begin in a cell, to the right,
-    left: Any  # to the left,
-    down: Any  # down,
-    up: Any  # and up
-    beside: Any  # whether the next cell is equal
-    below: Any  # whether the cell below is equal
+    across: Runs
+    down: Runs
     spare: Any
     marks: Any  # tiles that stand in lines
     # swaps that are allowed: with the next cell, then, a board further on, with the one below
@@ -55,24 +58,28 @@ class Room(NamedTuple):
     places: Any  # (A,) int64, the place of each action in fits
 
 
+class Draws(NamedTuple):
+    """The draws of one game from here on."""
+
+    seed: int
+    step: int
+    number: int  # of the next draw
+
+
 @kernel
-def room_for(rows, cols):
-    """Room for :func:`measure` and :func:`find_swaps`."""
+def scratch_for(rows, cols):
+    """Arrays for :func:`measure` and :func:`find_swaps`."""
     size = (rows + 4) * ROW
     across = rows * (cols - 1)
     places = np.empty(across + (rows - 1) * cols, np.int64)
     for action in range(len(places)):
-        r, c, _, _ = swap_cells(action, rows, cols)
-        places[action] = (r + 1) * ROW + c + size * (action >= across)
+        row, column, _, _ = swap_cells(action, rows, cols)
+        places[action] = (row + 1) * ROW + column + size * (action >= across)
     cells = np.zeros((9, size), np.uint8)
-    return Room(
+    return Scratch(
         cells[0],
-        cells[1],
-        cells[2],
-        cells[3],
-        cells[4],
-        cells[5],
-        cells[6],
+        Runs(cells[1], cells[2], cells[5]),
+        Runs(cells[3], cells[4], cells[6]),
         cells[7],
         cells[8],
         np.zeros(2 * size, np.uint8),
@@ -81,56 +88,63 @@ def room_for(rows, cols):
 
 
 def _runs_by(name, step):  # type: ignore[no-untyped-def]
-    def runs(tiles, forth, back, equal, spare, line):
+    def measure_runs(tiles, runs, spare, line):
         """Lengths of the runs of equal tiles by steps of one or of a row, forth and back, right up
         to ``line``.
         """
-        for k in range(len(tiles) - step):
-            same = np.uint8(tiles[k] == tiles[k + step])
-            equal[k] = same
-            forth[k] = ONE + same
-        for k in range(len(tiles) - step):
-            back[k + step] = ONE + equal[k]
+        forth = runs.forth
+        back = runs.back
+        equal = runs.equal
+        for cell in range(len(tiles) - step):
+            same = np.uint8(tiles[cell] == tiles[cell + step])
+            equal[cell] = same
+            forth[cell] = ONE + same
+        for cell in range(len(tiles) - step):
+            back[cell + step] = ONE + equal[cell]
         for _ in range(line - 2):
-            for k in range(len(tiles) - step):
-                spare[k] = back[k]
-                run = forth[k + step]
-                forth[k] = ONE + (run if equal[k] else Z)
-            for k in range(len(tiles) - step):
-                run = spare[k]
-                back[k + step] = ONE + (run if equal[k] else Z)
+            for cell in range(len(tiles) - step):
+                spare[cell] = back[cell]
+                length = forth[cell + step]
+                forth[cell] = ONE + (length if equal[cell] else Z)
+            for cell in range(len(tiles) - step):
+                length = spare[cell]
+                back[cell + step] = ONE + (length if equal[cell] else Z)
 
-    runs.__qualname__ = name
-    return inner(runs)
+    measure_runs.__qualname__ = name
+    return inner(measure_runs)
 
 
 def _find_by(name, step, side):  # type: ignore[no-untyped-def]
-    def find(tiles, forth, back, one, other, fits, count, line):
+    def find(tiles, along, sideways, fits, count, line):
         """Which swaps of a cell and the one a step on bring a tile into a line, from the runs by
         steps and to the sides.
         """
-        need = np.uint8(line - 1)
-        for k in range(count):
-            p = k + ROW
-            a = tiles[p]
-            b = tiles[p + step]
-            ahead = forth[p + 2 * step]
-            behind = back[p - step]
-            a_one = one[p + step - side]
-            a_other = other[p + step + side]
-            b_one = one[p - side]
-            b_other = other[p + side]
-            ahead = ahead if tiles[p + 2 * step] == a else Z
-            behind = behind if tiles[p - step] == b else Z
-            a_sides = (a_one if tiles[p + step - side] == a else Z) + (
-                a_other if tiles[p + step + side] == a else Z
+        needed = np.uint8(line - 1)
+        for place in range(count):
+            cell = place + ROW
+            other = cell + step
+            tile = tiles[cell]
+            other_tile = tiles[other]
+            ahead = along.forth[other + step]
+            behind = along.back[cell - step]
+            tile_before = sideways.back[other - side]
+            tile_after = sideways.forth[other + side]
+            other_before = sideways.back[cell - side]
+            other_after = sideways.forth[cell + side]
+            ahead = ahead if tiles[other + step] == tile else Z
+            behind = behind if tiles[cell - step] == other_tile else Z
+            tile_sides = (tile_before if tiles[other - side] == tile else Z) + (
+                tile_after if tiles[other + side] == tile else Z
             )
-            b_sides = (b_one if tiles[p - side] == b else Z) + (
-                b_other if tiles[p + side] == b else Z
+            other_sides = (other_before if tiles[cell - side] == other_tile else Z) + (
+                other_after if tiles[cell + side] == other_tile else Z
             )
-            longest = max(max(ahead, np.uint8(a_sides)), max(behind, np.uint8(b_sides)))
-            fits[k] = (
-                np.uint8(longest >= need) & np.uint8(a != b) & np.uint8(a != Z) & np.uint8(b != Z)
+            longest = max(max(ahead, np.uint8(tile_sides)), max(behind, np.uint8(other_sides)))
+            fits[place] = (
+                np.uint8(longest >= needed)
+                & np.uint8(tile != other_tile)
+                & np.uint8(tile != Z)
+                & np.uint8(other_tile != Z)
             )
 
     find.__qualname__ = name
@@ -144,58 +158,60 @@ _find_along = _find_by("_find_along", ROW, 1)
 
 
 @inner
-def measure(board, room, line):
+def measure(board, scratch, line):
     """Copy the tiles and measure their runs, up to a length of ``line``."""
     rows, cols = board.shape
-    tiles = room.tiles
-    for r in range(rows):
-        for c in range(cols):
-            tiles[(r + 1) * ROW + c] = board[r, c]
-    _runs_across(tiles, room.right, room.left, room.beside, room.spare, line)
-    _runs_along(tiles, room.down, room.up, room.below, room.spare, line)
+    tiles = scratch.tiles
+    for row in range(rows):
+        for column in range(cols):
+            tiles[(row + 1) * ROW + column] = board[row, column]
+    _runs_across(tiles, scratch.across, scratch.spare, line)
+    _runs_along(tiles, scratch.down, scratch.spare, line)
 
 
 @inner
-def find_swaps(board, room, line):
+def find_swaps(board, scratch, line):
     """Find the swaps that are allowed on a measured board, those that bring a tile into a line;
     returns their number.
     """
-    tiles = room.tiles
-    fits = room.fits
+    tiles = scratch.tiles
+    fits = scratch.fits
     count = len(board) * ROW
-    _find_across(tiles, room.right, room.left, room.up, room.down, fits[ROW:], count, line)
-    _find_along(
-        tiles, room.down, room.up, room.left, room.right, fits[len(tiles) + ROW :], count, line
-    )
+    fits_below = fits[len(tiles) + ROW :]
+    _find_across(tiles, scratch.across, scratch.down, fits[ROW:], count, line)
+    _find_along(tiles, scratch.down, scratch.across, fits_below, count, line)
     number = 0
-    for k in range(len(fits)):
-        number += fits[k]
+    for place in range(len(fits)):
+        number += fits[place]
     return number
 
 
 @kernel
 def exchange(board, action):
     """Swap the two cells of an action."""
-    r, c, i, j = swap_cells(action, *board.shape)
-    board[r, c], board[i, j] = board[i, j], board[r, c]
+    row, column, other_row, other_column = swap_cells(action, *board.shape)
+    board[row, column], board[other_row, other_column] = (
+        board[other_row, other_column],
+        board[row, column],
+    )
 
 
 @kernel
-def mark_lines(board, line, room):
+def mark_lines(board, line, scratch):
     """Measure the board and mark the tiles that stand in lines; returns their number."""
-    measure(board, room, line)
-    tiles = room.tiles
-    right = room.right
-    left = room.left
-    down = room.down
-    up = room.up
-    marks = room.marks
+    measure(board, scratch, line)
+    tiles = scratch.tiles
+    marks = scratch.marks
+    across = scratch.across
+    down = scratch.down
     count = 0
-    for k in range(len(marks)):
-        longest = max(np.uint8(right[k] + left[k]), np.uint8(down[k] + up[k]))
-        marks[k] = np.uint8(tiles[k] != Z) & np.uint8(longest > np.uint8(line))
-    for k in range(len(marks)):
-        count += marks[k]
+    for cell in range(len(marks)):
+        wide = np.uint8(across.forth[cell] + across.back[cell])
+        high = np.uint8(down.forth[cell] + down.back[cell])
+        longest = max(wide, high)
+        marks[cell] = np.uint8(tiles[cell] != Z) & np.uint8(longest > np.uint8(line))
+    for cell in range(len(marks)):
+        count += marks[cell]
     return count
 
 
@@ -203,108 +219,116 @@ def mark_lines(board, line, room):
 def fall(board, marks):
     """Take the marked tiles away and let the columns fall."""
     rows, cols = board.shape
-    for c in range(cols):
-        put = rows - 1
-        for r in range(rows - 1, -1, -1):
-            if board[r, c] != 0 and not marks[(r + 1) * ROW + c]:
-                board[put, c] = board[r, c]
-                put -= 1
-        board[: put + 1, c] = 0
+    for column in range(cols):
+        target = rows - 1
+        for row in range(rows - 1, -1, -1):
+            if board[row, column] != 0 and not marks[(row + 1) * ROW + column]:
+                board[target, column] = board[row, column]
+                target -= 1
+        board[: target + 1, column] = 0
 
 
 @inner
-def draw_without_lines(board, seed, step, number, types, line, tries, room):
-    """Draw boards without lines, cell by cell, until one has a valid swap; returns (found, next
-    draw number).
+def draw_without_lines(board, draws, types, line, tries, scratch):
+    """Draw boards without lines, cell by cell, until one has a valid swap; returns (found, number
+    of the next draw).
     """
     rows, cols = board.shape
+    number = draws.number
     free = np.empty(len(types), np.uint8)
     for _ in range(tries):
-        for r in range(rows):
-            for c in range(cols):
+        for row in range(rows):
+            for column in range(cols):
                 count = 0
-                for k in range(len(types)):  # only cells to the left and above have tiles yet
-                    left = c - 1
-                    top = r - 1
-                    while left >= 0 and board[r, left] == types[k]:
+                for index in range(len(types)):  # only cells to the left and above have tiles yet
+                    kind = types[index]
+                    left = column - 1
+                    top = row - 1
+                    while left >= 0 and board[row, left] == kind:
                         left -= 1
-                    while top >= 0 and board[top, c] == types[k]:
+                    while top >= 0 and board[top, column] == kind:
                         top -= 1
-                    if c - left < line and r - top < line:
-                        free[count] = types[k]
+                    if column - left < line and row - top < line:
+                        free[count] = kind
                         count += 1
-                board[r, c] = free[draw_below(seed, step, number, count)]
+                board[row, column] = free[draw_below(draws.seed, draws.step, number, count)]
                 number += 1
-        measure(board, room, line)
-        if find_swaps(board, room, line):
+        measure(board, scratch, line)
+        if find_swaps(board, scratch, line):
             return True, number
     return False, number
 
 
 @inner
-def shuffle_tiles(board, seed, step, number, line, tries, room):
-    """Shuffle the tiles until there is no line and a valid swap; returns (found, next draw
-    number).
+def shuffle_tiles(board, draws, line, tries, scratch):
+    """Shuffle the tiles until there is no line and a valid swap; returns (found, number of the next
+    draw).
     """
     rows, cols = board.shape
+    number = draws.number
     for _ in range(tries):
-        for k in range(rows * cols - 1, 0, -1):
-            other = draw_below(seed, step, number, k + 1)
-            r = k // cols
-            c = k % cols
-            i = other // cols
-            j = other % cols
-            board[r, c], board[i, j] = board[i, j], board[r, c]
+        for cell in range(rows * cols - 1, 0, -1):
+            other = draw_below(draws.seed, draws.step, number, cell + 1)
+            row = cell // cols
+            column = cell % cols
+            other_row = other // cols
+            other_column = other % cols
+            tile = board[row, column]
+            board[row, column] = board[other_row, other_column]
+            board[other_row, other_column] = tile
             number += 1
-        if mark_lines(board, line, room) == 0 and find_swaps(board, room, line):
+        if mark_lines(board, line, scratch) == 0 and find_swaps(board, scratch, line):
             return True, number
     return False, number
 
 
 @kernel
-def list_swaps(board, line, legal):
+def list_swaps(boards, line, legal):
     """Mark the swaps that bring a tile into a line, ``(B, A)``."""
-    room = room_for(board.shape[1], board.shape[2])
-    for b in range(len(board)):
-        measure(board[b], room, line)
-        find_swaps(board[b], room, line)
+    scratch = scratch_for(boards.shape[1], boards.shape[2])
+    for game in range(len(boards)):
+        measure(boards[game], scratch, line)
+        find_swaps(boards[game], scratch, line)
         for action in range(legal.shape[1]):
-            legal[b, action] = room.fits[room.places[action]]
+            legal[game, action] = scratch.fits[scratch.places[action]]
 
 
 @kernel
-def draw_swaps(board, ended, seeds, steps, number, line, out):
+def draw_swaps(boards, ended, seeds, steps, number, line):
     """Draw one of the swaps that bring a tile into a line, all alike, ``(B,)``; -1 where there is
     none.
     """
-    room = room_for(board.shape[1], board.shape[2])
-    fits = room.fits
-    places = room.places
-    for b in range(len(board)):
-        out[b] = -1
-        measure(board[b], room, line)
-        count = find_swaps(board[b], room, line)
-        if ended[b] or count == 0:
+    scratch = scratch_for(boards.shape[1], boards.shape[2])
+    fits = scratch.fits
+    places = scratch.places
+    drawn = np.empty(len(boards), np.int64)
+    for game in range(len(boards)):
+        drawn[game] = NO_ACTION
+        measure(boards[game], scratch, line)
+        count = find_swaps(boards[game], scratch, line)
+        if ended[game] or count == 0:
             continue
-        k = draw_below(seeds[b], steps[b], number, count)
+        remaining = draw_below(seeds[game], steps[game], number, count)
         for action in range(len(places)):
-            k -= fits[places[action]]
-            if k < 0:
-                out[b] = action
+            remaining -= fits[places[action]]
+            if remaining < 0:
+                drawn[game] = action
                 break
+    return drawn
 
 
 @kernel
-def try_swaps(board, ended, actions, line, good):
+def try_swaps(boards, ended, actions, line, good):
     """Whether each of some swaps, ``(B, n)``, brings a tile into a line."""
-    room = room_for(board.shape[1], board.shape[2])
-    fits = room.fits
-    places = room.places
-    for b in range(len(board)):
-        measure(board[b], room, line)
-        find_swaps(board[b], room, line)
-        for k in range(actions.shape[1]):
-            good[b, k] = not ended[b] and actions[b, k] >= 0 and fits[places[actions[b, k]]]
+    scratch = scratch_for(boards.shape[1], boards.shape[2])
+    fits = scratch.fits
+    places = scratch.places
+    for game in range(len(boards)):
+        measure(boards[game], scratch, line)
+        find_swaps(boards[game], scratch, line)
+        for index in range(actions.shape[1]):
+            action = actions[game, index]
+            good[game, index] = not ended[game] and action >= 0 and fits[places[action]]
 
 
 def tiles_in_lines(board: NDArray[np.uint8], line: int) -> dict[int, int]:
@@ -315,8 +339,9 @@ def tiles_in_lines(board: NDArray[np.uint8], line: int) -> dict[int, int]:
         line: equal tiles that make a line.
     """
     rows, cols = board.shape
-    room = room_for(rows, cols)
-    mark_lines(board, line, room)
-    marks = room.marks[ROW:][: rows * ROW].reshape(rows, ROW)[:, :cols] > 0
-    kinds, first, counts = np.unique(board[marks], return_index=True, return_counts=True)
-    return {int(kinds[k]): int(counts[k]) for k in np.argsort(first)}
+    scratch = scratch_for(rows, cols)
+    mark_lines(board, line, scratch)
+    marks = scratch.marks[ROW:][: rows * ROW].reshape(rows, ROW)[:, :cols] > 0
+    kinds, first_places, counts = np.unique(board[marks], return_index=True, return_counts=True)
+    in_order = np.argsort(first_places)
+    return {int(kinds[index]): int(counts[index]) for index in in_order}

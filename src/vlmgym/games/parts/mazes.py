@@ -14,8 +14,7 @@ TRIES = 64
 
 
 # A maze has passages on the cells of odd row and column, and walls between: 5 rows, 7 columns (#
-# wall,
-# . floor, P the player). An even side has no wall at its end.
+# wall, . floor, P the player). An even side has no wall at its end.
 #
 #     #######
 #     #P..#.#
@@ -37,43 +36,52 @@ def carve_maze(board, seed, loops):
     rows, cols = board.shape
     number = 2
     stack = np.empty(rows * cols, np.int64)
-    tail = 1
-    r = 1 + 2 * draw_below(seed, 0, 0, rows // 2)
-    c = 1 + 2 * draw_below(seed, 0, 1, cols // 2)
+    depth = 1
+    row = 1 + 2 * draw_below(seed, 0, 0, rows // 2)
+    column = 1 + 2 * draw_below(seed, 0, 1, cols // 2)
     board[:] = WALL
-    board[r, c] = PLAYER
-    stack[0] = r * cols + c
+    board[row, column] = PLAYER
+    stack[0] = row * cols + column
     options = np.empty(4, np.int64)
-    while tail:
-        r = stack[tail - 1] // cols
-        c = stack[tail - 1] % cols
+    while depth:
+        row = stack[depth - 1] // cols
+        column = stack[depth - 1] % cols
         count = 0
         for move in range(4):
-            i = r + 2 * MOVE_STEPS[move, 0]
-            j = c + 2 * MOVE_STEPS[move, 1]
-            if 0 < i < rows and 0 < j < cols and board[i, j] == WALL:
+            next_row = row + 2 * MOVE_STEPS[move, 0]
+            next_column = column + 2 * MOVE_STEPS[move, 1]
+            inside = 0 < next_row < rows and 0 < next_column < cols
+            if inside and board[next_row, next_column] == WALL:
                 options[count] = move
                 count += 1
         if count == 0:
-            tail -= 1
+            depth -= 1
             continue
         move = options[draw_below(seed, 0, number, count)]
         number += 1
-        i = r + 2 * MOVE_STEPS[move, 0]
-        j = c + 2 * MOVE_STEPS[move, 1]
-        board[(r + i) // 2, (c + j) // 2] = FLOOR
-        board[i, j] = FLOOR
-        stack[tail] = i * cols + j
-        tail += 1
-    for r in range(1, rows):
-        for c in range(1, cols):
-            beside = r % 2 == 1 and c % 2 == 0 and c + 1 < cols
-            below = r % 2 == 0 and c % 2 == 1 and r + 1 < rows
-            if (beside or below) and board[r, c] == WALL:
-                if draw_unit(seed, 0, number) < loops:
-                    board[r, c] = FLOOR
-                number += 1
+        next_row = row + 2 * MOVE_STEPS[move, 0]
+        next_column = column + 2 * MOVE_STEPS[move, 1]
+        board[(row + next_row) // 2, (column + next_column) // 2] = FLOOR
+        board[next_row, next_column] = FLOOR
+        stack[depth] = next_row * cols + next_column
+        depth += 1
+    number = _take_out_walls(board, seed, loops, number)
     return number, distances(board, PLAYER)
+
+
+@inner
+def _take_out_walls(board, seed, loops, number):
+    """Take out walls between two passages by chance; returns the number of the next draw."""
+    rows, cols = board.shape
+    for row in range(1, rows):
+        for column in range(1, cols):
+            beside = row % 2 == 1 and column % 2 == 0 and column + 1 < cols
+            below = row % 2 == 0 and column % 2 == 1 and row + 1 < rows
+            if (beside or below) and board[row, column] == WALL:
+                if draw_unit(seed, 0, number) < loops:
+                    board[row, column] = FLOOR
+                number += 1
+    return number
 
 
 @inner
@@ -95,21 +103,21 @@ def draw_lake(board, seed, holes):
     for _ in range(TRIES):
         flat[:] = FLOOR
         flat[0] = PLAYER
-        for k in range(holes):
-            other = k + draw_below(seed, 0, number, len(order) - k)
-            order[k], order[other] = order[other], order[k]
-            flat[order[k]] = HOLE
+        for index in range(holes):
+            other = index + draw_below(seed, 0, number, len(order) - index)
+            order[index], order[other] = order[other], order[index]
+            flat[order[index]] = HOLE
             number += 1
         distance = distances(board, PLAYER)
         if distance.max() >= (rows + cols) * 2 // 3:
             return number, distance
-    r = 0
-    c = 0
-    while r + 1 < rows or c + 1 < cols:
-        if c + 1 == cols or (r + 1 < rows and draw_below(seed, 0, number, 2) == 0):
-            r += 1
+    row = 0
+    column = 0
+    while row + 1 < rows or column + 1 < cols:
+        if column + 1 == cols or (row + 1 < rows and draw_below(seed, 0, number, 2) == 0):
+            row += 1
         else:
-            c += 1
+            column += 1
         number += 1
-        board[r, c] = FLOOR
+        board[row, column] = FLOOR
     return number, distances(board, PLAYER)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
 from vlmgym.core import LEGAL_STREAM, ConfigError, State, draw_below, setting
-from vlmgym.core.kernels import kernel, move
+from vlmgym.core.kernels import inner, kernel, move
 from vlmgym.games.parts.actions import CellPairs
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
 from vlmgym.games.parts.explanations import seek_pair
@@ -20,10 +20,10 @@ from vlmgym.games.parts.paths import (
     any_pair,
     draw_pair,
     find_pairs,
+    index_for,
     joined,
     list_pairs,
     mark_pairs,
-    sight_of,
     try_pairs,
 )
 
@@ -59,80 +59,92 @@ class LevelPairs(GridLevel):
         return self.rows * self.cols // self.copies
 
 
-# The board holds uint8: 0 = empty, else a type. Actions: first cell * cells + second cell.
+# A board holds uint8: 0 = empty, else a type. Actions: first cell * cells + second cell.
+@inner
+def _shuffle(tiles, seed, number):
+    """Shuffle the tiles; returns the number of the next draw."""
+    for cell in range(len(tiles) - 1, 0, -1):
+        other = draw_below(seed, 0, number, cell + 1)
+        tiles[cell], tiles[other] = tiles[other], tiles[cell]
+        number += 1
+    return number
+
+
 @kernel
-def _deal(board, terminated, seeds, copies, kinds, max_bends, margin, tries):
-    rows, cols = board.shape[1:]
+def _deal(boards, seeds, kinds, copies, max_bends, margin):
+    """Fill the boards; returns where no deal had a joinable pair, ``(B,)``."""
+    rows, cols = boards.shape[1:]
     cells = rows * cols
-    count = len(kinds)
-    sight = sight_of(board, margin)
-    none = np.empty((0, 2), np.int64)
-    types = np.empty(count, np.uint8)
-    flat = np.empty(cells, np.uint8)
-    for b in range(len(board)):
+    index = index_for(boards, max_bends, margin)
+    no_pairs = np.empty((0, 2), np.int64)
+    types = np.empty(len(kinds), np.uint8)
+    tiles = np.empty(cells, np.uint8)
+    terminated = np.ones(len(boards), np.bool_)
+    for game in range(len(boards)):
+        board = boards[game]
         number = 0
-        terminated[b] = True
-        for _ in range(tries):
-            move(types, 0, kinds, 0, count)
+        for _ in range(MAX_DEALS):
+            move(types, 0, kinds, 0, len(kinds))
             # a random choice of types, so that deals differ in what they show
-            for k in range(cells // copies):
-                other = k + draw_below(seeds[b], 0, number, count - k)
-                types[k], types[other] = types[other], types[k]
+            for place in range(cells // copies):
+                other = place + draw_below(seeds[game], 0, number, len(kinds) - place)
+                types[place], types[other] = types[other], types[place]
                 number += 1
-            for k in range(cells):
-                flat[k] = types[k // copies]
-            for k in range(cells - 1, 0, -1):
-                other = draw_below(seeds[b], 0, number, k + 1)
-                flat[k], flat[other] = flat[other], flat[k]
-                number += 1
-            for k in range(cells):
-                board[b, k // cols, k % cols] = flat[k]
-            if any_pair(board[b], margin, max_bends, sight, none):
-                terminated[b] = False
+            for cell in range(cells):
+                tiles[cell] = types[cell // copies]
+            number = _shuffle(tiles, seeds[game], number)
+            for cell in range(cells):
+                board[cell // cols, cell % cols] = tiles[cell]
+            if any_pair(board, index, no_pairs):
+                terminated[game] = False
                 break
+    return terminated
 
 
 @kernel
-def _play(board, actions, over, max_bends, margin, gain, changed, terminated):
-    cols = board.shape[2]
-    cells = board.shape[1] * cols
-    sight = sight_of(board, margin)
-    none = np.empty((0, 2), np.int64)
-    for b in range(len(board)):
-        if over[b] or actions[b] < 0:
+def _play(turn, actions, max_bends, margin):
+    rows, cols = turn.board.shape[1:]
+    cells = rows * cols
+    index = index_for(turn.board, max_bends, margin)
+    no_pairs = np.empty((0, 2), np.int64)
+    for game in range(len(turn.board)):
+        if turn.over[game] or actions[game] < 0:
             continue
-        first = actions[b] // cells
-        second = actions[b] % cells
-        if joined(board[b], first, second, max_bends, margin, sight):
-            board[b, first // cols, first % cols] = 0
-            board[b, second // cols, second % cols] = 0
-            gain[b] = 1
-            changed[b] = True
-            terminated[b] = not any_pair(board[b], margin, max_bends, sight, none)
+        board = turn.board[game]
+        first = actions[game] // cells
+        second = actions[game] % cells
+        if joined(board, first, second, index):
+            board[first // cols, first % cols] = 0
+            board[second // cols, second % cols] = 0
+            turn.gain[game] = 1
+            turn.changed[game] = True
+            turn.terminated[game] = not any_pair(board, index, no_pairs)
 
 
 @kernel
-def _oracle(board, ended, max_bends, margin, value):
-    cols = board.shape[2]
-    cells = board.shape[1] * board.shape[2]
-    sight = sight_of(board, margin)
-    found = np.empty((cells * cells // 2, 2), np.int64)
-    none = np.empty((0, 2), np.int64)
+def _oracle(boards, ended, max_bends, margin, value):
+    rows, cols = boards.shape[1:]
+    cells = rows * cols
+    index = index_for(boards, max_bends, margin)
+    pairs = np.empty((cells * cells // 2, 2), np.int64)
+    no_pairs = np.empty((0, 2), np.int64)
+    no_limit = len(pairs) + 1
     value[:] = np.nan
-    for b in range(len(board)):
-        if ended[b]:
+    for game in range(len(boards)):
+        if ended[game]:
             continue
-        left = board[b].copy()
-        tiles_left = np.count_nonzero(left)
-        for i in range(find_pairs(left, margin, max_bends, sight, len(found) + 1, found)):
-            first = found[i, 0]
-            second = found[i, 1]
-            kind = left[first // cols, first % cols]
-            left[first // cols, first % cols] = left[second // cols, second % cols] = 0
-            more = find_pairs(left, margin, max_bends, sight, len(found) + 1, none)
-            left[first // cols, first % cols] = left[second // cols, second % cols] = kind
-            worth = 2.0 if tiles_left == 2 else 1.0 + more / cells
-            value[b, first * cells + second] = value[b, second * cells + first] = worth
+        board = boards[game].copy()
+        tile_count = np.count_nonzero(board)
+        for pair in range(find_pairs(board, index, no_limit, pairs)):
+            first = pairs[pair, 0]
+            second = pairs[pair, 1]
+            kind = board[first // cols, first % cols]
+            board[first // cols, first % cols] = board[second // cols, second % cols] = 0
+            pairs_after = find_pairs(board, index, no_limit, no_pairs)
+            board[first // cols, first % cols] = board[second // cols, second % cols] = kind
+            mobility = 2.0 if tile_count == 2 else 1.0 + pairs_after / cells
+            value[game, first * cells + second] = mobility
+            value[game, second * cells + first] = mobility
 
 
 L = TypeVar("L", bound=LevelPairs, default=Any)
@@ -166,36 +178,29 @@ class Pairs(GridGame[L, S]):
     def words(self, level: L) -> dict[str, object]:
         """What paths and tiles are said to be."""
         turns = f"right-angle turn{'' if level.max_bends == 1 else 's'}"
+        bends = f"at most {level.max_bends} {turns}" if level.max_bends else "no turns"
+        if level.margin:
+            outside = "may also run one cell outside the board"
+        else:
+            outside = "must stay on the board"
         tiles = self.tile_words(level)
         return {
-            "bends": f"at most {level.max_bends} {turns}" if level.max_bends else "no turns",
-            "outside": "may also run one cell outside the board"
-            if level.margin
-            else ("must stay on the board"),
+            "bends": bends,
+            "outside": outside,
             "match": self.MATCH.format(**tiles),
             "writing": self.WRITING.format(**tiles),
         }
 
     def deal(self, level: L, seeds: Seeds, board: Boards) -> Arrays:
         """Boards with a joinable pair; where 64 deals had none, the game starts ended."""
-        terminated = np.zeros(len(seeds), bool)
-        _deal(
-            board,
-            terminated,
-            seeds,
-            level.copies,
-            self.types(level),
-            level.max_bends,
-            level.margin,
-            MAX_DEALS,
-        )
+        types = self.types(level)
+        terminated = _deal(board, seeds, types, level.copies, level.max_bends, level.margin)
         return {"terminated": terminated}
 
     def play(self, state: S, actions: Actions, turn: Turn) -> None:
         """A pair that is joined vanishes and gains 1; the game ends when none is left."""
-        rules = (state.level.max_bends, state.level.margin)
-        written = (turn.gain, turn.changed, turn.terminated)
-        _play(turn.board, actions, turn.over, *rules, *written)
+        level = state.level
+        _play(turn.for_kernels(), actions, level.max_bends, level.margin)
 
     def legal_moves(self, state: S, legal: Marks) -> None:
         """The pairs that a path joins."""
@@ -206,22 +211,13 @@ class Pairs(GridGame[L, S]):
         and far faster.
         """
         level = state.level
-        out = np.empty(len(state), np.int64)
-        draw_pair(
-            state.board,
-            state.ended,
-            state.seed,
-            state.steps,
-            number,
-            level.max_bends,
-            level.margin,
-            out,
-        )
-        return out
+        luck = (state.seed, state.steps, number)
+        drawn: Actions = draw_pair(state.board, state.ended, *luck, level.max_bends, level.margin)
+        return drawn
 
     def _try(self, state: S, actions: Actions) -> Marks:
-        level = state.level
         good = np.empty(actions.shape, bool)
+        level = state.level
         try_pairs(state.board, state.ended, actions, level.max_bends, level.margin, good)
         return good
 
@@ -232,8 +228,8 @@ class Pairs(GridGame[L, S]):
         It looks one move ahead: a high value keeps choices open, but does not prove that the board
         can be cleared.
         """
-        level = state.level
         value = np.empty((len(state), self.n_actions(state.level)))
+        level = state.level
         _oracle(state.board, state.ended, level.max_bends, level.margin, value)
         return value
 
@@ -252,13 +248,10 @@ class Pairs(GridGame[L, S]):
             verdict = "empty"
         elif kind != other:
             verdict = "differ"
+        elif joined(board, first, second, index_for(board, level.max_bends, level.margin)):
+            verdict = "joined"
         else:
-            sight = sight_of(board, level.margin)
-            verdict = (
-                "joined"
-                if joined(board, first, second, level.max_bends, level.margin, sight)
-                else "blocked"
-            )
+            verdict = "blocked"
         return f"{self.names(level)[kind]} {self.encode(level, action)} {verdict}"
 
     def reasoning(self, state: S, row: int, values: Values) -> tuple[str, int]:
@@ -279,8 +272,7 @@ class Pairs(GridGame[L, S]):
             return []
         level = state.level
         board = state.board[row]
-        found = np.empty((3, 2), np.int64)
-        count = list_pairs(
-            board, level.margin, level.max_bends, sight_of(board, level.margin), len(found), found
-        )
-        return [int(first * board.size + second) for first, second in found[:count]]
+        index = index_for(board, level.max_bends, level.margin)
+        pairs = np.empty((3, 2), np.int64)
+        count = list_pairs(board, index, len(pairs), pairs)
+        return [int(first * board.size + second) for first, second in pairs[:count]]

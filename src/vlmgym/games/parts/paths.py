@@ -6,64 +6,68 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vlmgym.core import draw64, draw_below, mix64, share
+from vlmgym.core import NO_ACTION, draw64, draw_below, mix64, share
 from vlmgym.core.kernels import apart, bit_length, inner, kernel
 
 
 # A board is (rows, cols) uint8: 0 = empty, else a type. A pair is first cell * cells + second cell.
-# Paths are found on
-# bits: the empty places of each row and column, the margin included, are one number each.
+# Paths are found on bits: the empty places of each row and column, the margin included, are one
+# number each.
 #
 # . 3 .        with a margin of 1, the middle row of a board whose only row is ". 3 ." is 0b11011:
-# bit k is place k,
-#                  and the tile is on place 2
-class Sight(NamedTuple):
-    """Room for what :func:`look` sees of a board; int64."""
+#              bit k is place k, and the tile is on place 2
+class TileIndex(NamedTuple):
+    """What :func:`read_board` writes down of a board; int64."""
 
     across: Any  # the empty places of each row, a bit each, the margin included
     down: Any  # those of each column
-    after: Any  # of a cell: the next cell of its type, -1 after the last
-    first: Any  # (256,) of a type: its first cell, -1 without one
+    next_cell: Any  # of a cell: the next cell of its type, -1 after the last
+    first_cell: Any  # (256,) of a type: its first cell, -1 without one
     row: Any  # of a cell: its row, the margin included
-    col: Any  # and its column
+    column: Any  # and its column
+    max_bends: int  # right-angle turns that a path may take
+    margin: int  # cells that it may run outside the board
 
 
 @kernel
-def sight_of(board, margin):
-    """Room for :func:`look`, for boards of this size."""
+def index_for(board, max_bends, margin):
+    """A :class:`TileIndex` for boards of this size, to be written by :func:`read_board`."""
     rows, cols = board.shape[-2:]
     cells = rows * cols
     row = np.empty(cells, np.int64)
-    col = np.empty(cells, np.int64)
+    column = np.empty(cells, np.int64)
     for cell in range(cells):
         row[cell] = cell // cols + margin
-        col[cell] = cell % cols + margin
+        column[cell] = cell % cols + margin
     across = np.empty(rows + 2 * margin, np.int64)
     down = np.empty(cols + 2 * margin, np.int64)
-    return Sight(across, down, np.empty(cells, np.int64), np.empty(256, np.int64), row, col)
+    next_cell = np.empty(cells, np.int64)
+    first_cell = np.empty(256, np.int64)
+    return TileIndex(across, down, next_cell, first_cell, row, column, max_bends, margin)
 
 
 @inner
-def look(board, margin, sight):
-    """See where the tiles of a board and the empty places are."""
-    across = sight.across
-    down = sight.down
-    after = sight.after
-    first = sight.first
+def read_board(board, index):
+    """Write down where the tiles of a board and the empty places are."""
+    across = index.across
+    down = index.down
+    next_cell = index.next_cell
+    first_cell = index.first_cell
+    margin = index.margin
     rows, cols = board.shape
     across[:] = (1 << len(down)) - 1
     down[:] = (1 << len(across)) - 1
-    first[:] = -1
+    first_cell[:] = -1
     cell = rows * cols
-    for r in range(rows - 1, -1, -1):
-        for c in range(cols - 1, -1, -1):
+    for row in range(rows - 1, -1, -1):
+        for column in range(cols - 1, -1, -1):
             cell -= 1
-            kind = board[r, c]
+            kind = board[row, column]
             if kind:
-                across[r + margin] ^= 1 << (c + margin)
-                down[c + margin] ^= 1 << (r + margin)
-                after[cell] = first[kind]
-                first[kind] = cell
+                across[row + margin] ^= 1 << (column + margin)
+                down[column + margin] ^= 1 << (row + margin)
+                next_cell[cell] = first_cell[kind]
+                first_cell[kind] = cell
 
 
 @inner
@@ -78,212 +82,238 @@ def _arms(line, place):
 
 
 @inner
-def _trunk(lines, one, other, at_one, at_other, bends):
-    """Whether a straight trunk from line to line joins two tiles, each by an arm along its own
-    line.
+def _has_trunk(lines, start, start_place, goal, goal_place, bends):
+    """Whether a straight trunk from line ``start`` to line ``goal`` joins two tiles, each by an arm
+    along its own line.
 
     ``bends`` 0 to 2: a path bends wherever the trunk does not stand on the place of the tile
     itself.
     """
-    ways = _arms(lines[one], at_one) & _arms(lines[other], at_other)
-    if bends < 2 and one != other:  # on one line the trunk is but a point of a straight path
-        ends = np.int64(1) << at_one, np.int64(1) << at_other
-        ways &= ends[0] | ends[1] if bends else ends[0] & ends[1]
-    k = min(one, other) + 1
-    while ways and k < max(one, other):
-        ways &= lines[k]
-        k += 1
-    return ways != 0
+    trunks = _arms(lines[start], start_place) & _arms(lines[goal], goal_place)
+    if bends < 2 and start != goal:  # on one line the trunk is but a point of a straight path
+        start_bit = np.int64(1) << start_place
+        goal_bit = np.int64(1) << goal_place
+        trunks &= start_bit | goal_bit if bends else start_bit & goal_bit
+    line = min(start, goal) + 1
+    while trunks and line < max(start, goal):
+        trunks &= lines[line]
+        line += 1
+    return trunks != 0
 
 
 @inner
-def _far(across, r1, c1, r2, c2, bends):
+def _has_long_path(across, row, column, goal_row, goal_column, bends):
     """Whether a path of up to ``bends`` bends joins two places: line after line from the first,
     along both axes.
     """
-    high = len(across)
-    flat = np.zeros(high, np.int64)  # places that a horizontal line leads to,
-    steep = np.zeros(high, np.int64)  # and a vertical one
-    flat[r1] = steep[r1] = 1 << c1
+    rows = len(across)
+    flat = np.zeros(rows, np.int64)  # places that a horizontal line leads to,
+    steep = np.zeros(rows, np.int64)  # and a vertical one
+    flat[row] = steep[row] = 1 << column
     for _ in range(bends + 1):
-        old = flat.copy()
-        for r in range(high):
-            spread = steep[r]
+        flat_before = flat.copy()
+        for line in range(rows):
+            spread = steep[line]
             swept = 0
             while spread:
                 swept |= spread
-                spread = (spread << 1 | spread >> 1) & across[r] & ~swept
-            flat[r] |= swept
-        for sign in (1, -1):
-            carry = 0
-            for k in range(high):
-                r = k if sign == 1 else high - 1 - k
-                carry = (carry & across[r]) | old[r]
-                steep[r] |= carry
-    beside = flat[r2] & (1 << c2 + 1 | 1 << c2 >> 1)
-    over = 0
-    if r2 > 0:
-        over |= steep[r2 - 1]
-    if r2 + 1 < high:
-        over |= steep[r2 + 1]
-    return beside != 0 or over >> c2 & 1 != 0
+                spread = (spread << 1 | spread >> 1) & across[line] & ~swept
+            flat[line] |= swept
+        for direction in (1, -1):
+            carried = 0
+            for index in range(rows):
+                line = index if direction == 1 else rows - 1 - index
+                carried = (carried & across[line]) | flat_before[line]
+                steep[line] |= carried
+    beside = flat[goal_row] & (1 << goal_column + 1 | 1 << goal_column >> 1)
+    above_or_below = 0
+    if goal_row > 0:
+        above_or_below |= steep[goal_row - 1]
+    if goal_row + 1 < rows:
+        above_or_below |= steep[goal_row + 1]
+    return beside != 0 or above_or_below >> goal_column & 1 != 0
 
 
 @apart
-def linked(sight, a, b, bends):
+def linked(index, first, second):
     """Whether a path joins two tiles; whether they are of one type is not asked."""
-    across = sight.across
-    down = sight.down
-    r1 = sight.row[a]
-    c1 = sight.col[a]
-    r2 = sight.row[b]
-    c2 = sight.col[b]
-    if abs(r1 - r2) + abs(c1 - c2) == 1:
+    across = index.across
+    down = index.down
+    row1 = index.row[first]
+    column1 = index.column[first]
+    row2 = index.row[second]
+    column2 = index.column[second]
+    bends = index.max_bends
+    if abs(row1 - row2) + abs(column1 - column2) == 1:
         return True
-    least = min(bends, 2)
-    if _trunk(across, r1, r2, c1, c2, least) or _trunk(down, c1, c2, r1, r2, least):
+    few = min(bends, 2)
+    if _has_trunk(across, row1, column1, row2, column2, few):
         return True
-    return bends > 2 and _far(across, r1, c1, r2, c2, bends)
+    if _has_trunk(down, column1, row1, column2, row2, few):
+        return True
+    return bends > 2 and _has_long_path(across, row1, column1, row2, column2, bends)
 
 
 @kernel
-def joined(board, a, b, bends, margin, sight):
-    """Whether cells ``a`` and ``b`` hold two tiles of one type that a path joins."""
+def joined(board, first, second, index):
+    """Whether two cells hold tiles of one type that a path joins."""
     cols = board.shape[1]
-    kind = board[a // cols, a % cols]
-    if a == b or kind == 0 or board[b // cols, b % cols] != kind:
+    kind = board[first // cols, first % cols]
+    if first == second or kind == 0 or board[second // cols, second % cols] != kind:
         return False
-    look(board, margin, sight)
-    return linked(sight, a, b, bends)
+    read_board(board, index)
+    return linked(index, first, second)
 
 
 @apart
-def find_pairs(board, margin, bends, sight, most, found):
-    """The first ``most`` joinable pairs in reading order as rows of ``found``; returns their
-    number.
+def find_pairs(board, index, most, pairs):
+    """The first ``most`` joinable pairs in reading order as rows of ``pairs``; returns their
+    number, which may be larger than its length.
     """
-    look(board, margin, sight)
-    after = sight.after
+    read_board(board, index)
+    next_cell = index.next_cell
     cols = board.shape[1]
     count = 0
-    for a in range(board.size):
-        if board[a // cols, a % cols]:
-            b = after[a]
-            while b >= 0:
-                if linked(sight, a, b, bends):
-                    if count < len(found):
-                        found[count, 0] = a
-                        found[count, 1] = b
+    for first in range(board.size):
+        if board[first // cols, first % cols]:
+            second = next_cell[first]
+            while second >= 0:
+                if linked(index, first, second):
+                    if count < len(pairs):
+                        pairs[count, 0] = first
+                        pairs[count, 1] = second
                     count += 1
                     if count == most:
                         return count
-                b = after[b]
+                second = next_cell[second]
     return count
 
 
 @kernel
-def list_pairs(board, margin, bends, sight, most, found):
+def list_pairs(board, index, most, pairs):
     """What :func:`find_pairs` does, for Python."""
-    return find_pairs(board, margin, bends, sight, most, found)
+    return find_pairs(board, index, most, pairs)
 
 
 @inner
-def any_pair(board, margin, bends, sight, none):
-    """Whether a pair is left; most boards have two equal neighbours, which are joined at once."""
+def any_pair(board, index, no_pairs):
+    """Whether a pair is left; most boards have two equal neighbours, which are joined at once.
+
+    ``no_pairs`` is ``(0, 2)``.
+    """
     rows, cols = board.shape
-    for r in range(rows):
-        for c in range(cols):
-            if board[r, c] and (
-                (r and board[r - 1, c] == board[r, c]) or (c and board[r, c - 1] == board[r, c])
+    for row in range(rows):
+        for column in range(cols):
+            kind = board[row, column]
+            if kind and (
+                (row and board[row - 1, column] == kind)
+                or (column and board[row, column - 1] == kind)
             ):
                 return True
-    return find_pairs(board, margin, bends, sight, 1, none) > 0
+    return find_pairs(board, index, 1, no_pairs) > 0
 
 
 @kernel
-def mark_pairs(board, ended, max_bends, margin, legal):
+def mark_pairs(boards, ended, max_bends, margin, legal):
     """Mark the pairs that a path joins, in either order, ``(B, A)``."""
-    cells = board.shape[1] * board.shape[2]
-    sight = sight_of(board, margin)
-    found = np.empty((cells * cells // 2, 2), np.int64)
-    for b in range(len(board)):
-        if not ended[b]:
-            for i in range(find_pairs(board[b], margin, max_bends, sight, len(found) + 1, found)):
-                first = found[i, 0]
-                second = found[i, 1]
-                legal[b, first * cells + second] = legal[b, second * cells + first] = True
+    cells = boards.shape[1] * boards.shape[2]
+    index = index_for(boards, max_bends, margin)
+    pairs = np.empty((cells * cells // 2, 2), np.int64)
+    for game in range(len(boards)):
+        if not ended[game]:
+            for pair in range(find_pairs(boards[game], index, len(pairs) + 1, pairs)):
+                first = pairs[pair, 0]
+                second = pairs[pair, 1]
+                legal[game, first * cells + second] = legal[game, second * cells + first] = True
+
+
+@inner
+def _try_draws(board, index, word, tiles, counts):
+    """Draw two tiles of one type, up to four times as often as there are tiles, until a path joins
+    them; the pair, or -1.
+
+    ``word`` is the first draw; ``tiles`` and ``counts`` have an int64 for each cell and type.
+    """
+    rows, cols = board.shape
+    counts[:] = 0
+    tile_count = 0
+    most = 0
+    cell = 0
+    for row in range(rows):
+        for column in range(cols):
+            kind = board[row, column]
+            if kind:
+                tiles[tile_count] = cell
+                tile_count += 1
+                counts[kind] += 1
+                most = max(most, counts[kind])
+            cell += 1
+    next_cell = index.next_cell
+    first_cell = index.first_cell
+    for attempt in range(4 * tile_count):
+        word = mix64(word ^ np.uint64(attempt))
+        first = tiles[share(word >> np.uint64(32), tile_count)]
+        kind = board[first // cols, first % cols]
+        skip = share(word & np.uint64(0xFFFFFFFF), most - 1)
+        # rarer types are drawn less often, so that all pairs are alike
+        if skip < counts[kind] - 1:
+            second = first_cell[kind]
+            while skip > 0 or second == first:
+                skip -= second != first
+                second = next_cell[second]
+            if linked(index, first, second):
+                return first * rows * cols + second
+    return -1
 
 
 @kernel
-def draw_pair(board, ended, seeds, steps, number, max_bends, margin, out):
+def draw_pair(boards, ended, seeds, steps, number, max_bends, margin):
     """Draw two tiles of one type, all ordered pairs alike, until a path joins them; or one of all,
-    if few are joined.
+    if few are joined; ``(B,)``, -1 where there is none.
     """
-    cols = board.shape[2]
-    cells = board.shape[1] * board.shape[2]
-    sight = sight_of(board, margin)
-    found = np.empty((cells * cells // 2, 2), np.int64)
+    cells = boards.shape[1] * boards.shape[2]
+    index = index_for(boards, max_bends, margin)
+    pairs = np.empty((cells * cells // 2, 2), np.int64)
     tiles = np.empty(cells, np.int64)
     counts = np.empty(256, np.int64)
-    for b in range(len(board)):
-        out[b] = -1
-        if ended[b]:
+    drawn = np.empty(len(boards), np.int64)
+    for game in range(len(boards)):
+        drawn[game] = NO_ACTION
+        if ended[game]:
             continue
-        look(board[b], margin, sight)
-        counts[:] = 0
-        number_of_tiles = 0
-        most = 0
-        cell = 0
-        for r in range(board.shape[1]):
-            for c in range(cols):
-                kind = board[b, r, c]
-                if kind:
-                    tiles[number_of_tiles] = cell
-                    number_of_tiles += 1
-                    counts[kind] += 1
-                    most = max(most, counts[kind])
-                cell += 1
-        after = sight.after
-        first = sight.first
-        word = draw64(seeds[b], steps[b], number)
-        for k in range(4 * number_of_tiles):
-            word = mix64(word ^ np.uint64(k))
-            one = tiles[share(word >> np.uint64(32), number_of_tiles)]
-            kind = board[b, one // cols, one % cols]
-            skip = share(word & np.uint64(0xFFFFFFFF), most - 1)
-            # rarer types are drawn less often, so that all pairs are alike
-            if skip < counts[kind] - 1:
-                other = first[kind]
-                while skip > 0 or other == one:
-                    skip -= other != one
-                    other = after[other]
-                if linked(sight, one, other, max_bends):
-                    out[b] = one * cells + other
-                    break
-        if out[b] < 0:
-            total = find_pairs(board[b], margin, max_bends, sight, len(found) + 1, found)
+        board = boards[game]
+        seed = seeds[game]
+        step = steps[game]
+        read_board(board, index)
+        drawn[game] = _try_draws(board, index, draw64(seed, step, number), tiles, counts)
+        if drawn[game] < 0:
+            total = find_pairs(board, index, len(pairs) + 1, pairs)
             if total:
-                k = draw_below(seeds[b], steps[b], number + 1, 2 * total)
-                out[b] = found[k // 2, k % 2] * cells + found[k // 2, 1 - k % 2]
+                choice = draw_below(seed, step, number + 1, 2 * total)
+                first = pairs[choice // 2, choice % 2]
+                second = pairs[choice // 2, 1 - choice % 2]
+                drawn[game] = first * cells + second
+    return drawn
 
 
 @kernel
-def try_pairs(board, ended, actions, max_bends, margin, good):
+def try_pairs(boards, ended, actions, max_bends, margin, good):
     """Whether a path joins each of some pairs, ``(B, n)``."""
-    cells = board.shape[1] * board.shape[2]
-    sight = sight_of(board, margin)
-    for b in range(len(board)):
-        look(board[b], margin, sight)
-        flat = board[b].reshape(cells)
-        for k in range(actions.shape[1]):
-            one = actions[b, k] // cells
-            other = actions[b, k] % cells
-            good[b, k] = False
+    cells = boards.shape[1] * boards.shape[2]
+    index = index_for(boards, max_bends, margin)
+    for game in range(len(boards)):
+        read_board(boards[game], index)
+        flat = boards[game].reshape(cells)
+        for place in range(actions.shape[1]):
+            action = actions[game, place]
+            first = action // cells
+            second = action % cells
+            good[game, place] = False
             if (
-                not ended[b]
-                and actions[b, k] >= 0
-                and one != other
-                and flat[one]
-                and flat[one] == flat[other]
+                not ended[game]
+                and action >= 0
+                and first != second
+                and flat[first]
+                and flat[first] == flat[second]
             ):
-                good[b, k] = linked(sight, one, other, max_bends)
+                good[game, place] = linked(index, first, second)

@@ -13,56 +13,59 @@ from vlmgym.games.solvers.boxes import FLOOR, TARGET, WALL
 def _connected(board, free, stack):
     """Whether the cells without walls, ``free`` in number, hang together; walls surround them."""
     rows, cols = board.shape
-    seen = np.zeros(rows * cols, np.bool_)
-    tail = 0
-    found = 0
-    for k in range(rows * cols):
-        if board[k // cols, k % cols] != WALL:
-            seen[k] = True
-            stack[0] = k
-            tail = 1
+    is_reached = np.zeros(rows * cols, np.bool_)
+    waiting = 0
+    reached = 0
+    for cell in range(rows * cols):
+        if board[cell // cols, cell % cols] != WALL:
+            is_reached[cell] = True
+            stack[0] = cell
+            waiting = 1
             break
-    while tail:
-        tail -= 1
-        k = stack[tail]
-        found += 1
+    while waiting:
+        waiting -= 1
+        cell = stack[waiting]
+        reached += 1
         for stride in (-cols, 1, cols, -1):
-            if not seen[k + stride] and board[(k + stride) // cols, (k + stride) % cols] != WALL:
-                seen[k + stride] = True
-                stack[tail] = k + stride
-                tail += 1
-    return found == free
+            if (
+                not is_reached[cell + stride]
+                and board[(cell + stride) // cols, (cell + stride) % cols] != WALL
+            ):
+                is_reached[cell + stride] = True
+                stack[waiting] = cell + stride
+                waiting += 1
+    return reached == free
 
 
 @apart
-def draw_room(board, seed, draws, walls, targets):
+def draw_room(board, seed, number, walls, targets):
     """Draw a connected room with its targets; returns the number of the next draw."""
     rows, cols = board.shape
     free = (rows - 2) * (cols - 2)
     inside = np.empty(free, np.int64)
     stack = np.empty(rows * cols, np.int64)
-    for r in range(rows):
-        for c in range(cols):
-            board[r, c] = WALL
-            if 0 < r < rows - 1 and 0 < c < cols - 1:
-                board[r, c] = FLOOR
-                inside[(r - 1) * (cols - 2) + c - 1] = r * cols + c
-    for k in range(free - 1, 0, -1):
-        other = draw_below(seed, 0, draws, k + 1)
-        inside[k], inside[other] = inside[other], inside[k]
-        draws += 1
+    for row in range(rows):
+        for column in range(cols):
+            board[row, column] = WALL
+            if 0 < row < rows - 1 and 0 < column < cols - 1:
+                board[row, column] = FLOOR
+                inside[(row - 1) * (cols - 2) + column - 1] = row * cols + column
+    for index in range(free - 1, 0, -1):
+        other = draw_below(seed, 0, number, index + 1)
+        inside[index], inside[other] = inside[other], inside[index]
+        number += 1
     for cell in inside:
-        r = cell // cols
-        c = cell % cols
+        row = cell // cols
+        column = cell % cols
         if len(inside) - free < walls:
-            board[r, c] = WALL
+            board[row, column] = WALL
             if _connected(board, free - 1, stack):
                 free -= 1
                 continue
-            board[r, c] = FLOOR
+            board[row, column] = FLOOR
     # cells in drawn order, from the other end: those that no wall was tried on come first
     for cell in inside[::-1]:
         if targets and board[cell // cols, cell % cols] == FLOOR:
             board[cell // cols, cell % cols] = TARGET
             targets -= 1
-    return draws
+    return number

@@ -39,19 +39,19 @@ def slide(board, cols, move, out):
     changed = False
     out[:] = 0
     for line in range(lines):
-        place = put = start + line * beside  # next free place
-        last = np.int64(0)  # exponent waiting for a partner
+        cell = target = start + line * beside  # next free place
+        waiting = np.int64(0)  # exponent waiting for a partner
         for _ in range(length):  # written without branches: which way they go cannot be foreseen
-            e = np.int64(board[place])
-            merges = (e == last) & (e != 0) & (e < MAX_EXPONENT)
-            goes = put - along * merges
-            out[goes] = e + merges
-            gain += (np.int64(2) << e) * merges  # int64: 2 ** uint8 would wrap at 256
-            changed |= (e != 0) & (goes != place)
-            waits = (e != 0) & (not merges)
-            last = e if waits else (np.int64(0) if merges else last)
-            put += along * waits
-            place += along
+            exponent = np.int64(board[cell])
+            merges = (exponent == waiting) & (exponent != 0) & (exponent < MAX_EXPONENT)
+            goal = target - along * merges
+            out[goal] = exponent + merges
+            gain += (np.int64(2) << exponent) * merges  # int64: 2 ** uint8 would wrap at 256
+            changed |= (exponent != 0) & (goal != cell)
+            stays = (exponent != 0) & (not merges)
+            waiting = exponent if stays else (np.int64(0) if merges else waiting)
+            target += along * stays
+            cell += along
     return gain, changed
 
 
@@ -64,15 +64,15 @@ def merge_gain(board, cols, move):
     lines, length, along, beside = (cols, rows, cols, 1) if move % 2 == 0 else (rows, cols, 1, cols)
     gain = np.int64(0)
     for line in range(lines):
-        last = 0
-        place = line * beside
+        waiting = 0
+        cell = line * beside
         for _ in range(length):
-            e = board[place]
-            if e != 0:
-                merged = e == last and e < MAX_EXPONENT
-                gain += (np.int64(2) << np.int64(e)) * merged
-                last = 0 if merged else e
-            place += along
+            exponent = board[cell]
+            if exponent != 0:
+                merged = exponent == waiting and exponent < MAX_EXPONENT
+                gain += (np.int64(2) << np.int64(exponent)) * merged
+                waiting = 0 if merged else exponent
+            cell += along
     return gain
 
 
@@ -86,12 +86,12 @@ def slide_changes(board, cols, move):
         start = (length - 1) * along
         along = -along
     for line in range(lines):
-        place = start + line * beside
-        before = board[place]
+        cell = start + line * beside
+        before = board[cell]
         for _ in range(1, length):
-            place += along
-            e = board[place]
-            if e != 0 and (before == 0 or (before == e and e < MAX_EXPONENT)):
+            cell += along
+            exponent = board[cell]
+            if exponent != 0 and (before == 0 or (before == exponent and exponent < MAX_EXPONENT)):
                 return True
-            before = e
+            before = exponent
     return False

@@ -36,20 +36,25 @@ _DEEPEST = 250
 def gap(board):
     """Row and column of the gap; (-1, -1) without one."""
     rows, cols = board.shape
-    for r in range(rows):
-        for c in range(cols):
-            if board[r, c] == 0:
-                return r, c
+    for row in range(rows):
+        for column in range(cols):
+            if board[row, column] == 0:
+                return row, column
     return -1, -1
 
 
 @inner
-def source(board, r, c, move):
+def source(board, row, column, move):
     """Where the tile that slides into the gap on (r, c) comes from; (-1, -1) if there is none."""
-    i = r - MOVE_STEPS[move, 0]
-    j = c - MOVE_STEPS[move, 1]
-    if r >= 0 and 0 <= i < board.shape[0] and 0 <= j < board.shape[1] and board[i, j] != 0:
-        return i, j
+    tile_row = row - MOVE_STEPS[move, 0]
+    tile_column = column - MOVE_STEPS[move, 1]
+    if (
+        row >= 0
+        and 0 <= tile_row < board.shape[0]
+        and 0 <= tile_column < board.shape[1]
+        and board[tile_row, tile_column] != 0
+    ):
+        return tile_row, tile_column
     return -1, -1
 
 
@@ -59,22 +64,22 @@ def rank_of(flat):
     """The number of a permutation in lexicographic order."""
     rank = 0
     count = len(flat)
-    for i in range(count):
+    for place in range(count):
         smaller = 0
-        for j in range(i + 1, count):
-            smaller += flat[j] < flat[i]
-        rank = rank * (count - i) + smaller
+        for later in range(place + 1, count):
+            smaller += flat[later] < flat[place]
+        rank = rank * (count - place) + smaller
     return rank
 
 
 @inner
 def _unrank(rank, flat):
     count = len(flat)
-    for i in range(count - 1, -1, -1):
-        flat[i] = rank % (count - i)
-        rank //= count - i
-        for j in range(i + 1, count):
-            flat[j] += flat[j] >= flat[i]
+    for place in range(count - 1, -1, -1):
+        flat[place] = rank % (count - place)
+        rank //= count - place
+        for later in range(place + 1, count):
+            flat[later] += flat[later] >= flat[place]
 
 
 @kernel
@@ -82,28 +87,28 @@ def _distances(rows, cols, table, queue):
     """Fill ``table`` by rank with the moves to the solved board, breadth first from it."""
     board = np.empty((rows, cols), np.uint8)
     flat = board.reshape(rows * cols)
-    for k in range(rows * cols):
-        flat[k] = (k + 1) % (rows * cols)
+    for cell in range(rows * cols):
+        flat[cell] = (cell + 1) % (rows * cols)
     queue[0] = rank_of(flat)
-    head = 0
-    tail = 1
+    taken = 0
+    queued = 1
     table[queue[0]] = 0
-    while head < tail:
-        here = queue[head]
-        head += 1
-        _unrank(here, flat)
-        r, c = gap(board)
+    while taken < queued:
+        position = queue[taken]
+        taken += 1
+        _unrank(position, flat)
+        row, column = gap(board)
         for move in range(4):
-            i, j = source(board, r, c, move)
-            if i >= 0:
-                board[r, c] = board[i, j]
-                board[i, j] = 0
+            tile_row, tile_column = source(board, row, column, move)
+            if tile_row >= 0:
+                board[row, column] = board[tile_row, tile_column]
+                board[tile_row, tile_column] = 0
                 rank = rank_of(flat)
-                board[r, c], board[i, j] = 0, board[r, c]
+                board[row, column], board[tile_row, tile_column] = 0, board[row, column]
                 if table[rank] == _FAR:
-                    table[rank] = table[here] + 1
-                    queue[tail] = rank
-                    tail += 1
+                    table[rank] = table[position] + 1
+                    queue[queued] = rank
+                    queued += 1
 
 
 @lru_cache(16)
@@ -125,17 +130,17 @@ def solvable(board):
     rows, cols = board.shape
     flat = board.ravel()
     seen = np.zeros(256, np.bool_)
-    odd = 0
-    for i in range(len(flat)):
-        if flat[i] >= len(flat) or seen[flat[i]]:
+    parity = 0
+    for cell in range(len(flat)):
+        if flat[cell] >= len(flat) or seen[flat[cell]]:
             return False
-        seen[flat[i]] = True
-        if flat[i] == 0:
-            odd += rows - 1 - i // cols + cols - 1 - i % cols
-        for j in range(i):
+        seen[flat[cell]] = True
+        if flat[cell] == 0:
+            parity += rows - 1 - cell // cols + cols - 1 - cell % cols
+        for earlier in range(cell):
             # the gap counts as the largest
-            odd += flat[j] == 0 or (flat[i] != 0 and flat[j] > flat[i])
-    return odd % 2 == 0
+            parity += flat[earlier] == 0 or (flat[cell] != 0 and flat[earlier] > flat[cell])
+    return parity % 2 == 0
 
 
 def _conflict_costs() -> NDArray[np.int64]:
@@ -151,10 +156,10 @@ def _conflict_costs() -> NDArray[np.int64]:
     """
     digits = np.arange(6**5)[:, None] // 6 ** np.arange(4, -1, -1) % 6
     longest = np.zeros(6**5, np.int64)
-    for kept in range(32):
-        run = digits[:, [k for k in range(5) if kept >> k & 1]]
-        ascends = (run > 0).all(axis=1) & (np.diff(run) > 0).all(axis=1)
-        longest = np.where(ascends, np.maximum(longest, run.shape[1]), longest)
+    for staying in range(32):
+        places = digits[:, [place for place in range(5) if staying >> place & 1]]
+        ascends = (places > 0).all(axis=1) & (np.diff(places) > 0).all(axis=1)
+        longest = np.where(ascends, np.maximum(longest, places.shape[1]), longest)
     return 2 * ((digits > 0).sum(axis=1) - longest)
 
 
@@ -166,10 +171,12 @@ def _conflict(board, line, across):
     """The cost of the order in one row (or column); see :func:`_conflict_costs`."""
     rows, cols = board.shape
     code = 0
-    for k in range(cols if across else rows):
-        tile = np.int64(board[line, k] if across else board[k, line]) - 1
-        home, place = (tile // cols, tile % cols) if across else (tile % cols, tile // cols)
-        code = 6 * code + (1 + place if tile >= 0 and home == line else 0)
+    for index in range(cols if across else rows):
+        tile = np.int64(board[line, index] if across else board[index, line]) - 1
+        goal_line, goal_place = (
+            (tile // cols, tile % cols) if across else (tile % cols, tile // cols)
+        )
+        code = 6 * code + (1 + goal_place if tile >= 0 and goal_line == line else 0)
     return _COSTS[code]
 
 
@@ -178,44 +185,50 @@ def lower_bound(board):
     """A lower bound of the moves left: Manhattan distance and linear conflicts."""
     rows, cols = board.shape
     total = 0
-    for r in range(rows):
-        for c in range(cols):
-            tile = np.int64(board[r, c]) - 1
+    for row in range(rows):
+        for column in range(cols):
+            tile = np.int64(board[row, column]) - 1
             if tile >= 0:
-                total += abs(tile // cols - r) + abs(tile % cols - c)
-    for r in range(rows):
-        total += _conflict(board, r, True)
-    for c in range(cols):
-        total += _conflict(board, c, False)
+                total += abs(tile // cols - row) + abs(tile % cols - column)
+    for row in range(rows):
+        total += _conflict(board, row, True)
+    for column in range(cols):
+        total += _conflict(board, column, False)
     return total
 
 
 @kernel
-def slide_tile(board, r, c, move):
+def slide_tile(board, row, column, move):
     """Slide a tile into the gap on (r, c), in place; returns by how much the lower bound
     changes.
     """
     cols = board.shape[1]
-    i = r - MOVE_STEPS[move, 0]
-    j = c - MOVE_STEPS[move, 1]
-    tile = np.int64(board[i, j]) - 1
+    tile_row = row - MOVE_STEPS[move, 0]
+    tile_column = column - MOVE_STEPS[move, 1]
+    tile = np.int64(board[tile_row, tile_column]) - 1
     upright = move % 2 == 0
     # the lines that the tile leaves and enters; along its way nothing changes
-    old, new = (i, r) if upright else (j, c)
-    home = tile // cols if upright else tile % cols
-    before = _conflict(board, old, upright) + _conflict(board, new, upright)
-    board[r, c] = board[i, j]
-    board[i, j] = 0
-    after = _conflict(board, old, upright) + _conflict(board, new, upright)
-    return abs(home - new) - abs(home - old) + after - before
+    left_line, entered_line = (tile_row, row) if upright else (tile_column, column)
+    goal_line = tile // cols if upright else tile % cols
+    cost_before = _conflict(board, left_line, upright) + _conflict(board, entered_line, upright)
+    board[row, column] = board[tile_row, tile_column]
+    board[tile_row, tile_column] = 0
+    cost_after = _conflict(board, left_line, upright) + _conflict(board, entered_line, upright)
+    return abs(goal_line - entered_line) - abs(goal_line - left_line) + cost_after - cost_before
+
+
+@inner
+def _slide_back(board, row, column, tile_row, tile_column):
+    """Bring the tile on (row, column) back to where it came from."""
+    board[tile_row, tile_column] = board[row, column]
+    board[row, column] = 0
 
 
 @apart
-def _within(board, r, c, last, bound, limit, budget):
+def _within(board, last_move, bound, limit, budget):
     """Whether a board is solved by at most ``limit`` moves, depth first.
 
-    The gap is on (r, c); ``last`` is the move that led here, ``bound`` the lower bound of the moves
-    left.
+    ``last_move`` is the move that led here, ``bound`` the lower bound of the moves left.
 
     Returns:
         1 yes, 0 no, -1 unknown, as ``budget`` positions were visited; and what is left of it.
@@ -226,45 +239,46 @@ def _within(board, r, c, last, bound, limit, budget):
         return 0, budget
     board = board.copy()
     rows, cols = board.shape
-    came = np.empty(limit + 1, np.int64)
-    tried = np.zeros(limit + 1, np.int64)
-    bounds = np.empty(limit + 1, np.int64)
+    row, column = gap(board)
+    moves = np.empty(limit + 1, np.int64)  # by depth: the move that led there,
+    tried = np.zeros(limit + 1, np.int64)  # the moves that were tried there,
+    bounds = np.empty(limit + 1, np.int64)  # and the lower bound of the moves left
     depth = 0
-    came[0] = last
+    moves[0] = last_move
     bounds[0] = bound
     while depth >= 0:
         if tried[depth] == 4:
             if depth:  # take the last move back: the tile that came goes the other way
-                i = r + MOVE_STEPS[came[depth], 0]
-                j = c + MOVE_STEPS[came[depth], 1]
-                board[r, c] = board[i, j]
-                board[i, j] = 0
-                r = i
-                c = j
+                tile_row = row + MOVE_STEPS[moves[depth], 0]
+                tile_column = column + MOVE_STEPS[moves[depth], 1]
+                board[row, column] = board[tile_row, tile_column]
+                board[tile_row, tile_column] = 0
+                row = tile_row
+                column = tile_column
             depth -= 1
             continue
         move = tried[depth]
         tried[depth] += 1
-        i = r - MOVE_STEPS[move, 0]
-        j = c - MOVE_STEPS[move, 1]
-        if move == (came[depth] + 2) % 4 or not (0 <= i < rows and 0 <= j < cols):
+        tile_row = row - MOVE_STEPS[move, 0]
+        tile_column = column - MOVE_STEPS[move, 1]
+        inside = 0 <= tile_row < rows and 0 <= tile_column < cols
+        if move == (moves[depth] + 2) % 4 or not inside:
             continue
         if budget == 0:
             return -1, budget
         budget -= 1
-        below = bounds[depth] + slide_tile(board, r, c, move)
-        if below == 0:
+        next_bound = bounds[depth] + slide_tile(board, row, column, move)
+        if next_bound == 0:
             return 1, budget
-        if depth + 1 + below > limit:
-            board[i, j] = board[r, c]
-            board[r, c] = 0
+        if depth + 1 + next_bound > limit:
+            _slide_back(board, row, column, tile_row, tile_column)
             continue
         depth += 1
-        r = i
-        c = j
-        came[depth] = move
+        row = tile_row
+        column = tile_column
+        moves[depth] = move
         tried[depth] = 0
-        bounds[depth] = below
+        bounds[depth] = next_bound
     return 0, budget
 
 
@@ -276,65 +290,60 @@ def _deepen(board, value):
     soon as some moves are found to solve it in ``limit``, all others that were searched need
     ``limit + 2``.
     """
-    r, c = gap(board)
+    row, column = gap(board)
     limit = lower_bound(board)
     budget = np.full(4, NODES, np.int64)
     bounds = np.zeros(4, np.int64)
-    found = np.zeros(4, np.bool_)
+    solved = np.zeros(4, np.bool_)
     after = board.copy()
     for move in range(4):
         if not np.isnan(value[move]):
-            bounds[move] = limit + slide_tile(after, r, c, move)
-            i = r - MOVE_STEPS[move, 0]
-            j = c - MOVE_STEPS[move, 1]
-            after[i, j] = after[r, c]
-            after[r, c] = 0
-    while limit <= _DEEPEST and not found.any() and (budget > 0).any():
+            bounds[move] = limit + slide_tile(after, row, column, move)
+            tile_row = row - MOVE_STEPS[move, 0]
+            tile_column = column - MOVE_STEPS[move, 1]
+            _slide_back(after, row, column, tile_row, tile_column)
+    while limit <= _DEEPEST and not solved.any() and (budget > 0).any():
         for move in range(4):
             if np.isnan(value[move]):
                 budget[move] = 0
             elif budget[move] > 0:
-                i = r - MOVE_STEPS[move, 0]
-                j = c - MOVE_STEPS[move, 1]
-                after[r, c] = after[i, j]
-                after[i, j] = 0
-                answer, budget[move] = _within(
-                    after, i, j, move, bounds[move], limit - 1, budget[move]
-                )
-                after[i, j] = after[r, c]
-                after[r, c] = 0
-                found[move] = answer == 1
+                tile_row = row - MOVE_STEPS[move, 0]
+                tile_column = column - MOVE_STEPS[move, 1]
+                after[row, column] = after[tile_row, tile_column]
+                after[tile_row, tile_column] = 0
+                outcome, budget[move] = _within(after, move, bounds[move], limit - 1, budget[move])
+                _slide_back(after, row, column, tile_row, tile_column)
+                solved[move] = outcome == 1
         limit += 2
     for move in range(4):
         if not np.isnan(value[move]):
-            if found.any():
-                value[move] = -float(limit - 2 if found[move] else limit)
+            if solved.any():
+                value[move] = -float(limit - 2 if solved[move] else limit)
             else:
                 value[move] = -1.0 - bounds[move]
 
 
 @kernel
-def _values(board, legal, table, value):
-    for b in range(len(board)):
-        value[b] = np.nan
+def _values(boards, legal, table, value):
+    for game in range(len(boards)):
+        value[game] = np.nan
         for move in range(4):
-            if legal[b, move]:
-                value[b, move] = DEAD
-        if not solvable(board[b]) or not legal[b].any():
+            if legal[game, move]:
+                value[game, move] = DEAD
+        if not solvable(boards[game]) or not legal[game].any():
             continue
         if len(table) == 0:
-            _deepen(board[b], value[b])
+            _deepen(boards[game], value[game])
             continue
-        r, c = gap(board[b])
-        after = board[b].copy()
+        row, column = gap(boards[game])
+        after = boards[game].copy()
         for move in range(4):
-            if legal[b, move]:
-                i, j = source(board[b], r, c, move)
-                after[r, c] = after[i, j]
-                after[i, j] = 0
-                value[b, move] = -1.0 - table[rank_of(after.ravel())]
-                after[i, j] = after[r, c]
-                after[r, c] = 0
+            if legal[game, move]:
+                tile_row, tile_column = source(boards[game], row, column, move)
+                after[row, column] = after[tile_row, tile_column]
+                after[tile_row, tile_column] = 0
+                value[game, move] = -1.0 - table[rank_of(after.ravel())]
+                _slide_back(after, row, column, tile_row, tile_column)
 
 
 def values(board: NDArray[np.uint8], legal: NDArray[np.bool_]) -> NDArray[np.float64]:

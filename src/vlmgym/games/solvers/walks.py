@@ -27,9 +27,13 @@ SWEEPS = 5000
 def ahead(board, cell, move):
     """The cell that a step leads to; -1 if a wall or the edge is in the way."""
     rows, cols = board.shape
-    r = cell // cols + MOVE_STEPS[move, 0]
-    c = cell % cols + MOVE_STEPS[move, 1]
-    return r * cols + c if 0 <= r < rows and 0 <= c < cols and board[r, c] != WALL else -1
+    row = cell // cols + MOVE_STEPS[move, 0]
+    column = cell % cols + MOVE_STEPS[move, 1]
+    return (
+        row * cols + column
+        if 0 <= row < rows and 0 <= column < cols and board[row, column] != WALL
+        else -1
+    )
 
 
 @apart
@@ -38,41 +42,41 @@ def distances(board, source):
     way.
     """
     rows, cols = board.shape
-    wide = cols + 2  # with a wall around, no step leaves the field
-    far = np.full((rows + 2) * wide, -2, np.int64)
+    stride = cols + 2  # with a wall around, no step leaves the field
+    padded = np.full((rows + 2) * stride, -2, np.int64)
     queue = np.empty(rows * cols, np.int64)
-    tail = 0
-    for r in range(rows):
-        for c in range(cols):
-            cell = (r + 1) * wide + c + 1
-            kind = board[r, c]
-            if kind == source:
-                far[cell] = 0
-                queue[tail] = cell
-                tail += 1
-            elif kind in (FLOOR, PLAYER):
-                far[cell] = -1
-    head = 0
-    while head < tail:
-        cell = queue[head]
-        head += 1
-        for to in (cell - wide, cell + 1, cell + wide, cell - 1):
-            if far[to] == -1:
-                far[to] = far[cell] + 1
-                queue[tail] = to
-                tail += 1
+    queued = 0
+    for row in range(rows):
+        for column in range(cols):
+            cell = (row + 1) * stride + column + 1
+            value = board[row, column]
+            if value == source:
+                padded[cell] = 0
+                queue[queued] = cell
+                queued += 1
+            elif value in (FLOOR, PLAYER):
+                padded[cell] = -1
+    taken = 0
+    while taken < queued:
+        cell = queue[taken]
+        taken += 1
+        for neighbour in (cell - stride, cell + 1, cell + stride, cell - 1):
+            if padded[neighbour] == -1:
+                padded[neighbour] = padded[cell] + 1
+                queue[queued] = neighbour
+                queued += 1
     distance = np.empty(rows * cols, np.int64)
-    for r in range(rows):
-        for c in range(cols):
-            distance[r * cols + c] = max(far[(r + 1) * wide + c + 1], -1)
+    for row in range(rows):
+        for column in range(cols):
+            distance[row * cols + column] = max(padded[(row + 1) * stride + column + 1], -1)
     return distance
 
 
 @inner
-def _worth(worth, to, cell, move, slip):
-    """Value of a move, from what it is worth to be where its three outcomes lead."""
-    sides = worth[to[cell, (move + 1) % 4]] + worth[to[cell, (move + 3) % 4]]
-    return (1.0 - slip) * worth[to[cell, move]] + slip / 2.0 * sides
+def _value_of(values, targets, cell, move, slip):
+    """Value of a move, from the values of the cells that its three outcomes lead to."""
+    sides = values[targets[cell, (move + 1) % 4]] + values[targets[cell, (move + 3) % 4]]
+    return (1.0 - slip) * values[targets[cell, move]] + slip / 2.0 * sides
 
 
 @inner
@@ -88,57 +92,57 @@ def _iterate(board, slip):
     """
     rows, cols = board.shape
     cells = rows * cols
-    worth = np.zeros(cells)
-    to = np.empty((cells, 4), np.int64)
+    values = np.zeros(cells)
+    targets = np.empty((cells, 4), np.int64)
     policy = np.full(cells, -1, np.int64)
     for cell in range(cells):
-        worth[cell] = board[cell // cols, cell % cols] == GOAL
+        values[cell] = board[cell // cols, cell % cols] == GOAL
         if board[cell // cols, cell % cols] in (FLOOR, PLAYER):
             policy[cell] = 0
         for move in range(4):
-            there = ahead(board, cell, move)
-            to[cell, move] = there if there >= 0 else cell
+            target = ahead(board, cell, move)
+            targets[cell, move] = target if target >= 0 else cell
     for sweep in range(SWEEPS):
-        error = 0.0
+        largest_change = 0.0
         spread = False
-        for k in range(cells):
-            cell = k if sweep % 2 else cells - 1 - k
+        for index in range(cells):
+            cell = index if sweep % 2 else cells - 1 - index
             if policy[cell] < 0:
                 continue
-            old = worth[cell]
+            before = values[cell]
             if sweep % 10 == 0:
                 for move in range(4):
-                    if _worth(worth, to, cell, move, slip) > _worth(
-                        worth, to, cell, policy[cell], slip
+                    if _value_of(values, targets, cell, move, slip) > _value_of(
+                        values, targets, cell, policy[cell], slip
                     ):
                         policy[cell] = move
-            worth[cell] = DISCOUNT * _worth(worth, to, cell, policy[cell], slip)
-            error = max(error, abs(worth[cell] - old))
-            spread |= old == 0.0 and worth[cell] > 0.0
+            values[cell] = DISCOUNT * _value_of(values, targets, cell, policy[cell], slip)
+            largest_change = max(largest_change, abs(values[cell] - before))
+            spread |= before == 0.0 and values[cell] > 0.0
         # right to 1e-12 / (1 - DISCOUNT) = 1e-10
-        if sweep % 10 == 0 and error < 1e-12 and not spread:
+        if sweep % 10 == 0 and largest_change < 1e-12 and not spread:
             break
-    return worth, to
+    return values, targets
 
 
 @kernel
-def _values(board, legal, slip, value):
-    for b in range(len(board)):
-        value[b] = np.nan
-        if not legal[b].any():
+def _values(boards, legal, slip, value):
+    for game in range(len(boards)):
+        value[game] = np.nan
+        if not legal[game].any():
             continue
-        cell = first_from(board[b], PLAYER)
+        cell = first_from(boards[game], PLAYER)
         if slip > 0.0:
-            worth, to = _iterate(board[b], slip)
+            cell_values, targets = _iterate(boards[game], slip)
             for move in range(4):
-                if legal[b, move]:
-                    value[b, move] = _worth(worth, to, cell, move, slip)
+                if legal[game, move]:
+                    value[game, move] = _value_of(cell_values, targets, cell, move, slip)
             continue
-        distance = distances(board[b], GOAL)
+        distance = distances(boards[game], GOAL)
         for move in range(4):
-            if legal[b, move]:
-                left = distance[ahead(board[b], cell, move)]
-                value[b, move] = -1.0 - left if left >= 0 else DEAD
+            if legal[game, move]:
+                moves_left = distance[ahead(boards[game], cell, move)]
+                value[game, move] = -1.0 - moves_left if moves_left >= 0 else DEAD
 
 
 def values(board: Boards, legal: Marks, slip: float) -> Values:
