@@ -40,7 +40,7 @@ def draw_cell(
     Args:
         kind: of the scene; not ``photo`` or ``picture``.
         index: the symbol.
-        name: its text.
+        name: the symbol's text.
         tile: pixels of the tile's side.
         look: the look.
         test: draw with the test part of the photographs (handwritten numbers).
@@ -55,10 +55,12 @@ def draw_cell(
     if kind == "sprite":
         check_sprite(name)
 
+    part = "test" if test else "train"
+
     def face(side: int) -> Image.Image:
         if index == 0 and kind != "sprite":
             return blank(side, EMPTY, look)
-        return DRAWERS[kind](index, name, side, look, "test" if test else "train", appearance)
+        return DRAWERS[kind](index, name, side, look, part, appearance)
 
     return finish_cell(face, tile, look, index, appearance)
 
@@ -72,7 +74,8 @@ def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArra
     def face(side: int) -> Image.Image:
         picture = photo.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
         if look.similarity:
-            picture = Image.blend(picture, Image.new("RGB", picture.size, MIDDLE), look.similarity)
+            grey = Image.new("RGB", picture.size, MIDDLE)
+            picture = Image.blend(picture, grey, look.similarity)
         return picture
 
     return finish_cell(face, tile, look, number, number % look.appearances)
