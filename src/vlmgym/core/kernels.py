@@ -47,8 +47,8 @@ def _can_keep_code() -> bool:
         except RuntimeError:
             pass
     try:
-        user = os.getuid() if hasattr(os, "getuid") else "user"
-        folder = Path(tempfile.gettempdir()) / f"vlmgym-kernels-{user}"
+        user_id = os.getuid() if hasattr(os, "getuid") else "user"
+        folder = Path(tempfile.gettempdir()) / f"vlmgym-kernels-{user_id}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if not _is_ours_alone(folder):
             folder = Path(tempfile.mkdtemp(prefix="vlmgym-kernels-"))
@@ -117,18 +117,18 @@ def kernel(function: Callable[..., Any]) -> Any:
     return _compiled(function)
 
 
-def inner(function: Callable[..., Any], **more: Any) -> Any:
+def inner(function: Callable[..., Any], **options: Any) -> Any:
     """A :func:`kernel` that only kernels call: it gets no door to Python, which saves a third of a
     small one's compiling.
     """
-    made = _compiled(function, no_cpython_wrapper=True, **more)
+    compiled = _compiled(function, no_cpython_wrapper=True, **options)
 
-    def refuse(*arguments: Any, **named: Any) -> Any:
+    def refuse(*arguments: Any, **keywords: Any) -> Any:
         raise TypeError(f"{function.__qualname__} is an inner kernel, which only kernels can call")
 
-    made._insert = lambda *entry, **named: None  # so Python finds no door that is not there
-    made._compile_for_args = refuse
-    return made
+    compiled._insert = lambda *entry, **keywords: None  # so Python finds no door that is not there
+    compiled._compile_for_args = refuse
+    return compiled
 
 
 def apart(function: Callable[..., Any]) -> Any:
@@ -140,30 +140,30 @@ def apart(function: Callable[..., Any]) -> Any:
     only a name that is the same in all processes; so a caller that is read from disk first sees to
     it that what it calls is there.
     """
-    made = inner(function, pipeline_class=_Named)
-    compile_ = made.compile
+    compiled = inner(function, pipeline_class=_Named)
+    compile_types_and_keep = compiled.compile
 
     def compile_once(sig: Any) -> Any:
-        entry = compile_(sig)
+        entry = compile_types_and_keep(sig)
         arguments, _ = normalize_signature(sig)
-        library = made.overloads[tuple(arguments)].library
+        library = compiled.overloads[tuple(arguments)].library
         if _can_need(library):
             needed = _Needed(function.__module__, function.__qualname__, tuple(arguments))
             library._reload_init.add(needed)
         return entry
 
-    build = made._compiler.compile
+    compile_types = compiled._compiler.compile
 
     def hide(arguments: Any, result: Any) -> Any:
-        done = build(arguments, result)
-        if _can_need(done.library):
-            empty = done.library.codegen._create_empty_module(done.library.name)
-            done.library._shared_module = parse_assembly(str(empty))
-        return done
+        compilation = compile_types(arguments, result)
+        if _can_need(compilation.library):
+            empty = compilation.library.codegen._create_empty_module(compilation.library.name)
+            compilation.library._shared_module = parse_assembly(str(empty))
+        return compilation
 
-    made.compile = compile_once
-    made._compiler.compile = hide
-    return made
+    compiled.compile = compile_once
+    compiled._compiler.compile = hide
+    return compiled
 
 
 def _can_need(library: Any) -> bool:
@@ -194,27 +194,27 @@ class _Needed(NamedTuple):
         getattr(import_module(self.module), self.name).compile(self.arguments)
 
 
-def _compiled(function: Callable[..., Any], **more: Any) -> Any:
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     if "<locals>" in function.__qualname__:
         raise ValueError(
             f"kernel {function.__qualname__}: allowed is a __qualname__ that no other kernel has"
         )
-    made = njit(**_OPTIONS, **more)(function)
+    dispatcher = njit(**_OPTIONS, **options)(function)
     if _KEEP:
-        made._cache = _Kept(function)
-    typed = made.get_call_template
+        dispatcher._cache = _Kept(function)
+    usual_template = dispatcher.get_call_template
 
-    def template(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    def template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """One version for all values: Numba would compile a version for each number that is written
         at a call.
         """
-        return typed(
+        return usual_template(
             tuple(types.unliteral(kind) for kind in arguments),
-            {name: types.unliteral(kind) for name, kind in named.items()},
+            {name: types.unliteral(kind) for name, kind in keywords.items()},
         )
 
-    made.get_call_template = template
-    return made
+    dispatcher.get_call_template = template
+    return dispatcher
 
 
 def instructions(
@@ -245,7 +245,7 @@ def instructions(
 
 
 @intrinsic
-def move(context, target, at, source, start, count):  # type: ignore[no-untyped-def]
+def move(context, target, offset, source, start, count):  # type: ignore[no-untyped-def]
     """``target[at : at + count] = source[start : start + count]`` for arrays of one type, read
     flat, with no check of bounds.
 
@@ -256,9 +256,9 @@ def move(context, target, at, source, start, count):  # type: ignore[no-untyped-
         raise TypingError(f"move from {source.dtype} to {target.dtype}")
 
     def build(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        def address(k):  # type: ignore[no-untyped-def]
-            array = context.make_array(signature.args[k])(context, builder, values[k])
-            return builder.gep(array.data, [values[k + 1]])
+        def address(index):  # type: ignore[no-untyped-def]
+            array = context.make_array(signature.args[index])(context, builder, values[index])
+            return builder.gep(array.data, [values[index + 1]])
 
         cgutils.raw_memcpy(builder, address(0), address(2), values[4], target.dtype.bitwidth // 8)
         return context.get_dummy_value()

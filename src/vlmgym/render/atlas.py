@@ -33,7 +33,7 @@ class Layout(NamedTuple):
 
 
 @lru_cache(1024)
-def layout_of(look: Look, rows: int, cols: int) -> Layout:
+def layout_of(look: Look, rows: int, columns: int) -> Layout:
     """Where a board of this size lies under a look.
 
     Raises:
@@ -42,20 +42,23 @@ def layout_of(look: Look, rows: int, cols: int) -> Layout:
     edges = 2 * look.margin
     tile = look.tile
     if look.width or look.height:
-        tile = _tile_that_fits(look, rows, cols)
+        tile = _tile_that_fits(look, rows, columns)
     pitch = tile + look.gap
     height = look.height or edges + look.strip + rows * pitch
-    width = look.width or edges + cols * pitch
+    width = look.width or edges + columns * pitch
     top = look.strip + (height - look.strip - rows * pitch) // 2
-    left = (width - cols * pitch) // 2
+    left = (width - columns * pitch) // 2
     return Layout(height, width, top, left, tile, look.gap)
 
 
-def _tile_that_fits(look: Look, rows: int, cols: int) -> int:
+def _tile_that_fits(look: Look, rows: int, columns: int) -> int:
     """The largest tile whose board fits into the look's width and height, those that are set."""
     edges = 2 * look.margin
     # name, pixels, cells side by side, pixels that are no cells
-    sides = [("width", look.width, cols, edges), ("height", look.height, rows, edges + look.strip)]
+    sides = [
+        ("width", look.width, columns, edges),
+        ("height", look.height, rows, edges + look.strip),
+    ]
     sides = [side for side in sides if side[1]]
     tile = min((size - taken) // cells - look.gap for _, size, cells, taken in sides)
     if tile >= MIN_TILE:
@@ -63,7 +66,7 @@ def _tile_that_fits(look: Look, rows: int, cols: int) -> int:
     for name, size, cells, taken in sides:
         needed = taken + cells * (MIN_TILE + look.gap)
         if size < needed:
-            allowed = f"{needed} or more for a board of {rows} x {cols}, or 0"
+            allowed = f"{needed} or more for a board of {rows} x {columns}, or 0"
             raise ConfigError(f"Look.{name}", size, allowed)
     return tile
 
@@ -116,8 +119,8 @@ class Atlas:
         cell's place, and on the split where digits are handwritten.
         """
         appearances = self.look.appearances
-        rows, cols = np.indices(scene.symbols.shape[1:], np.int32)
-        drawing = (5 * rows + 3 * cols + scene.symbols.astype(np.int32)) % appearances
+        rows, columns = np.indices(scene.symbols.shape[1:], np.int32)
+        drawing = (5 * rows + 3 * columns + scene.symbols.astype(np.int32)) % appearances
         if self.drawings > appearances:
             drawing += appearances * scene.test[:, None, None].astype(np.int32)
         return drawing
@@ -152,14 +155,14 @@ def atlas_of(kind: str, names: tuple[str, ...], look: Look, tile: int) -> Atlas:
 
 
 @lru_cache(64)
-def canvas_of(look: Look, rows: int, cols: int) -> NDArray[np.uint8]:
+def canvas_of(look: Look, rows: int, columns: int) -> NDArray[np.uint8]:
     """All that is not a cell, ``(H, W * 3)`` uint8: page, frame, coordinates."""
-    layout = layout_of(look, rows, cols)
+    layout = layout_of(look, rows, columns)
     pitch = layout.tile + layout.gap
     frame = min(look.gap - look.gap // 2, look.margin)
     left = layout.left - frame
     top = layout.top - frame
-    right = layout.left + cols * pitch + frame - 1
+    right = layout.left + columns * pitch + frame - 1
     bottom = layout.top + rows * pitch + frame - 1
     picture = Image.new("RGB", (layout.width, layout.height), tone(PAGE, look))
     board = tone(BOARD if look.grid else EMPTY, look)
@@ -167,9 +170,9 @@ def canvas_of(look: Look, rows: int, cols: int) -> NDArray[np.uint8]:
     if look.coordinates:
         band = look.margin - frame
         size = min(0.9 * layout.tile, band - 4), min(0.42 * band, 0.5 * layout.tile)
-        for col in range(cols):
-            centre = layout.left + (col + 0.5) * pitch, top - band / 2
-            write(picture, text_ink(str(col), look.font), centre, size, tone(LABEL, look))
+        for column in range(columns):
+            centre = layout.left + (column + 0.5) * pitch, top - band / 2
+            write(picture, text_ink(str(column), look.font), centre, size, tone(LABEL, look))
         for row in range(rows):
             centre = left - band / 2, layout.top + (row + 0.5) * pitch
             write(picture, text_ink(str(row), look.font), centre, size, tone(LABEL, look))

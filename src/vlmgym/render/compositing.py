@@ -27,11 +27,11 @@ class Template(NamedTuple):
 
 
 @lru_cache(256)
-def template_of(look: Look, kind: str, names: tuple[str, ...], rows: int, cols: int) -> Template:
+def template_of(look: Look, kind: str, names: tuple[str, ...], rows: int, columns: int) -> Template:
     """The template of a kind of scene under a look; the ones used last are kept."""
-    layout = layout_of(look, rows, cols)
+    layout = layout_of(look, rows, columns)
     atlas = atlas_of(kind, names, look, layout.tile)
-    return Template(layout, atlas, canvas_of(look, rows, cols))
+    return Template(layout, atlas, canvas_of(look, rows, columns))
 
 
 @kernel
@@ -41,20 +41,20 @@ def gather_cells(ids, rows, cells, canvas, corner, frames):
     ids (B, rows, cols) int32 into cells; rows (n,) the frames to write; cells (cells, pitch, pitch
     * 3) uint8; canvas (H, W * 3) uint8; corner as Template.corner; frames (B, H, W * 3) uint8.
     """
-    board_rows, board_cols = ids.shape[1:]
+    board_rows, board_columns = ids.shape[1:]
     pitch, cell_width = cells.shape[1:]
     top, left = corner
     line_width = canvas.shape[1]
     size = canvas.size
-    between = line_width - board_cols * cell_width  # from the board's right end to its left one
+    between = line_width - board_columns * cell_width  # from the board's right end to its left one
     for frame in rows:
         start = frame * size
         offset = top * line_width + left
         move(frames, start, canvas, 0, offset)
         for row in range(board_rows):
             for y in range(pitch):
-                for col in range(board_cols):
-                    source = (ids[frame, row, col] * pitch + y) * cell_width
+                for column in range(board_columns):
+                    source = (ids[frame, row, column] * pitch + y) * cell_width
                     move(frames, start + offset, cells, source, cell_width)
                     offset += cell_width
                 if row < board_rows - 1 or y < pitch - 1:
@@ -71,12 +71,12 @@ def patch_cells(ids, before, cells, corner, frames):
     height, line_width = frames.shape[1:]
     for frame in range(len(ids)):
         for row in range(ids.shape[1]):
-            for col in range(ids.shape[2]):
-                cell = ids[frame, row, col]
-                if cell == before[frame, row, col]:
+            for column in range(ids.shape[2]):
+                cell = ids[frame, row, column]
+                if cell == before[frame, row, column]:
                     continue
                 line = frame * height + top + row * pitch
-                target = line * line_width + left + col * cell_width
+                target = line * line_width + left + column * cell_width
                 source = cell * pitch * cell_width
                 for y in range(pitch):
                     move(

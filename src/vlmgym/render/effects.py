@@ -123,17 +123,17 @@ def _grain() -> NDArray[np.float32]:
     wood.
     """
     total = np.zeros((GRAIN_SIDE, GRAIN_SIDE))
-    for octave, (rows, cols) in enumerate(GRAIN_OCTAVES):
+    for octave, (rows, columns) in enumerate(GRAIN_OCTAVES):
         stream = GRAIN_STREAM + octave
-        draws = [draw_unit(_STREAM, stream, number) for number in range(rows * cols)]
-        values = np.array(draws).reshape(rows, cols)
+        draws = [draw_unit(_STREAM, stream, number) for number in range(rows * columns)]
+        values = np.array(draws).reshape(rows, columns)
         # two more on each side, so that the values at the edges go on as on the other side
         wrapped = Image.fromarray(np.pad(values, 2, mode="wrap").astype(np.float32))
         height = GRAIN_SIDE * (rows + 4) // rows
-        width = GRAIN_SIDE * (cols + 4) // cols
+        width = GRAIN_SIDE * (columns + 4) // columns
         smooth = np.asarray(wrapped.resize((width, height), Image.Resampling.BILINEAR))
         top = 2 * GRAIN_SIDE // rows
-        left = 2 * GRAIN_SIDE // cols
+        left = 2 * GRAIN_SIDE // columns
         inside = smooth[top : top + GRAIN_SIDE, left : left + GRAIN_SIDE]
         total += (inside - 0.5) / 1.6**octave
     return (total / np.abs(total).max()).astype(np.float32)
@@ -145,8 +145,8 @@ def grained(
     """Pixels ``(H, W, 3)``, lightened and darkened by the grain, by up to 40 % at strength 1."""
     height, width = pixels.shape[:2]
     rows = np.arange(top, top + height) % GRAIN_SIDE
-    cols = np.arange(left, left + width) % GRAIN_SIDE
-    factors = 1.0 + 0.4 * strength * _grain()[np.ix_(rows, cols)]
+    columns = np.arange(left, left + width) % GRAIN_SIDE
+    factors = 1.0 + 0.4 * strength * _grain()[np.ix_(rows, columns)]
     lit = np.rint(pixels * factors[..., None])
     return np.clip(lit, 0, 255).astype(np.uint8)
 

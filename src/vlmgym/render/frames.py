@@ -49,15 +49,15 @@ def tile_boxes(game: Game, level: str | Level, look: str | Look = "clean") -> ND
     Raises:
         ConfigError: as :func:`frame_size`.
     """
-    rows, cols = game.sample(game.level(level)).symbols.shape[1:]
+    rows, columns = game.sample(game.level(level)).symbols.shape[1:]
     if not rows:
         return np.empty((0, 0, 4), np.int64)
-    layout = layout_of(get_look(look), rows, cols)
+    layout = layout_of(get_look(look), rows, columns)
     pitch = layout.tile + layout.gap
     half_gap = layout.gap // 2
-    lefts = layout.left + half_gap + pitch * np.arange(cols)
+    lefts = layout.left + half_gap + pitch * np.arange(columns)
     tops = layout.top + half_gap + pitch * np.arange(rows)
-    boxes = np.empty((rows, cols, 4), np.int64)
+    boxes = np.empty((rows, columns, 4), np.int64)
     boxes[:, :, 0] = lefts
     boxes[:, :, 1] = tops[:, None]
     boxes[:, :, 2:] = boxes[:, :, :2] + layout.tile
@@ -86,7 +86,9 @@ def _prepare(game: Game, state: State, look: Look) -> Drawing:
 
 def _draw_rows(drawing: Drawing, rows: NDArray[np.int64], frames: NDArray[np.uint8]) -> None:
     """Draw the frames ``rows`` of a batch as a whole, into ``frames``, ``(B, H, W, 3)``."""
-    look, template, content = drawing.look, drawing.template, drawing.content
+    look = drawing.look
+    template = drawing.template
+    content = drawing.content
     count, height, width = frames.shape[:3]
     lines = frames.reshape(count, height, 3 * width)
     keys = None
@@ -238,7 +240,9 @@ class Frames:
 
     def _redraw(self, drawing: Drawing, before: NDArray[Any]) -> None:
         """Draw what differs from the content ``before`` and from the score."""
-        look, template, content = drawing.look, drawing.template, drawing.content
+        look = drawing.look
+        template = drawing.template
+        content = drawing.content
         other_score = (drawing.score != self._score) & look.score
         if template is None or look.noise:
             inner_axes = tuple(range(1, content.ndim))

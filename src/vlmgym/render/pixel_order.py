@@ -51,9 +51,9 @@ def _write_band(band, y, height, order, out, start):
         group_number = patch_row // merge * groups + group
         first_patch = (group_number * merge + patch_row % merge) * merge
         target = start + first_patch * patch_size
-        for patch_col in range(group * merge, (group + 1) * merge):
+        for patch_column in range(group * merge, (group + 1) * merge):
             for channel in range(3):
-                source = channel * width + patch_col * patch
+                source = channel * width + patch_column * patch
                 if patch == 14:  # a known size is compiled to a few wide moves
                     for line in range(14):
                         move(out, target + line * 14, band, source + line * 3 * width, 14)
@@ -98,7 +98,7 @@ def write_boards(ids, cells, canvas, corner, order, out):
     ids (B, rows, cols) int32 into cells; cells (cells, pitch, 3, pitch) and canvas (H, 3, W)
     float32, normalised; corner: top and left of the board in pixels; out flat float32, B pictures.
     """
-    count, rows, cols = ids.shape
+    count, rows, columns = ids.shape
     height = canvas.shape[0]
     width = canvas.shape[2]
     pitch = cells.shape[1]
@@ -113,9 +113,9 @@ def write_boards(ids, cells, canvas, corner, order, out):
             row = (y - top) // pitch
             line_of_cell = (y - top) % pitch
             if 0 <= row < rows:
-                for col in range(cols):
-                    source = (ids[picture, row, col] * pitch + line_of_cell) * 3 * pitch
-                    target = line + left + col * pitch
+                for column in range(columns):
+                    source = (ids[picture, row, column] * pitch + line_of_cell) * 3 * pitch
+                    target = line + left + column * pitch
                     for channel in range(3):
                         move(band, target + channel * width, cells, source + channel * pitch, pitch)
             if y % lines == lines - 1:
