@@ -288,34 +288,36 @@ class _Progress(events.Listener):  # type: ignore[misc]
     def __init__(self) -> None:
         self.depth = 0
         self.count = 0
-        self.begin = 0.0
+        self.started = 0.0
         self.seconds = 0.0
 
     def on_start(self, event: Any) -> None:
-        ours = event.data["dispatcher"].py_func.__module__.startswith("vlmgym")
+        is_ours = _is_of_vlmgym(event)
         if self.depth == 0:
-            self.begin = time.perf_counter()
-            if ours and not self.seconds and sys.stderr is not None and not sys.stderr.isatty():
+            self.started = time.perf_counter()
+            if is_ours and not self.seconds and sys.stderr is not None and not sys.stderr.isatty():
                 sys.stderr.write(
-                    "compiling vlmgym (once on a machine; vlmgym compile does all of "
-                    "it): some seconds a game\n"
+                    "compiling vlmgym (once on a machine; vlmgym compile does all of it): some "
+                    "seconds a game\n"
                 )
                 sys.stderr.flush()
         self.depth += 1
 
     def on_end(self, event: Any) -> None:
         self.depth -= 1
-        function = event.data["dispatcher"].py_func
-        if self.depth or not function.__module__.startswith("vlmgym"):
+        if self.depth or not _is_of_vlmgym(event):
             return
         self.count += 1
-        self.seconds += time.perf_counter() - self.begin
+        self.seconds += time.perf_counter() - self.started
         if sys.stderr is not None and sys.stderr.isatty():
-            text = (
-                f"compiling vlmgym (once on a machine): {self.count} kernels, {self.seconds:.1f} s"
-            )
-            sys.stderr.write(f"\r{text}")
+            kernels = f"{self.count} kernels, {self.seconds:.1f} s"
+            sys.stderr.write(f"\rcompiling vlmgym (once on a machine): {kernels}")
             sys.stderr.flush()
+
+
+def _is_of_vlmgym(event: Any) -> bool:
+    """Whether it is a kernel of this package that is compiled."""
+    return event.data["dispatcher"].py_func.__module__.startswith("vlmgym")
 
 
 progress = _Progress()
