@@ -186,7 +186,8 @@ class Game(Contract[L, S]):
         """``after`` with fresh games in some rows, where the score and the turns count on."""
         turns = after.steps[rows].view(np.uint64)
         words = mix_array(mix_array(after.seed[rows]) ^ ~turns)
-        dealt = self.reset(before.level, in_split_of(after.seed[rows], words)).arrays()
+        seeds = in_split_of(after.seed[rows], words)
+        dealt = self.reset(before.level, seeds).arrays()
         old_arrays = before.arrays()
         arrays = after.arrays()
         for name in arrays.keys() - {"score", "steps", "seed"}:
@@ -205,11 +206,12 @@ class Game(Contract[L, S]):
                 without a name.
         """
         sample = self.sample(level)
+        size = sample.symbols.shape[1:]
         symbols = np.asarray(symbols)
         if symbols.dtype.kind not in "iu":
             raise StateError(f"symbols of type {symbols.dtype}: allowed are whole numbers")
-        if symbols.shape[1:] != sample.symbols.shape[1:] or symbols.ndim != 3:
-            allowed = ", ".join(map(str, ("B", *sample.symbols.shape[1:])))
+        if symbols.shape[1:] != size or symbols.ndim != 3:
+            allowed = ", ".join(map(str, ("B", *size)))
             raise StateError(f"symbols of shape {symbols.shape}: allowed is ({allowed})")
         replace(sample, symbols=symbols).check()
         return symbols
@@ -241,7 +243,8 @@ class Game(Contract[L, S]):
         if kind not in KINDS:
             field = f"kind of the scene of {type(self).__name__}"
             raise ConfigError(field, kind, "one of " + ", ".join(KINDS))
-        test = (state.seed >> np.uint64(SPLIT_BIT)) == np.uint64(SPLITS.index("test"))
+        split = state.seed >> np.uint64(SPLIT_BIT)
+        test = split == np.uint64(SPLITS.index("test"))
         return Scene(symbols.astype(np.int16), names, kind, state.score, test, variants, pixels)
 
     def start(

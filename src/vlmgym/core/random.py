@@ -111,32 +111,38 @@ def share(bits: SupportsInt, bound: SupportsInt) -> int:
 
 @instructions(share, types.int64, types.uint64, types.uint64)
 def _share(builder: Any, bits: Any, bound: Any) -> Any:
-    return builder.lshr(builder.mul(bits, bound), _constant(32))
+    product = builder.mul(bits, bound)
+    return builder.lshr(product, _constant(32))
 
 
 def draw_below(
     seed: SupportsInt, step: SupportsInt, number: SupportsInt, bound: SupportsInt
 ) -> int:
     """A draw from 0 .. ``bound`` - 1 (``bound`` < 2**31)."""
-    return share(draw64(seed, step, number) >> 32, bound)
+    word = draw64(seed, step, number)
+    return share(word >> 32, bound)
 
 
 @instructions(draw_below, types.int64, types.uint64, types.uint64, types.uint64, types.uint64)
 def _draw_below(builder: Any, seed: Any, step: Any, number: Any, bound: Any) -> Any:
-    bits = builder.lshr(_draw64(builder, seed, step, number), _constant(32))
+    word = _draw64(builder, seed, step, number)
+    bits = builder.lshr(word, _constant(32))
     return _share(builder, bits, bound)
 
 
 def draw_unit(seed: SupportsInt, step: SupportsInt, number: SupportsInt) -> float:
     """A draw from [0, 1) with 53 random bits."""
-    return (draw64(seed, step, number) >> 11) * _UNIT
+    word = draw64(seed, step, number)
+    return (word >> 11) * _UNIT
 
 
 @instructions(draw_unit, types.float64, types.uint64, types.uint64, types.uint64)
 def _draw_unit(builder: Any, seed: Any, step: Any, number: Any) -> Any:
-    bits = builder.lshr(_draw64(builder, seed, step, number), _constant(11))
+    word = _draw64(builder, seed, step, number)
+    bits = builder.lshr(word, _constant(11))
     double = ir.DoubleType()
-    return builder.fmul(builder.uitofp(bits, double), ir.Constant(double, _UNIT))
+    unit = ir.Constant(double, _UNIT)
+    return builder.fmul(builder.uitofp(bits, double), unit)
 
 
 @kernel
@@ -182,8 +188,9 @@ def seeds_for(split: str, game: str, level: str, count: int, start: int = 0) -> 
     stem = hashlib.blake2b(f"{game}/{level}".encode(), digest_size=8).digest()
     base = np.uint64(int.from_bytes(stem, "little"))
     index = np.arange(start, start + count, dtype=np.uint64)
-    within = mix_array(base ^ mix_array(index)) & np.uint64(_IN_SPLIT)
-    return within | np.uint64(SPLITS.index(split) << SPLIT_BIT)
+    words = mix_array(base ^ mix_array(index))
+    split_bits = np.uint64(SPLITS.index(split) << SPLIT_BIT)
+    return (words & np.uint64(_IN_SPLIT)) | split_bits
 
 
 def split_of(seed: int) -> str:
@@ -197,7 +204,9 @@ def split_of(seed: int) -> str:
 
 def in_split_of(seeds: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """``words`` as seeds of the splits that ``seeds`` are of."""
-    return (words & np.uint64(_IN_SPLIT)) | (seeds & np.uint64(WORD ^ _IN_SPLIT))
+    within = words & np.uint64(_IN_SPLIT)
+    splits = seeds & np.uint64(WORD ^ _IN_SPLIT)
+    return within | splits
 
 
 def seed_array(seeds: Any) -> NDArray[np.uint64]:

@@ -84,13 +84,13 @@ class Atlas:
         self.drawings = look.appearances * (2 if handwritten else 1)  # of each symbol
         count = len(names) * self.drawings
         if kind == "photo":
-            # the cells of photographs follow those of the empty cell
+            # the cells of photographs follow those of the empty cell, by part and class
             self.source = photos.photographs(look.photos, names[1:])
             counts_in_source = [self.source.counts[part] for part in PARTS]
             counts = np.minimum(counts_in_source, look.variety)  # (parts, classes)
-            before = np.concatenate([[0], np.cumsum(counts)[:-1]])
-            self.first_photo = self.drawings + before.reshape(counts.shape)
-            count = self.drawings + int(counts.sum())
+            ends = self.drawings + np.cumsum(counts).reshape(counts.shape)
+            self.first_photo = ends - counts  # (parts, classes)
+            count = int(ends[-1, -1])
         pitch = tile + look.gap
         self.cells = np.empty((count, pitch, pitch * 3), np.uint8)
         self.drawn = np.zeros(count, bool)
@@ -98,21 +98,28 @@ class Atlas:
     def ids(self, scene: Scene) -> NDArray[np.int32]:
         """``(B, rows, cols)``: the cells of a scene, all of them drawn."""
         symbols = scene.symbols
-        if symbols.size and (symbols.min() < 0 or symbols.max() >= len(self.names)):
-            raise StateError(
-                f"symbols {symbols.min()} to {symbols.max()}: the scene names 0 to "
-                f"{len(self.names) - 1}"
-            )
+        self._check_names(symbols)
         ids = symbols.astype(np.int32)
         if self.drawings > 1:
             ids = ids * np.int32(self.drawings) + self._drawing_of(scene)
         if self.source is not None:
-            ids = np.where(symbols > 0, self._photo_of(self.source, scene), ids).astype(np.int32)
-        if not self.drawn[ids].all():
-            for cell in np.unique(ids[~self.drawn[ids]]).tolist():
+            photo_ids = self._photo_of(self.source, scene)
+            ids = np.where(symbols > 0, photo_ids, ids).astype(np.int32)
+        drawn = self.drawn[ids]
+        if not drawn.all():
+            for cell in np.unique(ids[~drawn]).tolist():
                 self.cells[cell] = self._draw(cell).reshape(self.cells.shape[1:])
                 self.drawn[cell] = True
         return ids
+
+    def _check_names(self, symbols: NDArray[np.int16]) -> None:
+        if not symbols.size:
+            return
+        low = symbols.min()
+        high = symbols.max()
+        last = len(self.names) - 1
+        if low < 0 or high > last:
+            raise StateError(f"symbols {low} to {high}: the scene names 0 to {last}")
 
     def _drawing_of(self, scene: Scene) -> NDArray[np.int32]:
         """Which of a symbol's drawings each cell shows, ``(B, rows, cols)``: it depends on the
