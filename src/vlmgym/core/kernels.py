@@ -33,12 +33,12 @@ from numba.extending import intrinsic, lower_builtin
 
 
 def _can_keep_code() -> bool:
-    """See to a cache folder that can be written, as Numba refuses to define a cached function
-    without one.
+    """Make sure that there is a cache folder that can be written; Numba refuses to define a cached
+    function without one.
 
-    Without the usual places (beside the code, in the user's cache folder) it is one under the
-    folder for temporary files: kept for the next time, unless somebody else could have written code
-    there.
+    Where the usual ones cannot be written (beside the code, and the user's cache folder), it is one
+    in the folder for temporary files. It stays there for the next time, unless somebody else could
+    have written code into it.
     """
     if _has_usual_place():
         try:
@@ -83,9 +83,9 @@ def _has_usual_place() -> bool:
     return os.access(beside if beside.exists() else beside.parent, os.W_OK)
 
 
-class _Kept(FunctionCache):  # type: ignore[misc]
-    """Code on disk, read without what only compiling needs: Numba would load all of its own for it,
-    and parts of SciPy.
+class _CodeCache(FunctionCache):  # type: ignore[misc]
+    """Machine code on disk. Reading it loads nothing that only compiling needs; Numba's own cache
+    would load all of its compiler, and parts of SciPy.
     """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -98,7 +98,7 @@ class _Kept(FunctionCache):  # type: ignore[misc]
             return overload
 
 
-_KEEP = _can_keep_code()
+_CAN_CACHE = _can_keep_code()
 _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
@@ -118,27 +118,27 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def inner(function: Callable[..., Any], **options: Any) -> Any:
-    """A :func:`kernel` that only kernels call: it gets no door to Python, which saves a third of a
-    small one's compiling.
+    """A :func:`kernel` that only kernels call: Python cannot call it, which saves a third of the
+    time to compile a small one.
     """
     compiled = _compiled(function, no_cpython_wrapper=True, **options)
 
     def refuse(*arguments: Any, **keywords: Any) -> Any:
         raise TypeError(f"{function.__qualname__} is an inner kernel, which only kernels can call")
 
-    compiled._insert = lambda *entry, **keywords: None  # so Python finds no door that is not there
+    compiled._insert = lambda *entry, **keywords: None  # nothing to call from Python
     compiled._compile_for_args = refuse
     return compiled
 
 
 def apart(function: Callable[..., Any]) -> Any:
-    """An :func:`inner` kernel of many instructions that is compiled once: callers jump into it, and
-    take no copy in.
+    """An :func:`inner` kernel of many instructions that is compiled once: its callers jump into it
+    and hold no copy of it.
 
-    Numba hands the instructions of an inner kernel to all that call it, where they are optimised
-    and turned into machine code again, and once more by the callers of these. Here they get none,
-    only a name that is the same in all processes; so a caller that is read from disk first sees to
-    it that what it calls is there.
+    Numba copies the instructions of an inner kernel into all its callers, where they are optimised
+    and turned into machine code again, and once more in the callers of these. Here the callers get
+    only a name, which is the same in all processes. So a caller that is read from disk first loads
+    the kernel that it calls.
     """
     compiled = inner(function, pipeline_class=_Named)
     compile_types_and_keep = compiled.compile
@@ -174,7 +174,7 @@ def _can_need(library: Any) -> bool:
 
 
 class _Named(Compiler):  # type: ignore[misc]
-    """Gives a function a name without the number that it has in this process."""
+    """A compiler that names a function without the number that Numba gives it in this process."""
 
     def _compile_bytecode(self) -> Any:
         self.state.func_id.unique_id = 0
@@ -182,8 +182,8 @@ class _Named(Compiler):  # type: ignore[misc]
 
 
 class _Needed(NamedTuple):
-    """Kept with each caller of a kernel :func:`apart`, and called before the caller is read from
-    disk.
+    """A kernel :func:`apart` that a caller needs. It is stored with the caller, and called before the
+    caller is read from disk.
     """
 
     module: str
@@ -200,8 +200,8 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
             f"kernel {function.__qualname__}: allowed is a __qualname__ that no other kernel has"
         )
     dispatcher = njit(**_OPTIONS, **options)(function)
-    if _KEEP:
-        dispatcher._cache = _Kept(function)
+    if _CAN_CACHE:
+        dispatcher._cache = _CodeCache(function)
     usual_template = dispatcher.get_call_template
 
     def template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:

@@ -165,13 +165,13 @@ def render(
 
 
 class Board(NamedTuple):
-    """What the pictures of a batch consist of, where cells alone make them: for writers that bypass
-    frames.
+    """The cells that the pictures of a batch are made of, for those that write them to other arrays
+    than frames.
     """
 
     ids: NDArray[np.int32]  # (B, rows, cols) index into cells
     cells: NDArray[np.uint8]  # (cells, pitch, pitch * 3)
-    drawn: NDArray[np.bool_]  # (cells,) those that have been drawn so far, those of ids among them
+    drawn: NDArray[np.bool_]  # (cells,) those that have been drawn so far, all of ids among them
     canvas: NDArray[np.uint8]  # (H, W * 3) all that is not a cell
     top: int  # of the grid of cells, in pixels
     left: int
@@ -193,8 +193,8 @@ def board_of(game: Game, state: State, look: str | Look) -> Board | None:
 
 
 class Frames:
-    """Pictures of a batch in one kept buffer: after the first, only cells that changed are drawn,
-    to the same bytes.
+    """Pictures of a batch in one buffer that is used again: after the first call only cells that
+    changed are drawn. The bytes are those of :func:`render`.
 
     Args:
         game: the game.
@@ -272,7 +272,7 @@ def show(game: Game, state: State, look: str | Look = "clean") -> Image.Image:
 
 IN_A_NOTEBOOK = 8
 IN_A_ROW = 4
-"""Pictures that a notebook shows of a batch that is no more than named."""
+"""Pictures that a notebook shows of a batch, and those of them side by side."""
 
 
 def png_of_some(game: Game, state: State, look: str | Look = "clean") -> bytes:

@@ -1,10 +1,9 @@
-"""The short way into a model: frames, or boards, to ``pixel_values`` without the detour through an
-image processor.
+"""Frames, or boards, to a model's ``pixel_values`` without its image processor.
 
 Most processors resize, rescale, normalise and order a picture. Where the resizing changes nothing,
-what is left is a table of 256 values a channel and a fixed order of places, so that pictures are
-written straight into the model's input. Whether that is so is not guessed from names: each size is
-tried once against the processor itself, which stays in charge wherever the two differ.
+what is left is a table of 256 values a channel and a fixed order of the values, so that pictures
+can be written straight into the model's input. Whether that is so is not guessed from names: each
+size is tried once against the processor itself, which is used wherever the two differ.
 """
 
 from __future__ import annotations
@@ -225,8 +224,8 @@ def _table_of(processor: Any) -> NDArray[np.float32]:
 
 
 def use_pixel_cache(processor: Any) -> Any:
-    """Give a Transformers processor the short way, in place: each picture of a call is processed
-    once, and fast.
+    """Let a Transformers processor write ``pixel_values`` through :class:`Pixels`, in place: each
+    picture of a call is processed once, and fast.
 
     Its image processor becomes one of a subclass of its own class under the same name, so that it
     saves and loads as before. Calls with other options, mixed sizes or sizes that it would resize

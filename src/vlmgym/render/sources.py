@@ -1,4 +1,4 @@
-"""What a source of photographs gives: the pictures of some classes, train and test apart."""
+"""Sources of photographs: the pictures of some classes, in a train and a test part."""
 
 from __future__ import annotations
 
