@@ -182,8 +182,8 @@ class _Named(Compiler):  # type: ignore[misc]
 
 
 class _Needed(NamedTuple):
-    """A kernel :func:`apart` that a caller needs. It is stored with the caller, and called before the
-    caller is read from disk.
+    """A kernel :func:`apart` that a caller needs. It is stored with the caller, and called before
+    the caller is read from disk.
     """
 
     module: str

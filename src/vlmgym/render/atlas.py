@@ -145,14 +145,15 @@ class Atlas:
         look = self.look
         if self.source is not None and cell >= self.drawings:
             place = int(np.searchsorted(self.first_photo.ravel(), cell, "right")) - 1
-            part, kind = divmod(place, self.first_photo.shape[1])
-            number = cell - int(self.first_photo[part, kind])
-            photo = self.source.load(PARTS[part], kind, number)
+            part, class_index = divmod(place, self.first_photo.shape[1])
+            number = cell - int(self.first_photo[part, class_index])
+            photo = self.source.load(PARTS[part], class_index, number)
             return photo_cell(photo, self.tile, look, number)
         symbol, drawing = divmod(cell, self.drawings)
         test, appearance = divmod(drawing, look.appearances)
         kind = "number" if self.kind == "photo" else self.kind  # the empty cell
-        return draw_cell(kind, symbol, self.names[symbol], self.tile, look, bool(test), appearance)
+        name = self.names[symbol]
+        return draw_cell(kind, symbol, name, self.tile, look, bool(test), appearance)
 
 
 @lru_cache(64)

@@ -29,17 +29,17 @@ DRAWERS: MappingProxyType[str, Callable[[int, str, int, Look, str, int], Image.I
         }
     )
 )
-"""By kind of scene: how symbol ``index`` called ``name`` is drawn on a tile."""
+"""By kind of scene: what draws a symbol on a tile."""
 
 
 def draw_cell(
-    kind: str, index: int, name: str, tile: int, look: Look, test: bool, appearance: int
+    kind: str, symbol: int, name: str, tile: int, look: Look, test: bool, appearance: int
 ) -> NDArray[np.uint8]:
     """A symbol as it stands on the board, its half gaps around it.
 
     Args:
         kind: of the scene; not ``photo`` or ``picture``.
-        index: the symbol.
+        symbol: its index; 0 is the empty cell, but of sprites.
         name: the symbol's text.
         tile: pixels of the tile's side.
         look: the look.
@@ -58,11 +58,11 @@ def draw_cell(
     part = "test" if test else "train"
 
     def face(side: int) -> Image.Image:
-        if index == 0 and kind != "sprite":
+        if symbol == 0 and kind != "sprite":
             return blank(side, EMPTY, look)
-        return DRAWERS[kind](index, name, side, look, part, appearance)
+        return DRAWERS[kind](symbol, name, side, look, part, appearance)
 
-    return finish_cell(face, tile, look, index, appearance)
+    return finish_cell(face, tile, look, symbol, appearance)
 
 
 def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArray[np.uint8]:

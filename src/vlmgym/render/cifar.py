@@ -56,16 +56,16 @@ def cifar_photographs(path: str, _changed: int, names: tuple[str, ...]) -> Photo
     labels = [classes.index(name) for name in names]
     pictures = {}  # by part: (n, 3, 32, 32) uint8
     numbers = {}  # by part, for each class: the numbers of its pictures
-    data = _cifar_files(path)
+    contents = _cifar_files(path)
     for part, files in CIFAR_FILES.items():
-        records = np.concatenate([_records(path, file, data[file]) for file in files])
+        records = np.concatenate([_records(path, file, contents[file]) for file in files])
         pictures[part] = records[:, 1:].reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)
         numbers[part] = [np.flatnonzero(records[:, 0] == label) for label in labels]
     counts = {part: tuple(map(len, numbers[part])) for part in PARTS}
     refuse_empty(path, names, counts)
 
-    def load(part: str, kind: int, number: int) -> Image.Image:
-        planes = pictures[part][numbers[part][kind][number]]
+    def load(part: str, class_index: int, number: int) -> Image.Image:
+        planes = pictures[part][numbers[part][class_index][number]]
         return Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
 
     return Photographs(names, counts, load)
@@ -180,8 +180,8 @@ def fetch_cifar10(
     if target.is_file() and _md5(target) == md5:
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor, part_name = tempfile.mkstemp(".part", target.name, folder)
-    part = Path(part_name)
+    descriptor, partial_name = tempfile.mkstemp(".part", target.name, folder)
+    partial = Path(partial_name)
     try:
         with (
             urllib.request.urlopen(url, timeout=60) as response,
@@ -199,12 +199,12 @@ def fetch_cifar10(
                 digest = _download(response, file, bar.update)
         if digest != md5:
             raise PhotoError(f"{url}: its MD5 is {digest}, not {md5}; nothing was kept")
-        part.chmod(0o644)
-        part.replace(target)
+        partial.chmod(0o644)
+        partial.replace(target)
     except (OSError, http.client.HTTPException) as error:
         raise PhotoError(f"{url}: cannot be downloaded ({error})") from error
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     return target
 
 

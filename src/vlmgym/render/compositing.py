@@ -35,13 +35,14 @@ def template_of(look: Look, kind: str, names: tuple[str, ...], rows: int, column
 
 
 @kernel
-def gather_cells(ids, rows, cells, canvas, corner, frames):
+def gather_cells(cell_ids, rows, cells, canvas, corner, frames):
     """Write whole frames, line by line, each byte once.
 
-    ids (B, rows, cols) int32 into cells; rows (n,) the frames to write; cells (cells, pitch, pitch
-    * 3) uint8; canvas (H, W * 3) uint8; corner as Template.corner; frames (B, H, W * 3) uint8.
+    cell_ids (B, rows, cols) int32 into cells; rows (n,) the frames to write; cells (cells, pitch,
+    pitch * 3) uint8; canvas (H, W * 3) uint8; corner as Template.corner; frames (B, H, W * 3)
+    uint8.
     """
-    board_rows, board_columns = ids.shape[1:]
+    board_rows, board_columns = cell_ids.shape[1:]
     pitch, cell_width = cells.shape[1:]
     top, left = corner
     line_width = canvas.shape[1]
@@ -54,7 +55,7 @@ def gather_cells(ids, rows, cells, canvas, corner, frames):
         for row in range(board_rows):
             for y in range(pitch):
                 for column in range(board_columns):
-                    source = (ids[frame, row, column] * pitch + y) * cell_width
+                    source = (cell_ids[frame, row, column] * pitch + y) * cell_width
                     move(frames, start + offset, cells, source, cell_width)
                     offset += cell_width
                 if row < board_rows - 1 or y < pitch - 1:
@@ -64,15 +65,15 @@ def gather_cells(ids, rows, cells, canvas, corner, frames):
 
 
 @kernel
-def patch_cells(ids, before, cells, corner, frames):
+def patch_cells(cell_ids, before, cells, corner, frames):
     """Write the cells that differ from those ``before``; arrays as for gather_cells."""
     pitch, cell_width = cells.shape[1:]
     top, left = corner
     height, line_width = frames.shape[1:]
-    for frame in range(len(ids)):
-        for row in range(ids.shape[1]):
-            for column in range(ids.shape[2]):
-                cell = ids[frame, row, column]
+    for frame in range(len(cell_ids)):
+        for row in range(cell_ids.shape[1]):
+            for column in range(cell_ids.shape[2]):
+                cell = cell_ids[frame, row, column]
                 if cell == before[frame, row, column]:
                     continue
                 line = frame * height + top + row * pitch

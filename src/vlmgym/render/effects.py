@@ -36,7 +36,7 @@ def _unit(cell_word: int, number: int) -> float:
 
 
 def finish_cell(
-    face: Callable[[int], Image.Image], tile: int, look: Look, index: int, appearance: int
+    face: Callable[[int], Image.Image], tile: int, look: Look, symbol: int, appearance: int
 ) -> NDArray[np.uint8]:
     """Turn, frame, hide, grain and blur a face; see :func:`vlmgym.render.cells.draw_cell`.
 
@@ -44,10 +44,10 @@ def finish_cell(
         face: draws the tile with a side of so many pixels.
         tile: pixels of the tile's side.
         look: the look.
-        index: the symbol.
+        symbol: its index.
         appearance: which of the look's drawings of a symbol.
     """
-    cell_word = 8 * index + appearance
+    cell_word = 8 * symbol + appearance
     ground = tone(BOARD if look.grid else EMPTY, look)
     picture = _turned(face, tile, look, cell_word, ground) if look.rotation else face(tile)
     cell = _framed(picture, look, ground)

@@ -96,17 +96,17 @@ def _draw_rows(drawing: Drawing, rows: NDArray[np.int64], frames: NDArray[np.uin
         cells_of_picture = content.size // max(count, 1)
         keys = picture_keys(content.reshape(count, cells_of_picture))
 
-    def draw(part: slice) -> None:
+    def draw(chunk: slice) -> None:
         if template is None:
-            for row in rows[part]:
+            for row in rows[chunk]:
                 frames[row] = screen(content[row], look, height, width)
         else:
             cells = template.atlas.cells
-            gather_cells(content, rows[part], cells, template.canvas, template.corner, lines)
+            gather_cells(content, rows[chunk], cells, template.canvas, template.corner, lines)
             if look.score:
-                _draw_scores(drawing, rows[part], lines)
+                _draw_scores(drawing, rows[chunk], lines)
         if look.noise:
-            add_noise(lines, rows[part], noise_field(), keys, round(255 * look.noise))
+            add_noise(lines, rows[chunk], noise_field(), keys, round(255 * look.noise))
 
     bytes_of_frame = frames.size // max(count, 1)
     spread(draw, len(rows), bytes_of_frame * len(rows))
@@ -253,8 +253,8 @@ class Frames:
         lines = self.buffer.reshape(count, height, 3 * width)
         cells = template.atlas.cells
 
-        def patch(part: slice) -> None:
-            patch_cells(content[part], before[part], cells, template.corner, lines[part])
+        def patch(chunk: slice) -> None:
+            patch_cells(content[chunk], before[chunk], cells, template.corner, lines[chunk])
 
         spread(patch, count, lines.size // 16)
         _draw_scores(drawing, np.flatnonzero(other_score), lines)

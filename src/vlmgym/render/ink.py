@@ -33,8 +33,8 @@ def typeface(name: str, pixels: int) -> ImageFont.FreeTypeFont:
     """A bundled font (``sans``, ``serif``, ``mono``) in a size; only ``sans`` has letters beyond
     ASCII.
     """
-    data = (resources.files("vlmgym.render") / "assets" / FONTS[name]).read_bytes()
-    return ImageFont.truetype(BytesIO(data), pixels, layout_engine=ImageFont.Layout.BASIC)
+    content = (resources.files("vlmgym.render") / "assets" / FONTS[name]).read_bytes()
+    return ImageFont.truetype(BytesIO(content), pixels, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(512)

@@ -165,8 +165,8 @@ def _digits() -> Photographs:
         for part, of_part in _by_part(digits, digests).items():
             pictures[part].append(of_part)
 
-    def load(part: str, kind: int, number: int) -> Image.Image:
-        return Image.fromarray(255 - pictures[part][kind][number])  # dark ink on white paper
+    def load(part: str, class_index: int, number: int) -> Image.Image:
+        return Image.fromarray(255 - pictures[part][class_index][number])  # dark ink on white paper
 
     counts = {part: tuple(map(len, pictures[part])) for part in PARTS}
     return Photographs(PICTURE_CLASSES["digits"], counts, load)
@@ -189,8 +189,8 @@ def _folders(path: str, names: tuple[str, ...]) -> Photographs:
     counts = {part: tuple(map(len, files[part])) for part in PARTS}
     refuse_empty(path, names, counts)
 
-    def load(part: str, kind: int, number: int) -> Image.Image:
-        picture = _read_picture(files[part][kind][number])
+    def load(part: str, class_index: int, number: int) -> Image.Image:
+        picture = _read_picture(files[part][class_index][number])
         side = min(picture.size)
         left = (picture.width - side) // 2
         top = (picture.height - side) // 2
@@ -256,10 +256,10 @@ def _digest(file: Path) -> bytes:
     said at once.
     """
     try:
-        with open_regular(file) as data:
-            _open(data)
-            data.seek(0)
-            return hashlib.file_digest(data, _hash).digest()
+        with open_regular(file) as stream:
+            _open(stream)
+            stream.seek(0)
+            return hashlib.file_digest(stream, _hash).digest()
     except Exception as error:  # a decoder of damaged bytes may raise anything
         raise PhotoError(f"{file}: no readable picture ({_reason(error)})") from error
 
@@ -282,7 +282,7 @@ def _read_picture(file: Path) -> Image.Image:
         PhotoError: it is damaged, too large, or of another format.
     """
     try:
-        with open_regular(file) as data, _open(data) as picture, warnings.catch_warnings():
+        with open_regular(file) as stream, _open(stream) as picture, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             picture.load()
             upright = ImageOps.exif_transpose(picture)

@@ -92,13 +92,13 @@ def write_frames(frames, table, order, out):
 
 
 @kernel
-def write_boards(ids, cells, canvas, corner, order, out):
+def write_boards(cell_ids, cells, canvas, corner, order, out):
     """The values of pictures that are made of cells, as :func:`write_frames` orders them.
 
-    ids (B, rows, cols) int32 into cells; cells (cells, pitch, 3, pitch) and canvas (H, 3, W)
+    cell_ids (B, rows, cols) int32 into cells; cells (cells, pitch, 3, pitch) and canvas (H, 3, W)
     float32, normalised; corner: top and left of the board in pixels; out flat float32, B pictures.
     """
-    count, rows, columns = ids.shape
+    count, rows, columns = cell_ids.shape
     height = canvas.shape[0]
     width = canvas.shape[2]
     pitch = cells.shape[1]
@@ -114,7 +114,7 @@ def write_boards(ids, cells, canvas, corner, order, out):
             line_of_cell = (y - top) % pitch
             if 0 <= row < rows:
                 for column in range(columns):
-                    source = (ids[picture, row, column] * pitch + line_of_cell) * 3 * pitch
+                    source = (cell_ids[picture, row, column] * pitch + line_of_cell) * 3 * pitch
                     target = line + left + column * pitch
                     for channel in range(3):
                         move(band, target + channel * width, cells, source + channel * pitch, pitch)

@@ -74,9 +74,9 @@ class Pixels:
         inputs = self.processor.preprocess(images, return_tensors="np")
         theirs = {name: np.asarray(value) for name, value in inputs.items()}
         self._extras[height, width] = {}
-        ours = self.frames(probes)
+        written = self.frames(probes)
         # such as a count of crops: it must not depend on what is to be seen
-        for name in set(theirs) - set(ours):
+        for name in set(theirs) - set(written):
             extra = theirs[name]
             if len(extra) != 2 or not np.array_equal(*extra):
                 return False
@@ -85,7 +85,7 @@ class Pixels:
             name in theirs
             and theirs[name].shape == value.shape
             and np.allclose(theirs[name], value, rtol=0, atol=TOLERANCE)
-            for name, value in ours.items()
+            for name, value in written.items()
         )
 
     def _buffer(
@@ -133,8 +133,8 @@ class Pixels:
         count, height, width = frames.shape[:3]
         values = self._buffer(count, height, width, out)
 
-        def write(part: slice) -> None:
-            write_frames(frames[part], self.table, self.order, values[part].reshape(-1))
+        def write(chunk: slice) -> None:
+            write_frames(frames[chunk], self.table, self.order, values[chunk].reshape(-1))
 
         spread(write, count, values.nbytes)
         return self._inputs(values, height, width)
@@ -148,11 +148,13 @@ class Pixels:
         """
         height, width = pictures[0][:2]
         contents = [content for *_, content in pictures]
-        new = list(dict.fromkeys(content for content in contents if content not in self._values))
-        if new:
-            frames = np.frombuffer(b"".join(new), np.uint8).reshape(-1, height, width, 3)
-            values = self.frames(frames)["pixel_values"].reshape(len(new), -1)
-            self._values |= zip(new, values, strict=True)
+        different = dict.fromkeys(contents)
+        missing = [content for content in different if content not in self._values]
+        if missing:
+            pixels = np.frombuffer(b"".join(missing), np.uint8)
+            frames = pixels.reshape(-1, height, width, 3)
+            values = self.frames(frames)["pixel_values"].reshape(len(missing), -1)
+            self._values |= zip(missing, values, strict=True)
         self._values = {content: self._values[content] for content in contents}
         stacked = np.stack([self._values[content] for content in contents])
         shape = self.order.shape(height, width)
@@ -175,9 +177,9 @@ class Pixels:
         values = self._buffer(len(state), height, width, out)
         corner = board.top, board.left
 
-        def write(part: slice) -> None:
-            flat = values[part].reshape(-1)
-            write_boards(board.ids[part], cells, canvas, corner, self.order, flat)
+        def write(chunk: slice) -> None:
+            flat = values[chunk].reshape(-1)
+            write_boards(board.ids[chunk], cells, canvas, corner, self.order, flat)
 
         spread(write, len(state), values.nbytes)
         return self._inputs(values, height, width)

@@ -32,7 +32,11 @@ class Photographs:
     load: Callable[[str, int, int], Image.Image]  # (part, class, number) -> a grey or RGB picture
 
     def choose(
-        self, test: NDArray[np.bool_], kinds: NDArray[Any], variants: NDArray[np.int32], limit: int
+        self,
+        test: NDArray[np.bool_],
+        classes: NDArray[Any],
+        variants: NDArray[np.int32],
+        limit: int,
     ) -> NDArray[np.int64]:
         """The numbers of the pictures that ``variants`` stand for, each below ``limit`` and its
         class's count.
@@ -43,14 +47,14 @@ class Photographs:
 
         Args:
             test: of the test part (else train); like the next two, any shape.
-            kinds: classes.
+            classes: the pictures' classes.
             variants: see :class:`vlmgym.core.Scene`.
             limit: pictures of a class in use.
         """
         counts = np.array([self.counts[part] for part in PARTS], np.int64)
-        count = np.minimum(counts[test.astype(np.intp), kinds], limit)
+        count = np.minimum(counts[test.astype(np.intp), classes], limit)
         luck = (variants >> 4).astype(np.uint64)
-        words = mix_array(kinds.astype(np.uint64) << np.uint64(40) ^ luck)
+        words = mix_array(classes.astype(np.uint64) << np.uint64(40) ^ luck)
         first = (words & np.uint64(0xFFFFFFFF)).astype(np.int64) % count
         stride = 1 + (words >> np.uint64(32)).astype(np.int64) % count
         while (shares_divisor := np.gcd(stride, count) != 1).any():

@@ -222,7 +222,7 @@ def register(name: str, draw: Callable[[Pencil], None], ground: Colour = GROUND)
 
 
 def draw_sprite(
-    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
 ) -> Image.Image:
     """A thing on its ground, or a count."""
     sprite = SPRITES[name]

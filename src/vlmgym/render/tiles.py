@@ -195,10 +195,10 @@ def blank(tile: int, fill: Colour, look: Look, draw_more: Draw | None = None) ->
     return picture.reduce(scale)
 
 
-def _number_fill(index: int, look: Look) -> Colour:
+def _number_fill(symbol: int, look: Look) -> Colour:
     """The fill of a tile whose colour only helps."""
     count = look.palette or len(NUMBER_FILLS)
-    return NUMBER_FILLS[(index - 1) % count]
+    return NUMBER_FILLS[(symbol - 1) % count]
 
 
 def _ink_on(fill: Colour, look: Look) -> Colour:
@@ -207,10 +207,10 @@ def _ink_on(fill: Colour, look: Look) -> Colour:
 
 
 def draw_number(
-    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
 ) -> Image.Image:
     """A number on a coloured tile, printed or handwritten."""
-    fill = _number_fill(index, look)
+    fill = _number_fill(symbol, look)
     picture = blank(tile, fill, look)
     if look.skin == "handwritten":
         ink = handwriting(name, part, appearance)
@@ -223,10 +223,10 @@ def draw_number(
 
 
 def draw_text(
-    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
 ) -> Image.Image:
     """A word on a coloured tile."""
-    fill = _number_fill(index, look)
+    fill = _number_fill(symbol, look)
     picture = blank(tile, fill, look)
     write_in_middle(picture, text_ink(name, look.font), (0.88, 0.4), _ink_on(fill, look))
     return picture
@@ -252,7 +252,7 @@ def _colour_and_form(name: str, forms: tuple[str, ...], kind: str) -> tuple[Colo
 
 
 def draw_shape(
-    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
 ) -> Image.Image:
     """A coloured shape on paper, with a dark outline."""
     colour, shape = _colour_and_form(name, FORMS["shapes"], "shape")
@@ -288,7 +288,7 @@ def _box_around(middle: float, radius: float) -> tuple[int, int, int, int]:
 
 
 def draw_letter(
-    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
 ) -> Image.Image:
     """A coloured letter on paper, with a dark outline."""
     colour, letter = _colour_and_form(name, FORMS["letters"], "letter")
