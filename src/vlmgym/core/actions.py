@@ -36,19 +36,20 @@ class Decoded:
 
 
 @kernel
-def best_rows(value, least, tie, out):
+def best_rows(value, least, tie, mask):
     """Mark the largest entries of each row, up to ``tie`` less, among those above ``least``; NaN
     never counts.
 
-    value (B, A) float64; out (B, A) bool.
+    value (B, A) float64; mask (B, A) bool.
     """
-    for b in range(len(value)):
+    for row in range(len(value)):
         best = -np.inf
         for action in range(value.shape[1]):
-            if value[b, action] > least:
-                best = max(best, value[b, action])
+            if value[row, action] > least:
+                best = max(best, value[row, action])
         for action in range(value.shape[1]):
-            out[b, action] = value[b, action] > least and value[b, action] >= best - tie
+            is_best = value[row, action] >= best - tie
+            mask[row, action] = is_best and value[row, action] > least
 
 
 def best_action(values: NDArray[np.float64]) -> int:
@@ -79,41 +80,41 @@ def pick_legal(
     Returns:
         ``(B,)`` ids; :data:`NO_ACTION` where none is legal.
     """
-    order = np.cumsum(legal, axis=1)
-    drawn = draw_rows(seeds, turn, stream, order[:, -1])
-    actions = np.argmax(order > drawn[:, None], axis=1)
-    return np.where(drawn < 0, NO_ACTION, actions).astype(np.int64)
+    counts = np.cumsum(legal, axis=1)
+    draws = draw_rows(seeds, turn, stream, counts[:, -1])
+    actions = np.argmax(counts > draws[:, None], axis=1)
+    return np.where(draws < 0, NO_ACTION, actions).astype(np.int64)
 
 
 @kernel
-def pick_rows(legal, seeds, steps, number, out):
+def pick_rows(legal, seeds, steps, number, picked):
     """The index of a uniformly drawn True of each row, -1 where there is none.
 
-    legal (B, A) bool; seeds (B,) uint64; steps (B,) int64; out (B,) int64.
+    legal (B, A) bool; seeds (B,) uint64; steps (B,) int64; picked (B,) int64.
     """
-    for b in range(len(legal)):
+    for row in range(len(legal)):
         count = 0
         for action in range(legal.shape[1]):
-            count += legal[b, action]
-        out[b] = -1
+            count += legal[row, action]
+        picked[row] = -1
         if count == 0:
             continue
-        left = draw_below(seeds[b], steps[b], number, count)
+        remaining = draw_below(seeds[row], steps[row], number, count)
         for action in range(legal.shape[1]):
-            if legal[b, action]:
-                if left == 0:
-                    out[b] = action
+            if legal[row, action]:
+                if remaining == 0:
+                    picked[row] = action
                     break
-                left -= 1
+                remaining -= 1
 
 
 @kernel
-def look_up(table, actions, out):
-    """What ``table[b, action]`` says of each action of row ``b``; False of none.
+def look_up(table, actions, looked_up):
+    """What a row's ``table`` says of each of its actions; False of no action.
 
-    table (B, A) bool; actions (B, n) int64; out (B, n) bool.
+    table (B, A) bool; actions (B, n) int64; looked_up (B, n) bool.
     """
-    for b in range(len(actions)):
-        for place in range(actions.shape[1]):
-            action = actions[b, place]
-            out[b, place] = action >= 0 and table[b, action]
+    for row in range(len(actions)):
+        for column in range(actions.shape[1]):
+            action = actions[row, column]
+            looked_up[row, column] = action >= 0 and table[row, action]

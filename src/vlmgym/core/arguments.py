@@ -34,11 +34,11 @@ def action_ids(game: Any, level: Any, actions: Any) -> NDArray[np.int64]:
     allowed = f"allowed are 0 to {count - 1}, or -1 for no action"
     if ids is None:
         is_array = isinstance(actions, np.ndarray)
-        given = f" of type {actions.dtype}" if is_array else f" = {one_line(repr(actions), 200)}"
-        raise ActionError(f"actions{given} of {game.name}: {allowed}")
+        received = f" of type {actions.dtype}" if is_array else f" = {one_line(repr(actions), 200)}"
+        raise ActionError(f"actions{received} of {game.name}: {allowed}")
     if ids.size and not NO_ACTION <= int(ids.min()) <= int(ids.max()) < count:
-        bad = ids[(ids < NO_ACTION) | (ids >= count)].flat[0]
-        raise ActionError(f"action {bad} of {game.name}: {allowed}")
+        wrong = ids[(ids < NO_ACTION) | (ids >= count)].flat[0]
+        raise ActionError(f"action {wrong} of {game.name}: {allowed}")
     return ids.astype(np.int64)
 
 
@@ -66,9 +66,9 @@ def action_id(game: Any, level: Any, action: Any) -> int:
     try:
         return whole("action", action, count - 1)
     except ConfigError as error:
-        given = one_line(repr(action), 200)
+        received = one_line(repr(action), 200)
         allowed = f"allowed are 0 to {count - 1}"
-        raise ActionError(f"action {given} of {game.name}: {allowed}") from error
+        raise ActionError(f"action {received} of {game.name}: {allowed}") from error
 
 
 def _row_number(game: Any, state: State, row: Any) -> int:
@@ -81,27 +81,27 @@ def _row_number(game: Any, state: State, row: Any) -> int:
 
 def _takes_level(method: Method) -> Method:
     @wraps(method)
-    def takes(self: Any, level: Any, *rest: Any, **named: Any) -> Any:
+    def takes(self: Any, level: Any, *arguments: Any, **options: Any) -> Any:
         if type(level) is not self.level_type:
             level = self.level(level)
-        return method(self, level, *rest, **named)
+        return method(self, level, *arguments, **options)
 
     return takes
 
 
 def _takes_seeds(method: Method) -> Method:
     @wraps(method)
-    def takes(self: Any, level: Any, seeds: Any, *rest: Any, **named: Any) -> Any:
-        return method(self, level, seed_array(seeds), *rest, **named)
+    def takes(self: Any, level: Any, seeds: Any, *arguments: Any, **options: Any) -> Any:
+        return method(self, level, seed_array(seeds), *arguments, **options)
 
     return takes
 
 
 def _takes_action(method: Method) -> Method:
     @wraps(method)
-    def takes(self: Any, level: Any, action: Any, *rest: Any, **named: Any) -> Any:
+    def takes(self: Any, level: Any, action: Any, *arguments: Any, **options: Any) -> Any:
         action = action_id(self, self.level(level), action)
-        return method(self, level, action, *rest, **named)
+        return method(self, level, action, *arguments, **options)
 
     return takes
 
@@ -118,74 +118,74 @@ def _takes_number(method: Method) -> Method:
 
 def _takes_text(method: Method) -> Method:
     @wraps(method)
-    def takes(self: Any, level: Any, text: Any, *rest: Any, **named: Any) -> Any:
+    def takes(self: Any, level: Any, text: Any, *arguments: Any, **options: Any) -> Any:
         if not isinstance(text, str):
             raise ConfigError("text", text, "the text of an answer")
-        return method(self, level, text, *rest, **named)
+        return method(self, level, text, *arguments, **options)
 
     return takes
 
 
 def _takes_row(method: Method) -> Method:
     @wraps(method)
-    def takes(self: Any, state: State, row: Any, *rest: Any, **named: Any) -> Any:
-        return method(self, state, _row_number(self, state, row), *rest, **named)
+    def takes(self: Any, state: State, row: Any, *arguments: Any, **options: Any) -> Any:
+        return method(self, state, _row_number(self, state, row), *arguments, **options)
 
     return takes
 
 
 def _takes_row_and_action(method: Method) -> Method:
     @wraps(method)
-    def takes(self: Any, state: State, row: Any, *rest: Any, **named: Any) -> Any:
+    def takes(self: Any, state: State, row: Any, *arguments: Any, **options: Any) -> Any:
         row = _row_number(self, state, row)
-        if "action" in named:
-            named["action"] = action_id(self, state.level, named["action"])
-        elif rest:
-            rest = (action_id(self, state.level, rest[0]), *rest[1:])
-        return method(self, state, row, *rest, **named)
+        if "action" in options:
+            options["action"] = action_id(self, state.level, options["action"])
+        elif arguments:
+            arguments = (action_id(self, state.level, arguments[0]), *arguments[1:])
+        return method(self, state, row, *arguments, **options)
 
     return takes
 
 
 def _takes_symbols(method: Method) -> Method:
     @wraps(method)
-    def takes(self: Any, level: Any, symbols: Any, *rest: Any, **named: Any) -> Any:
+    def takes(self: Any, level: Any, symbols: Any, *arguments: Any, **options: Any) -> Any:
         level = self.level(level)
-        return method(self, level, self.described(level, symbols), *rest, **named)
+        return method(self, level, self.described(level, symbols), *arguments, **options)
 
     return takes
 
 
 def _takes_symbols_and_actions(method: Method) -> Method:
     @wraps(method)
-    def takes(self: Any, level: Any, symbols: Any, *rest: Any, **named: Any) -> Any:
+    def takes(self: Any, level: Any, symbols: Any, *arguments: Any, **options: Any) -> Any:
         level = self.level(level)
         symbols = self.described(level, symbols)
-        if rest:
-            rest = (row_actions(self, level, rest[0], len(symbols)), *rest[1:])
-        return method(self, level, symbols, *rest, **named)
+        if arguments:
+            arguments = (row_actions(self, level, arguments[0], len(symbols)), *arguments[1:])
+        return method(self, level, symbols, *arguments, **options)
 
     return takes
 
 
 def _takes_state(method: Method) -> Method:
     @wraps(method)
-    def takes(self: Any, state: Any, *rest: Any, **named: Any) -> Any:
+    def takes(self: Any, state: Any, *arguments: Any, **options: Any) -> Any:
         if type(state) is not self.state_type or type(state.level) is not self.level_type:
             self.belongs(state)
-        return method(self, state, *rest, **named)
+        return method(self, state, *arguments, **options)
 
     return takes
 
 
 def _takes_state_and_actions(method: Method) -> Method:
     @wraps(method)
-    def takes(self: Any, state: Any, *rest: Any, **named: Any) -> Any:
+    def takes(self: Any, state: Any, *arguments: Any, **options: Any) -> Any:
         if type(state) is not self.state_type or type(state.level) is not self.level_type:
             self.belongs(state)
-        if rest:
-            rest = (row_actions(self, state.level, rest[0], len(state)), *rest[1:])
-        return method(self, state, *rest, **named)
+        if arguments:
+            arguments = (row_actions(self, state.level, arguments[0], len(state)), *arguments[1:])
+        return method(self, state, *arguments, **options)
 
     return takes
 
@@ -217,10 +217,10 @@ _WRAPPERS: dict[str, tuple[Callable[[Method], Method], ...]] = {
 """What the methods of a game are wrapped in, the innermost first."""
 
 
-def guard_methods(kind: type) -> None:
+def guard_methods(game_class: type) -> None:
     """Wrap the methods that a class of games defines itself."""
-    for name in _WRAPPERS.keys() & kind.__dict__.keys():
-        method = kind.__dict__[name]
+    for name in _WRAPPERS.keys() & game_class.__dict__.keys():
+        method = game_class.__dict__[name]
         for wrapper in _WRAPPERS[name]:
             method = wrapper(method)
-        setattr(kind, name, method)
+        setattr(game_class, name, method)

@@ -72,23 +72,23 @@ def _set(kind: str, values: dict[str, Any], text: str) -> None:
     """Set one field of the values of a file, as ``field=value`` says."""
     value = read_value("--set", text)
     name = text.partition("=")[0]
-    *above, last = name.split(".")
-    if len(above) > DEEP:
+    *parents, field = name.split(".")
+    if len(parents) > DEEP:
         raise ConfigError("--set", text, f"a name of at most {DEEP} parts")
     target: Any = values
-    for part in above:
+    for key in parents:
         if isinstance(target, list):
-            target = target[_index(name, part, len(target))]
+            target = target[_index(name, key, len(target))]
         else:
-            if target.get(part) is None:
-                target[part] = {}
-            target = target[part]
+            if target.get(key) is None:
+                target[key] = {}
+            target = target[key]
         if not isinstance(target, (dict, list)):
-            raise ConfigError("--set", text, f"a field of the {kind} ({part} holds no fields)")
+            raise ConfigError("--set", text, f"a field of the {kind} ({key} holds no fields)")
     if isinstance(target, list):
-        target[_index(name, last, len(target))] = value
+        target[_index(name, field, len(target))] = value
     else:
-        target[last] = value
+        target[field] = value
 
 
 def read_value(option: str, text: str) -> Any:
@@ -97,8 +97,8 @@ def read_value(option: str, text: str) -> Any:
     Raises:
         ConfigError: there is no ``=``, or the value is no YAML.
     """
-    name, sign, value = text.partition("=")
-    if not sign or not name:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
         raise ConfigError(option, text, "field=value")
     try:
         return read_yaml(value, name)
@@ -106,33 +106,33 @@ def read_value(option: str, text: str) -> Any:
         raise ConfigError(option, text, f"field=value with a value in YAML ({error})") from error
 
 
-def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two trees of mappings as one; where both hold something that is no mapping, ``above``
-    wins.
+def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Two trees of mappings as one; where both hold something that is no mapping,
+    ``overlay`` wins.
     """
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        if isinstance(under, Mapping) and isinstance(value, Mapping):
-            merged[key] = merge(under, value)
+    merged = dict(base)
+    for key, value in overlay.items():
+        base_value = merged.get(key)
+        if isinstance(base_value, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(base_value, value)
         else:
             merged[key] = value
     return merged
 
 
 def _read_with_parents(
-    kind: str, path: Path, children: tuple[Path, ...], known: dict[Path, dict[str, Any]]
+    kind: str, path: Path, children: tuple[Path, ...], done: dict[Path, dict[str, Any]]
 ) -> dict[str, Any]:
     """The values of a file over those of its parents; each file is read once, however many name it
-    (``known``).
+    (``done``).
     """
-    here = Path(os.path.realpath(path))
-    if here in children or len(children) == DEEP:
-        first = children.index(here) if here in children else 0
-        line = " -> ".join(file.name for file in (*children[first:], here))
-        raise ConfigError("base", line, f"no file twice in a line, and at most {DEEP}")
-    if here in known:
-        return known[here]
+    real_path = Path(os.path.realpath(path))
+    if real_path in children or len(children) == DEEP:
+        first = children.index(real_path) if real_path in children else 0
+        chain = " -> ".join(file.name for file in (*children[first:], real_path))
+        raise ConfigError("base", chain, f"no file twice in a line, and at most {DEEP}")
+    if real_path in done:
+        return done[real_path]
     values = read_settings(path)
     if not isinstance(values, dict):
         raise ConfigError(kind, str(path), "a YAML mapping")
@@ -140,15 +140,15 @@ def _read_with_parents(
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError("base", names, f"the name of a {kind}, or a list of names")
-    below: dict[str, Any] = {}
+    inherited: dict[str, Any] = {}
     for name in names:
-        beside = (path.parent / name, path.parent / f"{name}.yaml")
-        parent = next((file for file in beside if os.path.isfile(file)), None)
+        candidates = (path.parent / name, path.parent / f"{name}.yaml")
+        parent = next((file for file in candidates if os.path.isfile(file)), None)
         if parent is None:
             parent = find(kind, name)
-        below = merge(below, _read_with_parents(kind, parent, (*children, here), known))
-    known[here] = merge(below, values)
-    return known[here]
+        inherited = merge(inherited, _read_with_parents(kind, parent, (*children, real_path), done))
+    done[real_path] = merge(inherited, values)
+    return done[real_path]
 
 
 def _overlay(kind: str, name: str) -> Path:
@@ -192,17 +192,10 @@ def read_prices(path: Path) -> dict[str, dict[str, float]]:
         if not isinstance(prices, dict):
             raise ConfigError(f"prices.{model}", prices, "a mapping with input and output")
         for kind, price in prices.items():
-            if (
-                kind not in ("input", "output")
-                or isinstance(price, bool)
-                or not isinstance(price, int | float)
-                or price < 0
-            ):
-                raise ConfigError(
-                    f"prices.{model}.{kind}",
-                    price,
-                    "input and output, US dollars (0 or more) for a million tokens",
-                )
+            is_number = isinstance(price, int | float) and not isinstance(price, bool)
+            if kind not in ("input", "output") or not is_number or price < 0:
+                allowed = "input and output, US dollars (0 or more) for a million tokens"
+                raise ConfigError(f"prices.{model}.{kind}", price, allowed)
     return values
 
 
@@ -230,13 +223,13 @@ def read_yaml(text: str, where: str = "YAML") -> Any:
         return yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        position = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = _line(error.problem or error.context or "")
-        raise FileError(f"{where}{place}: no readable YAML ({problem})") from error
+        raise FileError(f"{where}{position}: no readable YAML ({problem})") from error
     except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        line = before.count("\n") + 1
-        column = len(before) - before.rfind("\n")
+        text_before = text[: error.position]
+        line = text_before.count("\n") + 1
+        column = len(text_before) - text_before.rfind("\n")
         problem = f"{error.reason}: {error.character:#x}"
         raise FileError(
             f"{where}, line {line}, column {column}: no readable YAML ({problem})"
@@ -250,8 +243,8 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _index(name: str, part: str, size: int) -> int:
-    if not re.fullmatch("[0-9]{1,9}", part) or int(part) >= size:
-        allowed = f"an index 0 to {size - 1} in place of {part}"
+def _index(name: str, key: str, size: int) -> int:
+    if not re.fullmatch("[0-9]{1,9}", key) or int(key) >= size:
+        allowed = f"an index 0 to {size - 1} in place of {key}"
         raise ConfigError("--set", name, allowed if size else "no field of an empty list")
-    return int(part)
+    return int(key)

@@ -25,20 +25,20 @@ def shown(text: str) -> str:
     """
     if text.isprintable():
         return text
-    letters = (
+    escaped = (
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
     )
-    return "".join(letters)
+    return "".join(escaped)
 
 
-def one_line(text: str, most: int = 4000) -> str:
+def one_line(text: str, limit: int = 4000) -> str:
     """A text that can be printed anywhere (see :func:`shown`), and whose length is bound.
 
     For messages, and for names that came from data.
     """
-    if len(text) > most:
-        text = f"{text[: most * 2 // 3]} ... {text[-most // 4 :]}"
+    if len(text) > limit:
+        text = f"{text[: limit * 2 // 3]} ... {text[-limit // 4 :]}"
     return shown(text)
 
 
@@ -61,8 +61,8 @@ class _Brief(reprlib.Repr):
 
     def repr_int(self, x: int, level: int) -> str:
         """Python itself refuses to write numbers of more than some thousand digits."""
-        bits = x.bit_length()
-        return repr(x) if bits < 3 * SHOWN else f"<a number of {bits} bits>"
+        bit_count = x.bit_length()
+        return repr(x) if bit_count < 3 * SHOWN else f"<a number of {bit_count} bits>"
 
     def repr_str(self, x: str, level: int) -> str:
         """As Python writes it, or its two ends."""
@@ -85,8 +85,8 @@ class ConfigError(VlmGymError, ValueError):
     """
 
     def __init__(self, name: str, value: object, allowed: str) -> None:
-        given = one_line(_Brief().repr(value), SHOWN + 100)
-        super().__init__(f"{name} = {given}: allowed is {allowed}")
+        shown_value = one_line(_Brief().repr(value), SHOWN + 100)
+        super().__init__(f"{name} = {shown_value}: allowed is {allowed}")
         self.name = name
         self.value = value
         self.allowed = allowed

@@ -52,15 +52,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """
     if path.exists() and not path.is_file():
         raise ConfigError("file", str(path), "a new file, or a regular one to replace")
-    part = temporary_beside(path)
+    temporary = temporary_beside(path)
     try:
-        with part.open("xb") as file:
+        with temporary.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        temporary.replace(path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # writing knows only of a descriptor
         raise
@@ -75,12 +75,12 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def read_text(path: Path, most: int | None = None) -> str:
+def read_text(path: Path, limit: int | None = None) -> str:
     """The text of a file in UTF-8, without a byte order mark.
 
     Args:
         path: the file.
-        most: bytes that are read of it; a larger file is refused. None = any number.
+        limit: bytes that are read of it; a larger file is refused. None = any number.
 
     Raises:
         FileError: the file is not there, no regular one (a folder, pipe or device), too large, or
@@ -88,11 +88,11 @@ def read_text(path: Path, most: int | None = None) -> str:
     """
     try:
         with open_regular(path) as file:
-            data = file.read() if most is None else file.read(most + 1)
+            data = file.read() if limit is None else file.read(limit + 1)
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from error
-    if most is not None and len(data) > most:
-        raise FileError(f"{path}: larger than {most} bytes")
+    if limit is not None and len(data) > limit:
+        raise FileError(f"{path}: larger than {limit} bytes")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise FileError(f"{path}: a text in UTF-16, allowed is UTF-8")
     try:
@@ -110,15 +110,13 @@ def open_regular(path: Path) -> BufferedReader:
         OSError: it may not be read.
     """
     try:
-        kind = path.stat().st_mode
+        mode = path.stat().st_mode
     # ValueError: a zero byte in the name
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise FileError(f"{path}: there is no such file") from error
-    if not stat.S_ISREG(kind):
-        raise FileError(
-            f"{path}: {'a folder' if stat.S_ISDIR(kind) else 'a pipe or device'}, "
-            "allowed is a regular file"
-        )
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+        raise FileError(f"{path}: {kind}, allowed is a regular file")
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     file = os.fdopen(os.open(path, flags), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # another one lies there by now
@@ -196,29 +194,29 @@ def only_process(folder: Path, work: str) -> Iterator[None]:
 
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", timeout=0)
-    note = folder / ".lock.json"
+    lock_note = folder / ".lock.json"
     try:
         lock.acquire()
     except Timeout as error:
         raise BusyError(
-            f"{folder}: {_holder(note)} {work} there; wait for its end, or name another folder"
+            f"{folder}: {_holder(lock_note)} {work} there; wait for its end, or name another folder"
         ) from error
     try:
         import platform
         from datetime import datetime
 
         since = datetime.now().astimezone().isoformat(timespec="seconds")
-        write_json(note, {"process": os.getpid(), "host": platform.node(), "since": since})
+        write_json(lock_note, {"process": os.getpid(), "host": platform.node(), "since": since})
         yield
     finally:
-        note.unlink(missing_ok=True)
+        lock_note.unlink(missing_ok=True)
         lock.release()
 
 
-def _holder(note: Path) -> str:
+def _holder(lock_note: Path) -> str:
     """Who holds a folder, as it noted there."""
     try:
-        holder = read_json(note)
+        holder = read_json(lock_note)
     except FileError:
         return "another process"
     return f"process {holder.get('process')} on {holder.get('host')}, since {holder.get('since')}"
@@ -240,8 +238,8 @@ def digest_of(*paths: Path) -> str:
             raise FileError(f"{path}: an empty folder")
         for file in files:
             try:
-                with file.open("rb") as data:
-                    content = hashlib.file_digest(data, "blake2b").digest()
+                with file.open("rb") as stream:
+                    content = hashlib.file_digest(stream, "blake2b").digest()
             except OSError as error:
                 raise FileError(f"{file}: cannot be read ({error.strerror})") from error
             name = str(file.relative_to(path)) if path.is_dir() else ""
@@ -258,20 +256,20 @@ def whole_text(text: str) -> str:
 
 def shortest_ends(paths: Sequence[str]) -> dict[str, str]:
     """For each of several different paths the shortest end, by whole parts, that no other has."""
-    parts = {path: path.strip("/").split("/") for path in paths}
+    parts_of = {path: path.strip("/").split("/") for path in paths}
 
     def end(path: str, length: int) -> str:
-        return "/".join(parts[path][-length:])
+        return "/".join(parts_of[path][-length:])
 
     ends = {}
     for path in paths:
-        lengths = range(1, len(parts[path]) + 1)
-        alone = (
-            length
-            for length in lengths
-            if sum(end(other, length) == end(path, length) for other in paths) == 1
-        )
-        ends[path] = end(path, next(alone, len(parts[path])))
+        longest = len(parts_of[path])
+        for length in range(1, longest):
+            if sum(end(other, length) == end(path, length) for other in paths) == 1:
+                break
+        else:
+            length = longest
+        ends[path] = end(path, length)
     return ends
 
 
@@ -282,11 +280,11 @@ _DEEPEST = 30
 def is_plain(value: Any, depth: int = _DEEPEST) -> bool:
     """Whether a value is JSON that is not nested deep, and holds no number that is not finite."""
     if isinstance(value, dict):
-        return depth > 0 and all(
-            isinstance(key, str) and is_plain(inner, depth - 1) for key, inner in value.items()
-        )
+        keys_are_text = all(isinstance(key, str) for key in value)
+        values = list(value.values())
+        return keys_are_text and is_plain(values, depth)
     if isinstance(value, list):
-        return depth > 0 and all(is_plain(inner, depth - 1) for inner in value)
+        return depth > 0 and all(is_plain(item, depth - 1) for item in value)
     if type(value) is float:
         return math.isfinite(value)
     return value is None or type(value) in (str, bool, int)
@@ -302,9 +300,9 @@ def whole_file(out: Path) -> Iterator[Path]:
     if out.exists() and not out.is_file():
         raise ConfigError("out", str(out), "a new file, or a regular one to replace")
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = temporary_beside(out)
+    temporary = temporary_beside(out)
     try:
-        yield part
-        part.replace(out)
+        yield temporary
+        temporary.replace(out)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -57,8 +57,8 @@ class Game(Contract[L, S]):
         """
         name = name_of(name)
         if isinstance(name, str):
-            name, written = read_dial(name)
-            overrides = written | overrides
+            name, in_name = read_dial(name)
+            overrides = in_name | overrides
             if name not in self.LEVELS:
                 raise ConfigError(f"level of {self.name}", name, "one of " + ", ".join(self.LEVELS))
             name = self.LEVELS[name]
@@ -78,12 +78,12 @@ class Game(Contract[L, S]):
             level, fields = self._nearest_level({**asdict(level), **fields})
         if not fields:
             return level
-        text = ",".join(
-            f"{name}={value if isinstance(value, str) else json.dumps(value)}"
-            for name, value in fields.items()
-        )
-        joint = "," if ":" in level else ":"
-        return f"{level}{joint}{text}"
+        assignments = []
+        for name, value in fields.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            assignments.append(f"{name}={text}")
+        separator = "," if ":" in level else ":"
+        return level + separator + ",".join(assignments)
 
     def _nearest_level(self, values: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         """The name of the level that these values of fields differ least from, and those that
@@ -91,18 +91,20 @@ class Game(Contract[L, S]):
         """
         differences: dict[str, Mapping[str, Any]] = {}
         for name, level in self.LEVELS.items():
-            known = asdict(level)
-            differences[name] = {key: value for key, value in values.items() if known[key] != value}
+            of_level = asdict(level)
+            differences[name] = {
+                field: value for field, value in values.items() if of_level[field] != value
+            }
         differences.setdefault("normal", values)
         nearest = min(differences, key=lambda name: len(differences[name]))
         return nearest, differences[nearest]
 
     def identity(self) -> tuple[Any, ...]:
         """What two games have in common that stand for each other, though they were made apart."""
-        kind = type(self)
+        game_class = type(self)
         # a game may lack any of them
-        own = (repr(getattr(self, key, None)) for key in ("name", "version", "LEVELS"))
-        return kind.__module__, kind.__qualname__, *own
+        values = (repr(getattr(self, name, None)) for name in ("name", "version", "LEVELS"))
+        return game_class.__module__, game_class.__qualname__, *values
 
     def belongs(self, state: S) -> None:
         """See that a state is one of this game.
@@ -111,11 +113,11 @@ class Game(Contract[L, S]):
             StateError: it is of another game, or no state.
         """
         if not isinstance(state, self.state_type) or not isinstance(state.level, self.level_type):
-            given = f"a {type(state).__name__}"
+            received = f"a {type(state).__name__}"
             if isinstance(state, State):
-                given += f" of {type(state.level).__name__}"
+                received += f" of {type(state.level).__name__}"
             allowed = f"a {self.state_type.__name__} of {self.level_type.__name__}"
-            raise StateError(f"{given}: {self.name} allows {allowed}")
+            raise StateError(f"{received}: {self.name} allows {allowed}")
 
     def draw_legal(self, state: S, number: int = LEGAL_STREAM) -> NDArray[np.int64]:
         """A uniformly drawn legal action for each row, ``(B,)`` int64; :data:`NO_ACTION` where
@@ -131,9 +133,9 @@ class Game(Contract[L, S]):
         """
         self.belongs(state)
         number = whole("number", number, WORD >> 1)
-        out = np.empty(len(state), np.int64)
-        pick_rows(self.legal(state), state.seed, state.steps, number, out)
-        return out
+        actions = np.empty(len(state), np.int64)
+        pick_rows(self.legal(state), state.seed, state.steps, number, actions)
+        return actions
 
     def branch(self, state: S, actions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Rewards of several actions tried from each state: +1 where the move is good, else -1; no
@@ -157,9 +159,9 @@ class Game(Contract[L, S]):
 
     def _try(self, state: S, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """``(B, n)``: which of the actions are good; games with many actions override it."""
-        good = np.empty(actions.shape, bool)
-        look_up(self.success_mask(state), actions, good)
-        return good
+        success = np.empty(actions.shape, bool)
+        look_up(self.success_mask(state), actions, success)
+        return success
 
     def step(self, state: S, actions: NDArray[np.int64]) -> tuple[S, Outcome]:
         """Play one turn in every row; ended rows pass through unchanged with gain 0.
@@ -174,23 +176,25 @@ class Game(Contract[L, S]):
         self.belongs(state)
         ids = row_actions(self, state.level, actions, len(state))
         after, outcome = self._step(state, ids)
-        over = after.terminated & ~state.terminated
-        if not state.level.restart or not over.any():
+        just_ended = after.terminated & ~state.terminated
+        if not state.level.restart or not just_ended.any():
             return after, outcome
-        after = self._deal_again(state, after, np.flatnonzero(over))
+        after = self._deal_again(state, after, np.flatnonzero(just_ended))
         return after, replace(outcome, terminated=after.terminated)
 
     def _deal_again(self, before: S, after: S, rows: NDArray[np.int64]) -> S:
         """``after`` with fresh games in some rows, where the score and the turns count on."""
         turns = after.steps[rows].view(np.uint64)
         words = mix_array(mix_array(after.seed[rows]) ^ ~turns)
-        fresh = self.reset(before.level, in_split_of(after.seed[rows], words)).arrays()
-        old = before.arrays()
+        seeds = in_split_of(after.seed[rows], words)
+        dealt = self.reset(before.level, seeds).arrays()
+        old_arrays = before.arrays()
         arrays = after.arrays()
-        for key in arrays.keys() - {"score", "steps", "seed"}:
-            if arrays[key] is old[key]:  # what a step leaves alone belongs to the state before it
-                arrays[key] = arrays[key].copy()
-            arrays[key][rows] = fresh[key]
+        for name in arrays.keys() - {"score", "steps", "seed"}:
+            # what a step leaves alone belongs to the state before it
+            if arrays[name] is old_arrays[name]:
+                arrays[name] = arrays[name].copy()
+            arrays[name][rows] = dealt[name]
         return after.with_arrays(arrays)
 
     def described(self, level: L, symbols: NDArray[Any]) -> NDArray[Any]:
@@ -202,11 +206,12 @@ class Game(Contract[L, S]):
                 without a name.
         """
         sample = self.sample(level)
+        size = sample.symbols.shape[1:]
         symbols = np.asarray(symbols)
         if symbols.dtype.kind not in "iu":
             raise StateError(f"symbols of type {symbols.dtype}: allowed are whole numbers")
-        if symbols.shape[1:] != sample.symbols.shape[1:] or symbols.ndim != 3:
-            allowed = ", ".join(map(str, ("B", *sample.symbols.shape[1:])))
+        if symbols.shape[1:] != size or symbols.ndim != 3:
+            allowed = ", ".join(map(str, ("B", *size)))
             raise StateError(f"symbols of shape {symbols.shape}: allowed is ({allowed})")
         replace(sample, symbols=symbols).check()
         return symbols
@@ -238,7 +243,8 @@ class Game(Contract[L, S]):
         if kind not in KINDS:
             field = f"kind of the scene of {type(self).__name__}"
             raise ConfigError(field, kind, "one of " + ", ".join(KINDS))
-        test = (state.seed >> np.uint64(SPLIT_BIT)) == np.uint64(SPLITS.index("test"))
+        split = state.seed >> np.uint64(SPLIT_BIT)
+        test = split == np.uint64(SPLITS.index("test"))
         return Scene(symbols.astype(np.int16), names, kind, state.score, test, variants, pixels)
 
     def start(
@@ -270,8 +276,8 @@ class Game(Contract[L, S]):
         arrays = {"board": board, "seed": seeds, **counters, **arrays}
         needed = {declared.name for declared in fields(self.state_type)} - {"level"}
         if arrays.keys() != needed:
-            given = ", ".join(sorted(arrays))
-            raise StateError(f"arrays {given}: {self.name} needs {', '.join(sorted(needed))}")
+            received = ", ".join(sorted(arrays))
+            raise StateError(f"arrays {received}: {self.name} needs {', '.join(sorted(needed))}")
         return self.state_type(level=level, **arrays)
 
     @lru_cache(256)  # noqa: B019 - games are few and live as long as the process
@@ -290,8 +296,8 @@ class Game(Contract[L, S]):
         """Name, type and shape behind the batch axis of each array of a state of this level, as
         :meth:`reset` makes them.
         """
-        fresh = self.reset(level, np.zeros(1, np.uint64))
-        arrays = fresh.arrays().items()
+        state = self.reset(level, np.zeros(1, np.uint64))
+        arrays = state.arrays().items()
         return tuple((name, array.dtype, array.shape[1:]) for name, array in arrays)
 
     def __repr__(self) -> str:
@@ -308,16 +314,16 @@ class Game(Contract[L, S]):
         Raises:
             StateError: other game, other rules version, or damaged bytes.
         """
-        header, begin, end = read_header(data)
+        header, body_start, body_end = read_header(data)
         if header.game != self.name or header.version != self.version:
-            given = f"a state of {header.game} version {header.version}"
-            raise StateError(f"{given}: this is {self.name} version {self.version}")
+            received = f"a state of {header.game} version {header.version}"
+            raise StateError(f"{received}: this is {self.name} version {self.version}")
         try:
             level = self.level(self.level_type.parse(header.level))
             form = self.form(level)
         except (VlmGymError, TypeError) as error:
             raise StateError(f"damaged state: {error}") from error
-        arrays = read_arrays(data, header, slice(begin, end), form)
+        arrays = read_arrays(data, header, slice(body_start, body_end), form)
         state = self.state_type(level=level, **arrays)
         self.verify(state)
         return state

@@ -33,12 +33,12 @@ from numba.extending import intrinsic, lower_builtin
 
 
 def _can_keep_code() -> bool:
-    """See to a cache folder that can be written, as Numba refuses to define a cached function
-    without one.
+    """Make sure that there is a cache folder that can be written; Numba refuses to define a cached
+    function without one.
 
-    Without the usual places (beside the code, in the user's cache folder) it is one under the
-    folder for temporary files: kept for the next time, unless somebody else could have written code
-    there.
+    Where the usual ones cannot be written (beside the code, and the user's cache folder), it is one
+    in the folder for temporary files. It stays there for the next time, unless somebody else could
+    have written code into it.
     """
     if _has_usual_place():
         try:
@@ -47,8 +47,8 @@ def _can_keep_code() -> bool:
         except RuntimeError:
             pass
     try:
-        user = os.getuid() if hasattr(os, "getuid") else "user"
-        folder = Path(tempfile.gettempdir()) / f"vlmgym-kernels-{user}"
+        user_id = os.getuid() if hasattr(os, "getuid") else "user"
+        folder = Path(tempfile.gettempdir()) / f"vlmgym-kernels-{user_id}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if not _is_ours_alone(folder):
             folder = Path(tempfile.mkdtemp(prefix="vlmgym-kernels-"))
@@ -83,9 +83,9 @@ def _has_usual_place() -> bool:
     return os.access(beside if beside.exists() else beside.parent, os.W_OK)
 
 
-class _Kept(FunctionCache):  # type: ignore[misc]
-    """Code on disk, read without what only compiling needs: Numba would load all of its own for it,
-    and parts of SciPy.
+class _CodeCache(FunctionCache):  # type: ignore[misc]
+    """Machine code on disk. Reading it loads nothing that only compiling needs; Numba's own cache
+    would load all of its compiler, and parts of SciPy.
     """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -98,7 +98,7 @@ class _Kept(FunctionCache):  # type: ignore[misc]
             return overload
 
 
-_KEEP = _can_keep_code()
+_CAN_CACHE = _can_keep_code()
 _OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
@@ -117,53 +117,53 @@ def kernel(function: Callable[..., Any]) -> Any:
     return _compiled(function)
 
 
-def inner(function: Callable[..., Any], **more: Any) -> Any:
-    """A :func:`kernel` that only kernels call: it gets no door to Python, which saves a third of a
-    small one's compiling.
+def inner(function: Callable[..., Any], **options: Any) -> Any:
+    """A :func:`kernel` that only kernels call: Python cannot call it, which saves a third of the
+    time to compile a small one.
     """
-    made = _compiled(function, no_cpython_wrapper=True, **more)
+    compiled = _compiled(function, no_cpython_wrapper=True, **options)
 
-    def refuse(*arguments: Any, **named: Any) -> Any:
+    def refuse(*arguments: Any, **keywords: Any) -> Any:
         raise TypeError(f"{function.__qualname__} is an inner kernel, which only kernels can call")
 
-    made._insert = lambda *entry, **named: None  # so Python finds no door that is not there
-    made._compile_for_args = refuse
-    return made
+    compiled._insert = lambda *entry, **keywords: None  # nothing to call from Python
+    compiled._compile_for_args = refuse
+    return compiled
 
 
 def apart(function: Callable[..., Any]) -> Any:
-    """An :func:`inner` kernel of many instructions that is compiled once: callers jump into it, and
-    take no copy in.
+    """An :func:`inner` kernel of many instructions that is compiled once: its callers jump into it
+    and hold no copy of it.
 
-    Numba hands the instructions of an inner kernel to all that call it, where they are optimised
-    and turned into machine code again, and once more by the callers of these. Here they get none,
-    only a name that is the same in all processes; so a caller that is read from disk first sees to
-    it that what it calls is there.
+    Numba copies the instructions of an inner kernel into all its callers, where they are optimised
+    and turned into machine code again, and once more in the callers of these. Here the callers get
+    only a name, which is the same in all processes. So a caller that is read from disk first loads
+    the kernel that it calls.
     """
-    made = inner(function, pipeline_class=_Named)
-    compile_ = made.compile
+    compiled = inner(function, pipeline_class=_Named)
+    compile_types_and_keep = compiled.compile
 
     def compile_once(sig: Any) -> Any:
-        entry = compile_(sig)
+        entry = compile_types_and_keep(sig)
         arguments, _ = normalize_signature(sig)
-        library = made.overloads[tuple(arguments)].library
+        library = compiled.overloads[tuple(arguments)].library
         if _can_need(library):
             needed = _Needed(function.__module__, function.__qualname__, tuple(arguments))
             library._reload_init.add(needed)
         return entry
 
-    build = made._compiler.compile
+    compile_types = compiled._compiler.compile
 
     def hide(arguments: Any, result: Any) -> Any:
-        done = build(arguments, result)
-        if _can_need(done.library):
-            empty = done.library.codegen._create_empty_module(done.library.name)
-            done.library._shared_module = parse_assembly(str(empty))
-        return done
+        compilation = compile_types(arguments, result)
+        if _can_need(compilation.library):
+            empty = compilation.library.codegen._create_empty_module(compilation.library.name)
+            compilation.library._shared_module = parse_assembly(str(empty))
+        return compilation
 
-    made.compile = compile_once
-    made._compiler.compile = hide
-    return made
+    compiled.compile = compile_once
+    compiled._compiler.compile = hide
+    return compiled
 
 
 def _can_need(library: Any) -> bool:
@@ -174,7 +174,7 @@ def _can_need(library: Any) -> bool:
 
 
 class _Named(Compiler):  # type: ignore[misc]
-    """Gives a function a name without the number that it has in this process."""
+    """A compiler that names a function without the number that Numba gives it in this process."""
 
     def _compile_bytecode(self) -> Any:
         self.state.func_id.unique_id = 0
@@ -182,8 +182,8 @@ class _Named(Compiler):  # type: ignore[misc]
 
 
 class _Needed(NamedTuple):
-    """Kept with each caller of a kernel :func:`apart`, and called before the caller is read from
-    disk.
+    """A kernel :func:`apart` that a caller needs. It is stored with the caller, and called before
+    the caller is read from disk.
     """
 
     module: str
@@ -194,27 +194,27 @@ class _Needed(NamedTuple):
         getattr(import_module(self.module), self.name).compile(self.arguments)
 
 
-def _compiled(function: Callable[..., Any], **more: Any) -> Any:
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     if "<locals>" in function.__qualname__:
         raise ValueError(
             f"kernel {function.__qualname__}: allowed is a __qualname__ that no other kernel has"
         )
-    made = njit(**_OPTIONS, **more)(function)
-    if _KEEP:
-        made._cache = _Kept(function)
-    typed = made.get_call_template
+    dispatcher = njit(**_OPTIONS, **options)(function)
+    if _CAN_CACHE:
+        dispatcher._cache = _CodeCache(function)
+    usual_template = dispatcher.get_call_template
 
-    def template(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    def template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """One version for all values: Numba would compile a version for each number that is written
         at a call.
         """
-        return typed(
+        return usual_template(
             tuple(types.unliteral(kind) for kind in arguments),
-            {name: types.unliteral(kind) for name, kind in named.items()},
+            {name: types.unliteral(kind) for name, kind in keywords.items()},
         )
 
-    made.get_call_template = template
-    return made
+    dispatcher.get_call_template = template
+    return dispatcher
 
 
 def instructions(
@@ -245,7 +245,7 @@ def instructions(
 
 
 @intrinsic
-def move(context, target, at, source, start, count):  # type: ignore[no-untyped-def]
+def move(context, target, offset, source, start, count):  # type: ignore[no-untyped-def]
     """``target[at : at + count] = source[start : start + count]`` for arrays of one type, read
     flat, with no check of bounds.
 
@@ -256,9 +256,9 @@ def move(context, target, at, source, start, count):  # type: ignore[no-untyped-
         raise TypingError(f"move from {source.dtype} to {target.dtype}")
 
     def build(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        def address(k):  # type: ignore[no-untyped-def]
-            array = context.make_array(signature.args[k])(context, builder, values[k])
-            return builder.gep(array.data, [values[k + 1]])
+        def address(index):  # type: ignore[no-untyped-def]
+            array = context.make_array(signature.args[index])(context, builder, values[index])
+            return builder.gep(array.data, [values[index + 1]])
 
         cgutils.raw_memcpy(builder, address(0), address(2), values[4], target.dtype.bitwidth // 8)
         return context.get_dummy_value()
@@ -288,34 +288,36 @@ class _Progress(events.Listener):  # type: ignore[misc]
     def __init__(self) -> None:
         self.depth = 0
         self.count = 0
-        self.begin = 0.0
+        self.started = 0.0
         self.seconds = 0.0
 
     def on_start(self, event: Any) -> None:
-        ours = event.data["dispatcher"].py_func.__module__.startswith("vlmgym")
+        is_ours = _is_of_vlmgym(event)
         if self.depth == 0:
-            self.begin = time.perf_counter()
-            if ours and not self.seconds and sys.stderr is not None and not sys.stderr.isatty():
+            self.started = time.perf_counter()
+            if is_ours and not self.seconds and sys.stderr is not None and not sys.stderr.isatty():
                 sys.stderr.write(
-                    "compiling vlmgym (once on a machine; vlmgym compile does all of "
-                    "it): some seconds a game\n"
+                    "compiling vlmgym (once on a machine; vlmgym compile does all of it): some "
+                    "seconds a game\n"
                 )
                 sys.stderr.flush()
         self.depth += 1
 
     def on_end(self, event: Any) -> None:
         self.depth -= 1
-        function = event.data["dispatcher"].py_func
-        if self.depth or not function.__module__.startswith("vlmgym"):
+        if self.depth or not _is_of_vlmgym(event):
             return
         self.count += 1
-        self.seconds += time.perf_counter() - self.begin
+        self.seconds += time.perf_counter() - self.started
         if sys.stderr is not None and sys.stderr.isatty():
-            text = (
-                f"compiling vlmgym (once on a machine): {self.count} kernels, {self.seconds:.1f} s"
-            )
-            sys.stderr.write(f"\r{text}")
+            kernels = f"{self.count} kernels, {self.seconds:.1f} s"
+            sys.stderr.write(f"\rcompiling vlmgym (once on a machine): {kernels}")
             sys.stderr.flush()
+
+
+def _is_of_vlmgym(event: Any) -> bool:
+    """Whether it is a kernel of this package that is compiled."""
+    return event.data["dispatcher"].py_func.__module__.startswith("vlmgym")
 
 
 progress = _Progress()

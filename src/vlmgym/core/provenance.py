@@ -16,25 +16,25 @@ def revision() -> str:
     """
     import subprocess
 
-    here = Path(__file__).resolve().parent
+    folder = Path(__file__).resolve().parent
     try:
         describe = ["describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-        call = ["git", "-C", str(here), *describe]
-        done = subprocess.run(call, capture_output=True, text=True, timeout=10, check=False)
+        command = ["git", "-C", str(folder), *describe]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "release"
-    if done.returncode != 0 or "site-packages" in str(here):
+    if result.returncode != 0 or "site-packages" in str(folder):
         return "release"
-    return done.stdout.strip()
+    return result.stdout.strip()
 
 
 def _processor() -> str:
     """The model of the CPU, as far as the system tells."""
     import platform
 
-    known = Path("/proc/cpuinfo")
-    if known.exists():
-        for line in known.read_text().splitlines():
+    cpu_info = Path("/proc/cpuinfo")
+    if cpu_info.exists():
+        for line in cpu_info.read_text().splitlines():
             if line.startswith("model name"):
                 return line.split(": ", 1)[1]
     return platform.processor() or platform.machine()

@@ -64,27 +64,27 @@ _UNIT = 1.0 / (1 << 53)
 _IN_SPLIT = (1 << SPLIT_BIT) - 1
 
 
-def _word(value: int) -> Any:
+def _constant(value: int) -> Any:
     return ir.Constant(ir.IntType(64), value)
 
 
-def mix64(x: SupportsInt) -> int:
+def mix64(word: SupportsInt) -> int:
     """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64-bit words that
     scatters every bit.
     """
-    word = (int(x) + _GOLDEN) & WORD
+    mixed = (int(word) + _GOLDEN) & WORD
     for shift, factor in _SCATTER:
-        word = ((word ^ (word >> shift)) * factor) & WORD
-    return word ^ (word >> 31)
+        mixed = ((mixed ^ (mixed >> shift)) * factor) & WORD
+    return mixed ^ (mixed >> 31)
 
 
 @instructions(mix64, types.uint64, types.uint64)
-def _mix64(builder: Any, x: Any) -> Any:
-    word = builder.add(x, _word(_GOLDEN))
+def _mix64(builder: Any, word: Any) -> Any:
+    mixed = builder.add(word, _constant(_GOLDEN))
     for shift, factor in _SCATTER:
-        mixed = builder.xor(word, builder.lshr(word, _word(shift)))
-        word = builder.mul(mixed, _word(factor))
-    return builder.xor(word, builder.lshr(word, _word(31)))
+        shifted = builder.xor(mixed, builder.lshr(mixed, _constant(shift)))
+        mixed = builder.mul(shifted, _constant(factor))
+    return builder.xor(mixed, builder.lshr(mixed, _constant(31)))
 
 
 def draw64(seed: SupportsInt, step: SupportsInt, number: SupportsInt) -> int:
@@ -111,55 +111,61 @@ def share(bits: SupportsInt, bound: SupportsInt) -> int:
 
 @instructions(share, types.int64, types.uint64, types.uint64)
 def _share(builder: Any, bits: Any, bound: Any) -> Any:
-    return builder.lshr(builder.mul(bits, bound), _word(32))
+    product = builder.mul(bits, bound)
+    return builder.lshr(product, _constant(32))
 
 
 def draw_below(
     seed: SupportsInt, step: SupportsInt, number: SupportsInt, bound: SupportsInt
 ) -> int:
     """A draw from 0 .. ``bound`` - 1 (``bound`` < 2**31)."""
-    return share(draw64(seed, step, number) >> 32, bound)
+    word = draw64(seed, step, number)
+    return share(word >> 32, bound)
 
 
 @instructions(draw_below, types.int64, types.uint64, types.uint64, types.uint64, types.uint64)
 def _draw_below(builder: Any, seed: Any, step: Any, number: Any, bound: Any) -> Any:
-    bits = builder.lshr(_draw64(builder, seed, step, number), _word(32))
+    word = _draw64(builder, seed, step, number)
+    bits = builder.lshr(word, _constant(32))
     return _share(builder, bits, bound)
 
 
 def draw_unit(seed: SupportsInt, step: SupportsInt, number: SupportsInt) -> float:
     """A draw from [0, 1) with 53 random bits."""
-    return (draw64(seed, step, number) >> 11) * _UNIT
+    word = draw64(seed, step, number)
+    return (word >> 11) * _UNIT
 
 
 @instructions(draw_unit, types.float64, types.uint64, types.uint64, types.uint64)
 def _draw_unit(builder: Any, seed: Any, step: Any, number: Any) -> Any:
-    bits = builder.lshr(_draw64(builder, seed, step, number), _word(11))
+    word = _draw64(builder, seed, step, number)
+    bits = builder.lshr(word, _constant(11))
     double = ir.DoubleType()
-    return builder.fmul(builder.uitofp(bits, double), ir.Constant(double, _UNIT))
+    unit = ir.Constant(double, _UNIT)
+    return builder.fmul(builder.uitofp(bits, double), unit)
 
 
 @kernel
 def draw_rows(seeds, step, number, bounds):
-    """One draw below ``bounds[b]`` for each seed, shape ``(B,)`` int64; -1 where the bound is 0."""
-    out = np.empty(len(seeds), np.int64)
-    for b in range(len(seeds)):
-        out[b] = -1
-        if bounds[b] > 0:
-            out[b] = draw_below(seeds[b], step, number, bounds[b])
-    return out
+    """One draw for each seed, shape ``(B,)`` int64, below its bound; -1 where the bound is 0."""
+    draws = np.empty(len(seeds), np.int64)
+    for row in range(len(seeds)):
+        draws[row] = -1
+        if bounds[row] > 0:
+            draws[row] = draw_below(seeds[row], step, number, bounds[row])
+    return draws
 
 
-def mix_array(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix_array(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """:func:`mix64` of each word of an array."""
     # a row at least: NumPy warns where single numbers wrap around
-    words = np.array(x, np.uint64).reshape(-1)
-    words += np.uint64(_GOLDEN)
+    mixed = np.array(words, np.uint64).reshape(-1)
+    mixed += np.uint64(_GOLDEN)
     for shift, factor in _SCATTER:
-        words ^= words >> np.uint64(shift)
-        words *= np.uint64(factor)
-    words ^= words >> np.uint64(31)
-    return words.reshape(np.shape(x))
+        mixed ^= mixed >> np.uint64(shift)
+        mixed *= np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed.reshape(np.shape(words))
 
 
 def seeds_for(split: str, game: str, level: str, count: int, start: int = 0) -> NDArray[np.uint64]:
@@ -182,8 +188,9 @@ def seeds_for(split: str, game: str, level: str, count: int, start: int = 0) -> 
     stem = hashlib.blake2b(f"{game}/{level}".encode(), digest_size=8).digest()
     base = np.uint64(int.from_bytes(stem, "little"))
     index = np.arange(start, start + count, dtype=np.uint64)
-    within = mix_array(base ^ mix_array(index)) & np.uint64(_IN_SPLIT)
-    return within | np.uint64(SPLITS.index(split) << SPLIT_BIT)
+    words = mix_array(base ^ mix_array(index))
+    split_bits = np.uint64(SPLITS.index(split) << SPLIT_BIT)
+    return (words & np.uint64(_IN_SPLIT)) | split_bits
 
 
 def split_of(seed: int) -> str:
@@ -197,7 +204,9 @@ def split_of(seed: int) -> str:
 
 def in_split_of(seeds: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """``words`` as seeds of the splits that ``seeds`` are of."""
-    return (words & np.uint64(_IN_SPLIT)) | (seeds & np.uint64(WORD ^ _IN_SPLIT))
+    within = words & np.uint64(_IN_SPLIT)
+    splits = seeds & np.uint64(WORD ^ _IN_SPLIT)
+    return within | splits
 
 
 def seed_array(seeds: Any) -> NDArray[np.uint64]:

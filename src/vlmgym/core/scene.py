@@ -25,31 +25,31 @@ _LINE_BREAK = ord("\n")
 @lru_cache(256)
 def _letters(names: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Names as UTF-8 in one array, and where each begins and the last one ends."""
-    words = [name.encode() for name in names]
-    edges = np.cumsum([0, *map(len, words)])
-    return np.frombuffer(b"".join(words), np.uint8), edges
+    encoded = [name.encode() for name in names]
+    bounds = np.cumsum([0, *map(len, encoded)])
+    return np.frombuffer(b"".join(encoded), np.uint8), bounds
 
 
 @kernel
-def _spell(symbols, letters, edges, out, ends):
-    """Write names, ``|`` after each cell, a line break after the last of a line; ``ends[b]`` is
-    where row ``b`` ends.
+def _spell(symbols, letters, bounds, text, ends):
+    """Write names, ``|`` after each cell, a line break after the last of a line; ``ends`` is where
+    each board's text ends.
 
-    symbols (B, rows, cols) int16; letters (L,) uint8; edges (names + 1,); out (bytes,) uint8; ends
-    (B,).
+    symbols (B, rows, cols) int16; letters (L,) uint8; bounds (names + 1,); text (bytes,) uint8;
+    ends (B,).
     """
-    rows, cols = symbols.shape[1:]
-    at = 0
-    for b in range(symbols.shape[0]):
+    rows, columns = symbols.shape[1:]
+    length = 0
+    for board in range(symbols.shape[0]):
         for row in range(rows):
-            for col in range(cols):
-                symbol = symbols[b, row, col]
-                for place in range(edges[symbol], edges[symbol + 1]):
-                    out[at] = letters[place]
-                    at += 1
-                out[at] = _BAR if col < cols - 1 else _LINE_BREAK
-                at += 1
-        ends[b] = at
+            for column in range(columns):
+                symbol = symbols[board, row, column]
+                for index in range(bounds[symbol], bounds[symbol + 1]):
+                    text[length] = letters[index]
+                    length += 1
+                text[length] = _BAR if column < columns - 1 else _LINE_BREAK
+                length += 1
+        ends[board] = length
 
 
 @dataclass(frozen=True)
@@ -80,22 +80,24 @@ class Scene:
         """
         if not self.symbols.size:
             return
-        least = self.symbols.min()
-        most = self.symbols.max()
-        last = len(self.names) - 1
-        if not 0 <= least <= most <= last:
-            raise StateError(f"symbols {least} to {most}: allowed are 0 to {last}")
+        low = self.symbols.min()
+        high = self.symbols.max()
+        highest = len(self.names) - 1
+        if not 0 <= low <= high <= highest:
+            raise StateError(f"symbols {low} to {high}: allowed are 0 to {highest}")
 
     def texts(self) -> list[str]:
         """The truth text of each row: board rows on lines, cells joined by ``|``; empty for a
         finished picture.
         """
         self.check()
-        letters, edges = _letters(self.names)
-        longest = int(np.diff(edges).max(initial=0))
+        letters, bounds = _letters(self.names)
+        longest = int(np.diff(bounds).max(initial=0))
         ends = np.empty(len(self.symbols), np.int64)
-        out = np.empty(self.symbols.size * (longest + 1), np.uint8)
-        _spell(self.symbols, letters, edges, out, ends)
-        spelled = out.tobytes()
-        spans = pairwise([0, *ends.tolist()])
-        return [spelled[begin : end - 1].decode() if end > begin else "" for begin, end in spans]
+        buffer = np.empty(self.symbols.size * (longest + 1), np.uint8)
+        _spell(self.symbols, letters, bounds, buffer, ends)
+        spelled = buffer.tobytes()
+        texts = []
+        for start, end in pairwise([0, *ends.tolist()]):
+            texts.append(spelled[start : end - 1].decode() if end > start else "")
+        return texts

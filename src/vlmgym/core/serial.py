@@ -65,23 +65,27 @@ def read_header(data: bytes) -> tuple[Header, int, int]:
     """
     if len(data) < 10 or data[:4] != _MAGIC:
         raise StateError("not a serialised vlmgym state (wrong first bytes)")
-    form, size = struct.unpack("<HI", data[4:10])
-    if form not in (1, _FORMAT):
-        raise StateError(f"state format {form}: this version reads formats 1 and {_FORMAT}")
-    if size > HEADER_BYTES:
-        raise StateError(f"damaged state: a header of {size} bytes, allowed are {HEADER_BYTES}")
-    end = len(data) if form == 1 else len(data) - 4
-    if 10 + size > end:
+    format_number, header_size = struct.unpack("<HI", data[4:10])
+    if format_number not in (1, _FORMAT):
+        raise StateError(
+            f"state format {format_number}: this version reads formats 1 and {_FORMAT}"
+        )
+    if header_size > HEADER_BYTES:
+        raise StateError(
+            f"damaged state: a header of {header_size} bytes, allowed are {HEADER_BYTES}"
+        )
+    body_end = len(data) if format_number == 1 else len(data) - 4
+    if 10 + header_size > body_end:
         raise StateError("damaged state: the header is cut off")
-    header = _parse_header(bytes(data[10 : 10 + size]))
-    return header, 10 + size, end
+    header = _parse_header(bytes(data[10 : 10 + header_size]))
+    return header, 10 + header_size, body_end
 
 
 @lru_cache(256)
-def _parse_header(head: bytes) -> Header:
+def _parse_header(encoded: bytes) -> Header:
     """The states of a trace have the same few headers."""
     try:
-        values = json.loads(head.decode("utf-8"))
+        values = json.loads(encoded.decode("utf-8"))
         game = values.pop("game")
         version = values.pop("version")
         level = values.pop("level")
@@ -107,8 +111,8 @@ def _parse_header(head: bytes) -> Header:
         raise StateError(f"damaged state header: {type(error).__name__}: {error}") from error
 
 
-def _little_endian(kind: np.dtype[Any]) -> np.dtype[Any]:
-    return kind.newbyteorder("<")
+def _little_endian(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype.newbyteorder("<")
 
 
 def write_arrays(
@@ -118,24 +122,24 @@ def write_arrays(
 
     The arrays are packed where they are large.
     """
+    described = []
+    contents = []
+    for name, array in arrays.items():
+        dtype = _little_endian(array.dtype)
+        described.append([name, dtype.str, list(array.shape)])
+        contents.append(np.ascontiguousarray(array, dtype).tobytes())
+    body = b"".join(contents)
     header = {
         "game": game.name,
         "version": game.version,
         "level": dict(level),
-        "arrays": [
-            [name, _little_endian(array.dtype).str, list(array.shape)]
-            for name, array in arrays.items()
-        ],
+        "arrays": described,
     }
-    body = b"".join(
-        np.ascontiguousarray(array, _little_endian(array.dtype)).tobytes()
-        for array in arrays.values()
-    )
     if PACK_FROM <= len(body) <= PACK_TO:
         header["packed"] = len(body)
         body = zlib.compress(body, 1)
-    head = json.dumps(header, separators=(",", ":")).encode()
-    data = _MAGIC + struct.pack("<HI", _FORMAT, len(head)) + head + body
+    encoded_header = json.dumps(header, separators=(",", ":")).encode()
+    data = _MAGIC + struct.pack("<HI", _FORMAT, len(encoded_header)) + encoded_header + body
     return data + struct.pack("<I", zlib.crc32(data))
 
 
@@ -147,47 +151,49 @@ def read_arrays(data: bytes, header: Header, body: slice, form: Form) -> dict[st
     """
     rows = header.rows
     allowed = json.dumps(
-        [[name, _little_endian(kind).str, [rows, *shape]] for name, kind, shape in form]
+        [[name, _little_endian(dtype).str, [rows, *shape]] for name, dtype, shape in form]
     )
     if header.arrays != allowed:
-        given = one_line(header.arrays, 600)
-        raise StateError(f"damaged state: arrays {given}, allowed are {allowed}")
-    size = sum(rows * kind.itemsize * math.prod(shape) for _, kind, shape in form)
-    content = _unpack(data[body], header.packed, size)
+        received = one_line(header.arrays, 600)
+        raise StateError(f"damaged state: arrays {received}, allowed are {allowed}")
+    sizes = [rows * dtype.itemsize * math.prod(shape) for _, dtype, shape in form]
+    expected_size = sum(sizes)
+    content = _unpack(data[body], header.packed, expected_size)
     checksum = struct.pack("<I", zlib.crc32(data[: body.stop]))
     if data[4:6] != _WITHOUT_CHECKSUM and data[body.stop :] != checksum:
         raise StateError("damaged state: its checksum is another one")
     arrays: dict[str, NDArray[Any]] = {}
     offset = 0
-    for name, kind, shape in form:
+    for name, dtype, shape in form:
         count = rows * math.prod(shape)
-        if kind.kind == "b":
+        if dtype.kind == "b":
             values = np.frombuffer(content, np.uint8, count, offset)
             if values.max(initial=0) > 1:
                 raise StateError(f"damaged state: {name} holds what is neither true nor false")
-        array = np.frombuffer(content, _little_endian(kind), count, offset)
-        arrays[name] = array.reshape(rows, *shape).astype(kind)
-        offset += count * kind.itemsize
+        array = np.frombuffer(content, _little_endian(dtype), count, offset)
+        arrays[name] = array.reshape(rows, *shape).astype(dtype)
+        offset += count * dtype.itemsize
     return arrays
 
 
-def _unpack(body: bytes, packed: int | None, size: int) -> bytes:
-    """The bytes of the arrays, ``size`` in all; no more than that is ever unpacked."""
+def _unpack(body: bytes, packed: int | None, expected_size: int) -> bytes:
+    """The bytes of the arrays, ``expected_size`` in all; no more than that is ever unpacked."""
     if packed is not None:
-        if packed != size or size > PACK_TO:
+        if packed != expected_size or expected_size > PACK_TO:
             raise StateError(
-                f"damaged state: {packed} bytes packed, allowed are {size}, and at most {PACK_TO}"
+                f"damaged state: {packed} bytes packed, allowed are {expected_size}, and at most "
+                f"{PACK_TO}"
             )
-        reader = zlib.decompressobj()
+        decompressor = zlib.decompressobj()
         try:
-            content = reader.decompress(body, size + 1)
+            content = decompressor.decompress(body, expected_size + 1)
         except zlib.error as error:
             raise StateError(f"damaged state: {error}") from error
-        if len(content) != size or not reader.eof or reader.unused_data:
+        if len(content) != expected_size or not decompressor.eof or decompressor.unused_data:
             raise StateError("damaged state: packed arrays of another size")
         body = content
-    if len(body) < size:
-        raise StateError(f"damaged state: {counted(size - len(body), 'byte')} cut off")
-    if len(body) > size:
-        raise StateError(f"damaged state: {counted(len(body) - size, 'byte')} too many")
+    if len(body) < expected_size:
+        raise StateError(f"damaged state: {counted(expected_size - len(body), 'byte')} cut off")
+    if len(body) > expected_size:
+        raise StateError(f"damaged state: {counted(len(body) - expected_size, 'byte')} too many")
     return body

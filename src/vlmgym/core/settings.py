@@ -64,11 +64,11 @@ class Settings:
         """
         if not isinstance(values, Mapping):
             raise ConfigError(cls.__name__, values, "a mapping of settings")
-        known = [declared.name for declared in fields(cls) if declared.init]
-        for key, value in values.items():
-            if key not in known:
-                allowed = "one of the fields " + ", ".join(known)
-                raise ConfigError(f"{cls.__name__}.{key}", value, allowed)
+        names = [declared.name for declared in fields(cls) if declared.init]
+        for name, value in values.items():
+            if name not in names:
+                allowed = "one of the fields " + ", ".join(names)
+                raise ConfigError(f"{cls.__name__}.{name}", value, allowed)
         return cls(**values)
 
     def override(self, **values: Any) -> Self:
@@ -96,10 +96,10 @@ def _check(label: str, value: Any, declared: Field[Any]) -> None:
         if not any(type(value) is type(choice) and value == choice for choice in choices):
             raise ConfigError(label, value, "one of " + ", ".join(map(str, choices)))
         return
-    kind = type(declared.default)
-    if kind in (int, float, bool, str) and type(value) is not kind:
-        raise ConfigError(label, value, f"of type {kind.__name__}")
-    if kind is float and not math.isfinite(value):
+    expected = type(declared.default)
+    if expected in (int, float, bool, str) and type(value) is not expected:
+        raise ConfigError(label, value, f"of type {expected.__name__}")
+    if expected is float and not math.isfinite(value):
         raise ConfigError(label, value, "a finite number")
     low = declared.metadata.get("low")
     high = declared.metadata.get("high")
@@ -122,19 +122,19 @@ def read_dial(text: str) -> tuple[str, dict[str, Any]]:
     """
     if not isinstance(text, str):
         raise ConfigError("preset", text, "text: name, or name:field=value,field=value")
-    name, colon, rest = text.partition(":")
+    name, colon, assignments = text.partition(":")
     values: dict[str, Any] = {}
-    for item in _FIELD.split(rest) if colon else ():
-        key, equals, value = item.partition("=")
+    for assignment in _FIELD.split(assignments) if colon else ():
+        field, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigError("preset", text, "name:field=value,field=value")
-        key = key.strip()
-        if key in values:
-            raise ConfigError(f"preset {text!r}: {key}", value, "each field once")
+        field = field.strip()
+        if field in values:
+            raise ConfigError(f"preset {text!r}: {field}", value, "each field once")
         try:
-            values[key] = json.loads(value)
+            values[field] = json.loads(value)
         except (ValueError, RecursionError):
-            values[key] = value
+            values[field] = value
     return name, values
 
 
@@ -162,18 +162,18 @@ def whole(name: str, value: Any, high: int, low: int = 0) -> int:
     return number
 
 
-def number_in_environment(name: str, default: int, most: int) -> int:
+def number_in_environment(name: str, default: int, limit: int) -> int:
     """A whole number from 0 on that a variable of the environment holds; the default where it is
     empty or not there.
 
     Raises:
-        ConfigError: it holds something else, or more than ``most``.
+        ConfigError: it holds something else, or more than ``limit``.
     """
     text = os.environ.get(name, "").strip()
     if not text:
         return default
-    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) > most:
-        raise ConfigError(name, text, f"a whole number from 0 to {most}, or nothing for {default}")
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) > limit:
+        raise ConfigError(name, text, f"a whole number from 0 to {limit}, or nothing for {default}")
     return int(text)
 
 

@@ -47,25 +47,25 @@ class _Array(NamedTuple):
 @lru_cache(1024)
 def _arrays_of(state: Any, level: Any) -> tuple[_Array, ...]:
     """The arrays of a class of states under a class of levels."""
-    hints = get_type_hints(state)
-    known = {declared.name for declared in fields(level)}
+    annotations = get_type_hints(state)
+    level_fields = {declared.name for declared in fields(level)}
     arrays = []
     for declared in fields(state):
         if declared.name == "level":
             continue
         axes = declared.metadata.get("axes")
-        if axes is not None and not known.issuperset(axes):
+        if axes is not None and not level_fields.issuperset(axes):
             axes = None
-        arrays.append(_Array(declared.name, _element_type(hints[declared.name]), axes))
+        arrays.append(_Array(declared.name, _element_type(annotations[declared.name]), axes))
     return tuple(arrays)
 
 
-def _element_type(hint: Any) -> np.dtype[Any] | None:
+def _element_type(annotation: Any) -> np.dtype[Any] | None:
     """The type of the elements that ``NDArray[...]`` names; None of any other hint."""
-    if get_origin(hint) is not np.ndarray:
+    if get_origin(annotation) is not np.ndarray:
         return None
-    kind = get_args(get_args(hint)[1])[0]
-    return np.dtype(kind) if isinstance(kind, type) else None
+    element = get_args(get_args(annotation)[1])[0]
+    return np.dtype(element) if isinstance(element, type) else None
 
 
 def _shape_error(
@@ -116,12 +116,12 @@ class State(Generic[LevelOf]):
         level = self.level
         try:
             batch = self.steps.shape
-            for known in _arrays_of(type(self), type(level)):  # type: ignore[arg-type]
-                name, kind, axes = known
+            for declared in _arrays_of(type(self), type(level)):  # type: ignore[arg-type]
+                name, dtype, axes = declared
                 array = getattr(self, name)
                 shape = array.shape
-                if array.dtype is not kind and kind is not None and array.dtype != kind:
-                    raise StateError(f"{name} of type {array.dtype}: allowed is {kind}")
+                if array.dtype is not dtype and dtype is not None and array.dtype != dtype:
+                    raise StateError(f"{name} of type {array.dtype}: allowed is {dtype}")
                 if axes is None:
                     fits = shape[:1] == batch
                 elif axes:
@@ -129,7 +129,7 @@ class State(Generic[LevelOf]):
                 else:
                     fits = shape == batch
                 if not fits:
-                    raise _shape_error(known, shape, batch, level)
+                    raise _shape_error(declared, shape, batch, level)
         except (AttributeError, TypeError) as error:
             raise StateError(
                 f"{type(self).__name__}: allowed are a Level and arrays of NumPy ({error})"
@@ -140,13 +140,13 @@ class State(Generic[LevelOf]):
         from vlmgym.games import game_of
 
         game = game_of(self)
-        of = f"{game.name} {game.level_name(self.level)}" if game else repr(self.level)
-        parts = [f"{counted(len(self), 'game')} of {of}"]
+        game_name = f"{game.name} {game.level_name(self.level)}" if game else repr(self.level)
+        facts = [f"{counted(len(self), 'game')} of {game_name}"]
         if len(self):
-            parts.append(f"turn {_span(self.steps)}")
-            parts.append(f"score {_span(self.score)}")
-            parts.append(f"{int(self.ended.sum())} over")
-        return f"<{type(self).__name__}: {', '.join(parts)}>"
+            facts.append(f"turn {_span(self.steps)}")
+            facts.append(f"score {_span(self.score)}")
+            facts.append(f"{int(self.ended.sum())} over")
+        return f"<{type(self).__name__}: {', '.join(facts)}>"
 
     def __str__(self) -> str:
         """The line of ``repr``; of a few games on small boards also what is to be seen of them, as
@@ -214,8 +214,8 @@ class State(Generic[LevelOf]):
         if not isinstance(rows, slice):
             rows = self._rows(rows)
         try:
-            kept = {name: np.array(array[rows]) for name, array in self.arrays().items()}
-            return self.with_arrays(kept)
+            selected = {name: np.array(array[rows]) for name, array in self.arrays().items()}
+            return self.with_arrays(selected)
         except TypeError as error:  # a slice of other things than whole numbers
             raise RowError(f"rows {one_line(repr(rows), 200)}: {error}") from error
 
@@ -234,16 +234,15 @@ class State(Generic[LevelOf]):
                 return mask
         numbers = None if isinstance(rows, tuple) else integers(rows)
         if numbers is None or numbers.ndim > 1:
-            given = f"rows {one_line(repr(rows), 200)} of a batch of {batch}"
-            masks = f"a mask ({batch},)"
-            raise RowError(
-                f"{given}: allowed are a whole number, a slice, {masks} or an array (n,) of whole "
-                "numbers"
+            received = f"rows {one_line(repr(rows), 200)} of a batch of {batch}"
+            allowed = (
+                f"a whole number, a slice, a mask ({batch},) or an array (n,) of whole numbers"
             )
+            raise RowError(f"{received}: allowed are {allowed}")
         numbers = numbers.reshape(-1)
         if numbers.size and not -batch <= int(numbers.min()) <= int(numbers.max()) < batch:
-            bad = numbers[(numbers < -batch) | (numbers >= batch)][0]
-            raise RowError(f"row {bad} of a batch of {batch}")
+            wrong = numbers[(numbers < -batch) | (numbers >= batch)][0]
+            raise RowError(f"row {wrong} of a batch of {batch}")
         return numbers
 
     def repeat(self, n: int) -> Self:
@@ -274,8 +273,8 @@ class State(Generic[LevelOf]):
             allowed = f"a whole number of 64 bits, or an array ({len(self)},) of them"
             raise ConfigError("salt", salt, allowed)
         salts = np.broadcast_to(salts, (len(self),)).astype(np.uint64)
-        fresh = mix_array(self.seed ^ mix_array(salts ^ np.uint64(LUCK_SALT)))
-        return replace(self, seed=in_split_of(self.seed, fresh))
+        words = mix_array(self.seed ^ mix_array(salts ^ np.uint64(LUCK_SALT)))
+        return replace(self, seed=in_split_of(self.seed, words))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, State) or type(self) is not type(other):
@@ -283,7 +282,7 @@ class State(Generic[LevelOf]):
         if self.level != other.level:
             return False
         theirs = other.arrays()
-        return all(np.array_equal(mine, theirs[name]) for name, mine in self.arrays().items())
+        return all(np.array_equal(array, theirs[name]) for name, array in self.arrays().items())
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -313,8 +312,8 @@ def concat(states: Sequence[State]) -> State:
     first = states[0]
     for other in states[1:]:
         if type(other) is not type(first) or other.level != first.level:
-            there = f"{type(first).__name__} {first.level}"
-            raise StateError(f"cannot join {type(other).__name__} {other.level} with {there}")
+            expected = f"{type(first).__name__} {first.level}"
+            raise StateError(f"cannot join {type(other).__name__} {other.level} with {expected}")
     joined = {
         name: np.concatenate([getattr(state, name) for state in states]) for name in first.arrays()
     }

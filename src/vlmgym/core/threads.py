@@ -65,16 +65,16 @@ def spread(work: Callable[[slice], None], rows: int, size: int) -> None:
     than one thread.
     """
     global _pool
-    share = min(threads(), rows, max(1, size // MIN_SHARE))
-    if share <= 1:
+    slice_count = min(threads(), rows, max(1, size // MIN_SHARE))
+    if slice_count <= 1:
         return work(slice(0, rows))
     with _lock:
         if _pool is None:
             _pool = ThreadPoolExecutor(threads() - 1, "vlmgym")
         pool = _pool
-    edges = [rows * number // share for number in range(share + 1)]
-    slices = [slice(begin, end) for begin, end in pairwise(edges)]
-    waiting = [pool.submit(work, others) for others in slices[1:]]
+    bounds = [rows * index // slice_count for index in range(slice_count + 1)]
+    slices = [slice(start, end) for start, end in pairwise(bounds)]
+    futures = [pool.submit(work, rows_of_thread) for rows_of_thread in slices[1:]]
     work(slices[0])
-    for future in waiting:
+    for future in futures:
         future.result()

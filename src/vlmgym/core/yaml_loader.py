@@ -78,10 +78,10 @@ class Loader(yaml.SafeLoader):
             value = int(text) if node.tag == _INT else float(text)
         except ValueError:  # more digits than Python reads
             value = math.inf
-        fits = abs(value) < 2**64 if node.tag == _INT else math.isfinite(value)
-        if not fits:
-            shown = f"{text[:20]}{'...' if len(text) > 20 else ''}"
-            problem = f"{shown} is no number that can be computed with"
+        is_usable = abs(value) < 2**64 if node.tag == _INT else math.isfinite(value)
+        if not is_usable:
+            excerpt = f"{text[:20]}{'...' if len(text) > 20 else ''}"
+            problem = f"{excerpt} is no number that can be computed with"
             raise _refused(problem, node.start_mark)
         return value
 

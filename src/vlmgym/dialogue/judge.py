@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,9 @@ class Weights(Settings):
 
     def rewarded(self, terms: dict[str, float]) -> dict[str, float]:
         """The terms of a turn as they are rewarded, before the weights."""
-        return {**terms, "game": -1.0} if self.seeing and not terms["perception"] else terms
+        if self.seeing and not terms["perception"]:
+            return {**terms, "game": -1.0}
+        return terms
 
     def total(self, terms: dict[str, float]) -> float:
         """The weighted sum of such terms."""
@@ -79,7 +82,10 @@ def constant_cells(boards: NDArray[np.int16]) -> float:
     Args:
         boards: ``(B, rows, cols)`` symbols; NaN for none.
     """
-    return float(np.bincount(boards.ravel()).max() / boards.size) if boards.size else float("nan")
+    if not boards.size:
+        return float("nan")
+    cells_of = np.bincount(boards.ravel())  # by symbol
+    return float(cells_of.max() / boards.size)
 
 
 class Fault(StrEnum):
@@ -126,12 +132,14 @@ class Fault(StrEnum):
     @property
     def ink(self) -> str:
         """A colour of letters that can be read on its own colour."""
-        return "#20242c" if self in (Fault.PERCEPTION, Fault.UNAVOIDABLE, Fault.NONE) else "#ffffff"
+        is_light = self in (Fault.PERCEPTION, Fault.UNAVOIDABLE, Fault.NONE)
+        return "#20242c" if is_light else "#ffffff"
 
     @classmethod
     def of(cls, word: str) -> Fault:
         """The fault that a record names; a word of another version is ``unknown``."""
-        return cls(word) if word in {fault.value for fault in cls} else cls.UNKNOWN
+        words = {fault.value for fault in cls}
+        return cls(word) if word in words else cls.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -173,94 +181,129 @@ def judge(
         The states after the turn, and ``B`` judgements.
     """
     scene = game.scene(state)
-    level = state.level
-    read = [parse(game, level, text, mode, blocks) for text in replies]
-    seen = [read_perception(r.perception, scene, mode) for r in read]
-    actions = np.array([r.action for r in read], np.int64)
+    parsed = [parse(game, state.level, text, mode, blocks) for text in replies]
+    perceptions = [read_perception(reply.perception, scene, mode) for reply in parsed]
+    actions = np.array([reply.action for reply in parsed], np.int64)
     after, outcome = game.step(state, actions)
-    good = game.success(state, actions, outcome)
+    success = game.success(state, actions, outcome)
+    succeeds_as_described = _replay(game, state, actions, success, perceptions)
+    possible = _success_possible(game, state, success)
     values = game.oracle(state) if oracle else None
-    described = _replay(game, state, actions, good, seen)
+    judgements = []
+    for row, (reply, perception) in enumerate(zip(parsed, perceptions, strict=True)):
+        truth = scene.symbols[row]
+        described = _description_terms(perception, truth)
+        exact = bool(described["perception"]) if truth.size else None
+        verdict = _oracle_verdict(None if values is None else values[row], reply.action)
+        judgement = Judgement(
+            reply=reply,
+            seen=perception,
+            gain=int(outcome.gain[row]),
+            changed=bool(outcome.changed[row]),
+            terms={
+                "game": 1.0 if success[row] else -1.0,
+                "format": float(reply.well_formed),
+                **described,
+                "regret": -verdict.regret,
+            },
+            fault=_fault(
+                bool(success[row]),
+                reply.action,
+                exact,
+                bool(succeeds_as_described[row]),
+                bool(possible[row]),
+            ),
+            p_acc=exact,
+            oracle_value=verdict.value,
+            oracle_best=verdict.best,
+            oracle_action=verdict.best_action,
+        )
+        judgements.append(judgement)
+    return after, judgements
+
+
+def _description_terms(perception: Perception, truth: NDArray[np.int16]) -> dict[str, float]:
+    """The reward terms of a description; ``truth`` is ``(rows, cols)``, empty without a truth
+    text.
+    """
+    if not truth.size:
+        return {"perception": 0.0, "cells": 0.0, "balanced": 0.0}
+    return {
+        "perception": float(perception.exact(truth)),
+        "cells": perception.accuracy(truth),
+        "balanced": float(perception.balanced(truth)),
+    }
+
+
+def _success_possible(game: Game, state: State, success: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``(B,)``: where some action succeeds; it is only looked up where the one played did not."""
     possible = np.ones(len(state), bool)
-    if not good.all():
-        failed = np.flatnonzero(~good)
+    failed = np.flatnonzero(~success)
+    if failed.size:
         possible[failed] = game.success_mask(state[failed]).any(axis=1)
-    out = []
-    for i, (reply, see) in enumerate(zip(read, seen, strict=True)):
-        truth = scene.symbols[i]
-        exact = see.exact(truth) if truth.size else None
-        value, best, best_action, regret = _oracle_terms(
-            None if values is None else values[i], int(actions[i])
-        )
-        terms = {
-            "game": 1.0 if good[i] else -1.0,
-            "format": float(reply.well_formed),
-            "perception": float(bool(exact)),
-            "cells": see.accuracy(truth) if truth.size else 0.0,
-            "balanced": float(see.balanced(truth)) if truth.size else 0.0,
-            "regret": -regret,
-        }
-        fault = _fault(bool(good[i]), reply.action, exact, bool(described[i]), bool(possible[i]))
-        gain = int(outcome.gain[i])
-        changed = bool(outcome.changed[i])
-        out.append(
-            Judgement(reply, see, gain, changed, terms, fault, exact, value, best, best_action)
-        )
-    return after, out
+    return possible
 
 
 def _replay(
     game: Game,
     state: State,
     actions: NDArray[np.int64],
-    good: NDArray[np.bool_],
-    seen: Sequence[Perception],
+    success: NDArray[np.bool_],
+    perceptions: Sequence[Perception],
 ) -> NDArray[np.bool_]:
-    """Which failed actions do something on the board as it was described."""
-    works = np.zeros(len(state), bool)
-    rows = [
-        i
-        for i in range(len(state))
-        if not good[i] and actions[i] != NO_ACTION and (seen[i].symbols >= 0).any()
-    ]
+    """``(B,)``: the failed actions that do something on the board as it was described."""
+    succeeds = np.zeros(len(state), bool)
+    rows = []
+    boards = []
+    for row, perception in enumerate(perceptions):
+        stated = perception.symbols >= 0
+        if not success[row] and actions[row] != NO_ACTION and stated.any():
+            rows.append(row)
+            boards.append(np.where(stated, perception.symbols, game.unnamed))
     if rows:
-        boards = np.stack(
-            [np.where(seen[i].symbols < 0, game.unnamed, seen[i].symbols) for i in rows]
-        )
-        works[rows] = game.would_succeed(state.level, boards, actions[rows])
-    return works
+        succeeds[rows] = game.would_succeed(state.level, np.stack(boards), actions[rows])
+    return succeeds
 
 
 def _fault(
-    good: bool, action: int, exact: bool | None, works_as_described: bool, possible: bool
+    success: bool, action: int, exact: bool | None, succeeds_as_described: bool, possible: bool
 ) -> Fault:
-    if good:
+    if success:
         return Fault.NONE
     if action == NO_ACTION:
         return Fault.FORMAT
-    if not possible or (exact and works_as_described):
+    if not possible or (exact and succeeds_as_described):
         return Fault.UNAVOIDABLE
     if exact is None:
         return Fault.UNKNOWN
-    if works_as_described:
+    if succeeds_as_described:
         return Fault.PERCEPTION
     return Fault.REASONING if exact else Fault.BOTH
 
 
-def _oracle_terms(
-    values: NDArray[np.float64] | None, action: int
-) -> tuple[float, float, int, float]:
-    """(value of the action, best value, best action, regret in 0..1: 0 = best, 1 = worst legal,
-    illegal or none).
+class _OracleVerdict(NamedTuple):
+    """What the oracle says of an action."""
+
+    value: float = float("nan")  # of the action; NaN if it is illegal or none
+    best: float = float("nan")  # value of the best action; NaN if there is none
+    best_action: int = NO_ACTION
+    regret: float = 0.0  # 0 = best, 1 = worst legal, illegal or none
+
+
+def _oracle_verdict(values: NDArray[np.float64] | None, action: int) -> _OracleVerdict:
+    """The verdict on one action; ``values`` are those of all actions, ``(A,)``, or None without an
+    oracle.
     """
-    if values is None:
-        return float("nan"), float("nan"), NO_ACTION, 0.0
-    best_id = best_action(values)
-    if best_id == NO_ACTION:
-        return float("nan"), float("nan"), NO_ACTION, 0.0
+    best_id = NO_ACTION if values is None else best_action(values)
+    if values is None or best_id == NO_ACTION:
+        return _OracleVerdict()
     best = float(values[best_id])
     worst = float(np.nanmin(values))
     value = float(values[action]) if action != NO_ACTION else float("nan")
     if np.isnan(value):
-        return value, best, best_id, 1.0
-    return value, best, best_id, (best - value) / (best - worst) if best > worst else 0.0
+        regret = 1.0
+    elif best > worst:
+        regret = (best - value) / (best - worst)
+    else:
+        regret = 0.0
+    return _OracleVerdict(value, best, best_id, regret)

@@ -38,27 +38,28 @@ def prompt_text(
     """
     if style not in STYLES:
         raise ConfigError("prompt style", style, "one of " + ", ".join(STYLES))
-    rows, cols = game.sample(level).symbols.shape[1:]
-    told = "".join(f"\n{line}" for line in board)
+    rows, columns = game.sample(level).symbols.shape[1:]
+    board_text = "".join(f"\n{line}" for line in board)
     if style != "full":
-        return (
-            (f"{game.name} {rows}x{cols}" if rows else game.name)
-            + (" moves?" if style == "moves" else "")
-            + told
-        )
-    form = (
-        f"{rows} lines, one for each row from top to bottom, the {cols} cells of a row from "
+        title = f"{game.name} {rows}x{columns}" if rows else game.name
+        return title + (" moves?" if style == "moves" else "") + board_text
+    board_form = (
+        f"{rows} lines, one for each row from top to bottom, the {columns} cells of a row from "
         "left to right joined by |"
     )
-    seen = f"the board{' as you see it' if image else ''}: {form}"
     shown = f"The picture shows the {'board' if rows else 'screen'}. " if image else ""
     if board:
-        shown += f"This is {'what is on it' if image else 'the board'}, as {form}:{told}\n"
+        subject = "what is on it" if image else "the board"
+        shown += f"This is {subject}, as {board_form}:{board_text}\n"
+    description = "what you see"
+    if rows:
+        description = f"the board{' as you see it' if image else ''}: {board_form}"
+    thinking = "what the moves would do and which one you choose"
     return (
         f"{game.rules(level)}\n"
         f"{shown}Reply in three blocks, in this order and nothing else:\n"
-        f"{blocks.write(blocks.perception, seen if rows else 'what you see')}\n"
-        f"{blocks.write(blocks.think, 'what the moves would do and which one you choose')}\n"
+        f"{blocks.write(blocks.perception, description)}\n"
+        f"{blocks.write(blocks.think, thinking)}\n"
         f"{blocks.write(blocks.answer, game.answer_format(level))}"
     )
 
@@ -86,8 +87,9 @@ def next_text(board: Sequence[str] = ()) -> str:
     """What is said after a reply, where the past is told: the board comes as a picture, or as these
     lines.
     """
-    now = "The board after your move:" if board else "The picture shows the board after your move."
-    return "\n".join([now, *board, "Reply in the same form."])
+    picture = "The picture shows the board after your move."
+    first = "The board after your move:" if board else picture
+    return "\n".join([first, *board, "Reply in the same form."])
 
 
 def prefills(game: Game, state: State, style: str = "full", blocks: Blocks = BLOCKS) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from vlmgym.core import NO_ACTION, ConfigError, Game, Level, Settings, setting
 
@@ -100,10 +100,11 @@ class Blocks(Settings):
         if not isinstance(value, str):
             raise ConfigError("reply", value, _FORM)
         pairs = [pair.partition("=") for pair in value.split(",")] if value.strip() else []
-        found = {key.strip(): name.strip() for key, _, name in pairs}
-        if len(found) < len(pairs) or not all(middle for _, middle, _ in pairs):
+        names = {field.strip(): name.strip() for field, _, name in pairs}
+        field_is_twice = len(names) < len(pairs)
+        if field_is_twice or not all(equals for _, equals, _ in pairs):
             raise ConfigError("reply", value, _FORM)
-        return cls.parse(found)
+        return cls.parse(names)
 
     @staticmethod
     def begin(name: str) -> str:
@@ -125,9 +126,9 @@ class Blocks(Settings):
         """The text of the first whole block of a name as it stands in a reply; None if there is
         none. See also :func:`parse`.
         """
-        _, begun, rest = reply.partition(cls.begin(name))
-        text, ended, _ = rest.partition(cls.end(name))
-        return text if begun and ended else None
+        _, beginning, following = reply.partition(cls.begin(name))
+        text, ending, _ = following.partition(cls.end(name))
+        return text if beginning and ending else None
 
     @classmethod
     def without(cls, name: str, reply: str) -> str:
@@ -137,11 +138,9 @@ class Blocks(Settings):
 
     def __str__(self) -> str:
         """``"perception=...,think=...,answer=..."``; empty for the usual names."""
-        return (
-            ""
-            if self == BLOCKS
-            else ",".join(f"{field}={name}" for field, name in asdict(self).items())
-        )
+        if self == BLOCKS:
+            return ""
+        return ",".join(f"{field}={name}" for field, name in asdict(self).items())
 
 
 _FORM = "perception=NAME,think=NAME,answer=NAME (any of them), or a mapping of these"
@@ -151,8 +150,9 @@ BLOCKS = Blocks()
 
 def write_reply(perception: str, think: str, answer: str, blocks: Blocks = BLOCKS) -> str:
     """A reply in the canonical form."""
-    said = zip(blocks.names, (perception, think, answer), strict=True)
-    return "".join(blocks.write(name, text) for name, text in said)
+    texts = (perception, think, answer)
+    named_texts = zip(blocks.names, texts, strict=True)
+    return "".join(blocks.write(name, text) for name, text in named_texts)
 
 
 @dataclass(frozen=True)
@@ -173,11 +173,30 @@ class Reply:
 DRESS = " \t\r\n*_`'\"$."
 
 
+class _Tag(NamedTuple):
+    """A tag of one of the three blocks, as it stands in a reply."""
+
+    closing: bool
+    name: str
+    start: int
+    end: int
+
+
 @lru_cache(64)
-def _tags(names: tuple[str, ...], lenient: bool) -> re.Pattern[str]:
-    return re.compile(
-        rf"<(/?)({'|'.join(map(re.escape, names))})>", re.IGNORECASE | re.ASCII if lenient else 0
-    )
+def _tag_pattern(names: tuple[str, ...], lenient: bool) -> re.Pattern[str]:
+    any_name = "|".join(map(re.escape, names))
+    return re.compile(rf"<(/?)({any_name})>", re.IGNORECASE | re.ASCII if lenient else 0)
+
+
+def _find_tags(text: str, names: tuple[str, ...], lenient: bool) -> list[_Tag]:
+    """The tags in a text; ``lenient`` finds them in any case, and gives their names in small
+    letters.
+    """
+    tags = []
+    for match in _tag_pattern(names, lenient).finditer(text):
+        name = match[2].lower() if lenient else match[2]
+        tags.append(_Tag(match[1] == "/", name, match.start(), match.end()))
+    return tags
 
 
 def parse(
@@ -202,30 +221,19 @@ def parse(
         raise ConfigError("parse mode", mode, "one of " + ", ".join(MODES))
     lenient = mode == "lenient"
     names = tuple(name.lower() for name in blocks.names) if lenient else blocks.names
-    marks = _tags(blocks.names, lenient).finditer(text)
-    tags = [(m[1] == "/", m[2].lower() if lenient else m[2], m.start(), m.end()) for m in marks]
-    found: dict[str, list[str]] = {name: [] for name in names}
-    for left, right in pairwise(tags):
-        if not left[0] and right[0] and left[1] == right[1]:
-            found[left[1]].append(text[left[3] : right[2]])
-    opened = {name: sum(not t[0] and t[1] == name for t in tags) for name in names}
+    tags = _find_tags(text, blocks.names, lenient)
+    contents: dict[str, list[str]] = {name: [] for name in names}  # of whole blocks
+    for tag, following in pairwise(tags):
+        if not tag.closing and following.closing and tag.name == following.name:
+            contents[tag.name].append(text[tag.end : following.start])
+    opened = {name: 0 for name in names}
+    for tag in tags:
+        opened[tag.name] += not tag.closing
 
-    shape = [(closing, name) for name in names for closing in (False, True)]
-    well_formed = [t[:2] for t in tags] == shape
-    if well_formed:
-        outside = (
-            text[: tags[0][2]]
-            + text[tags[1][3] : tags[2][2]]
-            + text[tags[3][3] : tags[4][2]]
-            + text[tags[5][3] :]
-        )
-        well_formed = not outside.strip() and all(found[name][0].strip() for name in names)
-
-    perception, think, _ = (
-        found[n][0] if opened[n] == 1 and len(found[n]) == 1 else None for n in names
-    )
-    last = names[2]
-    answer, problem = _pick_answer(text, tags, last, found[last], opened[last], lenient)
+    blocks_read = [_Block(name, contents[name], opened[name]) for name in names]
+    perception, think, _ = (block.only_content for block in blocks_read)
+    well_formed = _is_well_formed(text, tags, blocks_read)
+    answer, problem = _pick_answer(text, tags, blocks_read[2], lenient)
     action = NO_ACTION
     if answer is not None:
         decoded = game.decode(level, answer.strip(DRESS) if lenient else answer)
@@ -234,27 +242,49 @@ def parse(
     return Reply(text, perception, think, answer, well_formed, action, problem)
 
 
+class _Block(NamedTuple):
+    """What a reply has of the block of a name."""
+
+    name: str
+    contents: list[str]  # of whole blocks
+    opened: int  # opening tags
+
+    @property
+    def only_content(self) -> str | None:
+        """The content of the one block; None if there is none, or more than one."""
+        return self.contents[0] if self.opened == 1 and len(self.contents) == 1 else None
+
+
+def _is_well_formed(text: str, tags: Sequence[_Tag], blocks: Sequence[_Block]) -> bool:
+    """Whether the blocks are there once each, in order, none blank, with nothing but white space
+    around them.
+    """
+    expected = [(closing, block.name) for block in blocks for closing in (False, True)]
+    if [(tag.closing, tag.name) for tag in tags] != expected:
+        return False
+    if not all(block.contents[0].strip() for block in blocks):
+        return False
+    starts = [0, *(tag.end for tag in tags if tag.closing)]
+    ends = [*(tag.start for tag in tags if not tag.closing), len(text)]
+    return not any(text[start:end].strip() for start, end in zip(starts, ends, strict=True))
+
+
 def _pick_answer(
-    text: str,
-    tags: list[tuple[bool, str, int, int]],
-    name: str,
-    blocks: list[str],
-    opened: int,
-    lenient: bool,
+    text: str, tags: Sequence[_Tag], block: _Block, lenient: bool
 ) -> tuple[str | None, Problem]:
     """The content of the answer block that counts, or the reason why there is none."""
+    contents = block.contents
     if lenient:
-        cut_off = bool(tags) and tags[-1][:2] == (False, name)
-        if cut_off:
-            blocks = [*blocks, text[tags[-1][3] :]]
-        blocks = blocks[-1:]
-    elif opened > 1:
+        if tags and tags[-1].name == block.name and not tags[-1].closing:  # cut off
+            contents = [*contents, text[tags[-1].end :]]
+        contents = contents[-1:]
+    elif block.opened > 1:
         return None, Problem.TWO_ANSWERS
-    if not blocks:
-        return None, Problem.UNCLOSED_ANSWER if opened else Problem.MISSING_ANSWER
-    if not blocks[0].strip():
+    if not contents:
+        return None, Problem.UNCLOSED_ANSWER if block.opened else Problem.MISSING_ANSWER
+    if not contents[0].strip():
         return None, Problem.EMPTY_ANSWER
-    return blocks[0], Problem.NONE
+    return contents[0], Problem.NONE
 
 
 def taken_apart(reply: str, reasoning: str, blocks: Blocks = BLOCKS) -> bool:
@@ -265,8 +295,9 @@ def taken_apart(reply: str, reasoning: str, blocks: Blocks = BLOCKS) -> bool:
     its end, out of a reply: the description is lost with it. Blocks of other names
     (:class:`Blocks`) are left alone.
     """
-    wanted = blocks.begin(blocks.answer).lower()
-    return bool(reasoning.strip()) and reply.lstrip()[: len(wanted)].lower() == wanted
+    tag = blocks.begin(blocks.answer).lower()
+    beginning = reply.lstrip()[: len(tag)].lower()
+    return bool(reasoning.strip()) and beginning == tag
 
 
 def patterns(reply: Reply, names: Sequence[str]) -> tuple[bool, bool]:
@@ -282,14 +313,15 @@ def patterns(reply: Reply, names: Sequence[str]) -> tuple[bool, bool]:
         names: of the symbols; the first is that of an empty cell and does not count.
     """
     text = reply.think or ""
-    return _beside(tuple(names)).search(text) is not None, _ENUMERATION.search(text) is not None
+    localises = _tile_beside_cell(tuple(names)).search(text) is not None
+    enumerates = _ENUMERATION.search(text) is not None
+    return localises, enumerates
 
 
 @lru_cache(64)
-def _beside(names: tuple[str, ...]) -> re.Pattern[str]:
-    any_name = (
-        "|".join(re.escape(name) for name in sorted(names[1:], key=len, reverse=True)) or "(?!)"
-    )
+def _tile_beside_cell(names: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(names[1:], key=len, reverse=True)
+    any_name = "|".join(map(re.escape, longest_first)) or "(?!)"
     cell = r"\(\s{0,4}[0-9]{1,4}\s{0,4},\s{0,4}[0-9]{1,4}\s{0,4}\)"
     link = r"\s{0,4}(?:[:=]|is|at|-)?\s{0,4}(?:an?|the)?\s{0,4}"
     return re.compile(rf"\b(?:{any_name}){link}{cell}|{cell}{link}(?:{any_name})\b", re.IGNORECASE)

@@ -64,19 +64,19 @@ def model_digest(name: str) -> str:
     """
     path = model_path(name)
     if os.path.isdir(path):
-        files = sorted(
-            one
-            for one in Path(path).iterdir()
-            if one.suffix in LOADED and one.name not in NOT_LOADED
-        )
-        return _digest(tuple((one, one.stat().st_size, one.stat().st_mtime_ns) for one in files))
+        files = []
+        for file in sorted(Path(path).iterdir()):
+            if file.suffix in LOADED and file.name not in NOT_LOADED:
+                status = file.stat()
+                files.append((file, status.st_size, status.st_mtime_ns))
+        return _digest(tuple(files))
     from huggingface_hub import try_to_load_from_cache
 
     hub, _, revision = path.partition("@")
-    found = try_to_load_from_cache(hub, "config.json", revision=revision or None)
-    if not isinstance(found, str):
+    config = try_to_load_from_cache(hub, "config.json", revision=revision or None)
+    if not isinstance(config, str):
         raise ConfigError("model", name, "a model of the hub that was loaded before")
-    return f"commit:{Path(found).parent.name}"
+    return f"commit:{Path(config).parent.name}"
 
 
 LOADED = (".json", ".safetensors", ".bin", ".jinja", ".model", ".txt", ".tiktoken")
@@ -91,10 +91,11 @@ NOT_LOADED = ("training_args.bin", "vlmgym.json", SEAL)
 
 @lru_cache(64)
 def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
-    whole = hashlib.blake2b(digest_size=16)
+    """The digest of files and their names; size and time tell when it must be made anew."""
+    digest = hashlib.blake2b(digest_size=16)
     for path, _, _ in files:
-        whole.update(f"{path.name}\0{digest_of(path)}\n".encode())
-    return whole.hexdigest()
+        digest.update(f"{path.name}\0{digest_of(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def load_config(name: str) -> Any:
@@ -120,22 +121,19 @@ def load_processor(name: str) -> Any:
     from transformers import AutoProcessor
 
     processor = _loaded(AutoProcessor, name, padding_side="left")
-    for part in ("tokenizer", "image_processor"):
-        if getattr(processor, part, None) is None:
-            raise ConfigError(
-                "model",
-                name,
-                f"a model that reads texts and pictures (its processor has no {part})",
-            )
+    for attribute in ("tokenizer", "image_processor"):
+        if getattr(processor, attribute, None) is None:
+            allowed = f"a model that reads texts and pictures (its processor has no {attribute})"
+            raise ConfigError("model", name, allowed)
     return processor
 
 
-def _loaded(kind: Any, name: str, **settings: Any) -> Any:
+def _loaded(auto_class: Any, name: str, **settings: Any) -> Any:
     """One of the AutoClasses' ``from_pretrained``, with one sentence for whatever is wrong."""
     path = model_path(name)
     hub, _, revision = (path, "", "") if os.path.isdir(path) else path.partition("@")
     try:
-        return kind.from_pretrained(
+        return auto_class.from_pretrained(
             hub, revision=revision or "main", trust_remote_code=False, **settings
         )
     # Transformers, the hub's client, safetensors and tokenizers have their own classes
@@ -148,12 +146,11 @@ def _loaded(kind: Any, name: str, **settings: Any) -> Any:
 
 def first_words(error: BaseException) -> str:
     """The first words of a foreign error, on one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return (
-        f"{type(error).__name__}: {text[:300]}"
-        if isinstance(error, LookupError | AttributeError)
-        else text[:300]
-    )
+    kind = type(error).__name__
+    text = " ".join(str(error).split()) or kind
+    if isinstance(error, LookupError | AttributeError):
+        return f"{kind}: {text[:300]}"
+    return text[:300]
 
 
 def load(
@@ -184,20 +181,21 @@ def load(
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     load_config(name)  # first, as its errors say what is wrong with the folder
     processor = load_processor(name)
-    choice = {} if attention == "auto" else {"attn_implementation": attention}
-    model, about = _loaded(
+    options = {} if attention == "auto" else {"attn_implementation": attention}
+    model, loading_info = _loaded(
         AutoModelForImageTextToText,
         name,
         dtype=getattr(torch, dtype),
         output_loading_info=True,
-        **choice,
+        **options,
     )
-    if lost := sorted(about["missing_keys"]):  # Transformers fills them with random numbers
+    missing = sorted(loading_info["missing_keys"])
+    if missing:  # Transformers fills them with random numbers
         raise ConfigError(
             "model",
             name,
-            f"a folder with all weights of a {type(model).__name__} ({len(lost)} "
-            f"lack, as {lost[0]})",
+            f"a folder with all weights of a {type(model).__name__} ({len(missing)} "
+            f"lack, as {missing[0]})",
         )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -207,11 +205,8 @@ def load(
 def image_token(model: Any) -> int:
     """The id that stands for a piece of a picture in prompts."""
     config = model.config
-    return int(
-        config.image_token_id
-        if getattr(config, "image_token_id", None) is not None
-        else config.image_token_index
-    )
+    token = getattr(config, "image_token_id", None)
+    return int(config.image_token_index if token is None else token)
 
 
 def banned_tokens(model: Any, processor: Any) -> list[int]:
@@ -227,10 +222,10 @@ def banned_tokens(model: Any, processor: Any) -> list[int]:
         "vision_start_token_id",
         "vision_end_token_id",
     )
-    ids = {getattr(config, n, None) for n in names}
+    tokens = {getattr(config, name, None) for name in names}
     if tokenizer.pad_token_id != tokenizer.eos_token_id:
-        ids.add(tokenizer.pad_token_id)
-    return sorted(i for i in ids if isinstance(i, int) and i >= 0)
+        tokens.add(tokenizer.pad_token_id)
+    return sorted(token for token in tokens if isinstance(token, int) and token >= 0)
 
 
 VISION = ("visual", "vision_tower", "vision_model")
@@ -248,13 +243,12 @@ def freeze_vision(model: Any) -> int:
     """
     towers = [module for name, module in model.named_modules() if name.rpartition(".")[2] in VISION]
     if not towers:
-        raise ConfigError(
-            "compute.train_vision", False, f"true: no {', '.join(VISION)} in {type(model).__name__}"
-        )
+        allowed = f"true: no {', '.join(VISION)} in {type(model).__name__}"
+        raise ConfigError("compute.train_vision", False, allowed)
     for tower in towers:
-        for weights in tower.parameters():
-            weights.requires_grad_(False)
-    return sum(weights.numel() for weights in model.parameters() if not weights.requires_grad)
+        for parameter in tower.parameters():
+            parameter.requires_grad_(False)
+    return sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
 
 
 def restore(model: Any, checkpoint: str) -> None:
@@ -264,11 +258,8 @@ def restore(model: Any, checkpoint: str) -> None:
     are renamed on saving (LLaVA, Qwen2.5-VL) match next to nothing there; it warns and trains on
     from the start model.
     """
-    model.load_state_dict(
-        type(model)
-        .from_pretrained(checkpoint, dtype=model.dtype, trust_remote_code=False)
-        .state_dict()
-    )
+    saved = type(model).from_pretrained(checkpoint, dtype=model.dtype, trust_remote_code=False)
+    model.load_state_dict(saved.state_dict())
 
 
 def end_processes() -> None:

@@ -33,32 +33,42 @@ class Layout(NamedTuple):
 
 
 @lru_cache(1024)
-def layout_of(look: Look, rows: int, cols: int) -> Layout:
+def layout_of(look: Look, rows: int, columns: int) -> Layout:
     """Where a board of this size lies under a look.
 
     Raises:
         ConfigError: it does not fit into the look's width or height.
     """
-    edge = 2 * look.margin
+    edges = 2 * look.margin
     tile = look.tile
     if look.width or look.height:
-        sides = (
-            ("width", look.width, cols, edge),
-            ("height", look.height, rows, edge + look.strip),
-        )
-        tile = min((size - taken) // n - look.gap for _, size, n, taken in sides if size)
-        if tile < MIN_TILE:
-            for name, size, n, taken in sides:
-                need = taken + n * (MIN_TILE + look.gap)
-                if 0 < size < need:
-                    raise ConfigError(
-                        f"Look.{name}", size, f"{need} or more for a board of {rows} x {cols}, or 0"
-                    )
+        tile = _tile_that_fits(look, rows, columns)
     pitch = tile + look.gap
-    height = look.height or edge + look.strip + rows * pitch
-    width = look.width or edge + cols * pitch
+    height = look.height or edges + look.strip + rows * pitch
+    width = look.width or edges + columns * pitch
     top = look.strip + (height - look.strip - rows * pitch) // 2
-    return Layout(height, width, top, (width - cols * pitch) // 2, tile, look.gap)
+    left = (width - columns * pitch) // 2
+    return Layout(height, width, top, left, tile, look.gap)
+
+
+def _tile_that_fits(look: Look, rows: int, columns: int) -> int:
+    """The largest tile whose board fits into the look's width and height, those that are set."""
+    edges = 2 * look.margin
+    # name, pixels, cells side by side, pixels that are no cells
+    sides = [
+        ("width", look.width, columns, edges),
+        ("height", look.height, rows, edges + look.strip),
+    ]
+    sides = [side for side in sides if side[1]]
+    tile = min((size - taken) // cells - look.gap for _, size, cells, taken in sides)
+    if tile >= MIN_TILE:
+        return tile
+    for name, size, cells, taken in sides:
+        needed = taken + cells * (MIN_TILE + look.gap)
+        if size < needed:
+            allowed = f"{needed} or more for a board of {rows} x {columns}, or 0"
+            raise ConfigError(f"Look.{name}", size, allowed)
+    return tile
 
 
 class Atlas:
@@ -70,15 +80,17 @@ class Atlas:
         self.look = look
         self.tile = tile
         self.source: Photographs | None = None
-        self.ways = look.appearances * (2 if look.skin == "handwritten" and kind == "number" else 1)
-        count = len(names) * self.ways
+        handwritten = look.skin == "handwritten" and kind == "number"
+        self.drawings = look.appearances * (2 if handwritten else 1)  # of each symbol
+        count = len(names) * self.drawings
         if kind == "photo":
+            # the cells of photographs follow those of the empty cell, by part and class
             self.source = photos.photographs(look.photos, names[1:])
-            counts = np.minimum([self.source.counts[part] for part in PARTS], look.variety)
-            self.first = self.ways + np.concatenate([[0], np.cumsum(counts)[:-1]]).reshape(
-                counts.shape
-            )
-            count = self.ways + int(counts.sum())
+            counts_in_source = [self.source.counts[part] for part in PARTS]
+            counts = np.minimum(counts_in_source, look.variety)  # (parts, classes)
+            ends = self.drawings + np.cumsum(counts).reshape(counts.shape)
+            self.first_photo = ends - counts  # (parts, classes)
+            count = int(ends[-1, -1])
         pitch = tile + look.gap
         self.cells = np.empty((count, pitch, pitch * 3), np.uint8)
         self.drawn = np.zeros(count, bool)
@@ -86,49 +98,62 @@ class Atlas:
     def ids(self, scene: Scene) -> NDArray[np.int32]:
         """``(B, rows, cols)``: the cells of a scene, all of them drawn."""
         symbols = scene.symbols
-        looks = self.look.appearances
-        if symbols.size and (symbols.min() < 0 or symbols.max() >= len(self.names)):
-            raise StateError(
-                f"symbols {symbols.min()} to {symbols.max()}: the scene names 0 to "
-                f"{len(self.names) - 1}"
-            )
+        self._check_names(symbols)
         ids = symbols.astype(np.int32)
-        # each symbol has that many cells; which one depends on its place, and on the split
-        if self.ways > 1:
-            rows, cols = np.indices(symbols.shape[1:], np.int32)
-            way = (5 * rows + 3 * cols + ids) % looks
-            if self.ways > looks:
-                way += looks * scene.test[:, None, None].astype(np.int32)
-            ids = ids * np.int32(self.ways) + way
+        if self.drawings > 1:
+            ids = ids * np.int32(self.drawings) + self._drawing_of(scene)
         if self.source is not None:
-            if scene.variants is None:
-                raise StateError("a scene of kind photo needs variants")
-            test = np.broadcast_to(scene.test[:, None, None], symbols.shape)
-            kinds = np.maximum(symbols - 1, 0)
-            numbers = self.source.choose(test, kinds, scene.variants, self.look.variety)
-            ids = np.where(
-                symbols > 0, self.first[test.astype(np.intp), kinds] + numbers, ids
-            ).astype(np.int32)
-        if not self.drawn[ids].all():
-            for k in np.unique(ids[~self.drawn[ids]]).tolist():
-                self.cells[k] = self._draw(k).reshape(self.cells.shape[1:])
-                self.drawn[k] = True
+            photo_ids = self._photo_of(self.source, scene)
+            ids = np.where(symbols > 0, photo_ids, ids).astype(np.int32)
+        drawn = self.drawn[ids]
+        if not drawn.all():
+            for cell in np.unique(ids[~drawn]).tolist():
+                self.cells[cell] = self._draw(cell).reshape(self.cells.shape[1:])
+                self.drawn[cell] = True
         return ids
 
-    def _draw(self, k: int) -> NDArray[np.uint8]:
-        if self.source is not None and k >= self.ways:
-            place = int(np.searchsorted(self.first.ravel(), k, "right")) - 1
-            part, kind = divmod(place, self.first.shape[1])
-            number = k - int(self.first[part, kind])
-            return photo_cell(
-                self.source.load(PARTS[part], kind, number), self.tile, self.look, number
-            )
-        index, way = divmod(k, self.ways)
-        test, appearance = divmod(way, self.look.appearances)
+    def _check_names(self, symbols: NDArray[np.int16]) -> None:
+        if not symbols.size:
+            return
+        low = symbols.min()
+        high = symbols.max()
+        last = len(self.names) - 1
+        if low < 0 or high > last:
+            raise StateError(f"symbols {low} to {high}: the scene names 0 to {last}")
+
+    def _drawing_of(self, scene: Scene) -> NDArray[np.int32]:
+        """Which of a symbol's drawings each cell shows, ``(B, rows, cols)``: it depends on the
+        cell's place, and on the split where digits are handwritten.
+        """
+        appearances = self.look.appearances
+        rows, columns = np.indices(scene.symbols.shape[1:], np.int32)
+        drawing = (5 * rows + 3 * columns + scene.symbols.astype(np.int32)) % appearances
+        if self.drawings > appearances:
+            drawing += appearances * scene.test[:, None, None].astype(np.int32)
+        return drawing
+
+    def _photo_of(self, source: Photographs, scene: Scene) -> NDArray[np.int64]:
+        """The cell of each photograph, ``(B, rows, cols)``; of empty cells any."""
+        if scene.variants is None:
+            raise StateError("a scene of kind photo needs variants")
+        test = np.broadcast_to(scene.test[:, None, None], scene.symbols.shape)
+        classes = np.maximum(scene.symbols - 1, 0)
+        numbers = source.choose(test, classes, scene.variants, self.look.variety)
+        return self.first_photo[test.astype(np.intp), classes] + numbers
+
+    def _draw(self, cell: int) -> NDArray[np.uint8]:
+        look = self.look
+        if self.source is not None and cell >= self.drawings:
+            place = int(np.searchsorted(self.first_photo.ravel(), cell, "right")) - 1
+            part, class_index = divmod(place, self.first_photo.shape[1])
+            number = cell - int(self.first_photo[part, class_index])
+            photo = self.source.load(PARTS[part], class_index, number)
+            return photo_cell(photo, self.tile, look, number)
+        symbol, drawing = divmod(cell, self.drawings)
+        test, appearance = divmod(drawing, look.appearances)
         kind = "number" if self.kind == "photo" else self.kind  # the empty cell
-        return draw_cell(
-            kind, index, self.names[index], self.tile, self.look, bool(test), appearance
-        )
+        name = self.names[symbol]
+        return draw_cell(kind, symbol, name, self.tile, look, bool(test), appearance)
 
 
 @lru_cache(64)
@@ -138,50 +163,50 @@ def atlas_of(kind: str, names: tuple[str, ...], look: Look, tile: int) -> Atlas:
 
 
 @lru_cache(64)
-def canvas_of(look: Look, rows: int, cols: int) -> NDArray[np.uint8]:
+def canvas_of(look: Look, rows: int, columns: int) -> NDArray[np.uint8]:
     """All that is not a cell, ``(H, W * 3)`` uint8: page, frame, coordinates."""
-    layout = layout_of(look, rows, cols)
+    layout = layout_of(look, rows, columns)
     pitch = layout.tile + layout.gap
     frame = min(look.gap - look.gap // 2, look.margin)
+    left = layout.left - frame
+    top = layout.top - frame
+    right = layout.left + columns * pitch + frame - 1
+    bottom = layout.top + rows * pitch + frame - 1
     picture = Image.new("RGB", (layout.width, layout.height), tone(PAGE, look))
-    box = (
-        layout.left - frame,
-        layout.top - frame,
-        layout.left + cols * pitch + frame,
-        layout.top + rows * pitch + frame,
-    )
     board = tone(BOARD if look.grid else EMPTY, look)
-    ImageDraw.Draw(picture).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=board)
+    ImageDraw.Draw(picture).rectangle((left, top, right, bottom), fill=board)
     if look.coordinates:
         band = look.margin - frame
-        room = min(0.9 * layout.tile, band - 4), min(0.42 * band, 0.5 * layout.tile)
-        for col in range(cols):
-            centre = layout.left + (col + 0.5) * pitch, box[1] - band / 2
-            write(picture, text_ink(str(col), look.font), centre, room, tone(LABEL, look))
+        size = min(0.9 * layout.tile, band - 4), min(0.42 * band, 0.5 * layout.tile)
+        for column in range(columns):
+            centre = layout.left + (column + 0.5) * pitch, top - band / 2
+            write(picture, text_ink(str(column), look.font), centre, size, tone(LABEL, look))
         for row in range(rows):
-            centre = box[0] - band / 2, layout.top + (row + 0.5) * pitch
-            write(picture, text_ink(str(row), look.font), centre, room, tone(LABEL, look))
+            centre = left - band / 2, layout.top + (row + 0.5) * pitch
+            write(picture, text_ink(str(row), look.font), centre, size, tone(LABEL, look))
     return _finished(picture, look).reshape(layout.height, layout.width * 3)
 
 
 @lru_cache(4096)
 def score_strip(score: int, width: int, look: Look) -> NDArray[np.uint8]:
     """The score strip, ``(strip, W * 3)`` uint8."""
-    picture = Image.new("RGB", (width, look.strip), tone(PAGE, look))
-    write(
-        picture,
-        text_ink(f"Score {score}", look.font),
-        (width / 2, look.strip / 2),
-        (0.9 * width, 0.6 * look.strip),
-        tone(LABEL, look),
-    )
-    return _finished(picture, look).reshape(look.strip, width * 3)
+    height = look.strip
+    picture = Image.new("RGB", (width, height), tone(PAGE, look))
+    ink = text_ink(f"Score {score}", look.font)
+    centre = width / 2, height / 2
+    size = 0.9 * width, 0.6 * height
+    write(picture, ink, centre, size, tone(LABEL, look))
+    return _finished(picture, look).reshape(height, width * 3)
 
 
 def _finished(picture: Image.Image, look: Look) -> NDArray[np.uint8]:
-    pixels = grained(np.asarray(picture), look.texture) if look.texture else np.asarray(picture)
+    """A picture without its cells under the look's grain, blur and light, ``(H, W, 3)``."""
+    pixels = np.asarray(picture)
+    if look.texture:
+        pixels = grained(pixels, look.texture)
     if look.blur:
-        pixels = np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(look.blur)))
+        blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(look.blur))
+        pixels = np.asarray(blurred)
     pixels = np.array(exposed(pixels, look))
     pixels.flags.writeable = False
     return pixels
@@ -191,21 +216,18 @@ def screen(pixels: NDArray[np.uint8], look: Look, height: int, width: int) -> ND
     """A finished picture under a look: as large as its margin allows, sides kept in proportion;
     ``(H, W, 3)`` uint8.
     """
-    if pixels.shape[:2] != (height, width):
-        wide = width - 2 * look.margin
-        high = height - 2 * look.margin
-        if min(wide, high) < MIN_TILE:
-            raise ConfigError(
-                "Look.margin",
-                look.margin,
-                f"less than half of width and height, {width} and {height}",
-            )
-        scale = min(wide / pixels.shape[1], high / pixels.shape[0])
-        size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-        page = Image.new("RGB", (width, height), tone(PAGE, look))
-        page.paste(
-            Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC),
-            ((width - size[0]) // 2, (height - size[1]) // 2),
-        )
-        return _finished(page, look)
-    return _finished(Image.fromarray(pixels), look)
+    picture = Image.fromarray(pixels)
+    if picture.size == (width, height):
+        return _finished(picture, look)
+    inner_width = width - 2 * look.margin
+    inner_height = height - 2 * look.margin
+    if min(inner_width, inner_height) < MIN_TILE:
+        allowed = f"less than half of width and height, {width} and {height}"
+        raise ConfigError("Look.margin", look.margin, allowed)
+    scale = min(inner_width / picture.width, inner_height / picture.height)
+    picture_width = max(1, round(picture.width * scale))
+    picture_height = max(1, round(picture.height * scale))
+    resized = picture.resize((picture_width, picture_height), Image.Resampling.BICUBIC)
+    page = Image.new("RGB", (width, height), tone(PAGE, look))
+    page.paste(resized, ((width - picture_width) // 2, (height - picture_height) // 2))
+    return _finished(page, look)

@@ -29,18 +29,18 @@ DRAWERS: MappingProxyType[str, Callable[[int, str, int, Look, str, int], Image.I
         }
     )
 )
-"""By kind of scene: how symbol ``index`` called ``name`` is drawn on a tile."""
+"""By kind of scene: what draws a symbol on a tile."""
 
 
 def draw_cell(
-    kind: str, index: int, name: str, tile: int, look: Look, test: bool, appearance: int
+    kind: str, symbol: int, name: str, tile: int, look: Look, test: bool, appearance: int
 ) -> NDArray[np.uint8]:
     """A symbol as it stands on the board, its half gaps around it.
 
     Args:
         kind: of the scene; not ``photo`` or ``picture``.
-        index: the symbol.
-        name: its text.
+        symbol: its index; 0 is the empty cell, but of sprites.
+        name: the symbol's text.
         tile: pixels of the tile's side.
         look: the look.
         test: draw with the test part of the photographs (handwritten numbers).
@@ -55,12 +55,14 @@ def draw_cell(
     if kind == "sprite":
         check_sprite(name)
 
-    def face(side: int) -> Image.Image:
-        if index == 0 and kind != "sprite":
-            return blank(side, EMPTY, look)
-        return DRAWERS[kind](index, name, side, look, "test" if test else "train", appearance)
+    part = "test" if test else "train"
 
-    return finish_cell(face, tile, look, index, appearance)
+    def face(side: int) -> Image.Image:
+        if symbol == 0 and kind != "sprite":
+            return blank(side, EMPTY, look)
+        return DRAWERS[kind](symbol, name, side, look, part, appearance)
+
+    return finish_cell(face, tile, look, symbol, appearance)
 
 
 def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArray[np.uint8]:
@@ -72,7 +74,8 @@ def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArra
     def face(side: int) -> Image.Image:
         picture = photo.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
         if look.similarity:
-            picture = Image.blend(picture, Image.new("RGB", picture.size, MIDDLE), look.similarity)
+            grey = Image.new("RGB", picture.size, MIDDLE)
+            picture = Image.blend(picture, grey, look.similarity)
         return picture
 
     return finish_cell(face, tile, look, number, number % look.appearances)

@@ -11,85 +11,110 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from vlmgym.core import draw_below, draw_unit
-from vlmgym.render.ink import BOARD, EMPTY, tone
+from vlmgym.render.ink import BOARD, EMPTY, Colour, tone
 from vlmgym.render.looks import Look
 
 _STREAM = np.uint64(0x74696C65)
+BARS = 3
+BAR_COLOUR = (120, 112, 104)
+GRAIN_SIDE = 512
+GRAIN_OCTAVES = ((8, 4), (32, 8), (128, 32), (256, 128))
+"""Rows and columns of the random values of each scale of the grain, the coarsest first."""
+GRAIN_STREAM = 1_000_000
+
+# Numbers of the draws of a cell.
+_ANGLE = 0
+_GRAIN_TOP = 1
+_GRAIN_LEFT = 2
+_BAR_ANGLE = 3
+_BAR_SHIFT = 4  # and those of the further bars after it
 
 
-def _unit(look_word: int, number: int) -> float:
-    return float(draw_unit(_STREAM, look_word, number))
+def _unit(cell_word: int, number: int) -> float:
+    """A draw from 0 to 1, of a cell (see :func:`finish_cell`)."""
+    return float(draw_unit(_STREAM, cell_word, number))
 
 
 def finish_cell(
-    face: Callable[[int], Image.Image], tile: int, look: Look, index: int, appearance: int
+    face: Callable[[int], Image.Image], tile: int, look: Look, symbol: int, appearance: int
 ) -> NDArray[np.uint8]:
-    """Turn, frame, hide, grain and blur a face; see :func:`draw_cell`."""
-    pitch = tile + look.gap
-    half = look.gap // 2
-    word = 8 * index + appearance
+    """Turn, frame, hide, grain and blur a face; see :func:`vlmgym.render.cells.draw_cell`.
+
+    Args:
+        face: draws the tile with a side of so many pixels.
+        tile: pixels of the tile's side.
+        look: the look.
+        symbol: its index.
+        appearance: which of the look's drawings of a symbol.
+    """
+    cell_word = 8 * symbol + appearance
     ground = tone(BOARD if look.grid else EMPTY, look)
-    if look.rotation:
-        angle = look.rotation * (2 * _unit(word, 0) - 1)
-        big = tile * (4 if tile <= 64 else 2)
-        room = math.cos(math.radians(angle)) + abs(math.sin(math.radians(angle)))
-        inner = face(round(big / room))
-        whole = Image.new(
-            "RGB", (big, big), ground if look.grid else inner.getpixel((1, inner.height // 2))
-        )
-        turned = inner.convert("RGBA").rotate(angle, Image.Resampling.BICUBIC, expand=True)
-        whole.paste(turned, ((big - turned.width) // 2, (big - turned.height) // 2), turned)
-        picture = whole.resize((tile, tile), Image.Resampling.BOX)
-    else:
-        picture = face(tile)
-    cell = Image.new("RGB", (pitch, pitch), ground)
-    if not look.grid:
-        cell.paste(
-            picture.resize((pitch, pitch), Image.Resampling.BICUBIC, (0, 0, tile, tile))
-            if look.gap
-            else picture
-        )
-        cell.paste(picture, (half, half))
-    else:
-        cell.paste(picture, (half, half))
+    picture = _turned(face, tile, look, cell_word, ground) if look.rotation else face(tile)
+    cell = _framed(picture, look, ground)
     if look.occlusion:
-        cell = _hide(cell, look, word)
+        cell = _hide(cell, look, cell_word)
     if look.texture:
-        offset = draw_below(_STREAM, word, 1, 512), draw_below(_STREAM, word, 2, 512)
-        cell = Image.fromarray(grained(np.asarray(cell), look.texture, *offset))
+        top = draw_below(_STREAM, cell_word, _GRAIN_TOP, GRAIN_SIDE)
+        left = draw_below(_STREAM, cell_word, _GRAIN_LEFT, GRAIN_SIDE)
+        cell = Image.fromarray(grained(np.asarray(cell), look.texture, top, left))
     if look.blur:
         cell = cell.filter(ImageFilter.GaussianBlur(look.blur))
     return exposed(np.asarray(cell), look)
 
 
-BARS = 3
+def _turned(
+    face: Callable[[int], Image.Image], tile: int, look: Look, cell_word: int, ground: Colour
+) -> Image.Image:
+    """A tile turned by an angle that the cell draws, small enough to keep its corners."""
+    angle = look.rotation * (2 * _unit(cell_word, _ANGLE) - 1)
+    radians = math.radians(angle)
+    side = tile * (4 if tile <= 64 else 2)  # averaged down in the end
+    growth = math.cos(radians) + abs(math.sin(radians))
+    upright = face(round(side / growth))
+    background = ground if look.grid else upright.getpixel((1, upright.height // 2))
+    canvas = Image.new("RGB", (side, side), background)
+    turned = upright.convert("RGBA").rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    left = (side - turned.width) // 2
+    top = (side - turned.height) // 2
+    canvas.paste(turned, (left, top), turned)
+    return canvas.resize((tile, tile), Image.Resampling.BOX)
 
 
-def _hide(cell: Image.Image, look: Look, word: int) -> Image.Image:
-    """Three thin bars across the tile; together they hide about the look's share of it, never one
+def _framed(picture: Image.Image, look: Look, ground: Colour) -> Image.Image:
+    """A tile in the middle of its cell; without grid lines it is drawn out to the cell's edges."""
+    tile = picture.width
+    pitch = tile + look.gap
+    half_gap = look.gap // 2
+    cell = Image.new("RGB", (pitch, pitch), ground)
+    if look.gap and not look.grid:
+        whole_tile = (0, 0, tile, tile)
+        cell.paste(picture.resize((pitch, pitch), Image.Resampling.BICUBIC, whole_tile))
+    cell.paste(picture, (half_gap, half_gap))
+    return cell
+
+
+def _hide(cell: Image.Image, look: Look, cell_word: int) -> Image.Image:
+    """Three thin bars across the cell; together they hide about the look's share of it, never one
     whole part.
     """
-    scale = 4
-    side = cell.width
-    mask = Image.new("L", (side * scale, side * scale))
-    draw = ImageDraw.Draw(mask)
-    angle = math.pi * _unit(word, 3)
-    dx = math.cos(angle)
-    dy = math.sin(angle)
-    width = look.occlusion * side * scale / BARS
-    for k in range(BARS):
-        shift = ((k + 0.5 + 0.5 * (_unit(word, 4 + k) - 0.5)) / BARS - 0.5) * side * scale
-        x = side * scale / 2 - dy * shift
-        y = side * scale / 2 + dx * shift
-        reach = side * scale
-        draw.line(
-            (x - dx * reach, y - dy * reach, x + dx * reach, y + dy * reach),
-            fill=255,
-            width=max(1, round(width)),
-        )
-    return Image.composite(
-        Image.new("RGB", cell.size, tone((120, 112, 104), look)), cell, mask.reduce(scale)
-    )
+    scale = 4  # the bars are averaged down
+    side = cell.width * scale
+    mask = Image.new("L", (side, side))
+    canvas = ImageDraw.Draw(mask)
+    angle = math.pi * _unit(cell_word, _BAR_ANGLE)
+    across = math.cos(angle)
+    down = math.sin(angle)
+    width = max(1, round(look.occlusion * side / BARS))
+    for bar in range(BARS):
+        jitter = 0.5 * (_unit(cell_word, _BAR_SHIFT + bar) - 0.5)
+        shift = ((bar + 0.5 + jitter) / BARS - 0.5) * side
+        middle_x = side / 2 - down * shift
+        middle_y = side / 2 + across * shift
+        start = (middle_x - across * side, middle_y - down * side)
+        end = (middle_x + across * side, middle_y + down * side)
+        canvas.line((*start, *end), fill=255, width=width)
+    bars = Image.new("RGB", cell.size, tone(BAR_COLOUR, look))
+    return Image.composite(bars, cell, mask.reduce(scale))
 
 
 @cache
@@ -97,36 +122,40 @@ def _grain() -> NDArray[np.float32]:
     """A 512x512 grain, -1 to 1, repeating without seams: value noise at four scales, stretched like
     wood.
     """
-    total = np.zeros((512, 512))
-    for octave, (rows, cols) in enumerate(((8, 4), (32, 8), (128, 32), (256, 128))):
-        words = np.array(
-            [draw_unit(_STREAM, 1_000_000 + octave, k) for k in range(rows * cols)]
-        ).reshape(rows, cols)
-        tiled = np.pad(words, 2, mode="wrap")
-        big = Image.fromarray(tiled.astype(np.float32)).resize(
-            (512 * (cols + 4) // cols, 512 * (rows + 4) // rows), Image.Resampling.BILINEAR
-        )
-        top = 2 * 512 // rows
-        left = 2 * 512 // cols
-        total += (np.asarray(big)[top : top + 512, left : left + 512] - 0.5) / 1.6**octave
+    total = np.zeros((GRAIN_SIDE, GRAIN_SIDE))
+    for octave, (rows, columns) in enumerate(GRAIN_OCTAVES):
+        stream = GRAIN_STREAM + octave
+        draws = [draw_unit(_STREAM, stream, number) for number in range(rows * columns)]
+        values = np.array(draws).reshape(rows, columns)
+        # two more on each side, so that the values at the edges go on as on the other side
+        wrapped = Image.fromarray(np.pad(values, 2, mode="wrap").astype(np.float32))
+        height = GRAIN_SIDE * (rows + 4) // rows
+        width = GRAIN_SIDE * (columns + 4) // columns
+        smooth = np.asarray(wrapped.resize((width, height), Image.Resampling.BILINEAR))
+        top = 2 * GRAIN_SIDE // rows
+        left = 2 * GRAIN_SIDE // columns
+        inside = smooth[top : top + GRAIN_SIDE, left : left + GRAIN_SIDE]
+        total += (inside - 0.5) / 1.6**octave
     return (total / np.abs(total).max()).astype(np.float32)
 
 
 def grained(
     pixels: NDArray[np.uint8], strength: float, top: int = 0, left: int = 0
 ) -> NDArray[np.uint8]:
-    """Lighten and darken by the grain, by up to 40 % at strength 1."""
-    rows = np.arange(top, top + pixels.shape[0]) % 512
-    cols = np.arange(left, left + pixels.shape[1]) % 512
-    factor = 1.0 + 0.4 * strength * _grain()[np.ix_(rows, cols)]
-    return np.clip(np.rint(pixels * factor[..., None]), 0, 255).astype(np.uint8)
+    """Pixels ``(H, W, 3)``, lightened and darkened by the grain, by up to 40 % at strength 1."""
+    height, width = pixels.shape[:2]
+    rows = np.arange(top, top + height) % GRAIN_SIDE
+    columns = np.arange(left, left + width) % GRAIN_SIDE
+    factors = 1.0 + 0.4 * strength * _grain()[np.ix_(rows, columns)]
+    lit = np.rint(pixels * factors[..., None])
+    return np.clip(lit, 0, 255).astype(np.uint8)
 
 
 def exposed(pixels: NDArray[np.uint8], look: Look) -> NDArray[np.uint8]:
     """Pixels under the look's contrast and brightness."""
     if look.contrast == 1 and look.brightness == 0:
         return pixels
-    table = np.clip(
-        np.rint(127.5 + look.contrast * (np.arange(256) - 127.5) + 255 * look.brightness), 0, 255
-    ).astype(np.uint8)
+    contrasted = 127.5 + look.contrast * (np.arange(256) - 127.5)
+    values = np.rint(contrasted + 255 * look.brightness)
+    table = np.clip(values, 0, 255).astype(np.uint8)
     return table[pixels]

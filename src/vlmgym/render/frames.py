@@ -10,19 +10,18 @@ averaged down.
 from __future__ import annotations
 
 import io
-import math
-from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlmgym.core import ConfigError, Game, Level, Scene, State, mix64
-from vlmgym.core.kernels import kernel, move
+from vlmgym.core import ConfigError, Game, Level, State
 from vlmgym.core.threads import spread
-from vlmgym.render.atlas import Atlas, Layout, atlas_of, canvas_of, layout_of, score_strip, screen
+from vlmgym.render.atlas import layout_of, score_strip, screen
+from vlmgym.render.compositing import Template, gather_cells, patch_cells, template_of
 from vlmgym.render.looks import Look, get_look
+from vlmgym.render.noise import add_noise, noise_field, picture_keys
 
 
 def frame_size(game: Game, level: str | Level, look: str | Look = "clean") -> tuple[int, int]:
@@ -35,208 +34,106 @@ def frame_size(game: Game, level: str | Level, look: str | Look = "clean") -> tu
     look = get_look(look)
     scene = game.sample(game.level(level))
     if scene.pixels is not None:
-        high, wide = scene.pixels.shape[1:3]
-        return look.height or high, look.width or wide
+        height, width = scene.pixels.shape[1:3]
+        return look.height or height, look.width or width
     layout = layout_of(look, *scene.symbols.shape[1:])
     return layout.height, layout.width
 
 
 def tile_boxes(game: Game, level: str | Level, look: str | Look = "clean") -> NDArray[np.int64]:
-    """The tiles' places in the picture, ``(rows, cols, 4)`` int64: x0, y0, x1, y1 in pixels, the
-    ends not included.
+    """Where the tiles lie in the picture, ``(rows, cols, 4)`` int64: left, top, right and bottom in
+    pixels, the last two not included.
 
     A game that shows a finished picture has none: ``(0, 0, 4)``.
 
     Raises:
         ConfigError: as :func:`frame_size`.
     """
-    rows, cols = game.sample(game.level(level)).symbols.shape[1:]
+    rows, columns = game.sample(game.level(level)).symbols.shape[1:]
     if not rows:
         return np.empty((0, 0, 4), np.int64)
-    layout = layout_of(get_look(look), rows, cols)
+    layout = layout_of(get_look(look), rows, columns)
     pitch = layout.tile + layout.gap
-    half = layout.gap // 2
-    boxes = np.empty((rows, cols, 4), np.int64)
-    boxes[:, :, 0] = layout.left + half + pitch * np.arange(cols)
-    boxes[:, :, 1] = (layout.top + half + pitch * np.arange(rows))[:, None]
+    half_gap = layout.gap // 2
+    lefts = layout.left + half_gap + pitch * np.arange(columns)
+    tops = layout.top + half_gap + pitch * np.arange(rows)
+    boxes = np.empty((rows, columns, 4), np.int64)
+    boxes[:, :, 0] = lefts
+    boxes[:, :, 1] = tops[:, None]
     boxes[:, :, 2:] = boxes[:, :, :2] + layout.tile
     return boxes
 
 
-@kernel
-def _gather(ids, rows, cells, pitch, canvas, wide, top, left, out):
-    """Write the frames ``rows``, line by line, each byte once; ``cells``, ``canvas`` and ``out``
-    are flat, widths in bytes.
-    """
-    high, across = ids.shape[1:]
-    size = len(canvas)
-    span = 3 * pitch
-    between = wide - across * span
-    for b in rows:
-        frame = b * size
-        at = top * wide + left
-        move(out, frame, canvas, 0, at)
-        for r in range(high):
-            for y in range(pitch):
-                for c in range(across):
-                    move(out, frame + at, cells, (ids[b, r, c] * pitch + y) * span, span)
-                    at += span
-                if r < high - 1 or y < pitch - 1:
-                    move(out, frame + at, canvas, at, between)
-                    at += between
-        move(out, frame + at, canvas, at, size - at)
+class Drawing(NamedTuple):
+    """A batch that is to be drawn, and what its frames are made from."""
+
+    look: Look
+    template: Template | None  # None of finished pictures
+    content: NDArray[Any]  # (B, rows, cols) ids of cells, or (B, H, W, 3) finished pictures
+    score: NDArray[np.int64]  # (B,)
+    shape: tuple[int, ...]  # of the frames: B, H, W, 3
 
 
-@kernel
-def _patch(ids, before, start, stop, cells, pitch, size, wide, top, left, out):
-    """Write the cells of frames ``start`` to ``stop`` that differ from those ``before``."""
-    span = 3 * pitch
-    for b in range(start, stop):
-        for r in range(ids.shape[1]):
-            for c in range(ids.shape[2]):
-                cell = ids[b, r, c]
-                if cell != before[b, r, c]:
-                    at = b * size + (top + r * pitch) * wide + left + c * span
-                    for y in range(pitch):
-                        move(out, at + y * wide, cells, (cell * pitch + y) * span, span)
+def _prepare(game: Game, state: State, look: Look) -> Drawing:
+    scene = game.scene(state)
+    if scene.pixels is not None:
+        size = frame_size(game, state.level, look)
+        return Drawing(look, None, scene.pixels, scene.score, (len(state), *size, 3))
+    template = template_of(look, scene.kind, scene.names, *scene.symbols.shape[1:])
+    shape = (len(state), template.layout.height, template.layout.width, 3)
+    return Drawing(look, template, template.atlas.ids(scene), scene.score, shape)
 
 
-@kernel
-def _keys(ids):
-    """One word for each row of ``ids``, ``(B, n)``."""
-    keys = np.empty(len(ids), np.uint64)
-    for b in range(len(ids)):
-        word: Any = np.uint64(0)
-        for k in range(ids.shape[1]):
-            word = mix64(word ^ np.uint64(ids[b, k]))
-        keys[b] = word
-    return keys
-
-
-@kernel
-def _noise_field(size):
-    """``size`` whole numbers of mean 0 and standard deviation 64: sums of four 64-bit draws' bytes,
-    nearly Gaussian.
-    """
-    field = np.empty(size, np.int16)
-    for k in range(size):
-        word: Any = mix64(np.uint64(k) ^ np.uint64(0x6E6F697365))
-        total = np.int64(0)
-        for _ in range(8):
-            total += np.int64(word & np.uint64(255))
-            word >>= np.uint64(8)
-        field[k] = np.int16(round((total - 8 * 127.5) * 64 / (73.9 * 8**0.5)))
-    return field
-
-
-@kernel
-def _add_noise(out, rows, field, keys, strength):
-    """Add ``field * strength / 64`` to each line of the frames ``rows``, each line from another
-    place of the field.
-    """
-    size = len(field)
-    for b in rows:
-        for y in range(out.shape[1]):
-            place = np.int64(mix64(keys[b] ^ np.uint64(y)) % np.uint64(size - out.shape[2]))
-            line = out[b, y]
-            for x in range(len(line)):
-                line[x] = min(
-                    255, max(0, np.int64(line[x]) + ((np.int64(field[place + x]) * strength) >> 6))
-                )
-
-
-@lru_cache(1)
-def _field() -> NDArray[np.int16]:
-    return _noise_field(1 << 17)
-
-
-class _Easel(NamedTuple):
-    """What frames of one kind of scene under one look are made from."""
-
-    layout: Layout
-    atlas: Atlas
-    canvas: NDArray[np.uint8]  # flat
-
-    def sizes(self) -> tuple[int, int, int]:
-        """Bytes of a line, lines above the board, bytes left of it."""
-        return 3 * self.layout.width, self.layout.top, 3 * self.layout.left
-
-
-@lru_cache(256)
-def _easel(look: Look, kind: str, names: tuple[str, ...], rows: int, cols: int) -> _Easel:
-    layout = layout_of(look, rows, cols)
-    return _Easel(
-        layout, atlas_of(kind, names, look, layout.tile), canvas_of(look, rows, cols).reshape(-1)
-    )
-
-
-def _whole(
-    scene: Scene,
-    words: NDArray[Any],
-    look: Look,
-    easel: _Easel | None,
-    rows: NDArray[np.int64],
-    out: Any,
-) -> None:
-    """Draw the frames ``rows`` of a scene; ``words`` are its cells or, without an easel, its
-    pixels.
-    """
-    count, height, width = out.shape[:3]
-    lines = out.reshape(count, height, width * 3)
-    flat = out.reshape(-1)
+def _draw_rows(drawing: Drawing, rows: NDArray[np.int64], frames: NDArray[np.uint8]) -> None:
+    """Draw the frames ``rows`` of a batch as a whole, into ``frames``, ``(B, H, W, 3)``."""
+    look = drawing.look
+    template = drawing.template
+    content = drawing.content
+    count, height, width = frames.shape[:3]
+    lines = frames.reshape(count, height, 3 * width)
     keys = None
     if look.noise:
-        keys = _keys(words.reshape(count, math.prod(words.shape[1:])))
+        cells_of_picture = content.size // max(count, 1)
+        keys = picture_keys(content.reshape(count, cells_of_picture))
 
-    def work(part: slice) -> None:
-        if easel is None:
-            for row in rows[part]:
-                out[row] = screen(words[row], look, height, width)
+    def draw(chunk: slice) -> None:
+        if template is None:
+            for row in rows[chunk]:
+                frames[row] = screen(content[row], look, height, width)
         else:
-            cells = easel.atlas.cells
-            _gather(
-                words,
-                rows[part],
-                cells.reshape(-1),
-                cells.shape[1],
-                easel.canvas,
-                *easel.sizes(),
-                flat,
-            )
+            cells = template.atlas.cells
+            gather_cells(content, rows[chunk], cells, template.canvas, template.corner, lines)
             if look.score:
-                for row in rows[part]:
-                    lines[row, : look.strip] = score_strip(int(scene.score[row]), width, look)
+                _draw_scores(drawing, rows[chunk], lines)
         if look.noise:
-            _add_noise(lines, rows[part], _field(), keys, round(255 * look.noise))
+            add_noise(lines, rows[chunk], noise_field(), keys, round(255 * look.noise))
 
-    spread(work, len(rows), flat.size // max(count, 1) * len(rows))
+    bytes_of_frame = frames.size // max(count, 1)
+    spread(draw, len(rows), bytes_of_frame * len(rows))
+
+
+def _draw_scores(drawing: Drawing, rows: NDArray[np.int64], lines: NDArray[np.uint8]) -> None:
+    """Draw the score strips of the frames ``rows`` into ``lines``, ``(B, H, W * 3)``."""
+    look = drawing.look
+    width = drawing.shape[2]
+    for row in rows:
+        lines[row, : look.strip] = score_strip(int(drawing.score[row]), width, look)
 
 
 def _buffer(out: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """``out``, if it is an array that frames of this shape can be written to; a new one for
+    None.
+    """
     if out is None:
         return np.empty(shape, np.uint8)
-    fine = (
-        isinstance(out, np.ndarray)
-        and out.dtype == np.uint8
-        and out.flags.c_contiguous
-        and out.flags.writeable
+    is_array = isinstance(out, np.ndarray)
+    can_be_written = (
+        is_array and out.dtype == np.uint8 and out.flags.c_contiguous and out.flags.writeable
     )
-    if not fine or out.shape != shape:
-        given = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+    if not can_be_written or out.shape != shape:
+        given = f"{out.shape} {out.dtype}" if is_array else type(out).__name__
         raise ConfigError("out", given, f"a writable C-contiguous uint8 array of shape {shape}")
     return cast(NDArray[np.uint8], out)
-
-
-def _set_up(
-    game: Game, state: State, look: Look, scene: Scene
-) -> tuple[_Easel | None, NDArray[Any], tuple[int, ...]]:
-    """The easel of a scene (None for finished pictures), its words (cells, or pixels) and the shape
-    of its frames.
-    """
-    if scene.pixels is not None:
-        return None, scene.pixels, (len(state), *frame_size(game, state.level, look), 3)
-    easel = _easel(look, scene.kind, scene.names, *scene.symbols.shape[1:])
-    return easel, easel.atlas.ids(scene), (len(state), easel.layout.height, easel.layout.width, 3)
 
 
 def render(
@@ -261,22 +158,20 @@ def render(
             that shape.
         StateError: the scene holds symbols without a name.
     """
-    look = get_look(look)
-    scene = game.scene(state)
-    easel, words, shape = _set_up(game, state, look, scene)
-    out = _buffer(out, shape)
-    _whole(scene, words, look, easel, np.arange(len(state)), out)
-    return out
+    drawing = _prepare(game, state, get_look(look))
+    frames = _buffer(out, drawing.shape)
+    _draw_rows(drawing, np.arange(len(state)), frames)
+    return frames
 
 
 class Board(NamedTuple):
-    """What the pictures of a batch consist of, where cells alone make them: for writers that bypass
-    frames.
+    """The cells that the pictures of a batch are made of, for those that write them to other arrays
+    than frames.
     """
 
     ids: NDArray[np.int32]  # (B, rows, cols) index into cells
     cells: NDArray[np.uint8]  # (cells, pitch, pitch * 3)
-    drawn: NDArray[np.bool_]  # (cells,) those that have been drawn so far, those of ids among them
+    drawn: NDArray[np.bool_]  # (cells,) those that have been drawn so far, all of ids among them
     canvas: NDArray[np.uint8]  # (H, W * 3) all that is not a cell
     top: int  # of the grid of cells, in pixels
     left: int
@@ -289,18 +184,17 @@ def board_of(game: Game, state: State, look: str | Look) -> Board | None:
         ConfigError, StateError: as :func:`render`.
     """
     look = get_look(look)
-    scene = game.scene(state)
-    easel, ids, _ = _set_up(game, state, look, scene)
-    if easel is None or look.per_frame:
+    drawing = _prepare(game, state, look)
+    template = drawing.template
+    if template is None or look.per_frame:
         return None
-    atlas = easel.atlas
-    height, width, top, left, *_ = easel.layout
-    return Board(ids, atlas.cells, atlas.drawn, easel.canvas.reshape(height, 3 * width), top, left)
+    layout, atlas, canvas = template
+    return Board(drawing.content, atlas.cells, atlas.drawn, canvas, layout.top, layout.left)
 
 
 class Frames:
-    """Pictures of a batch in one kept buffer: after the first, only cells that changed are drawn,
-    to the same bytes.
+    """Pictures of a batch in one buffer that is used again: after the first call only cells that
+    changed are drawn. The bytes are those of :func:`render`.
 
     Args:
         game: the game.
@@ -313,18 +207,18 @@ class Frames:
     """
 
     def __init__(self, game: Game, level: str | Level, look: str | Look, count: int) -> None:
-        self.game, self.look = game, get_look(look)
-        self.buffer: NDArray[np.uint8] = np.zeros(
-            (count, *frame_size(game, level, self.look), 3), np.uint8
-        )
-        self._seen = self.buffer[:]
-        self._seen.flags.writeable = False
-        self._words: NDArray[Any] | None = None
+        self.game = game
+        self.look = get_look(look)
+        size = frame_size(game, level, self.look)
+        self.buffer: NDArray[np.uint8] = np.zeros((count, *size, 3), np.uint8)
+        self._read_only = self.buffer[:]
+        self._read_only.flags.writeable = False
+        self._content: NDArray[Any] | None = None
         self._score: NDArray[np.int64] = np.empty(0, np.int64)
 
     def clear(self) -> None:
         """Draw everything anew next time."""
-        self._words = None
+        self._content = None
 
     def draw(self, state: State) -> NDArray[np.uint8]:
         """The pictures as ``(count, H, W, 3)`` uint8: a read-only view of the buffer, good until
@@ -333,39 +227,37 @@ class Frames:
         Raises:
             ConfigError: a batch of another size, or boards of another size.
         """
-        scene = self.game.scene(state)
-        look = self.look
-        easel, words, shape = _set_up(self.game, state, look, scene)
-        if shape != self.buffer.shape:
-            raise ConfigError("state", shape, f"pictures of shape {self.buffer.shape}")
-        if self._words is None:
-            _whole(scene, words, look, easel, np.arange(len(state)), self.buffer)
+        drawing = _prepare(self.game, state, self.look)
+        if drawing.shape != self.buffer.shape:
+            raise ConfigError("state", drawing.shape, f"pictures of shape {self.buffer.shape}")
+        if self._content is None:
+            _draw_rows(drawing, np.arange(len(state)), self.buffer)
         else:
-            scored = (scene.score != self._score) & look.score
-            if easel is None or look.noise:
-                changed = (words != self._words).any(axis=tuple(range(1, words.ndim))) | scored
-                _whole(scene, words, look, easel, np.flatnonzero(changed), self.buffer)
-            else:
-                self._touch(easel, words, self._words)
-                for row in np.flatnonzero(scored):
-                    strip = self.buffer[row, : look.strip]
-                    strip.reshape(look.strip, -1)[:] = score_strip(
-                        int(scene.score[row]), strip.shape[1], look
-                    )
-        self._words, self._score = words, scene.score
-        return self._seen
+            self._redraw(drawing, self._content)
+        self._content = drawing.content
+        self._score = drawing.score
+        return self._read_only
 
-    def _touch(self, easel: _Easel, ids: NDArray[np.int32], before: NDArray[np.int32]) -> None:
-        cells = easel.atlas.cells
-        flat = self.buffer.reshape(-1)
+    def _redraw(self, drawing: Drawing, before: NDArray[Any]) -> None:
+        """Draw what differs from the content ``before`` and from the score."""
+        look = drawing.look
+        template = drawing.template
+        content = drawing.content
+        other_score = (drawing.score != self._score) & look.score
+        if template is None or look.noise:
+            inner_axes = tuple(range(1, content.ndim))
+            changed = (content != before).any(axis=inner_axes) | other_score
+            _draw_rows(drawing, np.flatnonzero(changed), self.buffer)
+            return
+        count, height, width = self.buffer.shape[:3]
+        lines = self.buffer.reshape(count, height, 3 * width)
+        cells = template.atlas.cells
 
-        def work(part: slice) -> None:
-            place = len(easel.canvas), *easel.sizes()
-            _patch(
-                ids, before, part.start, part.stop, cells.reshape(-1), cells.shape[1], *place, flat
-            )
+        def patch(chunk: slice) -> None:
+            patch_cells(content[chunk], before[chunk], cells, template.corner, lines[chunk])
 
-        spread(work, len(ids), flat.size // 16)
+        spread(patch, count, lines.size // 16)
+        _draw_scores(drawing, np.flatnonzero(other_score), lines)
 
 
 def show(game: Game, state: State, look: str | Look = "clean") -> Image.Image:
@@ -373,30 +265,29 @@ def show(game: Game, state: State, look: str | Look = "clean") -> Image.Image:
     to a file.
     """
     frames = render(game, state, look)
-    return (
-        Image.fromarray(np.concatenate(list(frames), axis=1))
-        if len(frames)
-        else Image.new("RGB", (1, 1))
-    )
+    if not len(frames):
+        return Image.new("RGB", (1, 1))
+    return Image.fromarray(np.concatenate(list(frames), axis=1))
 
 
 IN_A_NOTEBOOK = 8
 IN_A_ROW = 4
-"""Pictures that a notebook shows of a batch that is no more than named."""
+"""Pictures that a notebook shows of a batch, and those of them side by side."""
 
 
 def png_of_some(game: Game, state: State, look: str | Look = "clean") -> bytes:
     """The first :data:`IN_A_NOTEBOOK` boards of a batch as a PNG, in rows."""
     frames = render(game, state[:IN_A_NOTEBOOK], look)
     columns = min(len(frames), IN_A_ROW)
-    blank = np.full_like(frames[:1], 255).repeat(-len(frames) % columns, axis=0)
+    missing = -len(frames) % columns
+    blank = np.full_like(frames[:1], 255).repeat(missing, axis=0)
     grid = np.concatenate([frames, blank])
-    lines = [
-        np.concatenate(list(grid[at : at + columns]), axis=1) for at in range(0, len(grid), columns)
-    ]
-    data = io.BytesIO()
-    Image.fromarray(np.concatenate(lines)).save(data, "PNG")
-    return data.getvalue()
+    strips = []
+    for start in range(0, len(grid), columns):
+        strips.append(np.concatenate(list(grid[start : start + columns]), axis=1))
+    file = io.BytesIO()
+    Image.fromarray(np.concatenate(strips)).save(file, "PNG")
+    return file.getvalue()
 
 
 def pictures(game: Game, state: State, look: str | Look = "clean") -> list[Image.Image]:

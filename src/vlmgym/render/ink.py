@@ -33,8 +33,8 @@ def typeface(name: str, pixels: int) -> ImageFont.FreeTypeFont:
     """A bundled font (``sans``, ``serif``, ``mono``) in a size; only ``sans`` has letters beyond
     ASCII.
     """
-    data = (resources.files("vlmgym.render") / "assets" / FONTS[name]).read_bytes()
-    return ImageFont.truetype(BytesIO(data), pixels, layout_engine=ImageFont.Layout.BASIC)
+    content = (resources.files("vlmgym.render") / "assets" / FONTS[name]).read_bytes()
+    return ImageFont.truetype(BytesIO(content), pixels, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(512)
@@ -44,10 +44,10 @@ def text_ink(text: str, font: str) -> Image.Image:
     """
     face = typeface(font, 512)
     left, _, right, _ = face.getbbox(text)
-    _, top, _, bottom = face.getbbox(
-        "0123456789" if text.isdigit() or text in FORMS["letters"] else "AgQ|"
-    )
-    ink = Image.new("L", (max(1, int(right - left)), int(bottom - top)))
+    as_high_as_digits = text.isdigit() or text in FORMS["letters"]
+    _, top, _, bottom = face.getbbox("0123456789" if as_high_as_digits else "AgQ|")
+    width = max(1, int(right - left))
+    ink = Image.new("L", (width, int(bottom - top)))
     ImageDraw.Draw(ink).text((-left, -top), text, fill=255, font=face)
     return ink
 
@@ -57,16 +57,18 @@ def handwriting(text: str, part: str, appearance: int) -> Image.Image:
     """The ink of a number, composed of handwritten digits of a part."""
     source = photographs("auto", PICTURE_CLASSES["digits"])
     side = 256
-    step = 176
+    step = 176  # from one digit to the next: they overlap a little
     ink = Image.new("L", (step * (len(text) - 1) + side, side))
     digits = np.array([int(digit) for digit in text])
+    test = np.full(len(digits), part == "test")
     variants = (16 * appearance + np.arange(len(digits)) % 16).astype(np.int32)
-    numbers = source.choose(np.full(len(digits), part == "test"), digits, variants, 10_000)
-    for place, (digit, number) in enumerate(zip(digits.tolist(), numbers.tolist(), strict=True)):
-        stroke = Image.eval(source.load(part, digit, number), lambda v: 255 - v)
-        spot = Image.new("L", ink.size)
-        spot.paste(stroke.resize((side, side), Image.Resampling.BICUBIC), (step * place, 0))
-        ink = Image.fromarray(np.maximum(np.asarray(ink), np.asarray(spot)))
+    numbers = source.choose(test, digits, variants, 10_000)
+    for index, (digit, number) in enumerate(zip(digits.tolist(), numbers.tolist(), strict=True)):
+        stroke = Image.eval(source.load(part, digit, number), lambda grey: 255 - grey)
+        layer = Image.new("L", ink.size)
+        enlarged = stroke.resize((side, side), Image.Resampling.BICUBIC)
+        layer.paste(enlarged, (step * index, 0))
+        ink = Image.fromarray(np.maximum(np.asarray(ink), np.asarray(layer)))
     return ink.crop(ink.getbbox())
 
 
@@ -74,32 +76,50 @@ def write(
     picture: Image.Image,
     ink: Image.Image,
     centre: tuple[float, float],
-    room: tuple[float, float],
+    size: tuple[float, float],
     colour: Colour,
 ) -> None:
-    """Write as high as the room (width, height) allows; long texts are squeezed to 4/5 of their
+    """Write as high as ``size`` (width, height) allows; long texts are squeezed to 4/5 of their
     width first.
     """
-    natural = ink.width / ink.height
-    height = min(room[1], room[0] / (0.8 * natural))
-    size = max(1, round(min(room[0], height * natural))), max(1, round(height))
-    ink = ink.resize(size, Image.Resampling.LANCZOS)
-    place = round(centre[0] - size[0] / 2), round(centre[1] - size[1] / 2)
-    picture.paste(Image.new("RGB", size, colour), place, ink)
+    most_width, most_height = size
+    proportion = ink.width / ink.height
+    height = min(most_height, most_width / (0.8 * proportion))
+    width = min(most_width, height * proportion)
+    pixels = max(1, round(width)), max(1, round(height))
+    left = round(centre[0] - pixels[0] / 2)
+    top = round(centre[1] - pixels[1] / 2)
+    mask = ink.resize(pixels, Image.Resampling.LANCZOS)
+    picture.paste(Image.new("RGB", pixels, colour), (left, top), mask)
+
+
+def write_in_middle(
+    picture: Image.Image, ink: Image.Image, shares: tuple[float, float], colour: Colour
+) -> None:
+    """Write in the middle of a square tile, within these shares of its width and height."""
+    tile = picture.width
+    size = shares[0] * tile, shares[1] * tile
+    write(picture, ink, (tile / 2, tile / 2), size, colour)
 
 
 def luminance(colour: Colour) -> float:
     """Relative luminance (WCAG 2.2)."""
-    r, g, b = (
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-        for c in (v / 255 for v in colour)
-    )
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+    red, green, blue = map(_linear, colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(value: int) -> float:
+    """The light of a channel's byte, 0 to 1."""
+    share = value / 255
+    return share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
 
 
 def tone(colour: Colour, look: Look) -> Colour:
     """A colour under the look's ``similarity``."""
     if look.similarity == 0:
         return colour
-    r, g, b = (round(c + look.similarity * (m - c)) for c, m in zip(colour, MIDDLE, strict=True))
-    return r, g, b
+    red, green, blue = (
+        round(channel + look.similarity * (grey - channel))
+        for channel, grey in zip(colour, MIDDLE, strict=True)
+    )
+    return red, green, blue

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from vlmgym.core import Game, Level
 from vlmgym.core.files import open_regular
 from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
-from vlmgym.render.cifar import CIFAR_FILES, CIFAR_URL, cifar_photographs
+from vlmgym.render.cifar import CIFAR_URL, FILE_NAMES, cifar_photographs
 from vlmgym.render.looks import Look
 from vlmgym.render.sources import (
     PARTS,
@@ -77,10 +77,10 @@ def photographs(source: str, names: Sequence[str]) -> Photographs:
                 "that of the photographs"
             )
     if source == "auto":
-        known = next((name for name, classes in PICTURE_CLASSES.items() if classes == names), "")
-        if known == "digits":
+        data_set = _data_set_of(names)
+        if data_set == "digits":
             return _digits()
-        if known != "cifar10":
+        if data_set != "cifar10":
             raise PhotoError(
                 f"Look.photos = 'auto': the classes {', '.join(names)} need the path "
                 "of a folder of class folders"
@@ -88,32 +88,40 @@ def photographs(source: str, names: Sequence[str]) -> Photographs:
         path = data_folder() / Path(CIFAR_URL).name
         if not path.exists():
             raise PhotoError(
-                f"no CIFAR-10 at {path}: run `vlmgym photos cifar10`, or give "
-                "Look.photos the path of the archive"
+                f"no CIFAR-10 at {path}: run `vlmgym photos cifar10`, or give Look.photos the "
+                "path of the archive"
             )
         source = str(path)
-    real = _found(source)
+    path = _real_path(source)
     try:
-        if real.is_file() or any((real / f).exists() for fs in CIFAR_FILES.values() for f in fs):
-            return cifar_photographs(str(real), real.stat().st_mtime_ns, names)
-        return _folders(str(real), names)
+        if path.is_file() or any((path / name).exists() for name in FILE_NAMES):
+            return cifar_photographs(str(path), path.stat().st_mtime_ns, names)
+        return _folders(str(path), names)
     except OSError as error:  # a folder that may be listed and not entered, say
-        raise PhotoError(f"{error.filename or real}: cannot be read ({_reason(error)})") from error
+        raise PhotoError(f"{error.filename or path}: cannot be read ({_reason(error)})") from error
 
 
-def _found(source: str) -> Path:
+def _data_set_of(names: tuple[str, ...]) -> str:
+    """The known data set that has exactly these classes, or nothing."""
+    for data_set, classes in PICTURE_CLASSES.items():
+        if classes == names:
+            return data_set
+    return ""
+
+
+def _real_path(source: str) -> Path:
     """The file or folder that a source is the path of, links followed."""
     try:
-        real = Path(os.path.realpath(expanded(source), strict=True))
+        path = Path(os.path.realpath(expanded(source), strict=True))
     except FileNotFoundError as error:
         raise PhotoError(f"Look.photos = {source!r}: there is no such file or folder") from error
     except (OSError, ValueError) as error:
         if isinstance(error, PhotoError):
             raise
         raise PhotoError(f"Look.photos = {source!r}: cannot be read ({_reason(error)})") from error
-    if not (real.is_file() or real.is_dir()):
+    if not (path.is_file() or path.is_dir()):
         raise PhotoError(f"Look.photos = {source!r}: a pipe or device, allowed is a file or folder")
-    return real
+    return path
 
 
 def part_of(digests: Sequence[bytes]) -> list[str]:
@@ -122,8 +130,9 @@ def part_of(digests: Sequence[bytes]) -> list[str]:
 
     The different digests are ordered; the first fifth, at least one, is the test part.
     """
-    order = sorted(set(digests))
-    test = set(order[: max(1, len(order) // TEST_SHARE)])
+    different = sorted(set(digests))
+    test_count = max(1, len(different) // TEST_SHARE)
+    test = set(different[:test_count])
     return ["test" if digest in test else "train" for digest in digests]
 
 
@@ -132,26 +141,34 @@ def _hash() -> Any:
     return hashlib.blake2b(digest_size=16)
 
 
+Item = TypeVar("Item")
+
+
+def _by_part(items: Sequence[Item], digests: Sequence[bytes]) -> dict[str, list[Item]]:
+    """The pictures of a class, by the part that :func:`part_of` puts each into."""
+    split: dict[str, list[Item]] = {part: [] for part in PARTS}
+    if items:
+        for item, part in zip(items, part_of(digests), strict=True):
+            split[part].append(item)
+    return split
+
+
 @lru_cache(1)
 def _digits() -> Photographs:
     with (resources.files("vlmgym.render") / "assets" / "digits.png").open("rb") as file:
         sheet = np.asarray(Image.open(file))
-    tiles = sheet.reshape(10, 8, -1, 8).transpose(0, 2, 1, 3)
-    split: dict[str, list[list[NDArray[np.uint8]]]] = {part: [] for part in PARTS}
-    for row in tiles:
-        found = [tile for tile in row if tile.min() < 255]
-        parts = part_of(
-            [hashlib.blake2b(tile.tobytes(), digest_size=16).digest() for tile in found]
-        )
-        for part in PARTS:
-            split[part].append(
-                [tile for tile, where in zip(found, parts, strict=True) if where == part]
-            )
+    rows = sheet.reshape(10, 8, -1, 8).transpose(0, 2, 1, 3)  # a row of 8 x 8 pictures a digit
+    pictures: dict[str, list[list[NDArray[np.uint8]]]] = {part: [] for part in PARTS}
+    for row in rows:
+        digits = [digit for digit in row if digit.min() < 255]  # the end of a row may be blank
+        digests = [hashlib.blake2b(digit.tobytes(), digest_size=16).digest() for digit in digits]
+        for part, of_part in _by_part(digits, digests).items():
+            pictures[part].append(of_part)
 
-    def load(part: str, kind: int, number: int) -> Image.Image:
-        return Image.fromarray(255 - split[part][kind][number])  # dark ink on white paper
+    def load(part: str, class_index: int, number: int) -> Image.Image:
+        return Image.fromarray(255 - pictures[part][class_index][number])  # dark ink on white paper
 
-    counts = {part: tuple(map(len, split[part])) for part in PARTS}
+    counts = {part: tuple(map(len, pictures[part])) for part in PARTS}
     return Photographs(PICTURE_CLASSES["digits"], counts, load)
 
 
@@ -159,34 +176,41 @@ def _digits() -> Photographs:
 def _folders(path: str, names: tuple[str, ...]) -> Photographs:
     root = Path(path)
     files: dict[str, list[list[Path]]] = {part: [] for part in PARTS}
-    apart = all((root / part).is_dir() for part in PARTS)
+    has_parts = all((root / part).is_dir() for part in PARTS)
     for name in names:
-        if apart:
-            for part in PARTS:
-                files[part].append(list(_pictures(root, root / part / name)))
-            twice = {_digest(p) for p in files["train"][-1]} & {
-                _digest(p) for p in files["test"][-1]
-            }
-            if twice:
-                raise PhotoError(
-                    f"{path}: {len(twice)} pictures of the class {name!r} are in train and in test"
-                )
-            continue
-        found = list(_pictures(root, root / name))
-        parts = part_of([_digest(p) for p in found]) if found else []
+        if has_parts:
+            split = {part: list(_pictures(root, root / part / name)) for part in PARTS}
+            _refuse_in_both(path, name, split)
+        else:
+            pictures = list(_pictures(root, root / name))
+            split = _by_part(pictures, [_digest(picture) for picture in pictures])
         for part in PARTS:
-            files[part].append([p for p, where in zip(found, parts, strict=True) if where == part])
+            files[part].append(split[part])
     counts = {part: tuple(map(len, files[part])) for part in PARTS}
     refuse_empty(path, names, counts)
 
-    def load(part: str, kind: int, number: int) -> Image.Image:
-        whole = _read_picture(files[part][kind][number])
-        side = min(whole.size)
-        left = (whole.width - side) // 2
-        top = (whole.height - side) // 2
-        return whole.crop((left, top, left + side, top + side))
+    def load(part: str, class_index: int, number: int) -> Image.Image:
+        picture = _read_picture(files[part][class_index][number])
+        side = min(picture.size)
+        left = (picture.width - side) // 2
+        top = (picture.height - side) // 2
+        return picture.crop((left, top, left + side, top + side))
 
     return Photographs(names, counts, load)
+
+
+def _refuse_in_both(path: str, name: str, split: dict[str, list[Path]]) -> None:
+    """See that no picture of a class is in both parts.
+
+    Raises:
+        PhotoError: one is.
+    """
+    train, test = ({_digest(picture) for picture in split[part]} for part in PARTS)
+    in_both = train & test
+    if in_both:
+        raise PhotoError(
+            f"{path}: {len(in_both)} pictures of the class {name!r} are in train and in test"
+        )
 
 
 def _pictures(root: Path, folder: Path) -> Iterator[Path]:
@@ -200,17 +224,17 @@ def _pictures(root: Path, folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         return
     try:
-        inside = sorted(folder.iterdir())
+        paths = sorted(folder.iterdir())
     except OSError as error:
         raise PhotoError(f"{folder}: cannot be read ({error.strerror})") from error
-    for path in inside:
+    for path in paths:
         hidden = path.name.startswith(".")
         if path.suffix.lower() not in SUFFIXES:
             if path.is_dir() and not hidden:
                 if len(path.parts) - len(root.parts) > MOST_DEEP:
                     raise PhotoError(
-                        f"{path}: lies deeper than the {MOST_DEEP} folders in {root} "
-                        "that are allowed"
+                        f"{path}: lies deeper than the {MOST_DEEP} folders in {root} that are "
+                        "allowed"
                     )
                 yield from _pictures(root, path)
             continue
@@ -221,8 +245,8 @@ def _pictures(root: Path, folder: Path) -> Iterator[Path]:
             )
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
             raise PhotoError(
-                f"{path}: a link that leads out of the folder of photographs; allowed "
-                "is the file itself"
+                f"{path}: a link that leads out of the folder of photographs; allowed is the "
+                "file itself"
             )
         yield path
 
@@ -232,10 +256,10 @@ def _digest(file: Path) -> bytes:
     said at once.
     """
     try:
-        with open_regular(file) as data:
-            _open(data)
-            data.seek(0)
-            return hashlib.file_digest(data, _hash).digest()
+        with open_regular(file) as stream:
+            _open(stream)
+            stream.seek(0)
+            return hashlib.file_digest(stream, _hash).digest()
     except Exception as error:  # a decoder of damaged bytes may raise anything
         raise PhotoError(f"{file}: no readable picture ({_reason(error)})") from error
 
@@ -258,16 +282,15 @@ def _read_picture(file: Path) -> Image.Image:
         PhotoError: it is damaged, too large, or of another format.
     """
     try:
-        with open_regular(file) as data, _open(data) as picture, warnings.catch_warnings():
+        with open_regular(file) as stream, _open(stream) as picture, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             picture.load()
             upright = ImageOps.exif_transpose(picture)
             if upright.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut at 255
                 grey = np.asarray(upright).astype(np.int64)
                 clear = grey == upright.info.get("transparency", -1)
-                return Image.fromarray(
-                    np.where(clear, 255, grey >> 8).clip(0, 255).astype(np.uint8)
-                ).convert("RGB")
+                on_white = np.where(clear, 255, grey >> 8).clip(0, 255)
+                return Image.fromarray(on_white.astype(np.uint8)).convert("RGB")
             if upright.has_transparency_data:
                 ground = Image.new("RGBA", upright.size, "white")
                 return Image.alpha_composite(ground, upright.convert("RGBA")).convert("RGB")

@@ -1,4 +1,4 @@
-"""What a source of photographs gives: the pictures of some classes, train and test apart."""
+"""Sources of photographs: the pictures of some classes, in a train and a test part."""
 
 from __future__ import annotations
 
@@ -32,9 +32,13 @@ class Photographs:
     load: Callable[[str, int, int], Image.Image]  # (part, class, number) -> a grey or RGB picture
 
     def choose(
-        self, test: NDArray[np.bool_], kinds: NDArray[Any], variants: NDArray[np.int32], most: int
+        self,
+        test: NDArray[np.bool_],
+        classes: NDArray[Any],
+        variants: NDArray[np.int32],
+        limit: int,
     ) -> NDArray[np.int64]:
-        """The numbers of the pictures that ``variants`` stand for, each below ``most`` and its
+        """The numbers of the pictures that ``variants`` stand for, each below ``limit`` and its
         class's count.
 
         A variant is ``16 * luck + copy``. Under one luck, the copies 0 .. 15 of a class are
@@ -43,19 +47,18 @@ class Photographs:
 
         Args:
             test: of the test part (else train); like the next two, any shape.
-            kinds: classes.
+            classes: the pictures' classes.
             variants: see :class:`vlmgym.core.Scene`.
-            most: pictures of a class in use.
+            limit: pictures of a class in use.
         """
-        table = np.array([self.counts[part] for part in PARTS], np.int64)
-        count = np.minimum(table[test.astype(np.intp), kinds], most)
-        word = mix_array(
-            kinds.astype(np.uint64) << np.uint64(40) ^ (variants >> 4).astype(np.uint64)
-        )
-        first = (word & np.uint64(0xFFFFFFFF)).astype(np.int64) % count
-        stride = 1 + (word >> np.uint64(32)).astype(np.int64) % count
-        while (bad := np.gcd(stride, count) != 1).any():
-            stride += bad
+        counts = np.array([self.counts[part] for part in PARTS], np.int64)
+        count = np.minimum(counts[test.astype(np.intp), classes], limit)
+        luck = (variants >> 4).astype(np.uint64)
+        words = mix_array(classes.astype(np.uint64) << np.uint64(40) ^ luck)
+        first = (words & np.uint64(0xFFFFFFFF)).astype(np.int64) % count
+        stride = 1 + (words >> np.uint64(32)).astype(np.int64) % count
+        while (shares_divisor := np.gcd(stride, count) != 1).any():
+            stride += shares_divisor
         return (first + (variants & 15) * stride) % count
 
 
@@ -92,6 +95,6 @@ def refuse_empty(path: str, names: Sequence[str], counts: dict[str, tuple[int, .
         for name, count in zip(names, counts[part], strict=True):
             if not count:
                 raise PhotoError(
-                    f"{path}: no picture of the class {name!r} in the {part} part (2 "
-                    "different ones are needed)"
+                    f"{path}: no picture of the class {name!r} in the {part} part "
+                    "(2 different ones are needed)"
                 )

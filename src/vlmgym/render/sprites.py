@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from vlmgym.core import ConfigError
-from vlmgym.render.ink import DARK, LIGHT, PAPER, Colour, text_ink, tone, write
+from vlmgym.render.ink import DARK, LIGHT, PAPER, Colour, text_ink, tone, write_in_middle
 from vlmgym.render.looks import Look
 from vlmgym.render.tiles import blank
 
@@ -41,7 +41,9 @@ COUNTS: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class Pencil:
-    """Draws on one cell. Places are shares of its side, counted from the top left."""
+    """Draws on one cell. Places are shares of its side, counted from its top left corner: points as
+    x, y, rectangles as left, top, right, bottom.
+    """
 
     canvas: ImageDraw.ImageDraw
     side: int  # of the cell, pixels
@@ -52,37 +54,37 @@ class Pencil:
         """A colour as this look shows it."""
         return None if colour is None else tone(colour, self.look)
 
-    def place(self, left: float, top: float, right: float, bottom: float) -> tuple[int, ...]:
+    def place(self, *shares: float) -> tuple[int, ...]:
         """Shares of the side in pixels."""
-        return tuple(round(share * self.side) for share in (left, top, right, bottom))
+        return tuple(round(share * self.side) for share in shares)
 
-    def line(self, *place: float, colour: Colour, widths: int = 2) -> None:
-        """A line between two points, so many times the thinnest."""
-        self.canvas.line(self.place(*place), fill=self.paint(colour), width=widths * self.width)
+    def line(self, *ends: float, colour: Colour, widths: int = 2) -> None:
+        """A line between two points, as wide as so many of the thinnest."""
+        self.canvas.line(self.place(*ends), fill=self.paint(colour), width=widths * self.width)
 
     def disc(
         self,
-        *place: float,
+        *box: float,
         fill: Colour | None = None,
         outline: Colour | None = None,
         widths: int = 2,
     ) -> None:
         """An ellipse within a rectangle."""
         self.canvas.ellipse(
-            self.place(*place),
+            self.place(*box),
             fill=self.paint(fill),
             outline=self.paint(outline),
             width=widths * self.width,
         )
 
-    def half_disc(self, *place: float, fill: Colour) -> None:
+    def half_disc(self, *box: float, fill: Colour) -> None:
         """The upper half of an ellipse within a rectangle."""
-        self.canvas.pieslice(self.place(*place), 180, 360, fill=self.paint(fill))
+        self.canvas.pieslice(self.place(*box), 180, 360, fill=self.paint(fill))
 
-    def box(self, *place: float, fill: Colour, outline: Colour) -> None:
+    def box(self, *box: float, fill: Colour, outline: Colour) -> None:
         """A rectangle."""
         self.canvas.rectangle(
-            self.place(*place),
+            self.place(*box),
             fill=self.paint(fill),
             outline=self.paint(outline),
             width=2 * self.width,
@@ -90,7 +92,8 @@ class Pencil:
 
     def polygon(self, points: Sequence[tuple[float, float]], fill: Colour) -> None:
         """A filled polygon."""
-        corners = [(round(x * self.side), round(y * self.side)) for x, y in points]
+        side = self.side
+        corners = [(round(x * side), round(y * side)) for x, y in points]
         self.canvas.polygon(corners, fill=self.paint(fill))
 
 
@@ -111,7 +114,8 @@ def _wall(pencil: Pencil) -> None:
     for row in range(4):
         top = row / 4
         pencil.line(0, top, 1, top, colour=mortar, widths=1)
-        for left in (0.25, 0.75) if row % 2 else (0.0, 0.5, 1.0):
+        joints = (0.25, 0.75) if row % 2 else (0.0, 0.5, 1.0)
+        for left in joints:
             pencil.line(left, top, left, top + 0.25, colour=mortar, widths=1)
 
 
@@ -176,9 +180,9 @@ def _flag(pencil: Pencil) -> None:
 def _mine(pencil: Pencil) -> None:
     for eighth in range(4):
         angle = math.pi * eighth / 4
-        x = 0.38 * math.cos(angle)
-        y = 0.38 * math.sin(angle)
-        pencil.line(0.5 - x, 0.5 - y, 0.5 + x, 0.5 + y, colour=DARK)
+        right = 0.38 * math.cos(angle)
+        down = 0.38 * math.sin(angle)
+        pencil.line(0.5 - right, 0.5 - down, 0.5 + right, 0.5 + down, colour=DARK)
     pencil.disc(0.25, 0.25, 0.75, 0.75, fill=DARK)
     pencil.disc(0.36, 0.34, 0.48, 0.46, fill=LIGHT)
 
@@ -218,7 +222,7 @@ def register(name: str, draw: Callable[[Pencil], None], ground: Colour = GROUND)
 
 
 def draw_sprite(
-    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
 ) -> Image.Image:
     """A thing on its ground, or a count."""
     sprite = SPRITES[name]
@@ -230,8 +234,7 @@ def draw_sprite(
     picture = blank(tile, sprite.ground, look, draw_more)
     if name.isdigit() and name != "0":
         colour = tone(COUNTS[(int(name) - 1) % len(COUNTS)], look)
-        middle = (tile / 2, tile / 2)
-        write(picture, text_ink(name, look.font), middle, (0.8 * tile, 0.56 * tile), colour)
+        write_in_middle(picture, text_ink(name, look.font), (0.8, 0.56), colour)
     return picture
 
 

@@ -24,6 +24,7 @@ from vlmgym.render.ink import (
     text_ink,
     tone,
     write,
+    write_in_middle,
 )
 from vlmgym.render.looks import Look
 
@@ -78,25 +79,25 @@ FILLS = MappingProxyType(
 """The colours of coloured shapes and letters."""
 
 
-def _regular(points: int, inner: float = 1.0) -> tuple[tuple[float, float], ...]:
+def _star(points: int, inner: float) -> tuple[tuple[float, float], ...]:
     """A star of ``2 * points`` corners, the first one on top, in the square from -1 to 1."""
-    angles = [math.pi * k / points for k in range(2 * points)]
-    return tuple(
-        ((inner if k % 2 else 1.0) * math.sin(a), -(inner if k % 2 else 1.0) * math.cos(a))
-        for k, a in enumerate(angles)
-    )
+    corners = []
+    for corner in range(2 * points):
+        angle = math.pi * corner / points
+        radius = inner if corner % 2 else 1.0
+        corners.append((radius * math.sin(angle), -radius * math.cos(angle)))
+    return tuple(corners)
 
 
 def _heart() -> tuple[tuple[float, float], ...]:
-    turns = [2 * math.pi * k / 64 for k in range(64)]
-    return tuple(
-        (
-            math.sin(t) ** 3,
-            -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16
-            + 0.08,
-        )
-        for t in turns
-    )
+    corners = []
+    for corner in range(64):
+        angle = 2 * math.pi * corner / 64
+        height = 13 * math.cos(angle) - 5 * math.cos(2 * angle)
+        height -= 2 * math.cos(3 * angle)
+        height -= math.cos(4 * angle)
+        corners.append((math.sin(angle) ** 3, -height / 16 + 0.08))
+    return tuple(corners)
 
 
 def _moon() -> tuple[tuple[float, float], ...]:
@@ -104,30 +105,42 @@ def _moon() -> tuple[tuple[float, float], ...]:
     to the right.
     """
     shift = 0.55
-    small = 0.85
-    tip = math.acos((1 + shift**2 - small**2) / (2 * shift))
-    inner = math.pi - math.acos((shift**2 + small**2 - 1) / (2 * shift * small))
-    outside = [tip + (2 * math.pi - 2 * tip) * k / 48 for k in range(49)]
-    inside = [2 * math.pi - inner - (2 * math.pi - 2 * inner) * k / 48 for k in range(1, 48)]
-    arc = [(math.cos(a), math.sin(a)) for a in outside] + [
-        (shift + small * math.cos(a), small * math.sin(a)) for a in inside
-    ]
-    return tuple((x + 0.12, y) for x, y in arc)
+    radius = 0.85  # of the shifted circle
+    steps = 48
+    full_turn = 2 * math.pi
+    # angles of the upper tip, seen from the middle of each circle
+    tip = math.acos((1 + shift**2 - radius**2) / (2 * shift))
+    inner_tip = math.pi - math.acos((shift**2 + radius**2 - 1) / (2 * shift * radius))
+    corners = []
+    for step in range(steps + 1):
+        angle = tip + (full_turn - 2 * tip) * step / steps
+        corners.append((math.cos(angle), math.sin(angle)))
+    for step in range(1, steps):
+        angle = full_turn - inner_tip - (full_turn - 2 * inner_tip) * step / steps
+        corners.append((shift + radius * math.cos(angle), radius * math.sin(angle)))
+    return tuple((x + 0.12, y) for x, y in corners)
 
 
-_ARM = 0.36
+def _cross() -> tuple[tuple[float, float], ...]:
+    """An upright cross, clockwise from its upper arm."""
+    arm = 0.36
+    end = 0.98
+    quarter = ((arm, end), (arm, arm), (end, arm))
+    quarters = ((1, -1, quarter), (1, 1, quarter[::-1]), (-1, 1, quarter), (-1, -1, quarter[::-1]))
+    corners = []
+    for x_sign, y_sign, points in quarters:
+        corners += [(x * x_sign, y * y_sign) for x, y in points]
+    return tuple(corners)
+
+
 SHAPES = MappingProxyType(
     {
         "circle": (),
         "square": ((-0.86, -0.86), (0.86, -0.86), (0.86, 0.86), (-0.86, 0.86)),
         "triangle": ((0.0, -0.92), (1.0, 0.84), (-1.0, 0.84)),
         "diamond": ((0.0, -1.08), (0.86, 0.0), (0.0, 1.08), (-0.86, 0.0)),
-        "cross": tuple(
-            (x * sx, y * sy)
-            for sx, sy, pair in ((1, -1, 0), (1, 1, 1), (-1, 1, 0), (-1, -1, 1))
-            for x, y in (((_ARM, 0.98), (_ARM, _ARM), (0.98, _ARM))[:: 1 if pair == 0 else -1])
-        ),
-        "star": tuple((1.1 * x, 1.1 * y + 0.08) for x, y in _regular(5, 0.46)),
+        "cross": _cross(),
+        "star": tuple((1.1 * x, 1.1 * y + 0.08) for x, y in _star(5, 0.46)),
         "heart": _heart(),
         "moon": _moon(),
         "ring": (),
@@ -171,118 +184,120 @@ def blank(tile: int, fill: Colour, look: Look, draw_more: Draw | None = None) ->
     """
     scale = 8 if tile <= 128 else 4
     side = tile * scale
-    picture = Image.new("RGB", (side, side), tone(BOARD, look) if look.grid else tone(fill, look))
-    draw = ImageDraw.Draw(picture)
+    ground = BOARD if look.grid else fill
+    picture = Image.new("RGB", (side, side), tone(ground, look))
+    canvas = ImageDraw.Draw(picture)
     if look.grid:
-        draw.rounded_rectangle(
-            (0, 0, side - 1, side - 1), radius=side * 3 // 32, fill=tone(fill, look)
-        )
+        corners = (0, 0, side - 1, side - 1)
+        canvas.rounded_rectangle(corners, radius=side * 3 // 32, fill=tone(fill, look))
     if draw_more:
-        draw_more(draw, scale)
+        draw_more(canvas, scale)
     return picture.reduce(scale)
 
 
-def _face(index: int, look: Look) -> Colour:
+def _number_fill(symbol: int, look: Look) -> Colour:
     """The fill of a tile whose colour only helps."""
-    return NUMBER_FILLS[(index - 1) % (look.palette or len(NUMBER_FILLS))]
+    count = look.palette or len(NUMBER_FILLS)
+    return NUMBER_FILLS[(symbol - 1) % count]
+
+
+def _ink_on(fill: Colour, look: Look) -> Colour:
+    """The colour of letters that can be read on a fill."""
+    return tone(DARK if luminance(fill) > 0.19 else LIGHT, look)
 
 
 def draw_number(
-    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
 ) -> Image.Image:
     """A number on a coloured tile, printed or handwritten."""
-    fill = _face(index, look)
+    fill = _number_fill(symbol, look)
     picture = blank(tile, fill, look)
-    colour = tone(DARK if luminance(fill) > 0.19 else LIGHT, look)
     if look.skin == "handwritten":
-        write(
-            picture,
-            handwriting(name, part, appearance),
-            (tile / 2, tile / 2),
-            (0.9 * tile, 0.62 * tile),
-            colour,
-        )
+        ink = handwriting(name, part, appearance)
+        shares = (0.9, 0.62)
     else:
-        write(
-            picture,
-            text_ink(name, look.font),
-            (tile / 2, tile / 2),
-            (0.86 * tile, 0.42 * tile),
-            colour,
-        )
+        ink = text_ink(name, look.font)
+        shares = (0.86, 0.42)
+    write_in_middle(picture, ink, shares, _ink_on(fill, look))
     return picture
 
 
 def draw_text(
-    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
 ) -> Image.Image:
     """A word on a coloured tile."""
-    fill = _face(index, look)
+    fill = _number_fill(symbol, look)
     picture = blank(tile, fill, look)
-    colour = tone(DARK if luminance(fill) > 0.19 else LIGHT, look)
-    write(
-        picture, text_ink(name, look.font), (tile / 2, tile / 2), (0.88 * tile, 0.4 * tile), colour
-    )
+    write_in_middle(picture, text_ink(name, look.font), (0.88, 0.4), _ink_on(fill, look))
     return picture
 
 
-def _edge(fill: Colour, look: Look) -> Colour:
+def _outline(fill: Colour, look: Look) -> Colour:
     """The darker colour of an outline."""
-    r, g, b = (v * 45 // 100 for v in tone(fill, look))
-    return r, g, b
+    red, green, blue = (channel * 45 // 100 for channel in tone(fill, look))
+    return red, green, blue
 
 
-def _parts(name: str, forms: tuple[str, ...], kind: str) -> tuple[Colour, str]:
+def _colour_and_form(name: str, forms: tuple[str, ...], kind: str) -> tuple[Colour, str]:
+    """What a name such as ``red circle`` stands for.
+
+    Raises:
+        ConfigError: there is no such colour or form.
+    """
     colour, _, form = name.partition(" ")
     if colour not in FILLS or form not in forms:
-        known = f"a colour ({', '.join(FILLS)}) and one of {', '.join(forms)}"
-        raise ConfigError(f"symbol of a scene of kind {kind}", name, known)
+        allowed = f"a colour ({', '.join(FILLS)}) and one of {', '.join(forms)}"
+        raise ConfigError(f"symbol of a scene of kind {kind}", name, allowed)
     return FILLS[colour], form
 
 
 def draw_shape(
-    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
 ) -> Image.Image:
     """A coloured shape on paper, with a dark outline."""
-    fill, shape = _parts(name, FORMS["shapes"], "shape")
-    edge = _edge(fill, look)
+    colour, shape = _colour_and_form(name, FORMS["shapes"], "shape")
+    fill = tone(colour, look)
+    outline = _outline(colour, look)
 
-    def draw_more(draw: ImageDraw.ImageDraw, scale: int) -> None:
-        middle = tile * scale / 2
+    def draw_more(canvas: ImageDraw.ImageDraw, scale: int) -> None:
+        side = tile * scale
+        middle = side / 2
         radius = 0.36 * tile * scale
-        pen = max(scale * 3 // 4, tile * scale // 40)
-        points = [
-            (round(middle + radius * x), round(middle + radius * y)) for x, y in SHAPES[shape]
-        ]
-        if not points:
-            draw.ellipse(_disc(middle, radius), fill=tone(fill, look), outline=edge, width=pen)
+        width = max(scale * 3 // 4, side // 40)
+        if shape in ("circle", "ring"):
+            box = _box_around(middle, radius)
+            canvas.ellipse(box, fill=fill, outline=outline, width=width)
             if shape == "ring":
-                draw.ellipse(
-                    _disc(middle, 0.5 * radius), fill=tone(PAPER, look), outline=edge, width=pen
-                )
+                hole = _box_around(middle, 0.5 * radius)
+                canvas.ellipse(hole, fill=tone(PAPER, look), outline=outline, width=width)
             return
-        draw.polygon(points, fill=tone(fill, look))
-        draw.line([*points, points[0], points[1]], fill=edge, width=pen, joint="curve")
+        points = []
+        for x, y in SHAPES[shape]:
+            points.append((round(middle + radius * x), round(middle + radius * y)))
+        canvas.polygon(points, fill=fill)
+        canvas.line([*points, points[0], points[1]], fill=outline, width=width, joint="curve")
 
     return blank(tile, PAPER, look, draw_more)
 
 
-def _disc(middle: float, radius: float, down: float = 0.0) -> tuple[int, int, int, int]:
+def _box_around(middle: float, radius: float) -> tuple[int, int, int, int]:
+    """The square around a circle in the middle of a tile."""
     low = round(middle - radius)
     high = round(middle + radius) - 1
-    return low, low + round(down), high, high + round(down)
+    return low, low, high, high
 
 
 def draw_letter(
-    index: int, name: str, tile: int, look: Look, part: str, appearance: int
+    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
 ) -> Image.Image:
     """A coloured letter on paper, with a dark outline."""
-    fill, letter = _parts(name, FORMS["letters"], "letter")
+    colour, letter = _colour_and_form(name, FORMS["letters"], "letter")
     picture = blank(tile, PAPER, look)
     ink = text_ink(letter, look.font)
-    edge = _edge(fill, look)
-    wide = max(1, tile // 40)
-    for dx, dy in ((-wide, 0), (wide, 0), (0, -wide), (0, wide)):
-        write(picture, ink, (tile / 2 + dx, tile / 2 + dy), (0.8 * tile, 0.6 * tile), edge)
-    write(picture, ink, (tile / 2, tile / 2), (0.8 * tile, 0.6 * tile), tone(fill, look))
+    size = 0.8 * tile, 0.6 * tile
+    middle = tile / 2
+    width = max(1, tile // 40)
+    for right, down in ((-width, 0), (width, 0), (0, -width), (0, width)):
+        write(picture, ink, (middle + right, middle + down), size, _outline(colour, look))
+    write(picture, ink, (middle, middle), size, tone(colour, look))
     return picture
