@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path += [str(Path(__file__).parent.parent / "tests"), str(Path(sys.prefix) / "torchvision")]
 
-from miniature import FAMILIES, allow_torchvision_beside_cpu_torch, save
+from parts.miniature import FAMILIES, allow_torchvision_beside_cpu_torch, save
 
 allow_torchvision_beside_cpu_torch()
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from miniature import allow_torchvision_beside_cpu_torch
+from parts.miniature import allow_torchvision_beside_cpu_torch
 
 allow_torchvision_beside_cpu_torch()
 

@@ -17,13 +17,13 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image
-
 import test_config
 import test_reply_fuzz
 import test_trace
 import test_wire
-from mutate import TEXTS, json_mutations, mutations
+from PIL import Image
+
+from parts.mutate import TEXTS, json_mutations, mutations
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError, seeds_for
 from vlmgym.evals.evaluation import evaluate

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import yaml
 
+from parts.folders import CLUSTER
 from vlmgym.train.callbacks import read_metrics
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "cluster" / "train.sbatch"
+SCRIPT = CLUSTER / "train.sbatch"
 SRUN = """#!/bin/bash
 # two tasks, as srun starts them; a signal goes to both
 shift
