@@ -25,6 +25,8 @@ FAULTS = (
     "wrong type",
     "enormous",
 )
+KEY = "sk-live-" + "".join(f"{(number * 7919) % 100:02d}x" for number in range(30))[:79]
+"""The key that tests set for players."""
 CERTIFICATE = Path(__file__).with_name("self_signed.pem")
 """Of localhost, signed by itself and by nobody else."""
 
@@ -170,7 +172,7 @@ class Endpoint:
         if fault == "no choice":
             content |= {"choices": [], "content": None}
         elif fault == "upstream" and "choices" in content:
-            error = {"code": 502, "message": "Provider disconnected, key secret-key-1"}
+            error = {"code": 502, "message": f"Provider disconnected, key {KEY}"}
             content["choices"] = [
                 {
                     "finish_reason": "error",
@@ -188,7 +190,9 @@ class Endpoint:
         sent = Sent(body=json.dumps(content).encode())
         if fault in ("429", "500") or fault.isdigit():
             headers = {"Retry-After": "0.05"} if fault == "429" else {}
-            sent = Sent(int(fault), b'{"error": {"message": "not now, key secret-key-1"}}', headers)
+            sent = Sent(
+                int(fault), f'{{"error": {{"message": "not now, key {KEY}"}}}}'.encode(), headers
+            )
         elif fault == "broken json":
             sent = Sent(body=sent.body[: len(sent.body) // 2])
         elif fault == "wrong type":

@@ -224,9 +224,21 @@ def _idefics3(hf, hidden, family="Idefics3"):
 
 
 def _llava(hf, hidden):
-    from vlmgym.train import pretrain as tiny
+    return _small()
 
-    return tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1)
+
+def _small():
+    from vlmgym.train import pretrain
+
+    return pretrain.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1)
+
+
+def save_small(out: Path) -> Path:
+    """Write a model of the embedded one's architecture, of the smallest size, untrained."""
+    from vlmgym.train import pretrain
+
+    pretrain.save(*_small(), out)
+    return out
 
 
 FAMILIES = {

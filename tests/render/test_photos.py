@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import cifar_file, cifar_folder
 from parts.mutate import mutations
+from parts.photographs import cifar_file, cifar_folder
 from vlmgym import core
 from vlmgym.episodes.task import Task
 from vlmgym.evals.settings import Evaluation, starts
