@@ -15,8 +15,10 @@ sys.path.append(os.path.join(sys.prefix, "torchvision"))  # see the Makefile
 import pytest
 from hypothesis import settings
 
-from parts.miniature import allow_torchvision_beside_cpu_torch, save, save_small
-from parts.photographs import cifar_folder
+pytest.register_assert_rewrite("parts")
+
+from parts.miniature import allow_torchvision_beside_cpu_torch, save, save_small  # noqa: E402
+from parts.photographs import cifar_folder  # noqa: E402
 
 allow_torchvision_beside_cpu_torch()
 import torch  # noqa: E402

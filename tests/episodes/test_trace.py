@@ -15,6 +15,7 @@ import pytest
 from parts.commands import eval_words
 from parts.folders import GOLDEN
 from parts.mutate import deep_text, every_cut, json_mutations, mutations
+from parts.trace_readers import HOW, TASK, readers
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError, seeds_for
 from vlmgym.episodes.records import Episode, EvaluationRun
@@ -28,8 +29,6 @@ from vlmgym.evals.settings import Evaluation
 from vlmgym.games import GAMES, state_text
 from vlmgym.players.base import Answer
 from vlmgym.players.simple import Random, Scripted
-
-TASK, HOW = Task(game="2048", level="tiny", look="tiny"), Evaluation(episodes=2, turns=2)
 
 
 def lines_of(name):
@@ -330,21 +329,6 @@ def test_a_turn_that_comes_twice_is_refused_and_nothing_is_counted_double(tmp_pa
     path.write_bytes(b"".join([*lines[:2], lines[1], *lines[2:]]))
     with pytest.raises(TraceError, match="turn 0 of episode 0 is there twice"):
         evaluate(Random(), TASK, HOW, tmp_path, progress=False)
-
-
-# ---- whatever may come
-def readers(folder, out):
-    """All that reads the folder of an evaluation."""
-    from vlmgym.evals.turns_table import turns_table
-
-    trace = folder / "trace.jsonl"
-    yield lambda: list(read_trace(trace))
-    yield lambda: load_trace(trace)
-    yield lambda: places([folder])
-    yield lambda: leaderboard([folder], out / "board")
-    yield lambda: turns_table([trace], out / "turns.parquet")
-    yield lambda: rescore(folder, out / "rescored")
-    yield lambda: evaluate(Scripted("nothing"), TASK, HOW, folder, progress=False)
 
 
 def survived(folder, out):

@@ -2,10 +2,14 @@
 answers.
 """
 
+import itertools
 from statistics import NormalDist
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
 
 from vlmgym.evals import crossed_effects, estimates, stats
 
@@ -206,3 +210,69 @@ def test_an_estimate_comes_back_from_json():
         assert estimates.Estimate.from_dict(one.to_dict()).n == one.n
     empty = estimates.Estimate.from_dict({})
     assert (str(empty), empty.n) == ("-", 0)
+
+
+def test_holm_by_hand():
+    """Sorted: 0.005 * 4, 0.01 * 3, 0.03 * 2, 0.04 * 1, never less than the one before."""
+    assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert stats.holm([0.9, 0.6]).tolist() == [1, 1]
+    assert stats.holm([0.2]).tolist() == [0.2]
+    assert stats.holm([]).size == 0
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.2))
+def test_holm_rejects_what_the_step_down_procedure_rejects(p, alpha):
+    rejected = set()
+    for step, i in enumerate(np.argsort(p, kind="stable")):
+        if p[i] * (len(p) - step) > alpha:
+            break
+        rejected.add(int(i))
+    assert set(np.flatnonzero(stats.holm(p) <= alpha).tolist()) == rejected
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 7])
+def test_pass_at_k_is_the_share_of_draws_with_a_hit(n):
+    for hits, k in itertools.product(range(n + 1), range(1, n + 1)):
+        draws = [
+            any(draw) for draw in itertools.combinations([True] * hits + [False] * (n - hits), k)
+        ]
+        assert stats.pass_at_k(n, hits, k) == pytest.approx(np.mean(draws))
+    for wrong in ((n, n + 1, 1), (n, 0, 0), (n, 0, n + 1), (n, -1, 1)):
+        with pytest.raises(ValueError, match="pass_at_k"):
+            stats.pass_at_k(*wrong)
+
+
+def test_icc_of_the_textbook_and_from_the_analysis_of_variance():
+    table = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
+    assert round(stats.icc(table), 2) == 0.17, "Shrout and Fleiss 1979, table 4"
+    rng = np.random.default_rng(3)
+    for shape in ((2, 2), (9, 3), (30, 5)):
+        values = rng.normal(size=shape) + rng.normal(size=(shape[0], 1))
+        f = scipy_stats.f_oneway(*values).statistic
+        assert stats.icc(values) == pytest.approx((f - 1) / (f + shape[1] - 1))
+    assert stats.icc([[1, 1], [2, 2]]) == 1
+    assert np.isnan(stats.icc([[3, 3], [3, 3]]))
+    with pytest.raises(ValueError, match="2 rows"):
+        stats.icc([[1, 2]])
+
+
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=8))
+def test_paired_p_is_that_of_all_sign_flips(gaps):
+    sums = [
+        abs(sum(s * g for s, g in zip(signs, gaps, strict=True)))
+        for signs in itertools.product((-1, 1), repeat=len(gaps))
+    ]
+    exact = np.mean([value >= abs(sum(gaps)) for value in sums])
+    found = stats.paired(gaps, np.zeros(len(gaps)))
+    assert found.p == pytest.approx(exact, abs=0.04)
+    assert found.mean == pytest.approx(np.mean(gaps))
+    assert found.low <= found.mean <= found.high or (len(set(gaps)) == 1 and np.isnan(found.low))
+
+
+def test_bands_of_learning_curves_pass_over_what_is_missing():
+    curves = np.array([[0.0, 1.0, np.nan], [1.0, 1.0, 4.0], [2.0, 1.0, np.nan]])
+    mean, low, high = stats.band(curves)
+    assert mean.tolist() == [1.0, 1.0, 4.0]
+    assert (low[0], high[0]) == (0.0, 2.0)
+    assert np.isnan([low[1], high[1]]).all(), "equal values without a range have no interval"
+    assert np.isnan([low[2], high[2]]).all(), "one curve has no band"

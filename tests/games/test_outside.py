@@ -1,19 +1,17 @@
-"""Outside environments: exact clones and replays, keyed luck, refusals, and the way through the
-pipeline.
-"""
+"""Outside environments: exact clones and replays, keyed luck, and the way through the pipeline."""
 
 from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
 
-import gymnasium
 import numpy as np
 import pytest
 
 from parts.mutate import every_cut, mutations
+from parts.odd_environments import ACTIONS, RULES
 from vlmgym import from_gymnasium
-from vlmgym.core import ConfigError, MissingExtra, StateError, VlmGymError, seeds_for
+from vlmgym.core import ConfigError, MissingExtra, StateError, seeds_for
 from vlmgym.dialogue.judge import Fault, judge
 from vlmgym.envs.single import GameEnv
 from vlmgym.episodes.records import Episode, Turn
@@ -25,10 +23,8 @@ from vlmgym.games import GAMES, get_game
 from vlmgym.games.external import (
     LevelAtari,
     LevelOutside,
-    OutsideError,
     OutsideGame,
     SnapshotError,
-    environment,
 )
 from vlmgym.players.simple import Oracle, Random, Scripted
 from vlmgym.render.frames import frame_size, render
@@ -36,57 +32,6 @@ from vlmgym.testing import sizes
 from vlmgym.testing.checks import check_game
 
 BREAKOUT = "Breakout"
-
-
-class Counter(gymnasium.Env):  # type: ignore[type-arg]
-    """A bar that grows by the action; seeded, so it can be replayed; or with hidden luck."""
-
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
-
-    def __init__(
-        self,
-        render_mode: str | None = None,
-        hidden_luck: bool = False,
-        flat: bool = False,
-        points: float = 1.0,
-    ) -> None:
-        self.observation_space, self.action_space = (
-            gymnasium.spaces.Discrete(256),
-            gymnasium.spaces.Discrete(3),
-        )
-        self.render_mode, self.hidden_luck, self.flat, self.points, self.level = (
-            render_mode,
-            hidden_luck,
-            flat,
-            points,
-            0,
-        )
-        self.resets = 0
-
-    def reset(self, *, seed=None, options=None):  # type: ignore[no-untyped-def]
-        super().reset(seed=seed)
-        self.level = int(self.np_random.integers(100))
-        self.resets += 1
-        return self.level, {}
-
-    def step(self, action):  # type: ignore[no-untyped-def]
-        luck = np.random.default_rng() if self.hidden_luck else self.np_random
-        self.level += int(action) + int(luck.integers(3))
-        return self.level % 256, self.points * float(action == 2), self.level >= 140, False, {}
-
-    def render(self):  # type: ignore[no-untyped-def]
-        shape = (20, 30) if self.flat else (20, 30, 3)
-        picture = np.zeros(shape, np.uint8)
-        picture.reshape(600, -1)[: self.level] = 255
-        return picture
-
-
-gymnasium.register("Counter-v0", Counter)
-ACTIONS = {"none": 0, "little": 1, "much": 2}
-RULES = (
-    "A white bar. Every answer makes it longer by a little luck and by what the answer says; "
-    "the game ends when it is long."
-)
 
 
 @pytest.fixture(scope="module")
@@ -269,171 +214,6 @@ def test_scripted_replies_and_levels(breakout: OutsideGame) -> None:
         progress=False,
     )
     assert found["metrics"]["format"]["mean"] == 1
-
-
-# ---- odd environments
-class Odd(Counter):
-    """A counter with one oddity, named by ``odd``."""
-
-    def __init__(self, odd: str = "", render_mode: str | None = None) -> None:
-        super().__init__(render_mode)
-        self.odd, self.turns, self.buffer = odd, 0, np.zeros((20, 30, 3), np.uint8)
-        if odd == "counts from five":
-            self.action_space = gymnasium.spaces.Discrete(3, start=5)
-        if odd == "many actions":
-            self.action_space = gymnasium.spaces.MultiDiscrete([2, 2])
-        if odd == "a force":
-            self.action_space = gymnasium.spaces.Box(-1, 1, (2,))
-
-    def reset(self, *, seed=None, options=None):  # type: ignore[no-untyped-def]
-        if self.odd == "reset raises":
-            raise OSError("no such device")
-        self.turns = 0
-        return super().reset(seed=seed, options=options)
-
-    def step(self, action):  # type: ignore[no-untyped-def]
-        self.turns += 1
-        if self.odd == "step raises" and self.turns == 2:
-            raise ZeroDivisionError("division by zero")
-        seen, reward, over, cut, info = super().step(int(action) % 5)
-        reward = {"nan": np.nan, "inf": np.inf, "none": None, "a word": "much"}.get(
-            self.odd, reward
-        )
-        if self.odd == "numpy ends":
-            return seen, np.float32(reward), np.bool_(over), int(cut), info
-        return seen, reward, over, cut, info
-
-    def render(self):  # type: ignore[no-untyped-def]
-        if self.odd == "render raises":
-            raise RuntimeError("no display")
-        picture = super().render()
-        if self.odd == "own buffer":
-            self.buffer[:] = picture
-            return self.buffer
-        if self.odd == "own buffer, upside down":
-            self.buffer[::-1] = picture
-            return self.buffer[::-1]
-        shapes = {
-            "grows": picture[: 10 + self.turns],
-            "grey": picture[..., :1],
-            "alpha": np.dstack([picture, picture[..., :1]]),
-        }
-        kinds = {"floats": picture / 255.0, "a list": [picture, picture], "nothing": None}
-        return {**shapes, **kinds}.get(self.odd, picture)
-
-
-gymnasium.register("Odd-v0", Odd, order_enforce=False, disable_env_checker=True)
-
-
-@pytest.mark.parametrize(
-    "odd", ["own buffer", "own buffer, upside down", "numpy ends", "counts from five"]
-)
-def test_odd_environments_that_are_right_play_like_the_plain_one(odd: str) -> None:
-    """One that draws all pictures into one buffer gives each game its own picture, for instance."""
-    actions = {"none": 5, "little": 6, "much": 7} if odd == "counts from five" else ACTIONS
-    plain, game = (
-        from_gymnasium("Odd-v0", ACTIONS, RULES),
-        from_gymnasium("Odd-v0", actions, RULES, odd=odd),
-    )
-    seeds, moves = seeds_for("test", "Odd", "easy", 4), np.array([0, 1, 2, 2])
-    states = []
-    for one in (plain, game):
-        fresh = one.reset(one.level("easy"), seeds)
-        kept = fresh.to_bytes(one)
-        after, outcome = one.step(fresh, moves)
-        assert fresh.to_bytes(one) == kept
-        states.append((fresh, after, outcome.gain.tolist()))
-    assert states[0] == states[1]
-    assert len({frame.tobytes() for frame in states[1][0].frame}) == 4  # type: ignore[attr-defined]
-
-
-def test_games_that_share_a_buffer_are_refused_when_they_are_made(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Without the copy at the edge, the trial of snapshots says that games side by side are not
-    what they are alone.
-    """
-    monkeypatch.setattr(environment, "copied", lambda frame: frame)
-    with pytest.raises(
-        SnapshotError, match="games side by side differ from the same games played alone"
-    ):
-        from_gymnasium("Odd-v0", ACTIONS, RULES, odd="own buffer")
-
-
-@pytest.mark.parametrize(
-    ("odd", "said"),
-    [
-        ("reset raises", r"Odd: reset\(\) raised OSError: no such device"),
-        ("step raises", r"Odd: step\(\d\) raised ZeroDivisionError: division by zero"),
-        ("render raises", r"Odd: render\(\) raised RuntimeError: no display"),
-        ("nan", r"Odd: step\(0\) gave the reward nan: allowed are finite numbers"),
-        ("inf", r"Odd: step\(0\) gave the reward inf: allowed are finite numbers"),
-        ("none", r"Odd: step\(0\) raised TypeError"),
-        ("a word", r"Odd: step\(0\) raised ValueError"),
-        (
-            "grows",
-            r"render\(\) = 'array \(11, 30, 3\)': allowed is one size .* the first one was "
-            r"\(10, 30, 3\)",
-        ),
-        (
-            "grey",
-            r"render\(\) = 'array \(20, 30, 1\) of uint8': allowed is an array \(H, W, 3\) of "
-            r"uint8",
-        ),
-        ("alpha", r"render\(\) = 'array \(20, 30, 4\) of uint8'"),
-        ("floats", r"render\(\) = 'array \(20, 30, 3\) of float64'"),
-        ("a list", r"render\(\) = 'list'"),
-        ("nothing", r"render\(\) = 'NoneType'"),
-        (
-            "counts from five",
-            r"actions\['none'\] = 0: allowed is an element of Discrete\(3, " r"start=5\)",
-        ),
-        ("many actions", r"actions\['none'\] = 0: allowed is an element of MultiDiscrete"),
-        ("a force", r"actions\['none'\] = 0: allowed is an element of Box"),
-    ],
-)
-def test_odd_environments_that_cannot_be_used_are_refused_in_a_sentence(
-    odd: str, said: str
-) -> None:
-    with pytest.raises(VlmGymError, match=said):
-        from_gymnasium("Odd-v0", ACTIONS, RULES, odd=odd)
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"env": "NoSuchEnv-v0"}, r"NoSuchEnv: making the environment raised NameNotFound"),
-        ({"env": 7}, r"env = 7: allowed is the id of an environment"),
-        (
-            {"env": "Counter-v0", "speed": 3},
-            r"Counter: making the environment raised " r"TypeError.*speed",
-        ),
-        ({"actions": {"a": 0, "b": 0}}, r"actions\['b'\] = 0: allowed is each name .* once"),
-        ({"actions": {"up": 0, "UP": 1}}, r"actions\['UP'\] = 1: allowed is each name"),
-        ({"actions": {"": 0}}, r"actions = ''"),
-        ({"actions": {"a|b": 0}}, r"actions = 'a\|b'"),
-        ({"actions": {3: 0}}, r"actions = 3"),
-        ({"actions": {"a": (0, 1)}}, r"actions\['a'\] = \(0, 1\): allowed is a whole number"),
-        ({"actions": {"a": 0.5}}, r"actions\['a'\] = 0.5: allowed is a whole number"),
-        ({"actions": {"a": True}}, r"actions\['a'\] = True: allowed is a whole number"),
-        ({"actions": ["a"]}, r"actions = \['a'\]: allowed is 1 to 255 names"),
-        ({"actions": {f"a{n}": n for n in range(256)}}, r"allowed is 1 to 255 names"),
-        ({"rules": ""}, r"rules = '': allowed is a text"),
-        ({"rules": None}, r"rules = None: allowed is a text"),
-        ({"points": float("nan")}, r"points = nan: allowed is a finite number"),
-        ({"points": 0}, r"points = 0: allowed is a finite number"),
-        ({"value": 3}, r"value = 3: allowed is a function"),
-        ({"levels": {}}, r"levels = \{\}: allowed is names with"),
-        ({"levels": {"normal": 5}}, r"levels = .*: allowed is names with"),
-    ],
-)
-def test_arguments_that_make_no_game_are_refused(given: dict[str, object], said: str) -> None:
-    with pytest.raises(ConfigError if "making" not in said else OutsideError, match=said):
-        from_gymnasium(**{"env": "Counter-v0", "actions": ACTIONS, "rules": RULES, **given})  # type: ignore[arg-type]
-
-
-# ---- time limits
-gymnasium.register("Short-v0", Counter, max_episode_steps=3)
 
 
 def test_a_time_limit_of_the_environment_cuts_the_game_and_does_not_end_it(

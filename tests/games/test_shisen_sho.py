@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from itertools import combinations, product
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parts.plain_shisen_sho import plain_pairs
 from vlmgym import core
 from vlmgym.core import NO_ACTION, ActionError, ConfigError, State, concat, seeds_for
 from vlmgym.games import GAMES, get_game, load_state
@@ -20,44 +20,6 @@ from vlmgym.games.shisen_sho import LevelShisenSho, ShisenSho
 
 GAME = ShisenSho()
 TYPES = 36
-
-
-# ---- plain reference
-def reachable(
-    board: np.ndarray, start: tuple[int, int], max_bends: int, margin: int
-) -> set[tuple[int, int]]:
-    """Tiles that a path from ``start`` ends on: breadth-first over (cell, direction, bends)."""
-    rows, cols = board.shape
-    first = [(start, way, 0) for way in ((0, 1), (1, 0), (0, -1), (-1, 0))]
-    queue, seen, ends = deque(first), set(first), set()
-    while queue:
-        (r, c), (dr, dc), bends = queue.popleft()
-        r, c = r + dr, c + dc
-        if not (-margin <= r < rows + margin and -margin <= c < cols + margin):
-            continue
-        if 0 <= r < rows and 0 <= c < cols and board[r, c] != 0:
-            ends.add((r, c))
-            continue
-        onward = [((r, c), (dr, dc), bends)]
-        if bends < max_bends:
-            onward += [((r, c), (dc, dr), bends + 1), ((r, c), (-dc, -dr), bends + 1)]
-        for node in onward:
-            if node not in seen:
-                seen.add(node)
-                queue.append(node)
-    return ends - {start}
-
-
-def plain_pairs(board: np.ndarray, max_bends: int, margin: int) -> set[tuple[int, int]]:
-    """All unordered joinable pairs as cell numbers, first < second."""
-    rows, cols = board.shape
-    pairs = set()
-    for r, c in product(range(rows), range(cols)):
-        if board[r, c] != 0:
-            for i, j in reachable(board, (r, c), max_bends, margin):
-                if board[i, j] == board[r, c] and r * cols + c < i * cols + j:
-                    pairs.add((r * cols + c, i * cols + j))
-    return pairs
 
 
 def any_level(rows: int, cols: int, **fields: int) -> LevelShisenSho:
@@ -191,7 +153,6 @@ def test_paths_by_hand() -> None:
     assert joins(level.override(max_bends=0, margin=0), "(1, 3) (2, 3)")  # neighbours
 
 
-# ---- deals
 @pytest.mark.parametrize("name", GAME.LEVELS)
 def test_fresh_deals(name: str) -> None:
     level = GAME.LEVELS[name]
@@ -228,7 +189,6 @@ def test_hopeless_deals_start_ended() -> None:
     assert GAME.candidates(game_over, 0) == []
 
 
-# ---- states are values
 def walk(state: State, turns: int, seed: int) -> State:
     """Legal and illegal moves and turns without action."""
     rng = np.random.default_rng(seed)
@@ -312,7 +272,6 @@ def test_bytes_round_trip(name: str) -> None:
     assert np.array_equal(again.board, state.board)
 
 
-# ---- text
 def test_every_action_survives_its_text() -> None:
     for level in (
         LevelShisenSho(rows=2, cols=6),
@@ -421,7 +380,6 @@ def test_bad_levels_name_the_field(fields: dict[str, int], named: str) -> None:
         GAME.level("normal", **fields)
 
 
-# ---- numbers of the facts
 @pytest.mark.parametrize("name", ["paper6", "paper8", "paper12"])
 def test_pairs_on_a_full_board_by_counting(name: str) -> None:
     """On a full board only neighbours and the cells of one edge can be joined; two are equal with 3

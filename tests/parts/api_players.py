@@ -114,7 +114,7 @@ FORMS = {
 }
 
 
-def fuzz(count, seed):
+def fuzz_bodies(count, seed):
     """Bodies of replies, damaged as text and as JSON: each is an answer in range or a fault,
     whatever it holds.
 

@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from parts.api_players import FORMS, JSON, KINDS, TASK, TEXT, ask, fuzz, player_of
+from parts.api_players import FORMS, JSON, KINDS, TASK, TEXT, ask, fuzz_bodies, player_of
 from parts.endpoint import Endpoint, Sent, said
 from parts.mutate import deep_text
 from vlmgym.evals.evaluation import evaluate
@@ -20,7 +20,7 @@ from vlmgym.players.wire import Reply
 
 
 def test_any_body_is_an_answer_or_a_fault_of_its_request_alone():
-    found = fuzz(4000, 1)
+    found = fuzz_bodies(4000, 1)
     assert found["tried"] >= 4000
     assert found["answers"] > 500, "mutants must get that far"
     assert found["failures"] == 0

@@ -1,11 +1,8 @@
-"""Pictures: the same bytes everywhere, nothing in them but the board, and every symbol told
-apart.
-"""
+"""Pictures: the same bytes everywhere, and nothing in them but the board."""
 
 from __future__ import annotations
 
 import ast
-import hashlib
 import os
 import subprocess
 import sys
@@ -17,80 +14,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parts.boards import (
+    BOTH,
+    EVERY_LOOK,
+    NUMBERS,
+    SHAPE_NAMES,
+    SHAPES,
+    SYMBOLS,
+    boards,
+    digest,
+    gallery,
+)
 from vlmgym import core
 from vlmgym.core import ConfigError
 from vlmgym.games import GAMES
-from vlmgym.games.game2048 import Game2048
-from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, NAMES
+from vlmgym.games.parts.tile_kinds import NAMES
 from vlmgym.render import cells, sprites
 from vlmgym.render.atlas import atlas_of, canvas_of, layout_of
-from vlmgym.render.frames import frame_size, tile_boxes
+from vlmgym.render.frames import frame_size
 from vlmgym.render.frames import render as draw
-from vlmgym.render.ink import BOARD, EMPTY, PAGE, PAPER, luminance
 from vlmgym.render.looks import LOOKS, Look, get_look
-from vlmgym.render.tiles import FILLS, NUMBER_FILLS
 
-SHAPE_NAMES = ("empty", *(f"{c} {f}" for c in COLOURS[:6] for f in FORMS["shapes"][:6]))
-
-
-class Board(Game2048):
-    """Any board of some symbols, free of the rules of the games that use them."""
-
-    def __init__(self, name: str, names: tuple[str, ...], kind: str) -> None:
-        self.name, self.names, self.kind = name, names, kind  # type: ignore[misc]
-
-    def scene(self, state: core.State) -> core.Scene:
-        return self.view(
-            state, state.board, self.names, self.kind, np.full(state.board.shape, 7, np.int32)
-        )
-
-
-NUMBERS, SHAPES = Game2048(), Board("shape-board", SHAPE_NAMES, "shape")
-ALL_SHAPES, LETTERS = (
-    Board("all-shapes", NAMES["shapes"], "shape"),
-    Board("letters", NAMES["letters"], "letter"),
-)
-SPRITES = Board("sprites", tuple(sprites.SPRITES), "sprite")
-WORDS = Board("words", ("", "off", "on", "left wing", "Queen", "q"), "text")
-DIGITS = Board("digits", ("empty", *"0123456789"), "photo")
-SYMBOLS = {
-    NUMBERS: 18, SHAPES: 37, ALL_SHAPES: 193, LETTERS: 193, SPRITES: len(sprites.SPRITES), WORDS: 6, DIGITS: 11,
-}  # fmt: skip
-BOTH = pytest.mark.parametrize("game", [NUMBERS, SHAPES], ids=["numbers", "shapes"])
-EVERY_KIND = pytest.mark.parametrize("game", list(SYMBOLS), ids=lambda g: g.name)
-EVERY_LOOK = pytest.mark.parametrize("look", list(LOOKS))
-
-
-def boards(game: core.Game, symbols: object) -> core.State:
-    """States that show exactly these symbols, ``(B, rows, cols)``."""
-    grid = np.asarray(symbols, np.int16)
-    return game.from_symbols(game.level(rows=grid.shape[1], cols=grid.shape[2]), grid)
-
-
-def gallery(game: core.Game) -> core.State:
-    """Two 5x4 (numbers) or 5x8 (shapes) boards that show every symbol."""
-    cols = 4 if game is NUMBERS else 8
-    grid = np.arange(5 * cols).reshape(1, 5, cols) % SYMBOLS[game]
-    return boards(game, np.concatenate([grid, grid[:, ::-1, ::-1]]))
-
-
-def one_each(game: core.Game, **look: int) -> np.ndarray:
-    """A picture of each symbol's tile, ``(symbols, tile, tile, 3)``, from row 0, column 1 of 2x2
-    boards.
-    """
-    grid = np.zeros((SYMBOLS[game], 2, 2), np.int16)
-    grid[:, 0, 1] = np.arange(SYMBOLS[game])
-    state = boards(game, grid)
-    style = get_look("clean", **look)
-    x0, y0, x1, y1 = tile_boxes(game, state.level, style)[0, 1]
-    return draw(game, state, style)[:, y0:y1, x0:x1]
-
-
-def digest(frames: np.ndarray) -> str:
-    return hashlib.blake2b(frames.tobytes(), digest_size=16).hexdigest()
-
-
-# ---- golden hashes
 GOLDEN = {
     ("2048", "clean"): "64e56f5d78e710583e70f0cc32eb5179",
     ("2048", "normal"): "21d6c0607489a6c02be48ef734732865",
@@ -134,227 +78,6 @@ def test_every_level_of_every_game_can_be_drawn(name: str, look: str) -> None:
         assert frames.shape == (2, *frame_size(game, label, look), 3)
 
 
-# ---- skins
-@BOTH
-@pytest.mark.parametrize("tile", [12, 26, 28, 64, 150])
-def test_symbols_differ_in_pixels(game: core.Game, tile: int) -> None:
-    tiles = one_each(game, tile=tile).astype(int)
-    for a in range(len(tiles)):
-        for b in range(a):
-            assert np.abs(tiles[a] - tiles[b]).max() > 40, (a, b)
-
-
-@EVERY_KIND
-@EVERY_LOOK
-def test_symbols_differ_in_every_look(game: core.Game, look: str) -> None:
-    """Not in single bytes only: some pixel differs clearly, without the noise, wherever the tile
-    stands.
-    """
-    grid = np.zeros((SYMBOLS[game], 4, 4), np.int16)
-    grid[:, 2, 1] = grid[:, 0, 0] = np.arange(SYMBOLS[game])
-    state, quiet = boards(game, grid), get_look(look, noise=0)
-    frames = draw(game, state, quiet)
-    for box in (
-        tile_boxes(game, state.level, quiet)[2, 1],
-        tile_boxes(game, state.level, quiet)[0, 0],
-    ):
-        tiles = (
-            frames[:, box[1] : box[3], box[0] : box[2]].reshape(SYMBOLS[game], -1).astype(np.int16)
-        )
-        for a in range(len(tiles)):
-            assert (
-                np.abs(tiles[:a] - tiles[a]).max(axis=1, initial=255 * (a == 0)).min(initial=255)
-                > 12
-            ), a
-
-
-@pytest.mark.parametrize("tile", [12, 28, 64])
-def test_big_numbers_are_written(tile: int) -> None:
-    """Defect 4 of the published code: tiles of 256 and more were drawn empty."""
-    for symbol, picture in enumerate(one_each(NUMBERS, tile=tile)):
-        inner = picture[2:-2, 2:-2].reshape(-1, 3)
-        fill = np.array(NUMBER_FILLS[symbol - 1] if symbol else EMPTY)
-        inked = (np.abs(inner - fill).max(1) > 40).mean()
-        assert inked == 0 if symbol == 0 else inked > 0.04, symbol
-        # the number stays off the tile's edges
-        assert (picture[tile // 2, 0] == fill).all(), symbol
-        assert (picture[tile // 2, -1] == fill).all(), symbol
-
-
-def test_numbers_contrast_with_their_tiles() -> None:
-    """At least 4.5 to 1, the level AA of WCAG 2.2."""
-    for picture, fill in zip(one_each(NUMBERS, tile=128)[1:], NUMBER_FILLS, strict=True):
-        lights = [luminance(tuple(int(v) for v in c)) for c in picture[40:-40, 8:-8].reshape(-1, 3)]
-        mine = luminance(fill)
-        assert max((max(x, mine) + 0.05) / (min(x, mine) + 0.05) for x in lights) >= 4.5, fill
-
-
-def test_tile_colours_are_far_apart() -> None:
-    """In CIE L*a*b*, where 2.3 is a just noticeable difference."""
-
-    def lab(colour: tuple[int, int, int]) -> np.ndarray:
-        c = np.array(colour) / 255
-        c = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-        xyz = (
-            np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-            @ c
-        )
-        x, y, z = (
-            np.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116
-            for v in xyz / np.array([0.9505, 1, 1.089])
-        )
-        return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
-
-    for palette in (
-        (BOARD, EMPTY, *NUMBER_FILLS),
-        (PAPER, *FILLS.values()),
-    ):
-        points = [lab(c) for c in palette]
-        assert min(np.linalg.norm(a - b) for i, a in enumerate(points) for b in points[:i]) > 20
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"), [("mauve star", "shape"), ("red Z", "letter"), ("dragon", "sprite")]
-)
-def test_unknown_symbols_are_named(name: str, kind: str) -> None:
-    game = Board("odd", ("empty" if kind != "sprite" else "floor", name), kind)
-    with pytest.raises(core.ConfigError, match=name):
-        draw(game, boards(game, np.ones((1, 2, 2))))
-
-
-def test_symbols_without_a_name_are_refused() -> None:
-    for wrong in (18, 255):  # without the check, the kernel would read past the atlas
-        with pytest.raises(core.StateError, match=str(wrong)):
-            draw(NUMBERS, boards(NUMBERS, [[[0, 1], [2, wrong]]]))
-
-
-# ---- geometry
-def test_sizes_of_the_named_looks() -> None:
-    state = gallery(NUMBERS)[0]
-    assert draw(NUMBERS, state, "paper").shape == (1, 840, 640, 3)
-    assert frame_size(NUMBERS, "normal", "clean") == (336, 336)
-    assert frame_size(NUMBERS, "normal", "tiny") == (112, 112)
-    assert frame_size(NUMBERS, NUMBERS.level(rows=3, cols=6), "tiny") == (84, 168)
-
-
-@BOTH
-def test_a_tiny_cell_is_one_patch(game: core.Game) -> None:
-    rng = np.random.default_rng(0)
-    grid = rng.integers(0, SYMBOLS[game], (1, 4, 4))
-    before = draw(game, boards(game, grid), "tiny")[0]
-    assert before.shape == (112, 112, 3)
-    patches = before.reshape(4, 28, 4, 28, 3).swapaxes(1, 2)
-    for r in range(4):
-        for c in range(4):
-            other = grid.copy()
-            other[0, r, c] = (grid[0, r, c] + 1 + rng.integers(SYMBOLS[game] - 1)) % SYMBOLS[game]
-            after = (
-                draw(game, boards(game, other), "tiny")[0].reshape(4, 28, 4, 28, 3).swapaxes(1, 2)
-            )
-            changed = (after != patches).any((2, 3, 4))
-            assert changed[r, c]
-            assert changed.sum() == 1
-    same = (
-        draw(game, boards(game, np.full((1, 4, 4), 5)), "tiny")[0]
-        .reshape(4, 28, 4, 28, 3)
-        .swapaxes(1, 2)
-    )
-    assert (same == same[0, 0]).all()  # a patch depends on its symbol, not on its place
-
-
-@pytest.mark.parametrize(
-    "look", [*LOOKS, Look(tile=31, gap=3, margin=7), Look(tile=20, gap=0), Look(width=333, gap=5)]
-)
-def test_tile_boxes(look: str | Look) -> None:
-    level = NUMBERS.level(rows=3, cols=5)
-    look = get_look(look, noise=0, blur=0, rotation=0, occlusion=0, texture=0, grid=True)
-    boxes = tile_boxes(NUMBERS, level, look)
-    assert boxes.shape == (3, 5, 4)
-    blank = draw(NUMBERS, boards(NUMBERS, np.zeros((1, 3, 5))), look)[0]
-    for r in range(3):
-        for c in range(5):
-            grid = np.zeros((1, 3, 5), np.int16)
-            grid[0, r, c] = 7
-            frame = draw(NUMBERS, boards(NUMBERS, grid), look)[0]
-            ys, xs = np.nonzero((frame != blank).any(2))
-            assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == tuple(boxes[r, c])
-
-
-@BOTH
-@EVERY_LOOK
-@pytest.mark.parametrize("shape", [(2, 2), (16, 16), (2, 16), (16, 2)])
-def test_smallest_and_largest_boards(game: core.Game, look: str, shape: tuple[int, int]) -> None:
-    state = boards(game, np.arange(shape[0] * shape[1]).reshape(1, *shape) % SYMBOLS[game])
-    frame = draw(game, state, look)[0]
-    assert frame.shape[:2] == frame_size(game, state.level, look)
-    boxes = tile_boxes(game, state.level, look)
-    assert boxes.min() >= 0
-    assert (boxes[..., 2] <= frame.shape[1]).all()
-    assert (boxes[..., 3] <= frame.shape[0]).all()
-    sides = boxes[..., 2:] - boxes[..., :2]
-    assert (sides == sides[0, 0, 0]).all()
-
-
-def test_a_canvas_holds_the_largest_tiles_that_fit() -> None:
-    look = Look(width=500, height=300, gap=4, margin=10)
-    boxes = tile_boxes(NUMBERS, "normal", look)
-    tile = boxes[0, 0, 2] - boxes[0, 0, 0]
-    assert 4 * (tile + 4) + 20 <= 300 < 4 * (tile + 5) + 20
-    frame = draw(NUMBERS, boards(NUMBERS, np.zeros((1, 4, 4))), look)[0]
-    assert frame.shape == (300, 500, 3)
-    assert abs(boxes[0, 0, 0] - (500 - boxes[-1, -1, 2])) <= 1  # centred
-    assert abs(boxes[0, 0, 1] - (300 - boxes[-1, -1, 3])) <= 1
-    assert (frame[0] == PAGE).all()
-    assert frame_size(NUMBERS, "normal", Look(width=500, gap=4, margin=10)) == (
-        4 * (116 + 4) + 20,
-        500,
-    )
-    with pytest.raises(
-        core.ConfigError, match=r"Look\.height = 50: allowed is 68 or more for a " r"board of 4 x 4"
-    ):
-        frame_size(NUMBERS, "normal", look.override(height=50))
-
-
-def test_coordinates_number_rows_and_columns() -> None:
-    state = boards(NUMBERS, np.zeros((1, 12, 12)))
-    look = get_look("clean")
-    frame, bare = (
-        draw(NUMBERS, state, look)[0],
-        draw(NUMBERS, state, look.override(coordinates=False))[0],
-    )
-    ink = (frame != bare).any(2)
-    for (x0, y0, x1, _), column in (
-        (tile_boxes(NUMBERS, state.level, look)[0, c], c) for c in range(12)
-    ):
-        label = ink[: y0 - 4, x0:x1]
-        assert label.any(), column
-        xs = np.nonzero(label.any(0))[0]
-        assert abs(xs.min() + xs.max() + 1 - (x1 - x0)) <= 2, column
-    boxes = tile_boxes(NUMBERS, state.level, look)
-    assert all(ink[y0:y1, : x0 - 4].any() for x0, y0, x1, y1 in boxes[:, 0])
-    ink[: boxes[0, 0, 1]] = False
-    ink[:, : boxes[0, 0, 0]] = False
-    assert not ink.any()
-    with pytest.raises(core.ConfigError, match=r"Look\.margin = 15: allowed is gap \+ 12 = 16"):
-        Look(gap=4, margin=15, coordinates=True)
-
-
-@pytest.mark.parametrize(
-    "field", [{"tile": 7}, {"tile": 257}, {"gap": -1}, {"margin": 1.5}, {"skin": "x"}, {"blurr": 1}]
-)
-def test_bad_looks(field: dict[str, object]) -> None:
-    with pytest.raises(core.ConfigError, match=r"Look\." + next(iter(field))):
-        get_look("clean", **field)
-
-
-def test_unknown_looks() -> None:
-    with pytest.raises(core.ConfigError, match="one of clean, normal, hard, paper, photo, tiny"):
-        get_look("dirty")
-    with pytest.raises(core.ConfigError, match="a Look or one of"):
-        get_look(3)  # type: ignore[arg-type]
-
-
-# ---- what a picture depends on
 @EVERY_LOOK
 def test_defect_10_score_and_turn_are_not_to_be_seen(look: str) -> None:
     """Defect 10 of the published code: the picture showed the score.
@@ -399,7 +122,6 @@ def test_frames_are_the_tiles_on_the_canvas() -> None:
             assert (frame == expected).all()
 
 
-# ---- the dial
 DIAL = {
     "skin": "handwritten", "font": "mono", "tile": 40, "gap": 9, "margin": 20, "width": 400, "height": 300, "coordinates": True,
     "grid": False, "score": True, "palette": 1, "similarity": 0.4, "contrast": 0.5, "brightness": 0.2, "blur": 1.0,
@@ -541,7 +263,6 @@ def test_the_score_strip_shows_the_score() -> None:
     )
 
 
-# ---- out buffer
 @EVERY_LOOK
 def test_out(look: str) -> None:
     state = gallery(NUMBERS)
@@ -577,7 +298,6 @@ def test_out_that_does_not_fit() -> None:
             draw(NUMBERS, state, out=bad)  # type: ignore[arg-type]
 
 
-# ---- processes, imports
 def test_a_fresh_process_draws_the_same_bytes() -> None:
     code = (
         "import hashlib, sys, numpy as np; from vlmgym.games import GAMES; from vlmgym.render "

@@ -1,6 +1,4 @@
-"""The report page: complete, true to its data, self-contained, safe against hostile text, and
-without parts that are missing.
-"""
+"""The report page: complete, true to its data, self-contained, safe against hostile text."""
 
 import base64
 import hashlib
@@ -9,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 
@@ -18,134 +15,23 @@ import pytest
 from PIL import Image
 
 import vlmgym
+from parts.report_page import (
+    ATTACK,
+    BAD_PLAYER,
+    BROWSER,
+    TASKS,
+    Page,
+    fill,
+    percent,
+    rewards,
+    row,
+    section,
+    summary,
+)
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError
-from vlmgym.dialogue.perception import truth
-from vlmgym.dialogue.reply import write_reply
-from vlmgym.episodes.records import Turn
-from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import read_trace
 from vlmgym.evals import stats
-from vlmgym.evals.evaluation import evaluate
-from vlmgym.evals.settings import Evaluation
-from vlmgym.players.simple import Oracle, Random, Scripted
-from vlmgym.players.teacher import Teacher
 from vlmgym.report.page import write_report
-
-TASKS = (
-    Task(game="2048", level="tiny", look="tiny", walk_min=4, walk_max=60),
-    Task(game="ShisenSho", level="tiny", look="tiny", walk_max=5, walk_legal=True),
-)
-HOW = Evaluation(episodes=24, turns=1, start="walk")
-ATTACK = "<script>alert(1)</script>"
-BAD_PLAYER = "<img src=x onerror=alert(1)>"
-BROWSER = next(
-    (
-        p
-        for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))
-        if p
-    ),
-    None,
-)
-
-
-def blurred(game, state):
-    """A reply with one cell described wrongly, one not at all, and markup in its think text."""
-    rows = [line.split("|") for line in truth(game, state)[0].split("\n")]
-    wrong = next(n for n in game.scene(state).names[1:] if n != rows[0][0])
-    rows[0][0], rows[1][1] = wrong, "???"
-    text = "\n".join("|".join(row) for row in rows)
-    return write_reply(
-        text, ATTACK, game.encode(state.level, int(state.seed[0]) % game.n_actions(state.level))
-    )
-
-
-def fill(folder: Path) -> Path:
-    players = {
-        "random": Random(),
-        "base": Random(salt=1),
-        "g0": Scripted(blurred),
-        "g1": Oracle(),
-        "teacher": Teacher(0.5),
-        BAD_PLAYER: Scripted(ATTACK),
-    }
-    for name, player in players.items():
-        player.name = name
-        for task in TASKS:
-            evaluate(player, task, HOW, folder / "eval" / name / task.names.game, progress=False)
-    for run in ("g0", "g1"):
-        lines = (
-            [{"stage": "sft", "step": s, "loss": 1 / s} for s in range(1, 9)] if run == "g1" else []
-        )
-        for s in range(1, 31):
-            lines.append(
-                {
-                    "stage": "grpo",
-                    "step": s,
-                    "reward": s / 30,
-                    "success": 0.5,
-                    "p_acc": 0.8,
-                    "r_acc": s / 60,
-                }
-            )
-            if s % 10 == 0:
-                lines.append(
-                    {
-                        "stage": "grpo",
-                        "step": s,
-                        "check/2048/success": 0.25,
-                        "check/2048/p_acc": 0.75,
-                    }
-                )
-        lines[-2]["r_acc"] = float("nan")
-        (folder / run).mkdir()
-        (folder / run / "metrics.jsonl").write_text(
-            "".join(json.dumps(x) + "\n" for x in lines) + '{"torn": '
-        )
-        (folder / run / "recipe.json").write_text(json.dumps({"model": ATTACK}))
-    (folder / "demo.json").write_text(
-        json.dumps({"command": ATTACK, "odd & new": {"a": [1, "<b>"]}, "seed": 7})
-    )
-    return folder
-
-
-class Page(HTMLParser):
-    """All tags with their attributes, the texts, and whether every element is closed in order."""
-
-    VOID = ("meta",)
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.source = path.read_text(encoding="utf-8")
-        self.tags, self.stack, self.texts, self.ids = [], [], [], []
-        self.feed(self.source)
-        self.close()
-        assert self.stack == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data):
-        if self.stack and self.stack[-1] != "style":
-            self.texts.append(data)
-
-    @property
-    def text(self):
-        return " ".join(self.texts)
-
-    def count(self, tag, cls=None):
-        return sum(
-            t == tag and (cls is None or cls in (a.get("class") or "").split())
-            for t, a in self.tags
-        )
-
-    def sections(self):
-        return [a["id"] for t, a in self.tags if t == "section"]
 
 
 @pytest.fixture(scope="module")
@@ -156,30 +42,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(folder):
     return Page(write_report(folder))
-
-
-def summary(folder, player, game):
-    return json.loads((folder / "eval" / player / game / "summary.json").read_text())["metrics"]
-
-
-def rewards(folder, player, game):
-    records = read_trace(folder / "eval" / player / game / "trace.jsonl")
-    return {t.seed: t.terms["game"] for t in records if isinstance(t, Turn)}
-
-
-def section(page, key):
-    return page.source.split(f'<section id="{key}">')[1].split("</section>")[0]
-
-
-def percent(share):
-    return f"{100 * share:.1f}"
-
-
-def row(part, game, heading):
-    """The texts of the cells of a table row in the part of a game, without tags."""
-    part = part.split(f"<h3>{game}</h3>")[1].split("</table>")[0]
-    line = next(x for x in part.split("<tr>") if f"{heading}</th>" in x)
-    return re.findall(r"<(?:b|small)>([^<]*)<|<td>([^<]+)</td>", line)
 
 
 def test_page_holds_every_section(page):
@@ -357,31 +219,6 @@ def test_missing_parts_are_left_out(folder, tmp_path):
     assert "Training curves only" in three.text
 
 
-def test_longer_episodes_are_reported(tmp_path):
-    how = Evaluation(episodes=3, turns=4)
-    for name, player in (("base", Random()), ("g0", Oracle())):
-        player.name = name
-        evaluate(player, TASKS[0], how, tmp_path / "eval" / name / "2048", progress=False)
-    page = Page(write_report(tmp_path))
-    assert page.sections() == ["results", "differences", "faults", "turns", "episodes"]
-    assert 1 <= page.count("article") <= 12
-    reward = np.mean(
-        [summary(tmp_path, p, "2048")["reward"]["mean"] * s for p, s in (("g0", 2), ("base", -2))]
-    )
-    assert (
-        "".join(row(section(page, "differences"), "2048", "G0 − base")[2]).replace("−", "-")
-        == f"{reward:+.2f}"
-    )
-    assert "for up to 4 turns" in page.text
-
-
-def test_nothing_to_report_is_a_clear_error(tmp_path):
-    for path in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(VlmGymError, match=r"nothing to report; expected eval/PLAYER/GAME/"):
-            write_report(path)
-        assert not (path / "report.html").exists()
-
-
 @pytest.mark.parametrize(
     "name",
     ["demo.json", "g0/metrics.jsonl", "eval/base/2048/summary.json", "eval/base/2048/trace.jsonl"],
@@ -427,20 +264,6 @@ def test_page_opens_in_a_browser(folder, page, tmp_path):
     for part in np.split(pixels, 4):  # something everywhere, not only at the top
         assert len(np.unique(part.reshape(-1, 3), axis=0)) > 20
         assert part.std() > 5
-
-
-def test_players_of_any_name_are_compared(tmp_path):
-    how = Evaluation(episodes=60, turns=4)
-    for name, player in (("model-a", Random()), ("model-b", Oracle()), ("random", Random(3))):
-        player.name = name
-        evaluate(player, TASKS[0], how, tmp_path / "eval" / name / "2048", progress=False)
-    page = Page(write_report(tmp_path))
-    part = section(page, "differences")
-    assert [
-        label in part for label in ("model-a − model-b", "model-a − random", "model-b − random")
-    ] == [True] * 3
-    verdict = re.search(r'class="verdict">([^<]*)<', page.source)[1]
-    assert verdict == "Model-a is below model-b on 2048."
 
 
 def test_half_characters_of_earlier_traces_break_nothing(folder, tmp_path, capsys):
@@ -507,62 +330,3 @@ def test_a_film_of_a_run_with_several_traces_asks_which(folder, tmp_path, capsys
     assert "there are 12: " in error
     assert "eval/base/2048" in error
     assert not list(tmp_path.iterdir())
-
-
-def test_cut_and_refused_replies_and_the_chance_of_cells_are_told(tmp_path):
-    evaluate(Scripted(blurred), TASKS[0], HOW, tmp_path, progress=False)
-    lines = (tmp_path / "trace.jsonl").read_text().splitlines()
-    for k, word in ((1, "length"), (2, "length"), (3, "refusal")):
-        turn = json.loads(lines[k])
-        lines[k] = json.dumps({**turn, "usage": {**turn["usage"], "finish": word}})
-    (tmp_path / "trace.jsonl").write_text("\n".join(lines) + "\n")
-    text = Page(write_report(tmp_path)).text
-    assert "replies that were cut at the limit of tokens: scripted 2 of 24." in text
-    assert "replies that are refusals: scripted 1 of 24." in text
-    assert re.search(r"; chance [0-9.]+", text)
-    assert "is not tested" in text, "what attribution does not tell"
-
-
-def test_a_folder_that_is_not_there_is_said_and_not_left_out(tmp_path):
-    there = tmp_path / "there"
-    evaluate(Random(), Task("Swap"), Evaluation(episodes=1, turns=1), there, progress=False)
-    with pytest.raises(VlmGymError, match=r"their.*allowed is a folder that is there"):
-        write_report([there, tmp_path / "their"], progress=False)
-    assert not (there / "report.html").exists()
-
-
-def test_repetitions_of_a_start_are_one_value_of_the_report_as_of_every_table(tmp_path):
-    how = Evaluation(episodes=8, turns=1, start="walk", repeats=2)
-    asked = iter(range(1000))
-
-    def now_and_then(game, state):
-        good = int(np.argmax(game.success_mask(state)[0]))
-        return write_reply("", "", game.encode(state.level, good)) if next(asked) % 2 else "nothing"
-
-    for name, player in (("model-a", Scripted(now_and_then)), ("model-b", Scripted("nothing"))):
-        player.name = name
-        evaluate(player, TASKS[1], how, tmp_path / "eval" / name / "ShisenSho", progress=False)
-    page = Page(write_report(tmp_path, progress=False))
-    whole = row(section(page, "results"), "ShisenSho", "model-a")
-    cells = [
-        "".join(cell)
-        for cell in row(section(page, "differences"), "ShisenSho", "model-a − model-b")
-    ]
-    assert (cells[0], cells[-1]) == ("+50.0", "8"), "one of two answers to each start is right"
-    (tmp_path / "eval" / "model-a" / "ShisenSho" / "summary.json").unlink()
-    alone = row(
-        section(Page(write_report(tmp_path, progress=False)), "results"), "ShisenSho", "model-a"
-    )
-    assert alone == whole, "the trace alone has as many starts"
-    assert "".join(whole[0]) == "8"
-
-
-def test_regret_that_was_not_recorded_is_not_shown_as_none(tmp_path):
-    how = Evaluation(episodes=4, turns=1, oracle=False)
-    evaluate(Random(), TASKS[0], how, tmp_path, progress=False)
-    pages = [Page(write_report(tmp_path, progress=False))]
-    (tmp_path / "summary.json").unlink()
-    pages.append(Page(write_report(tmp_path, progress=False)))
-    for page in pages:
-        cells = ["".join(cell) for cell in row(section(page, "results"), "2048", "random")]
-        assert cells[-2:] == ["–", "not measured"]

@@ -6,44 +6,16 @@ import json
 import re
 import signal
 
-import numpy as np
 import pytest
-import yaml
 
+from parts.studies import SMALL
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
-from vlmgym.dialogue.prompt import prefills
-from vlmgym.episodes.random_walk import walk
-from vlmgym.games import get_game
-from vlmgym.players.beginner import Beginner
-from vlmgym.players.teacher import Teacher
 from vlmgym.studies import runner
-from vlmgym.studies.g1 import claims, findings
+from vlmgym.studies.g1 import findings
 from vlmgym.studies.runner import JobError, is_done, run_job, run_study
-from vlmgym.studies.study import Study, read_study
+from vlmgym.studies.study import read_study
 from vlmgym.train.callbacks import read_metrics
-
-SMALL = """
-model: tiny
-seeds: [0, 3]
-runs:
-  g0-swap: {recipe: study/rl-swap}
-  cold-swap: {recipe: study/cold-swap}
-  g1-swap: {recipe: study/rl-swap, start: cold-swap, set: [grpo.prefill=true]}
-  cold-turned: {recipe: study/cold-turned}
-  g1-turned: {recipe: study/rl-turned, start: cold-turned}
-evaluations:
-  states: {protocol: study/states, players: [random, oracle, "teacher:0.3", base, "*-swap"]}
-  told: {protocol: study/told, players: [base]}
-  moves: {protocol: study/moves, players: [base], set: [evaluation.episodes=3]}
-  exploration: {protocol: study/exploration, games: [Swap], players: [base], set: [evaluation.repeats=3]}
-  episodes-swap: {protocol: study/episodes, games: [Swap], players: [random, oracle, "teacher:0.3", base, "*-swap"]}
-  turned: {protocol: study/turned, players: [base, "*-turned", cold-turned+g1-turned, g1-turned+cold-turned]}
-train: [grpo.steps=2, grpo.batch=16, checks.every=1, checks.states=4, cold_start.states=32, grpo.max_new_tokens=60]
-evaluate: [evaluation.episodes=4, evaluation.turns=1]
-quick:
-  seeds: [0]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -239,64 +211,6 @@ def test_sigterm_stops_the_jobs_and_writes_them_down(small, tmp_path, monkeypatc
     assert (line["job"], line["done"]) == ("train/cold-swap/0", False)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"sedes": [0]}, r"study.sedes = .*: allowed is one of model, seeds"),
-        ({"seeds": []}, r"study.seeds = \[\]"),
-        (
-            {"runs": {"a": {"recipe": "study/rl-swap", "start": "b"}}},
-            r"study.runs.a.start = 'b': " r"allowed is base",
-        ),
-        ({"runs": {"a": {"steps": 3}}}, r"study.runs.a = .*a mapping with recipe, start, set"),
-        ({"evaluations": {"a": {"protocol": "study/states"}}}, r"study.evaluations.a"),
-        (
-            {"evaluations": {"a": {"protocol": "study/states", "players": ["bse"]}}},
-            r"players = 'bse': allowed is " r"random",
-        ),
-        (
-            {
-                "evaluations": {
-                    "a": {"protocol": "study/states", "players": ["base"], "games": ["Go"]}
-                }
-            },
-            r"a.games = \['Go'\]",
-        ),
-    ],
-)
-def test_bad_studies_are_refused(change, message):
-    with pytest.raises(ConfigError, match=message):
-        _ = Study.parse({"seeds": [0], **change}).jobs
-
-
-def test_relays_and_patterns_name_who_is_asked():
-    runs = {name: {"recipe": "study/rl-swap"} for name in ("a", "b", "ab")}
-    players = ["a*", "base+b", "b+a", "random", "c*"]
-    asked = Study.parse(
-        {
-            "seeds": [1, 2],
-            "runs": runs,
-            "evaluations": {"e": {"protocol": "study/states", "players": players}},
-        }
-    )
-    assert asked.players("e") == [
-        "a.1",
-        "a.2",
-        "ab.1",
-        "ab.2",
-        "base+b.1",
-        "base+b.2",
-        "b+a.1",
-        "b+a.2",
-        "random",
-    ]
-    assert asked.makers("base+b.2") == [("b", 2)]
-    assert asked.makers("random") == asked.makers("base") == asked.makers("teacher:0.4") == []
-    needs = {job.name: job.needs for job in asked.jobs}
-    assert needs["evaluate/b+a.2"] == ("train/b/2", "train/a/2")
-    assert needs["evaluate/random"] == ()
-
-
 def test_who_is_trained_is_asked_at_once_and_a_part_of_a_study_is_reported_as_one(
     small, tmp_path, capsys
 ):
@@ -315,62 +229,6 @@ def test_who_is_trained_is_asked_at_once_and_a_part_of_a_study_is_reported_as_on
     assert "## Transfer" not in text, "what was not measured has no section"
 
 
-@pytest.mark.parametrize("quick", [False, True])
-def test_the_bundled_study_is_whole(quick):
-    whole = read_study("g1", quick)
-    assert len({job.name for job in whole.jobs}) == len(whole.jobs)
-    assert {
-        f"{kind}-{key}" for kind in ("g0", "cold", "g1") for key in findings.GAMES.values()
-    } <= set(whole.runs)
-    assert set(findings.INTERVENTIONS) <= set(whole.runs)
-    assert whole.seeds == ((0,) if quick else (0, 1, 2))
-    with pytest.raises(ConfigError, match=r"study = 'g2'.*g1"):
-        read_study("g2")
-
-
-@pytest.mark.parametrize("name", findings.GAMES)
-def test_knowing_is_naming_a_move_that_works(name):
-    game = get_game(name)
-    state = walk(game, game.level("tiny"), np.array([5], np.uint64), 4, legal=True)
-    said, move = game.reasoning(state, 0, game.oracle(state)[0])
-
-    def judged(think):
-        class Said:
-            reply = f"{prefills(game, state, 'brief')[0]}<think>{think}</think>"
-
-            def load(self):
-                return game, state
-
-        return findings.knows_a_move(Said())
-
-    assert judged(f"{said}; so {game.encode(state.level, move)}")
-    assert judged(f"{said}; so {game.encode(state.level, move)}".replace(" (", "("))
-    bad = int(np.flatnonzero(~game.success_mask(state)[0])[0])
-    assert not judged(f"{said}; so {game.encode(state.level, bad)}")
-    assert not judged(said)
-    assert not judged("so what")
-
-
-@pytest.mark.parametrize("name", findings.GAMES)
-def test_a_search_is_told_from_a_guess(name):
-    game = get_game(name)
-    state = walk(game, game.level("tiny"), np.arange(40, dtype=np.uint64), 4, legal=True)
-
-    class Said:
-        def __init__(self, row, reply):
-            self.row, self.reply = row, reply
-
-        def load(self):
-            return game, state[self.row]
-
-    def share(replies):
-        return np.mean([findings.searches(Said(row, reply)) for row, reply in enumerate(replies)])
-
-    assert share(Teacher(0.0).reply(game, state, "brief")) == 1
-    assert share(Beginner(searches=0).reply(game, state)) == 0
-    assert 0 < share(Beginner(searches=0.5).reply(game, state)) < 1
-
-
 def test_a_job_goes_on_by_itself(small, tmp_path):
     quick = read_study(str(small), True)
     run_job(quick, tmp_path, "evaluate/teacher:0.3")
@@ -382,95 +240,6 @@ def test_a_job_goes_on_by_itself(small, tmp_path):
     assert json.loads(path.with_name("summary.json").read_text())["episodes"]["turns"] == 4
 
 
-def test_verdicts_need_evidence_after_correction_for_their_number():
-    def claim(p, adjusted, holds="larger"):
-        return claims.Claim("a", "-", "", p, holds, adjusted)
-
-    assert claim(0.01, 0.03).verdict == "larger"
-    assert claim(0.01, 0.2).verdict == "not decided"
-    assert claim(0.9, float("nan")).verdict == "not decided"
-
-
-def test_no_evidence_is_no_equality_and_no_gap():
-    equal = claims._claim("a", "-", np.zeros((1, 20)), "success", "x", "equal")
-    assert equal.p > 0.05
-    assert "[-13.9, +13.9]" in equal.numbers
-    many = claims._claim("a", "-", np.zeros((1, 400)), "success", "x", "equal")
-    assert many.p < 0.01
-    assert many.holds == "within the margin"
-    noise = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], (1, 20))
-    assert claims._claim("a", "-", noise, "success", "x", "no worse").p > 0.05
-
-
-def test_halves_of_a_rise():
-    steps = np.array([0, 10, 20, 30])
-    assert claims.halfway(steps, np.array([[0.0, 0.1, 0.6, 1.0], [0.2, 0.7, 0.8, 0.8]])) == [20, 10]
-    assert claims.halfway(steps, np.array([[0.0, 0.1, 0.6, 0.05]])) == [], "it did not rise"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../x",
-        "../../../..",
-        "/tmp/x",
-        "a/b",
-        ".",
-        "..",
-        "",
-        ".a",
-        "a.",
-        "a..b",
-        "a b",
-        "-x",
-        "é",
-        "a\0",
-        "x\n",
-        "a+b",
-        "*",
-    ],
-)
-@pytest.mark.parametrize("section", ["runs", "evaluations"])
-def test_no_name_of_a_study_leaves_its_folder(name, section, tmp_path, capsys):
-    values = yaml.safe_load(SMALL)
-    values[section][name] = {
-        "runs": {"recipe": "study/rl-swap"},
-        "evaluations": {"protocol": "study/told", "players": ["random"]},
-    }[section]
-    (tmp_path / "bad.yaml").write_text(json.dumps(values))
-    before = sorted(tmp_path.parent.iterdir())
-    assert (
-        main(["reproduce", "--study", str(tmp_path / "bad.yaml"), "--out", str(tmp_path / "out")])
-        == 2
-    )
-    assert capsys.readouterr().err.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
-    assert sorted(tmp_path.parent.iterdir()) == before
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"seeds": [0, 0]},
-        {"seeds": [True]},
-        {"seeds": [-1]},
-        {"seeds": [[0]]},
-        {"train": [5]},
-        {"quick": [1]},
-        {"runs": {"a": {"recipe": 5}}},
-        {"runs": {"a": {"set": ["x=1"]}}},
-        {"runs": {"a": {"recipe": "study/rl-swap", "set": "x=1"}}},
-        {"runs": {"oracle": {"recipe": "study/rl-swap"}}},
-        {"evaluations": {"a": {"protocol": "study/told", "players": "base"}}},
-        {"evaluations": {"a": {"players": ["base"]}}},
-        {"evaluations": {"a": {"protocol": "study/told", "players": [5]}}},
-    ],
-)
-def test_a_study_of_other_types_is_refused(wrong):
-    with pytest.raises(ConfigError, match=r"^study"):
-        Study.parse(yaml.safe_load(SMALL) | wrong)
-
-
 def test_durations_are_not_of_the_time_of_day(small, tmp_path, monkeypatch):
     """A clock that is set back by hours while jobs run."""
     days = iter(range(10**6, 0, -3600))
@@ -479,12 +248,3 @@ def test_durations_are_not_of_the_time_of_day(small, tmp_path, monkeypatch):
     run_study(str(small), tmp_path, quick=True, only=["evaluate/oracle"], hours=1)
     (line,) = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
     assert 0 < line["seconds"] < 600
-
-
-@pytest.mark.parametrize("quick", [False, True])
-def test_the_bundled_study_is_read_and_its_names_with_a_dot_find_their_runs(quick):
-    study = read_study("g1", quick)
-    assert "perception-0.1" in study.runs or quick
-    assert all(
-        study.makers(f"{name}.{study.seeds[0]}") == [(name, study.seeds[0])] for name in study.runs
-    )
