@@ -7,28 +7,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from jinja2.exceptions import SecurityError
 from safetensors.torch import load_file, save_file
 
 from vlmgym.core import ConfigError
 from vlmgym.dialogue.prompt import messages
 from vlmgym.models.loading import load, load_config, load_processor, model_digest, model_path
-from vlmgym.train import pretrain as tiny
-
-torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    out = tmp_path_factory.mktemp("models") / "small"
-    tiny.save(*tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1), out)
-    return out
 
 
 @pytest.fixture
-def folder(saved, tmp_path):
-    return Path(shutil.copytree(saved, tmp_path / "model"))
+def folder(small, tmp_path):
+    return Path(shutil.copytree(small, tmp_path / "model"))
 
 
 def changed(path, **values):

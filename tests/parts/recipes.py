@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import vlmgym
+from parts.tasks import ON_CPU, TINY_2048
 from vlmgym.core.config import find, read_file
 from vlmgym.train.recipe import Recipe
 
@@ -14,14 +15,6 @@ NAMES = [
     if not name.startswith("on/") and name.split("/")[-1] not in ("base", "cold")
 ]
 OURS = ("1x24gb", "1x80gb", "1x141gb", "8x80gb")
-TASK = {
-    "game": "2048",
-    "level": "tiny",
-    "look": "tiny",
-    "prompt": "brief",
-    "walk_min": 4,
-    "walk_max": 40,
-}
 
 
 def bundled(name, on=(), overrides=()):
@@ -31,11 +24,11 @@ def bundled(name, on=(), overrides=()):
 def small_recipe(model, **sections):
     values = {
         "model": str(model),
-        "tasks": [TASK],
+        "tasks": [TINY_2048],
         "cold_start": {"states": 4},
         "sft": {"batch": 2},
         "grpo": {"batch": 4, "group": 2, "max_new_tokens": 8},
         "checks": {"every": 0},
-        "compute": {"device": "cpu", "threads": 1},
+        "compute": ON_CPU,
     }
     return Recipe.parse({**values, **sections})

@@ -1,7 +1,7 @@
 """A short GRPO or SFT run on scripted answers, as one process or several (torchrun): what it writes
 must not depend on that.
 
-usage: [torchrun --nproc_per_node N] two.py STAGE MODEL OUT
+usage: [torchrun --nproc_per_node N] scripted_run.py STAGE MODEL OUT
 """
 
 import json
@@ -13,12 +13,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 
+from parts.tasks import CPU, SWAP, T2048
 from vlmgym.episodes.curriculum import Curriculum
-from vlmgym.episodes.task import Task
 from vlmgym.models.loading import end_processes, load
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train.cold_start import cold_start_rows
-from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.questions import QuestionSource
 from vlmgym.train.recipe import ColdStart, Recipe
@@ -29,27 +28,6 @@ from vlmgym.train.sources import Source
 torch.set_num_threads(1)
 STAGE, MODEL, OUT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-CPU = Compute(device="cpu", threads=1)
-SWAP = Task.parse(
-    {
-        "game": "Swap",
-        "level": "tiny",
-        "look": "tiny",
-        "prompt": "brief",
-        "walk_max": 3,
-        "walk_legal": True,
-    }
-)
-T2048 = Task.parse(
-    {
-        "game": "2048",
-        "level": "tiny",
-        "look": "tiny",
-        "prompt": "brief",
-        "walk_min": 4,
-        "walk_max": 40,
-    }
-)
 asked = []
 
 

@@ -1,24 +1,8 @@
 """A short training run that tests share."""
 
-TASKS = [
-    {
-        "game": "2048",
-        "level": "tiny",
-        "look": "tiny",
-        "prompt": "brief",
-        "walk_min": 4,
-        "walk_max": 40,
-        "weight": 3,
-    },
-    {
-        "game": "ShisenSho",
-        "level": "tiny",
-        "look": "tiny",
-        "prompt": "brief",
-        "walk_max": 5,
-        "walk_legal": True,
-    },
-]
+from parts.tasks import ON_CPU, TINY_2048, TINY_SHISEN_SHO
+
+TASKS = [{**TINY_2048, "weight": 3}, TINY_SHISEN_SHO]
 
 
 def recipe_of(model, steps=2, **sections):
@@ -35,6 +19,6 @@ def recipe_of(model, steps=2, **sections):
             "drop_equal": False,
         },
         "checks": {"every": 2, "states": 4},
-        "compute": {"device": "cpu", "threads": 1},
+        "compute": ON_CPU,
     }
     return {**values, **sections}

@@ -31,7 +31,6 @@ from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.trained import trained_for
 
-torch.set_num_threads(1)
 SWAP = tiny.TASKS[2]
 LOOK = get_look("tiny")
 

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from parts.miniature import FAMILIES, save
+from parts.tasks import CPU, ON_CPU, WIDE_2048
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.episodes.task import Task
@@ -23,17 +24,6 @@ from vlmgym.train.recipe import Recipe
 from vlmgym.train.run import train
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
-
-torch.set_num_threads(1)
-TASK = {
-    "game": "2048",
-    "level": "tiny",
-    "look": "tiny:width=112,height=112",
-    "prompt": "brief",
-    "walk_min": 4,
-    "walk_max": 40,
-}
-CPU = Compute(device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +42,7 @@ def test_every_family_is_trained_saved_reloaded_and_evaluated(family, models, tm
     compute = {"device": "cpu", "threads": 1, "gradient_checkpointing": True, "bf16": True}
     values = {
         "model": str(models(family)),
-        "tasks": [TASK],
+        "tasks": [WIDE_2048],
         "cold_start": {"states": 6},
         "sft": {"steps": 2, "batch": 2, "lr": 1e-3},
     }
@@ -93,7 +83,7 @@ def test_every_family_is_trained_saved_reloaded_and_evaluated(family, models, tm
         "--level",
         "tiny",
         "--look",
-        TASK["look"],
+        WIDE_2048["look"],
     ]
     assert (
         main(
@@ -126,7 +116,7 @@ def test_adapters_train_the_language_model_alone_and_are_merged(family, models, 
         "checks": {"every": 0},
         "compute": {"device": "cpu", "threads": 1, "weights": "bfloat16"},
     }
-    train(Recipe.parse({"model": str(models(family)), "tasks": [TASK], **sections}), tmp_path)
+    train(Recipe.parse({"model": str(models(family)), "tasks": [WIDE_2048], **sections}), tmp_path)
     before, cold = weights(models(family)), weights(tmp_path / "cold")
     assert set(before) == set(cold), "merged: the folder is a model like any other"
     moved = {
@@ -143,9 +133,10 @@ def test_adapters_train_the_language_model_alone_and_are_merged(family, models, 
 
 
 def test_an_adapter_resumes_from_its_checkpoint(models, tmp_path):
-    tasks, seen = [Task.parse(TASK)], {}
+    tasks, seen = [Task.parse(WIDE_2048)], {}
     rows = cold_start_rows(
-        tasks, Recipe.parse({"model": "x", "tasks": [TASK], "cold_start": {"states": 8}}).cold_start
+        tasks,
+        Recipe.parse({"model": "x", "tasks": [WIDE_2048], "cold_start": {"states": 8}}).cold_start,
     )
 
     def run(steps, out):
@@ -173,8 +164,8 @@ def test_a_frozen_vision_tower_stays_as_it_is(family, models, tmp_path):
     assert sum(p.numel() for p in kept.values()) == frozen > 0
     assert all("vision" in name or "visual" in name for name in kept)
     rows = cold_start_rows(
-        [Task.parse(TASK)],
-        Recipe.parse({"model": "x", "tasks": [TASK], "cold_start": {"states": 4}}).cold_start,
+        [Task.parse(WIDE_2048)],
+        Recipe.parse({"model": "x", "tasks": [WIDE_2048], "cold_start": {"states": 4}}).cold_start,
     )
     run_sft(model, processor, rows, tmp_path, SftSettings(steps=1, batch=4, lr=1e-2), CPU)
     assert all(torch.equal(p, dict(model.named_parameters())[name]) for name, p in kept.items())
@@ -197,8 +188,13 @@ def test_answers_go_on_from_a_true_description(family, models, tmp_path, monkeyp
         "prefill": True,
         "drop_equal": False,
     }
-    values = {"model": str(models(family)), "tasks": [TASK], "grpo": grpo, "checks": {"every": 0}}
-    train(Recipe.parse({**values, "compute": {"device": "cpu", "threads": 1}}), tmp_path / "run")
+    values = {
+        "model": str(models(family)),
+        "tasks": [WIDE_2048],
+        "grpo": grpo,
+        "checks": {"every": 0},
+    }
+    train(Recipe.parse({**values, "compute": ON_CPU}), tmp_path / "run")
     assert len(asked) == 4
     assert all(text.rstrip().endswith("</perception>") and "(0, 0)" in text for text in asked)
     line = next(m for m in read_metrics(tmp_path / "run" / "metrics.jsonl") if "loss" in m)
@@ -285,7 +281,10 @@ def test_episodes_see_a_picture_a_turn_and_are_scored_as_if_alone(
     model, processor = load(str(models(family)))
     template = processor.chat_template
     trainer = run_grpo(
-        Recipe("tiny", (Task.parse(TASK),), grpo=settings, compute=CPU), model, processor, tmp_path
+        Recipe("tiny", (Task.parse(WIDE_2048),), grpo=settings, compute=CPU),
+        model,
+        processor,
+        tmp_path,
     )
     assert pictures == [[1] * 6, [2] * 6, [3] * 6]
     assert len(worst) == 12, "policy and reference"
@@ -338,7 +337,7 @@ def test_families_that_trl_cannot_play_with_say_so(family, models, tmp_path):
     settings = GrpoSettings(steps=1, batch=4, group=2, turns=2)
     with pytest.raises(ConfigError, match=r"grpo.turns = 2: allowed is 1 for \w+Processor"):
         run_grpo(
-            Recipe("tiny", (Task.parse(TASK),), grpo=settings, compute=CPU),
+            Recipe("tiny", (Task.parse(WIDE_2048),), grpo=settings, compute=CPU),
             *load(str(models(family))),
             tmp_path,
         )

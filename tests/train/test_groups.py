@@ -26,7 +26,7 @@ def trained(small, tmp_path, **settings):
         **{"steps": 1, "batch": 12, "group": 3, "lr": 1e-3, "beta": 0.0, "max_new_tokens": 60}
         | settings
     )
-    model, processor = load(small)
+    model, processor = load(str(small))
     kept, real = [], trainers.Grpo._compute_loss
 
     def looked(self, model, inputs):
@@ -133,7 +133,7 @@ def test_equal_totals_have_no_advantage_and_move_no_weight(small, tmp_path, monk
     """2.1 eight times: TRL's float32 mean misses it by a bit and makes an advantage of 0.0024 of
     that.
     """
-    model, processor = load(small)
+    model, processor = load(str(small))
     before = {name: value.clone() for name, value in model.named_parameters()}
     asked, kept, draw, real = [], [], QuestionSource.draw, trainers.Grpo._compute_loss
 
@@ -211,7 +211,10 @@ def test_a_pool_is_advanced_and_a_ladder_climbed_in_training(small, tmp_path, mo
         steps=4, batch=12, group=3, lr=1e-3, beta=0.0, max_new_tokens=60, save_every=2
     )
     trainer = run_grpo(
-        Recipe("tiny", (SWAP,), grpo=settings, compute=CPU), *load(small), tmp_path, states=states
+        Recipe("tiny", (SWAP,), grpo=settings, compute=CPU),
+        *load(str(small)),
+        tmp_path,
+        states=states,
     )
     assert [[q.slot for q in batch] for batch in asked] == [[0, 1, 2, 3]] * 4
     steps = np.array([[int(q.state.steps[0]) for q in batch] for batch in asked])

@@ -9,16 +9,8 @@ import pytest
 import torch
 
 from parts.folders import TESTS
-from vlmgym.train import pretrain as tiny
 
 SCRIPTED_RUN = TESTS / "parts" / "scripted_run.py"
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    out = tmp_path_factory.mktemp("models") / "small"
-    tiny.save(*tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1), out)
-    return out
 
 
 def run(stage, model, out, processes):
@@ -28,9 +20,10 @@ def run(stage, model, out, processes):
         if processes > 1
         else []
     )
+    path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, *launch, str(SCRIPTED_RUN), stage, str(model), str(out)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
         capture_output=True,
         text=True,
     )

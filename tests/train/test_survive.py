@@ -13,39 +13,20 @@ import torch
 import yaml
 from transformers import TrainerCallback
 
+from parts.tasks import CPU, ON_CPU, TINY_2048
 from vlmgym.core import VlmGymError
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import load
 from vlmgym.train import checkpoint as survive
 from vlmgym.train import grpo_trainer as trainers
-from vlmgym.train import pretrain as tiny
 from vlmgym.train import resumable
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.cold_start import cold_start_rows
-from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.recipe import ColdStart, Recipe
 from vlmgym.train.run import train
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
-
-torch.set_num_threads(1)
-TASK = {
-    "game": "2048",
-    "level": "tiny",
-    "look": "tiny",
-    "prompt": "brief",
-    "walk_min": 4,
-    "walk_max": 40,
-}
-CPU = Compute(device="cpu", threads=1)
-
-
-@pytest.fixture(scope="session")
-def small(tmp_path_factory):
-    out = tmp_path_factory.mktemp("models") / "small"
-    tiny.save(*tiny.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1), out)
-    return out
 
 
 def checkpoint(folder, number):
@@ -174,7 +155,7 @@ class Stop(TrainerCallback):
 
 
 def run_stage(stage, model, out, callbacks=(), **settings):
-    rows = cold_start_rows([Task.parse(TASK)], ColdStart(states=12))
+    rows = cold_start_rows([Task.parse(TINY_2048)], ColdStart(states=12))
     settings = {"steps": 6, "lr": 1e-2, "save_every": 2} | settings
     if stage == "sft":
         return run_sft(
@@ -182,7 +163,7 @@ def run_stage(stage, model, out, callbacks=(), **settings):
         )
     settings = GrpoSettings(batch=4, group=2, max_new_tokens=4, drop_equal=False, **settings)
     return run_grpo(
-        Recipe("tiny", (Task.parse(TASK),), grpo=settings, compute=CPU),
+        Recipe("tiny", (Task.parse(TINY_2048),), grpo=settings, compute=CPU),
         *load(str(model)),
         out,
         callbacks,
@@ -285,7 +266,7 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_the_step(small, tmp_p
     model, processor = load(str(small))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     model.get_input_embeddings().weight.register_hook(lambda grad: grad * float("nan"))
-    rows = cold_start_rows([Task.parse(TASK)], ColdStart(states=4))
+    rows = cold_start_rows([Task.parse(TINY_2048)], ColdStart(states=4))
     with pytest.raises(
         survive.DivergedError,
         match=r"gradient norm is nan in step 1.*the last " r"checkpoint is none",
@@ -321,9 +302,9 @@ def test_a_run_is_stopped_in_order_meets_a_full_disk_and_still_ends_as_an_unbrok
 ):
     values = {
         "model": str(small),
-        "tasks": [TASK],
+        "tasks": [TINY_2048],
         "checks": {"every": 0},
-        "compute": {"device": "cpu", "threads": 1},
+        "compute": ON_CPU,
     }
     values["grpo"] = {
         "steps": 60,

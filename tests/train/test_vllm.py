@@ -5,10 +5,9 @@ becomes of its answers.
 from typing import ClassVar
 
 import pytest
-import torch
 from trl.trainer import grpo_trainer
 
-from parts.miniature import save
+from parts.tasks import WIDE_2048
 from vlmgym.core import MissingExtra
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import banned_tokens, load
@@ -18,21 +17,6 @@ from vlmgym.train.grpo import run_grpo
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.trl_grpo import collapse
-
-torch.set_num_threads(1)
-TASK = {
-    "game": "2048",
-    "level": "tiny",
-    "look": "tiny:width=112,height=112",
-    "prompt": "brief",
-    "walk_min": 4,
-    "walk_max": 40,
-}
-
-
-@pytest.fixture(scope="module")
-def qwen(tmp_path_factory):
-    return str(save("qwen2_5_vl", tmp_path_factory.mktemp("models") / "qwen"))
 
 
 class Backend:
@@ -97,10 +81,13 @@ def test_pictures_reach_vllm_once_and_its_answers_are_judged(mode, qwen, tmp_pat
         vllm_mode=mode,
         vllm_url="http://gpu:8000",
     )
-    model, processor = load(qwen)
+    model, processor = load(str(qwen))
     trainer = run_grpo(
         Recipe(
-            "tiny", (Task.parse(TASK),), grpo=settings, compute=Compute(device="cpu", threads=1)
+            "tiny",
+            (Task.parse(WIDE_2048),),
+            grpo=settings,
+            compute=Compute(device="cpu", threads=1),
         ),
         model,
         processor,
@@ -139,8 +126,11 @@ def test_without_vllm_the_install_line_is_named(qwen, tmp_path):
     with pytest.raises(MissingExtra, match=r"vllm not installed.*\[vllm\]"):
         run_grpo(
             Recipe(
-                "tiny", (Task.parse(TASK),), grpo=settings, compute=Compute(device="cpu", threads=1)
+                "tiny",
+                (Task.parse(WIDE_2048),),
+                grpo=settings,
+                compute=Compute(device="cpu", threads=1),
             ),
-            *load(qwen),
+            *load(str(qwen)),
             tmp_path,
         )

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from parts.recipes import TASK
+from parts.tasks import ON_CPU
 from vlmgym.cli import main
 
 BAD = [
@@ -62,9 +63,7 @@ def test_bad_recipes_are_told_in_one_sentence(override, part, tmp_path, capsys):
         "grpo": {"batch": 4, "group": 2, "max_new_tokens": 600},
         "checks": {"every": 0},
     }
-    (tmp_path / "recipe.yaml").write_text(
-        yaml.safe_dump({**values, "compute": {"device": "cpu", "threads": 1}})
-    )
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**values, "compute": ON_CPU}))
     for command in (["plan"], ["train", "--dry-run", "--out", str(tmp_path / "run")]):
         status = main([command[0], str(tmp_path / "recipe.yaml"), *command[1:], "--set", override])
         told = capsys.readouterr()
