@@ -5,8 +5,7 @@ import os
 import pytest
 import yaml
 
-from parts.recipes import TASK
-from parts.tasks import ON_CPU
+from parts.tasks import ON_CPU, TINY_2048
 from vlmgym.cli import main
 
 BAD = [
@@ -59,7 +58,7 @@ BAD = [
 def test_bad_recipes_are_told_in_one_sentence(override, part, tmp_path, capsys):
     values = {
         "model": "tiny",
-        "tasks": [TASK],
+        "tasks": [TINY_2048],
         "grpo": {"batch": 4, "group": 2, "max_new_tokens": 600},
         "checks": {"every": 0},
     }

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from parts.recipes import TASK, bundled, small_recipe
+from parts.recipes import bundled, small_recipe
+from parts.tasks import TINY_2048
 from vlmgym.core import ConfigError
 from vlmgym.models.loading import load
 from vlmgym.render.frames import frame_size
@@ -252,7 +253,7 @@ def test_the_tile_of_logits_is_that_of_trl():
 
 
 def test_estimated_prompts_are_not_too_short(qwen):
-    recipe = small_recipe(qwen, tasks=[{**TASK, "look": "clean", "prompt": "full"}])
+    recipe = small_recipe(qwen, tasks=[{**TINY_2048, "look": "clean", "prompt": "full"}])
     one = architecture(str(qwen))
     game, level, look = recipe.tasks[0].game, recipe.tasks[0].level, recipe.tasks[0].look
     height, width = frame_size(game, level, look)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from parts.recipes import TASK, small_recipe
+from parts.recipes import small_recipe
+from parts.tasks import TINY_2048
 from vlmgym.models.loading import load_processor
 from vlmgym.train.cold_start import cold_start_rows, cut_off
 from vlmgym.train.plan import preflight as plan
@@ -37,7 +38,7 @@ def test_all_problems_are_found_at_once(tmp_path, qwen, monkeypatch):
     grpo = {"batch": 4, "group": 2, "max_new_tokens": 4096}
     recipe = small_recipe(
         qwen,
-        tasks=[*tasks, TASK],
+        tasks=[*tasks, TINY_2048],
         grpo=grpo,
         compute={"optimizer": "adamw_8bit", "weights": "bfloat16"},
     )
@@ -99,7 +100,7 @@ def test_frames_that_are_resized_or_small_are_warned_of(tmp_path, qwen, sized):
     }
     assert {size: seven.resizes(*size) for size in cases} == cases
     tasks = [
-        {**TASK, "look": "clean:width=300,height=300"},
+        {**TINY_2048, "look": "clean:width=300,height=300"},
         {
             "game": "ShisenSho",
             "level": "paper12",
