@@ -24,7 +24,7 @@ def test_truth_reads_back_exactly(name):
     assert seen.layout == "rows"
 
 
-def test_defect_7_perception_is_scored_by_cell_and_only_in_its_block():
+def test_perception_is_scored_by_cell_and_only_in_its_block():
     game, state, scene = scene_of()
     text = truth(game, state)[0]
     blanks = "\n".join(" | ".join(line.split("|")).upper() + "  " for line in text.split("\n"))

@@ -120,7 +120,7 @@ def test_reasons(text, strict, lenient):
         CANONICAL.replace("</think><answer>", "</think> so <answer>"),
     ],
 )
-def test_defect_8_format_needs_order_nesting_uniqueness_and_content(text):
+def test_the_format_needs_order_nesting_uniqueness_and_content(text):
     game = get_game("2048")
     assert not parse(game, game.level("easy"), text).well_formed
     assert parse(

@@ -76,7 +76,7 @@ def test_batched_rows_equal_single_environments(name):
         alive &= ~(terminated | truncated)
 
 
-def test_defect_2_autoreset_swallows_no_answer():
+def test_autoreset_swallows_no_answer():
     """A row that ends is reset by the next step, whose action for it is declared unused; the others
     play on.
     """

@@ -144,7 +144,7 @@ def test_decode_states_an_action_or_a_reason():
         ), text
 
 
-def test_defect_4_large_tiles_keep_their_value():
+def test_large_tiles_keep_their_value():
     level = GAME.level("paper")
     board = np.zeros((1, 4, 4), np.int16)
     board[0, 0, :2] = 7  # 128 + 128

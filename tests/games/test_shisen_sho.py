@@ -288,7 +288,7 @@ def test_the_same_cell_twice_is_an_illegal_action() -> None:
     assert not GAME.legal(state)[:, same].any()
 
 
-def test_defect_5_ids_never_wrap_to_another_board() -> None:
+def test_ids_never_wrap_to_another_board() -> None:
     """Text of a 12x12 board on smaller ones: in range and exact, or no action."""
     big = LevelShisenSho(rows=12, cols=12)
     rng = np.random.default_rng(3)

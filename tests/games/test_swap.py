@@ -322,7 +322,7 @@ def test_every_action_survives_its_text(rows: int, cols: int) -> None:
             assert decoded == core.Decoded(NO_ACTION, "not_adjacent")
 
 
-def test_defect_5_ids_never_wrap_to_another_board() -> None:
+def test_ids_never_wrap_to_another_board() -> None:
     """Text of a 12x12 board on smaller ones: in range and exact, or no action."""
     big = LevelSwap(rows=12, cols=12)
     for rows, cols in ((6, 6), (8, 8), (4, 12), (12, 4)):

@@ -110,7 +110,7 @@ def shown(split: str, look: Look, classes: str, count: int = 40) -> set[bytes]:
 
 
 @pytest.mark.parametrize("classes", ["digits", "cifar10"])
-def test_defect_9_training_and_evaluation_show_different_photographs(classes: str) -> None:
+def test_training_and_evaluation_show_different_photographs(classes: str) -> None:
     """Defect 9 of the published code: photographs of one split in training and evaluation."""
     look = Look(tile=32)
     train, test = shown("train", look, classes), shown("test", look, classes)

@@ -79,7 +79,7 @@ def test_every_level_of_every_game_can_be_drawn(name: str, look: str) -> None:
 
 
 @EVERY_LOOK
-def test_defect_10_score_and_turn_are_not_to_be_seen(look: str) -> None:
+def test_the_score_and_the_turn_are_not_to_be_seen(look: str) -> None:
     """Defect 10 of the published code: the picture showed the score.
 
     Only the look's score strip does.

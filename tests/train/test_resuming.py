@@ -60,9 +60,7 @@ def test_killed_run_goes_on_where_it_was(small, tmp_path, monkeypatch):
         m["step"] for m in read_metrics(tmp_path / "cut" / "metrics.jsonl") if "reward" in m
     ] == [1, 2, 3]
     left = {p.name for p in (tmp_path / "cut" / "grpo").iterdir()}
-    assert left <= {"checkpoint-2", "README.md"}, (
-        "defect 12: steps write no pictures, nothing but checkpoints"
-    )
+    assert left <= {"checkpoint-2", "README.md"}, "steps write no pictures, nothing but checkpoints"
     assert not [
         p
         for p in (tmp_path / "cut").rglob("*")

@@ -91,7 +91,7 @@ def test_weights_are_the_papers_and_checked():
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_defect_1_and_2_every_answer_of_a_group_meets_the_same_board(name):
+def test_every_answer_of_a_group_meets_the_same_board(name):
     """Answers 2..n act on the state the model saw, even when answer 1 ended the game."""
     game = get_game(name)
     level = game.level("easy", max_steps=1)  # any answer ends the episode
@@ -107,7 +107,7 @@ def test_defect_1_and_2_every_answer_of_a_group_meets_the_same_board(name):
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_defect_3_global_randomness_is_neither_used_nor_touched(name):
+def test_global_randomness_is_neither_used_nor_touched(name):
     import random
 
     game = get_game(name)
@@ -125,7 +125,7 @@ def test_defect_3_global_randomness_is_neither_used_nor_touched(name):
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_defect_6_an_unreadable_answer_is_no_move_anywhere(name):
+def test_an_unreadable_answer_is_no_move_anywhere(name):
     game = get_game(name)
     state = game.reset(game.level("easy"), seeds_for("free", name, "g", 2))
     after, judged = judge(game, state, ["gibberish", "<answer>(99, 99) (0, 0)</answer>"])

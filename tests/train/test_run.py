@@ -31,7 +31,9 @@ from vlmgym.train.settings import SftSettings
 from vlmgym.train.sft import run_sft
 
 
-def test_defect_12_and_the_whole_path_on_the_qwen2_5_vl_architecture(qwen, tmp_path, capsys):
+def test_the_whole_path_runs_on_the_qwen2_5_vl_architecture_and_writes_no_pictures(
+    qwen, tmp_path, capsys
+):
     """SFT 2 steps, GRPO 2 steps, save, reload, eval: the code and the recipe form of any other
     model.
     """
@@ -51,7 +53,7 @@ def test_defect_12_and_the_whole_path_on_the_qwen2_5_vl_architecture(qwen, tmp_p
         assert {"success", "p_acc", "fault/format", "fault/reasoning", "kl", "entropy"} <= set(line)
     assert {m["step"] for m in metrics if "check/2048/success" in m} == {0, 2}
     assert all(list((out / "tensorboard" / stage).glob("events*")) for stage in ("sft", "grpo"))
-    assert not [p for p in out.rglob("*") if p.suffix in (".png", ".jpg")], "defect 12"
+    assert not [p for p in out.rglob("*") if p.suffix in (".png", ".jpg")], "no pictures"
     model, processor = load(str(out / "final"))
     before, _ = load(str(qwen))
     assert type(model).__name__ == "Qwen2_5_VLForConditionalGeneration"
@@ -110,7 +112,7 @@ def test_defect_12_and_the_whole_path_on_the_qwen2_5_vl_architecture(qwen, tmp_p
     assert "final on Swap tiny" in capsys.readouterr().out
 
 
-def test_defect_11_rows_carry_their_state_and_only_their_frames_are_drawn(monkeypatch):
+def test_rows_carry_their_state_and_only_their_frames_are_drawn(monkeypatch):
     """Defect 11: the random walks draw nothing."""
     drawn = []
     real = data.pictures
