@@ -1,6 +1,7 @@
 """The fast ways give what the plain ways give: kept frames, threads, drawn actions, branches."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -246,35 +247,47 @@ def test_a_half_kept_cache_gives_the_same_rules(tmp_path):
     assert run(burn + ask, int(number) - 2) == rules  # two kernels are compiled before
 
 
+DEAL = """
+import numpy as np
+from vlmgym.games import get_game
+game = get_game('Minesweeper')
+level = game.level('tiny')
+print(game.reset(level, np.arange(9, dtype=np.uint64)).board.tolist())
+"""
+JUDGE = "print(game.oracle(game.reset(level, np.arange(3, dtype=np.uint64))).tolist())"
+
+
+def run_with_kernels_in(folder, code):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def dealt(tmp_path_factory):
+    """A folder with the kernels that deal, and what was dealt."""
+    folder = tmp_path_factory.mktemp("kernels")
+    return folder, run_with_kernels_in(folder, DEAL)
+
+
 @pytest.mark.parametrize(
     "lost", ["mines._chances*", "mines.needs*.nbc", "minesweeper._deal*", "nothing"]
 )
-def test_callers_from_disk_find_what_they_call_where_files_are_lost(tmp_path, lost):
+def test_callers_from_disk_find_what_they_call_where_files_are_lost(tmp_path, dealt, lost):
     """A caller's machine code holds only the name of a kernel that is compiled apart."""
-    deal = (
-        "import numpy as np; from vlmgym.games import get_game; game = get_game('Minesweeper'); "
-        "level = game.level('tiny'); "
-    )
-    deal += "print(game.reset(level, np.arange(9, dtype=np.uint64)).board.tolist()); "
-    judge = "print(game.oracle(game.reset(level, np.arange(3, dtype=np.uint64))).tolist())"
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    kept = shutil.copytree(dealt[0], tmp_path / "kernels")
 
-    def run(code):
-        return subprocess.run(
-            [sys.executable, "-c", code],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=300,
-        ).stdout
+    def lose_some_and_run():
+        for path in kept.rglob(lost):
+            path.unlink()
+        return run_with_kernels_in(kept, DEAL + JUDGE)
 
-    dealt = run(deal)
-    for path in tmp_path.rglob(lost):
-        path.unlink()
-    judged = run(deal + judge)  # around what comes from disk a further caller is compiled
-    assert judged.startswith(dealt)
-    for path in tmp_path.rglob(lost):
-        path.unlink()
-    assert run(deal + judge) == judged
-    assert run(deal + judge) == judged
+    judged = lose_some_and_run()  # around what comes from disk a further caller is compiled
+    assert judged.startswith(dealt[1])
+    assert lose_some_and_run() == judged
+    assert run_with_kernels_in(kept, DEAL + JUDGE) == judged

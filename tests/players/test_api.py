@@ -95,9 +95,9 @@ def test_two_thousand_requests_with_faults_lose_nothing(tmp_path):
     """Every episode finishes or says why not; no turn is lost, doubled, or scored as a loss that it
     was not.
     """
-    with Endpoint(share=0.2, slow=5.0, seed=1) as endpoint:
+    with Endpoint(share=0.2, slow=2.5, seed=1) as endpoint:
         player = player_of(
-            "api", endpoint, request_seconds=4.0, retries=4, reply_bytes=1_000_000, concurrency=32
+            "api", endpoint, request_seconds=2.0, retries=4, reply_bytes=1_000_000, concurrency=16
         )
         how = Evaluation(episodes=100, turns=20, patience=0)
         summary = evaluate(player, TASK, how, tmp_path, progress=False)

@@ -11,6 +11,8 @@ import pytest
 import torch
 from peft import get_peft_model
 
+from parts.local_players import local_player
+from parts.tasks import CPU
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
@@ -18,9 +20,9 @@ from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation
-from vlmgym.models.loading import banned_tokens, load
+from vlmgym.models.loading import load
 from vlmgym.players.base import CUT, Query
-from vlmgym.players.local import LocalPlayer, Relay
+from vlmgym.players.local import Relay
 from vlmgym.players.sampling import gumbel, keys_of, plain_generation
 from vlmgym.render.looks import get_look
 from vlmgym.train import pretrain as tiny
@@ -41,14 +43,8 @@ def loaded():
 
 
 def player_of(loaded, **options):
-    options = {
-        "name": "t",
-        "look": "tiny",
-        "style": "brief",
-        "max_new_tokens": 40,
-        "temperature": 1.0,
-    } | options
-    return LocalPlayer(*loaded, banned=banned_tokens(*loaded), **options)
+    options = {"name": "t", "max_new_tokens": 40, "temperature": 1.0} | options
+    return local_player(*loaded, **options)
 
 
 def asked(count=8, task=SWAP):
@@ -192,7 +188,7 @@ def test_nor_in_training(tmp_path, loaded):
         settings = GrpoSettings(steps=1, batch=4, group=2, lr=1e-3, max_new_tokens=24, refill=0)
         folder = tmp_path / str(len(leak))
         trainer = run_grpo(
-            Recipe("tiny", (SWAP,), grpo=settings, compute=Compute(device="cpu", threads=1)),
+            Recipe("tiny", (SWAP,), grpo=settings, compute=CPU),
             model,
             processor,
             folder,
@@ -408,7 +404,7 @@ def test_dropout_of_adapters_is_refused_in_grpo(tmp_path, loaded):
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
 def test_curves_go_where_they_are_wanted(name, tmp_path, monkeypatch):
-    compute = Compute(device="cpu", threads=1)
+    compute = CPU
     assert GrpoSettings().arguments(tmp_path, compute)["report_to"] == []
     assert GrpoSettings(report_to="none").arguments(tmp_path, compute)["report_to"] == []
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)

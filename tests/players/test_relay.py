@@ -2,10 +2,11 @@
 
 import pytest
 
+from parts.local_players import local_player
 from vlmgym.core import ConfigError
-from vlmgym.models.loading import banned_tokens, load
+from vlmgym.models.loading import load
 from vlmgym.players.base import Player, Query
-from vlmgym.players.local import LocalPlayer, Relay
+from vlmgym.players.local import Relay
 from vlmgym.players.registry import make_player
 from vlmgym.render.looks import get_look
 from vlmgym.train import pretrain as tiny
@@ -14,16 +15,7 @@ from vlmgym.train import pretrain as tiny
 @pytest.mark.parametrize("straight", [True, False])
 def test_games_share_batches_and_answer_as_alone(straight):
     model, processor = load("tiny")
-    player = LocalPlayer(
-        model,
-        processor,
-        name="tiny",
-        look="tiny",
-        style="brief",
-        banned=banned_tokens(model, processor),
-        max_new_tokens=100,
-        batch=7,
-    )
+    player = local_player(model, processor, max_new_tokens=100, batch=7)
     if not straight:
         player.pixels = None
     rules = [(task, task.game, task.level, task.look) for task in tiny.TASKS]

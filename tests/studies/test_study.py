@@ -28,6 +28,8 @@ def small(tmp_path_factory):
 HERE = (
     "train/*-swap/*",
     "evaluate/*-swap.*",
+    "train/*-turned/3",
+    "evaluate/*-turned.3",
     "evaluate/random",
     "evaluate/oracle",
     "evaluate/teacher*",

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from parts.commands import eval_words
 from parts.miniature import FAMILIES, save
 from parts.tasks import CPU, ON_CPU, WIDE_2048
 from vlmgym.cli import main
@@ -74,33 +75,15 @@ def test_every_family_is_trained_saved_reloaded_and_evaluated(family, models, tm
     assert any("vision" in name or "visual" in name for name in moved)
     assert any("vision" not in name and "visual" not in name for name in moved)
     assert any(not torch.equal(cold[name], final[name]) for name in cold)
-    call = [
-        "eval",
-        "--player",
-        f"local:{tmp_path / 'run/final'}",
-        "--game",
-        "2048",
-        "--level",
-        "tiny",
-        "--look",
-        WIDE_2048["look"],
-    ]
-    assert (
-        main(
-            [
-                *call,
-                "--episodes",
-                "2",
-                "--turns",
-                "1",
-                "--max-new-tokens",
-                "4",
-                "--out",
-                str(tmp_path / "e"),
-            ]
-        )
-        == 0
+    words = eval_words(
+        tmp_path / "e",
+        "--max-new-tokens",
+        4,
+        player=f"local:{tmp_path / 'run/final'}",
+        look=WIDE_2048["look"],
+        turns=1,
     )
+    assert main(words) == 0
     assert "final on 2048 tiny" in capsys.readouterr().out
 
 

@@ -6,6 +6,7 @@ from itertools import islice
 
 import torch
 
+from parts.local_players import local_player
 from vlmgym.cli import main
 from vlmgym.core import split_of
 from vlmgym.dialogue import prompt
@@ -15,8 +16,7 @@ from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation
 from vlmgym.games import load_state
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS
-from vlmgym.models.loading import banned_tokens, load, model_path
-from vlmgym.players.local import LocalPlayer
+from vlmgym.models.loading import load, model_path
 from vlmgym.train import pretrain as tiny
 from vlmgym.train.callbacks import read_metrics
 
@@ -105,15 +105,7 @@ def test_the_committed_model_follows_the_format_and_sees_the_board():
     assert sum(f.stat().st_size for f in files) < 8_000_000
     model, processor = load("tiny")
     for task in tiny.TASKS:
-        player = LocalPlayer(
-            model,
-            processor,
-            name="tiny",
-            look="tiny",
-            style="brief",
-            banned=banned_tokens(model, processor),
-            max_new_tokens=112,
-        )
+        player = local_player(model, processor, max_new_tokens=112)
         metrics = evaluate(
             player, task, Evaluation(episodes=32, turns=1, start="walk"), progress=False
         )["metrics"]

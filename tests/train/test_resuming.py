@@ -4,6 +4,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+from parts.tasks import CPU
 from parts.training import TASKS, recipe_of
 from vlmgym.core import ConfigError
 from vlmgym.episodes.task import Task
@@ -13,7 +14,6 @@ from vlmgym.train import grpo, run
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.cold_start import cold_start_rows
-from vlmgym.train.compute import Compute
 from vlmgym.train.questions import QuestionSource
 from vlmgym.train.recipe import ColdStart, Recipe
 from vlmgym.train.run import train
@@ -138,7 +138,7 @@ def test_a_resumed_run_starts_from_the_weights_of_its_checkpoint(family, stage, 
     name, tasks, compute = (
         str(request.getfixturevalue(family)),
         [Task.parse(TASKS[0])],
-        Compute(device="cpu", threads=1),
+        CPU,
     )
     rows, resumed = cold_start_rows(tasks, ColdStart(states=6)), {}
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 import yaml
 
+from parts.commands import eval_words
+from parts.local_players import local_player
 from parts.training import TASKS, recipe_of
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra, split_of
@@ -17,8 +19,7 @@ from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation
 from vlmgym.games import load_state
-from vlmgym.models.loading import banned_tokens, load, model_path
-from vlmgym.players.local import LocalPlayer
+from vlmgym.models.loading import load, model_path
 from vlmgym.train import grpo
 from vlmgym.train import rows as data
 from vlmgym.train.callbacks import read_metrics
@@ -65,15 +66,7 @@ def test_the_whole_path_runs_on_the_qwen2_5_vl_architecture_and_writes_no_pictur
     assert any("visual" in n for n in moved), "the vision tower is trained"
     assert any("language_model" in n for n in moved)
     task = Task.parse(TASKS[0])
-    player = LocalPlayer(
-        model,
-        processor,
-        name="q",
-        look="tiny",
-        style="brief",
-        banned=banned_tokens(model, processor),
-        max_new_tokens=8,
-    )
+    player = local_player(model, processor, name="q", max_new_tokens=8)
     summary = evaluate(
         player, task, Evaluation(episodes=4, turns=1, start="walk"), tmp_path / "e", progress=False
     )
@@ -82,33 +75,16 @@ def test_the_whole_path_runs_on_the_qwen2_5_vl_architecture_and_writes_no_pictur
     player.batch, player.on_answers = 3, answered.append
     player.reply(task.game, task.states("test", 4))
     assert answered == [3, 1], "a bar can follow the batches"
-    call = [
-        "eval",
-        "--player",
-        f"local:{out / 'final'}",
-        "--game",
-        "Swap",
-        "--level",
-        "tiny",
-        "--look",
-        "clean",
-    ]
-    assert (
-        main(
-            [
-                *call,
-                "--episodes",
-                "2",
-                "--turns",
-                "1",
-                "--max-new-tokens",
-                "4",
-                "--out",
-                str(tmp_path / "c"),
-            ]
-        )
-        == 0
+    words = eval_words(
+        tmp_path / "c",
+        "--max-new-tokens",
+        4,
+        player=f"local:{out / 'final'}",
+        game="Swap",
+        look="clean",
+        turns=1,
     )
+    assert main(words) == 0
     assert "final on Swap tiny" in capsys.readouterr().out
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
+from parts.tasks import CPU
 from parts.training import TASKS
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import banned_tokens, load
 from vlmgym.players.local import LocalPlayer
 from vlmgym.train import grpo
-from vlmgym.train.compute import Compute
 from vlmgym.train.recipe import Recipe
 
 
@@ -70,7 +70,7 @@ def test_grpo_suppresses_the_same_tokens(small, tmp_path):
     )
     model.generate = lambda *a, **k: kept.append(generate(*a, **k)) or kept[-1]
     settings = grpo.GrpoSettings(steps=1, batch=4, group=2, beta=0.0, lr=0.0, max_new_tokens=6)
-    compute = Compute(device="cpu", threads=1)
+    compute = CPU
     grpo.run_grpo(
         Recipe("tiny", (Task.parse(TASKS[0]),), grpo=settings, compute=compute),
         model,

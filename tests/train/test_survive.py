@@ -289,6 +289,10 @@ def test_a_refused_write_is_told_from_other_errors(tmp_path):
     assert survive.no_room(None, tmp_path, 10**18), "less is free than is needed"
 
 
+STEPS = 30
+"""Of a run that is stopped twice on its way."""
+
+
 def started(recipe, out, limit=""):
     """``vlmgym train`` as a process of its own; ``limit`` is a shell line before it."""
     command = f"{limit} exec {sys.executable} -m vlmgym train {recipe} --out {out}"
@@ -307,7 +311,7 @@ def test_a_run_is_stopped_in_order_meets_a_full_disk_and_still_ends_as_an_unbrok
         "compute": ON_CPU,
     }
     values["grpo"] = {
-        "steps": 60,
+        "steps": STEPS,
         "batch": 8,
         "group": 4,
         "max_new_tokens": 16,
@@ -328,7 +332,7 @@ def test_a_run_is_stopped_in_order_meets_a_full_disk_and_still_ends_as_an_unbrok
     assert "run the same command to go on" in told
     (saved,) = survive.checkpoints(out / "grpo")
     step = int(saved.name.rpartition("-")[2])
-    assert 3 <= step < 60
+    assert 3 <= step < STEPS
     assert survive.flaw(saved) == ""
 
     size = (saved / "model.safetensors").stat().st_size
@@ -348,7 +352,7 @@ def test_a_run_is_stopped_in_order_meets_a_full_disk_and_still_ends_as_an_unbrok
     _, told = third.communicate(timeout=120)
     assert third.returncode == 0, told
     steps = [m["step"] for m in read_metrics(out / "metrics.jsonl") if "reward" in m]
-    assert steps == list(range(1, 61)), "every step once"
+    assert steps == list(range(1, STEPS + 1)), "every step once"
     unbroken = train(Recipe.parse(values), tmp_path / "unbroken")
     a, b = load(str(out / "final"))[0], load(str(unbroken))[0]
     assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True)), (

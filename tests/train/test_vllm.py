@@ -7,12 +7,11 @@ from typing import ClassVar
 import pytest
 from trl.trainer import grpo_trainer
 
-from parts.tasks import WIDE_2048
+from parts.tasks import CPU, WIDE_2048
 from vlmgym.core import MissingExtra
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import banned_tokens, load
 from vlmgym.train import grpo
-from vlmgym.train.compute import Compute
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings
@@ -87,7 +86,7 @@ def test_pictures_reach_vllm_once_and_its_answers_are_judged(mode, qwen, tmp_pat
             "tiny",
             (Task.parse(WIDE_2048),),
             grpo=settings,
-            compute=Compute(device="cpu", threads=1),
+            compute=CPU,
         ),
         model,
         processor,
@@ -129,7 +128,7 @@ def test_without_vllm_the_install_line_is_named(qwen, tmp_path):
                 "tiny",
                 (Task.parse(WIDE_2048),),
                 grpo=settings,
-                compute=Compute(device="cpu", threads=1),
+                compute=CPU,
             ),
             *load(str(qwen)),
             tmp_path,
