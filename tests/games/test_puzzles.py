@@ -1,11 +1,14 @@
-"""Puzzles: the sign of the oracle. After a good move less is left to do, after any other move not."""
+"""Puzzles: the sign of the oracle, which moves are good, and that a state is a value.
+
+After a good move less is left to do, after any other move not.
+"""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from vlmgym.core import DEAD, concat, seeds_for
+from vlmgym.core import DEAD, NO_ACTION, concat, seeds_for
 from vlmgym.games import GAMES
 from vlmgym.games.parts.grid import Puzzle
 from vlmgym.games.solvers.walks import DISCOUNT
@@ -97,3 +100,41 @@ def test_an_oracle_of_the_wrong_sign_contradicts_itself(game, monkeypatch):
     right = type(game).oracle
     monkeypatch.setattr(type(game), "oracle", lambda self, state: -right(self, state))
     assert contradictions(game, game.level("easy"))
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [("FrozenLake", "easy"), ("SlidingPuzzle", "easy"), ("Sokoban", "normal")]
+)
+def test_good_moves_are_those_on_a_shortest_solution(name, level):
+    game = GAMES[name]
+    state = game.reset(game.level(level), seeds_for("free", name, level, 50))
+    value = game.oracle(state)
+    for move in range(4):
+        moves = np.full(50, move)
+        good = game.success(state, moves, game.step(state, moves)[1])
+        assert np.array_equal(good, game.success_mask(state)[:, move])
+        assert np.array_equal(good, value[:, move] == np.nanmax(value, axis=1))
+        assert np.array_equal(
+            game.would_succeed(state.level, game.scene(state).symbols, moves), good
+        )
+    nothing = np.full(50, NO_ACTION)
+    after, outcome = game.step(state, nothing)
+    assert np.array_equal(after.board, state.board)
+    assert not game.success(state, nothing, outcome).any()
+
+
+@pytest.mark.parametrize(("game", "name"), LEVELS, ids=label)
+def test_rows_do_not_depend_on_their_batch_and_survive_bytes(game, name):
+    seeds = seeds_for("free", game.name, name, 12)
+    state = game.reset(game.level(name), seeds)
+    assert state == game.reset(game.level(name), seeds)
+    assert game.from_bytes(state.to_bytes(game)) == state
+    moves = np.random.default_rng(0).integers(-1, 4, 12)
+    after, outcome = game.step(state, moves)
+    for i in range(12):
+        alone = game.reset(state.level, state.seed[i : i + 1])
+        assert alone == state[i]
+        one, result = game.step(alone, moves[i : i + 1])
+        assert one == after[i]
+        assert result.gain[0] == outcome.gain[i]
+        assert np.array_equal(game.oracle(alone)[0], game.oracle(state)[i], equal_nan=True)

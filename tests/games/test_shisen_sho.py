@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from parts.plain_shisen_sho import plain_pairs
 from vlmgym import core
-from vlmgym.core import NO_ACTION, ActionError, ConfigError, State, concat, seeds_for
+from vlmgym.core import NO_ACTION, ActionError, ConfigError, State, seeds_for
 from vlmgym.games import GAMES, get_game, load_state
 from vlmgym.games.parts import tile_kinds as tiles
 from vlmgym.games.parts.actions import read_pair
@@ -198,25 +198,6 @@ def walk(state: State, turns: int, seed: int) -> State:
         other = rng.integers(-1, GAME.n_actions(state.level), len(state))
         state, _ = GAME.step(state, np.where(rng.random(len(state)) < 0.7, legal, other))
     return state
-
-
-def test_row_does_not_depend_on_its_batch() -> None:
-    level = LevelShisenSho(rows=4, cols=4, max_steps=12)
-    seeds, rng = seeds_for("free", GAME.name, "batch", 9), np.random.default_rng(0)
-    batch, alone = GAME.reset(level, seeds), [GAME.reset(level, seeds[i : i + 1]) for i in range(9)]
-    for _ in range(14):
-        legal = GAME.legal(batch)
-        actions = np.where(
-            rng.random(9) < 0.8,
-            (rng.random(legal.shape) * legal).argmax(1),
-            rng.integers(-1, 256, 9),
-        )
-        batch, _ = GAME.step(batch, actions)
-        alone = [GAME.step(s, actions[i : i + 1])[0] for i, s in enumerate(alone)]
-        assert concat(alone) == batch
-        assert np.array_equal(
-            GAME.oracle(batch), np.concatenate([GAME.oracle(s) for s in alone]), equal_nan=True
-        )
 
 
 def test_step_leaves_its_input_and_forks_agree() -> None:

@@ -232,36 +232,7 @@ def test_deals_are_solved_by_the_oracle_in_as_many_moves_as_it_says(name, count)
     assert (state.score == 1).all()
 
 
-def test_good_moves_are_those_on_a_shortest_solution():
-    state = deals("easy", 50)
-    value = GAME.oracle(state)
-    for move in range(4):
-        moves = np.full(50, move)
-        good = GAME.success(state, moves, GAME.step(state, moves)[1])
-        assert np.array_equal(good, GAME.success_mask(state)[:, move])
-        assert np.array_equal(good, value[:, move] == np.nanmax(value, axis=1))
-        assert np.array_equal(
-            GAME.would_succeed(state.level, GAME.scene(state).symbols, moves), good
-        )
-
-
 # ---- values, texts
-@pytest.mark.parametrize("name", GAME.LEVELS)
-def test_rows_do_not_depend_on_their_batch_and_survive_bytes(name):
-    state = deals(name, 12)
-    assert state == deals(name, 12)
-    assert GAME.from_bytes(state.to_bytes(GAME)) == state
-    moves = np.random.default_rng(0).integers(-1, 4, 12)
-    after, outcome = GAME.step(state, moves)
-    for i in range(12):
-        alone = GAME.reset(state.level, state.seed[i : i + 1])
-        assert alone == state[i]
-        one, result = GAME.step(alone, moves[i : i + 1])
-        assert one == after[i]
-        assert result.gain[0] == outcome.gain[i]
-        assert np.array_equal(GAME.oracle(alone)[0], GAME.oracle(state)[i], equal_nan=True)
-
-
 def test_ended_rows_absorb():
     solved = described([goal(9)] * 4, 3, 3)
     cut = GAME.step(deals("easy", 4, max_steps=1), np.full(4, NO_ACTION))[0]

@@ -22,7 +22,7 @@ from parts.plain_swap import (
     valid,
 )
 from vlmgym import core
-from vlmgym.core import NO_ACTION, ActionError, ConfigError, State, concat, seeds_for
+from vlmgym.core import NO_ACTION, ActionError, ConfigError, State, seeds_for
 from vlmgym.games import GAMES, get_game, load_state
 from vlmgym.games.parts import tile_kinds as tiles
 from vlmgym.games.parts.actions import write_pair
@@ -237,26 +237,6 @@ def test_endless_cascades_end() -> None:
         state, outcome = GAME.step(state, GAME.legal(state).argmax(1))
         assert outcome.changed.all()
         assert not any(in_lines(board, 2) for board in state.board.tolist())
-
-
-def test_row_does_not_depend_on_its_batch() -> None:
-    level = LevelSwap(rows=6, cols=5, colours=5, shapes=1, max_steps=12)
-    seeds, rng = seeds_for("free", GAME.name, "batch", 9), np.random.default_rng(0)
-    batch, alone = GAME.reset(level, seeds), [GAME.reset(level, seeds[i : i + 1]) for i in range(9)]
-    count = GAME.n_actions(level)
-    for _ in range(14):
-        legal = GAME.legal(batch)
-        actions = np.where(
-            rng.random(9) < 0.8,
-            (rng.random(legal.shape) * legal).argmax(1),
-            rng.integers(-1, count, 9),
-        )
-        batch, _ = GAME.step(batch, actions)
-        alone = [GAME.step(s, actions[i : i + 1])[0] for i, s in enumerate(alone)]
-        assert concat(alone) == batch
-        assert np.array_equal(
-            GAME.oracle(batch), np.concatenate([GAME.oracle(s) for s in alone]), equal_nan=True
-        )
 
 
 def test_step_leaves_its_input_forks_agree_and_new_luck_differs() -> None:

@@ -87,6 +87,8 @@ def _text(tokenizer, hidden):
     }
 
 
+ROPE = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 2]}
+VIDEO_PROCESSORS = {"Qwen2_5_VL": "Qwen2VLVideoProcessor", "Qwen3VL": "Qwen3VLVideoProcessor"}
 SIGLIP = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -96,72 +98,44 @@ SIGLIP = {
 
 
 def _qwen2_5_vl(hf, hidden):
-    tokenizer = _tokenizer()
-    ids = tokenizer.convert_tokens_to_ids
-    size = {"shortest_edge": 56 * 56, "longest_edge": 448 * 448}
-    processor = hf.Qwen2_5_VLProcessor(
-        image_processor=hf.Qwen2VLImageProcessor(
-            patch_size=14, merge_size=2, temporal_patch_size=2, size=size
-        ),
-        tokenizer=tokenizer,
-        video_processor=hf.Qwen2VLVideoProcessor(size=size),
-        chat_template=TEMPLATE.replace("PICTURE", PICTURE),
-    )
-    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 2]}
-    config = hf.Qwen2_5_VLConfig(
-        text_config={**_text(tokenizer, hidden), "rope_parameters": rope},
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_heads": 4,
-            "out_hidden_size": hidden,
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "window_size": 56,
-            "fullatt_block_indexes": [1],
-        },
-        image_token_id=ids("<|image_pad|>"),
-        video_token_id=ids("<|video_pad|>"),
-        vision_start_token_id=ids("<|vision_start|>"),
-        vision_end_token_id=ids("<|vision_end|>"),
-        tie_word_embeddings=False,
-    )
-    return hf.Qwen2_5_VLForConditionalGeneration(config), processor
+    text = {"rope_parameters": ROPE}
+    vision = {"out_hidden_size": hidden, "window_size": 56, "fullatt_block_indexes": [1]}
+    return _qwen(hf, hidden, "Qwen2_5_VL", 14, text, vision)
 
 
 def _qwen3_vl(hf, hidden):
+    text = {"head_dim": hidden // 4, "rope_parameters": {**ROPE, "mrope_interleaved": True}}
+    vision = {
+        "out_hidden_size": hidden,
+        "num_position_embeddings": 64,
+        "deepstack_visual_indexes": [0],
+    }
+    return _qwen(hf, hidden, "Qwen3VL", 16, text, vision)
+
+
+def _qwen(hf, hidden, family, patch, text, vision):
     tokenizer = _tokenizer()
     ids = tokenizer.convert_tokens_to_ids
-    size = {"shortest_edge": 64 * 64, "longest_edge": 448 * 448}
-    processor = hf.Qwen3VLProcessor(
+    size = {"shortest_edge": (4 * patch) ** 2, "longest_edge": 448 * 448}
+    processor = getattr(hf, f"{family}Processor")(
         image_processor=hf.Qwen2VLImageProcessor(
-            patch_size=16, merge_size=2, temporal_patch_size=2, size=size
+            patch_size=patch, merge_size=2, temporal_patch_size=2, size=size
         ),
         tokenizer=tokenizer,
-        video_processor=hf.Qwen3VLVideoProcessor(size=size),
+        video_processor=getattr(hf, VIDEO_PROCESSORS[family])(size=size),
         chat_template=TEMPLATE.replace("PICTURE", PICTURE),
     )
-    rope = {
-        "rope_type": "default",
-        "rope_theta": 1e4,
-        "mrope_section": [2, 2, 2],
-        "mrope_interleaved": True,
-    }
-    config = hf.Qwen3VLConfig(
-        text_config={**_text(tokenizer, hidden), "head_dim": hidden // 4, "rope_parameters": rope},
+    config = getattr(hf, f"{family}Config")(
+        text_config={**_text(tokenizer, hidden), **text},
         vision_config={
             "depth": 2,
             "hidden_size": 32,
             "intermediate_size": 64,
             "num_heads": 4,
-            "out_hidden_size": hidden,
-            "patch_size": 16,
+            "patch_size": patch,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
-            "num_position_embeddings": 64,
-            "deepstack_visual_indexes": [0],
+            **vision,
         },
         image_token_id=ids("<|image_pad|>"),
         video_token_id=ids("<|video_pad|>"),
@@ -169,7 +143,7 @@ def _qwen3_vl(hf, hidden):
         vision_end_token_id=ids("<|vision_end|>"),
         tie_word_embeddings=False,
     )
-    return hf.Qwen3VLForConditionalGeneration(config), processor
+    return getattr(hf, f"{family}ForConditionalGeneration")(config), processor
 
 
 def _gemma3(hf, hidden):

@@ -6,10 +6,17 @@ from vlmgym.train.questions import Answered, QuestionSource
 from vlmgym.train.rewards import judge_rows
 
 
-def reply(question, action):
+def reply(question, action, thought="t"):
     game, level = question.task.game, question.task.level
     text = "none" if action is None else game.encode(level, action)
-    return f"<perception>x</perception><think>t</think><answer>{text}</answer>"
+    return f"<perception>x</perception><think>{thought}</think><answer>{text}</answer>"
+
+
+def tokens(tokenizer, texts):
+    """Texts as a model that generates them gives them, each with its end."""
+    return [
+        tokenizer.encode(text + tokenizer.eos_token, add_special_tokens=False) for text in texts
+    ]
 
 
 def answered(states, question, actions):
@@ -48,10 +55,7 @@ def scripted(monkeypatch, equal):
                 for k in range(size)
             ]
         assert len(texts) == len(prompt_ids)
-        return [
-            self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False)
-            for text in texts
-        ], None
+        return tokens(self._tokenizer, texts), None
 
     monkeypatch.setattr(QuestionSource, "draw", drawn)
     monkeypatch.setattr(trainers.Grpo, "_generate_single_turn", answer)

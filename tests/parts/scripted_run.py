@@ -13,6 +13,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 
+from parts.scripted import good, reply, tokens
 from parts.tasks import CPU, SWAP, T2048
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.models.loading import end_processes, load
@@ -35,18 +36,10 @@ def scripted(self, prompt_ids, images, *rest, **options):
     """Answers that follow from the question alone: for every third one they are all the same."""
     texts = []
     for question in asked[-1]:
-        game, level = question.task.game, question.task.level
-        good = int(game.success_mask(question.state)[0].argmax())
         for k in range(self.num_generations):
             right = question.serial % 3 != 0 and k == question.serial % self.num_generations
-            text = game.encode(level, good) if right else "none"
-            texts.append(
-                f"<perception>x</perception><think>{'t' * (k + 1)}</think><answer>{text}</answer>"
-            )
-    return [
-        self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False)
-        for text in texts
-    ], None
+            texts.append(reply(question, good(question) if right else None, "t" * (k + 1)))
+    return tokens(self._tokenizer, texts), None
 
 
 def drawn(self, count):

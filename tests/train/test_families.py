@@ -10,6 +10,7 @@ import yaml
 
 from parts.commands import eval_words
 from parts.miniature import FAMILIES, save
+from parts.scripted import tokens
 from parts.tasks import CPU, ON_CPU, WIDE_2048
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra
@@ -196,10 +197,7 @@ def scripted(monkeypatch, say):
         real(self, prompt_ids, images, *rest, **options)
         turn.append([len(one) for one in images])
         texts = [say(row, len(turn) - 1) for row in range(len(prompt_ids))]
-        return [
-            self._tokenizer.encode(text + self._tokenizer.eos_token, add_special_tokens=False)
-            for text in texts
-        ], None
+        return tokens(self._tokenizer, texts), None
 
     monkeypatch.setattr(trainers.Grpo, "_generate_single_turn", answer)
     return turn

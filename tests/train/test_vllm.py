@@ -7,6 +7,7 @@ from typing import ClassVar
 import pytest
 from trl.trainer import grpo_trainer
 
+from parts.scripted import tokens
 from parts.tasks import CPU, WIDE_2048
 from vlmgym.core import MissingExtra
 from vlmgym.episodes.task import Task
@@ -52,10 +53,7 @@ class Backend:
             f"<perception>x</perception><think>t</think><answer>{k % 4}</answer>"
             for k in range(len(prompts))
         ]
-        ids = [
-            self.tokenizer.encode(text + self.tokenizer.eos_token, add_special_tokens=False)
-            for text in texts
-        ]
+        ids = tokens(self.tokenizer, texts)
         return prompts, ids, [[[-1.0]] * len(one) for one in ids], None
 
 
