@@ -19,7 +19,7 @@ from vlmgym.train.callbacks import read_metrics
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def study_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("study") / "small.yaml"
     path.write_text(SMALL)
     return path
@@ -41,19 +41,22 @@ scheduler.
 
 
 @pytest.fixture(scope="module")
-def finished(small):
-    out = small.parent / "out"
-    for job in read_study(str(small)).wanted(HERE):
-        run_job(read_study(str(small)), out, job.name)
-    assert main(["reproduce", "--study", str(small), "--out", str(out)]) == 0
+def finished(study_file):
+    out = study_file.parent / "out"
+    for job in read_study(str(study_file)).wanted(HERE):
+        run_job(read_study(str(study_file)), out, job.name)
+    assert main(["reproduce", "--study", str(study_file), "--out", str(out)]) == 0
     return out
 
 
-def test_every_job_is_done_in_its_order(small, finished):
+def test_every_job_is_done_in_its_order(study_file, finished):
     lines = [json.loads(line) for line in (finished / "jobs.jsonl").read_text().splitlines()]
     assert all(line["done"] for line in lines)
     names = [line["job"] for line in lines]
-    whole, here = read_study(str(small)), {job.name for job in read_study(str(small)).wanted(HERE)}
+    whole, here = (
+        read_study(str(study_file)),
+        {job.name for job in read_study(str(study_file)).wanted(HERE)},
+    )
     assert sorted(names) == sorted(job.name for job in whole.jobs if job.name not in here)
     begun = {line["job"]: line["begin"] for line in lines}
     ended = {line["job"]: line["begin"] + line["seconds"] for line in lines}
@@ -134,16 +137,16 @@ def test_checks_keep_their_traces(finished):
     assert table[0].tolist() == logged
 
 
-def test_a_second_call_does_nothing_and_another_study_is_refused(small, finished):
+def test_a_second_call_does_nothing_and_another_study_is_refused(study_file, finished):
     before = (finished / "jobs.jsonl").read_text()
-    run_study(str(small), finished)
+    run_study(str(study_file), finished)
     assert (finished / "jobs.jsonl").read_text() == before
     with pytest.raises(ConfigError, match=r"a new folder, or one with the same study"):
-        run_study(str(small), finished, quick=True)
+        run_study(str(study_file), finished, quick=True)
 
 
-def test_jobs_are_listed_and_one_can_be_done_alone(small, tmp_path, capsys):
-    call = ["reproduce", "--study", str(small), "--quick", "--out", str(tmp_path)]
+def test_jobs_are_listed_and_one_can_be_done_alone(study_file, tmp_path, capsys):
+    call = ["reproduce", "--study", str(study_file), "--quick", "--out", str(tmp_path)]
     assert main([*call, "--list"]) == 0
     listed = capsys.readouterr().out
     assert "train/g1-swap/0" in listed
@@ -165,22 +168,24 @@ def test_jobs_are_listed_and_one_can_be_done_alone(small, tmp_path, capsys):
 
 
 def test_time_that_is_over_stops_with_checkpoints_and_a_failed_job_is_named(
-    small, tmp_path, monkeypatch, capsys
+    study_file, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(runner, "_POLL", 0.1)
-    call = ["reproduce", "--study", str(small), "--quick", "--out", str(tmp_path)]
+    call = ["reproduce", "--study", str(study_file), "--quick", "--out", str(tmp_path)]
     assert main([*call, "--hours", "0.0001"]) == 0
     assert "run the same command to go on" in capsys.readouterr().err
     (tmp_path / "runs" / "cold-swap" / "0").mkdir(parents=True, exist_ok=True)
     # a run of another recipe lies there
     (tmp_path / "runs" / "cold-swap" / "0" / "recipe.json").write_text("{}")
     with pytest.raises(JobError, match=r"train/cold-swap/0 .*log.*train/g1-swap/0"):
-        run_study(str(small), tmp_path, quick=True, only=("train/g1-swap/0", "evaluate/random"))
-    assert is_done(read_study(str(small), True), tmp_path, "evaluate/random")
+        run_study(
+            str(study_file), tmp_path, quick=True, only=("train/g1-swap/0", "evaluate/random")
+        )
+    assert is_done(read_study(str(study_file), True), tmp_path, "evaluate/random")
     assert "a new folder" in (tmp_path / "logs" / "train-cold-swap-0.log").read_text()
 
 
-def test_sigterm_stops_the_jobs_and_writes_them_down(small, tmp_path, monkeypatch, capsys):
+def test_sigterm_stops_the_jobs_and_writes_them_down(study_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runner, "_POLL", 0.1)
     progress, sent = runner._progress, []
 
@@ -197,7 +202,7 @@ def test_sigterm_stops_the_jobs_and_writes_them_down(small, tmp_path, monkeypatc
             [
                 "reproduce",
                 "--study",
-                str(small),
+                str(study_file),
                 "--quick",
                 "--out",
                 str(tmp_path),
@@ -214,16 +219,16 @@ def test_sigterm_stops_the_jobs_and_writes_them_down(small, tmp_path, monkeypatc
 
 
 def test_who_is_trained_is_asked_at_once_and_a_part_of_a_study_is_reported_as_one(
-    small, tmp_path, capsys
+    study_file, tmp_path, capsys
 ):
-    names = [job.name for job in read_study(str(small)).jobs]
+    names = [job.name for job in read_study(str(study_file)).jobs]
     assert names[:8] == [
         *("evaluate/random", "evaluate/oracle", "evaluate/teacher:0.3", "evaluate/base"),
         *("train/g0-swap/0", "evaluate/g0-swap.0", "train/g0-swap/3", "evaluate/g0-swap.3"),
     ]
     assert names.index("evaluate/cold-turned+g1-turned.0") > names.index("train/g1-turned/0")
-    run_job(read_study(str(small)), tmp_path, "evaluate/oracle")
-    assert main(["reproduce", "--study", str(small), "--out", str(tmp_path), "--report"]) == 0
+    run_job(read_study(str(study_file)), tmp_path, "evaluate/oracle")
+    assert main(["reproduce", "--study", str(study_file), "--out", str(tmp_path), "--report"]) == 0
     text = (tmp_path / "report.md").read_text()
     assert f"**{len(names) - 1} of {len(names)} jobs are still to be done.**" in text
     assert "| oracle |" in text
@@ -231,8 +236,8 @@ def test_who_is_trained_is_asked_at_once_and_a_part_of_a_study_is_reported_as_on
     assert "## Transfer" not in text, "what was not measured has no section"
 
 
-def test_a_job_goes_on_by_itself(small, tmp_path):
-    quick = read_study(str(small), True)
+def test_a_job_goes_on_by_itself(study_file, tmp_path):
+    quick = read_study(str(study_file), True)
     run_job(quick, tmp_path, "evaluate/teacher:0.3")
     path = tmp_path / "evaluations" / "states" / "eval" / "teacher-0.3" / "Swap" / "trace.jsonl"
     # as if it had been killed
@@ -242,11 +247,11 @@ def test_a_job_goes_on_by_itself(small, tmp_path):
     assert json.loads(path.with_name("summary.json").read_text())["episodes"]["turns"] == 4
 
 
-def test_durations_are_not_of_the_time_of_day(small, tmp_path, monkeypatch):
+def test_durations_are_not_of_the_time_of_day(study_file, tmp_path, monkeypatch):
     """A clock that is set back by hours while jobs run."""
     days = iter(range(10**6, 0, -3600))
     monkeypatch.setattr(runner, "_POLL", 0.05)
     monkeypatch.setattr(runner.time, "time", lambda: float(next(days)))
-    run_study(str(small), tmp_path, quick=True, only=["evaluate/oracle"], hours=1)
+    run_study(str(study_file), tmp_path, quick=True, only=["evaluate/oracle"], hours=1)
     (line,) = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
     assert 0 < line["seconds"] < 600
