@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path += [str(Path(__file__).parent.parent / "tests"), str(Path(sys.prefix) / "torchvision")]
 
-from miniature import allow_torchvision_beside_cpu_torch, save_qwen2_5_vl
+from parts.miniature import allow_torchvision_beside_cpu_torch, save_qwen2_5_vl
 from vlmgym.cli import main
 
 GAMES = (

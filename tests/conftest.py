@@ -12,13 +12,18 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 sys.path.append(os.path.join(sys.prefix, "torchvision"))  # see the Makefile
 
-import numpy as np
 import pytest
 from hypothesis import settings
 
-from miniature import allow_torchvision_beside_cpu_torch
+pytest.register_assert_rewrite("parts")
+
+from parts.miniature import allow_torchvision_beside_cpu_torch, save, save_small  # noqa: E402
+from parts.photographs import cifar_folder  # noqa: E402
 
 allow_torchvision_beside_cpu_torch()
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
 
 # started in the background of a shell, which processes of tests inherit
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -26,28 +31,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 settings.register_profile("vlmgym", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("vlmgym")
-
-
-def cifar_file(path, per_class=6, seed=0):
-    """A small file in the true format of CIFAR-10's binary version: a label, then the red, green
-    and blue planes of 32x32.
-    """
-    rng = np.random.default_rng(seed)
-    labels = rng.permutation(np.repeat(np.arange(10, dtype=np.uint8), per_class))
-    low = rng.integers(0, 256, (len(labels), 3, 4, 4), np.uint8)
-    path.write_bytes(
-        np.concatenate(
-            [labels[:, None], low.repeat(8, 2).repeat(8, 3).reshape(len(labels), -1)], 1
-        ).tobytes()
-    )
-
-
-def cifar_folder(folder, per_class=6):
-    """The unpacked folder of CIFAR-10's binary version, small."""
-    folder.mkdir(parents=True)
-    for seed, name in enumerate([*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]):
-        cifar_file(folder / name, per_class, seed)
-    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,3 +49,15 @@ def data_sets(tmp_path_factory):
         del os.environ["VLMGYM_DATA"]
     else:
         os.environ["VLMGYM_DATA"] = before
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """A model of the embedded one's architecture, of the smallest size, untrained."""
+    return save_small(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture(scope="session")
+def qwen(tmp_path_factory):
+    """The miniature of Qwen2.5-VL."""
+    return save("qwen2_5_vl", tmp_path_factory.mktemp("models") / "qwen2_5_vl")

@@ -7,18 +7,18 @@ written anew from common parts.
 
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from parts.folders import GOLDEN
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.games import read_state_text, state_text
 from vlmgym.train.questions import QuestionSource
 from vlmgym.train.sources import Source
 
-BEFORE = Path(__file__).parent / "golden" / "before"
+BEFORE = GOLDEN / "before"
 STATES = json.loads((BEFORE / "states.json").read_text(encoding="utf-8"))
 ORACLE_DIGITS = 9
 NO_VALUE = -12345.0

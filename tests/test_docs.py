@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import vlmgym
+from parts.folders import ROOT
 
-ROOT = Path(vlmgym.__file__).parents[2]
 PACKAGES = [
     path.name for path in Path(vlmgym.__file__).parent.iterdir() if (path / "__init__.py").exists()
 ]

@@ -12,11 +12,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from parts.folders import CLUSTER, ROOT
 from vlmgym.cli.parser import parse
 from vlmgym.train.recipe import read_recipe, recipe_path
-
-ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "examples" / "cluster"
 
 
 def blocks(document, language):
@@ -52,13 +50,13 @@ def test_the_command_lines_of_the_documents_are_lines_of_ours(document):
 def test_the_slurm_script_passes_shellcheck():
     checker = Path(sys.executable).with_name("shellcheck")
     found = subprocess.run(
-        [checker, "--severity", "style", EXAMPLES / "train.sbatch"], capture_output=True, text=True
+        [checker, "--severity", "style", CLUSTER / "train.sbatch"], capture_output=True, text=True
     )
     assert found.returncode == 0, found.stdout
 
 
 def test_the_job_is_one_by_kubernetes_schema():
-    job = yaml.safe_load((EXAMPLES / "job.yaml").read_text())
+    job = yaml.safe_load((CLUSTER / "job.yaml").read_text())
     version = kubernetes_validate.latest_version()
     kubernetes_validate.validate(job, version, strict=True)
     job["spec"]["template"]["spec"]["restartPolicies"] = "Never"
@@ -67,11 +65,11 @@ def test_the_job_is_one_by_kubernetes_schema():
 
 
 def test_the_lines_in_the_examples_are_lines_of_ours():
-    container = yaml.safe_load((EXAMPLES / "job.yaml").read_text())["spec"]["template"]["spec"][
+    container = yaml.safe_load((CLUSTER / "job.yaml").read_text())["spec"]["template"]["spec"][
         "containers"
     ][0]
     words = [*container["command"], *container["args"]]
-    sbatch = (EXAMPLES / "train.sbatch").read_text()
+    sbatch = (CLUSTER / "train.sbatch").read_text()
     (line,) = [line for line in sbatch.splitlines() if line.startswith("#   sbatch")]
     recipe, out, *rest = shlex.split(line)[
         shlex.split(line).index("examples/cluster/train.sbatch") + 1 :

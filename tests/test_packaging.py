@@ -7,11 +7,10 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from parts.folders import ROOT
 
 
 @pytest.fixture(scope="module")

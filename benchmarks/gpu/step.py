@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path += [str(Path(__file__).parents[2] / "tests"), str(Path(sys.prefix) / "torchvision")]
 
-from miniature import FAMILIES, allow_torchvision_beside_cpu_torch, save
+from parts.miniature import FAMILIES, allow_torchvision_beside_cpu_torch, save
 
 allow_torchvision_beside_cpu_torch()
 

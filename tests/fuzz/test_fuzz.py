@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import test_config
-import test_reply_fuzz
-import test_trace
-import test_wire
-from mutate import TEXTS, json_mutations, mutations
+from parts.api_players import fuzz_bodies
+from parts.hostile_replies import fuzz_replies
+from parts.mutate import TEXTS, json_mutations, mutations
+from parts.settings_files import fuzz_settings
+from parts.trace_readers import HOW, TASK, readers
 from vlmgym.cli import main
 from vlmgym.core import VlmGymError, seeds_for
 from vlmgym.evals.evaluation import evaluate
@@ -56,7 +56,7 @@ class Count(dict):
 
 
 def replies(found, seed, folder):
-    one = test_reply_fuzz.fuzz(400, seed)
+    one = fuzz_replies(400, seed)
     found.add("replies and described boards", one.pop("replies", None) or sum(one.values()), 0)
 
 
@@ -81,7 +81,7 @@ def traces(found, seed, folder):
     """Traces and summaries, through everything that reads an evaluation."""
     sound, broken, out = folder / "sound", folder / "broken", folder / "out"
     if not sound.exists():
-        evaluate(Scripted("nothing"), test_trace.TASK, test_trace.HOW, sound, progress=False)
+        evaluate(Scripted("nothing"), TASK, HOW, sound, progress=False)
     for file in ("trace.jsonl", "summary.json"):
         data = (sound / file).read_bytes()
         lines = (
@@ -102,12 +102,12 @@ def traces(found, seed, folder):
                 out.mkdir()
                 found.run(
                     "traces and summaries, seven readers each",
-                    list(test_trace.readers(broken, out))[number],
+                    list(readers(broken, out))[number],
                 )
 
 
 def settings(found, seed, folder):
-    for reader, (tried, failures) in test_config.fuzz(60, seed, folder).items():
+    for reader, (tried, failures) in fuzz_settings(60, seed, folder).items():
         found.add(f"settings: {reader}", tried, failures)
 
 
@@ -122,7 +122,7 @@ def pictures(found, seed, folder):
 
 
 def endpoints(found, seed, folder):
-    one = test_wire.fuzz(400, seed)
+    one = fuzz_bodies(400, seed)
     found.add("answers of endpoints", one["tried"], one["failures"])
 
 
@@ -184,9 +184,7 @@ def commands(found, seed, folder):
     luck = random.Random(seed)
     os.chdir(folder)
     if not (folder / "run").exists():
-        evaluate(
-            Scripted("nothing"), test_trace.TASK, test_trace.HOW, folder / "run", progress=False
-        )
+        evaluate(Scripted("nothing"), TASK, HOW, folder / "run", progress=False)
         (folder / "replies.json").write_text('["<answer>0</answer>"]')
     for _ in range(20):
         words = luck.choice(LINES).split()

@@ -15,30 +15,14 @@ import pytest
 import torch
 import yaml
 
+from parts.tasks import ON_CPU, TINY_2048, TINY_SWAP
 from vlmgym.models.loading import load
 from vlmgym.train.callbacks import read_metrics
 
 KILLS = 10
 RECIPE = {
     "model": "tiny",
-    "tasks": [
-        {
-            "game": "Swap",
-            "level": "tiny",
-            "look": "tiny",
-            "prompt": "brief",
-            "walk_max": 3,
-            "walk_legal": True,
-        },
-        {
-            "game": "2048",
-            "level": "tiny",
-            "look": "tiny",
-            "prompt": "brief",
-            "walk_min": 4,
-            "walk_max": 40,
-        },
-    ],
+    "tasks": [TINY_SWAP, TINY_2048],
     "cold_start": {"states": 120},
     "sft": {"batch": 12, "lr": 1e-4, "save_every": 2},
     "grpo": {
@@ -55,7 +39,7 @@ RECIPE = {
     "curriculum": {"Swap": {"rungs": ["tiny", "tiny:noise=0.1"], "step": 0.1}},
     "reward": {"game": 1, "format": 0.5, "perception": 0.5},
     "checks": {"every": 4, "states": 4},
-    "compute": {"device": "cpu", "threads": 1},
+    "compute": ON_CPU,
 }
 
 

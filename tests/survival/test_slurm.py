@@ -11,9 +11,11 @@ from pathlib import Path
 
 import yaml
 
+from parts.folders import CLUSTER
+from parts.tasks import ON_CPU, TINY_SWAP
 from vlmgym.train.callbacks import read_metrics
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "cluster" / "train.sbatch"
+SCRIPT = CLUSTER / "train.sbatch"
 SRUN = """#!/bin/bash
 # two tasks, as srun starts them; a signal goes to both
 shift
@@ -43,14 +45,6 @@ def test_the_job_puts_itself_back_until_it_is_finished(tmp_path):
     ):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
-    task = {
-        "game": "Swap",
-        "level": "tiny",
-        "look": "tiny",
-        "prompt": "brief",
-        "walk_max": 3,
-        "walk_legal": True,
-    }
     recipe, out = tmp_path / "r.yaml", tmp_path / "run"
     grpo = {
         "steps": 12,
@@ -60,15 +54,14 @@ def test_the_job_puts_itself_back_until_it_is_finished(tmp_path):
         "max_new_tokens": 64,
         "save_every": 100,
     }
-    compute = {"device": "cpu", "threads": 1}
     recipe.write_text(
         yaml.safe_dump(
             {
                 "model": "tiny",
-                "tasks": [task],
+                "tasks": [TINY_SWAP],
                 "grpo": grpo,
                 "checks": {"every": 0},
-                "compute": compute,
+                "compute": ON_CPU,
             }
         )
     )

@@ -13,6 +13,6 @@ TESTS = Path(__file__).parents[1]
 PATHS = [str(TESTS / "verl"), str(TESTS), os.path.join(sys.prefix, "torchvision")]
 sys.path += PATHS
 
-from miniature import allow_torchvision_beside_cpu_torch
+from parts.miniature import allow_torchvision_beside_cpu_torch
 
 allow_torchvision_beside_cpu_torch()

@@ -31,7 +31,7 @@ from verl.utils.tokenizer import hf_processor, hf_tokenizer
 
 import verl
 from conftest import PATHS
-from miniature import save
+from parts.miniature import save
 from vlmgym.core import ConfigError, split_of
 from vlmgym.core.config import find
 from vlmgym.core.threads import set_threads, spread
@@ -455,7 +455,7 @@ def test_ray_and_the_queue_deliver_a_sample_a_turn(qwen, tmp_path):
         include_dashboard=False,
         object_store_memory=200 * 2**20,
         runtime_env={
-            "worker_process_setup_hook": "miniature.allow_torchvision_beside_cpu_torch",
+            "worker_process_setup_hook": "parts.miniature.allow_torchvision_beside_cpu_torch",
             "env_vars": {**variables, "OMP_NUM_THREADS": "1"},
         },
     )

@@ -1,0 +1,86 @@
+"""The gallery and the pages of the games: complete, from the classes, and the committed ones are
+the present ones.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from parts.folders import DOCS
+from vlmgym.apps import gallery
+from vlmgym.cli import main
+from vlmgym.games import GAMES, game_names
+from vlmgym.render.looks import LOOKS
+
+PAGES = DOCS / "games"
+
+
+def test_the_command_writes_pictures_and_pages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gallery", "--out", str(tmp_path), "--game", "2048", "--game", "FrozenLake"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "index.html")
+    with Image.open(tmp_path / "2048.jpg") as picture:
+        assert picture.size == (
+            gallery.SIDE + len(LOOKS) * gallery.CELL,
+            len(GAMES["2048"].LEVELS) * (gallery.CELL + gallery.HEAD),
+        )
+    page = (tmp_path / "FrozenLake.md").read_text()
+    for part in (
+        "maze_hard",
+        "random-legal",
+        "value iteration",
+        "https://gymnasium.farama.org",
+        "`slip`",
+    ):
+        assert part in page, part
+    assert "nan" not in page
+    assert 'src="looks.jpg"' in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.parametrize("name", list(GAMES))
+def test_committed_pages_are_the_present_ones(name: str) -> None:
+    """If this fails: `vlmgym gallery --out docs/games`."""
+    assert (PAGES / f"{name}.md").read_text(encoding="utf-8") == gallery.game_page(
+        GAMES[name], f"{name}.jpg"
+    )
+    assert (PAGES / f"{name}.jpg").exists()
+
+
+def test_the_committed_page_of_looks_is_the_present_one() -> None:
+    assert (PAGES / "looks.md").read_text(encoding="utf-8") == gallery.looks_page()
+
+
+def test_games_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["games"]) == 0
+    shown = capsys.readouterr().out
+    for name in game_names():
+        assert f"\n{name} " in shown
+    assert {*GAMES, "Breakout"} <= set(game_names())
+
+
+def test_a_position_is_a_function_of_game_and_level() -> None:
+    for name, game in GAMES.items():
+        one, two = gallery.position(game, "easy"), gallery.position(game, "easy")
+        assert one == two
+        assert not one.ended[0], name
+
+
+def test_sheets_shrink_what_is_too_large() -> None:
+    page = gallery.sheet(
+        [
+            (
+                "row",
+                [
+                    ("big", Image.new("RGB", (900, 300), (255, 0, 0))),
+                    ("small", Image.new("RGB", (9, 9))),
+                ],
+            )
+        ]
+    )
+    red = np.argwhere(np.asarray(page)[:, :, 1] < 10)
+    assert np.ptp(red[:, 1]) < 2 * gallery.CELL

@@ -1,0 +1,1 @@
+"""What tests share: models of few weights, folders, command lines, an endpoint, a browser, damage."""

@@ -1,0 +1,11 @@
+"""Folders of the repository that tests read."""
+
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+ROOT = TESTS.parent
+DOCS = ROOT / "docs"
+BENCHMARKS = ROOT / "benchmarks"
+CLUSTER = ROOT / "examples" / "cluster"
+LIGHTS_OUT = ROOT / "examples" / "lights_out"
+GOLDEN = TESTS / "golden"

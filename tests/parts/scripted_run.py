@@ -1,0 +1,92 @@
+"""A short GRPO or SFT run on scripted answers, as one process or several (torchrun): what it writes
+must not depend on that.
+
+usage: [torchrun --nproc_per_node N] scripted_run.py STAGE MODEL OUT
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+
+from parts.scripted import good, reply, tokens
+from parts.tasks import CPU, SWAP, T2048
+from vlmgym.episodes.curriculum import Curriculum
+from vlmgym.models.loading import end_processes, load
+from vlmgym.train import grpo_trainer as trainers
+from vlmgym.train.cold_start import cold_start_rows
+from vlmgym.train.grpo import run_grpo
+from vlmgym.train.questions import QuestionSource
+from vlmgym.train.recipe import ColdStart, Recipe
+from vlmgym.train.settings import GrpoSettings, SftSettings
+from vlmgym.train.sft import run_sft
+from vlmgym.train.sources import Source
+
+torch.set_num_threads(1)
+STAGE, MODEL, OUT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+asked = []
+
+
+def scripted(self, prompt_ids, images, *rest, **options):
+    """Answers that follow from the question alone: for every third one they are all the same."""
+    texts = []
+    for question in asked[-1]:
+        for k in range(self.num_generations):
+            right = question.serial % 3 != 0 and k == question.serial % self.num_generations
+            texts.append(reply(question, good(question) if right else None, "t" * (k + 1)))
+    return tokens(self._tokenizer, texts), None
+
+
+def drawn(self, count):
+    share = real_draw(self, count)
+    asked.append(share.mine)
+    return share
+
+
+real_draw = trainers.Grpo._draw
+trainers.Grpo._draw = drawn
+trainers.Grpo._generate_single_turn = scripted
+
+if STAGE == "sft":
+    rows = cold_start_rows([SWAP, T2048], ColdStart(states=12))
+    trainer = run_sft(
+        *load(MODEL), rows, OUT, SftSettings(steps=3, batch=8 // WORLD, lr=1e-3, save_every=2), CPU
+    )
+else:
+    settings = GrpoSettings(
+        steps=3,
+        batch=24 // WORLD,
+        group=3,
+        lr=1e-3,
+        beta=0.04,
+        max_new_tokens=60,
+        refill=2,
+        save_every=2,
+    )
+    states = QuestionSource(
+        (SWAP, T2048),
+        (Source(), Source("policy_pool", games=6)),
+        {"Swap": Curriculum(rungs=("tiny", "tiny:noise=0.1"), step=0.3, target=0.1)},
+    )
+    trainer = run_grpo(
+        Recipe("tiny", (SWAP, T2048), grpo=settings, compute=CPU), *load(MODEL), OUT, states=states
+    )
+    serials = [[question.serial for question in batch] for batch in asked]
+    (OUT / f"asked-{RANK}.json").write_text(json.dumps(serials))
+if RANK == 0:
+    torch.save(
+        {
+            name: p.detach()
+            for name, p in trainer.accelerator.unwrap_model(trainer.model).named_parameters()
+        },
+        OUT / "weights.pt",
+    )
+    (OUT / "log.json").write_text(json.dumps(trainer.state.log_history))
+    if STAGE == "grpo":
+        (OUT / "end.json").write_text(json.dumps(trainer.states.state_dict()))
+end_processes()

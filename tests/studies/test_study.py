@@ -1,0 +1,257 @@
+"""Studies: jobs in their order, stopped and gone on with, and the report; all with two steps and a
+few states.
+"""
+
+import json
+import re
+import signal
+
+import pytest
+
+from parts.studies import SMALL
+from vlmgym.cli import main
+from vlmgym.core import ConfigError
+from vlmgym.studies import runner
+from vlmgym.studies.g1 import findings
+from vlmgym.studies.runner import JobError, is_done, run_job, run_study
+from vlmgym.studies.study import read_study
+from vlmgym.train.callbacks import read_metrics
+
+
+@pytest.fixture(scope="module")
+def study_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("study") / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+HERE = (
+    "train/*-swap/*",
+    "evaluate/*-swap.*",
+    "train/*-turned/3",
+    "evaluate/*-turned.3",
+    "evaluate/random",
+    "evaluate/oracle",
+    "evaluate/teacher*",
+    "evaluate/base",
+)
+"""Jobs that this process does, which spares as many starts of Python; the others are left to the
+scheduler.
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(study_file):
+    out = study_file.parent / "out"
+    for job in read_study(str(study_file)).wanted(HERE):
+        run_job(read_study(str(study_file)), out, job.name)
+    assert main(["reproduce", "--study", str(study_file), "--out", str(out)]) == 0
+    return out
+
+
+def test_every_job_is_done_in_its_order(study_file, finished):
+    lines = [json.loads(line) for line in (finished / "jobs.jsonl").read_text().splitlines()]
+    assert all(line["done"] for line in lines)
+    names = [line["job"] for line in lines]
+    whole, here = (
+        read_study(str(study_file)),
+        {job.name for job in read_study(str(study_file)).wanted(HERE)},
+    )
+    assert sorted(names) == sorted(job.name for job in whole.jobs if job.name not in here)
+    begun = {line["job"]: line["begin"] for line in lines}
+    ended = {line["job"]: line["begin"] + line["seconds"] for line in lines}
+    for job in whole.jobs:
+        if job.name not in here:
+            assert all(
+                ended[other] <= begun[job.name] + 0.2 for other in job.needs if other not in here
+            ), job
+    for seed in ("0", "3"):
+        recipe = json.loads((finished / "runs" / "g1-swap" / seed / "recipe.json").read_text())
+        assert recipe["model"] == str((finished / "runs" / "cold-swap" / seed / "cold").resolve())
+        assert (recipe["grpo"]["seed"], recipe["grpo"]["prefill"]) == (int(seed), True)
+
+
+def test_the_report_holds_tables_verdicts_and_pictures(finished):
+    text = (finished / "report.md").read_text()
+    assert "training seeds 0, 3, GRPO of 2 steps." in text
+    assert f"hours on {runner.this_machine()}; vlmgym" in text
+    assert re.search(
+        r"\| Swap: G1 - its teacher \| 78 against 43 \| .* \| (larger|smaller|not " r"decided) \|",
+        text,
+    )
+    assert "| Swap: the base knows more moves than it makes (as it was pretrained to) |" in text
+    assert "Exploratory: none of these was named as a primary claim" in text
+    for name in re.findall(r"\]\((\w+\.png)\)", text):
+        assert (finished / name).stat().st_size > 5000
+    told = json.loads(
+        (finished / "evaluations" / "told" / "eval" / "base" / "Swap" / "summary.json").read_text()
+    )
+    assert (told["metrics"]["p_acc"]["mean"], told["evaluation"]["observation"]) == (1, "prefill")
+    results = json.loads((finished / "results.json").read_text())
+    assert results["scores"]["oracle"]["Swap"]["n"] == 4
+    assert results["knowing"]["Swap"]["cells"]["mean"] > 0.9, "the tiny model sees the board"
+    assert results["scores"]["oracle"]["2048"]["mean"] is None, "what was not measured is not there"
+    assert results["curves"]["g1-swap"]["Swap"]["steps"] == [0, 1, 2]
+    turns = [json.loads(line) for line in (finished / "turns.jsonl").read_text().splitlines()]
+    assert {turn["player"] for turn in turns} == {
+        "base",
+        "g0-swap",
+        "cold-swap",
+        "g1-swap",
+        "cold-turned",
+        "g1-turned",
+    }
+    explored = results["exploration"]["base"]["Swap"]
+    assert explored["searches"]["n"] == 4, "four states, three answers to each"
+    told = {one["claim"]: one for one in results["differences"]}
+    assert all(one["adjusted"] >= one["p"] - 1e-12 for one in told.values()), (
+        "adjusted for their number"
+    )
+
+
+def test_checks_keep_their_traces(finished):
+    run = finished / "runs" / "g1-swap" / "0"
+    assert sorted(path.name for path in (run / "checks").iterdir()) == [
+        "000000",
+        "000001",
+        "000002",
+    ]
+    logged = [
+        line["check/Swap/success"]
+        for line in read_metrics(run / "metrics.jsonl")
+        if "check/Swap/success" in line
+    ]
+    kept = [
+        json.loads((run / "checks" / step / "Swap" / "summary.json").read_text())
+        for step in ("000000", "000001", "000002")
+    ]
+    assert logged == [one["metrics"]["success"]["mean"] for one in kept]
+    trained = [line for line in read_metrics(run / "metrics.jsonl") if "reward" in line]
+    assert [line["p_acc"] for line in trained] == [1, 1], (
+        "answers that begin with the truth are right about the board"
+    )
+    steps, table = findings.StudyResults(
+        read_study(str(finished.parent / "small.yaml")), finished
+    ).curve("g1-swap", "Swap", "success")
+    assert steps.tolist() == [0, 1, 2]
+    assert table[0].tolist() == logged
+
+
+def test_a_second_call_does_nothing_and_another_study_is_refused(study_file, finished):
+    before = (finished / "jobs.jsonl").read_text()
+    run_study(str(study_file), finished)
+    assert (finished / "jobs.jsonl").read_text() == before
+    with pytest.raises(ConfigError, match=r"a new folder, or one with the same study"):
+        run_study(str(study_file), finished, quick=True)
+
+
+def test_jobs_are_listed_and_one_can_be_done_alone(study_file, tmp_path, capsys):
+    call = ["reproduce", "--study", str(study_file), "--quick", "--out", str(tmp_path)]
+    assert main([*call, "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert "train/g1-swap/0" in listed
+    assert "train/cold-swap/0" in listed.split("train/g1-swap/0")[1]
+    assert main([*call, "--list", "--only", "train/g1-s*"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "train/cold-swap/0",
+        "train/g1-swap/0",
+    ]
+    assert main([*call, "--only", "g1-swap"]) == 2
+    assert "only = 'g1-swap'" in capsys.readouterr().err
+    assert main([*call, "--job", "train/g1-swap/0"]) == 2
+    assert "first train/cold-swap/0" in capsys.readouterr().err
+    assert main([*call, "--job", "train/g9/0"]) == 2
+    assert main([*call, "--job", "evaluate/oracle"]) == 0
+    assert (
+        tmp_path / "evaluations" / "states" / "eval" / "oracle" / "Swap" / "summary.json"
+    ).exists()
+
+
+def test_time_that_is_over_stops_with_checkpoints_and_a_failed_job_is_named(
+    study_file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(runner, "_POLL", 0.1)
+    call = ["reproduce", "--study", str(study_file), "--quick", "--out", str(tmp_path)]
+    assert main([*call, "--hours", "0.0001"]) == 0
+    assert "run the same command to go on" in capsys.readouterr().err
+    (tmp_path / "runs" / "cold-swap" / "0").mkdir(parents=True, exist_ok=True)
+    # a run of another recipe lies there
+    (tmp_path / "runs" / "cold-swap" / "0" / "recipe.json").write_text("{}")
+    with pytest.raises(JobError, match=r"train/cold-swap/0 .*log.*train/g1-swap/0"):
+        run_study(
+            str(study_file), tmp_path, quick=True, only=("train/g1-swap/0", "evaluate/random")
+        )
+    assert is_done(read_study(str(study_file), True), tmp_path, "evaluate/random")
+    assert "a new folder" in (tmp_path / "logs" / "train-cold-swap-0.log").read_text()
+
+
+def test_sigterm_stops_the_jobs_and_writes_them_down(study_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "_POLL", 0.1)
+    progress, sent = runner._progress, []
+
+    def ask_for_the_end(*args):
+        if not sent:
+            sent.append(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        return progress(*args)
+
+    monkeypatch.setattr(runner, "_progress", ask_for_the_end)
+    before = signal.getsignal(signal.SIGTERM)
+    assert (
+        main(
+            [
+                "reproduce",
+                "--study",
+                str(study_file),
+                "--quick",
+                "--out",
+                str(tmp_path),
+                "--only",
+                "train/cold-swap/0",
+            ]
+        )
+        == 0
+    )
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "SIGTERM; 0 of 1 jobs are done: run the same command to go on" in capsys.readouterr().err
+    [line] = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
+    assert (line["job"], line["done"]) == ("train/cold-swap/0", False)
+
+
+def test_who_is_trained_is_asked_at_once_and_a_part_of_a_study_is_reported_as_one(
+    study_file, tmp_path, capsys
+):
+    names = [job.name for job in read_study(str(study_file)).jobs]
+    assert names[:8] == [
+        *("evaluate/random", "evaluate/oracle", "evaluate/teacher:0.3", "evaluate/base"),
+        *("train/g0-swap/0", "evaluate/g0-swap.0", "train/g0-swap/3", "evaluate/g0-swap.3"),
+    ]
+    assert names.index("evaluate/cold-turned+g1-turned.0") > names.index("train/g1-turned/0")
+    run_job(read_study(str(study_file)), tmp_path, "evaluate/oracle")
+    assert main(["reproduce", "--study", str(study_file), "--out", str(tmp_path), "--report"]) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert f"**{len(names) - 1} of {len(names)} jobs are still to be done.**" in text
+    assert "| oracle |" in text
+    assert "nan" not in text
+    assert "## Transfer" not in text, "what was not measured has no section"
+
+
+def test_a_job_goes_on_by_itself(study_file, tmp_path):
+    quick = read_study(str(study_file), True)
+    run_job(quick, tmp_path, "evaluate/teacher:0.3")
+    path = tmp_path / "evaluations" / "states" / "eval" / "teacher-0.3" / "Swap" / "trace.jsonl"
+    # as if it had been killed
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    path.with_name("summary.json").unlink()
+    run_job(quick, tmp_path, "evaluate/teacher:0.3")
+    assert json.loads(path.with_name("summary.json").read_text())["episodes"]["turns"] == 4
+
+
+def test_durations_are_not_of_the_time_of_day(study_file, tmp_path, monkeypatch):
+    """A clock that is set back by hours while jobs run."""
+    days = iter(range(10**6, 0, -3600))
+    monkeypatch.setattr(runner, "_POLL", 0.05)
+    monkeypatch.setattr(runner.time, "time", lambda: float(next(days)))
+    run_study(str(study_file), tmp_path, quick=True, only=["evaluate/oracle"], hours=1)
+    (line,) = [json.loads(line) for line in (tmp_path / "jobs.jsonl").read_text().splitlines()]
+    assert 0 < line["seconds"] < 600

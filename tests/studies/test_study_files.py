@@ -1,0 +1,155 @@
+"""Files of studies: read, refused, never leading out of their folder; and the bundled one."""
+
+import json
+
+import pytest
+import yaml
+
+from parts.studies import SMALL
+from vlmgym.cli import main
+from vlmgym.core import ConfigError
+from vlmgym.studies.g1 import findings
+from vlmgym.studies.study import Study, read_study
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sedes": [0]}, r"study.sedes = .*: allowed is one of model, seeds"),
+        ({"seeds": []}, r"study.seeds = \[\]"),
+        (
+            {"runs": {"a": {"recipe": "study/rl-swap", "start": "b"}}},
+            r"study.runs.a.start = 'b': " r"allowed is base",
+        ),
+        ({"runs": {"a": {"steps": 3}}}, r"study.runs.a = .*a mapping with recipe, start, set"),
+        ({"evaluations": {"a": {"protocol": "study/states"}}}, r"study.evaluations.a"),
+        (
+            {"evaluations": {"a": {"protocol": "study/states", "players": ["bse"]}}},
+            r"players = 'bse': allowed is " r"random",
+        ),
+        (
+            {
+                "evaluations": {
+                    "a": {"protocol": "study/states", "players": ["base"], "games": ["Go"]}
+                }
+            },
+            r"a.games = \['Go'\]",
+        ),
+    ],
+)
+def test_bad_studies_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        _ = Study.parse({"seeds": [0], **change}).jobs
+
+
+def test_relays_and_patterns_name_who_is_asked():
+    runs = {name: {"recipe": "study/rl-swap"} for name in ("a", "b", "ab")}
+    players = ["a*", "base+b", "b+a", "random", "c*"]
+    asked = Study.parse(
+        {
+            "seeds": [1, 2],
+            "runs": runs,
+            "evaluations": {"e": {"protocol": "study/states", "players": players}},
+        }
+    )
+    assert asked.players("e") == [
+        "a.1",
+        "a.2",
+        "ab.1",
+        "ab.2",
+        "base+b.1",
+        "base+b.2",
+        "b+a.1",
+        "b+a.2",
+        "random",
+    ]
+    assert asked.makers("base+b.2") == [("b", 2)]
+    assert asked.makers("random") == asked.makers("base") == asked.makers("teacher:0.4") == []
+    needs = {job.name: job.needs for job in asked.jobs}
+    assert needs["evaluate/b+a.2"] == ("train/b/2", "train/a/2")
+    assert needs["evaluate/random"] == ()
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_bundled_study_is_whole(quick):
+    whole = read_study("g1", quick)
+    assert len({job.name for job in whole.jobs}) == len(whole.jobs)
+    assert {
+        f"{kind}-{key}" for kind in ("g0", "cold", "g1") for key in findings.GAMES.values()
+    } <= set(whole.runs)
+    assert set(findings.INTERVENTIONS) <= set(whole.runs)
+    assert whole.seeds == ((0,) if quick else (0, 1, 2))
+    with pytest.raises(ConfigError, match=r"study = 'g2'.*g1"):
+        read_study("g2")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "../../../..",
+        "/tmp/x",
+        "a/b",
+        ".",
+        "..",
+        "",
+        ".a",
+        "a.",
+        "a..b",
+        "a b",
+        "-x",
+        "é",
+        "a\0",
+        "x\n",
+        "a+b",
+        "*",
+    ],
+)
+@pytest.mark.parametrize("section", ["runs", "evaluations"])
+def test_no_name_of_a_study_leaves_its_folder(name, section, tmp_path, capsys):
+    values = yaml.safe_load(SMALL)
+    values[section][name] = {
+        "runs": {"recipe": "study/rl-swap"},
+        "evaluations": {"protocol": "study/told", "players": ["random"]},
+    }[section]
+    (tmp_path / "bad.yaml").write_text(json.dumps(values))
+    before = sorted(tmp_path.parent.iterdir())
+    assert (
+        main(["reproduce", "--study", str(tmp_path / "bad.yaml"), "--out", str(tmp_path / "out")])
+        == 2
+    )
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
+    assert sorted(tmp_path.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seeds": [0, 0]},
+        {"seeds": [True]},
+        {"seeds": [-1]},
+        {"seeds": [[0]]},
+        {"train": [5]},
+        {"quick": [1]},
+        {"runs": {"a": {"recipe": 5}}},
+        {"runs": {"a": {"set": ["x=1"]}}},
+        {"runs": {"a": {"recipe": "study/rl-swap", "set": "x=1"}}},
+        {"runs": {"oracle": {"recipe": "study/rl-swap"}}},
+        {"evaluations": {"a": {"protocol": "study/told", "players": "base"}}},
+        {"evaluations": {"a": {"players": ["base"]}}},
+        {"evaluations": {"a": {"protocol": "study/told", "players": [5]}}},
+    ],
+)
+def test_a_study_of_other_types_is_refused(wrong):
+    with pytest.raises(ConfigError, match=r"^study"):
+        Study.parse(yaml.safe_load(SMALL) | wrong)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_bundled_study_is_read_and_its_names_with_a_dot_find_their_runs(quick):
+    study = read_study("g1", quick)
+    assert "perception-0.1" in study.runs or quick
+    assert all(
+        study.makers(f"{name}.{study.seeds[0]}") == [(name, study.seeds[0])] for name in study.runs
+    )

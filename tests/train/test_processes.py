@@ -1,0 +1,76 @@
+"""Several processes train as one does: the same questions, groups, pools, ladders and weights."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from parts.folders import TESTS
+
+SCRIPTED_RUN = TESTS / "parts" / "scripted_run.py"
+
+
+def run(stage, model, out, processes):
+    out.mkdir()
+    launch = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        if processes > 1
+        else []
+    )
+    path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, *launch, str(SCRIPTED_RUN), stage, str(model), str(out)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return torch.load(out / "weights.pt"), json.loads((out / "log.json").read_text())
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_two_processes_train_as_one_with_the_same_effective_batch(stage, small, tmp_path):
+    """Weights agree to 1e-4 (float32 sums in another order, through Adam); moves are 1e-3 and more
+    a step.
+    """
+    alone, log = run(stage, small, tmp_path / "one", 1)
+    both, log_of_two = run(stage, small, tmp_path / "two", 2)
+    start = dict(tiny_weights(small))
+    moved = max(float((alone[name] - start[name].detach()).abs().max()) for name in alone)
+    assert moved > 1e-3
+    assert max(float((alone[name] - both[name]).abs().max()) for name in alone) < 1e-4
+    for ours, theirs in zip(log[:3], log_of_two[:3], strict=True):
+        for key in {
+            "loss",
+            "grad_norm",
+            "reward",
+            "kl",
+            "success",
+            "p_acc",
+            "groups/equal",
+            "groups/generated",
+            "Swap/place",
+        } & set(ours):
+            assert ours[key] == pytest.approx(theirs[key], abs=2e-5), key
+    if stage == "sft":
+        return
+    ends = [json.loads((tmp_path / name / "end.json").read_text()) for name in ("one", "two")]
+    assert ends[0] == ends[1], "pools, ladders and the number of the next question"
+    asked = json.loads((tmp_path / "one" / "asked-0.json").read_text())
+    shares = [json.loads((tmp_path / "two" / f"asked-{rank}.json").read_text()) for rank in (0, 1)]
+    for whole, first, second in zip(asked, *shares, strict=True):
+        assert len(first) == len(second), "generation over processes wants equal shares"
+        assert list(dict.fromkeys(first + second)) == whole, "different questions, all of them"
+        assert (first + second)[: len(whole)] == whole, "what is repeated comes last"
+    assert any(len(whole) % 2 for whole in asked), "one was repeated, so that the test can fail"
+    assert log[0]["groups/generated"] > 8, "some groups were replaced"
+    assert ends[0]["curricula"]["Swap"]["place"] > 0
+
+
+def tiny_weights(folder):
+    from vlmgym.models.loading import load
+
+    return load(str(folder))[0].named_parameters()
