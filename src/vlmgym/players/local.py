@@ -200,7 +200,7 @@ class LocalPlayer(Player):
     def _text(self, query: Query) -> str:
         """The prompt of a first turn, as the model's template writes it."""
         level = query.state.level
-        key = query.game.name, level, query.style
+        key = query.game.name, level, query.style, query.blocks
         if key not in self._texts:
             question = prompt.prompt_text(query.game, level, query.style, blocks=query.blocks)
             self._texts[key] = self.processor.apply_chat_template(

@@ -92,6 +92,9 @@ class Pixels:
         self, count: int, height: int, width: int, out: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """``out``, if it can hold the values of so many pictures; a new array for None."""
+        if not self._divides(height, width):
+            block = self.order.patch * self.order.merge
+            raise ConfigError("size", f"{height} x {width}", f"multiples of {block} pixels")
         shape = (count, *self.order.shape(height, width))
         if out is None:
             return np.empty(shape, np.float32)
@@ -128,7 +131,8 @@ class Pixels:
             out: where ``pixel_values`` are written; a new array by default.
 
         Raises:
-            ConfigError: ``out`` is no C-contiguous float32 array of that many values.
+            ConfigError: ``out`` is no C-contiguous float32 array of that many values, or the
+                pictures are no whole number of the model's patches.
         """
         count, height, width = frames.shape[:3]
         values = self._buffer(count, height, width, out)

@@ -62,9 +62,11 @@ def figures(folders: Sequence[Path], out: Path) -> list[Path]:
 
     Raises:
         MissingExtra: without Matplotlib.
-        ConfigError: a folder holds no evaluation.
+        ConfigError: a folder holds no evaluation, or there is no folder.
         TraceError: a damaged trace.
     """
+    if not folders:
+        raise ConfigError("folders", "none", "at least one folder with an evaluation")
     need("train", "matplotlib")
     import matplotlib
 

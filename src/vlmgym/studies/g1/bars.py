@@ -83,7 +83,7 @@ def draw_scores(results: StudyResults, title: str) -> Figure | None:
         high = rows["oracle"][game].mean
         for position, name in enumerate(reversed(models)):
             score = rows[name][game]
-            if not math.isnan(score.mean + low + high):
+            if high != low and not math.isnan(score.mean + low + high):
                 scale = 100 / (high - low)
                 _draw_score(axes, position, name, (score.mean - low) * scale, score, scale)
         row_labels(axes, models)
