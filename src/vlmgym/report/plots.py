@@ -65,11 +65,11 @@ def figures(folders: Sequence[Path], out: Path) -> list[Path]:
         ConfigError: a folder holds no evaluation, or there is no folder.
         TraceError: a damaged trace.
     """
-    if not folders:
-        raise ConfigError("folders", "none", "at least one folder with an evaluation")
     need("train", "matplotlib")
     import matplotlib
 
+    if not folders:
+        raise ConfigError("folders", "none", "at least one folder with an evaluation")
     out.mkdir(parents=True, exist_ok=True)
     files = list[Path]()
     evaluations = load(folders)
