@@ -5,6 +5,11 @@ evaluation.
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +17,7 @@ import numpy as np
 import pytest
 
 from vlmgym.cli import main
+from vlmgym.core.files import read_json_lines
 from vlmgym.episodes.task import Task
 from vlmgym.evals import baselines
 from vlmgym.evals.evaluation import evaluate
@@ -120,3 +126,70 @@ def test_rebuilding_goes_on_where_it_stopped(
     entry = json.loads(first)["games"]["FrozenLake"]["tiny"]
     assert entry["level"] == asdict(GAMES["FrozenLake"].level("tiny"))
     assert entry["players"]["oracle"]["score"]["mean"] == 1
+
+
+def test_a_game_alone_is_computed_and_the_rows_of_all_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(baselines, "SEEDS", baselines.CHUNK)
+    monkeypatch.setattr(baselines, "PLAYERS", (Random,))
+    stored = json.loads(Path(baselines.__file__).with_suffix(".json").read_text())["games"]
+    target, scratch = tmp_path / "rows.json", tmp_path / "pieces.jsonl"
+    files = ["--out", str(target), "--scratch", str(scratch), "--processes", "1"]
+    assert main(["baselines", "--game", "FrozenLake", *files]) == 0
+    first = json.loads(target.read_text())["games"]
+    assert list(first) == list(GAMES)
+    assert len(read_json_lines(scratch)) == len(GAMES["FrozenLake"].LEVELS)
+    for name in GAMES:
+        assert (first[name] == stored[name]) == (name != "FrozenLake"), name
+    assert list(first["FrozenLake"]["easy"]["players"]) == ["random"]
+    assert main(["baselines", "--game", "Swap", "--game", "Swap", *files]) == 0
+    second = json.loads(target.read_text())["games"]
+    assert second["FrozenLake"] == first["FrozenLake"], "kept as the file has it"
+    assert list(second["Swap"]["easy"]["players"]) == ["random"]
+    capsys.readouterr()
+    assert main(["baselines", "--game", "Chess", *files]) == 2
+    assert "game = 'Chess': allowed is one of 2048, " in capsys.readouterr().err
+    target.write_text("{}")
+    assert main(["baselines", "--game", "Swap", *files]) == 2
+    assert f"{target}: no stored baselines" in capsys.readouterr().err
+
+
+def test_a_row_is_finished_after_a_line_that_was_torn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "GAMES", {"FrozenLake": GAMES["FrozenLake"]})
+    monkeypatch.setattr(baselines, "SEEDS", baselines.CHUNK)
+    monkeypatch.setattr(baselines, "PLAYERS", (Random,))
+    scratch = tmp_path / "pieces.jsonl"
+    scratch.write_text('{"torn": [[')
+    baselines.rebuild(tmp_path / "rows.json", scratch, 1)
+    assert len(read_json_lines(scratch)) == len(GAMES["FrozenLake"].LEVELS)
+
+
+def test_ctrl_c_ends_it_soon_in_one_sentence_and_keeps_what_is_finished(tmp_path: Path) -> None:
+    scratch, target = tmp_path / "pieces.jsonl", tmp_path / "rows.json"
+    words = ["baselines", "--processes", "2", "--out", str(target), "--scratch", str(scratch)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vlmgym", *words, "--game", "SlidingPuzzle", "--game", "Sokoban"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while not (scratch.exists() and scratch.read_bytes().count(b"\n") > 2):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    start = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    said = process.communicate(timeout=60)[1]
+    assert time.monotonic() - start < 15, "it did not wait for the other pieces"
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == (
+        "vlmgym baselines: stopped; finished pieces are kept, and the same command goes on from "
+        "there"
+    )
+    assert len(read_json_lines(scratch)) > 2
+    assert not target.exists()
