@@ -10,18 +10,19 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vlmgym.cli import main
+from vlmgym.apps import gallery
+from vlmgym.cli import conclude, main
 from vlmgym.core.files import read_json_lines
 from vlmgym.episodes.task import Task
 from vlmgym.evals import baselines
 from vlmgym.evals.evaluation import evaluate
-from vlmgym.evals.metrics import shown_in
+from vlmgym.evals.metrics import METRICS, shown_in
 from vlmgym.evals.settings import Evaluation
 from vlmgym.games import GAMES
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal
@@ -37,7 +38,8 @@ def test_every_game_and_level_has_its_rows(name: str, level: str) -> None:
         assert set(row) == set(shown_in("baselines"))
         for value in row.values():
             assert value["n"] == 1000
-            assert value["low"] <= value["mean"] <= value["high"]
+            if value["low"] is not None:  # equal values without a range have no interval
+                assert value["low"] <= value["mean"] <= value["high"]
     assert rows["random"]["success"]["mean"] < rows["oracle"]["success"]["mean"]
     assert rows["random"]["score"]["mean"] <= rows["oracle"]["score"]["mean"]
 
@@ -51,7 +53,8 @@ def test_stored_rows_come_back(name: str, level: str) -> None:
         found = baselines.measure(GAMES[name], level, player, 40)
         stored = baselines.stored(GAMES[name], level)[player.name]
         for metric in shown_in("baselines"):
-            wide = (stored[metric]["high"] - stored[metric]["low"]) / 3.92 * np.sqrt(1000 / 40)
+            width = (stored[metric]["high"] or 0) - (stored[metric]["low"] or 0)
+            wide = width / 3.92 * np.sqrt(1000 / 40)
             assert abs(found[metric].mean - stored[metric]["mean"]) <= 5 * wide + 1e-3, (
                 player.name,
                 metric,
@@ -106,6 +109,38 @@ def test_an_evaluation_shows_them(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert json.loads((tmp_path / "b" / "summary.json").read_text())["baselines"] == {}, (
         "rows of whole episodes do not apply"
     )
+
+
+def test_what_stored_rows_do_not_have_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A metric that is newer than the stored file, and an interval where all values are equal."""
+    monkeypatch.setitem(
+        METRICS, "again", replace(METRICS["success"], name="again", title="again, %")
+    )
+    game = GAMES["Swap"]
+    rows = json.loads(json.dumps(baselines.stored(game, "tiny")))
+    rows["oracle"]["score"] |= {"low": None, "high": None}
+    monkeypatch.setattr(baselines, "stored", lambda *_: rows)
+    page = gallery.baseline_table(game).splitlines()
+    assert page[0] == "| level | player | score | reward | success | again |"
+    assert page[1].count("---") == 6
+    assert all(line.endswith("| - |") for line in page[2:])
+    assert len({line.count("|") for line in page}) == 1
+    summary = evaluate(
+        Random(), Task("Swap", "tiny", "tiny"), Evaluation(episodes=2), progress=False
+    )
+    lines = conclude.table(summary).splitlines()[-len(rows) :]
+    assert all(line.split()[-1] == "-" for line in lines)
+    oracle = f"{rows['oracle']['score']['mean']:.2f}"
+    assert lines[-1].split()[:2] == ["oracle", oracle]
+
+
+def test_equal_rows_have_the_interval_of_evaluations() -> None:
+    found = baselines.measure(GAMES["Swap"], "tiny", Oracle(), 12)
+    task = Task(game="Swap", level="tiny", look="tiny")
+    whole = evaluate(Oracle(), task, Evaluation(episodes=12), progress=False)["metrics"]
+    assert found["success"].mean == 1
+    assert found["success"].low < 1
+    assert found["success"].to_dict() == whole["success"]
 
 
 def test_rebuilding_goes_on_where_it_stopped(

@@ -3,6 +3,8 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,7 +17,7 @@ from vlmgym.core.files import FileError
 from vlmgym.dialogue.judge import TERM_RANGES, TERMS, Fault
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
-from vlmgym.evals import metrics, stats
+from vlmgym.evals import chance, metrics, stats
 from vlmgym.evals.comparison import compare
 from vlmgym.evals.curves import curve
 from vlmgym.evals.evaluation import evaluate
@@ -23,6 +25,7 @@ from vlmgym.evals.leaderboards import leaderboard
 from vlmgym.evals.metrics import METRICS, PLACES, mean_of, shown_in, summarise
 from vlmgym.evals.settings import Evaluation
 from vlmgym.evals.summaries import read_summary
+from vlmgym.games import GAMES
 from vlmgym.players.simple import Oracle
 from vlmgym.players.teacher import Teacher
 from vlmgym.train.rewards import batch_metrics
@@ -39,6 +42,30 @@ def trace(tmp_path_factory):
 
 def test_the_documents_hold_the_table_of_metrics():
     assert metrics.table() in (DOCS / "evaluation.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def chances():
+    return chance.table()
+
+
+def test_the_documents_hold_the_chance_of_cells_of_every_game(chances):
+    """If this fails: `python tools/tables.py`."""
+    assert chances in (DOCS / "evaluation.md").read_text(encoding="utf-8")
+    rows = chances.splitlines()[2:]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(GAMES)
+
+
+def test_one_tool_writes_the_tables_of_the_document(tmp_path):
+    text = (DOCS / "evaluation.md").read_text(encoding="utf-8")
+    stale = tmp_path / "evaluation.md"
+    lines = text.splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(("| Swap |", "| success |"))]
+    assert len(kept) == len(lines) - 2
+    stale.write_text("".join(kept).replace("| 0.35 |", "| 0.99 |"), encoding="utf-8")
+    tool = DOCS.parent / "tools" / "tables.py"
+    subprocess.run([sys.executable, str(tool), str(stale)], check=True)
+    assert stale.read_text(encoding="utf-8") == text
 
 
 def test_every_metric_is_of_turns_or_of_episodes_and_is_shown_where_there_is_a_place():

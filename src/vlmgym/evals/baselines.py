@@ -24,6 +24,7 @@ from vlmgym.core.files import FileError, read_json, read_json_lines, write_json
 from vlmgym.core.processes import results_of
 from vlmgym.evals import stats
 from vlmgym.evals.estimates import Estimate
+from vlmgym.evals.metrics import METRICS
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.simple import Chooser, Greedy, Oracle, Random, RandomLegal
 
@@ -88,7 +89,7 @@ def _estimates(scores: Any, successes: Any, turns: Any) -> dict[str, Estimate]:
     return {
         "score": stats.mean(scores),
         "reward": stats.mean(2 * successes - turns),
-        "success": stats.ratio(successes, turns),
+        "success": stats.ratio(successes, turns, bounds=METRICS["success"].bounds),
     }
 
 
