@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError
-from vlmgym.core.files import FileError, read_json
+from vlmgym.core.files import FileError
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.episodes.records import Episode, EvaluationRun
 from vlmgym.episodes.trace import TraceError, TraceWriter, begin_anew, load_trace, repair
 from vlmgym.evals.settings import ASKED, WALK, settings_of_run
+from vlmgym.evals.summaries import read_summary
 from vlmgym.players.base import PLACES
 
 
@@ -21,7 +22,7 @@ def finished(folder: Path, run: EvaluationRun) -> dict[str, Any] | None:
     tried again); else None.
     """
     try:
-        summary = read_json(folder / "summary.json")
+        summary = read_summary(folder / "summary.json")
         task = summary["task"]
         is_same = (
             summary["identity"] == run.identity
