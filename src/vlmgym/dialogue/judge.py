@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vlmgym.core import NO_ACTION, Game, Settings, State, best_action, setting
 from vlmgym.dialogue.perception import Perception, read_perception
 from vlmgym.dialogue.reply import BLOCKS, Blocks, Reply, parse
+from vlmgym.dialogue.thinking import NamedTiles, named_tiles
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class Judgement:
     oracle_value: float  # of the chosen action; NaN if illegal or none
     oracle_best: float  # of the best action; NaN if there is none
     oracle_action: int  # a best action, or NO_ACTION
+    named_tiles: NamedTiles | None  # of the think block; None: the game has no truth text
 
 
 def judge(
@@ -217,6 +219,9 @@ def judge(
             oracle_value=verdict.value,
             oracle_best=verdict.best,
             oracle_action=verdict.best_action,
+            named_tiles=named_tiles(reply.think or "", scene.names, truth, perception.symbols)
+            if truth.size
+            else None,
         )
         judgements.append(judgement)
     return after, judgements

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from vlmgym.core import NO_ACTION, ConfigError, Game, Level, Settings, setting
+from vlmgym.dialogue.thinking import tiles_beside_cells
 
 MODES = ("strict", "lenient")
 
@@ -313,18 +314,9 @@ def patterns(reply: Reply, names: Sequence[str]) -> tuple[bool, bool]:
         names: of the symbols; the first is that of an empty cell and does not count.
     """
     text = reply.think or ""
-    localises = _tile_beside_cell(tuple(names)).search(text) is not None
+    localises = bool(tiles_beside_cells(text, names))
     enumerates = _ENUMERATION.search(text) is not None
     return localises, enumerates
-
-
-@lru_cache(64)
-def _tile_beside_cell(names: tuple[str, ...]) -> re.Pattern[str]:
-    longest_first = sorted(names[1:], key=len, reverse=True)
-    any_name = "|".join(map(re.escape, longest_first)) or "(?!)"
-    cell = r"\(\s{0,4}[0-9]{1,4}\s{0,4},\s{0,4}[0-9]{1,4}\s{0,4}\)"
-    link = r"\s{0,4}(?:[:=]|is|at|-)?\s{0,4}(?:an?|the)?\s{0,4}"
-    return re.compile(rf"\b(?:{any_name}){link}{cell}|{cell}{link}(?:{any_name})\b", re.IGNORECASE)
 
 
 _ENUMERATION = re.compile(

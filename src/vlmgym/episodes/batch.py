@@ -21,6 +21,9 @@ from vlmgym.games import is_state
 from vlmgym.players.base import Answer, AsyncPlayer, Player, Query, finish
 from vlmgym.render.looks import Look, get_look
 
+BEGUN = ("prefill", "swapped")
+"""Observations in which replies begin with a given description."""
+
 
 @dataclass(frozen=True)
 class ObservationSettings:
@@ -31,7 +34,9 @@ class ObservationSettings:
         style: prompt style.
         observation: ``"image"``, ``"text"`` or ``"both"``, see :class:`vlmgym.players.base.Query`;
             or ``"prefill"``: the picture, and replies begin with the true description (of players
-            that can go on from there: local models).
+            that can go on from there: local models); or ``"swapped"``: the same, but the
+            description is of another start's board. Which of the two the reasoning goes on to name
+            is the metric ``follows``.
         history: earlier turns that are told again; -1 = all.
         blocks: what the blocks of a reply are called.
     """
@@ -61,7 +66,8 @@ class EpisodeBatch:
         turns: the records of all turns, in the order in which they were answered.
 
     Raises:
-        ConfigError: nothing would end the episodes.
+        ConfigError: nothing would end the episodes, or there is no other start whose description
+            could be given.
     """
 
     def __init__(
@@ -79,8 +85,13 @@ class EpisodeBatch:
             raise ConfigError(
                 "turns", turns, "at least 1 for a level without a turn limit (max_steps = 0)"
             )
+        if observation.observation == "swapped" and len(state) <= repeats:
+            raise ConfigError(
+                "observation", "swapped", "for two starts or more: each gets another's description"
+            )
         self.game = game
         self.state = state
+        self._starts = state
         self.observation = observation
         self.look = get_look(observation.look)
         self.limit = turns
@@ -126,9 +137,10 @@ class EpisodeBatch:
         state = self.state[rows]
         observation = settings.observation
         begun: list[str] = []
-        if observation == "prefill":
+        if observation in BEGUN:
+            described = state if observation == "prefill" else self._next_starts(rows)
+            begun = prompt.prefills(self.game, described, settings.style, settings.blocks)
             observation = "image"
-            begun = prompt.prefills(self.game, state, settings.style, settings.blocks)
         return Query(
             self.game,
             state,
@@ -140,6 +152,10 @@ class EpisodeBatch:
             settings.blocks,
             repeats=[int(row) % self.repeats for row in rows],
         )
+
+    def _next_starts(self, rows: NDArray[np.int64]) -> State:
+        """The boards of the start after that of each row; after the last comes the first."""
+        return self._starts[(rows + self.repeats) % len(self._starts)]
 
     def seconds(self, row: int) -> float:
         """Time that the answers of an episode took together."""

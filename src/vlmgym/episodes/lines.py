@@ -10,6 +10,7 @@ from typing import Any
 from vlmgym.core.files import is_plain, shown, whole_text
 from vlmgym.dialogue.judge import TERM_RANGES, Fault
 from vlmgym.dialogue.reply import Blocks, Problem
+from vlmgym.dialogue.thinking import NamedTiles
 from vlmgym.episodes.records import ENDS, SCHEMA, USAGE, Episode, EvaluationRun, Turn
 
 _KINDS: dict[str, type] = {"run": EvaluationRun, "turn": Turn, "episode": Episode}
@@ -93,6 +94,11 @@ def _blocks(value: Any) -> bool:
     return isinstance(value, str) and str(Blocks.of(value)) == value
 
 
+def _named_tiles(value: Any) -> bool:
+    counts = len(NamedTiles._fields)
+    return isinstance(value, list) and len(value) == counts and all(map(_COUNT, value))
+
+
 def _usage(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
@@ -132,6 +138,7 @@ _TURN_FIELDS: dict[str, _Check] = {
     "usage": _usage,
     "seen": _board,
     "p_acc": _or_none(_boolean),
+    "named_tiles": _or_none(_named_tiles),
     "localises": _boolean,
     "enumerates": _boolean,
     "oracle_value": _or_none(_FINITE),

@@ -69,6 +69,9 @@ class Turn:
     reasoning: str = ""  # told apart from the reply by the endpoint
     # input_tokens, output_tokens, reasoning_tokens, cost, attempts, finish
     usage: dict[str, Any] = field(default_factory=dict)
+    # the five counts of vlmgym.dialogue.thinking.NamedTiles; None: the game has no truth text, or
+    # the trace is of a version that did not count them
+    named_tiles: list[int] | None = None
 
     @staticmethod
     def of(
@@ -103,6 +106,7 @@ class Turn:
             seconds=round(answer.seconds, 6),
             reasoning=answer.reasoning,
             usage=usage,
+            named_tiles=list(judgement.named_tiles) if judgement.named_tiles else None,
         )
 
     def load(self) -> tuple[Game, State]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.dialogue.judge import TERM_RANGES, Fault, Judgement
+from vlmgym.dialogue.thinking import NamedTiles
 from vlmgym.episodes.records import Episode, Turn
 from vlmgym.evals import stats
 from vlmgym.evals.estimates import NAN, Estimate
@@ -70,6 +71,18 @@ def _success(turn: Turn | Judgement) -> float:
 def _of_description(term: str) -> Callable[[Any], float]:
     def value(turn: Turn | Judgement) -> float:
         return NAN if turn.p_acc is None else turn.terms.get(term, NAN)
+
+    return value
+
+
+def _of_named_tiles(part: str, whole: str) -> Callable[[Any], float]:
+    """The share that one count of :class:`vlmgym.dialogue.thinking.NamedTiles` is of another."""
+
+    def value(turn: Turn | Judgement) -> float:
+        if turn.named_tiles is None:
+            return NAN
+        counts = dict(zip(NamedTiles._fields, turn.named_tiles, strict=True))
+        return counts[part] / counts[whole] if counts[whole] else NAN
 
     return value
 
@@ -193,6 +206,36 @@ METRICS: dict[str, Metric] = {
             of_turn=lambda turn: float(turn.enumerates),
             bounds=stats.SHARE,
             paired=False,
+        ),
+        Metric(
+            "tiles_right",
+            "tiles right in thinking, %",
+            "of the tiles that a think block names beside their cells, the share that stand there; "
+            "turns that name one",
+            of_turn=_of_named_tiles("right", "named"),
+            bounds=stats.SHARE,
+            paired=False,  # each player names tiles of its own choice
+            shown=frozenset({"report"}),
+        ),
+        Metric(
+            "follows",
+            "follows its description, %",
+            "of the tiles that a think block names in cells where description and board differ, "
+            "the share named as described; turns with such a cell. Low: it looks again, and what "
+            "is concluded from the description says nothing of what the move rests on",
+            of_turn=_of_named_tiles("as_described", "conflicts"),
+            bounds=stats.SHARE,
+            paired=False,
+            shown=frozenset({"report"}),
+        ),
+        Metric(
+            "looks_again",
+            "looks again, %",
+            "of the same tiles, the share named as they are in the picture",
+            of_turn=_of_named_tiles("as_shown", "conflicts"),
+            bounds=stats.SHARE,
+            paired=False,
+            shown=frozenset({"report"}),
         ),
         *(
             Metric(

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vlmgym.core import ConfigError, Settings, State, VlmGymError, seeds_for, setting
-from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings
+from vlmgym.episodes.batch import BEGUN, EpisodeBatch, ObservationSettings
 from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import TraceError
 from vlmgym.games import known_game
 from vlmgym.players.base import Player, identity_of
 
-OBSERVATIONS = ("image", "text", "both", "prefill")
+OBSERVATIONS = ("image", "text", "both", *BEGUN)
 
 ASKED = ("game", "level", "look", "prompt", "reply")
 """Fields of a trace's first line that are those of the task."""
@@ -44,7 +44,8 @@ class Evaluation(Settings):
     repeats: int = setting(1, "times that each start is played", 1, 10_000)
     observation: str = setting(
         "image",
-        "what is shown of the board; text = its truth, prefill = replies begin with it",
+        "what is shown of the board; text = its truth, prefill = replies begin with it, swapped = "
+        "replies begin with that of another start",
         choices=OBSERVATIONS,
     )
     history: int = setting(
@@ -107,10 +108,10 @@ def ask_from_the_start(settings: Evaluation) -> None:
     Raises:
         ConfigError: replies do.
     """
-    if settings.observation == "prefill":
+    if settings.observation in BEGUN:
         raise ConfigError(
             "observation",
-            "prefill",
+            settings.observation,
             "image, text or both: only a local model goes on with a given beginning",
         )
 
