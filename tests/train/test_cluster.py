@@ -9,6 +9,7 @@ import yaml
 
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
+from vlmgym.core.files import FileError
 from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
 from vlmgym.train.verl import config as cluster
 from vlmgym.train.verl.config import launch, mode_of, overrides, prepare, questions
@@ -201,5 +202,24 @@ def test_checkpoints_of_another_recipe_are_not_gone_on_from(tmp_path):
     prepare(recipe_of(grpo={"lr": 1e-5}), tmp_path / "verl")  # nothing was trained yet
     (tmp_path / "verl" / "checkpoints").mkdir()
     prepare(recipe_of(grpo={"lr": 1e-5}), tmp_path / "verl")
-    with pytest.raises(ConfigError, match="this one holds another"):
+    message = r"train.json: grpo.lr = 1e-06: allowed is 1e-05, as in the run there; or name another"
+    with pytest.raises(ConfigError, match=message):
         prepare(recipe_of(), tmp_path / "verl")
+
+
+def test_verl_goes_on_with_a_run_that_was_begun_before_a_field_was_there(tmp_path):
+    folder = tmp_path / "verl"
+    prepare(recipe_of(), folder)
+    (folder / "checkpoints").mkdir()
+    path = folder / "train.json"
+    whole = path.read_text()
+    stored = json.loads(whole)
+    del stored["recipe"]["grpo"]["epsilon"]
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ConfigError, match=r"train.json: grpo.epsilon = 0.3: allowed is 0.2, as in"):
+        prepare(recipe_of(grpo={"epsilon": 0.3}), folder)
+    prepare(recipe_of(), folder)
+    assert path.read_text() == whole
+    path.write_text(whole[:40])
+    with pytest.raises(FileError, match=r"train.json: no JSON .*mend it, or name another folder"):
+        prepare(recipe_of(), folder)
