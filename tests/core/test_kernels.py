@@ -291,3 +291,29 @@ def test_callers_from_disk_find_what_they_call_where_files_are_lost(tmp_path, de
     assert judged.startswith(dealt[1])
     assert lose_some_and_run() == judged
     assert run_with_kernels_in(kept, DEAL + JUDGE) == judged
+
+
+def test_a_kernel_is_compiled_anew_when_a_file_it_takes_kernels_from_has_changed(tmp_path):
+    """The caller's own file stays as it is, as after an update that changed another one."""
+    called = tmp_path / "called.py"
+    caller = tmp_path / "caller.py"
+    through = tmp_path / "through.py"
+    called.write_text(
+        "from vlmgym.core.kernels import inner\n\n\n@inner\ndef value():\n    return 1\n"
+    )
+    through.write_text(
+        "from called import value\nfrom vlmgym.core.kernels import inner\n\n\n"
+        "@inner\ndef twice():\n    return 2 * value()\n"
+    )
+    caller.write_text(
+        "from through import twice\nfrom vlmgym.core.kernels import kernel\n\n\n"
+        "@kernel\ndef ask():\n    return twice()\n"
+    )
+    run = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import caller; print(caller.ask())"
+    kept = tmp_path / "kernels"
+    assert run_with_kernels_in(kept, run) == "2\n"
+    files = {path: path.stat().st_mtime_ns for path in kept.rglob("caller.ask-*.nbi")}
+    assert run_with_kernels_in(kept, run) == "2\n"
+    assert {path: path.stat().st_mtime_ns for path in files} == files, "taken from disk"
+    called.write_text(called.read_text().replace("return 1", "return 11"))
+    assert run_with_kernels_in(kept, run) == "22\n"

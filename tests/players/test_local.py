@@ -15,6 +15,7 @@ from parts.local_players import local_player
 from parts.tasks import CPU
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, VlmGymError
+from vlmgym.dialogue.reply import Blocks
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
@@ -53,6 +54,15 @@ def asked(count=8, task=SWAP):
 
 def texts(player, query):
     return [one.text for one in player.answer([query])[0]]
+
+
+def test_a_player_asks_by_the_names_of_the_blocks_that_each_query_has(loaded):
+    """Also the second of two that differ in nothing else."""
+    player = player_of(loaded)
+    usual = replace(asked(1), style="full")
+    named = replace(usual, blocks=Blocks(answer="move"))
+    assert "<answer>" in player._text(usual)
+    assert "<move>" in player._text(named)
 
 
 # ---- luck

@@ -100,6 +100,14 @@ def test_other_sizes_are_left_to_the_processor():
     assert not Pixels(idefics).exact(128, 128)  # splits pictures
 
 
+def test_pictures_that_are_no_whole_patches_are_refused():
+    """They would be written beyond the array."""
+    processor, (height, width) = FAMILIES["qwen2.5-vl"]
+    frames = np.zeros((1, height + 14, width, 3), np.uint8)
+    with pytest.raises(ConfigError, match=rf"^size = .{height + 14} x {width}.: .* 28 pixels"):
+        Pixels(processor).frames(frames)
+
+
 def test_a_processor_that_does_more_is_noticed():
     class Odd(hf.SiglipImageProcessor):
         def preprocess(self, images, **options):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from parts.evaluations import NASTY, describer, named, next_symbol, run
-from vlmgym.core import MissingExtra
+from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.confusions import confusion
 from vlmgym.evals.settings import Evaluation
@@ -63,6 +63,12 @@ def test_figures_of_every_kind(tmp_path, monkeypatch):
     )
     table = confusion(load_trace(shisen / "trace.jsonl").finished())
     assert shown == 12 < present == int((table.counts.sum(axis=1) > 0).sum())
+
+
+def test_figures_of_nothing_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"^folders = 'none': allowed is at least one folder"):
+        figures([], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_figures_need_matplotlib_and_analysis_does_not(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from numba.core import event as events
 from numba.core.caching import FunctionCache
 from numba.core.compiler import Compiler
 from numba.core.errors import TypingError
+from numba.core.registry import CPUDispatcher as Dispatcher
 from numba.core.runtime import rtsys
 from numba.core.sigutils import normalize_signature
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
@@ -84,9 +86,17 @@ def _has_usual_place() -> bool:
 
 
 class _CodeCache(FunctionCache):  # type: ignore[misc]
-    """Machine code on disk. Reading it loads nothing that only compiling needs; Numba's own cache
-    would load all of its compiler, and parts of SciPy.
+    """Machine code on disk, used as long as the files from which it was compiled are the same.
+
+    Numba looks at the file of the function alone, though the code holds that of all kernels which
+    it calls; here their files are looked at too. Reading it loads nothing that only compiling
+    needs; Numba's own cache would load all of its compiler, and parts of SciPy.
     """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        stamps = [_stamp_of(module) for module in sorted(_sources_of(function.__module__))]
+        self._cache_file._source_stamp = (self._cache_file._source_stamp, *stamps)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)
@@ -96,6 +106,32 @@ class _CodeCache(FunctionCache):  # type: ignore[misc]
             if overload is not None and _can_need(overload.library):
                 overload.library._reload_init.update(overload.reload_init)
             return overload
+
+
+def _sources_of(module: str, found: set[str] | None = None) -> set[str]:
+    """Names of the modules whose code may be in the kernels of a module: those from which it has
+    kernels or anything of this package, and those from which these have theirs.
+    """
+    found = set() if found is None else found
+    if module in found or module not in sys.modules:
+        return found
+    found.add(module)
+    for value in list(vars(sys.modules[module]).values()):
+        origin = getattr(value, "__module__", None)
+        of_package = isinstance(origin, str) and origin.partition(".")[0] == "vlmgym"
+        if of_package or isinstance(value, Dispatcher):
+            _sources_of(value.__module__, found)
+    return found
+
+
+@cache
+def _stamp_of(module: str) -> tuple[str, float, int]:
+    """A module's name with the time and the bytes of its file when this process began with it."""
+    path = getattr(sys.modules[module], "__file__", None)
+    if not path or not os.path.exists(path):
+        return module, 0.0, 0
+    status = os.stat(path)
+    return module, status.st_mtime, status.st_size
 
 
 _CAN_CACHE = _can_keep_code()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import Settings, need
+from vlmgym.core import ConfigError, Settings, need
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.confusions import Confusion, confusion, misread
 from vlmgym.evals.curves import Curve, curve
@@ -65,11 +65,11 @@ def figures(folders: Sequence[Path], out: Path) -> list[Path]:
         ConfigError: a folder holds no evaluation, or there is no folder.
         TraceError: a damaged trace.
     """
-    if not folders:
-        raise ConfigError("folders", "none", "at least one folder with an evaluation")
     need("train", "matplotlib")
     import matplotlib
 
+    if not folders:
+        raise ConfigError("folders", "none", "at least one folder with an evaluation")
     out.mkdir(parents=True, exist_ok=True)
     files = list[Path]()
     evaluations = load(folders)
