@@ -11,7 +11,7 @@ from vlmgym.core import ConfigError
 from vlmgym.core.files import FileError
 from vlmgym.studies import runner
 from vlmgym.studies.g1 import findings
-from vlmgym.studies.study import Study, read_study
+from vlmgym.studies.study import FIXED, Study, read_study
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,18 @@ from vlmgym.studies.study import Study, read_study
             r"players = 'bse': allowed is " r"random",
         ),
         (
+            {"evaluations": {"a": {"protocol": "study/states", "players": ["teachers"]}}},
+            r"players = 'teachers': allowed is random, .*oracle, teacher\[:error\], base",
+        ),
+        (
+            {"evaluations": {"a": {"protocol": "study/states", "players": ["random:1"]}}},
+            r"players = 'random:1': allowed is random",
+        ),
+        (
+            {"runs": {"oracle": {"recipe": "study/rl-swap"}}},
+            r"study.runs = 'oracle': allowed is a name that no player has \(random, .*, base\)",
+        ),
+        (
             {
                 "evaluations": {
                     "a": {"protocol": "study/states", "players": ["base"], "games": ["Go"]}
@@ -42,6 +54,13 @@ from vlmgym.studies.study import Study, read_study
 def test_bad_studies_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         _ = Study.parse({"seeds": [0], **change}).jobs
+
+
+def test_studies_may_ask_every_player_that_needs_no_model_file_or_endpoint():
+    assert list(FIXED) == ["random", "random-legal", "greedy", "oracle", "teacher"]
+    players = [*FIXED, "teacher:0.3", "base"]
+    evaluations = {"e": {"protocol": "study/states", "players": players}}
+    assert Study.parse({"seeds": [1], "evaluations": evaluations}).players("e") == players
 
 
 def test_relays_and_patterns_name_who_is_asked():
