@@ -230,6 +230,7 @@ class Heavy(Player):
     memory.
     """
 
+    sees = "nothing"
     heavy, made, alive, most = True, 0, 0, 0
 
     def __init__(self, reply):
