@@ -1,5 +1,5 @@
-"""How long a run takes, by arithmetic: an estimate from data sheets and assumptions, which no GPU
-has confirmed.
+"""How long a run takes, by arithmetic: an estimate from data sheets, measurements on one GPU, and
+assumptions.
 
 A step of GRPO is generation and update, one after the other. With ``limit`` =
 ``grpo.max_new_tokens``, answers of ``mean`` = :data:`MEAN` x ``limit`` tokens, prompts of ``asked``
@@ -7,15 +7,16 @@ tokens, ``weights`` = parameters of the language model and its head, all for one
 
     generation             = batch / generate_batch x limit x token            every batch waits for
     its longest answer
-      token                = max(LAUNCH x layers, (bytes of weights + cache) / (READ x bandwidth),
-      bytes gathered / link)
+      token                = max((LAUNCH + ADAPT) x layers, (bytes of weights + cache) / (READ x
+      bandwidth), bytes gathered / link)                                       ADAPT with LoRA only
     generation with vLLM   = max(batch x mean / running, limit) x token        an answer that is
     done makes room for the next
       token                = SCHEDULE + max((bytes of weights + cache) / (READ x bandwidth), 2 x
       weights x running / rate)
     update                 = batch x (asked + mean) x weights x passes / rate  the same for the
-    vision tower and its patches
-      rate                 = USE x operations
+    vision tower and its patches, at SEE x operations
+      rate                 = USE x operations; of the passes that learn USE_ADAPTED x operations
+      with LoRA
 
 and reading the prompts, 2 operations a weight and token, on top of both generations. ``passes`` are
 operations a weight and
@@ -39,17 +40,25 @@ from vlmgym.train.plan.taught import longest_board
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings
 
-# ---- assumptions
+# ---- measured on one H100 SXM with Qwen2.5-VL-7B's architecture, bfloat16, attention `sdpa`,
+# Transformers 5.23 (docs/performance.md, "A step on a GPU")
 LAUNCH = 1e-3
-"""Seconds that eager PyTorch needs to start a layer's kernels for one token, at least (assumed: no
-GPU was there).
+"""Seconds that eager PyTorch needs to start a layer's kernels for one token, at least (27.8 ms for
+28 layers).
 """
+ADAPT = 0.7e-3
+"""Seconds more with adapters of LoRA that are not merged (19.5 ms for 28 layers)."""
+USE = 0.38
+"""Share of the matrix units' operations that a forward pass of the language model reaches."""
+USE_ADAPTED = 0.145
+"""The same of a forward and backward pass through adapters in float32, layers computed again."""
+SEE = 0.047
+"""The same of a vision tower whose attention is in windows, one after the other."""
+# ---- assumptions
 SCHEDULE = 2e-3
 """Seconds of a token that vLLM spends between passes, with CUDA graphs (assumed)."""
 READ = 0.6
 """Share of the memory's bandwidth that generation reaches (assumed)."""
-USE = 0.35
-"""Share of the matrix units' operations that reading and training reach (assumed)."""
 MEAN = 0.3
 """Mean length of an answer over the limit: that of the teacher's 1,000 answers on Swap, 981 over
 the longest of 3,244 tokens (measured, with Qwen's vocabulary). How long a policy's answers become
@@ -216,7 +225,10 @@ class _Arithmetic:
         # bytes of a weight as it is stored, in matrix products, and between layers
         self.stored, self.compute, self.stream = sizes_of(recipe, devices if self.sharded else 1)
         self.bandwidth = READ * card.bandwidth
-        self.rate = USE * card.operations * 2 / self.compute  # half as many in float32
+        operations = card.operations * 2 / self.compute  # half as many in float32
+        self.rate = USE * operations
+        self.learning_rate = (USE_ADAPTED if recipe.lora else USE) * operations
+        self.seeing_rate = SEE * operations
         self.weights = model.parts["language model"] + model.vocabulary * model.text.hidden
         self.patches, self.asked = model.positions_of(recipe)
         self.limit = recipe.grpo.max_new_tokens if recipe.grpo else 0
@@ -228,9 +240,9 @@ class _Arithmetic:
 
     def reading(self, answers: float) -> float:
         """Seconds in which prompts are read, pictures included."""
-        text = self.asked * self.weights
-        tower = self.patches * self.model.parts["vision tower"]
-        return 2.0 * answers * (text + tower) / self.rate
+        text = self.asked * self.weights / self.rate
+        tower = self.patches * self.model.parts["vision tower"] / self.seeing_rate
+        return 2.0 * answers * (text + tower)
 
     def generation(self) -> float:
         """Seconds of a step's answers by Transformers."""
@@ -246,7 +258,8 @@ class _Arithmetic:
         bytes_of_weight = self.stored + (2 * self.compute if self.compute < self.stored else 0)
         # read, and copied as it grows
         cache = 3 * self.stream * self.numbers * together * (self.asked + self.limit / 2)
-        launching = LAUNCH * self.model.text.layers
+        of_layer = LAUNCH + (ADAPT if self.recipe.lora else 0.0)
+        launching = of_layer * self.model.text.layers
         moving = (bytes_of_weight * self.weights + cache) / self.bandwidth
         if not self.sharded:
             return max(launching, moving)
@@ -272,8 +285,8 @@ class _Arithmetic:
         tokens = max(answers * self.mean / running, self.limit)
         return tokens * token + self.reading(answers) / devices
 
-    def operations(self, tokens: float, patches: float, other_passes: int) -> float:
-        """Of training on so many tokens and patches.
+    def training(self, tokens: float, patches: float, other_passes: int) -> float:
+        """Seconds of training on so many tokens and patches, on one device.
 
         Args:
             tokens: of prompts and answers.
@@ -282,11 +295,12 @@ class _Arithmetic:
         """
         recomputing = 2 if self.recipe.compute.gradient_checkpointing else 0
         full = self.recipe.lora is None
-        of_text = (6 if full else 4) + recomputing + other_passes
+        learning = ((6 if full else 4) + recomputing) / self.learning_rate
+        text = tokens * self.weights * (learning + other_passes / self.rate)
         tower_learns = full and self.recipe.compute.train_vision
         of_tower = (6 + recomputing if tower_learns else 2) + other_passes
-        tower = self.model.parts["vision tower"]
-        return tokens * self.weights * of_text + patches * tower * of_tower
+        tower = patches * self.model.parts["vision tower"] * of_tower
+        return text + tower / self.seeing_rate
 
     def update(self) -> float:
         """Seconds in which a step trains."""
@@ -297,7 +311,7 @@ class _Arithmetic:
         answers = grpo.batch * grpo.epochs_per_batch
         tokens = answers * self.length
         patches = answers * self.patches * grpo.turns
-        return self.operations(tokens, patches, reference + old_policy) / self.rate
+        return self.training(tokens, patches, reference + old_policy)
 
     def cold_start(self) -> float:
         """Seconds of the supervised rows."""
@@ -308,4 +322,4 @@ class _Arithmetic:
         if sft.steps:
             rows = sft.steps * sft.batch * sft.accumulate * self.devices
         length = self.asked + MEAN * longest_board(self.recipe)
-        return self.operations(rows * length, rows * self.patches, 0) / self.rate / self.devices
+        return self.training(rows * length, rows * self.patches, 0) / self.devices
