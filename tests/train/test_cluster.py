@@ -1,18 +1,28 @@
 """What verl is told of a recipe (verl's own tests of it need verl: ``make test-verl``)."""
 
 import json
+import re
 import shlex
 import sys
+from dataclasses import fields
 
 import pytest
 import yaml
 
+from parts.folders import DOCS
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.core.files import FileError
-from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
+from vlmgym.train.compute import Compute
+from vlmgym.train.recipe import SECTIONS, Recipe, read_recipe, recipe_path
+from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.verl import config as cluster
 from vlmgym.train.verl.config import launch, mode_of, overrides, prepare, questions
+
+OF_TRL = ("cold_start", "sft")
+"""Sections of the cold start, which is not verl's."""
+BY_MODE = ("turns", "episode", "max_new_tokens")
+"""Fields of which the table of modes tells."""
 
 
 def recipe_of(**values):
@@ -29,6 +39,15 @@ def recipe_of(**values):
 
 def told(arguments):
     return {key: yaml.safe_load(value) for key, value in (one.split("=", 1) for one in arguments)}
+
+
+def test_the_table_says_what_becomes_of_every_field_of_a_recipe():
+    text = (DOCS / "verl.md").read_text(encoding="utf-8")
+    rows = text.partition("## What becomes of a recipe")[2].partition("\n\n")[0]
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", rows))))
+    settings = [field.name for kind in (GrpoSettings, Compute) for field in fields(kind)]
+    silent = [name for name in (*settings, *SECTIONS) if name not in {*named, *OF_TRL, *BY_MODE}]
+    assert silent == [], "say in docs/verl.md what verl makes of them"
 
 
 def test_the_line_is_printed_and_its_files_written(tmp_path, capsys):
