@@ -55,8 +55,9 @@ test-survival: setup  # runs killed at random moments, with one process and with
 test-fuzz: setup  # readers of what others wrote, with many damaged inputs; some minutes
 	$(BIN)/python -m pytest -o addopts= -s tests/fuzz
 
-docs: setup
+docs: setup  # what is written from the classes
 	$(BIN)/vlmgym gallery --out docs/games
+	$(BIN)/python tools/tables.py
 
 bench: setup  # BENCH="--only rules" for some rows
 	$(BIN)/python benchmarks/bench.py --out runs/bench $(BENCH)

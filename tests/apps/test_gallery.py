@@ -14,6 +14,7 @@ from parts.folders import DOCS
 from vlmgym.apps import gallery
 from vlmgym.cli import main
 from vlmgym.games import GAMES, game_names
+from vlmgym.games.bundled import EXTRA_GAMES
 from vlmgym.render.looks import LOOKS
 
 PAGES = DOCS / "games"
@@ -42,17 +43,28 @@ def test_the_command_writes_pictures_and_pages(
     assert 'src="looks.jpg"' in (tmp_path / "index.html").read_text()
 
 
-@pytest.mark.parametrize("name", list(GAMES))
-def test_committed_pages_are_the_present_ones(name: str) -> None:
+@pytest.fixture(scope="module")
+def present() -> dict[str, str]:
+    """What the command writes with all games of this package, those of extras included."""
+    for _, module in EXTRA_GAMES.values():
+        pytest.importorskip(module)
+    return gallery.pages([*GAMES, *EXTRA_GAMES])
+
+
+COMMITTED = sorted(path.name for path in PAGES.iterdir() if path.suffix in (".md", ".html"))
+
+
+@pytest.mark.parametrize("file", COMMITTED)
+def test_committed_pages_are_the_present_ones(file: str, present: dict[str, str]) -> None:
     """If this fails: `vlmgym gallery --out docs/games`."""
-    assert (PAGES / f"{name}.md").read_text(encoding="utf-8") == gallery.game_page(
-        GAMES[name], f"{name}.jpg"
-    )
-    assert (PAGES / f"{name}.jpg").exists()
+    assert (PAGES / file).read_text(encoding="utf-8") == present[file]
 
 
-def test_the_committed_page_of_looks_is_the_present_one() -> None:
-    assert (PAGES / "looks.md").read_text(encoding="utf-8") == gallery.looks_page()
+def test_all_pages_are_committed_with_their_pictures(present: dict[str, str]) -> None:
+    assert sorted(present) == COMMITTED
+    pictures = {f"{Path(file).stem}.jpg" for file in present if file.endswith(".md")}
+    pictures = pictures - {"README.jpg"} | {"games.jpg"}
+    assert {path.name for path in PAGES.glob("*.jpg")} == pictures
 
 
 def test_games_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

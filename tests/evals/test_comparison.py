@@ -12,7 +12,7 @@ from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.trace import TraceWriter, load_trace
 from vlmgym.evals import stats
 from vlmgym.evals.comparison import compare
-from vlmgym.evals.metrics import PAIRED
+from vlmgym.evals.metrics import METRICS, PAIRED
 from vlmgym.evals.settings import Evaluation
 from vlmgym.players.simple import Oracle, Random
 from vlmgym.players.teacher import Teacher
@@ -121,15 +121,14 @@ def test_every_metric_of_equal_players_differs_by_nothing(tmp_path, metric):
     ]
     (one,) = compare(folders, metric)
     assert (one.mean, one.p, one.n) == (0, 1, 3)
-    if metric in ("score", "reward"):
+    bounds = METRICS[metric].gap_bounds
+    if bounds is None:
         assert np.isnan([one.low, one.high]).all(), (
             "three equal scores tell nothing of how much they could differ"
         )
     else:
-        assert (one.low, one.high) == (
-            pytest.approx(0.05 ** (1 / 3) - 1),
-            pytest.approx(1 - 0.05 ** (1 / 3)),
-        )
+        unseen = 1 - 0.05 ** (1 / 3)
+        assert (one.low, one.high) == pytest.approx((unseen * bounds[0], unseen * bounds[1]))
 
 
 def test_what_cannot_be_compared_is_said(tmp_path):

@@ -1,19 +1,32 @@
 """The table of metrics, and that every place reads it."""
 
+import json
 import math
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from parts.folders import DOCS
+from parts.evaluations import named
+from parts.folders import DOCS, GOLDEN
+from vlmgym.core.files import FileError
 from vlmgym.dialogue.judge import TERM_RANGES, TERMS, Fault
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
-from vlmgym.evals import metrics, stats
+from vlmgym.evals import chance, metrics, stats
+from vlmgym.evals.comparison import compare
+from vlmgym.evals.curves import curve
 from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.leaderboards import leaderboard
 from vlmgym.evals.metrics import METRICS, PLACES, mean_of, shown_in, summarise
 from vlmgym.evals.settings import Evaluation
+from vlmgym.evals.summaries import read_summary
+from vlmgym.games import GAMES
+from vlmgym.players.simple import Oracle
 from vlmgym.players.teacher import Teacher
 from vlmgym.train.rewards import batch_metrics
 
@@ -31,9 +44,35 @@ def test_the_documents_hold_the_table_of_metrics():
     assert metrics.table() in (DOCS / "evaluation.md").read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def chances():
+    return chance.table()
+
+
+def test_the_documents_hold_the_chance_of_cells_of_every_game(chances):
+    """If this fails: `python tools/tables.py`."""
+    assert chances in (DOCS / "evaluation.md").read_text(encoding="utf-8")
+    rows = chances.splitlines()[2:]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(GAMES)
+
+
+def test_one_tool_writes_the_tables_of_the_document(tmp_path):
+    text = (DOCS / "evaluation.md").read_text(encoding="utf-8")
+    stale = tmp_path / "evaluation.md"
+    lines = text.splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(("| Swap |", "| success |"))]
+    assert len(kept) == len(lines) - 2
+    stale.write_text("".join(kept).replace("| 0.35 |", "| 0.99 |"), encoding="utf-8")
+    tool = DOCS.parent / "tools" / "tables.py"
+    subprocess.run([sys.executable, str(tool), str(stale)], check=True)
+    assert stale.read_text(encoding="utf-8") == text
+
+
 def test_every_metric_is_of_turns_or_of_episodes_and_is_shown_where_there_is_a_place():
     for metric in METRICS.values():
-        assert (metric.of_turn is None) != (metric.of_episode is None), metric.name
+        ways = metric.of_turn, metric.of_episode, metric.of_turns
+        assert sum(way is not None for way in ways) == 1, metric.name
+        assert metric.of_turn or "training" not in metric.shown, metric.name
         assert metric.shown <= set(PLACES), metric.name
         assert metric.caption or "figures" not in metric.shown, metric.name
     assert all(shown_in(place) for place in PLACES)
@@ -57,6 +96,106 @@ def test_a_new_metric_is_one_entry(trace, monkeypatch):
     assert batch_metrics(turns, ["Swap"] * len(turns))["illegal"] > 0
     assert "illegal" in shown_in("leaderboard")
     assert "| illegal | turn | turns without one |" in metrics.table()
+
+
+def repeated_answers(episode, turns):
+    """The share of an episode's turns that answer as the turn before."""
+    pairs = list(pairwise(turns))
+    if not pairs:
+        return math.nan
+    return sum(one.action == two.action for one, two in pairs) / len(pairs)
+
+
+REPEATS = metrics.Metric(
+    "again",
+    "again, %",
+    "turns that answer as the one before",
+    of_turns=repeated_answers,
+    bounds=stats.SHARE,
+    shown=frozenset({"leaderboard", "inspect"}),
+)
+
+
+def test_a_metric_of_an_episode_may_look_at_several_of_its_turns(trace, monkeypatch):
+    monkeypatch.setitem(METRICS, "again", REPEATS)
+    actions = [3, 3, 1, 1]
+    turns = [replace(turn, action=actions[turn.turn]) for turn in trace.turns]
+    found = summarise(turns, trace.episodes)["again"]
+    assert found.mean == pytest.approx(2 / 3)
+    assert found.n == len(trace.episodes)
+    single = [turn for turn in turns if turn.turn == 0 or turn.episode == 0]
+    assert summarise(single, trace.episodes)["again"].n == 1, "one turn repeats nothing"
+    episode = trace.episodes[0]
+    of_episode = [turn for turn in turns if turn.episode == episode.episode]
+    assert metrics.value_of("again", episode, of_episode) == pytest.approx(2 / 3)
+    assert "| again | episode |" in metrics.table()
+
+
+EARLIER = sorted(path.parent.name for path in GOLDEN.glob("*/summary.json"))
+EVALUATIONS = [name for name in EARLIER if name != "human"]
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_an_earlier_summary_does_not_have_measured_a_new_metric(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(METRICS, "again", REPEATS)
+    folder = tmp_path / name
+    shutil.copytree(GOLDEN / name, folder)
+    summary = read_summary(folder)
+    stored = json.loads((folder / "summary.json").read_text())
+    for metric in METRICS.keys() - stored["metrics"].keys():
+        assert summary["metrics"][metric] == {"mean": None, "low": None, "high": None, "n": 0}
+    assert {"again", "balanced"} <= METRICS.keys() - stored["metrics"].keys()
+    (row,) = leaderboard([folder], tmp_path / "board")
+    assert row["balanced"] is None
+    assert row["again"] is None
+    assert all(math.isnan(line.metrics["again"][0].mean) for line in curve([folder], "look.noise"))
+
+
+@pytest.mark.parametrize("metric", ["balanced", "success", "again", "of_another_version"])
+def test_a_metric_that_is_there_and_damaged_is_refused(metric, tmp_path, monkeypatch):
+    monkeypatch.setitem(METRICS, "again", REPEATS)
+    summary = json.loads((GOLDEN / "teacher" / "summary.json").read_text())
+    for damage in ("0.5", {"mean": 0.5}, {"mean": "0.5", "low": None, "high": None, "n": 3}, None):
+        summary["metrics"][metric] = damage
+        (tmp_path / "summary.json").write_text(json.dumps(summary))
+        with pytest.raises(FileError, match=rf"metrics\.{metric}.* is missing or of another type"):
+            read_summary(tmp_path)
+    summary["metrics"] = [1]
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(FileError, match="metrics is missing or of another type"):
+        read_summary(tmp_path)
+
+
+def test_points_of_a_curve_may_be_of_several_versions(tmp_path):
+    newest = json.loads((GOLDEN / "teacher" / "summary.json").read_text())
+    later = json.loads(json.dumps(newest))
+    later["task"]["look"] += ":noise=0.25" if ":" not in later["task"]["look"] else ",noise=0.25"
+    later["metrics"]["of_later"] = later["metrics"]["success"]
+    (line,) = curve([newest, later], "look.noise")
+    assert math.isnan(line.metrics["of_later"][0].mean)
+    assert line.metrics["of_later"][1].mean == later["metrics"]["success"]["mean"]
+
+
+def test_differences_have_the_range_that_follows_from_that_of_the_metric(tmp_path):
+    """The interval of equal differences reaches towards the ends that are possible."""
+    for metric in METRICS.values():
+        gap = metric.gap_bounds
+        assert gap is None if metric.bounds is None else gap == stats.GAP or gap == (-2, 2)
+    assert METRICS["balanced"].gap_bounds == (-2, 2)
+    assert METRICS["score"].gap_bounds is None
+    assert METRICS["success"].gap_bounds == stats.GAP
+    task = Task("Swap", "tiny", "tiny")
+    folders = []
+    for name in ("one", "two"):
+        how = Evaluation(episodes=5, turns=1)
+        evaluate(named(Oracle(), name), task, how, tmp_path / name, progress=False)
+        folders.append(tmp_path / name)
+    unseen = 1 - 0.05 ** (1 / 5)
+    for name, farthest in (("balanced", 2), ("success", 1)):
+        (found,) = compare(folders, name)
+        assert (found.low, found.high) == pytest.approx((-unseen * farthest, unseen * farthest))
+    (found,) = compare(folders, "score")
+    assert math.isnan(found.low), "scores have no range"
 
 
 def test_means_are_those_of_a_plain_count(trace):

@@ -236,6 +236,24 @@ def oracle_flat(self, state):
     return np.where(self.legal(state), 0.0, np.nan)
 
 
+def presses_as_rewards(self, state):
+    return -LightsOut.oracle(self, state)
+
+
+def presses_after_the_move(self, state):
+    return LightsOut.oracle(self, state) + 1
+
+
+def presses_doubled(self, state):
+    return 2 * LightsOut.oracle(self, state)
+
+
+def presses_too_many_at_first(self, state):
+    values = LightsOut.oracle(self, state)
+    values[:, 0] -= 2
+    return values
+
+
 def oracle_sees_luck(self, state):
     return LightsOut.oracle(self, state) - 1e-3 * (state.seed % np.uint64(97))[:, None]
 
@@ -297,6 +315,26 @@ LEVELS = {
     for name, level in {"endless": replace(EASY, max_steps=0), "easy": EASY}.items()
 }
 FAULTS = {
+    "the oracle of a puzzle has the other sign": (
+        LightsOut,
+        {"oracle": presses_as_rewards},
+        "puzzle values count moves",
+    ),
+    "the oracle of a puzzle leaves out the move itself": (
+        LightsOut,
+        {"oracle": presses_after_the_move},
+        "puzzle values count moves",
+    ),
+    "the oracle of a puzzle counts every move twice": (
+        LightsOut,
+        {"oracle": presses_doubled},
+        "puzzle values count moves",
+    ),
+    "the oracle of a puzzle has one action wrong": (
+        LightsOut,
+        {"oracle": presses_too_many_at_first},
+        "puzzle values count moves",
+    ),
     "step writes into its input": (LightsOut, {"_step": step_in_place}, "purity"),
     "legal writes into its input": (LightsOut, {"legal": legal_in_place}, "purity"),
     "oracle writes into its input": (LightsOut, {"oracle": oracle_in_place}, "purity"),

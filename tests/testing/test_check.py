@@ -8,15 +8,27 @@ import numpy as np
 import pytest
 from lights_out import LightsOut
 
-from parts.faulty_games import FAULTS, deal_without_seed, faulty, legal_forgets
+from parts.faulty_games import (
+    FAULTS,
+    deal_without_seed,
+    faulty,
+    legal_forgets,
+    oracle_flat,
+    presses_as_rewards,
+)
 from vlmgym import cli, games
 from vlmgym.core import ConfigError
 from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation
+from vlmgym.games import GAMES
 from vlmgym.games.game2048 import Game2048
+from vlmgym.games.parts.grid import Puzzle
 from vlmgym.players.simple import RandomLegal
+from vlmgym.testing.cases import CheckFailed, make_case
 from vlmgym.testing.checks import check_game
+from vlmgym.testing.oracles import oracle_beats_random
+from vlmgym.testing.puzzles import puzzle_values_count_moves
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -29,6 +41,60 @@ def test_the_check_finds_the_fault(fault):
     assert failed[check].detail.strip()
     assert failed[check].look_at.strip()
     assert {f.level for f in found} <= {"easy", "normal"}
+
+
+class WrongSign(LightsOut):
+    """Its oracle counts presses without the minus."""
+
+    oracle = presses_as_rewards
+
+
+class Approximate(WrongSign):
+    """It says that its oracle is none to be counted with."""
+
+    def is_exact(self, level):
+        return False
+
+
+def values_count_moves(game, level):
+    return puzzle_values_count_moves(make_case(game, level))
+
+
+PUZZLE_LEVELS = [
+    (game, level) for game in GAMES.values() if isinstance(game, Puzzle) for level in game.LEVELS
+]
+
+
+@pytest.mark.parametrize(
+    ("game", "level"),
+    PUZZLE_LEVELS,
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_the_values_of_bundled_puzzles_count_moves(game, level):
+    found = values_count_moves(game, level)
+    if getattr(game.level(level), "slip", 0):
+        assert found == "it has luck"
+    elif (game.name, level) == ("SlidingPuzzle", "hard"):
+        assert found == "the oracle is not exact on this level"
+    else:
+        assert int(found.split()[0]) > 10
+
+
+def test_a_puzzle_whose_oracle_has_the_other_sign_is_told_so():
+    with pytest.raises(
+        CheckFailed, match=r"^the oracle's sign or values are wrong: '\(\d, \d\)' in"
+    ):
+        values_count_moves(WrongSign(), "easy")
+    assert "not exact" in values_count_moves(Approximate(), "easy")
+    assert values_count_moves(Game2048(), "easy") == "no Puzzle"
+
+
+@pytest.mark.parametrize(("level", "hinted"), [("easy", True), ("hard", False)])
+def test_an_oracle_that_tells_no_moves_apart_may_be_that_of_a_small_level(level, hinted):
+    game = faulty(LightsOut, oracle=oracle_flat)
+    with pytest.raises(CheckFailed, match="the same value in every position") as failed:
+        oracle_beats_random(make_case(game, level))
+    assert ("on a board of 3 x 3 cells they may be equally good" in str(failed.value)) == hinted
 
 
 @pytest.mark.parametrize("game", [LightsOut(), Game2048()], ids=["LightsOut", "2048"])

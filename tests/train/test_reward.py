@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from parts.folders import DOCS
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.dialogue.judge import TERMS, Fault, Weights, constant_cells, judge
 from vlmgym.dialogue.perception import truth
@@ -306,25 +305,3 @@ def test_rewards_are_judged_by_the_names_of_the_blocks():
         )
         assert got[0] == got[1] == 1
         assert got[2] < 1
-
-
-def test_the_chance_levels_of_the_documentation_are_those_that_are_computed():
-    """One tile for all cells, for every game and level of the table."""
-
-    from vlmgym.episodes.task import Task
-
-    text = (DOCS / "evaluation.md").read_text(encoding="utf-8").partition("**Chance of cells.**")[2]
-    rows = [
-        [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in text.splitlines()
-        if line.startswith("| ")
-    ]
-    levels, told = rows[0][1:], {row[0]: row[1:] for row in rows[1 : 1 + len(GAMES)]}
-    assert set(told) == set(GAMES)
-    for name, values in told.items():
-        for level, value in zip(levels, values, strict=True):
-            state = Task(game=name, level=level, walk_max=20).states("test", 100)
-            assert f"{constant_cells(get_game(name).scene(state).symbols):.2f}" == value, (
-                name,
-                level,
-            )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 
 import numpy as np
 
-from vlmgym.core.threads import usable_cores
+from vlmgym.core.processes import results_of
 from vlmgym.envs.vector import GameVectorEnv
 from vlmgym.games import GAMES, get_game
 
@@ -46,13 +44,8 @@ def compile_all(processes: int = 0, progress: Callable[[int, int], None] | None 
     # the longest first
     start = time.perf_counter()
     names = sorted(GAMES, key=lambda name: name != "Minesweeper")
-    with ProcessPoolExecutor(
-        min(processes or usable_cores(), len(names)), mp_context=get_context("spawn")
-    ) as executor:
-        for done, future in enumerate(
-            as_completed([executor.submit(_compile, name) for name in names]), 1
-        ):
-            future.result()
+    with results_of(_compile, names, processes) as results:
+        for done, _ in enumerate(results, 1):
             if progress:
                 progress(done, len(names))
     return time.perf_counter() - start

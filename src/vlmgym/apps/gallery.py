@@ -188,16 +188,20 @@ def baseline_table(game: Game) -> str:
     """The stored baselines of a game as a Markdown table."""
     if not any(baselines.stored(game, level) for level in game.LEVELS):
         return "None are stored for this game."
-    lines = ["| level | player | score | episode reward | good turns |", "|---|---|---|---|---|"]
+    metrics = shown_in("baselines")
+    lines = [
+        f"| level | player | {' | '.join(metrics)} |",
+        "|---|---" + "|---" * len(metrics) + "|",
+    ]
     for level in game.LEVELS:
         for player, row in baselines.stored(game, level).items():
-            cells = " | ".join(_cell(row[metric]) for metric in shown_in("baselines"))
+            cells = " | ".join(_cell(row.get(metric, {})) for metric in metrics)
             lines.append(f"| {level} | {player} | {cells} |")
     return "\n".join(lines)
 
 
 def _cell(values: Mapping[str, Any]) -> str:
-    """A stored baseline: shares with three decimals, points with one."""
+    """A stored baseline: shares with three decimals, points with one, a dash for none."""
     estimate = Estimate.from_dict(values)
     return estimate.text(decimals(3 if abs(estimate.mean) < 1.5 else 1))
 
@@ -250,10 +254,9 @@ Answer: {game.answer_format(level)}. Example of a canonical answer: `{game.encod
 {oracle_doc}
 
 ## Baselines
-Whole episodes on {baselines.SEEDS} frozen test seeds a row, mean with 95 % bootstrap interval. \
-Score: the raw score;
-episode reward: +1 for each good turn, -1 for each other; good turns: their share. Command: \
-`vlmgym baselines`.
+Whole episodes on {baselines.SEEDS} frozen test seeds a row, mean with 95 % bootstrap interval; \
+the columns are
+[metrics](../evaluation.md#metrics). Command: `vlmgym baselines`.
 
 {baseline_table(game)}
 
@@ -323,20 +326,29 @@ def write_gallery(out: Path, games: Sequence[str] = ()) -> Path:
     """
     out.mkdir(parents=True, exist_ok=True)
     names = list(games or game_names())
-    titles = []
     for name in names:
         game = get_game(name)
-        title = game.name.replace("/", "-")
-        titles.append(title)
-        game_sheet(game).save(out / f"{title}.jpg", quality=88)
-        write_atomically(out / f"{title}.md", game_page(game, f"{title}.jpg"))
+        game_sheet(game).save(out / f"{_title(game)}.jpg", quality=88)
     games_sheet(names).save(out / "games.jpg", quality=88)
     dial_sheet(get_game("2048"), get_game("ShisenSho")).save(out / "looks.jpg", quality=88)
-    write_atomically(out / "looks.md", looks_page())
-    titles.append("looks")
-    write_atomically(out / "README.md", _readme(titles))
-    write_atomically(out / "index.html", _index(titles))
+    for file, text in pages(names).items():
+        write_atomically(out / file, text)
     return out / "index.html"
+
+
+def pages(names: Sequence[str]) -> dict[str, str]:
+    """The texts of the gallery of these games by the names of their files."""
+    texts = {}
+    for game in map(get_game, names):
+        texts[f"{_title(game)}.md"] = game_page(game, f"{_title(game)}.jpg")
+    texts["looks.md"] = looks_page()
+    titles = [file.removesuffix(".md") for file in texts]
+    return texts | {"README.md": _readme(titles), "index.html": _index(titles)}
+
+
+def _title(game: Game) -> str:
+    """What the files of a game are called."""
+    return game.name.replace("/", "-")
 
 
 def _readme(titles: Sequence[str]) -> str:

@@ -79,6 +79,7 @@ def _draw_figures(folders: Sequence[Path], out: Path) -> str:
 
 def table(summary: Summary) -> str:
     """The metrics of a summary as text lines: name, mean, 95 % interval, n."""
+    from vlmgym.evals.estimates import Estimate, decimals
     from vlmgym.evals.metrics import DESCRIBING, shown_in
 
     task = summary["task"]
@@ -100,11 +101,7 @@ def table(summary: Summary) -> str:
         header = "".join(f"{metric:>26}" for metric in metrics)
         lines.append(f"  {'baselines':<20} {header}")
     for name, row in summary["baselines"].items():
-        cells = "".join(f"{_estimate(row[metric]):>26}" for metric in metrics)
+        estimates = [Estimate.from_dict(row.get(metric, {})) for metric in metrics]
+        cells = "".join(f"{estimate.text(decimals(2)):>26}" for estimate in estimates)
         lines.append(f"    {name:<18} {cells}")
     return "\n".join(lines) + "\n"
-
-
-def _estimate(value: Mapping[str, float]) -> str:
-    """A mean and its interval, briefly."""
-    return f"{value['mean']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"

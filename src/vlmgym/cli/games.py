@@ -56,15 +56,20 @@ def check_command(options: Options) -> int:
     return 1 if failed else 0
 
 
-def gallery_options(parser: Parser) -> None:
-    """The options of ``vlmgym gallery``."""
-    parser.add_argument("--out", type=Path, required=True)
+def games_option(parser: Parser) -> None:
+    """``--game``, of a command that takes all games by default."""
     parser.add_argument(
         "--game",
         action="append",
         default=[],
         help="only this game (may be repeated)",
     )
+
+
+def gallery_options(parser: Parser) -> None:
+    """The options of ``vlmgym gallery``."""
+    parser.add_argument("--out", type=Path, required=True)
+    games_option(parser)
 
 
 @command(
@@ -135,6 +140,7 @@ def photos_command(options: Options) -> None:
 
 def baselines_options(parser: Parser) -> None:
     """The options of ``vlmgym baselines``."""
+    games_option(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -152,16 +158,16 @@ def baselines_options(parser: Parser) -> None:
 
 @command(
     "baselines",
-    "recompute the stored baselines of every game and level",
+    "recompute the stored baselines of every level of all games, or of some",
     baselines_options,
     stopped="stopped; finished pieces are kept, and the same command goes on from there",
 )
 def baselines_command(options: Options) -> None:
-    """Play them all, and print the file."""
+    """Play them, and print the file."""
     from vlmgym.evals import baselines
 
     target = options.out or Path(baselines.__file__).with_suffix(".json")
-    baselines.rebuild(target, options.scratch, options.processes)
+    baselines.rebuild(target, options.scratch, options.processes, options.game)
     sys.stdout.write(f"{target}\n")
 
 

@@ -9,22 +9,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib import resources
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from vlmgym.core import Game, Level, seeds_for
-from vlmgym.core.files import read_json, read_json_lines, write_json
+from vlmgym.core import ConfigError, Game, Level, seeds_for
+from vlmgym.core.files import FileError, read_json, read_json_lines, write_json
+from vlmgym.core.processes import results_of
 from vlmgym.evals import stats
 from vlmgym.evals.estimates import Estimate
+from vlmgym.evals.metrics import METRICS
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.simple import Chooser, Greedy, Oracle, Random, RandomLegal
 
@@ -89,7 +89,7 @@ def _estimates(scores: Any, successes: Any, turns: Any) -> dict[str, Estimate]:
     return {
         "score": stats.mean(scores),
         "reward": stats.mean(2 * successes - turns),
-        "success": stats.ratio(successes, turns),
+        "success": stats.ratio(successes, turns, bounds=METRICS["success"].bounds),
     }
 
 
@@ -97,7 +97,19 @@ def _estimates(scores: Any, successes: Any, turns: Any) -> dict[str, Estimate]:
 @cache
 def _stored() -> dict[str, Any]:
     with resources.as_file(resources.files("vlmgym.evals") / "baselines.json") as file:
-        return dict(read_json(file)["games"])
+        return _games_in(file)
+
+
+def _games_in(path: Path) -> dict[str, Any]:
+    """The entries of a stored file, by game.
+
+    Raises:
+        FileError: it cannot be read, or holds no baselines.
+    """
+    games = read_json(path).get("games")
+    if not isinstance(games, dict):
+        raise FileError(f"{path}: no stored baselines (games is missing or of another type)")
+    return games
 
 
 def stored(game: Game, level: str) -> dict[str, dict[str, dict[str, float]]]:
@@ -142,47 +154,65 @@ def _pieces(game: str, level: str, player: type[Chooser]) -> list[_Piece]:
     return [_Piece(game, level, player, first) for first in range(0, SEEDS, CHUNK)]
 
 
-def rebuild(target: Path, scratch: Path, processes: int = 0) -> None:
-    """Compute all rows and write the stored file; stopped, it goes on from the pieces in
-    ``scratch``.
+def rebuild(target: Path, scratch: Path, processes: int = 0, games: Sequence[str] = ()) -> None:
+    """Compute rows and write the stored file; stopped, it goes on from the pieces in ``scratch``.
 
     Args:
         target: the file to write.
         scratch: a file of finished pieces, one JSON line each.
         processes: at once; 0 = one a core.
+        games: names; all by default. The rows of other games are kept as they are in ``target``, or
+            in the package where there is no such file.
+
+    Raises:
+        ConfigError: a name of no game of this package.
+        FileError: ``target`` or ``scratch`` is there and cannot be read.
     """
+    for name in games:
+        if name not in GAMES:
+            raise ConfigError("game", name, "one of " + ", ".join(GAMES))
+    names = [name for name in GAMES if name in games or not games]
+    kept: dict[str, Any] = {}
+    if len(names) < len(GAMES):
+        kept = _games_in(target) if target.exists() else _stored()
     results: dict[str, list[list[int]]] = {}
     for line in read_json_lines(scratch):
         results.update(line)
     pieces = list[_Piece]()
-    for name, game in GAMES.items():
-        for level in game.LEVELS:
+    for name in names:
+        for level in GAMES[name].LEVELS:
             for player in PLAYERS:
                 pieces += _pieces(name, level, player)
     missing = [piece for piece in pieces if piece.key not in results]
     scratch.parent.mkdir(parents=True, exist_ok=True)
-    workers = processes or os.cpu_count() or 1
+    _cut_torn_line(scratch)
     episodes = CHUNK * len(missing)
     with (
         scratch.open("a", encoding="utf-8") as file,
-        ProcessPoolExecutor(workers, get_context("spawn")) as executor,
         tqdm(total=episodes, desc="baselines", unit="episode", file=sys.stderr) as bar,
+        results_of(_Piece.play, missing, processes) as played,
     ):
-        running = {executor.submit(piece.play): piece for piece in missing}
-        for future in as_completed(running):
-            piece = running[future]
-            results[piece.key] = future.result()
+        for piece, columns in played:
+            results[piece.key] = columns
             file.write(json.dumps({piece.key: results[piece.key]}) + "\n")
             file.flush()
             bar.set_postfix_str(f"{piece.game} {piece.level} {piece.player.name}", refresh=False)
             bar.update(CHUNK)
     target.parent.mkdir(parents=True, exist_ok=True)
+    computed = {name: _levels(GAMES[name], results) for name in names}
+    entries = kept | computed
     content = {
         "seeds": f"test split, numbers 0 to {SEEDS - 1} of each level",
         "command": "vlmgym baselines",
-        "games": {name: _levels(game, results) for name, game in GAMES.items()},
+        "games": {name: entries[name] for name in GAMES if name in entries},
     }
     write_json(target, content)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Take off a last line without an end, after which nothing could be written."""
+    if path.exists():
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 def _levels(game: Game, results: Mapping[str, list[list[int]]]) -> dict[str, Any]:

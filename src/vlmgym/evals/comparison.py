@@ -12,7 +12,7 @@ from pathlib import Path
 from vlmgym.core import ConfigError
 from vlmgym.evals import stats
 from vlmgym.evals.estimates import NAN, Difference
-from vlmgym.evals.metrics import PAIRED, mean_known, range_of
+from vlmgym.evals.metrics import METRICS, PAIRED, mean_known
 from vlmgym.evals.reading import Evaluated, by_task, load
 
 
@@ -90,7 +90,7 @@ def compare_two(first: Evaluated, second: Evaluated, metric: str) -> Comparison:
             for repetitions in starts.values()
         ]
 
-    bounds = stats.GAP if range_of(metric) else None
+    bounds = METRICS[metric].gap_bounds
     difference = stats.paired(means(first), means(second), bounds=bounds)
     all_episodes = set(first.values) | set(second.values) | first.failed | second.failed
     return Comparison(

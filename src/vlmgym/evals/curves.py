@@ -131,8 +131,8 @@ def _curve(player: str, game: str, field: str, points: Mapping[float, _Point]) -
     values = sorted(points)
     measured = [points[value].summary["metrics"] for value in values]
     metrics = {}
-    for name in measured[0]:
-        metrics[name] = tuple(Estimate.from_dict(estimates[name]) for estimates in measured)
+    for name in dict.fromkeys(name for estimates in measured for name in estimates):
+        metrics[name] = tuple(Estimate.from_dict(estimates.get(name, {})) for estimates in measured)
     task = points[values[0]].task
     return Curve(player, game, field, task, tuple(values), metrics)
 

@@ -19,26 +19,30 @@ from vlmgym.evals.reading import Evaluated, by_task, headline, load
 from vlmgym.evals.summaries import read_summary
 
 _COUNTS = ("failed", "stuck", "turns", "cut", "refused", "input_tokens", "output_tokens")
-_COLUMNS = (
-    "player",
-    "game",
-    "level",
-    "look",
-    "observation",
-    "history",
-    "settings",
-    "episodes",
-    "failed",
-    "stuck",
-    "turns",
-    "cut",
-    "refused",
-    "sees",
-    *(f"{metric}{end}" for metric in shown_in("leaderboard") for end in ("", "_low", "_high")),
-    "input_tokens",
-    "output_tokens",
-    "cost",
-)
+
+
+def _columns() -> tuple[str, ...]:
+    """The columns of the CSV file."""
+    return (
+        "player",
+        "game",
+        "level",
+        "look",
+        "observation",
+        "history",
+        "settings",
+        "episodes",
+        "failed",
+        "stuck",
+        "turns",
+        "cut",
+        "refused",
+        "sees",
+        *(f"{metric}{end}" for metric in shown_in("leaderboard") for end in ("", "_low", "_high")),
+        "input_tokens",
+        "output_tokens",
+        "cost",
+    )
 
 
 OVERVIEW = (
@@ -140,7 +144,7 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "leaderboard.md", "\n".join(lines) + "\n")
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, _COLUMNS)
+    writer = csv.DictWriter(file, _columns())
     writer.writeheader()
     for row in rows:
         writer.writerow({column: _csv_cell(value) for column, value in row.items()})
@@ -286,7 +290,7 @@ def _row(evaluated: Evaluated) -> dict[str, Any]:
             row[metric] = estimate["mean"]
             row[f"{metric}_low"] = estimate["low"]
             row[f"{metric}_high"] = estimate["high"]
-    return {column: row.get(column) for column in _COLUMNS}
+    return {column: row.get(column) for column in _columns()}
 
 
 def _cell(text: str) -> str:

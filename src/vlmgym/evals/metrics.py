@@ -2,11 +2,14 @@
 training and bridges read.
 
 A new metric is one entry of :data:`METRICS`; the places where it is shown are a part of it.
+Exactly one of ``of_turn``, ``of_episode`` and ``of_turns`` is given; places that see single turns
+(``training``) show metrics of a turn alone.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +39,8 @@ class Metric:
     # of a Turn or a Judgement; NaN: that one does not count
     of_turn: Callable[[Any], float] | None = None
     of_episode: Callable[[Episode], float] | None = None
+    # of an episode from its turns, in their order; NaN: that episode does not count
+    of_turns: Callable[[Episode, Sequence[Turn]], float] | None = None
     bounds: tuple[float, float] | None = None  # the range of a value; None: unbounded
     signed: bool = False  # shown with its sign
     paired: bool = True  # whether two players are compared by it, start by start
@@ -48,6 +53,14 @@ class Metric:
     def percent(self) -> bool:
         """Whether it is a share, which tables show in percent."""
         return self.bounds == stats.SHARE and self.title.endswith("%")
+
+    @property
+    def gap_bounds(self) -> stats.Bounds:
+        """The range of the difference of two values; None: unbounded."""
+        if self.bounds is None:
+            return None
+        low, high = self.bounds
+        return low - high, high - low
 
 
 def _success(turn: Turn | Judgement) -> float:
@@ -224,6 +237,9 @@ def mean_known(values: Iterable[float]) -> float:
 
 def value_of(metric: str, episode: Episode, turns: Sequence[Turn]) -> float:
     """A metric of one episode: of turns the mean over those that count; NaN where there is none."""
+    of_turns = METRICS[metric].of_turns
+    if of_turns:
+        return of_turns(episode, turns)
     of_episode = METRICS[metric].of_episode
     return of_episode(episode) if of_episode else mean_of(metric, turns)
 
@@ -237,7 +253,7 @@ def summarise(
     an episode, and the repetitions of a start, are drawn together.
 
     Args:
-        turns: of the episodes.
+        turns: of the episodes, those of each in their order.
         episodes: those that were played.
         repeats: how often each start was played.
     """
@@ -245,15 +261,21 @@ def summarise(
     index_of = {start: index for index, start in enumerate(starts)}
     turn_starts = [index_of[turn.episode // repeats] for turn in turns]
     episode_starts = [index_of[episode.episode // repeats] for episode in episodes]
+    turns_by_episode = defaultdict[int, list[Turn]](list)
+    for turn in turns:
+        turns_by_episode[turn.episode].append(turn)
 
     def estimate(metric: Metric) -> Estimate:
-        if metric.of_episode:
-            indices = np.array(episode_starts, np.int64)
-            values = np.array([metric.of_episode(episode) for episode in episodes], np.float64)
-        else:
-            assert metric.of_turn is not None
+        if metric.of_turn:
             indices = np.array(turn_starts, np.int64)
             values = np.array([metric.of_turn(turn) for turn in turns], np.float64)
+        else:
+            indices = np.array(episode_starts, np.int64)
+            values_of_episodes = [
+                value_of(metric.name, episode, turns_by_episode[episode.episode])
+                for episode in episodes
+            ]
+            values = np.array(values_of_episodes, np.float64)
         counted = ~np.isnan(values)
         sums = _sum_by(indices, np.where(counted, values, 0.0), len(starts))
         counts = _sum_by(indices, counted.astype(np.float64), len(starts))
@@ -273,13 +295,6 @@ def table() -> str:
     """The table of all metrics in Markdown, as docs/evaluation.md holds it."""
     lines = ["| metric | of | what it is |", "|---|---|---|"]
     for metric in METRICS.values():
-        unit = "episode" if metric.of_episode else "turn"
+        unit = "turn" if metric.of_turn else "episode"
         lines.append(f"| {metric.name} | {unit} | {metric.doc} |")
     return "\n".join(lines) + "\n"
-
-
-def range_of(metric: str) -> stats.Bounds:
-    """The range of a metric of an episode: that of a share, but for scores and rewards, which have
-    none.
-    """
-    return None if metric in ("score", "reward") else stats.SHARE

@@ -9,12 +9,13 @@ from typing import Any
 
 from vlmgym.core import ConfigError
 from vlmgym.core.differences import differences, refusal
-from vlmgym.core.files import FileError, read_json
+from vlmgym.core.files import FileError
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.episodes.records import Episode, EvaluationRun
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import TraceError, TraceWriter, begin_anew, load_trace, repair
 from vlmgym.evals.settings import ASKED, WALK, Evaluation, settings_of_run
+from vlmgym.evals.summaries import read_summary
 from vlmgym.players.base import PLACES
 
 
@@ -23,7 +24,7 @@ def finished(folder: Path, run: EvaluationRun) -> dict[str, Any] | None:
     tried again); else None.
     """
     try:
-        summary = read_json(folder / "summary.json")
+        summary = read_summary(folder / "summary.json")
         task = Task.defaults() | summary["task"]
         settings = Evaluation.defaults() | summary["evaluation"]
         is_same = (

@@ -14,7 +14,8 @@ from vlmgym.dialogue.reply import Blocks, taken_apart
 from vlmgym.episodes.records import ENDS, Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task
 from vlmgym.evals import baselines, stats
-from vlmgym.evals.metrics import shown_in, summarise
+from vlmgym.evals.estimates import Estimate
+from vlmgym.evals.metrics import METRICS, summarise
 from vlmgym.evals.settings import Evaluation
 from vlmgym.players.base import CUT, REFUSED
 
@@ -33,7 +34,7 @@ _SHAPE: dict[str, Any] = {
     "player": str,
     "task": _TASK,
     "evaluation": {"episodes": int},
-    "metrics": {name: _ESTIMATE for name in shown_in("leaderboard") if name != "balanced"},
+    "metrics": {},
     "episodes": dict.fromkeys(("n", "failed", "stuck", "turns"), int),
     "spent": {"input_tokens": int, "output_tokens": int, "cost": _NUMBER},
 }
@@ -42,7 +43,6 @@ _NEWER: dict[str, Any] = {
     "identity": str,
     "sees": str,
     "counts": {"cut": int, "refused": int},
-    "metrics": _SHAPE["metrics"] | {"balanced": _ESTIMATE},
 }
 """What it holds as well, but for those of earlier versions."""
 _MISSING = object()
@@ -68,7 +68,8 @@ def _first_mismatch(value: Any, shape: Any, name: str = "") -> str:
 
 
 def read_summary(source: Path | dict[str, Any]) -> dict[str, Any]:
-    """A summary, with no regret where no oracle was asked (0 there means nothing).
+    """A summary with all of :data:`vlmgym.evals.metrics.METRICS`: one that its version did not have
+    was not measured, nor was regret where no oracle was asked (0 there means nothing).
 
     Raises:
         FileError: the file is not there, no JSON, or no summary of an evaluation.
@@ -76,18 +77,18 @@ def read_summary(source: Path | dict[str, Any]) -> dict[str, Any]:
     if not isinstance(source, dict):
         path = source / "summary.json" if source.is_dir() else source
         source = dict(read_json(path))
-        newer = {name: shape for name, shape in _NEWER.items() if name in source}
-        if "balanced" not in (source.get("metrics") or {}):
-            newer.pop("metrics", None)
-        if mismatch := _first_mismatch(source, _SHAPE | newer):
+        shape = _SHAPE | {name: newer for name, newer in _NEWER.items() if name in source}
+        if isinstance(metrics := source.get("metrics"), dict):
+            shape["metrics"] = dict.fromkeys(metrics, _ESTIMATE)
+        if mismatch := _first_mismatch(source, shape):
             name = mismatch.removeprefix(".")
             raise FileError(
                 f"{path}: no summary of an evaluation ({name} is missing or of another type)"
             )
-    if source["evaluation"].get("oracle", True):
-        return source
-    unknown = {"mean": None, "low": None, "high": None, "n": 0}
-    metrics = {**source["metrics"], "regret": unknown}
+    unknown = Estimate.from_dict({}).to_dict()
+    metrics = {**dict.fromkeys(METRICS, unknown), **source["metrics"]}
+    if not source["evaluation"].get("oracle", True):
+        metrics["regret"] = unknown
     return {**source, "metrics": metrics}
 
 

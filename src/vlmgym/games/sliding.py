@@ -169,6 +169,10 @@ class SlidingPuzzle(Puzzle[LevelSliding, StateSliding]):
         solved = (symbols == goal).all(axis=(1, 2))
         return self.start(level, np.array(symbols, np.uint8, order="C"), terminated=solved)
 
+    def is_exact(self, level: LevelSliding) -> bool:
+        """On boards that are solved by a table."""
+        return level.rows * level.cols <= fifteen.TABLE_CELLS
+
     def oracle(self, state: StateSliding) -> Values:
         """Minus the moves of a shortest solution that begins with the move, whatever the turn
         limit.

@@ -285,8 +285,11 @@ def _draw_curves(lines: Sequence[Curve]) -> Figure:
         axes.set_xlabel(first.field)
         axes.grid(axis="y", color="#e1e5ec", lw=0.8)
         axes.set_axisbelow(True)
-        if metric != "score":
-            axes.set_ylim(-0.03, 1.03)
+        if bounds := METRICS[metric].bounds:
+            low, high = bounds
+            margin = 0.03 * (high - low)
+            axes.set_ylim(low - margin, high + margin)
+        if METRICS[metric].percent:
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     handles, labels = panels[-1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False)

@@ -13,6 +13,7 @@ from vlmgym.core import Game
 from vlmgym.games import get_game
 from vlmgym.testing.cases import Case, CheckFailed, make_case
 from vlmgym.testing.oracles import oracle_beats_random
+from vlmgym.testing.puzzles import puzzle_values_count_moves
 from vlmgym.testing.repeats import batch_equals_alone, forks, purity, same_seed_same_run, snapshots
 from vlmgym.testing.shown import gymnasium_env, pictures
 from vlmgym.testing.turns import (
@@ -54,6 +55,7 @@ CHECKS: tuple[Callable[[Case], str], ...] = (
     texts,
     scene_and_text,
     pictures,
+    puzzle_values_count_moves,
     oracle_beats_random,
     restart,
     gymnasium_env,

@@ -12,6 +12,11 @@ RUNS_TRIED = 4
 """Runs of actions that are played from as many seeds as ``RUNS``, to see whether the seed is
 used.
 """
+POSITIONS = 16
+MOVES_TRIED = 256
+"""Positions of a puzzle, and moves in them, of which the values are followed up."""
+SMALL = 16
+"""Cells of a board on which all moves may well be as good as each other."""
 EPISODES = 40
 ENDING = 40
 """Turns of the oracle's play to ends of the game."""

@@ -220,6 +220,10 @@ class Puzzle(GridGame[L, S]):
     TIE: ClassVar[float] = 0.0
     """Values closer than this count as equal."""
 
+    def is_exact(self, level: L) -> bool:
+        """Whether the values of :meth:`oracle` are exact; false where a search may give up."""
+        return True
+
     def least(self, level: L) -> float:
         """The value of moves that solve nothing."""
         return DEAD

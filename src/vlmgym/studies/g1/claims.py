@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vlmgym.evals import crossed_effects, stats
 from vlmgym.evals.estimates import NAN
+from vlmgym.evals.metrics import METRICS
 from vlmgym.studies.g1.findings import (
     GAMES,
     TITLES,
@@ -227,7 +228,7 @@ def _claim(
     """A claim on a table of differences ``(seeds, episodes)``: ``differ``, ``no worse`` or
     ``equal``.
     """
-    gap = estimate(table, bounds=None if metric == "score" else stats.GAP)
+    gap = estimate(table, bounds=METRICS[metric].gap_bounds)
     holds = "larger" if gap.mean > 0 else "smaller"
     if kind == "differ":
         p = crossed_effects.crossed_p(table)

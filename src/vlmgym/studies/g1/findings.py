@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import NO_ACTION
-from vlmgym.core.files import read_json
 from vlmgym.dialogue.judge import Weights
 from vlmgym.dialogue.reply import BLOCKS
 from vlmgym.episodes.records import EvaluationRun, Turn
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals import crossed_effects, stats
 from vlmgym.evals.estimates import NAN, Estimate, decimals
-from vlmgym.evals.metrics import range_of
+from vlmgym.evals.metrics import METRICS
 from vlmgym.evals.reading import Evaluated, load
+from vlmgym.evals.summaries import read_summary
 from vlmgym.studies.study import BASE, Study
 from vlmgym.train.callbacks import read_metrics
 
@@ -121,7 +121,8 @@ class StudyResults:
             exact = self.table(evaluation, task, player, "p_acc")
             success = self.table(evaluation, task, player, "success")
             return estimate(success * exact, exact, stats.SHARE)
-        return estimate(self.table(evaluation, task, player, metric), bounds=range_of(metric))
+        values = self.table(evaluation, task, player, metric)
+        return estimate(values, bounds=METRICS[metric].bounds)
 
     def gap(self, evaluation: str, task: str, first: str, second: str, metric: str) -> Estimate:
         """``first - second`` on the same episodes, run by run of the same training seed."""
@@ -157,7 +158,7 @@ class StudyResults:
         for seed in self.study.seeds:
             line = {}
             for step, folder in self._checks(run, seed, game):
-                mean = read_json(folder / "summary.json")["metrics"][metric]["mean"]
+                mean = read_summary(folder)["metrics"][metric]["mean"]
                 line[step] = NAN if mean is None else float(mean)
             if line:
                 lines.append(line)
