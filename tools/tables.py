@@ -1,6 +1,6 @@
-"""Write the tables of docs/evaluation.md anew: metrics, and the chance of cells.
+"""Write the tables of docs/evaluation.md anew: players, metrics, and the chance of cells.
 
-usage: python tools/tables.py [FILE]    (after a change of METRICS, or of a game)
+usage: python tools/tables.py [FILE]    (after a change of KINDS, METRICS, or of a game)
 """
 
 import re
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from vlmgym.evals import chance, metrics
+from vlmgym.players import registry
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "evaluation.md"
 
@@ -24,7 +25,7 @@ def with_table(text: str, table: str) -> str:
 def main(document: Path) -> None:
     """Write the tables of a document anew."""
     text = document.read_text(encoding="utf-8")
-    for table in (metrics.table(), chance.table()):
+    for table in (registry.table(), metrics.table(), chance.table()):
         text = with_table(text, table)
     document.write_text(text, encoding="utf-8")
 

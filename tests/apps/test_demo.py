@@ -59,7 +59,7 @@ def test_a_failing_training_names_its_log(finished, tmp_path):
     (tmp_path / "g0" / "recipe.json").write_text("{}")  # a run of another recipe lies there
     with pytest.raises(StageError, match=r"g0.*log"):
         run_demo(tmp_path, quick=True)
-    assert "a new folder" in (tmp_path / "g0.log").read_text()
+    assert "name another folder" in (tmp_path / "g0.log").read_text()
 
 
 def test_a_torn_clock_and_a_clock_that_is_set_back_do_no_harm(tmp_path, monkeypatch, capsys):

@@ -147,6 +147,39 @@ def test_more_episodes_in_the_same_folder_are_the_larger_evaluation(tmp_path, ho
         )
 
 
+@pytest.mark.parametrize("start", ["reset", "walk"])
+def test_an_evaluation_goes_on_that_was_begun_before_a_setting_was_there(tmp_path, start):
+    task = Task(game="Swap", level="tiny", look="tiny", walk_max=3)
+    how = Evaluation(episodes=3, turns=2, start=start)
+    path = tmp_path / "trace.jsonl"
+    whole = evaluate(Random(), task, how, tmp_path, progress=False)
+    lines = path.read_text().splitlines(keepends=True)
+    run = json.loads(lines[0])
+    del run["evaluation"]["patience"]
+    run["evaluation"].pop("walk_legal", None)
+    begun = json.dumps(run) + "\n"
+    path.write_text("".join([begun, *lines[1:3]]))
+    (tmp_path / "summary.json").unlink()
+    with pytest.raises(ConfigError, match=r"patience = 4: allowed is 20, as in the evaluation"):
+        evaluate(Random(), task, how.override(patience=4), tmp_path, progress=False)
+    again = evaluate(Random(), task, how, tmp_path, progress=False)
+    assert again["metrics"] == whole["metrics"]
+    assert path.read_text().startswith(begun), "what was there is kept"
+
+
+def test_a_finished_evaluation_is_kept_that_ended_before_a_setting_was_there(tmp_path):
+    protocol = Protocol.parse(SMALL)
+    run_protocol(protocol, {"random": Random}, tmp_path, progress=False)
+    (path,) = tmp_path.glob("eval/random/2048/summary.json")
+    summary = json.loads(path.read_text())
+    del summary["evaluation"]["patience"]
+    del summary["task"]["reply"]
+    path.write_text(json.dumps(summary))
+    before = path.read_text()
+    run_protocol(protocol, {"random": Random}, tmp_path, progress=False)
+    assert path.read_text() == before
+
+
 def test_a_protocol_may_be_given_more_episodes(tmp_path):
     larger = Protocol.parse({**SMALL, "evaluation": {"episodes": 6, "turns": 5}})
     run_protocol(Protocol.parse(SMALL), {"random": Random}, tmp_path / "a", progress=False)

@@ -16,6 +16,7 @@ from vlmgym.evals.curves import sweep
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.protocol import Protocol, run_protocol, slug
 from vlmgym.evals.settings import Evaluation, starts
+from vlmgym.games import GAMES
 from vlmgym.players.base import Player
 from vlmgym.players.registry import is_heavy, make_player
 from vlmgym.players.simple import Random, RandomLegal, Scripted
@@ -217,6 +218,13 @@ def test_dials_of_truth_values_and_texts(tmp_path):
     assert sweep("true,false") == [True, False]
 
 
+def test_the_full_protocol_asks_every_game():
+    protocol = Protocol.parse(read_file("protocol", find("protocol", "full")))
+    asked = {task.names.game for task, _ in protocol.entries}
+    missing = [name for name in GAMES if name not in asked]
+    assert missing == [], "add them to src/vlmgym/protocols/full.yaml"
+
+
 def test_tasks_that_differ_in_anything_have_folders_of_their_own():
     tasks = [{"game": "2048", "walk_legal": legal, "walk_max": 3} for legal in (True, False)]
     names = Protocol.parse({"tasks": tasks, "evaluation": {"start": "walk", "turns": 1}}).names()
@@ -230,6 +238,7 @@ class Heavy(Player):
     memory.
     """
 
+    sees = "nothing"
     heavy, made, alive, most = True, 0, 0, 0
 
     def __init__(self, reply):

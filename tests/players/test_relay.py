@@ -44,6 +44,7 @@ def test_one_model_goes_on_from_the_description_of_another():
 
     class Liar(Player):
         name = "liar"
+        sees = "nothing"
 
         def answer(self, queries):
             told = ["<perception>(0, 0) red circle</perception><think>so</think>", "nothing"]

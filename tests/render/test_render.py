@@ -26,6 +26,7 @@ from parts.boards import (
     gallery,
 )
 from vlmgym import core
+from vlmgym.apps.gallery import DIALS
 from vlmgym.core import ConfigError
 from vlmgym.games import GAMES
 from vlmgym.games.parts.tile_kinds import NAMES
@@ -122,21 +123,36 @@ def test_frames_are_the_tiles_on_the_canvas() -> None:
             assert (frame == expected).all()
 
 
-DIAL = {
-    "skin": "handwritten", "font": "mono", "tile": 40, "gap": 9, "margin": 20, "width": 400, "height": 300, "coordinates": True,
-    "grid": False, "score": True, "palette": 1, "similarity": 0.4, "contrast": 0.5, "brightness": 0.2, "blur": 1.0,
-    "noise": 0.1, "rotation": 15, "occlusion": 0.2, "texture": 0.5,
-}  # fmt: skip
+NOT_IN_THE_GALLERY = {"gap": 9, "margin": 20, "width": 400, "height": 300}
+"""Fields of the size of a picture, each with another value than that of the plain look."""
+OF_PHOTOGRAPHS = ("photos", "variety")
+"""Fields that only games of photographs show."""
+PLAIN = Look(margin=20)
 
 
-@pytest.mark.parametrize("field", DIAL)
+def another_value(field):
+    """The last of a field's values in the gallery that is not that of the plain look."""
+    if field in NOT_IN_THE_GALLERY:
+        return NOT_IN_THE_GALLERY[field]
+    return [value for value in DIALS[field] if value != getattr(PLAIN, field)][-1]
+
+
+def test_every_field_of_a_look_has_values_in_the_gallery():
+    named = {*DIALS, *NOT_IN_THE_GALLERY, *OF_PHOTOGRAPHS}
+    without = [field.name for field in fields(Look) if field.name not in named]
+    assert without == [], f"give {without} values in DIALS of src/vlmgym/apps/gallery.py"
+    gone = sorted(named - {field.name for field in fields(Look)})
+    assert gone == [], f"a look has no {gone}: take them out of DIALS"
+
+
+@pytest.mark.parametrize("field", [*DIALS, *NOT_IN_THE_GALLERY])
 def test_every_field_of_the_look_shows_and_leaves_the_puzzle_alone(field: str) -> None:
     game = GAMES["2048"]
     state = game.reset(
         game.level("normal", start_max=9, start_tiles=4),
         core.seeds_for("test", "2048", "normal", 6),
     )
-    plain, turned = Look(margin=20), Look(margin=20).override(**{field: DIAL[field]})
+    plain, turned = PLAIN, PLAIN.override(**{field: another_value(field)})
     if field == "margin":
         plain = Look()
     before = state.to_bytes(game)
@@ -144,7 +160,6 @@ def test_every_field_of_the_look_shows_and_leaves_the_puzzle_alone(field: str) -
     assert a.shape != b.shape or (a != b).any()
     assert (b == draw(game, state, turned)).all()
     assert state.to_bytes(game) == before
-    assert {f.name for f in fields(Look)} == {*DIAL, "photos", "variety"}
 
 
 @settings(max_examples=25)

@@ -141,7 +141,10 @@ def test_a_second_call_does_nothing_and_another_study_is_refused(study_file, fin
     before = (finished / "jobs.jsonl").read_text()
     run_study(str(study_file), finished)
     assert (finished / "jobs.jsonl").read_text() == before
-    with pytest.raises(ConfigError, match=r"a new folder, or one with the same study"):
+    message = (
+        r"study.json: seeds = \[0\]: allowed is \[0, 3\], .*as in the study there; or name another"
+    )
+    with pytest.raises(ConfigError, match=message):
         run_study(str(study_file), finished, quick=True)
 
 
@@ -182,7 +185,7 @@ def test_time_that_is_over_stops_with_checkpoints_and_a_failed_job_is_named(
             str(study_file), tmp_path, quick=True, only=("train/g1-swap/0", "evaluate/random")
         )
     assert is_done(read_study(str(study_file), True), tmp_path, "evaluate/random")
-    assert "a new folder" in (tmp_path / "logs" / "train-cold-swap-0.log").read_text()
+    assert "name another folder" in (tmp_path / "logs" / "train-cold-swap-0.log").read_text()
 
 
 def test_sigterm_stops_the_jobs_and_writes_them_down(study_file, tmp_path, monkeypatch, capsys):

@@ -8,8 +8,10 @@ import yaml
 from parts.studies import SMALL
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
+from vlmgym.core.files import FileError
+from vlmgym.studies import runner
 from vlmgym.studies.g1 import findings
-from vlmgym.studies.study import Study, read_study
+from vlmgym.studies.study import FIXED, Study, read_study
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,18 @@ from vlmgym.studies.study import Study, read_study
             r"players = 'bse': allowed is " r"random",
         ),
         (
+            {"evaluations": {"a": {"protocol": "study/states", "players": ["teachers"]}}},
+            r"players = 'teachers': allowed is random, .*oracle, teacher\[:error\], base",
+        ),
+        (
+            {"evaluations": {"a": {"protocol": "study/states", "players": ["random:1"]}}},
+            r"players = 'random:1': allowed is random",
+        ),
+        (
+            {"runs": {"oracle": {"recipe": "study/rl-swap"}}},
+            r"study.runs = 'oracle': allowed is a name that no player has \(random, .*, base\)",
+        ),
+        (
             {
                 "evaluations": {
                     "a": {"protocol": "study/states", "players": ["base"], "games": ["Go"]}
@@ -40,6 +54,13 @@ from vlmgym.studies.study import Study, read_study
 def test_bad_studies_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         _ = Study.parse({"seeds": [0], **change}).jobs
+
+
+def test_studies_may_ask_every_player_that_needs_no_model_file_or_endpoint():
+    assert list(FIXED) == ["random", "random-legal", "greedy", "oracle", "teacher"]
+    players = [*FIXED, "teacher:0.3", "base"]
+    evaluations = {"e": {"protocol": "study/states", "players": players}}
+    assert Study.parse({"seeds": [1], "evaluations": evaluations}).players("e") == players
 
 
 def test_relays_and_patterns_name_who_is_asked():
@@ -153,3 +174,49 @@ def test_the_bundled_study_is_read_and_its_names_with_a_dot_find_their_runs(quic
     assert all(
         study.makers(f"{name}.{study.seeds[0]}") == [(name, study.seeds[0])] for name in study.runs
     )
+
+
+def small_study(**changes):
+    return Study.parse({**yaml.safe_load(SMALL), **changes}, quick=True)
+
+
+def test_a_study_goes_on_that_was_begun_before_a_setting_was_there(tmp_path):
+    runner._freeze(small_study(), tmp_path)
+    path = tmp_path / "study.json"
+    whole = path.read_text()
+    stored = json.loads(whole)
+    for recipe in stored["runs"].values():
+        del recipe["sft"]["explode"]
+    for protocol in stored["evaluations"].values():
+        for task in protocol["tasks"]:
+            del task["reply"]
+            del task["evaluation"]["mode"]
+    path.write_text(json.dumps(stored))
+    runner._freeze(small_study(), tmp_path)
+    assert path.read_text() == whole
+
+
+def test_a_folder_of_another_study_is_refused_by_the_fields_that_differ(tmp_path):
+    runner._freeze(small_study(), tmp_path)
+    runs = {**yaml.safe_load(SMALL)["runs"]}
+    runs["g0-swap"] = {**runs["g0-swap"], "set": ["grpo.lr=0.5"]}
+    message = (
+        r"study.json: runs.g0-swap/0.grpo.lr = 0.5: allowed is 2.5e-05, as in the study there; or"
+    )
+    with pytest.raises(ConfigError, match=message):
+        runner._freeze(small_study(runs=runs), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"study.json: no JSON"),
+        ("{}", r"study.json: no study, with its runs and evaluations"),
+        ('{"runs": {"a/0": 5}, "evaluations": {}}', r"study.json: runs.a/0: no recipe of a run"),
+        ('{"runs": {}, "evaluations": {"a": {}}}', r"study.json: evaluations.a: no protocol"),
+    ],
+)
+def test_an_unreadable_study_is_named(tmp_path, text, message):
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(FileError, match=message):
+        runner._freeze(small_study(), tmp_path)

@@ -1,17 +1,28 @@
 """What verl is told of a recipe (verl's own tests of it need verl: ``make test-verl``)."""
 
 import json
+import re
 import shlex
 import sys
+from dataclasses import fields
 
 import pytest
 import yaml
 
+from parts.folders import DOCS
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
-from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
+from vlmgym.core.files import FileError
+from vlmgym.train.compute import Compute
+from vlmgym.train.recipe import SECTIONS, Recipe, read_recipe, recipe_path
+from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.verl import config as cluster
 from vlmgym.train.verl.config import launch, mode_of, overrides, prepare, questions
+
+OF_TRL = ("cold_start", "sft")
+"""Sections of the cold start, which is not verl's."""
+BY_MODE = ("turns", "episode", "max_new_tokens")
+"""Fields of which the table of modes tells."""
 
 
 def recipe_of(**values):
@@ -28,6 +39,15 @@ def recipe_of(**values):
 
 def told(arguments):
     return {key: yaml.safe_load(value) for key, value in (one.split("=", 1) for one in arguments)}
+
+
+def test_the_table_says_what_becomes_of_every_field_of_a_recipe():
+    text = (DOCS / "verl.md").read_text(encoding="utf-8")
+    rows = text.partition("## What becomes of a recipe")[2].partition("\n\n")[0]
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", rows))))
+    settings = [field.name for kind in (GrpoSettings, Compute) for field in fields(kind)]
+    silent = [name for name in (*settings, *SECTIONS) if name not in {*named, *OF_TRL, *BY_MODE}]
+    assert silent == [], "say in docs/verl.md what verl makes of them"
 
 
 def test_the_line_is_printed_and_its_files_written(tmp_path, capsys):
@@ -201,5 +221,24 @@ def test_checkpoints_of_another_recipe_are_not_gone_on_from(tmp_path):
     prepare(recipe_of(grpo={"lr": 1e-5}), tmp_path / "verl")  # nothing was trained yet
     (tmp_path / "verl" / "checkpoints").mkdir()
     prepare(recipe_of(grpo={"lr": 1e-5}), tmp_path / "verl")
-    with pytest.raises(ConfigError, match="this one holds another"):
+    message = r"train.json: grpo.lr = 1e-06: allowed is 1e-05, as in the run there; or name another"
+    with pytest.raises(ConfigError, match=message):
         prepare(recipe_of(), tmp_path / "verl")
+
+
+def test_verl_goes_on_with_a_run_that_was_begun_before_a_field_was_there(tmp_path):
+    folder = tmp_path / "verl"
+    prepare(recipe_of(), folder)
+    (folder / "checkpoints").mkdir()
+    path = folder / "train.json"
+    whole = path.read_text()
+    stored = json.loads(whole)
+    del stored["recipe"]["grpo"]["epsilon"]
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ConfigError, match=r"train.json: grpo.epsilon = 0.3: allowed is 0.2, as in"):
+        prepare(recipe_of(grpo={"epsilon": 0.3}), folder)
+    prepare(recipe_of(), folder)
+    assert path.read_text() == whole
+    path.write_text(whole[:40])
+    with pytest.raises(FileError, match=r"train.json: no JSON .*mend it, or name another folder"):
+        prepare(recipe_of(), folder)

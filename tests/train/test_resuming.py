@@ -81,7 +81,9 @@ def test_killed_run_goes_on_where_it_was(small, tmp_path, monkeypatch):
     assert seen == [], "a finished run is kept"
     with FileLock(tmp_path / "cut" / ".lock"), pytest.raises(ConfigError, match="no other process"):
         train(recipe, tmp_path / "cut")
-    with pytest.raises(ConfigError, match="holds another"):
+    with pytest.raises(
+        ConfigError, match=r"recipe.json: grpo.steps = 5: allowed is 4, as in the run"
+    ):
         train(Recipe.parse(recipe_of(small, steps=5)), tmp_path / "cut")
 
 

@@ -71,6 +71,11 @@ class _Brief(reprlib.Repr):
         return f"{x[: SHOWN * 2 // 3]!r}...{x[-SHOWN // 4 :]!r}"
 
 
+def brief(value: object) -> str:
+    """A value of any size as Python writes it, on one line of a few hundred letters at most."""
+    return one_line(_Brief().repr(value), SHOWN + 100)
+
+
 class VlmGymError(Exception):
     """Base of every error that vlmgym raises on purpose; its message is one line."""
 
@@ -85,8 +90,7 @@ class ConfigError(VlmGymError, ValueError):
     """
 
     def __init__(self, name: str, value: object, allowed: str) -> None:
-        shown_value = one_line(_Brief().repr(value), SHOWN + 100)
-        super().__init__(f"{name} = {shown_value}: allowed is {allowed}")
+        super().__init__(f"{name} = {brief(value)}: allowed is {allowed}")
         self.name = name
         self.value = value
         self.allowed = allowed

@@ -71,6 +71,13 @@ class Settings:
                 raise ConfigError(f"{cls.__name__}.{name}", value, allowed)
         return cls(**values)
 
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The default of each field, as it is named: what records that lack a field were made
+        with.
+        """
+        return {declared.name: declared.default for declared in fields(cls) if declared.init}
+
     def override(self, **values: Any) -> Self:
         """A copy with some fields changed; unknown fields and bad values raise
         :class:`ConfigError`.

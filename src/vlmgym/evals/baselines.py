@@ -120,7 +120,8 @@ def stored(game: Game, level: str) -> dict[str, dict[str, dict[str, float]]]:
     entry = _stored().get(game.name, {}).get(level)
     if entry is None or entry["version"] != game.version:
         return {}
-    if entry["level"] != asdict(game.level(level)):
+    settings = game.level(level)
+    if settings.defaults() | entry["level"] != asdict(settings):
         return {}
     return dict(entry["players"])
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from vlmgym.core import ConfigError
 from vlmgym.core.files import only_process, write_json
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.episodes.records import EvaluationRun
@@ -22,7 +23,7 @@ from vlmgym.evals.settings import (
     starts,
 )
 from vlmgym.evals.summaries import summary_of
-from vlmgym.players.base import AsyncPlayer, Player
+from vlmgym.players.base import SEES, SEES_ALLOWED, AsyncPlayer, Player
 from vlmgym.render.frames import pictures
 
 
@@ -119,9 +120,11 @@ def see_that_it_can_play(player: Player, entries: Iterable[tuple[Task, Evaluatio
     """Ask a player whether it can be asked, and draw one picture of each task; nothing is written.
 
     Raises:
-        VlmGymError: the player cannot be asked (so), or a picture cannot be drawn (a photograph
-            that cannot be had).
+        VlmGymError: the player cannot be asked (so), does not say what it sees, or a picture cannot
+            be drawn (a photograph that cannot be had).
     """
+    if player.sees not in SEES:
+        raise ConfigError(f"{player.name}: sees", player.sees, SEES_ALLOWED)
     for task, settings in entries:
         if isinstance(player, AsyncPlayer):
             ask_from_the_start(settings)

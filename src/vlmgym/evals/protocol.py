@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, VlmGymError
+from vlmgym.core.differences import differences
 from vlmgym.core.files import FileError, is_plain, read_json, write_json
 from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import evaluate_all, see_that_it_can_play
 from vlmgym.evals.folders import first_run
-from vlmgym.evals.resuming import differences as differences_of
-from vlmgym.evals.resuming import finished, flat, refusal
+from vlmgym.evals.resuming import another_evaluation, finished, flat
 from vlmgym.evals.settings import Evaluation, run_of
 from vlmgym.players.base import Player
 
@@ -133,6 +133,27 @@ class Protocol:
         for task, settings in self.entries:
             tasks.append({**task.to_dict(), "evaluation": asdict(settings)})
         return {"tasks": tasks, "sampling": self.sampling}
+
+
+def completed_protocol(values: Any, where: str) -> dict[str, Any]:
+    """The plain values of a stored protocol with every field of its tasks and of how they are
+    measured: one that it lacks has its default. No name in it is looked up.
+
+    Raises:
+        FileError: ``where`` is no protocol.
+    """
+    try:
+        tasks = [
+            {
+                **Task.defaults(),
+                **task,
+                "evaluation": {**Evaluation.defaults(), **task.get("evaluation", {})},
+            }
+            for task in values["tasks"]
+        ]
+        return {**values, "tasks": tasks}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FileError(f"{where}: no protocol; name another folder") from error
 
 
 def _see_mapping(name: str, section: Any) -> None:
@@ -371,13 +392,13 @@ def _see_continuation(protocol: Protocol, out: Path) -> None:
     count_before = len(before["tasks"])
     if count_now != count_before:
         counts = {"tasks": (f"{count_now} tasks", f"{count_before} tasks")}
-        raise refusal(f"{out}: protocol", counts)
-    changes = differences_of(_flat(now), _flat(json.loads(json.dumps(before))))
+        raise another_evaluation(f"{out}: protocol", counts)
+    changes = differences(_flat(now), _flat(json.loads(json.dumps(before))))
     refused = {
         name: values for name, values in changes.items() if not _is_more_episodes(name, *values)
     }
     if refused:
-        raise refusal(f"{out}: protocol", refused)
+        raise another_evaluation(f"{out}: protocol", refused)
 
 
 def _is_more_episodes(name: str, now: Any, before: Any) -> bool:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError
+from vlmgym.core.differences import differences, refusal
 from vlmgym.core.files import FileError
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.episodes.records import Episode, EvaluationRun
+from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import TraceError, TraceWriter, begin_anew, load_trace, repair
-from vlmgym.evals.settings import ASKED, WALK, settings_of_run
+from vlmgym.evals.settings import ASKED, WALK, Evaluation, settings_of_run
 from vlmgym.evals.summaries import read_summary
 from vlmgym.players.base import PLACES
 
@@ -23,10 +25,11 @@ def finished(folder: Path, run: EvaluationRun) -> dict[str, Any] | None:
     """
     try:
         summary = read_summary(folder / "summary.json")
-        task = summary["task"]
+        task = Task.defaults() | summary["task"]
+        settings = Evaluation.defaults() | summary["evaluation"]
         is_same = (
             summary["identity"] == run.identity
-            and summary["evaluation"] == settings_of_run(run)
+            and settings == Evaluation.defaults() | settings_of_run(run)
             and summary["episodes"]["failed"] == 0
             and all(task[name] == getattr(run, name) for name in ASKED)
             and all(task[name] == run.evaluation.get(name, task[name]) for name in WALK)
@@ -69,7 +72,7 @@ def open_journal(batch: EpisodeBatch, run: EvaluationRun, folder: Path) -> Journ
         if set(changes) == {"episodes"} and changes["episodes"][0] > changes["episodes"][1]:
             begin_anew(path, replace(old.run, evaluation=run.evaluation))
         elif changes:
-            raise refusal(str(folder), changes)
+            raise another_evaluation(str(folder), changes)
         try:
             batch.replay(old.turns)
         except TraceError as error:
@@ -81,9 +84,17 @@ def open_journal(batch: EpisodeBatch, run: EvaluationRun, folder: Path) -> Journ
 
 
 def _settings_of(run: EvaluationRun) -> dict[str, Any]:
-    """All that decides whether an evaluation is the same one, by name; an endpoint may move."""
+    """All that decides whether an evaluation is the same one, by name; an endpoint may move.
+
+    A setting that the run line lacks has its default: it was begun before there was one.
+    """
+    defaults = Evaluation.defaults()
+    if run.evaluation.get("start") == "walk":
+        defaults |= {name: Task.defaults()[name] for name in WALK}
     values = {name: getattr(run, name) for name in (*ASKED, "mode")}
-    return values | run.evaluation | {"player": run.identity} | flat({"player": run.about})
+    return (
+        defaults | values | run.evaluation | {"player": run.identity} | flat({"player": run.about})
+    )
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -100,25 +111,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return values_by_name
 
 
-def differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The names under which two mappings differ, each with its value now and before."""
-    names = dict.fromkeys([*now, *before])
-    return {
-        name: (now.get(name), before.get(name))
-        for name in names
-        if now.get(name) != before.get(name)
-    }
-
-
-def refusal(folder: str, changes: Mapping[str, tuple[Any, Any]]) -> ConfigError:
-    """What to raise where a folder holds another evaluation: one sentence with the fields that
-    differ and both values.
-    """
+def another_evaluation(where: str, changes: Mapping[str, tuple[Any, Any]]) -> ConfigError:
+    """What to raise where a folder holds another evaluation."""
     named = {name: values for name, values in changes.items() if name != "player"}
-    (first_name, (first_now, first_before)), *others = (named or changes).items()
-    also = "".join(f", {name} = {before!r} (now {now!r})" for name, (now, before) in others[:9])
-    return ConfigError(
-        f"{folder}: {first_name}",
-        first_now,
-        f"{first_before!r}{also}, as in the evaluation there; or name another folder",
-    )
+    return refusal(where, named or changes, "evaluation")

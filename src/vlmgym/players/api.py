@@ -73,6 +73,7 @@ class ApiPlayer(AsyncPlayer):
             not sampling; a price that is no number, negative, infinite or of an unknown kind.
     """
 
+    sees = "picture"
     kind: ClassVar[str]
     """The word that stands for such players on the command line."""
     key_variable: ClassVar[str]

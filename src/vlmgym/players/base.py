@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from vlmgym.core import Game, State, VlmGymError
+from vlmgym.core import ConfigError, Game, State, VlmGymError
 from vlmgym.core.files import whole_text
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.reply import BLOCKS, Blocks
@@ -128,14 +128,29 @@ endpoint is to be found.
 """
 
 
+SEES = ("picture", "state", "nothing")
+"""What a player can be handed: see :attr:`Player.sees`."""
+
+SEES_ALLOWED = (
+    "'picture', 'state' (it is handed the true board) or 'nothing': a player's class states which"
+)
+
+
 class Player(ABC):
-    """Answers states with texts; one reply a row, each independent of the batch it came in."""
+    """Answers states with texts; one reply a row, each independent of the batch it came in.
+
+    A class that can be asked (no method of it is abstract) states what it sees.
+
+    Raises:
+        ConfigError: at the definition of a class that does not.
+    """
 
     name: str
     """A label for tables; who the player is, :attr:`identity` says."""
-    sees: str = "picture"
-    """``"picture"``; ``"state"``: it is handed the truth, so what it says of the board is given;
-    ``"nothing"``.
+    sees: str
+    """``"picture"``; ``"state"``: it is handed the truth (it reads the state), so what it says of
+    the board is given; ``"nothing"``. There is no default: what a player says of a board that it
+    was handed must not be scored as if it had looked.
     """
     heavy: bool = False
     """It holds a model: there should be one of the kind in memory at a time."""
@@ -151,6 +166,14 @@ class Player(ABC):
     """Called by players at endpoints with one sentence for each attempt that gave no answer; an
     evaluation sets it for as long as it runs.
     """
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """See that a class which can be asked states what it sees, or inherits it."""
+        super().__init_subclass__(**arguments)
+        sees = getattr(cls, "sees", None)
+        is_text = sees is None or isinstance(sees, str)  # a property is seen where it is asked
+        if is_text and sees not in SEES and not _has_abstract_methods(cls):
+            raise ConfigError(f"{cls.__name__}.sees", sees, SEES_ALLOWED)
 
     @abstractmethod
     def answer(self, queries: Sequence[Query]) -> Sequence[Sequence[str | Answer]]:
@@ -194,6 +217,9 @@ class Player(ABC):
     def describe(self) -> dict[str, Any]:
         """What makes this player another one than its namesakes, as JSON values: its kind and all
         its settings.
+
+        A setting that comes later stands here only where it is not its default, so that what was
+        begun goes on.
         """
         return {"kind": type(self).__name__}
 
@@ -203,6 +229,12 @@ class Player(ABC):
         (but for :data:`PLACES`).
         """
         return identity_of(self.describe())
+
+
+def _has_abstract_methods(kind: type) -> bool:
+    """Whether a class leaves methods to its subclasses."""
+    members = (getattr(kind, name, None) for name in dir(kind))
+    return any(getattr(member, "__isabstractmethod__", False) for member in members)
 
 
 def identity_of(description: Mapping[str, Any]) -> str:

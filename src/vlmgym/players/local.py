@@ -42,6 +42,7 @@ class LocalPlayer(Player):
             on; empty = nothing.
     """
 
+    sees = "picture"
     heavy = True
 
     def __init__(
@@ -300,6 +301,7 @@ class Relay(Player):
         reasoner: who thinks and answers.
     """
 
+    sees = "picture"
     heavy = True
 
     def __init__(self, describer: Player, reasoner: Player) -> None:

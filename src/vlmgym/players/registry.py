@@ -1,11 +1,11 @@
-"""Every player by the word that stands for it on a command line and in a study."""
+"""Every player by the word that stands for it on a command line and in a study: :data:`KINDS`."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,6 @@ from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
 from vlmgym.render.looks import Look
 
-PLAYERS = (
-    "random, random-legal, greedy, oracle, teacher[:error], scripted:FILE, local:MODEL, "
-    "relay:MODEL+MODEL, api:MODEL, anthropic:MODEL"
-)
-SIMPLE: dict[str, type[Player]] = {
-    player.name: player for player in (Random, RandomLegal, Greedy, Oracle)
-}
 MAX_TOKENS = 4096
 """New tokens of a reply where nothing else is said: room for a model that thinks before its first
 visible word.
@@ -54,6 +47,30 @@ class Endpoint:
     base_url: str = ""
     api: ApiSettings = field(default_factory=ApiSettings)
     prices: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A word of the command line with what it may need to become a player; see
+    :func:`make_player`.
+
+    Attributes:
+        text: the whole word.
+        details: what follows its colon.
+        look: of the pictures.
+        style: of the prompt.
+        sampling: of models.
+        local: how local models are run.
+        endpoint: where other models are.
+    """
+
+    text: str
+    details: str
+    look: str | Look
+    style: str
+    sampling: Mapping[str, Any]
+    local: LocalSettings
+    endpoint: Endpoint
 
 
 def named_players(texts: Sequence[str]) -> dict[str, str]:
@@ -108,11 +125,11 @@ def _labels(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         namesakes = [other for other in words if short_labels[other] == short_labels[word]]
         models = {namesake: namesake.partition(":")[2] for namesake in namesakes}
-        are_local = all(namesake.startswith("local:") for namesake in namesakes)
+        are_models = all(_is_model(namesake) for namesake in namesakes)
         are_different = len(set(models.values())) == len(namesakes)
         if len(namesakes) == 1:
             labels[word] = short_labels[word]
-        elif are_local and are_different:
+        elif are_models and are_different:
             labels[word] = shortest_ends(list(models.values()))[models[word]]
         else:
             labels[word] = word
@@ -122,12 +139,15 @@ def _labels(words: Sequence[str]) -> dict[str, str]:
 
 def _short_label(word: str) -> str:
     """The name that a player has by itself."""
-    kind, _, model = word.partition(":")
-    if kind == "local":
-        return Path(model).name or model
-    if kind == "relay":
-        return "+".join(Path(part).name or part for part in model.split("+"))
-    return model if kind in ("api", "anthropic") and model else kind
+    kind, _, details = word.partition(":")
+    label = KINDS[kind].label if kind in KINDS else None
+    return label(details) if label and details else kind
+
+
+def _is_model(word: str) -> bool:
+    """Whether a player is called by the last part of its model's path."""
+    kind = KINDS.get(word.partition(":")[0])
+    return kind is not None and kind.label is _model_name
 
 
 def make_player(
@@ -141,11 +161,8 @@ def make_player(
     """The player that a command-line word stands for.
 
     Args:
-        text: ``random``, ``random-legal``, ``greedy``, ``oracle``, ``teacher`` or ``teacher:0.2``
-            (error rate), ``scripted:FILE`` (a JSON list of replies, one a turn), ``local:MODEL``
-            (``local:tiny``, a folder, a hub name), ``relay:MODEL+MODEL`` (the first describes, the
-            second goes on from there), ``api:MODEL`` (any OpenAI-compatible endpoint),
-            ``anthropic:MODEL``.
+        text: a word of :data:`KINDS`, in the form that is given there: ``random``, ``teacher:0.2``,
+            ``local:tiny``.
         look: of the pictures for local models that are asked outside of an evaluation.
         style: of the prompt there.
         sampling: of models: ``max_tokens``, ``temperature`` (0 = greedy), and for endpoints any
@@ -157,53 +174,63 @@ def make_player(
         ConfigError: no such player, or a field of the sampling that a local model does not know.
         FileError: the file of a scripted player is not there, or is no JSON list of texts.
     """
+    sampling = {"max_tokens": MAX_TOKENS, "temperature": 0.0, **(sampling or {})}
+    word, _, details = text.partition(":")
+    kind = KINDS.get(word)
+    if kind is None or not kind.takes(details):
+        raise ConfigError("player", text, PLAYERS)
     local = local or LocalSettings()
     endpoint = endpoint or Endpoint()
-    sampling = {"max_tokens": MAX_TOKENS, "temperature": 0.0, **(sampling or {})}
-    kind, _, details = text.partition(":")
-    if kind in SIMPLE and not details:
-        return SIMPLE[kind]()
-    if kind == "teacher":
-        return _teacher(text, details)
-    if kind == "scripted" and details:
-        return _scripted(text, Path(details))
-    if kind == "relay" and details.partition("+")[2]:
-        from vlmgym.players.local import Relay
-
-        words = [f"local:{model}" for model in details.split("+", 1)]
-        return Relay(*(make_player(word, look, style, sampling, local) for word in words))
-    if kind == "local" and details:
-        return _local_player(details, look, style, sampling, local)
-    if kind in ("api", "anthropic") and details:
-        return _api_player(kind, details, sampling, endpoint)
-    raise ConfigError("player", text, PLAYERS)
+    return kind.make(Asked(text, details, look, style, sampling, local, endpoint))
 
 
-def _teacher(text: str, error_rate: str) -> Teacher:
+def is_heavy(text: str) -> bool:
+    """Whether the player that a word stands for holds a model (:attr:`Player.heavy`), told without
+    making it.
+    """
+    kind = KINDS.get(text.partition(":")[0])
+    return kind is not None and kind.heavy
+
+
+# ---- how each is made
+def _simple(player: type[Player]) -> Callable[[Asked], Player]:
+    """The maker of a player that has no settings."""
+    return lambda asked: player()
+
+
+def _teacher(asked: Asked) -> Teacher:
     try:
-        return Teacher(float(error_rate)) if error_rate else Teacher()
+        return Teacher(float(asked.details)) if asked.details else Teacher()
     except ValueError as error:
-        raise ConfigError("player", text, "teacher:ERROR with an error rate 0 to 1") from error
+        allowed = "teacher:ERROR with an error rate 0 to 1"
+        raise ConfigError("player", asked.text, allowed) from error
 
 
-def _scripted(text: str, path: Path) -> Scripted:
-    replies = read_json(path, list)
+def _scripted(asked: Asked) -> Scripted:
+    replies = read_json(Path(asked.details), list)
     if not replies or not all(isinstance(reply, str) for reply in replies):
-        raise ConfigError("player", shown(text), "scripted:FILE with a JSON list of texts")
+        raise ConfigError("player", shown(asked.text), "scripted:FILE with a JSON list of texts")
     return Scripted(replies)
 
 
-def _local_player(
-    name: str,
-    look: str | Look,
-    style: str,
-    sampling: Mapping[str, Any],
-    settings: LocalSettings,
-) -> Player:
+def _relay(asked: Asked) -> Player:
+    describer, _, reasoner = asked.details.partition("+")
+    if not describer or not reasoner:
+        raise ConfigError("player", asked.text, PLAYERS)
+    from vlmgym.players.local import Relay
+
+    models = (replace(asked, details=model) for model in (describer, reasoner))
+    return Relay(*(_local(model) for model in models))
+
+
+def _local(asked: Asked) -> Player:
     from vlmgym.models.loading import banned_tokens, load, model_digest
     from vlmgym.players.local import LocalPlayer
     from vlmgym.train.trained import trained_for
 
+    name = asked.details
+    settings = asked.local
+    sampling = asked.sampling
     _check_local(sampling)
     trained = trained_for(name)
     model, processor = load(name, settings.dtype, settings.device)
@@ -211,8 +238,8 @@ def _local_player(
         model,
         processor,
         name=Path(name).name,
-        look=look,
-        style=style,
+        look=asked.look,
+        style=asked.style,
         banned=banned_tokens(model, processor),
         max_new_tokens=sampling["max_tokens"],
         temperature=sampling["temperature"],
@@ -223,22 +250,18 @@ def _local_player(
     )
 
 
-def _api_player(
-    kind: str, model: str, sampling: Mapping[str, Any], endpoint: Endpoint
-) -> OpenAIPlayer | AnthropicPlayer:
-    player = OpenAIPlayer if kind == "api" else AnthropicPlayer
-    prices = endpoint.prices
-    if prices is not None and model not in prices:
-        raise ConfigError("prices", model, "one of " + ", ".join(map(str, prices)))
-    price = None if prices is None else prices[model]
-    return player(model, endpoint.base_url, sampling, endpoint.api, price)
+def _api(player: type[OpenAIPlayer] | type[AnthropicPlayer]) -> Callable[[Asked], Player]:
+    """The maker of players of one kind of endpoint."""
 
+    def make(asked: Asked) -> Player:
+        model = asked.details
+        prices = asked.endpoint.prices
+        if prices is not None and model not in prices:
+            raise ConfigError("prices", model, "one of " + ", ".join(map(str, prices)))
+        price = None if prices is None else prices[model]
+        return player(model, asked.endpoint.base_url, asked.sampling, asked.endpoint.api, price)
 
-def is_heavy(text: str) -> bool:
-    """Whether the player that a word stands for holds a model (:attr:`Player.heavy`), told without
-    making it.
-    """
-    return text.partition(":")[0] in ("local", "relay")
+    return make
 
 
 def _check_local(sampling: Mapping[str, Any]) -> None:
@@ -261,3 +284,97 @@ def _check_local(sampling: Mapping[str, Any]) -> None:
         raise ConfigError("sampling.temperature", temperature, allowed)
     if type(seed) is not int or not 0 <= seed < 2**31:
         raise ConfigError("sampling.seed", seed, "0 to 2147483647, for a local model")
+
+
+# ---- the table
+def _model_name(model: str) -> str:
+    """What the model of a path or a hub name is called."""
+    return Path(model).name or model
+
+
+def _model_names(models: str) -> str:
+    return "+".join(_model_name(model) for model in models.split("+"))
+
+
+@dataclass(frozen=True)
+class PlayerKind:
+    """A word that stands for players.
+
+    Attributes:
+        form: how it is written: ``random``, ``teacher[:error]`` (what follows may be left out),
+            ``local:MODEL``.
+        doc: one line of help.
+        make: makes the player.
+        heavy: whether the player holds a model (:attr:`Player.heavy`).
+        label: the name in tables, from what follows the colon; None = the word.
+    """
+
+    form: str
+    doc: str
+    make: Callable[[Asked], Player]
+    heavy: bool = False
+    label: Callable[[str], str] | None = None
+
+    @property
+    def word(self) -> str:
+        """What stands before the colon."""
+        return self.form.partition(":")[0].rstrip("[")
+
+    @property
+    def needs_details(self) -> bool:
+        """Whether something must follow the word."""
+        return ":" in self.form and "[" not in self.form
+
+    def takes(self, details: str) -> bool:
+        """Whether this may follow the word."""
+        return ":" in self.form if details else not self.needs_details
+
+
+KINDS: Mapping[str, PlayerKind] = {
+    kind.word: kind
+    for kind in (
+        PlayerKind("random", "any action, legal or not", _simple(Random)),
+        PlayerKind("random-legal", "any legal action", _simple(RandomLegal)),
+        PlayerKind("greedy", "the largest gain of this turn", _simple(Greedy)),
+        PlayerKind("oracle", "the largest oracle value", _simple(Oracle)),
+        PlayerKind(
+            "teacher[:error]",
+            "reasons from what moves do to one that works; jumps to a random answer with "
+            "probability `error` (0 to 1, else 0.3)",
+            _teacher,
+        ),
+        PlayerKind("scripted:FILE", "a JSON list of replies, one a turn", _scripted),
+        PlayerKind(
+            "local:MODEL",
+            "Transformers: `tiny`, a folder or a hub name",
+            _local,
+            heavy=True,
+            label=_model_name,
+        ),
+        PlayerKind(
+            "relay:MODEL+MODEL",
+            "two local models: the first describes the board, the second goes on from there",
+            _relay,
+            heavy=True,
+            label=_model_names,
+        ),
+        PlayerKind(
+            "api:MODEL",
+            "any OpenAI-compatible endpoint: vLLM, SGLang, OpenAI, OpenRouter, Ollama (extra "
+            "`api`)",
+            _api(OpenAIPlayer),
+            label=str,
+        ),
+        PlayerKind("anthropic:MODEL", "Anthropic (extra `api`)", _api(AnthropicPlayer), label=str),
+    )
+}
+"""Every player by its word; help texts, documents, and what studies may ask follow from it."""
+PLAYERS = ", ".join(kind.form for kind in KINDS.values())
+"""The forms of all words."""
+
+
+def table() -> str:
+    """The table of all players in Markdown, as docs/evaluation.md holds it."""
+    lines = ["| `--player` | who answers |", "|---|---|"]
+    lines += [f"| `{kind.form}` | {kind.doc} |" for kind in KINDS.values()]
+    return "\n".join(lines) + "\n"

@@ -121,6 +121,9 @@ class Oracle(Chooser):
 class Scripted(Player):
     """Fixed replies: a text for every turn, texts in turn order, or a function of (game, one-row
     state).
+
+    A function stands for a model: what it says of the board counts as its own. Of one that tells
+    the truth set ``sees = "state"``.
     """
 
     name = "scripted"

@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, VlmGymError, need
-from vlmgym.core.files import read_json, write_json
+from vlmgym.core.differences import differences, refusal
+from vlmgym.core.files import FileError, read_json, write_json
 from vlmgym.core.provenance import machine, revision
 from vlmgym.core.settings import number_in_environment
 from vlmgym.core.threads import usable_cores
-from vlmgym.evals.protocol import Protocol, run_protocol, slug
+from vlmgym.evals.protocol import Protocol, completed_protocol, run_protocol, slug
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player
 from vlmgym.players.registry import LocalSettings, make_player
 from vlmgym.studies.processes import Process
 from vlmgym.studies.study import ASK_COST, BASE, SFT_COST, Job, Study, read_study
+from vlmgym.train.begun import completed
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.checkpoint import Interrupted, Signals
 from vlmgym.train.recipe import Recipe
@@ -267,6 +269,7 @@ def run_study(
 
     Raises:
         ConfigError: the folder holds another study, or no job is called so.
+        FileError: the ``study.json`` there cannot be read, or is that of a newer version.
         Interrupted: the time is over, Ctrl-C, or SIGTERM.
         JobError: jobs failed (the others were done all the same).
     """
@@ -357,24 +360,36 @@ def _log(out: Path, process: _JobProcess, succeeded: bool) -> None:
 
 
 def _freeze(study: Study, out: Path) -> None:
-    """Write down what is run, or see that it is what was begun."""
+    """Write down what is run, or see that it is what was begun.
+
+    Raises:
+        ConfigError: the folder holds another study; the message names what differs.
+        FileError: what it holds cannot be read, or is that of a newer version.
+    """
     out.mkdir(parents=True, exist_ok=True)
     path = out / "study.json"
     settings = json.loads(json.dumps(study.to_dict()))
-    if not path.exists():
-        write_json(path, settings)
-        return
-    frozen = read_json(path)
-    if frozen == settings:
-        return
-    differ = []
-    for section in ("runs", "evaluations"):
-        entries = frozen.get(section)
-        if not isinstance(entries, dict):
-            entries = {}
-        for name, entry in settings[section].items():
-            if entry != entries.get(name):
-                differ.append(f"{section}.{name}")
-    others = ", ".join(differ[:5]) or "model or seeds"
-    allowed = f"a new folder, or one with the same study (other here: {others})"
-    raise ConfigError("out", str(out), allowed)
+    if path.exists():
+        now = _completed(settings, path)
+        changes = differences(now, _completed(read_json(path), path))
+        if changes:
+            raise refusal(str(path), changes, "study")
+    write_json(path, settings)
+
+
+def _completed(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What a study's file holds, with every field of every recipe and protocol: those that it lacks
+    were not there when the study was begun.
+    """
+    runs = settings.get("runs")
+    evaluations = settings.get("evaluations")
+    if not isinstance(runs, dict) or not isinstance(evaluations, dict):
+        raise FileError(f"{path}: no study, with its runs and evaluations; name another folder")
+    return {
+        **settings,
+        "runs": {name: completed(recipe, f"{path}: runs.{name}") for name, recipe in runs.items()},
+        "evaluations": {
+            name: completed_protocol(protocol, f"{path}: evaluations.{name}")
+            for name, protocol in evaluations.items()
+        },
+    }

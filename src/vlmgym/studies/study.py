@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 from vlmgym.core import ConfigError
 from vlmgym.core.config import find, merge, read_file
 from vlmgym.evals.protocol import Protocol
+from vlmgym.players.registry import KINDS
 from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
 
 BASE = "base"
 """The player that is the model which every run starts from."""
 
-FIXED = ("random", "random-legal", "greedy", "oracle", BASE)
-"""Players that are not trained."""
+FIXED = {kind.word: kind for kind in KINDS.values() if not (kind.heavy or kind.needs_details)}
+"""Players of the command line that a study may ask: all that need no model, file or endpoint."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_=-]*(\.[A-Za-z0-9_=-]+)*")
 """What runs and evaluations are called, and their folders; ``+`` joins runs to a relay, the last
@@ -98,8 +99,8 @@ class Study:
         runs = _entries(TrainingRun, "runs", settings)
         starts = [BASE]
         for name, run in runs.items():
-            if name in FIXED:
-                allowed = "a name that no player has (" + ", ".join(FIXED) + ")"
+            if name in (*FIXED, BASE):
+                allowed = "a name that no player has (" + ", ".join([*FIXED, BASE]) + ")"
                 raise ConfigError("study.runs", name, allowed)
             if run.start not in starts:
                 raise ConfigError(f"study.runs.{name}.start", run.start, ", ".join(starts))
@@ -182,13 +183,13 @@ class Study:
                 names = [wanted]
             if names:
                 players += [f"{name}.{seed}" for name in names for seed in self.seeds]
-            elif wanted in FIXED or wanted.startswith("teacher"):
+            elif _is_fixed(wanted):
                 players.append(wanted)
             elif not set(wanted) & set("*+") and not _hit(wanted, self.leave_out):
                 raise ConfigError(
                     f"study.evaluations.{evaluation}.players",
                     wanted,
-                    ", ".join([*self.runs, *FIXED, "teacher:ERROR"]),
+                    ", ".join([*self.runs, *(kind.form for kind in FIXED.values()), BASE]),
                 )
         return list(dict.fromkeys(players))
 
@@ -257,6 +258,12 @@ class Study:
             for player in self.players(name):
                 asked.setdefault(player, []).append(name)
         return asked
+
+
+def _is_fixed(player: str) -> bool:
+    """Whether a player is not trained."""
+    word, _, details = player.partition(":")
+    return player == BASE or (word in FIXED and FIXED[word].takes(details))
 
 
 T = TypeVar("T", TrainingRun, Measured)

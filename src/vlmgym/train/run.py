@@ -10,6 +10,7 @@ from typing import Any
 
 from vlmgym.core import ConfigError
 from vlmgym.core.files import write_atomically
+from vlmgym.train.begun import see_same_recipe
 from vlmgym.train.callbacks import checks_callback, metrics_callback
 from vlmgym.train.checkpoint import DiskFullError, no_room
 from vlmgym.train.cold_start import cold_start_rows, cut_off
@@ -36,6 +37,7 @@ def train(recipe: Recipe, out: Path) -> Path:
 
     Raises:
         ConfigError: ``out`` holds a run of another recipe, or another process trains there.
+        FileError: the ``recipe.json`` there cannot be read, or is that of a newer version.
     """
     from filelock import FileLock, Timeout
 
@@ -60,16 +62,10 @@ def train(recipe: Recipe, out: Path) -> Path:
 def _stages(recipe: Recipe, out: Path) -> Path:
     processes = recipe.compute.processes()
     stamp = out / "recipe.json"
-    text = json.dumps(recipe.to_dict(), indent=1)
-    if stamp.exists() and stamp.read_text(encoding="utf-8") != text:
-        raise ConfigError(
-            "out",
-            str(out),
-            "a new folder, or one with a run of the same recipe (this one holds another)",
-        )
+    see_same_recipe(recipe, stamp)
     processes.wait_for_everyone()
     if processes.is_main_process:
-        write_atomically(stamp, text)
+        write_atomically(stamp, json.dumps(recipe.to_dict(), indent=1))
     model_name = recipe.model
     if recipe.cold_start is not None:
         target = out / "cold"

@@ -15,6 +15,7 @@ from pathlib import Path
 from vlmgym.core import ConfigError, need
 from vlmgym.core.files import write_atomically
 from vlmgym.models.loading import model_path
+from vlmgym.train.begun import see_same_recipe
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.verl.sections import (
@@ -162,6 +163,8 @@ def prepare(recipe: Recipe, folder: Path, mode: str = "conversation") -> None:
     Raises:
         ConfigError: another mode, or the checkpoints of another recipe are in the folder, from
             which verl would go on.
+        FileError: the file that says of which recipe they are cannot be read, or is that of a newer
+            version.
     """
     mode = mode_of(grpo_of(recipe), mode)
     values = recipe.to_dict()
@@ -169,7 +172,8 @@ def prepare(recipe: Recipe, folder: Path, mode: str = "conversation") -> None:
         split: json.dumps({"split": split, "recipe": values}, indent=1)
         for split in ("train", "test")
     }
-    _refuse_another_run(folder, texts["train"])
+    if (folder / "checkpoints").exists():
+        see_same_recipe(recipe, folder / "train.json", "recipe")
     folder.mkdir(parents=True, exist_ok=True)
     for split, text in texts.items():
         write_atomically(folder / f"{split}.json", text)
@@ -180,19 +184,6 @@ def prepare(recipe: Recipe, folder: Path, mode: str = "conversation") -> None:
         "mode": mode,
     }
     write_atomically(folder / "agent.yaml", json.dumps([loop], indent=1))  # JSON is YAML
-
-
-def _refuse_another_run(folder: Path, text: str) -> None:
-    """Refuse a folder with checkpoints of another recipe than that of this text."""
-    stamp = folder / "train.json"
-    if not (folder / "checkpoints").exists() or not stamp.exists():
-        return
-    if stamp.read_text(encoding="utf-8") != text:
-        raise ConfigError(
-            "out",
-            str(folder.parent),
-            "a new folder, or one with a run of the same recipe (this one holds another)",
-        )
 
 
 def command(arguments: Sequence[str]) -> list[str]:
