@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from vlmgym.core import DEAD, ConfigError, State, setting
+from vlmgym.core import ConfigError, State, setting
 from vlmgym.core.kernels import kernel
 from vlmgym.games.parts.actions import Moves, write_cell
 from vlmgym.games.parts.boards import (
@@ -29,6 +29,7 @@ from vlmgym.games.parts.boards import (
     first_from,
     step_from,
 )
+from vlmgym.games.parts.explanations import say_moves_left
 from vlmgym.games.parts.grid import Puzzle, Turn
 from vlmgym.games.parts.rooms import deal_rooms
 from vlmgym.games.solvers import boxes
@@ -238,5 +239,4 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
         if effect == 3:
             target = step_from(board, step_from(board, player, action), action)
             text += f" box to {write_cell(*divmod(target, board.shape[1]))}"
-        value = self.oracle(state[row])[0, action]
-        return f"{text} dead" if value <= DEAD else f"{text} {-1 - int(value)} to go"
+        return f"{text} {say_moves_left(self.oracle(state[row])[0, action])}"

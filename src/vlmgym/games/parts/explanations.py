@@ -7,11 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import NO_ACTION
+from vlmgym.core import DEAD, NO_ACTION
 from vlmgym.games.parts.actions import STEPS, write_cell, write_pair
 
 Cell = tuple[int, int]
 """Row and column."""
+
+
+def say_moves_left(value: float, words: str = "to go", none: str = "dead") -> str:
+    """What is left after a move, from its value: minus the moves of a shortest solution that begins
+    with it. Such as ``"7 to go"`` of -8; ``dead`` where there is none.
+    """
+    return none if value <= DEAD else f"{-1 - int(value)} {words}"
 
 
 def seek_line(board: NDArray[np.uint8], names: Sequence[str], line: int) -> tuple[str, str]:
