@@ -105,6 +105,27 @@ def seek_merge(board: NDArray[np.uint8], names: Sequence[str], largest: int) -> 
     return "; ".join(thoughts), NO_ACTION
 
 
+def move_last_tile(board: NDArray[np.uint8], legal: NDArray[np.bool_]) -> int:
+    """The move that the last tile allows, where nothing merges: to the right, or down from the last
+    column; from the last corner to the left, or else up.
+
+    Args:
+        board: ``(rows, cols)``, 0 = empty.
+        legal: ``(4,)``.
+
+    Returns:
+        The move; NO_ACTION where it is not legal.
+    """
+    row, column = _tiles(board)[-1]
+    if column < board.shape[1] - 1:
+        wanted = [1]
+    elif row < board.shape[0] - 1:
+        wanted = [2]
+    else:
+        wanted = [3, 0]
+    return next((move for move in wanted if legal[move]), NO_ACTION)
+
+
 def seek_pair(
     board: NDArray[np.uint8], names: Sequence[str], joins: NDArray[np.bool_]
 ) -> tuple[str, int]:
