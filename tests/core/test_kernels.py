@@ -240,7 +240,12 @@ def test_a_half_kept_cache_gives_the_same_rules(tmp_path):
         ).stdout.split()
 
     *rules, number = run(ask + tell)
-    lost = "lines._find_along-*.nbc", "lines._find_*.2.nbc", "lines.find_swaps-*", "swap._legal-*"
+    lost = (
+        "lines._find_along-*.nbc",
+        "lines._find_*.2.nbc",
+        "lines.find_swaps-*",
+        "lines.list_swaps-*",
+    )
     for pattern in lost:  # the second: were both of one name
         for path in tmp_path.rglob(pattern):
             path.unlink()
@@ -276,7 +281,7 @@ def dealt(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "lost", ["mines._chances*", "mines.needs*.nbc", "minesweeper._deal*", "nothing"]
+    "lost", ["mines._chances*", "mines.needs*.nbc", "minefields.deal*", "nothing"]
 )
 def test_callers_from_disk_find_what_they_call_where_files_are_lost(tmp_path, dealt, lost):
     """A caller's machine code holds only the name of a kernel that is compiled apart."""

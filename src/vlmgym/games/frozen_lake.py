@@ -35,10 +35,11 @@ from vlmgym.games.parts.boards import (
     first_from,
     step_from,
 )
+from vlmgym.games.parts.explanations import say_moves_left
 from vlmgym.games.parts.grid import Puzzle, Turn
-from vlmgym.games.parts.mazes import carve_maze, draw_lake
+from vlmgym.games.parts.mazes import deal_fields
 from vlmgym.games.solvers import walks
-from vlmgym.games.solvers.walks import FLOOR, GOAL, HOLE, PLAYER, ahead
+from vlmgym.games.solvers.walks import FLOOR, GOAL, HOLE, PLAYER, ahead, mark_moves
 
 NAMES = ("floor", "wall", "hole", "goal", "player")
 """Text of each board value, those of :mod:`vlmgym.games.solvers.walks`."""
@@ -123,30 +124,6 @@ def _play(turn, under, actions, slip):
         turn.terminated[game] = value != FLOOR
 
 
-@kernel
-def _legal(boards, slip, legal):
-    for game in range(len(boards)):
-        cell = first_from(boards[game], PLAYER)
-        for move in range(4):
-            if cell >= 0 and ahead(boards[game], cell, move) >= 0:
-                legal[game, move] = True
-                if slip > 0.0:
-                    legal[game, (move + 1) % 4] = legal[game, (move + 3) % 4] = True
-
-
-@kernel
-def _deal(boards, seeds, maze, holes, loops):
-    cols = boards.shape[2]
-    for game in range(len(boards)):
-        if maze:
-            number, distance = carve_maze(boards[game], seeds[game], loops)
-        else:
-            number, distance = draw_lake(boards[game], seeds[game], holes)
-        far_cells = np.flatnonzero(distance >= distance.max() - distance.max() // 4)
-        goal = far_cells[draw_below(seeds[game], 0, number, len(far_cells))]
-        boards[game, goal // cols, goal % cols] = GOAL
-
-
 class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
     """FrozenLake on any board from 2x2 to 16x16, and mazes."""
 
@@ -206,7 +183,7 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         """
         cells = level.rows * level.cols
         holes = min(round(level.density * cells), cells - 2)
-        _deal(board, seeds, level.field == "maze", holes, level.loops)
+        deal_fields(board, seeds, level.field == "maze", holes, level.loops)
         return self.further(board)
 
     def play(self, state: StateFrozenLake, actions: Actions, turn: Turn) -> None:
@@ -218,7 +195,7 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         """The moves that can change the board; where one may slip, what a move to either side does
         counts too.
         """
-        _legal(state.board, state.level.slip, legal)
+        mark_moves(state.board, state.level.slip, legal)
 
     def from_symbols(self, level: LevelFrozenLake, symbols: Symbols) -> StateFrozenLake:
         """Of several players the first in reading order stays, the others become floor; without one
@@ -270,4 +247,4 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
             return f"{text} {value:.2f}"
         if kind == HOLE:
             return text
-        return f"{text} no way" if value <= DEAD else f"{text} {-1 - int(value)} left"
+        return f"{text} {say_moves_left(value, 'left', 'no way')}"

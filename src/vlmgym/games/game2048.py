@@ -11,22 +11,23 @@ from typing import TypeAlias
 
 import numpy as np
 
-from vlmgym.core import (
-    LEGAL_STREAM,
-    NO_ACTION,
-    State,
-    draw64,
-    draw_below,
-    draw_unit,
-    mix64,
-    setting,
-)
+from vlmgym.core import LEGAL_STREAM, NO_ACTION, State, draw_below, draw_unit, setting
 from vlmgym.core.kernels import inner, kernel
 from vlmgym.games.parts.actions import Moves
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
-from vlmgym.games.parts.explanations import seek_merge
+from vlmgym.games.parts.explanations import move_last_tile, seek_merge
 from vlmgym.games.parts.grid import GridGame, Turn
-from vlmgym.games.parts.slides import MAX_EXPONENT, merge_gain, slide, slide_changes
+from vlmgym.games.parts.slides import (
+    MAX_EXPONENT,
+    draw_slide,
+    flat,
+    mark_merges,
+    mark_slides,
+    merge_gain,
+    slide,
+    slide_changes,
+)
+from vlmgym.games.solvers import merges
 
 
 @dataclass(frozen=True)
@@ -106,77 +107,6 @@ def _play(turn, before, after, actions, cols, four_prob):
             turn.terminated[game] = empty == 0 and not _can_move(board, cols)
 
 
-@inner
-def _expected_gain(board, cols, four_prob):
-    """Expected gain of the best next move, over the cell and value of the tile that appears before
-    it.
-    """
-    total = 0.0
-    empty = 0
-    for cell in range(len(board)):
-        if board[cell] == 0:
-            empty += 1
-            for exponent in range(1, 3):
-                probability = four_prob if exponent == 2 else 1.0 - four_prob
-                if probability > 0.0:
-                    board[cell] = exponent
-                    gain = max(merge_gain(board, cols, 0), merge_gain(board, cols, 1))
-                    total += probability * gain
-            board[cell] = 0
-    return total / empty if empty else 0.0
-
-
-@kernel
-def _oracle(boards, cols, ended, four_prob, discount, value):
-    after = np.empty(boards.shape[1], np.uint8)
-    for game in range(len(boards)):
-        for move in range(4):
-            value[game, move] = np.nan
-            if not ended[game]:
-                gain, changed = slide(boards[game], cols, move, after)
-                if changed:
-                    next_gain = _expected_gain(after, cols, four_prob)
-                    value[game, move] = gain + discount * next_gain
-
-
-@kernel
-def _legal(boards, cols, legal):
-    for game in range(len(boards)):
-        for move in range(4):
-            legal[game, move] = slide_changes(boards[game], cols, move)
-
-
-@kernel
-def _draw_legal(boards, cols, ended, seeds, steps, number):
-    """Draw moves, all alike, until one is legal; a game that has not ended has one."""
-    drawn = np.empty(len(boards), np.int64)
-    for game in range(len(boards)):
-        drawn[game] = NO_ACTION
-        word = draw64(seeds[game], steps[game], number)
-        tries = 0
-        while drawn[game] < 0 and not ended[game] and tries < 1024:
-            move = np.int64((word >> np.uint64(2 * (tries % 32))) & np.uint64(3))
-            tries += 1
-            if tries % 32 == 0:
-                word = mix64(word ^ np.uint64(tries))
-            if slide_changes(boards[game], cols, move):
-                drawn[game] = move
-    return drawn
-
-
-@kernel
-def _merging(boards, cols, ended, merging):
-    for game in range(len(boards)):
-        for move in range(2):
-            merges = not ended[game] and merge_gain(boards[game], cols, move) > 0
-            merging[game, move] = merges
-            merging[game, move + 2] = merges
-
-
-def _flat(boards: Boards) -> Boards:
-    return boards.reshape(len(boards), boards.shape[1] * boards.shape[2])
-
-
 class Game2048(GridGame[Level2048, State2048]):
     """2048 on any board from 2x2 to 16x16."""
 
@@ -211,42 +141,39 @@ class Game2048(GridGame[Level2048, State2048]):
     def deal(self, level: Level2048, seeds: Seeds, board: Boards) -> Arrays:
         """Some tiles on drawn cells."""
         terminated = _deal(
-            _flat(board), level.cols, seeds, level.start_tiles, level.four_prob, level.start_max
+            flat(board), level.cols, seeds, level.start_tiles, level.four_prob, level.start_max
         )
         return {"terminated": terminated}
 
     def play(self, state: State2048, actions: Actions, turn: Turn) -> None:
         """A merge gains the new tile's number; the game ends when no move changes the board."""
         level = state.level
-        before = _flat(state.board)
-        after = _flat(turn.board)
+        before = flat(state.board)
+        after = flat(turn.board)
         _play(turn.for_kernels(), before, after, actions, level.cols, level.four_prob)
 
     def legal_moves(self, state: State2048, legal: Marks) -> None:
         """The moves that slide or merge a tile."""
-        _legal(_flat(state.board), state.level.cols, legal)
+        mark_slides(flat(state.board), state.level.cols, legal)
 
     def draw_legal(self, state: State2048, number: int = LEGAL_STREAM) -> Actions:
         """See :class:`vlmgym.core.Game`; moves are drawn until one is legal."""
-        drawn: Actions = _draw_legal(
-            _flat(state.board), state.level.cols, state.ended, state.seed, state.steps, number
+        drawn: Actions = draw_slide(
+            flat(state.board), state.level.cols, state.ended, state.seed, state.steps, number
         )
         return drawn
 
     def success_mask(self, state: State2048) -> Marks:
         """``(B, 4)``: the moves that merge something."""
         merging = np.empty((len(state), 4), bool)
-        _merging(_flat(state.board), state.level.cols, state.ended, merging)
+        mark_merges(flat(state.board), state.level.cols, state.ended, merging)
         return merging
 
     def oracle(self, state: State2048) -> Values:
         """Score of the move plus half the expected score of the best move after it, over all tiles
         that may appear.
         """
-        value = np.empty((len(state), 4))
-        level = state.level
-        _oracle(_flat(state.board), level.cols, state.ended, level.four_prob, self.DISCOUNT, value)
-        return value
+        return merges.values(state.board, state.ended, state.level.four_prob, self.DISCOUNT)
 
     def explain(self, state: State2048, row: int, action: int) -> str:
         """Such as ``"0 up 0 4 0 8"``, the score of each column (of each row for a move sideways),
@@ -273,17 +200,9 @@ class Game2048(GridGame[Level2048, State2048]):
         """
         board = state.board[row]
         thoughts, action = seek_merge(board, self.symbols, MAX_EXPONENT)
-        if action != NO_ACTION:
-            return thoughts, action
-        legal = self.legal(state[row])[0]
-        last_row, last_column = np.argwhere(board > 0)[-1].tolist()
-        if last_column < board.shape[1] - 1:
-            wanted = [1]
-        elif last_row < board.shape[0] - 1:
-            wanted = [2]
-        else:
-            wanted = [3, 0]
-        return thoughts, next((action for action in wanted if legal[action]), NO_ACTION)
+        if action == NO_ACTION:
+            action = move_last_tile(board, self.legal(state[row])[0])
+        return thoughts, action
 
     def candidates(self, state: State2048, row: int) -> list[int]:
         """All four moves."""

@@ -8,8 +8,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import PER_CELL, ConfigError, State, draw_below, setting
-from vlmgym.core.kernels import apart, inner, kernel
+from vlmgym.core import PER_CELL, ConfigError, State, setting
+from vlmgym.core.kernels import kernel
 from vlmgym.games.parts.actions import Cells
 from vlmgym.games.parts.boards import (
     Actions,
@@ -22,14 +22,11 @@ from vlmgym.games.parts.boards import (
     Values,
 )
 from vlmgym.games.parts.grid import GridGame, Turn
-from vlmgym.games.solvers.mines import HIDDEN, MINE, needs_no_guess, reveal, safe_left, study
+from vlmgym.games.parts.minefields import TRIES, deal_minefields
+from vlmgym.games.solvers.mines import HIDDEN, MINE, reveal, safe_left, study
 
 NAMES = (*map(str, range(9)), "hidden", "mine")
 """Text of each board value, those of :mod:`vlmgym.games.solvers.mines`."""
-TRIES = 100
-"""Deals that are drawn for one that leaves a safe cell hidden and, on guess-free levels, needs no
-guess.
-"""
 TIE = 1e-9
 """Mine probabilities closer than this count as equal."""
 
@@ -83,71 +80,6 @@ def _play(turn, mines, actions):
         turn.terminated[game] = gain == 0 or not safe_left(board, mines[game])
 
 
-@inner
-def _draw_opening(rows, cols, count, seed, number):
-    """Draw a cell that the mines can keep away from, if there is one."""
-    cells = rows * cols
-    options = np.empty(cells, np.int64)
-    option_count = 0
-    for cell in range(cells):
-        row = cell // cols
-        column = cell % cols
-        high = min(row + 2, rows) - max(row - 1, 0)
-        wide = min(column + 2, cols) - max(column - 1, 0)
-        if high * wide <= cells - count:
-            options[option_count] = cell
-            option_count += 1
-    if option_count == 0:
-        return draw_below(seed, 0, number, cells)
-    return options[draw_below(seed, 0, number, option_count)]
-
-
-@apart
-def _lay(mines, count, seed, number):
-    """Lay the mines, away from a drawn opening; returns (opening, number of the next draw)."""
-    rows, cols = mines.shape
-    cells = rows * cols
-    opening = _draw_opening(rows, cols, count, seed, number)
-    number += 1
-    order = np.empty(cells, np.int64)
-    far = 0  # first the cells that do not touch the opening,
-    close = cells - 1  # then those that do
-    for cell in range(cells):
-        if abs(cell // cols - opening // cols) > 1 or abs(cell % cols - opening % cols) > 1:
-            order[far] = cell
-            far += 1
-        elif cell != opening:
-            order[close - 1] = cell
-            close -= 1
-    mines[:] = False
-    for index in range(count):
-        choices = (far if index < far else cells - 1) - index
-        other = index + draw_below(seed, 0, number, choices)
-        order[index], order[other] = order[other], order[index]
-        mines[order[index] // cols, order[index] % cols] = True
-        number += 1
-    return opening, number
-
-
-@kernel
-def _deal(boards, mines, seeds, count, guess_free):
-    for game in range(len(boards)):
-        board = boards[game]
-        field = mines[game]
-        number = 0
-        opening = 0
-        for _ in range(TRIES):
-            opening, number = _lay(field, count, seeds[game], number)
-            board[:] = HIDDEN
-            reveal(board, field, opening, True)
-            if safe_left(board, field) and (not guess_free or needs_no_guess(board, field, count)):
-                break
-        # so few mines that an opening reveals all: only its first cell is revealed
-        if not safe_left(board, field):
-            board[:] = HIDDEN
-            reveal(board, field, opening, False)
-
-
 class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
     """Minesweeper on any board from 2x2 to 16x16; a part of the board is open from the start."""
 
@@ -195,7 +127,7 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
         needs no guess.
         """
         arrays = self.further(board)
-        _deal(board, arrays["mines"], seeds, level.mines, level.guess_free)
+        deal_minefields(board, arrays["mines"], seeds, level.mines, level.guess_free)
         return arrays
 
     def play(self, state: StateMinesweeper, actions: Actions, turn: Turn) -> None:

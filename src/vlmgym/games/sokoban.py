@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from vlmgym.core import DEAD, ConfigError, State, setting
-from vlmgym.core.kernels import inner, kernel
+from vlmgym.core import ConfigError, State, setting
+from vlmgym.core.kernels import kernel
 from vlmgym.games.parts.actions import Moves, write_cell
 from vlmgym.games.parts.boards import (
     MOVE_STEPS,
@@ -29,30 +29,25 @@ from vlmgym.games.parts.boards import (
     first_from,
     step_from,
 )
+from vlmgym.games.parts.explanations import say_moves_left
 from vlmgym.games.parts.grid import Puzzle, Turn
-from vlmgym.games.parts.rooms import draw_room
+from vlmgym.games.parts.rooms import deal_rooms
 from vlmgym.games.solvers import boxes
 from vlmgym.games.solvers.boxes import (
     BOX,
     BOX_ON_TARGET,
-    FITS,
     FLOOR,
     MAX_BOXES,
     MAX_POSITIONS,
     PLAYER,
     PLAYER_ON_TARGET,
     TARGET,
-    draw_start,
     effect_of,
+    has_box,
 )
 
 NAMES = ("floor", "wall", "target", "box", "box on target", "player", "player on target")
 """Text of each board value, those of :mod:`vlmgym.games.solvers.boxes`."""
-TRIES = 16
-"""Rooms that are tried for a start within ``min_moves`` ..
-
-``max_moves``; else the longest solution found is dealt.
-"""
 
 
 @dataclass(frozen=True)
@@ -109,15 +104,6 @@ class LevelSokoban(GridLevel):
 StateSokoban: TypeAlias = State[LevelSokoban]
 
 
-@inner
-def _has_box(board):
-    for row in range(board.shape[0]):
-        for column in range(board.shape[1]):
-            if board[row, column] == BOX:
-                return True
-    return False
-
-
 @kernel
 def _play(turn, actions):
     cols = turn.board.shape[2]
@@ -144,7 +130,7 @@ def _play(turn, actions):
         board[row, column] = TARGET if board[row, column] == PLAYER_ON_TARGET else FLOOR
         on_target = ahead in (TARGET, BOX_ON_TARGET)
         board[next_row, next_column] = PLAYER_ON_TARGET if on_target else PLAYER
-        turn.terminated[game] = not _has_box(board)
+        turn.terminated[game] = not has_box(board)
 
 
 @kernel
@@ -157,43 +143,6 @@ def _legal(boards, legal):
                 legal[game, move] = (
                     effect_of(boards[game], player // cols, player % cols, move) >= 2
                 )
-
-
-@inner
-def _put_start(board, room, number, key, count):
-    """Write a room and, unless ``key`` is -1, the player and boxes of that position."""
-    rows, cols = room.shape
-    for row in range(rows):
-        for column in range(cols):
-            cell = number[row * cols + column]
-            board[row, column] = room[row, column]
-            for index in range(count + 1 if key >= 0 else 0):
-                if cell >= 0 and cell == (key >> (8 * index)) & 255:
-                    piece = BOX if index else PLAYER
-                    board[row, column] = piece + (room[row, column] == TARGET)
-
-
-@kernel
-def _deal(boards, seeds, walls, count, fewest_moves, most_moves):
-    """Fill the boards; returns which of them have no box to move, ``(B,)``."""
-    rows, cols = boards.shape[1:]
-    room = np.empty((rows, cols), np.uint8)
-    over = np.empty(len(boards), np.bool_)
-    for game in range(len(boards)):
-        seed = seeds[game]
-        best = np.int64(-1)
-        draws = np.int64(0)
-        for attempt in range(TRIES):
-            if best == FITS:
-                break
-            inner_walls = walls if attempt < TRIES - 2 else 0
-            draws = draw_room(room, seed, draws, inner_walls, count) + 1
-            key, rating, number = draw_start(room, count, seed, draws - 1, fewest_moves, most_moves)
-            if rating > best:
-                best = rating
-                _put_start(boards[game], room, number, key, count)
-        over[game] = not _has_box(boards[game])
-    return over
 
 
 class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
@@ -235,7 +184,9 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
         """Rooms with a solution of ``min_moves`` to ``max_moves`` moves; after 16 rooms without
         one, the longest found.
         """
-        terminated = _deal(board, seeds, level.walls, level.boxes, level.min_moves, level.max_moves)
+        terminated = deal_rooms(
+            board, seeds, level.walls, level.boxes, level.min_moves, level.max_moves
+        )
         return {"terminated": terminated}
 
     def play(self, state: StateSokoban, actions: Actions, turn: Turn) -> None:
@@ -288,5 +239,4 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
         if effect == 3:
             target = step_from(board, step_from(board, player, action), action)
             text += f" box to {write_cell(*divmod(target, board.shape[1]))}"
-        value = self.oracle(state[row])[0, action]
-        return f"{text} dead" if value <= DEAD else f"{text} {-1 - int(value)} to go"
+        return f"{text} {say_moves_left(self.oracle(state[row])[0, action])}"

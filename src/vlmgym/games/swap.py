@@ -12,8 +12,8 @@ from typing import TypeAlias
 import numpy as np
 from typing_extensions import override
 
-from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Scene, State, draw_below, setting
-from vlmgym.core.kernels import inner, kernel, move
+from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Scene, State, setting
+from vlmgym.core.kernels import kernel
 from vlmgym.games.parts.actions import Neighbours
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
 from vlmgym.games.parts.explanations import seek_line
@@ -28,12 +28,14 @@ from vlmgym.games.parts.lines import (
     list_swaps,
     mark_lines,
     measure,
+    refill,
     scratch_for,
     shuffle_tiles,
     tiles_in_lines,
     try_swaps,
 )
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
+from vlmgym.games.solvers import cascades
 
 MAX_WAVES = 100
 """Waves of one cascade; a board that is not stable after them is dealt afresh."""
@@ -85,20 +87,6 @@ def _deal(boards, seeds, types, line, terminated):
         terminated[game] = not found
 
 
-@inner
-def _refill(board, draws, types):
-    """Put drawn tiles on the empty cells; returns the number of the next draw."""
-    rows, cols = board.shape
-    number = draws.number
-    for column in range(cols):
-        for row in range(rows):
-            if board[row, column] == 0:
-                drawn = draw_below(draws.seed, draws.step, number, len(types))
-                board[row, column] = types[drawn]
-                number += 1
-    return number
-
-
 @kernel
 def _play(turn, actions, types, line):
     rows, cols = turn.board.shape[1:]
@@ -123,7 +111,7 @@ def _play(turn, actions, types, line):
                 break
             turn.gain[game] += count * (1 + (count - 2))
             fall(board, scratch.marks)
-            number = _refill(board, Draws(seed, step, number), types)
+            number = refill(board, Draws(seed, step, number), types)
             count = mark_lines(board, line, scratch)
         playable = count == 0 and find_swaps(board, scratch, line) > 0
         if not playable and count == 0:
@@ -133,31 +121,6 @@ def _play(turn, actions, types, line):
             draws = Draws(seed, step, number)
             playable, _ = draw_without_lines(board, draws, types, line, MAX_TRIES, scratch)
         turn.terminated[game] = not playable
-
-
-@kernel
-def _oracle(boards, ended, line, value):
-    rows, cols = boards.shape[1:]
-    trial = np.empty((rows, cols), np.uint8)
-    scratch = scratch_for(rows, cols)
-    after = scratch_for(rows, cols)
-    fits = scratch.fits
-    places = scratch.places
-    for game in range(len(boards)):
-        measure(boards[game], scratch, line)
-        find_swaps(boards[game], scratch, line)
-        for action in range(value.shape[1]):
-            value[game, action] = np.nan
-            if ended[game] or not fits[places[action]]:
-                continue
-            move(trial, 0, boards, game * trial.size, trial.size)
-            exchange(trial, action)
-            value[game, action] = 0
-            count = mark_lines(trial, line, after)
-            while count:
-                value[game, action] += count * (1 + (count - 2))
-                fall(trial, after.marks)
-                count = mark_lines(trial, line, after)
 
 
 class Swap(GridGame[LevelSwap, StateSwap]):
@@ -240,9 +203,7 @@ class Swap(GridGame[LevelSwap, StateSwap]):
         """Score of the move with its cascades among the tiles on the board; the tiles that refill
         it match nothing.
         """
-        value = np.empty((len(state), self.n_actions(state.level)))
-        _oracle(state.board, state.ended, state.level.line, value)
-        return value
+        return cascades.values(state.board, state.ended, state.level.line)
 
     def explain(self, state: StateSwap, row: int, action: int) -> str:
         """Such as ``"3 red circle (0, 1) (1, 1)"``: the tiles of the first wave by type, or ``no

@@ -7,11 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import NO_ACTION
+from vlmgym.core import DEAD, NO_ACTION
 from vlmgym.games.parts.actions import STEPS, write_cell, write_pair
 
 Cell = tuple[int, int]
 """Row and column."""
+
+
+def say_moves_left(value: float, words: str = "to go", none: str = "dead") -> str:
+    """What is left after a move, from its value: minus the moves of a shortest solution that begins
+    with it. Such as ``"7 to go"`` of -8; ``dead`` where there is none.
+    """
+    return none if value <= DEAD else f"{-1 - int(value)} {words}"
 
 
 def seek_line(board: NDArray[np.uint8], names: Sequence[str], line: int) -> tuple[str, str]:
@@ -96,6 +103,27 @@ def seek_merge(board: NDArray[np.uint8], names: Sequence[str], largest: int) -> 
                 other = _next_cell(other, move)
         thoughts.append(" ".join([*words, "no"]))
     return "; ".join(thoughts), NO_ACTION
+
+
+def move_last_tile(board: NDArray[np.uint8], legal: NDArray[np.bool_]) -> int:
+    """The move that the last tile allows, where nothing merges: to the right, or down from the last
+    column; from the last corner to the left, or else up.
+
+    Args:
+        board: ``(rows, cols)``, 0 = empty.
+        legal: ``(4,)``.
+
+    Returns:
+        The move; NO_ACTION where it is not legal.
+    """
+    row, column = _tiles(board)[-1]
+    if column < board.shape[1] - 1:
+        wanted = [1]
+    elif row < board.shape[0] - 1:
+        wanted = [2]
+    else:
+        wanted = [3, 0]
+    return next((move for move in wanted if legal[move]), NO_ACTION)
 
 
 def seek_pair(

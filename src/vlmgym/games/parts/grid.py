@@ -23,6 +23,7 @@ from vlmgym.games.parts.boards import (
     Symbols,
     Values,
 )
+from vlmgym.games.parts.explanations import say_moves_left
 
 L = TypeVar("L", bound=GridLevel, default=Any)
 """The class of levels of a game on a grid."""
@@ -253,4 +254,4 @@ class Puzzle(GridGame[L, S]):
         text = self.answers.say(state.level, action)
         if np.isnan(value):
             return f"{text} no"
-        return f"{text} dead" if value <= DEAD else f"{text} {-1 - int(value)} to go"
+        return f"{text} {say_moves_left(value)}"

@@ -229,6 +229,20 @@ def fall(board, marks):
 
 
 @inner
+def refill(board, draws, types):
+    """Put drawn tiles on the empty cells; returns the number of the next draw."""
+    rows, cols = board.shape
+    number = draws.number
+    for column in range(cols):
+        for row in range(rows):
+            if board[row, column] == 0:
+                drawn = draw_below(draws.seed, draws.step, number, len(types))
+                board[row, column] = types[drawn]
+                number += 1
+    return number
+
+
+@inner
 def draw_without_lines(board, draws, types, line, tries, scratch):
     """Draw boards without lines, cell by cell, until one has a valid swap; returns (found, number
     of the next draw).

@@ -1,13 +1,13 @@
-"""Fields to walk on: mazes, and lakes with holes; the goal is left to the game."""
+"""Fields to walk on: mazes, and lakes with holes, each with a player and a goal."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from vlmgym.core import draw_below, draw_unit
-from vlmgym.core.kernels import inner
+from vlmgym.core.kernels import inner, kernel
 from vlmgym.games.parts.boards import MOVE_STEPS
-from vlmgym.games.solvers.walks import FLOOR, HOLE, PLAYER, WALL, distances
+from vlmgym.games.solvers.walks import FLOOR, GOAL, HOLE, PLAYER, WALL, distances
 
 TRIES = 64
 """Lakes that are drawn for one with a long enough way; then a way is carved into the last one."""
@@ -22,7 +22,7 @@ TRIES = 64
 #     #.....#
 #     #######
 @inner
-def carve_maze(board, seed, loops):
+def _carve_maze(board, seed, loops):
     """Draw a maze by depth-first search from the drawn cell of the player.
 
     Args:
@@ -85,7 +85,7 @@ def _take_out_walls(board, seed, loops, number):
 
 
 @inner
-def draw_lake(board, seed, holes):
+def _draw_lake(board, seed, holes):
     """Draw a lake with the player in the top left corner and a long enough way to some cell.
 
     Args:
@@ -121,3 +121,25 @@ def draw_lake(board, seed, holes):
         number += 1
         board[row, column] = FLOOR
     return number, distances(board, PLAYER)
+
+
+@kernel
+def deal_fields(boards, seeds, maze, holes, loops):
+    """Deal fields; the goal is drawn among the farthest quarter of distances from the player.
+
+    Args:
+        boards: ``(B, rows, cols)`` uint8, to be filled.
+        seeds: ``(B,)`` keys of all luck.
+        maze: mazes, else lakes.
+        holes: cells of a lake with a hole.
+        loops: probability with which a wall between two passages of a maze is taken out.
+    """
+    cols = boards.shape[2]
+    for game in range(len(boards)):
+        if maze:
+            number, distance = _carve_maze(boards[game], seeds[game], loops)
+        else:
+            number, distance = _draw_lake(boards[game], seeds[game], holes)
+        far_cells = np.flatnonzero(distance >= distance.max() - distance.max() // 4)
+        goal = far_cells[draw_below(seeds[game], 0, number, len(far_cells))]
+        boards[game, goal // cols, goal % cols] = GOAL

@@ -1,12 +1,28 @@
-"""Rooms: walls all around and some within, all free cells connected, and targets."""
+"""Rooms: walls all around and some within, all free cells connected, and boxes that can be pushed
+onto targets.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from vlmgym.core import draw_below
-from vlmgym.core.kernels import apart
-from vlmgym.games.solvers.boxes import FLOOR, TARGET, WALL
+from vlmgym.core.kernels import apart, inner, kernel
+from vlmgym.games.solvers.boxes import (
+    BOX,
+    FITS,
+    FLOOR,
+    PLAYER,
+    TARGET,
+    WALL,
+    draw_start,
+    has_box,
+)
+
+TRIES = 16
+"""Rooms that are tried for a start whose solution is as long as asked for; else the longest
+solution found is dealt.
+"""
 
 
 @apart
@@ -38,7 +54,7 @@ def _connected(board, free, stack):
 
 
 @apart
-def draw_room(board, seed, number, walls, targets):
+def _draw_room(board, seed, number, walls, targets):
     """Draw a connected room with its targets; returns the number of the next draw."""
     rows, cols = board.shape
     free = (rows - 2) * (cols - 2)
@@ -69,3 +85,52 @@ def draw_room(board, seed, number, walls, targets):
             board[cell // cols, cell % cols] = TARGET
             targets -= 1
     return number
+
+
+@inner
+def _put_start(board, room, number, key, count):
+    """Write a room and, unless ``key`` is -1, the player and boxes of that position."""
+    rows, cols = room.shape
+    for row in range(rows):
+        for column in range(cols):
+            cell = number[row * cols + column]
+            board[row, column] = room[row, column]
+            for index in range(count + 1 if key >= 0 else 0):
+                if cell >= 0 and cell == (key >> (8 * index)) & 255:
+                    piece = BOX if index else PLAYER
+                    board[row, column] = piece + (room[row, column] == TARGET)
+
+
+@kernel
+def deal_rooms(boards, seeds, walls, count, fewest_moves, most_moves):
+    """Deal rooms with a start each.
+
+    Args:
+        boards: ``(B, rows, cols)`` uint8, to be filled.
+        seeds: ``(B,)`` keys of all luck.
+        walls: inner walls; fewer where they would cut the room in two.
+        count: boxes, and targets.
+        fewest_moves: moves of a shortest solution, at least.
+        most_moves: and at most.
+
+    Returns:
+        Which of the rooms have no box to move, ``(B,)``.
+    """
+    rows, cols = boards.shape[1:]
+    room = np.empty((rows, cols), np.uint8)
+    over = np.empty(len(boards), np.bool_)
+    for game in range(len(boards)):
+        seed = seeds[game]
+        best = np.int64(-1)
+        draws = np.int64(0)
+        for attempt in range(TRIES):
+            if best == FITS:
+                break
+            inner_walls = walls if attempt < TRIES - 2 else 0
+            draws = _draw_room(room, seed, draws, inner_walls, count) + 1
+            key, rating, number = draw_start(room, count, seed, draws - 1, fewest_moves, most_moves)
+            if rating > best:
+                best = rating
+                _put_start(boards[game], room, number, key, count)
+        over[game] = not has_box(boards[game])
+    return over

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from vlmgym.core import NO_ACTION, draw64, mix64
 from vlmgym.core.kernels import inner, kernel
+from vlmgym.games.parts.boards import Boards
 
 MAX_EXPONENT = 17
 """Tiles of this exponent merge no more."""
@@ -17,6 +19,11 @@ MAX_EXPONENT = 17
 #
 #     0 1 1 2      right      0 0 2 2      of (1, 1) one 2 is made, which does not merge again
 #     0 0 1 0     ------>     0 0 0 1
+def flat(boards: Boards) -> Boards:
+    """The same boards, ``(B, rows * cols)``."""
+    return boards.reshape(len(boards), boards.shape[1] * boards.shape[2])
+
+
 @kernel
 def slide(board, cols, move, out):
     """Slide one board into ``out``; returns (gain, changed)."""
@@ -95,3 +102,41 @@ def slide_changes(board, cols, move):
                 return True
             before = exponent
     return False
+
+
+@kernel
+def mark_slides(boards, cols, legal):
+    """Mark the moves that slide or merge a tile, ``(B, 4)``."""
+    for game in range(len(boards)):
+        for move in range(4):
+            legal[game, move] = slide_changes(boards[game], cols, move)
+
+
+@kernel
+def draw_slide(boards, cols, ended, seeds, steps, number):
+    """Draw moves, all alike, until one slides or merges a tile, ``(B,)``; a game that has not ended
+    has one.
+    """
+    drawn = np.empty(len(boards), np.int64)
+    for game in range(len(boards)):
+        drawn[game] = NO_ACTION
+        word = draw64(seeds[game], steps[game], number)
+        tries = 0
+        while drawn[game] < 0 and not ended[game] and tries < 1024:
+            move = np.int64((word >> np.uint64(2 * (tries % 32))) & np.uint64(3))
+            tries += 1
+            if tries % 32 == 0:
+                word = mix64(word ^ np.uint64(tries))
+            if slide_changes(boards[game], cols, move):
+                drawn[game] = move
+    return drawn
+
+
+@kernel
+def mark_merges(boards, cols, ended, merging):
+    """Mark the moves that merge something, ``(B, 4)``."""
+    for game in range(len(boards)):
+        for move in range(2):
+            merges = not ended[game] and merge_gain(boards[game], cols, move) > 0
+            merging[game, move] = merges
+            merging[game, move + 2] = merges

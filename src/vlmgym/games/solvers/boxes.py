@@ -40,6 +40,16 @@ def effect_of(board, row, column, move):
     return 3 if beyond in (FLOOR, TARGET) else 1
 
 
+@inner
+def has_box(board):
+    """Whether a box is left that is not on a target."""
+    for row in range(board.shape[0]):
+        for column in range(board.shape[1]):
+            if board[row, column] == BOX:
+                return True
+    return False
+
+
 class Search(NamedTuple):
     """What a search finds; cells without walls are numbered in reading order."""
 

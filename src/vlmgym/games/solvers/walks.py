@@ -36,6 +36,20 @@ def ahead(board, cell, move):
     )
 
 
+@kernel
+def mark_moves(boards, slip, legal):
+    """Mark the moves that can change a field, ``(B, 4)``; where one may slip, what a move to either
+    side does counts too.
+    """
+    for game in range(len(boards)):
+        cell = first_from(boards[game], PLAYER)
+        for move in range(4):
+            if cell >= 0 and ahead(boards[game], cell, move) >= 0:
+                legal[game, move] = True
+                if slip > 0.0:
+                    legal[game, (move + 1) % 4] = legal[game, (move + 3) % 4] = True
+
+
 @apart
 def distances(board, source):
     """Moves from each cell to the nearest one that holds ``source``, over floor; -1: there is no
