@@ -9,9 +9,9 @@ from parts.protocols import SMALL
 from vlmgym.core import ConfigError
 from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import evaluate
-from vlmgym.evals.folders import places
+from vlmgym.evals.folders import places, slug
 from vlmgym.evals.leaderboards import leaderboard
-from vlmgym.evals.protocol import Protocol, run_protocol, slug
+from vlmgym.evals.protocol import Protocol, run_protocol
 from vlmgym.evals.settings import Evaluation
 from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.players.registry import make_player, named_players

@@ -14,7 +14,8 @@ from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.curves import sweep
 from vlmgym.evals.evaluation import evaluate
-from vlmgym.evals.protocol import Protocol, run_protocol, slug
+from vlmgym.evals.folders import slug
+from vlmgym.evals.protocol import Protocol, run_protocol
 from vlmgym.evals.settings import Evaluation, starts
 from vlmgym.games import GAMES
 from vlmgym.players.base import Player

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vlmgym.core import VlmGymError
+from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.core.files import FileError, read_json, shortest_ends
 from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.task import Task
@@ -184,3 +186,54 @@ def told_apart(things: Sequence[tuple[str, Any, str]]) -> list[str]:
         f"{name} ({detail})" if len(things_by_name[name]) > 1 else name
         for name, _, detail in things
     ]
+
+
+LONGEST = 100
+"""Letters of a folder's name; file systems end at 255 bytes."""
+
+
+def slug(text: str) -> str:
+    """A name as that of a folder: letters of any alphabet stay; what is longer than :data:`LONGEST`
+    is cut, with a digest.
+    """
+    name = re.sub(r"[^\w.=,-]+", "-", text).strip("-.") or "player"
+    if len(name.encode()) <= LONGEST:
+        return name
+    beginning = name.encode()[: LONGEST - 9].decode(errors="ignore")
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return f"{beginning}-{digest}"
+
+
+def player_folders(out: Path) -> dict[str, Path]:
+    """The folders of the players in a run, by their identities.
+
+    Raises:
+        ConfigError: a version that did not record who played wrote there.
+    """
+    folders = dict[str, Path]()
+    for folder in sorted(out.glob("eval/*/*/")):
+        try:
+            identity = first_run(folder).identity
+        except (VlmGymError, OSError):  # none yet, or a damaged one, which is said where it is read
+            continue
+        if not identity:
+            allowed = (
+                "another folder: an earlier version, which did not record who played, began "
+                "this run"
+            )
+            raise ConfigError(
+                "out", str(out), f"{allowed} (report reads it, but it cannot be continued)"
+            )
+        folders.setdefault(identity, folder.parent)
+    return folders
+
+
+def free_folder(out: Path, label: str, identity: str, used: Iterable[Path]) -> Path:
+    """A folder for a player who has none: called by its label; where that of another player is so,
+    by its identity as well.
+    """
+    name = slug(label)
+    used_names = {folder.name.casefold() for folder in used}
+    if name.casefold() in used_names:
+        name = f"{name}-{identity[:8]}"
+    return out / "eval" / name

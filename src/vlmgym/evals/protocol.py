@@ -4,11 +4,9 @@ compared.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from vlmgym.core.differences import differences
 from vlmgym.core.files import FileError, is_plain, read_json, write_json
 from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import evaluate_all, see_that_it_can_play
-from vlmgym.evals.folders import first_run
+from vlmgym.evals.folders import free_folder, player_folders, slug
 from vlmgym.evals.resuming import another_evaluation, finished, flat
 from vlmgym.evals.settings import Evaluation, run_of
 from vlmgym.players.base import Player
@@ -170,22 +168,6 @@ def _is_json(text: str) -> bool:
     return True
 
 
-LONGEST = 100
-"""Letters of a folder's name; file systems end at 255 bytes."""
-
-
-def slug(text: str) -> str:
-    """A name as that of a folder: letters of any alphabet stay; what is longer than :data:`LONGEST`
-    is cut, with a digest.
-    """
-    name = re.sub(r"[^\w.=,-]+", "-", text).strip("-.") or "player"
-    if len(name.encode()) <= LONGEST:
-        return name
-    beginning = name.encode()[: LONGEST - 9].decode(errors="ignore")
-    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    return f"{beginning}-{digest}"
-
-
 def run_protocol(
     protocol: Protocol,
     players: Mapping[str, Callable[[], Player]],
@@ -220,7 +202,7 @@ def run_protocol(
     """
     entries = list(zip(protocol.entries, protocol.names(), strict=True))
     _see_continuation(protocol, out)
-    folders = _player_folders(out)
+    folders = player_folders(out)
     in_memory = _made_and_checked(players, entries, folders, out, heavy)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "protocol.json", protocol.to_dict())
@@ -278,7 +260,7 @@ def _made_and_checked(
             )
         labels_by_identity[identity] = label
         if identity not in folders:
-            folders[identity] = _free_folder(out, label, identity, folders.values())
+            folders[identity] = free_folder(out, label, identity, folders.values())
         unfinished = [
             (task, settings)
             for (task, settings), name in entries
@@ -328,41 +310,6 @@ def _made(label: str, make: Callable[[], Player]) -> Player:
     player = make()
     player.name = label
     return player
-
-
-def _player_folders(out: Path) -> dict[str, Path]:
-    """The folders of the players in a run, by their identities.
-
-    Raises:
-        ConfigError: a version that did not record who played wrote there.
-    """
-    folders = dict[str, Path]()
-    for folder in sorted(out.glob("eval/*/*/")):
-        try:
-            identity = first_run(folder).identity
-        except (VlmGymError, OSError):  # none yet, or a damaged one, which is said where it is read
-            continue
-        if not identity:
-            allowed = (
-                "another folder: an earlier version, which did not record who played, began "
-                "this run"
-            )
-            raise ConfigError(
-                "out", str(out), f"{allowed} (report reads it, but it cannot be continued)"
-            )
-        folders.setdefault(identity, folder.parent)
-    return folders
-
-
-def _free_folder(out: Path, label: str, identity: str, used: Iterable[Path]) -> Path:
-    """A folder for a player who has none: called by its label; where that of another player is so,
-    by its identity as well.
-    """
-    name = slug(label)
-    used_names = {folder.name.casefold() for folder in used}
-    if name.casefold() in used_names:
-        name = f"{name}-{identity[:8]}"
-    return out / "eval" / name
 
 
 def _see_continuation(protocol: Protocol, out: Path) -> None:

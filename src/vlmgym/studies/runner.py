@@ -16,7 +16,8 @@ from vlmgym.core.files import FileError, read_json, write_json
 from vlmgym.core.provenance import machine, revision
 from vlmgym.core.settings import number_in_environment
 from vlmgym.core.threads import usable_cores
-from vlmgym.evals.protocol import Protocol, completed_protocol, run_protocol, slug
+from vlmgym.evals.folders import slug
+from vlmgym.evals.protocol import Protocol, completed_protocol, run_protocol
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player
 from vlmgym.players.registry import LocalSettings, make_player

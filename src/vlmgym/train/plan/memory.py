@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from vlmgym.train.plan.adapters import adapters_reading, adapters_training
 from vlmgym.train.plan.architecture import Architecture, Stack
 from vlmgym.train.plan.taught import longest_board
 from vlmgym.train.recipe import Recipe
@@ -283,7 +284,7 @@ def _generating(recipe: Recipe, model: Architecture, load: Load, shares: int) ->
     reading = {
         "key-value cache": cache_of_token * load.asked,
         "reading prompts": load.rows * prompt,
-        "adapters at work": load.rows * load.asked * _adapters_reading(recipe, text, compute),
+        "adapters at work": load.rows * load.asked * adapters_reading(recipe, text, compute),
     }
     cache = cache_of_token * load.length
     writing = {
@@ -294,29 +295,6 @@ def _generating(recipe: Recipe, model: Architecture, load: Load, shares: int) ->
     }
     larger = max(reading, writing, key=lambda parts: sum(parts.values()))
     return larger | {"pictures": _pictures(model, load)}
-
-
-def _adapters_reading(recipe: Recipe, text: Stack, compute: int) -> float:
-    """Bytes for one token, on top of what a layer without adapters needs while it reads prompts.
-
-    Adapters are float32 on weights in bfloat16: their input is converted, and what they add to the
-    feed-forward layer is there twice, before and after its scaling, when the product of its halves
-    is not yet: 9.4 GiB, as measured, for 80 prompts of 989 tokens on an H100.
-    """
-    if not _converts_for_adapters(recipe):
-        return 0.0
-    return 4.0 * (2 * text.inner + text.hidden) - compute * text.inner
-
-
-def _adapters_training(recipe: Recipe, text: Stack) -> float:
-    """Bytes for one token that the inputs of a layer's seven adapters need in float32, while the
-    layer is computed again: 1.9 of 2.0 GiB that were measured for 12,890 tokens on an H100.
-    """
-    return 4.0 * (6 * text.hidden + text.inner) if _converts_for_adapters(recipe) else 0.0
-
-
-def _converts_for_adapters(recipe: Recipe) -> bool:
-    return recipe.lora is not None and recipe.compute.weights == "bfloat16"
 
 
 def _copies_of_keys(recipe: Recipe, model: Architecture) -> float:
@@ -351,7 +329,7 @@ def _training(
         fixed["gradient buckets"] = static["gradients"]  # DistributedDataParallel sums copies
     temporary = {
         "activations": _activations(recipe, model, spread, load),
-        "adapters at work": load.rows * load.length * _adapters_training(recipe, model.text),
+        "adapters at work": load.rows * load.length * adapters_training(recipe, model.text),
         "answer logits": _logits(recipe, model, spread, load),
         "pictures": _pictures(model, load),
         **_gathered(recipe, model, spread.shares),
