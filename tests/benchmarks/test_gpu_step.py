@@ -4,6 +4,7 @@ known one.
 
 import importlib.util
 import json
+import subprocess
 import sys
 
 import pytest
@@ -74,3 +75,14 @@ def test_a_step_of_a_known_architecture_with_random_weights_is_measured(
     assert found["plan"]["seconds"]["generation"] > 0
     assert found["plan"]["GiB"]["update"] > 0
     assert found["parameters"] > 3000 * 48 * 2, "the whole vocabulary"
+
+
+@pytest.mark.parametrize("script", ["step.py", "step_parts.py"])
+def test_the_scripts_for_a_gpu_start_as_commands(script):
+    """By themselves, with nothing on the path but what they put there."""
+    path = BENCHMARKS / "gpu" / script
+    done = subprocess.run(
+        [sys.executable, path, "--help"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: {script}")

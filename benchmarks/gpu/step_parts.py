@@ -5,8 +5,8 @@ Random weights, as in step.py. Adapters are float32 on weights in bfloat16 (PEFT
 ``no casting`` leaves the conversion of an adapter's input to autocast, ``merged`` adds the adapters
 to the weights while answers are generated.
 
-usage: parts.py [--model qwen2.5-vl-7b] [--answers 80] [--micro 10] [--tokens 300] [--repeats 2]
-                [--out result.json]
+usage: step_parts.py [--model qwen2.5-vl-7b] [--answers 80] [--micro 10] [--tokens 300]
+                     [--repeats 2] [--out result.json]
 
 ``--model miniature`` is the same on a CPU, to try the script.
 """
@@ -34,8 +34,7 @@ from PIL import Image
 from vlmgym.dialogue import prompt
 from vlmgym.render import render
 from vlmgym.train.compute import Lora
-
-GIB = 2**30
+from vlmgym.train.plan.memory import GIB
 
 
 def synchronise() -> None:
