@@ -23,6 +23,8 @@ import numpy as np
 from vlmgym.core import Game, State
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import judge
+from vlmgym.dialogue.reply import parse
+from vlmgym.dialogue.thinking import named_tiles
 from vlmgym.episodes.task import Task
 from vlmgym.evals import stats
 from vlmgym.games import get_game
@@ -32,18 +34,6 @@ from vlmgym.players.local import LocalPlayer
 from vlmgym.render.looks import get_look
 
 GAME, PLAIN, TURNED = "ShisenSho", "tiny", "tiny:rotation=8"
-TILE = (
-    r"\((\d), (\d)\) ((?:red|green|blue|yellow|magenta|cyan) "
-    r"(?:circle|square|triangle|diamond|cross|star))"
-)
-
-
-def named(reply: str) -> list[tuple[int, int, str]]:
-    """The tiles beside their cells in the think block of a reply: row, column, tile."""
-    think = re.search(r"<think>(.*?)</think>", reply, re.DOTALL)
-    return [
-        (int(row), int(col), tile) for row, col, tile in re.findall(TILE, think[1] if think else "")
-    ]
 
 
 def counts(
@@ -52,15 +42,15 @@ def counts(
     """For each state, the tiles named in cells where the boards differ; of those, as in the
     picture, as in the description.
     """
-    scene, other = game.scene(shown), game.scene(told).symbols
+    scene = game.scene(shown)
+    described = game.scene(told).symbols
     total, picture, description = (np.zeros(len(shown)) for _ in range(3))
-    for i, reply in enumerate(replies):
-        for row, col, tile in named(reply):
-            seen, said = scene.names[scene.symbols[i, row, col]], scene.names[other[i, row, col]]
-            if seen != said:
-                total[i] += 1
-                picture[i] += tile == seen
-                description[i] += tile == said
+    for row, reply in enumerate(replies):
+        think = parse(game, shown.level, reply).think or ""
+        tiles = named_tiles(think, scene.names, scene.symbols[row], described[row])
+        total[row] = tiles.conflicts
+        picture[row] = tiles.as_shown
+        description[row] = tiles.as_described
     return total, picture, description
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.dialogue.description_lines import UNKNOWN, SymbolOf, is_heading, without_label
+from vlmgym.dialogue.description_lines import CELL, UNKNOWN, SymbolOf, is_heading, without_label
 
-_COORDINATE = re.compile(r"\(\s{0,4}([0-9]{1,4})\s{0,4},\s{0,4}([0-9]{1,4})\s{0,4}\)")
+_COORDINATE = re.compile(CELL)
 _LINK = re.compile(r"\s{0,4}(?:[:=-]|is\b)\s*")
 _TILE_LENGTH = 200
 """Characters of what is said of a cell, at most."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+CELL = r"\(\s{0,4}([0-9]{1,4})\s{0,4},\s{0,4}([0-9]{1,4})\s{0,4}\)"
+"""A cell as text, ``(row, column)``: a pattern with two groups, which reads in linear time."""
 UNKNOWN = -1
 """Symbol of a cell that a description does not state (or states twice, differently)."""
 SymbolOf = Callable[[str], int]

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from vlmgym.core import NO_ACTION, ConfigError, Game, Level, Settings, setting
-from vlmgym.dialogue.thinking import tiles_beside_cells
+from vlmgym.dialogue.thinking import names_a_tile
 
 MODES = ("strict", "lenient")
 
@@ -314,7 +314,7 @@ def patterns(reply: Reply, names: Sequence[str]) -> tuple[bool, bool]:
         names: of the symbols; the first is that of an empty cell and does not count.
     """
     text = reply.think or ""
-    localises = bool(tiles_beside_cells(text, names))
+    localises = names_a_tile(text, names)
     enumerates = _ENUMERATION.search(text) is not None
     return localises, enumerates
 

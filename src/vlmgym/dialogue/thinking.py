@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.dialogue.description_lines import UNKNOWN
+from vlmgym.dialogue.description_lines import CELL, UNKNOWN
 
-_CELL = r"\(\s{0,4}([0-9]{1,4})\s{0,4},\s{0,4}([0-9]{1,4})\s{0,4}\)"
 _LINK = r"\s{0,4}(?:[:=]|is|at|-)?\s{0,4}(?:an?|the)?\s{0,4}"
 
 
@@ -50,6 +49,11 @@ def tiles_beside_cells(text: str, names: Sequence[str]) -> list[tuple[int, int, 
     return found
 
 
+def names_a_tile(text: str, names: Sequence[str]) -> bool:
+    """Whether a text names a tile beside its cell; see :func:`tiles_beside_cells`."""
+    return _tile_beside_cell(tuple(names)).search(text) is not None
+
+
 def named_tiles(
     text: str, names: Sequence[str], board: NDArray[np.int16], described: NDArray[np.int16]
 ) -> NamedTiles:
@@ -81,4 +85,4 @@ def named_tiles(
 def _tile_beside_cell(names: tuple[str, ...]) -> re.Pattern[str]:
     longest_first = sorted(names[1:], key=len, reverse=True)
     tile = "(" + ("|".join(map(re.escape, longest_first)) or "(?!)") + ")"
-    return re.compile(rf"\b{tile}{_LINK}{_CELL}|{_CELL}{_LINK}{tile}\b", re.IGNORECASE)
+    return re.compile(rf"\b{tile}{_LINK}{CELL}|{CELL}{_LINK}{tile}\b", re.IGNORECASE)
