@@ -113,8 +113,7 @@ def planned(recipe: Recipe, name: str, gigabytes: int) -> dict[str, Any]:
     """
     model = architecture(known_name(name))
     card = plan_speed.CARDS[gigabytes]
-    plan_speed.MEAN = 1.0
-    seconds = plan_speed.speed(recipe, model, card, 1, gigabytes * GIB)
+    seconds = plan_speed.speed(recipe, model, card, 1, gigabytes * GIB, mean=1.0)
     phases = memory(recipe, model).phases
     return {
         "card": card.name,

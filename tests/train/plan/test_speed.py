@@ -8,7 +8,6 @@ import pytest
 
 from parts.recipes import NAMES, OURS, bundled
 from vlmgym.train.plan import requirements
-from vlmgym.train.plan import speed as speeds
 from vlmgym.train.plan.hardware import card_of, hardware
 from vlmgym.train.plan.launch import launch_lines
 from vlmgym.train.plan.memory import GIB, memory
@@ -179,9 +178,7 @@ def test_the_measured_step_is_near_the_plan_of_it(sized):
     recipe = bundled("qwen2.5-vl-7b/g0-swap", ["1x80gb"], changes)
     model = replace(sized[SEVEN])
     object.__setattr__(model, "positions_of", lambda _: (1024, 989))
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(speeds, "MEAN", 1.0)
-        planned = speed(recipe, model, CARDS[80], 1, hardware("1x80gb")[1])
+    planned = speed(recipe, model, CARDS[80], 1, hardware("1x80gb")[1], mean=1.0)
     assert planned.generation == pytest.approx(300 * 0.0521 + 6.4, rel=0.15)
     assert planned.update == pytest.approx(8 * (3.74 + 0.72), rel=0.15)
     allocated = {}

@@ -136,7 +136,14 @@ class Speed:
         return bool(self.mode) and self.generating > 0.5 and self.vllm_hours < self.hours
 
 
-def speed(recipe: Recipe, model: Architecture, card: Card, devices: int, capacity: float) -> Speed:
+def speed(
+    recipe: Recipe,
+    model: Architecture,
+    card: Card,
+    devices: int,
+    capacity: float,
+    mean: float = MEAN,
+) -> Speed:
     """The arithmetic of a recipe on a kind of hardware.
 
     Args:
@@ -146,8 +153,9 @@ def speed(recipe: Recipe, model: Architecture, card: Card, devices: int, capacit
         devices: processes of the run, one a device; without LoRA the model is shared out over
             several.
         capacity: bytes of a device.
+        mean: mean length of an answer over the limit.
     """
-    arithmetic = _Arithmetic(recipe, model, card, devices)
+    arithmetic = _Arithmetic(recipe, model, card, devices, mean)
     grpo = recipe.grpo
     cold_start = arithmetic.cold_start() if recipe.cold_start is not None else 0.0
     if grpo is None:
@@ -185,7 +193,7 @@ def _with_server(
     needed = memory(training, arithmetic.model, half, half > 1).tightest.total
     if not running or needed > capacity:
         return estimate
-    half_trains = _Arithmetic(training, arithmetic.model, arithmetic.card, half)
+    half_trains = arithmetic.of(training, half)
     return replace(
         estimate,
         mode="server",
@@ -204,7 +212,7 @@ def _with_colocated(
     needed = memory(training, arithmetic.model, devices).tightest.total + VLLM_SHARE * capacity
     if not running or needed > capacity:
         return estimate
-    beside = _Arithmetic(training, arithmetic.model, arithmetic.card, devices)
+    beside = arithmetic.of(training, devices)
     return replace(
         estimate,
         mode="colocate",
@@ -216,7 +224,9 @@ def _with_colocated(
 class _Arithmetic:
     """A recipe on a kind of hardware: the formulas at the top of this file."""
 
-    def __init__(self, recipe: Recipe, model: Architecture, card: Card, devices: int) -> None:
+    def __init__(
+        self, recipe: Recipe, model: Architecture, card: Card, devices: int, mean: float
+    ) -> None:
         self.recipe = recipe
         self.model = model
         self.card = card
@@ -232,11 +242,16 @@ class _Arithmetic:
         self.weights = model.parts["language model"] + model.vocabulary * model.text.hidden
         self.patches, self.asked = model.positions_of(recipe)
         self.limit = recipe.grpo.max_new_tokens if recipe.grpo else 0
-        self.mean = MEAN * self.limit
+        self.share = mean
+        self.mean = mean * self.limit
         self.length = self.asked + self.mean
         text = model.text
         # in the cache, for one token
         self.numbers = 2 * text.layers * text.kv_heads * text.head_dim
+
+    def of(self, recipe: Recipe, devices: int) -> _Arithmetic:
+        """The same of another recipe, or on other devices of the kind."""
+        return _Arithmetic(recipe, self.model, self.card, devices, self.share)
 
     def reading(self, answers: float) -> float:
         """Seconds in which prompts are read, pictures included."""
@@ -321,5 +336,5 @@ class _Arithmetic:
         rows = cold.states * len(self.recipe.tasks) * sft.epochs
         if sft.steps:
             rows = sft.steps * sft.batch * sft.accumulate * self.devices
-        length = self.asked + MEAN * longest_board(self.recipe)
+        length = self.asked + self.share * longest_board(self.recipe)
         return self.training(rows * length, rows * self.patches, 0) / self.devices
