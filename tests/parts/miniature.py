@@ -202,16 +202,16 @@ def _llava(hf, hidden):
 
 
 def _small():
-    from vlmgym.train import pretrain
+    from vlmgym.train import embedded
 
-    return pretrain.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1)
+    return embedded.build(0, hidden=32, layers=1, vision_hidden=32, vision_layers=1)
 
 
 def save_small(out: Path) -> Path:
     """Write a model of the embedded one's architecture, of the smallest size, untrained."""
-    from vlmgym.train import pretrain
+    from vlmgym.train import embedded
 
-    pretrain.save(*_small(), out)
+    embedded.save(*_small(), out)
     return out
 
 

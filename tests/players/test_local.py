@@ -13,6 +13,7 @@ from peft import get_peft_model
 
 from parts.local_players import local_player
 from parts.tasks import CPU
+from parts.tiny_tasks import TASKS
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.dialogue.reply import Blocks
@@ -26,7 +27,7 @@ from vlmgym.players.base import CUT, Query
 from vlmgym.players.local import Relay
 from vlmgym.players.sampling import gumbel, keys_of, plain_generation
 from vlmgym.render.looks import get_look
-from vlmgym.train import pretrain as tiny
+from vlmgym.train import embedded as tiny
 from vlmgym.train import run
 from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.grpo import run_grpo
@@ -34,7 +35,7 @@ from vlmgym.train.recipe import Recipe
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.trained import trained_for
 
-SWAP = tiny.TASKS[2]
+SWAP = TASKS[2]
 LOOK = get_look("tiny")
 
 
@@ -82,7 +83,7 @@ def test_a_sampled_reply_is_the_same_alone_in_a_batch_and_in_another_order(loade
         "in another order"
     )
     assert texts(player_of(loaded, batch=3), query) == together, "in batches of three"
-    other = asked(5, tiny.TASKS[1])
+    other = asked(5, TASKS[1])
     assert [[one.text for one in found] for found in player.answer([other, query])] == [
         texts(player, other),
         together,
@@ -273,7 +274,7 @@ def test_a_relay_counts_the_tokens_of_both(loaded):
 def test_the_embedded_model_says_what_it_was_trained_for():
     about = trained_for("tiny")
     assert [(*vars(task.names).values(), task.prompt) for task in about.tasks] == [
-        (task.names.game, "tiny", "tiny", "brief") for task in tiny.TASKS
+        (task.names.game, "tiny", "tiny", "brief") for task in TASKS
     ]
     assert about.warn(SWAP) == ""
     assert "level = 'easy' (it knows 'tiny')" in about.warn(SWAP.override(level="easy"))

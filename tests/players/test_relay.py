@@ -3,13 +3,13 @@
 import pytest
 
 from parts.local_players import local_player
+from parts.tiny_tasks import TASKS
 from vlmgym.core import ConfigError
 from vlmgym.models.loading import load
 from vlmgym.players.base import Player, Query
 from vlmgym.players.local import Relay
 from vlmgym.players.registry import make_player
 from vlmgym.render.looks import get_look
-from vlmgym.train import pretrain as tiny
 
 
 @pytest.mark.parametrize("straight", [True, False])
@@ -18,7 +18,7 @@ def test_games_share_batches_and_answer_as_alone(straight):
     player = local_player(model, processor, max_new_tokens=100, batch=7)
     if not straight:
         player.pixels = None
-    rules = [(task, task.game, task.level, task.look) for task in tiny.TASKS]
+    rules = [(task, task.game, task.level, task.look) for task in TASKS]
     queries = [
         Query(game, task.states("test", 5), look, style)
         for task, game, _, look in rules
@@ -34,7 +34,7 @@ def test_games_share_batches_and_answer_as_alone(straight):
 
 
 def test_one_model_goes_on_from_the_description_of_another():
-    task = tiny.TASKS[1]
+    task = TASKS[1]
     game, state = task.game, task.states("test", 6)
     query = Query(game, state, get_look("tiny"), "brief")
     both = make_player("relay:tiny+tiny", "tiny", "brief", {"max_tokens": 160})

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from parts.tiny_tasks import TASKS
 from vlmgym.core import ConfigError, seeds_for
 from vlmgym.dialogue.judge import TERMS, Fault, Weights, constant_cells, judge
 from vlmgym.dialogue.perception import truth
@@ -11,7 +12,6 @@ from vlmgym.episodes.random_walk import walk
 from vlmgym.games import GAMES, get_game, read_state_text
 from vlmgym.players.simple import Random
 from vlmgym.players.teacher import Teacher
-from vlmgym.train.pretrain import TASKS
 from vlmgym.train.rewards import judge_rows, reward_functions
 
 GAME = get_game("2048")

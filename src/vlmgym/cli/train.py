@@ -121,8 +121,9 @@ def _dry_run(options: Options, recipe: Recipe) -> int:
     from vlmgym.train.plan.preflight import check
 
     stages = {
+        "pretrain": recipe.pretrain,
         "cold start": recipe.cold_start,
-        "sft": recipe.cold_start and recipe.sft,
+        "sft": recipe.sft if recipe.fine_tunes else None,
         "grpo": recipe.grpo,
     }
     for stage, settings in stages.items():
@@ -202,22 +203,3 @@ def profile_command(options: Options) -> None:
         where = "model" if name in MODEL else ""
         sys.stdout.write(f"  {name:<24} {seconds:9.3f} s  {seconds / step:6.1%}  {where}\n")
     sys.stdout.write(f"  {'a step':<24} {step:9.3f} s  inside the model: {share:.1%}\n")
-
-
-def pretrain_options(parser: Parser) -> None:
-    """The options of ``vlmgym pretrain-tiny``."""
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--steps",
-        type=whole_from(0),
-        default=0,
-        help="0 = as for the committed checkpoint",
-    )
-
-
-@command("pretrain-tiny", "rebuild the embedded tiny model from its seed", pretrain_options)
-def pretrain_tiny_command(options: Options) -> None:
-    """Pretrain, and print where the model is."""
-    from vlmgym.train.pretrain import pretrain_command
-
-    sys.stdout.write(f"{pretrain_command(options.out, options.steps)}\n")

@@ -152,7 +152,7 @@ class Study:
     def model_of(self, run: str, seed: int, out: Path) -> Path:
         """The folder of a run's model."""
         recipe = read_recipe(recipe_path(self.runs[run].recipe))
-        return out / "runs" / run / str(seed) / ("cold" if recipe.grpo is None else "final")
+        return out / "runs" / run / str(seed) / recipe.last_folder
 
     def protocol(self, evaluation: str) -> Protocol:
         """The protocol of an evaluation."""
@@ -359,6 +359,8 @@ def _hit(name: str, patterns: Sequence[str]) -> bool:
 def _training_cost(recipe: Recipe) -> float:
     tasks = len(recipe.tasks)
     cost = 0.0
+    if recipe.pretrain:
+        cost += SFT_COST * recipe.sft.steps * recipe.sft.batch
     if recipe.cold_start:
         cost += SFT_COST * recipe.cold_start.states * tasks * recipe.sft.epochs
     if recipe.grpo:

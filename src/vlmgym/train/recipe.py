@@ -15,6 +15,7 @@ from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.train.compute import Compute, Lora
+from vlmgym.train.pretraining import Pretraining
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sources import Source
 
@@ -69,6 +70,7 @@ class Recipe:
 
     model: str
     tasks: tuple[Task, ...]
+    pretrain: Pretraining | None = None  # the embedded model from random weights
     cold_start: ColdStart | None = None
     sft: SftSettings = field(default_factory=SftSettings)
     grpo: GrpoSettings | None = None
@@ -106,8 +108,7 @@ class Recipe:
             if key in values:
                 fields[key] = _read_section(key, kind, values[key])
         recipe = cls(**{key: value for key, value in fields.items() if value is not None})
-        if recipe.cold_start is None and recipe.grpo is None:
-            raise ConfigError("recipe", "no stage", "cold_start, grpo, or both")
+        recipe._check_stages()
         if recipe.grpo is not None and not any(recipe.reward.factors().values()):
             raise ConfigError(
                 "recipe.reward",
@@ -115,6 +116,33 @@ class Recipe:
                 "a weight other than 0 for at least one term",
             )
         return recipe
+
+    def _check_stages(self) -> None:
+        """Refuse a recipe without a stage, and a pretraining with what does not go with it."""
+        if self.pretrain is None and self.cold_start is None and self.grpo is None:
+            raise ConfigError("recipe", "no stage", "pretrain, cold_start, grpo, or the last two")
+        if self.pretrain is None:
+            return
+        if self.model != "tiny":
+            raise ConfigError("recipe.model", self.model, "tiny where there is pretrain")
+        if self.cold_start is not None or self.grpo is not None:
+            raise ConfigError(
+                "recipe.pretrain", "more stages", "pretrain alone: others start from it"
+            )
+        if not self.sft.steps:
+            raise ConfigError("recipe.sft.steps", 0, "1 or more where there is pretrain")
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether there is a stage of supervised fine-tuning."""
+        return self.pretrain is not None or self.cold_start is not None
+
+    @property
+    def last_folder(self) -> str:
+        """The folder of a run that holds the model of its last stage."""
+        if self.grpo is not None:
+            return "final"
+        return "base" if self.pretrain is not None else "cold"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`parse` reads back."""
@@ -128,6 +156,7 @@ class Recipe:
 
 SECTIONS: Mapping[str, type[Settings]] = MappingProxyType(
     {
+        "pretrain": Pretraining,
         "cold_start": ColdStart,
         "sft": SftSettings,
         "grpo": GrpoSettings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from vlmgym.train.callbacks import checks_callback, metrics_callback
 from vlmgym.train.checkpoint import DiskFullError, no_room
 from vlmgym.train.cold_start import cold_start_rows, cut_off
 from vlmgym.train.grpo import run_grpo
+from vlmgym.train.pretrain import pretraining_rows
+from vlmgym.train.pretraining import Pretraining
 from vlmgym.train.recipe import ColdStart, Recipe
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.sft import run_sft
@@ -25,8 +28,9 @@ def train(recipe: Recipe, out: Path) -> Path:
     """Run the stages of a recipe; finished stages are kept, an unfinished one goes on from its last
     checkpoint.
 
-    Writes ``recipe.json``, ``metrics.jsonl`` (a line a step) and TensorBoard events, ``cold/`` and
-    ``final/`` (models), and the traces of the checks on held-out states (``checks/STEP/GAME``).
+    Writes ``recipe.json``, ``metrics.jsonl`` (a line a step) and TensorBoard events, ``base/``,
+    ``cold/`` and ``final/`` (models), and the traces of the checks on held-out states
+    (``checks/STEP/GAME``).
 
     Args:
         recipe: what to run.
@@ -67,6 +71,11 @@ def _stages(recipe: Recipe, out: Path) -> Path:
     if processes.is_main_process:
         write_atomically(stamp, json.dumps(recipe.to_dict(), indent=1))
     model_name = recipe.model
+    if recipe.pretrain is not None:
+        target = out / "base"
+        if not (target / "config.json").exists():
+            _pretrain(recipe, recipe.pretrain, out, target)
+        model_name = str(target.resolve())
     if recipe.cold_start is not None:
         target = out / "cold"
         if not (target / "config.json").exists():
@@ -78,6 +87,17 @@ def _stages(recipe: Recipe, out: Path) -> Path:
             _grpo(recipe, recipe.grpo, model_name, out, target)
         model_name = str(target.resolve())
     return Path(model_name)
+
+
+def _pretrain(recipe: Recipe, settings: Pretraining, out: Path, target: Path) -> None:
+    from vlmgym.train.embedded import build
+
+    seed = recipe.sft.seed
+    model, processor = build(seed)
+    log = metrics_callback(out, "sft", "loss", recipe.sft.steps, recipe.sft.report_to)
+    rows = partial(pretraining_rows, recipe.tasks, settings, seed)
+    trainer = run_sft(model, processor, rows, out / "sft", recipe.sft, recipe.compute, [log])
+    _finish(trainer, processor, out / "sft", target, TrainedFor(recipe.tasks))
 
 
 def _cold_start(recipe: Recipe, cold: ColdStart, model_name: str, out: Path, target: Path) -> None:

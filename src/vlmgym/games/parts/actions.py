@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vlmgym.core import NO_ACTION, Decoded
 from vlmgym.games.parts.boards import GridLevel
@@ -56,6 +61,17 @@ def read_pair(text: str) -> tuple[int, int, int, int] | None:
         return None
     first_row, first_column, second_row, second_column = map(int, match.groups())
     return first_row, first_column, second_row, second_column
+
+
+def name_tiles(text: str, board: NDArray[np.integer[Any]], names: Sequence[str]) -> str:
+    """A text with the tile that lies there after each cell: ``"(0, 1) red circle (2, 3) 8"``.
+
+    Args:
+        text: such as that of an answer; its cells are on the board.
+        board: ``(rows, cols)`` values.
+        names: the text of each value.
+    """
+    return _ONE.sub(lambda cell: f"{cell[0]} {names[board[int(cell[1]), int(cell[2])]]}", text)
 
 
 COUNTED = "as (row, column), counted from 0 at the top left, such as"

@@ -103,7 +103,7 @@ def memory(recipe: Recipe, model: Architecture, devices: int = 1, sharded: bool 
     spread = Spread(devices, devices if sharded else 1)
     static = _static(recipe, model)
     phases: list[Phase] = []
-    if recipe.cold_start is not None:
+    if recipe.fine_tunes:
         load = _load_of_sft(recipe, model)
         phases += _training(recipe, model, "sft", static, spread, load)
     grpo = recipe.grpo
@@ -386,5 +386,5 @@ def disk(recipe: Recipe, model: Architecture) -> dict[str, float]:
     states = 2.0 * (static["learning"] if in_bytes else static["gradients"])
     checkpoint = (static["adapters"] or static["weights"]) + states
     merged = 4.0 * model.parameters if recipe.lora else static["weights"]  # in float32
-    stages = (recipe.cold_start is not None) + (recipe.grpo is not None)
+    stages = recipe.fine_tunes + (recipe.grpo is not None)
     return {"checkpoints": 3 * checkpoint, "models": stages * (merged + static["adapters"])}
