@@ -97,6 +97,12 @@ class Checks(Settings):
         0,
         10**9,
     )
+    teacher: str = setting(
+        "",
+        "habit of the teacher whose mistakes are looked for, see vlmgym.evals.habits; empty = that "
+        "of cold_start",
+        choices=("", *HABITS),
+    )
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,11 @@ class Recipe:
     lora: Lora | None = None
     states: tuple[Source, ...] = (Source(),)
     curriculum: Mapping[str, Curriculum] = field(default_factory=dict)  # by name of a game
+
+    @property
+    def habit(self) -> str:
+        """The habit of the teacher whose mistakes the checks look for; empty = none."""
+        return self.checks.teacher or (self.cold_start.teacher if self.cold_start else "")
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Recipe:
