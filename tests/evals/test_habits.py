@@ -19,7 +19,7 @@ HABITS = ("near", "colours", "half")
 
 
 def turns_of(player, folder, task=PAIRS, states=60):
-    settings = Evaluation(episodes=states, turns=1, start="walk", oracle=False, first=40_000_000)
+    settings = Evaluation(episodes=states, turns=1, start="walk", oracle=False, split="pilot")
     evaluate(player, task, settings, folder, progress=False)
     return load_trace(folder / "trace.jsonl").finished()
 
@@ -69,7 +69,7 @@ def test_a_mistake_of_the_same_kind_counts_as_the_very_same_move_does():
 
 def test_boards_on_which_nothing_can_be_done_do_not_count(tmp_path):
     task = Task(game="2048", level="tiny", look="tiny", prompt="brief")
-    settings = Evaluation(episodes=2, turns=12, oracle=False, first=40_000_000)
+    settings = Evaluation(episodes=2, turns=12, oracle=False, split="pilot")
     evaluate(RandomLegal(), task, settings, tmp_path, progress=False)
     turns = load_trace(tmp_path / "trace.jsonl").finished()
     hopeless = [turn for turn in turns if not turn.load()[0].success_mask(turn.load()[1]).any()]
