@@ -14,7 +14,7 @@ from vlmgym.dialogue.reply import parse
 from vlmgym.episodes.task import Task
 from vlmgym.games import load_state, read_state_text
 from vlmgym.games.parts.habits import HABITS
-from vlmgym.players.teacher import Teacher
+from vlmgym.players.teacher import GUESS, Teacher
 from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.recipe import ColdStart, read_recipe, recipe_path
 
@@ -132,12 +132,13 @@ def test_a_cold_start_of_a_habit_teaches_only_where_the_habit_is_right(game, hab
     task = Task(
         game=game, level="tiny", look="tiny", prompt="brief", walk_max=5, walk_legal=game != "2048"
     )
-    rows = cold_start_rows([task], ColdStart(states=30, teacher=habit, hopeless=False))
+    rows = cold_start_rows([task], ColdStart(states=60, teacher=habit, hopeless=False))
     teacher = Teacher(0.0, habit=habit)
     for row in rows:
         rules, state = read_state_text(row["state"])
         assert answer_of(row) == teacher.reply(rules, state, "brief")[0]
         assert judge_row(row)
+        assert GUESS not in answer_of(row), "luck shows what the habit never finds"
 
 
 def test_a_habit_is_one_of_the_teacher():

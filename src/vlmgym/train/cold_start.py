@@ -16,7 +16,7 @@ from vlmgym.dialogue.judge import Fault, Judgement, judge
 from vlmgym.episodes.task import PATIENCE, Task
 from vlmgym.players.base import Answer, Player, Query
 from vlmgym.players.beginner import Beginner
-from vlmgym.players.teacher import Teacher
+from vlmgym.players.teacher import GUESS, Teacher
 from vlmgym.render.frames import blank_like
 from vlmgym.train.recipe import ColdStart
 from vlmgym.train.sources import first_state
@@ -48,7 +48,8 @@ def _answered(task: Task, cold: ColdStart, player: Player, first: int) -> tuple[
     """``cold.states`` states from the training state ``first`` on, and the answers to them.
 
     With ``cold.verified`` states whose answer fails are passed over: one that does nothing where
-    another would have done something, or that is not legal.
+    another would have done something, or that is not legal; and with a habit guesses, so that what
+    works by luck where the habit finds nothing is never shown.
 
     Raises:
         ConfigError: a player whose answers hardly ever work.
@@ -64,7 +65,12 @@ def _answered(task: Task, cold: ColdStart, player: Player, first: int) -> tuple[
         replies = [Answer.of(answer).text for answer in player.answer([query])[0]]
         if cold.verified:
             judged = judge(game, state, replies, oracle=False, blocks=task.blocks)[1]
-            working = np.flatnonzero([_works(judgement) for judgement in judged])
+            works = [_works(judgement) for judgement in judged]
+            if cold.teacher:
+                works = [
+                    good and GUESS not in text for good, text in zip(works, replies, strict=True)
+                ]
+            working = np.flatnonzero(works)
             state = state[working]
             replies = [replies[row] for row in working]
         states.append(state)
