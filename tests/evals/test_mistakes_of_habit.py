@@ -29,8 +29,8 @@ def test_a_teacher_makes_all_its_own_mistakes_and_fails_nowhere_else(habit, tmp_
     values = mistakes_of_habit(turns_of(Teacher(0.0, habit=habit), tmp_path), habit)
     assert 0.02 < values["teacher_fails"] < 0.5
     assert values["success_elsewhere"] == 1
-    if habit != "near":  # what fails there is a guess, and some guesses work
-        assert values["success_where_teacher_fails"] == 0
+    lucky = 0 if habit == "colours" else 0.3  # what fails elsewhere is a guess at times
+    assert values["success_where_teacher_fails"] <= lucky
     assert values["teachers_mistakes"] == 1 - values["success_where_teacher_fails"]
 
 
