@@ -45,9 +45,9 @@ STATES = 400
 """Held-out states of each game in the evaluations."""
 CAVEAT = (
     "This teacher has a habit: it is wrong in the same way each time, and the cold start holds "
-    "none of the states on which it fails. What it never shows is not found from nothing all the same: "
-    "the embedded model was pretrained on the search of the careful teacher, and to guess when it "
-    "is asked for a move. Compare with G0, and with teacher:0."
+    "none of the states on which it fails. What it never shows is not found from nothing all the "
+    "same: the embedded model was pretrained on the search of the careful teacher, and to guess "
+    "when it is asked for a move. Compare with G0, and with teacher:0."
 )
 """What a comparison with the teacher does not show."""
 BATCH = 200
