@@ -30,7 +30,7 @@ def test_all_stages_leave_their_results(finished):
         assert [line["step"] for line in metrics if "reward" in line] == [1, 2]
         assert (finished / run / "final" / "model.safetensors").exists()
     assert (finished / "g1" / "cold" / "model.safetensors").exists()
-    assert "random moves put in" in (finished / "report.html").read_text()
+    assert "This teacher has a habit" in (finished / "report.html").read_text()
     assert "<html" in (finished / "report.html").read_text()[:300].lower()
     meta = json.loads((finished / "demo.json").read_text())
     assert meta["command"] == "make demo"
@@ -50,7 +50,9 @@ def test_a_second_call_keeps_finished_stages(finished, capsys):
     assert {path: path.stat().st_mtime_ns for path in watched} == before
     shown = capsys.readouterr().out
     assert str(finished / "report.html") in shown
-    assert "teacher" in shown
+    assert "temperature 0" in shown
+    assert "teacher:0" in shown
+    assert "Where teacher:near fails" in shown
 
 
 def test_a_failing_training_names_its_log(finished, tmp_path):

@@ -289,7 +289,7 @@ def test_damaged_states_are_refused():
 
 def test_splits_are_disjoint():
     seeds = {split: set(seeds_for(split, "2048", "easy", 500).tolist()) for split in SPLITS}
-    assert sum(map(len, seeds.values())) == len(set.union(*seeds.values())) == 2000
+    assert sum(map(len, seeds.values())) == len(set.union(*seeds.values())) == 500 * len(SPLITS)
     assert all(split_of(s) == split for split, group in seeds.items() for s in group)
     assert np.array_equal(
         seeds_for("test", "a", "b", 10)[4:], seeds_for("test", "a", "b", 6, start=4)
@@ -305,6 +305,17 @@ def test_draws_stay_in_range_and_repeat(seed, step, bound):
     assert 0 <= draw_below(key, step, 3, bound) < bound
     assert 0 <= draw_unit(key, step, 3) < 1
     assert draw_below(key, step, 3, bound) == draw_below(key, step, 3, bound)
+
+
+def test_pilots_have_seeds_of_their_own_and_those_of_tests_are_what_they_were():
+    assert seeds_for("test", "2048", "easy", 1).tolist() == [6226420129372100784]
+    assert seeds_for("train", "2048", "easy", 1).tolist() == [1614734110944712880]
+    assert seeds_for("free", "2048", "easy", 1).tolist() == [15449792166226876592]
+    pilots = seeds_for("pilot", "2048", "easy", 500)
+    assert {int(seed) >> 61 for seed in pilots} == {0b101}
+    assert {int(seed) >> 61 for seed in seeds_for("pretrain", "2048", "easy", 500)} == {0b100}
+    state = get_game("2048").reset("easy", pilots)
+    assert {split_of(seed) for seed in state.reseed(np.arange(500)).seed} == {"pilot"}
 
 
 def test_draws_are_uniform():

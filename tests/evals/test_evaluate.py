@@ -17,7 +17,7 @@ from vlmgym.episodes.random_walk import walk
 from vlmgym.episodes.records import Episode, EvaluationRun, Turn
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import TraceError, TraceWriter, read_trace, repair
-from vlmgym.evals import stats
+from vlmgym.evals import compare, stats
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.metrics import summarise
 from vlmgym.evals.settings import Evaluation, starts
@@ -222,6 +222,8 @@ def test_evaluation_uses_test_seeds_only_and_training_never_does():
         for start in ("reset", "walk"):
             seeds = starts(task, Evaluation(episodes=20, start=start)).seed
             assert {split_of(s) for s in seeds} == {"test"}
+            pilots = starts(task, Evaluation(episodes=20, start=start, split="pilot")).seed
+            assert {split_of(s) for s in pilots} == {"pilot"}
         assert {split_of(s) for s in task.states("train", 20).seed} == {"train"}
         state = task.states("test", 30)
         assert task.game.success_mask(state).any(axis=1).all()
@@ -318,3 +320,19 @@ def test_a_task_keeps_the_names_that_it_was_given():
     assert task != Task(game="Swap", level="normal", look="tiny")
     with pytest.raises(ConfigError, match="override"):
         replace(task, prompt="brief")
+
+
+def test_pilots_are_recorded_and_never_paired_with_tests(tmp_path):
+    task = Task(game="2048", level="tiny", look="tiny", walk_max=2)
+    for split, player in (("test", Random()), ("pilot", Random()), ("pilot", Greedy())):
+        how = Evaluation(episodes=4, turns=1, start="walk", split=split)
+        out = tmp_path / f"{split}-{player.name}"
+        summary = evaluate(player, task, how, out, progress=False)
+        assert summary["evaluation"]["split"] == split
+    pilot, greedy, test = (
+        tmp_path / name for name in ("pilot-random", "pilot-greedy", "test-random")
+    )
+    (paired,) = compare([pilot, greedy])
+    assert paired.n == 4
+    assert "split=pilot" in paired.task
+    assert compare([greedy, test]) == []

@@ -115,7 +115,9 @@ def test_training_and_evaluation_show_different_photographs(classes: str) -> Non
     look = Look(tile=32)
     train, test = shown("train", look, classes), shown("test", look, classes)
     assert not train & test
-    assert shown("pretrain", look, classes) & train, "all but the test split show the train part"
+    for split in ("pretrain", "pilot"):
+        assert shown(split, look, classes) & train, "all but the test split show the train part"
+        assert not shown(split, look, classes) & test
 
 
 def test_evaluation_uses_the_test_part_only() -> None:

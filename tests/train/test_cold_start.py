@@ -8,10 +8,13 @@ import re
 import pytest
 
 from parts.training import TASKS
-from vlmgym.core import concat
+from vlmgym.core import ConfigError, concat
+from vlmgym.dialogue import prompt
 from vlmgym.dialogue.reply import parse
 from vlmgym.episodes.task import Task
 from vlmgym.games import load_state, read_state_text
+from vlmgym.games.parts.habits import HABITS
+from vlmgym.players.teacher import GUESS, Teacher
 from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.recipe import ColdStart, read_recipe, recipe_path
 
@@ -118,5 +121,74 @@ def test_recipes_for_models_of_the_hub_teach_no_errors():
     for name in ("qwen2.5-vl-7b/g1-all", "qwen3-vl-8b/g1-swap"):
         cold = read_recipe(recipe_path(name)).cold_start
         assert (cold.teacher_error, cold.verified) == (0, True)
-    for name in ("tiny/g1", "study/cold-swap"):
-        assert read_recipe(recipe_path(name)).cold_start.teacher_error == 0.4
+    assert read_recipe(recipe_path("study/cold-swap")).cold_start.teacher_error == 0.4
+    demo = read_recipe(recipe_path("tiny/g1")).cold_start
+    assert (demo.teacher, demo.teacher_error, demo.verified) == ("near", 0, True)
+
+
+# ---- habits
+@pytest.mark.parametrize("game", ["2048", "ShisenSho", "Swap", "ShisenShoPhotos"])
+@pytest.mark.parametrize("habit", HABITS)
+def test_a_cold_start_of_a_habit_teaches_only_where_the_habit_is_right(game, habit):
+    task = Task(
+        game=game, level="tiny", look="tiny", prompt="brief", walk_max=5, walk_legal=game != "2048"
+    )
+    rows = cold_start_rows([task], ColdStart(states=60, teacher=habit, hopeless=False))
+    teacher = Teacher(0.0, habit=habit)
+    for row in rows:
+        rules, state = read_state_text(row["state"])
+        assert answer_of(row) == teacher.reply(rules, state, "brief")[0]
+        assert judge_row(row)
+        assert GUESS not in answer_of(row), "luck shows what the habit never finds"
+
+
+def test_a_habit_is_one_of_the_teacher():
+    with pytest.raises(ConfigError, match=r"ColdStart.teacher = 'near': allowed is no habit"):
+        ColdStart(teacher="near", player="beginner")
+    with pytest.raises(ConfigError, match=r"ColdStart.teacher = 'far': allowed is one of '', near"):
+        ColdStart(teacher="far")
+
+
+# ---- told descriptions
+def test_told_rows_have_the_pictures_that_their_shares_say():
+    """Each beside its own, another's or a blank picture; ordinary rows stay as they are."""
+    tasks = [Task.parse(values) for values in TASKS]
+    plain = cold_start_rows(tasks, ColdStart(states=40))
+    told = cold_start_rows(tasks, ColdStart(states=40, told=0.1, mismatched=0.5, blank=0.25))
+    for number, task in enumerate(tasks):
+        counts = {"ordinary": 0, "own": 0, "another": 0, "blank": 0}
+        rows_of_task = zip(plain[number :: len(tasks)], told[number :: len(tasks)], strict=True)
+        own_pictures = {row["image"].tobytes() for row in plain[number :: len(tasks)]}
+        for before, after in rows_of_task:
+            pixels = after["image"].tobytes()
+            assert after["image"].size == before["image"].size
+            assert {**after, "image": 0, "told": 0} == {**before, "image": 0, "told": 0}
+            if "told" not in after:
+                kind = "ordinary"
+                assert after["image"] is before["image"] or pixels == before["image"].tobytes()
+            else:
+                rules, state = read_state_text(after["state"])
+                assert after["told"] == prompt.prefills(rules, state, task.prompt)[0]
+                assert answer_of(after).startswith(after["told"])
+                if len(set(pixels)) == 1:
+                    kind = "blank"
+                elif pixels == before["image"].tobytes():
+                    kind = "own"
+                else:
+                    kind = "another"
+                    assert pixels in own_pictures, "a picture of another state of the task"
+            counts[kind] += 1
+        assert counts == {"ordinary": 6, "own": 4, "another": 20, "blank": 10}
+
+
+def test_another_seed_tells_other_rows():
+    cold, task = ColdStart(states=40, mismatched=0.5), Task.parse(TASKS[1])
+    which = [["told" in row for row in cold_start_rows([task], cold, seed)] for seed in (0, 0, 1)]
+    assert which[0] == which[1] != which[2]
+
+
+def test_shares_of_told_rows_fit_into_the_rows():
+    with pytest.raises(ConfigError, match=r"told 0.2 .* mismatched 0.6 .* blank 0.3.*at most 1"):
+        ColdStart(told=0.2, mismatched=0.6, blank=0.3)
+    with pytest.raises(ConfigError, match=r"cold_start.states = 1: allowed is more"):
+        cold_start_rows([Task.parse(TASKS[1])], ColdStart(states=1, mismatched=1.0))

@@ -281,3 +281,32 @@ def test_checks_reach_every_reporter_as_what_the_trainer_logs_does(
         {key: value for key, value in m.items() if key.startswith("check/")} for m in wanted
     ]
     assert [step for step, logs in told if "reward" in logs] == [1, 2]
+
+
+def test_checks_tell_what_becomes_of_the_teachers_mistakes(small, tmp_path):
+    """Where the cold start has a habit, or checks name one, as after a cold start of another run."""
+    names = {
+        "teacher_fails",
+        "success_where_teacher_fails",
+        "success_elsewhere",
+        "teachers_mistakes",
+    }
+    told = {}
+    for where, sections in {
+        "cold": {"cold_start": {"states": 4, "teacher": "half"}, "sft": {"steps": 1, "batch": 2}},
+        "checks": {"checks": {"every": 1, "states": 24, "teacher": "half"}},
+        "none": {},
+    }.items():
+        values = {
+            **recipe_of(small, steps=1, checks={"every": 1, "states": 24}),
+            "tasks": [TASKS[1]],
+            **sections,
+        }
+        train(Recipe.parse(values), tmp_path / where)
+        lines = read_metrics(tmp_path / where / "metrics.jsonl")
+        told[where] = [
+            {key.split("/")[2] for key in line if key.startswith("check/ShisenSho/")} & names
+            for line in lines
+            if "check/ShisenSho/success" in line
+        ]
+    assert told == {"cold": [names, names], "checks": [names, names], "none": [set(), set()]}

@@ -26,12 +26,16 @@ from vlmgym.core.files import FileError, read_json, write_json
 from vlmgym.core.provenance import machine
 from vlmgym.core.threads import usable_cores
 from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import evaluate_all
+from vlmgym.evals.habits import mistakes_of_habit
 from vlmgym.evals.settings import Evaluation
+from vlmgym.games.parts.habits import HABITS
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player
 from vlmgym.players.simple import Oracle, Random
 from vlmgym.players.teacher import Teacher
+from vlmgym.report.headline import CAUTION
 from vlmgym.report.page import write_report
 from vlmgym.studies.processes import Process
 from vlmgym.train.callbacks import read_metrics
@@ -39,6 +43,13 @@ from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
 
 STATES = 400
 """Held-out states of each game in the evaluations."""
+CAVEAT = (
+    "This teacher has a habit: it is wrong in the same way each time, and the cold start holds "
+    "none of the states on which it fails. What it never shows is not found from nothing all the "
+    "same: the embedded model was pretrained on the search of the careful teacher, and to guess "
+    "when it is asked for a move. Compare with G0, and with teacher:0."
+)
+"""What a comparison with the teacher does not show."""
 BATCH = 200
 """States that a model is asked about at once, of all games together."""
 
@@ -95,7 +106,8 @@ def _run_stages(out: Path, quick: bool) -> int:
     seconds = _seconds(out / "seconds.json") + time.monotonic() - start
     write_json(out / "demo.json", _facts(g0, g1, evaluation, seconds))
     page = write_report(out)
-    sys.stdout.write(results_table(out, g0.tasks) + f"\nreport: {page.resolve()}\n")
+    sys.stdout.write(results_table(out, g0.tasks) + "\n")
+    sys.stdout.write(mistakes_table(out, g0.tasks, g1.habit) + f"\nreport: {page.resolve()}\n")
     return 0
 
 
@@ -112,13 +124,16 @@ class _Stages:
         """Evaluate the players that are no models."""
         _say(
             1,
-            "evaluate random, oracle and teacher, with and without its errors, on "
+            "evaluate random, oracle, the teacher and a careful one (teacher:0) on "
             f"{self.evaluation.episodes} held-out states of each game",
         )
-        assert self.g1.cold_start is not None
+        cold = self.g1.cold_start
+        assert cold is not None
+        teacher = Teacher(cold.teacher_error, habit=cold.teacher)
+        teacher.name = "teacher"
         search = Teacher(0.0)
         search.name = "search"
-        for player in (Random(), Oracle(), Teacher(self.g1.cold_start.teacher_error), search):
+        for player in (Random(), Oracle(), teacher, search):
             self._measure(player, self._unmeasured(player.name))
 
     def train(self) -> None:
@@ -289,7 +304,6 @@ def _refresh(bar: Any, path: Path) -> None:
 def _facts(g0: Recipe, g1: Recipe, evaluation: Evaluation, seconds: float) -> dict[str, Any]:
     """What was run, for the report; ``seconds`` is the time of all calls together."""
     facts = machine("torch", "transformers", "trl", "numpy", "numba", "pillow", "gymnasium")
-    noise = g1.cold_start.teacher_error if g1.cold_start else 0.0
     versions = [f"{package} {number}" for package, number in facts["versions"].items()]
     parts = [facts["gpu"], facts["cpu"], f"{facts['cores']} cores", facts["system"]]
     date = datetime.datetime.now(datetime.UTC)
@@ -303,8 +317,9 @@ def _facts(g0: Recipe, g1: Recipe, evaluation: Evaluation, seconds: float) -> di
         "held-out states": f"{evaluation.episodes} of each game, test split, seeds from number "
         f"{evaluation.first}",
         "training seed": g0.grpo.seed if g0.grpo else 0,
-        "teacher": f"scripted: a search and its move; a random move in {noise:.0%} of its answers",
-        "answers": "greedy decoding",
+        "teacher": f"scripted, wrong by a habit: it {HABITS[g1.habit].doc}; teacher:0 has none",
+        "answers": "greedy decoding (temperature 0)",
+        CAUTION: CAVEAT,
     }
 
 
@@ -312,9 +327,10 @@ def results_table(out: Path, tasks: Sequence[Task]) -> str:
     """Success (share of held-out states where the move does something) with 95 % intervals, players
     by games.
     """
+    lines = ["Success on held-out states; models decode greedily (temperature 0)."]
     players = ("random", "base", "g0", "cold", "g1", "teacher", "search", "oracle")
     titles = "".join(f"{task.names.game:>26}" for task in tasks)
-    lines = [f"{'success':<10}{titles}"]
+    lines.append(f"{'':<10}{titles}")
     for player in players:
         cells = ""
         for task in tasks:
@@ -322,5 +338,29 @@ def results_table(out: Path, tasks: Sequence[Task]) -> str:
             success = summary["metrics"]["success"]
             interval = f"[{success['low']:.3f}, {success['high']:.3f}]"
             cells += f"{success['mean']:>12.3f} {interval}"[-26:].rjust(26)
-        lines.append(f"{player:<10}{cells}")
+        lines.append(f"{LABELS.get(player, player):<10}{cells}")
+    return "\n".join(lines) + "\n"
+
+
+LABELS = {"search": "teacher:0"}
+"""What players are called in the table, where it is not the name of their folder."""
+
+
+def mistakes_table(out: Path, tasks: Sequence[Task], habit: str) -> str:
+    """What becomes of the teacher's own mistakes: success where it fails and elsewhere, and how
+    often a player fails there as it does.
+    """
+    lines = [
+        f"Where teacher:{habit} fails: success, failures of its kind; success elsewhere.",
+        f"{'':<10}" + "".join(f"{task.names.game:>26}" for task in tasks),
+    ]
+    for player in ("random", "base", "g0", "cold", "g1", "teacher", "search"):
+        cells = ""
+        for task in tasks:
+            trace = load_trace(out / "eval" / player / task.names.game / "trace.jsonl")
+            shares = mistakes_of_habit(trace.finished(), habit)
+            names = ("success_where_teacher_fails", "teachers_mistakes", "success_elsewhere")
+            cell = " ".join(f"{shares[name]:.3f}" if name in shares else "-" for name in names)
+            cells += cell.rjust(26)
+        lines.append(f"{LABELS.get(player, player):<10}{cells}")
     return "\n".join(lines) + "\n"

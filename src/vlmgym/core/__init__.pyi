@@ -23,10 +23,12 @@ from .random import LEGAL_STREAM as LEGAL_STREAM
 from .random import MOST_SEEDS as MOST_SEEDS
 from .random import PHOTO_STREAM as PHOTO_STREAM
 from .random import SPLITS as SPLITS
+from .random import as_seeds_of as as_seeds_of
 from .random import draw64 as draw64
 from .random import draw_below as draw_below
 from .random import draw_rows as draw_rows
 from .random import draw_unit as draw_unit
+from .random import known_split as known_split
 from .random import mix64 as mix64
 from .random import mix_array as mix_array
 from .random import seed_array as seed_array

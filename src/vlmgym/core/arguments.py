@@ -213,6 +213,8 @@ _WRAPPERS: dict[str, tuple[Callable[[Method], Method], ...]] = {
     "explain": (_takes_row_and_action, _takes_state),
     "candidates": (_takes_row, _takes_state),
     "reasoning": (_takes_row, _takes_state),
+    "believed": _STATE,
+    "reasoning_by_habit": (_takes_row, _takes_state),
 }
 """What the methods of a game are wrapped in, the innermost first."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
 from vlmgym.core.actions import NO_ACTION, Decoded, Outcome, best_action
-from vlmgym.core.errors import StateError
+from vlmgym.core.errors import ConfigError, StateError
 from vlmgym.core.scene import Scene
 from vlmgym.core.state import Level, State
 
@@ -169,6 +169,28 @@ class Contract(ABC, Generic[L, S]):
         if best != NO_ACTION and best not in weighed:
             weighed = [*weighed, best]
         return "; ".join(self.explain(state, row, action) for action in weighed), best
+
+    def believed(self, state: S, habit: str) -> S:
+        """The games as somebody takes them to be whose eyes have a habit, such as ``"half"``, which
+        takes the lower half of the board for free cells; see :mod:`vlmgym.games.parts.habits`.
+
+        Raises:
+            ConfigError: the game does not know the habit; by default it knows none.
+        """
+        allowed = f"no habit: {self.name} does not know how a board is looked at"
+        raise ConfigError("habit", habit, allowed)
+
+    def reasoning_by_habit(self, state: S, row: int, habit: str) -> tuple[str, int]:
+        """As :meth:`reasoning`, of somebody with a habit: what is found so may be wrong.
+
+        Returns:
+            The phrases, and the id of the move, or NO_ACTION where nothing is found.
+
+        Raises:
+            ConfigError: the game does not know the habit; by default it knows none.
+        """
+        self.believed(state, habit)
+        raise NotImplementedError
 
     def blank(self, level: L) -> S | None:
         """One game whose board is there but not dealt: what is seen of it has the size, names and

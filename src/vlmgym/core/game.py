@@ -17,9 +17,8 @@ from vlmgym.core.contract import Contract, L, S
 from vlmgym.core.errors import ActionError, ConfigError, StateError, VlmGymError
 from vlmgym.core.random import (
     LEGAL_STREAM,
-    SPLIT_BIT,
-    SPLITS,
     WORD,
+    are_of,
     in_split_of,
     mix_array,
     seed_array,
@@ -243,8 +242,7 @@ class Game(Contract[L, S]):
         if kind not in KINDS:
             field = f"kind of the scene of {type(self).__name__}"
             raise ConfigError(field, kind, "one of " + ", ".join(KINDS))
-        split = state.seed >> np.uint64(SPLIT_BIT)
-        test = split == np.uint64(SPLITS.index("test"))
+        test = are_of("test", state.seed)
         return Scene(symbols.astype(np.int16), names, kind, state.score, test, variants, pixels)
 
     def start(

@@ -32,12 +32,22 @@ ANSWER_TURN = 2  # with which answer a game of a pool goes on
 LUCK_SALT = 0x6C75636B
 """Mixed into the salts of :meth:`vlmgym.core.State.reseed`: "luck"."""
 
-SPLITS = ("train", "test", "pretrain", "free")
-"""Names of the disjoint quarters of the seed space; the two top bits of a seed say which one it is
-in.
+TOLD_SALT = 0x746F6C64
+"""Of the draws which rows of a cold start are told their description: "told"."""
+
+PREFIXES = {
+    "train": (0b00, 62),
+    "test": (0b01, 62),
+    "pretrain": (0b100, 61),
+    "free": (0b11, 62),
+    "pilot": (0b101, 61),
+}
+"""The disjoint parts of the seed space: the top bits of their seeds, and how many bits are below
+them. The upper half of the third quarter is for looks at a study before it is run: what is chosen
+there was chosen on no test seed.
 """
-SPLIT_BIT = 62
-"""The lower of those two bits; the bits below it are the seed within its split."""
+SPLITS = tuple(PREFIXES)
+"""Their names."""
 MOST_SEEDS = 100_000_000
 """Seeds that can be asked for at once (800 MB)."""
 
@@ -61,7 +71,15 @@ WORD = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _SCATTER = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 _UNIT = 1.0 / (1 << 53)
-_IN_SPLIT = (1 << SPLIT_BIT) - 1
+_SPLIT_BITS = 3
+"""Top bits that say which split a seed is of, at most."""
+_OF_TOP_BITS = tuple(
+    next(split for split, (prefix, below) in PREFIXES.items() if top << 61 >> below == prefix)
+    for top in range(1 << _SPLIT_BITS)
+)
+"""The split that the top bits of a seed stand for."""
+_BELOW = np.array([PREFIXES[split][1] for split in _OF_TOP_BITS], np.uint64)
+"""By the top bits: the bits of a seed below those of its split."""
 
 
 def _constant(value: int) -> Any:
@@ -171,26 +189,24 @@ def mix_array(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def seeds_for(split: str, game: str, level: str, count: int, start: int = 0) -> NDArray[np.uint64]:
     """Seeds ``start`` .. ``start + count - 1`` of a split, shape ``(count,)`` uint64.
 
-    The split sits in the two top bits, so splits cannot overlap; the other 62 bits hash (game,
-    level, index).
+    The split sits in the top bits (:data:`PREFIXES`), so splits cannot overlap; the other bits hash
+    (game, level, index).
 
     Raises:
         ConfigError: ``split`` is not one of :data:`SPLITS`, a name is none, or ``count`` or
             ``start`` is no whole number in its range.
     """
-    if not isinstance(split, str) or split not in SPLITS:
-        raise ConfigError("split", split, "one of " + ", ".join(SPLITS))
+    split = known_split("split", split)
     for field, name in (("game", game), ("level", level)):
         if not isinstance(name_of(name), str):
             raise ConfigError(field, name, "a name")
     count = whole("count", count, MOST_SEEDS)
-    start = whole("start", start, 1 << SPLIT_BIT)
+    start = whole("start", start, 1 << 62)
     stem = hashlib.blake2b(f"{game}/{level}".encode(), digest_size=8).digest()
     base = np.uint64(int.from_bytes(stem, "little"))
     index = np.arange(start, start + count, dtype=np.uint64)
     words = mix_array(base ^ mix_array(index))
-    split_bits = np.uint64(SPLITS.index(split) << SPLIT_BIT)
-    return (words & np.uint64(_IN_SPLIT)) | split_bits
+    return as_seeds_of(split, words)
 
 
 def split_of(seed: int) -> str:
@@ -199,14 +215,37 @@ def split_of(seed: int) -> str:
     Raises:
         ConfigError: it is no whole number of 64 bits.
     """
-    return SPLITS[whole("seed", seed, WORD) >> SPLIT_BIT]
+    return _OF_TOP_BITS[whole("seed", seed, WORD) >> (64 - _SPLIT_BITS)]
+
+
+def known_split(field: str, split: object) -> str:
+    """The name of a split.
+
+    Raises:
+        ConfigError: it is none; ``field`` is what the message calls it.
+    """
+    if not isinstance(split, str) or split not in SPLITS:
+        raise ConfigError(field, split, "one of " + ", ".join(SPLITS))
+    return split
+
+
+def as_seeds_of(split: str, words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """``words`` as seeds of a split."""
+    prefix, below = PREFIXES[split]
+    return (words & np.uint64((1 << below) - 1)) | np.uint64(prefix << below)
+
+
+def are_of(split: str, seeds: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which seeds are of a split."""
+    prefix, below = PREFIXES[split]
+    return (seeds >> np.uint64(below)) == np.uint64(prefix)
 
 
 def in_split_of(seeds: NDArray[np.uint64], words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """``words`` as seeds of the splits that ``seeds`` are of."""
-    within = words & np.uint64(_IN_SPLIT)
-    splits = seeds & np.uint64(WORD ^ _IN_SPLIT)
-    return within | splits
+    below = _BELOW[seeds >> np.uint64(64 - _SPLIT_BITS)]
+    within = (np.uint64(1) << below) - np.uint64(1)
+    return (words & within) | (seeds & ~within)
 
 
 def seed_array(seeds: Any) -> NDArray[np.uint64]:

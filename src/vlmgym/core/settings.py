@@ -101,7 +101,8 @@ def _check(label: str, value: Any, declared: Field[Any]) -> None:
     choices = declared.metadata.get("choices")
     if choices:
         if not any(type(value) is type(choice) and value == choice for choice in choices):
-            raise ConfigError(label, value, "one of " + ", ".join(map(str, choices)))
+            names = (str(choice) or "''" for choice in choices)
+            raise ConfigError(label, value, "one of " + ", ".join(names))
         return
     expected = type(declared.default)
     if expected in (int, float, bool, str) and type(value) is not expected:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vlmgym.core import SPLITS, ConfigError, Game, Level, State, concat, seeds_for
+from vlmgym.core import ConfigError, Game, Level, State, as_seeds_of, concat, known_split, seeds_for
 from vlmgym.envs.arguments import is_whole_number
 from vlmgym.envs.types import Keys, Rows
 
@@ -57,13 +57,12 @@ class Openings:
         """The seed of game ``index`` of a split, as evaluations play it; without an index, one at
         random.
         """
-        if split not in SPLITS:
-            raise ConfigError("options['split']", split, "one of " + ", ".join(SPLITS))
+        name = known_split("options['split']", split)
         if index is None:
-            return random_key | np.uint64(SPLITS.index(str(split)) << 62)
+            return np.uint64(as_seeds_of(name, np.array([random_key]))[0])
         if not is_whole_number(index) or not 0 <= index < KEYS:
             raise ConfigError("options['index']", index, f"a whole number from 0 to {KEYS - 1}")
-        return np.uint64(seeds_for(str(split), *self.names, 1, int(index))[0])
+        return np.uint64(seeds_for(name, *self.names, 1, int(index))[0])
 
     def copies_of(self, states: object, count: int) -> State:
         """Copies of ``count`` states, which come as values or bytes, in one piece or as a list.

@@ -9,6 +9,7 @@ from .curves import curve as curve
 from .curves import sweep as sweep
 from .evaluation import evaluate as evaluate
 from .evaluation import evaluate_all as evaluate_all
+from .habits import mistakes_of_habit as mistakes_of_habit
 from .leaderboards import leaderboard as leaderboard
 from .leaderboards import overview as overview
 from .metrics import METRICS as METRICS

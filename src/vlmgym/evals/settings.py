@@ -40,7 +40,12 @@ class Evaluation(Settings):
     )
     mode: str = setting("strict", "parse mode", choices=("strict", "lenient"))
     oracle: bool = setting(True, "record oracle values and regret")
-    first: int = setting(0, "number of the first test seed", 0, 1_000_000_000)
+    split: str = setting(
+        "test",
+        "seeds that starts are drawn from; pilot: for all that is chosen before a study is frozen",
+        choices=("test", "pilot"),
+    )
+    first: int = setting(0, "number of the first seed", 0, 1_000_000_000)
     repeats: int = setting(1, "times that each start is played", 1, 10_000)
     observation: str = setting(
         "image",
@@ -70,13 +75,11 @@ class Evaluation(Settings):
 
 
 def starts(task: Task, settings: Evaluation) -> State:
-    """The start states of an evaluation: a pure function of task and settings, from the test
-    split.
-    """
+    """The start states of an evaluation: a pure function of task and settings."""
     if settings.start == "walk":
-        return task.states("test", settings.episodes, settings.first)
+        return task.states(settings.split, settings.episodes, settings.first)
     names = task.names
-    seeds = seeds_for("test", names.game, names.level, settings.episodes, settings.first)
+    seeds = seeds_for(settings.split, names.game, names.level, settings.episodes, settings.first)
     return task.game.reset(task.level, seeds)
 
 

@@ -10,13 +10,15 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vlmgym.core import LEGAL_STREAM, NO_ACTION, State, draw_below, draw_unit, setting
 from vlmgym.core.kernels import inner, kernel
 from vlmgym.games.parts.actions import Moves
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
-from vlmgym.games.parts.explanations import move_last_tile, seek_merge
-from vlmgym.games.parts.grid import GridGame, Turn
+from vlmgym.games.parts.explanations import move_last_tile, seek_merge, seek_slide
+from vlmgym.games.parts.grid import Searched, Turn
+from vlmgym.games.parts.habits import CAREFUL, Habit
 from vlmgym.games.parts.slides import (
     MAX_EXPONENT,
     draw_slide,
@@ -107,7 +109,7 @@ def _play(turn, before, after, actions, cols, four_prob):
             turn.terminated[game] = empty == 0 and not _can_move(board, cols)
 
 
-class Game2048(GridGame[Level2048, State2048]):
+class Game2048(Searched[Level2048, State2048]):
     """2048 on any board from 2x2 to 16x16."""
 
     name = "2048"
@@ -189,20 +191,30 @@ class Game2048(GridGame[Level2048, State2048]):
         gains = (merge_gain(np.ascontiguousarray(line), len(line), 1) for line in lines)
         return f"{text} {' '.join(map(str, gains))}"
 
-    def reasoning(self, state: State2048, row: int, values: Values) -> tuple[str, int]:
+    def search(self, state: State2048, habit: Habit = CAREFUL) -> tuple[str, int]:
         """Tile by tile with what is to its right and below, up to the next tile, to the first two
         that merge.
 
         Such as ``"(0, 0) 2 (0, 1) 0 (0, 2) 4 (1, 0) 8 no; (0, 2) 4 (1, 2) 4"``. If nothing merges,
         the move follows from the last tile, which has only free cells behind it: to the right, or
         down from the last column. From the last corner it is to the left, or up if nothing moves to
-        the left. ``values`` are not used: no reader of the text could know them.
+        the left. Who prefers the left looks first for a tile that moves to the left.
         """
-        board = state.board[row]
-        thoughts, action = seek_merge(board, self.symbols, MAX_EXPONENT)
+        board = state.board[0]
+        if habit.from_left:
+            thoughts, action = seek_slide(board, self.symbols, MAX_EXPONENT)
+            if action != NO_ACTION:
+                return thoughts, action
+        thoughts, action = seek_merge(board, self.symbols, MAX_EXPONENT, habit)
         if action == NO_ACTION:
-            action = move_last_tile(board, self.legal(state[row])[0])
+            action = move_last_tile(board, self.legal(state)[0])
         return thoughts, action
+
+    def taken_for(self, level: Level2048) -> NDArray[np.uint8]:
+        """8 is taken for 4."""
+        values = np.arange(len(self.symbols), dtype=np.uint8)
+        values[3] = 2
+        return values
 
     def candidates(self, state: State2048, row: int) -> list[int]:
         """All four moves."""

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from vlmgym.core import ConfigError, Scene, State, setting
 from vlmgym.games.parts.pairs import LevelPairs, Pairs
-from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
+from vlmgym.games.parts.tile_kinds import (
+    COLOURS,
+    FORMS,
+    KIND_OF,
+    NAMES,
+    WIDE,
+    colours_taken_for,
+    tile_types,
+)
 
 SOURCES = (
     "Shisen-Sho, https://en.wikipedia.org/wiki/Shisen-Sho",
@@ -76,6 +84,10 @@ class ShisenSho(Pairs[LevelShisenSho, State[LevelShisenSho]]):
         shape`` a tile.
         """
         return NAMES[level.tiles]
+
+    def taken_for(self, level: LevelShisenSho) -> NDArray[np.uint8]:
+        """Every second colour is taken for the one before it: green for red, yellow for blue."""
+        return colours_taken_for({colour: colour - 1 for colour in range(1, len(COLOURS), 2)})
 
     def tile_words(self, level: LevelShisenSho) -> dict[str, str]:
         """What tiles carry, too."""

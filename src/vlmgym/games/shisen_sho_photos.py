@@ -105,6 +105,11 @@ class ShisenShoPhotos(Pairs[LevelShisenShoPhotos, StatePhotos]):
         """0 = empty, ``1 + class``."""
         return ("empty", *picture_classes(level.classes))
 
+    def taken_for(self, level: LevelShisenShoPhotos) -> NDArray[np.uint8]:
+        """Every second class is taken for the one before it: of the digits 1 for 0, 3 for 2."""
+        values = np.arange(len(self.names(level)), dtype=np.uint8)
+        return values - ((values > 0) & (values % 2 == 0))
+
     def further(self, board: Boards) -> Arrays:
         """No photographs."""
         return {"photos": np.zeros(board.shape, np.int32)}

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from vlmgym.core import LEGAL_STREAM, NO_ACTION, ConfigError, Scene, State, setting
@@ -17,7 +18,8 @@ from vlmgym.core.kernels import kernel
 from vlmgym.games.parts.actions import Neighbours
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
 from vlmgym.games.parts.explanations import seek_line
-from vlmgym.games.parts.grid import GridGame, Turn
+from vlmgym.games.parts.grid import Searched, Turn
+from vlmgym.games.parts.habits import CAREFUL, Habit
 from vlmgym.games.parts.lines import (
     Draws,
     draw_swaps,
@@ -34,7 +36,15 @@ from vlmgym.games.parts.lines import (
     tiles_in_lines,
     try_swaps,
 )
-from vlmgym.games.parts.tile_kinds import COLOURS, FORMS, KIND_OF, NAMES, WIDE, tile_types
+from vlmgym.games.parts.tile_kinds import (
+    COLOURS,
+    FORMS,
+    KIND_OF,
+    NAMES,
+    WIDE,
+    colours_taken_for,
+    tile_types,
+)
 from vlmgym.games.solvers import cascades
 
 MAX_WAVES = 100
@@ -123,7 +133,7 @@ def _play(turn, actions, types, line):
         turn.terminated[game] = not playable
 
 
-class Swap(GridGame[LevelSwap, StateSwap]):
+class Swap(Searched[LevelSwap, StateSwap]):
     """Swap on any board from 2x2 to 16x16."""
 
     name = "Swap"
@@ -220,7 +230,7 @@ class Swap(GridGame[LevelSwap, StateSwap]):
         vanished = [f"{count} {names[kind]}" for kind, count in counts]
         return f"{' and '.join(vanished)} {swap}"
 
-    def reasoning(self, state: StateSwap, row: int, values: Values) -> tuple[str, int]:
+    def search(self, state: StateSwap, habit: Habit = CAREFUL) -> tuple[str, int]:
         """Place by place where a line could be, rows before columns, with its tiles: ``"(0, 1) A
         (0, 2) B (0, 3) C no"``.
 
@@ -228,8 +238,12 @@ class Swap(GridGame[LevelSwap, StateSwap]):
         that could replace it: ``"(0, 1) A (0, 2) B (0, 3) A (0, 2) (1, 2) A"``.
         """
         level = state.level
-        thoughts, swap = seek_line(state.board[row], self.names(level), level.line)
+        thoughts, swap = seek_line(state.board[0], self.names(level), level.line, habit)
         return thoughts, self.decode(level, swap).action if swap else NO_ACTION
+
+    def taken_for(self, level: LevelSwap) -> NDArray[np.uint8]:
+        """The last colour of the level is taken for the first: yellow for red."""
+        return colours_taken_for({level.colours - 1: 0})
 
     def candidates(self, state: StateSwap, row: int) -> list[int]:
         """The first three valid swaps by action id; fewer if there are fewer."""

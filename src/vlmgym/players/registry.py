@@ -11,6 +11,7 @@ from typing import Any
 
 from vlmgym.core import ConfigError, Settings, setting
 from vlmgym.core.files import read_json, shortest_ends, shown
+from vlmgym.games.parts.habits import HABITS
 from vlmgym.players.anthropic import AnthropicPlayer
 from vlmgym.players.api_settings import ApiSettings
 from vlmgym.players.base import Player
@@ -199,10 +200,13 @@ def _simple(player: type[Player]) -> Callable[[Asked], Player]:
 
 
 def _teacher(asked: Asked) -> Teacher:
+    if asked.details in HABITS:
+        return Teacher(0.0, habit=asked.details)
     try:
         return Teacher(float(asked.details)) if asked.details else Teacher()
     except ValueError as error:
-        allowed = "teacher:ERROR with an error rate 0 to 1"
+        habits = ", ".join(HABITS)
+        allowed = f"teacher:ERROR with an error rate 0 to 1, or teacher:HABIT with one of {habits}"
         raise ConfigError("player", asked.text, allowed) from error
 
 
@@ -338,9 +342,10 @@ KINDS: Mapping[str, PlayerKind] = {
         PlayerKind("greedy", "the largest gain of this turn", _simple(Greedy)),
         PlayerKind("oracle", "the largest oracle value", _simple(Oracle)),
         PlayerKind(
-            "teacher[:error]",
+            "teacher[:error-or-habit]",
             "reasons from what moves do to one that works; jumps to a random answer with "
-            "probability `error` (0 to 1, else 0.3)",
+            "probability `error` (0 to 1, else 0.3), or is wrong by a habit of looking: "
+            + ", ".join(f"`{habit}`" for habit in HABITS),
             _teacher,
         ),
         PlayerKind("scripted:FILE", "a JSON list of replies, one a turn", _scripted),

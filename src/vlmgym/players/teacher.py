@@ -1,5 +1,5 @@
-"""The scripted teacher: sees the true board, reasons from actual outcomes to a move that works,
-errs at a stated rate.
+"""The scripted teacher: sees the true board, reasons from actual outcomes to a move that works;
+errs at a stated rate, or by a habit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ from typing_extensions import override
 from vlmgym.core import NO_ACTION, ConfigError, Game, State
 from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import BLOCKS, Blocks, write_reply
+from vlmgym.games.parts.habits import find_habit
 from vlmgym.players.base import Player, Query, player_rng
+
+GUESS = "I guess"
+"""How a think block ends whose search has found nothing."""
 
 
 class Teacher(Player):
@@ -23,20 +27,27 @@ class Teacher(Player):
         error: probability that it jumps to a conclusion instead, a uniformly random well-formed
             action, so that a student can surpass the teacher.
         salt: seed of the errors.
+        habit: a name of :data:`vlmgym.games.parts.habits.HABITS`, how it looks at the board; empty
+            = carefully. Its description stays the true one, its think block is what it believes,
+            and its move what follows from that. Where it finds nothing it says so, and guesses.
     """
 
-    def __init__(self, error: float = 0.3, salt: int = 0) -> None:
+    def __init__(self, error: float = 0.3, salt: int = 0, habit: str = "") -> None:
         if not 0 <= error <= 1:
             raise ConfigError("teacher.error", error, "0 to 1")
+        if habit:
+            find_habit(habit)
         self.error = error
         self.salt = salt
-        self.name = "teacher"
+        self.habit = habit
+        self.name = f"teacher:{habit}" if habit else "teacher"
 
     sees = "state"
 
     @override
     def describe(self) -> dict[str, Any]:
-        return {"kind": "teacher", "error": self.error, "salt": self.salt}
+        habit = {"habit": self.habit} if self.habit else {}
+        return {"kind": "teacher", "error": self.error, "salt": self.salt, **habit}
 
     @override
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
@@ -49,14 +60,19 @@ class Teacher(Player):
         """The texts for each row; ``style`` of the prompt, see
         :func:`vlmgym.dialogue.perception.truth`, and what the blocks are called.
         """
-        values = game.oracle(state)
+        values = None if self.habit else game.oracle(state)
         descriptions = truth(game, state, style)
         replies = []
         for row, description in enumerate(descriptions):
             generator = player_rng(self.salt, state, row)
-            reasoning, action = game.reasoning(state, row, values[row])
-            if generator.random() < self.error or action == NO_ACTION:
-                reasoning = ""
+            if values is None:
+                reasoning, action = game.reasoning_by_habit(state, row, self.habit)
+            else:
+                reasoning, action = game.reasoning(state, row, values[row])
+            jumps = generator.random() < self.error
+            if jumps or action == NO_ACTION:
+                found_nothing = self.habit and not jumps
+                reasoning = f"{reasoning}; {GUESS}" if found_nothing else ""
                 action = int(generator.integers(game.n_actions(state.level)))
             answer = game.encode(state.level, action)
             think = f"{reasoning}; so {answer}" if reasoning else f"so {answer}"

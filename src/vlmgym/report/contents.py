@@ -45,7 +45,7 @@ Without any of these: all pairs.
 """
 MOST_PAIRS = 15
 """Pairs on a page whose players have other names; the leaderboard has all."""
-LABELS = {"g0": "G0", "g1": "G1", "cold": "cold start", "search": "teacher without errors"}
+LABELS = {"g0": "G0", "g1": "G1", "cold": "cold start", "search": "teacher:0 (careful)"}
 TRUE_BOARD = ("random", "random-legal", "greedy", "teacher", "search", "oracle")
 """Players of traces that do not say what they saw, who copy the true board into their
 description.

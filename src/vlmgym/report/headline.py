@@ -14,7 +14,11 @@ NOISE = (
     "embedded model was pretrained on the teacher's search, and to guess when it is asked for a "
     "move."
 )
-"""What a comparison with the demo's teacher does not show."""
+"""What a comparison with the teacher of a demo does not show whose folder does not say it: its
+errors are random.
+"""
+CAUTION = "caution"
+"""The key of ``demo.json`` under which the folder says it."""
 
 
 VERDICTS = {
@@ -40,8 +44,9 @@ def headline(contents: Contents) -> list[Html]:
         "95 % interval. “Above” and “below”: the interval excludes zero and p < 0.05 (paired "
         "sign-flip test)."
     )
-    noisy = contents.demo and pair.second == "teacher"
-    caution = [tag("p", NOISE, class_="note")] if noisy else []
+    caution = []
+    if contents.demo and pair.second == "teacher":
+        caution = [tag("p", str(contents.demo.get(CAUTION, NOISE)), class_="note")]
     return [
         tag("p", _verdict(pairs), class_="verdict"),
         tag("div", *tiles, class_="tiles"),
@@ -110,6 +115,8 @@ def what_was_run(contents: Contents) -> Html | None:
         return None
     rows = []
     for key, value in contents.demo.items():
+        if key == CAUTION:
+            continue
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         rows.append(tag("tr", tag("th", key, scope="row"), tag("td", text)))
     return tag("div", tag("table", *rows, class_="facts"), class_="scroll facts-box")

@@ -17,7 +17,9 @@ from typing import Any
 
 from vlmgym.core.files import read_json_lines, write_atomically
 from vlmgym.episodes.task import Task
+from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import evaluate_all
+from vlmgym.evals.habits import mistakes_of_habit
 from vlmgym.evals.metrics import shown_in
 from vlmgym.evals.settings import Evaluation
 from vlmgym.models.loading import banned_tokens
@@ -189,8 +191,19 @@ class HeldOutChecks:
                 mean = summary["metrics"][name]["mean"]
                 if mean is not None:
                     values[f"check/{task.names.game}/{name}"] = mean
+        if folders and self.recipe.habit:
+            values |= self._mistakes(folders, self.recipe.habit)
         if state.is_world_process_zero:
             self.log.tell(args, state, control, values, model=model)
+
+    def _mistakes(self, folders: Sequence[Path], habit: str) -> dict[str, float]:
+        """What becomes of the mistakes of a teacher with a habit, from the trace of each task."""
+        values = dict[str, float]()
+        for task, folder in zip(self.recipe.tasks, folders, strict=True):
+            turns = load_trace(folder / "trace.jsonl").finished()
+            for name, value in mistakes_of_habit(turns, habit).items():
+                values[f"check/{task.names.game}/{name}"] = value
+        return values
 
     def _player(self, model: Any) -> Any:
         from vlmgym.players.local import LocalPlayer

@@ -14,6 +14,7 @@ from vlmgym.core.random import CHECKS_FIRST
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
+from vlmgym.games.parts.habits import HABITS
 from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.pretraining import Pretraining
 from vlmgym.train.settings import GrpoSettings, SftSettings
@@ -32,6 +33,11 @@ class ColdStart(Settings):
     teacher_error: float = setting(
         0.0, "probability that the scripted teacher jumps to a random answer", 0.0, 1.0
     )
+    teacher: str = setting(
+        "",
+        "habit by which the scripted teacher is wrong, see vlmgym.games.parts.habits",
+        choices=("", *HABITS),
+    )
     verified: bool = setting(
         True,
         "only answers that work are taught; false: those that fail as well, if the teacher errs",
@@ -48,6 +54,36 @@ class ColdStart(Settings):
     think: bool = setting(
         True, "answers have a think block (without, they are no longer well formed)"
     )
+    told: float = setting(
+        0.0,
+        "share of the rows whose true description is given, as the beginning of an answer, and not "
+        "trained on, beside their own picture: the control of the next two",
+        0.0,
+        1.0,
+    )
+    mismatched: float = setting(
+        0.0, "share of such rows beside the picture of another state of the task", 0.0, 1.0
+    )
+    blank: float = setting(0.0, "share of such rows beside a blank picture", 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """See that the shares fit into the rows, and that a habit is the teacher's.
+
+        Raises:
+            ConfigError: they do not; or another player is asked.
+        """
+        super().__post_init__()
+        if sum(self.shares_told.values()) > 1 + 1e-9:
+            shares = " + ".join(f"{name} {share:g}" for name, share in self.shares_told.items())
+            raise ConfigError("ColdStart", shares, "at most 1 together")
+        if self.teacher and self.player != "teacher":
+            allowed = f"no habit where player = {self.player}"
+            raise ConfigError("ColdStart.teacher", self.teacher, allowed)
+
+    @property
+    def shares_told(self) -> dict[str, float]:
+        """Shares of the rows whose description is given, by the picture beside it."""
+        return {"told": self.told, "mismatched": self.mismatched, "blank": self.blank}
 
 
 @dataclass(frozen=True)
@@ -61,6 +97,12 @@ class Checks(Settings):
         "number of the first of these test seeds: apart from those of the final evaluation",
         0,
         10**9,
+    )
+    teacher: str = setting(
+        "",
+        "habit of the teacher whose mistakes are looked for, see vlmgym.evals.habits; empty = that "
+        "of cold_start",
+        choices=("", *HABITS),
     )
 
 
@@ -80,6 +122,11 @@ class Recipe:
     lora: Lora | None = None
     states: tuple[Source, ...] = (Source(),)
     curriculum: Mapping[str, Curriculum] = field(default_factory=dict)  # by name of a game
+
+    @property
+    def habit(self) -> str:
+        """The habit of the teacher whose mistakes the checks look for; empty = none."""
+        return self.checks.teacher or (self.cold_start.teacher if self.cold_start else "")
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Recipe:

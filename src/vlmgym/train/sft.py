@@ -24,7 +24,7 @@ def run_sft(
     lora: Lora | None = None,
 ) -> Any:
     """Train with TRL's SFTTrainer on rows of prompt, image and completion; only answer tokens enter
-    the loss.
+    the loss, without those of ``told``, how an answer is given to begin.
 
     A run that was stopped continues from its last whole checkpoint under ``out``.
 
@@ -50,6 +50,7 @@ def run_sft(
     from trl import SFTConfig
 
     from vlmgym.train.resumable import Sft
+    from vlmgym.train.trl_sft import Collator
 
     config = SFTConfig(
         num_train_epochs=settings.epochs,
@@ -57,11 +58,13 @@ def run_sft(
         max_length=None,  # any limit may cut the answer away without a word
         **settings.arguments(out, compute),
     )
+    processor = use_pixel_cache(processor)
     trainer = Sft(
         model=model,
         args=config,
         train_dataset=_dataset(data),
-        processing_class=use_pixel_cache(processor),
+        processing_class=processor,
+        data_collator=Collator(processor, completion_only_loss=True),
         callbacks=list(callbacks),
         peft_config=lora.config(model) if lora else None,
     )
@@ -78,6 +81,9 @@ def _dataset(data: Sequence[dict[str, Any]] | Callable[[], Iterator[dict[str, An
         return IterableDataset.from_generator(data)
     block = {"type": Value("string"), "text": Value("string")}
     messages = [{"role": Value("string"), "content": [block]}]
-    features = Features({"prompt": messages, "completion": messages, "image": Image()})
-    rows = [{name: row[name] for name in features} for row in data]
+    told = Value("string")
+    features = Features(
+        {"prompt": messages, "completion": messages, "image": Image(), "told": told}
+    )
+    rows = [{name: {"told": "", **row}[name] for name in features} for row in data]
     return Dataset.from_list(rows, features=features)

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from vlmgym.core import DEAD, NO_ACTION
 from vlmgym.games.parts.actions import STEPS, write_cell, write_pair
-
-Cell = tuple[int, int]
-"""Row and column."""
+from vlmgym.games.parts.habits import CAREFUL, Cell, Habit
 
 
 def say_moves_left(value: float, words: str = "to go", none: str = "dead") -> str:
@@ -21,7 +19,9 @@ def say_moves_left(value: float, words: str = "to go", none: str = "dead") -> st
     return none if value <= DEAD else f"{-1 - int(value)} {words}"
 
 
-def seek_line(board: NDArray[np.uint8], names: Sequence[str], line: int) -> tuple[str, str]:
+def seek_line(
+    board: NDArray[np.uint8], names: Sequence[str], line: int, habit: Habit = CAREFUL
+) -> tuple[str, str]:
     """Look for a swap of neighbours that makes a line, at each place where one could be, rows
     before columns.
 
@@ -29,13 +29,14 @@ def seek_line(board: NDArray[np.uint8], names: Sequence[str], line: int) -> tupl
         board: ``(rows, cols)``.
         names: the text of each value.
         line: equal tiles that make a line.
+        habit: of who looks.
 
     Returns:
         What was looked at, joined by ``"; "``, and the two cells of the swap as text; "" where
         there is none.
     """
     thoughts = list[str]()
-    for cells in _lines(board, line):
+    for cells in _lines(board, line, habit):
         words, swap = _complete(board, names, cells)
         thoughts.append(" ".join(words))
         if swap:
@@ -43,16 +44,18 @@ def seek_line(board: NDArray[np.uint8], names: Sequence[str], line: int) -> tupl
     return "; ".join(thoughts), ""
 
 
-def _lines(board: NDArray[np.uint8], length: int) -> list[list[Cell]]:
-    """The cells of every place where a line could be, rows before columns."""
+def _lines(board: NDArray[np.uint8], length: int, habit: Habit) -> list[list[Cell]]:
+    """The cells of every place where a line could be and is looked for, rows before columns."""
     rows, cols = board.shape
+    along_rows = [(row, column) for row in range(rows) for column in range(cols - length + 1)]
+    along_columns = [(row, column) for row in range(rows - length + 1) for column in range(cols)]
     lines = list[list[Cell]]()
-    for row in range(rows):
-        for column in range(cols - length + 1):
-            lines.append([(row, column + index) for index in range(length)])
-    for row in range(rows - length + 1):
-        for column in range(cols):
-            lines.append([(row + index, column) for index in range(length)])
+    for row, column in habit.in_order(along_rows):
+        lines.append([(row, column + index) for index in range(length)])
+    if habit.only_near:
+        return lines
+    for row, column in habit.in_order(along_columns):
+        lines.append([(row + index, column) for index in range(length)])
     return lines
 
 
@@ -77,19 +80,22 @@ def _complete(
     return [*words, "no"], ""
 
 
-def seek_merge(board: NDArray[np.uint8], names: Sequence[str], largest: int) -> tuple[str, int]:
+def seek_merge(
+    board: NDArray[np.uint8], names: Sequence[str], largest: int, habit: Habit = CAREFUL
+) -> tuple[str, int]:
     """Look for two tiles that merge: each with what is to its right and below, up to the next tile.
 
     Args:
         board: ``(rows, cols)`` exponents, 0 = empty.
         names: the text of each value.
         largest: the exponent of tiles that merge no more.
+        habit: of who looks.
 
     Returns:
         What was looked at, joined by ``"; "``, and the move; NO_ACTION where nothing merges.
     """
     thoughts = list[str]()
-    for cell in _tiles(board):
+    for cell in habit.in_order(_tiles(board)):
         words = _describe(board, names, cell)
         for move in (1, 2):
             other = _next_cell(cell, move)
@@ -98,9 +104,33 @@ def seek_merge(board: NDArray[np.uint8], names: Sequence[str], largest: int) -> 
                 if board[other] == board[cell] < largest:
                     thoughts.append(" ".join(words))
                     return "; ".join(thoughts), move
-                if board[other]:
+                if board[other] or habit.only_near:
                     break
                 other = _next_cell(other, move)
+        thoughts.append(" ".join([*words, "no"]))
+    return "; ".join(thoughts), NO_ACTION
+
+
+def seek_slide(board: NDArray[np.uint8], names: Sequence[str], largest: int) -> tuple[str, int]:
+    """Look for a tile that moves to the left: each with what is on its left.
+
+    Args:
+        board: ``(rows, cols)`` exponents, 0 = empty.
+        names: the text of each value.
+        largest: the exponent of tiles that merge no more.
+
+    Returns:
+        What was looked at, joined by ``"; "``, and the move; NO_ACTION where nothing moves so.
+    """
+    thoughts = list[str]()
+    for cell in _tiles(board):
+        words = _describe(board, names, cell)
+        other = _next_cell(cell, 3)
+        if _is_inside(board, other):
+            words += _describe(board, names, other)
+            if not board[other] or board[other] == board[cell] < largest:
+                thoughts.append(" ".join(words))
+                return "; ".join(thoughts), 3
         thoughts.append(" ".join([*words, "no"]))
     return "; ".join(thoughts), NO_ACTION
 
@@ -116,7 +146,10 @@ def move_last_tile(board: NDArray[np.uint8], legal: NDArray[np.bool_]) -> int:
     Returns:
         The move; NO_ACTION where it is not legal.
     """
-    row, column = _tiles(board)[-1]
+    tiles = _tiles(board)
+    if not tiles:
+        return NO_ACTION
+    row, column = tiles[-1]
     if column < board.shape[1] - 1:
         wanted = [1]
     elif row < board.shape[0] - 1:
@@ -127,7 +160,10 @@ def move_last_tile(board: NDArray[np.uint8], legal: NDArray[np.bool_]) -> int:
 
 
 def seek_pair(
-    board: NDArray[np.uint8], names: Sequence[str], joins: NDArray[np.bool_]
+    board: NDArray[np.uint8],
+    names: Sequence[str],
+    joins: NDArray[np.bool_],
+    habit: Habit = CAREFUL,
 ) -> tuple[str, int]:
     """Look for two tiles that a path joins: neighbours first, then each tile with every later one.
 
@@ -135,13 +171,14 @@ def seek_pair(
         board: ``(rows, cols)``, 0 = empty.
         names: the text of each value.
         joins: ``(cells, cells)``, whether a path joins two cells.
+        habit: of who looks.
 
     Returns:
         What was looked at, joined by ``"; "``, and the pair ``first * cells + second``; NO_ACTION
         where there is none.
     """
     thoughts = list[str]()
-    tiles = _tiles(board)
+    tiles = habit.in_order(_tiles(board))
     for cell in tiles:
         words = _describe(board, names, cell)
         for other in (_next_cell(cell, 1), _next_cell(cell, 2)):
@@ -151,6 +188,8 @@ def seek_pair(
                     thoughts.append(" ".join(words))
                     return "; ".join(thoughts), _action(board, cell, other)
         thoughts.append(" ".join([*words, "no"]))
+    if habit.only_near:
+        return "; ".join(thoughts), NO_ACTION
     for index, cell in enumerate(tiles):
         words = ["far"]
         for other in tiles[index + 1 :]:

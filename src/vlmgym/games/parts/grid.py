@@ -24,6 +24,7 @@ from vlmgym.games.parts.boards import (
     Values,
 )
 from vlmgym.games.parts.explanations import say_moves_left
+from vlmgym.games.parts.habits import CAREFUL, Habit, find_habit
 
 L = TypeVar("L", bound=GridLevel, default=Any)
 """The class of levels of a game on a grid."""
@@ -210,6 +211,39 @@ class GridGame(Game[L, S]):
     def candidates(self, state: S, row: int) -> list[int]:
         """The legal actions."""
         return np.flatnonzero(self.legal(state[row])[0]).tolist()
+
+
+class Searched(GridGame[L, S]):
+    """A game whose teacher looks for a move place by place, carefully or by a habit."""
+
+    @abstractmethod
+    def search(self, state: S, habit: Habit = CAREFUL) -> tuple[str, int]:
+        """What somebody thinks aloud who looks for a move in one game, and the move; NO_ACTION
+        where none is found.
+
+        Args:
+            state: one game, as it is taken to be.
+            habit: of who looks, as far as it decides what is looked at.
+        """
+
+    @abstractmethod
+    def taken_for(self, level: L) -> NDArray[np.uint8]:
+        """``(values,)``: the value that each is taken for by somebody who mixes kinds; 0 stays
+        0.
+        """
+
+    def reasoning(self, state: S, row: int, values: Values) -> tuple[str, int]:
+        """What :meth:`search` says; ``values`` are not used."""
+        return self.search(state[row])
+
+    def believed(self, state: S, habit: str) -> S:
+        """With other boards, all else as it is."""
+        boards = find_habit(habit).believed(state.board, self.taken_for(state.level))
+        return state.with_arrays({"board": boards})
+
+    def reasoning_by_habit(self, state: S, row: int, habit: str) -> tuple[str, int]:
+        """The same search, of what is believed."""
+        return self.search(self.believed(state[row], habit), find_habit(habit))
 
 
 class Puzzle(GridGame[L, S]):

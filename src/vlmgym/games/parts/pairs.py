@@ -15,7 +15,8 @@ from vlmgym.core.kernels import inner, kernel, move
 from vlmgym.games.parts.actions import CellPairs
 from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
 from vlmgym.games.parts.explanations import seek_pair
-from vlmgym.games.parts.grid import GridGame, Turn
+from vlmgym.games.parts.grid import Searched, Turn
+from vlmgym.games.parts.habits import CAREFUL, Habit
 from vlmgym.games.parts.paths import (
     any_pair,
     draw_pair,
@@ -151,7 +152,7 @@ L = TypeVar("L", bound=LevelPairs, default=Any)
 S = TypeVar("S", bound=State[Any], default=Any)
 
 
-class Pairs(GridGame[L, S]):
+class Pairs(Searched[L, S]):
     """What both Shisen-Sho games share: all but what the tiles are."""
 
     answers = CellPairs()
@@ -254,7 +255,7 @@ class Pairs(GridGame[L, S]):
             verdict = "blocked"
         return f"{self.names(level)[kind]} {self.encode(level, action)} {verdict}"
 
-    def reasoning(self, state: S, row: int, values: Values) -> tuple[str, int]:
+    def search(self, state: S, habit: Habit = CAREFUL) -> tuple[str, int]:
         """Tile by tile with its right and its lower neighbour, to the first equal one.
 
         Such as ``"(0, 0) red circle (0, 1) blue star (1, 0) red square no; (0, 1) blue star (0, 2)
@@ -262,9 +263,9 @@ class Pairs(GridGame[L, S]):
         that it can be joined with: ``"far (0, 0) red circle (0, 2) blue star no (0, 0) red circle
         (1, 1) red circle"``; equal ones that it cannot be joined with are ``blocked``.
         """
-        board = state.board[row]
-        joins = ~np.isnan(values).reshape(board.size, board.size)
-        return seek_pair(board, self.names(state.level), joins)
+        board = state.board[0]
+        joins = self.legal(state).reshape(board.size, board.size)
+        return seek_pair(board, self.names(state.level), joins, habit)
 
     def candidates(self, state: S, row: int) -> list[int]:
         """The first three pairs that can be joined, in reading order; fewer if there are fewer."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,6 +77,18 @@ def tile_types(colours: int, forms: int) -> NDArray[np.uint8]:
     ``(colours * forms,)``.
     """
     return (1 + WIDE * np.arange(colours)[:, None] + np.arange(forms)).astype(np.uint8).ravel()
+
+
+def colours_taken_for(others: Mapping[int, int]) -> NDArray[np.uint8]:
+    """``(values,)``: the value that each value is taken for by somebody who takes some colours for
+    others, where the form is the same.
+
+    Args:
+        others: by the number of a colour the number of the colour that it is taken for.
+    """
+    colours = [others.get(colour, colour) for colour in range(len(COLOURS))]
+    tiles = 1 + WIDE * np.array(colours)[:, None] + np.arange(WIDE)
+    return np.append(0, tiles).astype(np.uint8)
 
 
 def picture_classes(text: str) -> tuple[str, ...]:
