@@ -93,9 +93,9 @@ def effect_of(tables: Sequence[tuple[Array, Array]], floor: float = 0.0) -> Effe
     seeds = len(tables[0][0])
     lines = np.zeros(seeds)  # of each seed its deviation from the centre, mean over the sets
     centre = within = rest = 0.0
-    fewest = min(_counted(weights) for _, weights in tables)
+    fewest = min(int(_counted(*table).sum()) for table in tables)
     for values, weights in tables:
-        counted = weights.any(axis=0)
+        counted = _counted(values, weights)
         starts = int(counted.sum())
         values, weights = values[:, counted], weights[:, counted]
         of_set = float(values.sum() / weights.sum()) if weights.sum() else NAN
@@ -118,9 +118,10 @@ def effect_of(tables: Sequence[tuple[Array, Array]], floor: float = 0.0) -> Effe
     return Effect(centre, between, within, seeds, fewest)
 
 
-def _counted(weights: Array) -> int:
-    """Starts at which anything was measured."""
-    return int(weights.any(axis=0).sum())
+def _counted(values: Array, weights: Array) -> NDArray[np.bool_]:
+    """The starts at which anything was measured, ``(starts,)``."""
+    measured: NDArray[np.bool_] = ((values != 0) | (weights != 0)).any(axis=0)
+    return measured
 
 
 def crossed(
