@@ -65,7 +65,7 @@ class World:
         self.hard = self.generator.normal(0, 1, (1, self.shape[1])) * self.luck.starts
 
     def model(self, truth: float, is_trained: bool = True) -> Table:
-        """The answers of a model of this mean, ``(seeds, starts)``; one row if it is not trained."""
+        """The answers of a model of this mean, ``(seeds, starts)``; one row if not trained."""
         rows = self.shape[0] if is_trained else 1
         luck = self.luck
         lucky = self.generator.normal(0, 1, (rows, 1)) * (luck.seeds if is_trained else 0)
@@ -193,8 +193,8 @@ def _shuffled(world: World, table: tuple[Table, Table]) -> tuple[Table, Table]:
 
 def main(rounds: int) -> None:
     """Print the tables."""
-    print("| data | luck | seeds x starts | claim | coverage | false | equality | shuffled |")
-    print("|---|---|---|---|---|---|---|---|")
+    heads = ("data", "luck", "seeds x starts", "claim", *Rates._fields)
+    sys.stdout.write("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|\n")
     for is_binary in (True, False):
         for luck in LUCKS:
             for seeds, starts in ((3, 100), (3, 150), (5, 100), (5, 150)):
@@ -203,7 +203,8 @@ def main(rounds: int) -> None:
                     found = rates(way, World(luck, seeds, starts, is_binary, generator), rounds)
                     numbers = " | ".join(f"{rate:.3f}" for rate in found)
                     data = "successes" if is_binary else "scores"
-                    print(f"| {data} | {luck.name} | {seeds} x {starts} | {way} | {numbers} |")
+                    row = f"| {data} | {luck.name} | {seeds} x {starts} | {way} | {numbers} |\n"
+                    sys.stdout.write(row)
                     sys.stdout.flush()
 
 

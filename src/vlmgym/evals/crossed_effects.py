@@ -5,8 +5,9 @@ Everything is seeded, so the same data give the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import erfc
 
 import numpy as np
@@ -24,17 +25,17 @@ class Effect:
     """A mean over training seeds and starts, and how surely it is known.
 
     Both are crossed random effects. With ``S``, ``E`` and ``R`` the mean squares of seeds, starts
-    and rest, the variance of the mean is ``(S - R + E) / (seeds * starts)``. Its part of the seeds
-    (``S - R``) is known from few of them, so each part has the quantile of its own: the half-width
-    of an interval is ``sqrt(t(seeds - 1)^2 * (S - R) + t(starts - 1)^2 * E)`` (Banerjee 1960,
-    Sankhya 22, for sums of independent variances). Taking one number of degrees of freedom for both
+    and rest, the variance of the mean is ``(S + E - R) / (seeds * starts)``. ``S`` is known from
+    few seeds, so each part has a quantile of its own: half of an interval is ``sqrt(t(seeds - 1)^2
+    * S + t(starts - 1)^2 * (E - R))``, up to the factor, which covers at least what it says for
+    independent parts (Banerjee 1960, Sankhya 22). One number of degrees of freedom for both
     (Satterthwaite 1946) covers 0.91 instead of 0.95 where three seeds differ much;
     ``benchmarks/coverage.py`` has the numbers.
     """
 
     centre: float
-    between: float  # variance of the centre from the seeds, beyond that of the rest
-    within: float  # variance of the centre from the starts, with the rest
+    between: float  # variance of the centre from the seeds, with the rest
+    within: float  # variance of the centre from the starts, beyond the rest
     seeds: int
     starts: int
 
@@ -45,13 +46,11 @@ class Effect:
 
     def half_width(self, confidence: float = 0.95) -> float:
         """Half of the interval of a confidence, two-sided."""
-        need("train", "scipy")
-        from scipy.special import stdtrit
-
         quantile = (1 + confidence) / 2
-        square = float(stdtrit(self.starts - 1, quantile)) ** 2 * self.within
+        student = _student()
+        square = float(student(self.starts - 1, quantile)) ** 2 * self.within
         if self.seeds > 1:
-            square += float(stdtrit(self.seeds - 1, quantile)) ** 2 * self.between
+            square += float(student(self.seeds - 1, quantile)) ** 2 * self.between
         return float(square**0.5)
 
     def p(self, null: float = 0.0, side: int = 0) -> float:
@@ -66,7 +65,7 @@ class Effect:
             return 1.0
         distance = abs(self.centre - null)
         low, high = 0.0, 1.0
-        for _ in range(60):
+        for _ in range(40):
             middle = (low + high) / 2
             if self.half_width(middle) < distance:
                 low = middle
@@ -75,6 +74,20 @@ class Effect:
         both_tails = 1 - (low + high) / 2
         is_above = self.centre >= null
         return _sided(both_tails / 2 if is_above else 1 - both_tails / 2, side)
+
+
+@cache
+def _student() -> Callable[[float, float], float]:
+    """The quantiles of Student's t, of degrees of freedom and a probability.
+
+    Raises:
+        MissingExtra: SciPy is not installed.
+    """
+    need("train", "scipy")
+    from scipy.special import stdtrit
+
+    quantiles: Callable[[float, float], float] = stdtrit
+    return quantiles
 
 
 def effect_of(tables: Sequence[tuple[Array, Array]], floor: float = 0.0) -> Effect:
@@ -92,7 +105,7 @@ def effect_of(tables: Sequence[tuple[Array, Array]], floor: float = 0.0) -> Effe
     """
     seeds = len(tables[0][0])
     lines = np.zeros(seeds)  # of each seed its deviation from the centre, mean over the sets
-    centre = within = rest = 0.0
+    centre = within = rest = lowest = 0.0
     fewest = min(int(_counted(*table).sum()) for table in tables)
     for values, weights in tables:
         counted = _counted(values, weights)
@@ -107,15 +120,16 @@ def effect_of(tables: Sequence[tuple[Array, Array]], floor: float = 0.0) -> Effe
         of_starts = residuals.mean(axis=0)
         lines += of_seeds / len(tables)
         share = 1 / (starts * len(tables) ** 2)
-        within += (float(of_starts.var(ddof=1)) + floor**2 / starts) * share
+        within += float(of_starts.var(ddof=1)) * share
+        lowest += floor**2 / starts * share
         if seeds > 1:
             remaining = residuals - of_seeds[:, None] - of_starts
             freedom = (seeds - 1) * (starts - 1)
             rest += float((remaining**2).sum()) / freedom / seeds * share
     between = 0.0
     if seeds > 1:
-        between = max(float(lines.var(ddof=1)) / seeds - rest, 0.0)
-    return Effect(centre, between, within, seeds, fewest)
+        between = float(lines.var(ddof=1)) / seeds
+    return Effect(centre, between, max(within - rest, 0.0) + lowest, seeds, fewest)
 
 
 def _counted(values: Array, weights: Array) -> NDArray[np.bool_]:

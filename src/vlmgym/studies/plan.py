@@ -80,13 +80,13 @@ class Pair:
 class Power:
     """How much a difference varies, from pilots: what it takes to say what can be decided."""
 
-    between: float  # standard deviation from training seed to training seed
+    between: float  # standard deviation of the means of training seeds
     within: float  # standard deviation from start to start
 
 
-ASSUMED = Power(0.05, 0.7)
-"""Where there are no pilots, of differences of shares: two independent answers that are right every
-other time, and five points from seed to seed.
+ASSUMED = Power(0.08, 0.5)
+"""Where there are no pilots, of differences of shares: a quarter of the starts tell two players
+apart, and a seed's mean is eight points from the next.
 """
 
 

@@ -44,6 +44,11 @@ class Verdict:
     power: Power  # how much the difference varied
 
     @property
+    def starts(self) -> int:
+        """How many count, of all games together."""
+        return self.estimate.n
+
+    @property
     def covers(self) -> str:
         """What its interval covers."""
         if self.seeds == 0:
