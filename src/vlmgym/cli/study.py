@@ -88,7 +88,7 @@ def reproduce_options(parser: Parser) -> None:
 )
 def reproduce_command(options: Options) -> int:
     """Run the jobs that are not done, and print where the report is."""
-    from vlmgym.studies.g1.paper import write_results
+    from vlmgym.studies.report import write_study_report
     from vlmgym.studies.runner import run_job, run_study
     from vlmgym.studies.study import read_study
     from vlmgym.train.checkpoint import Interrupted
@@ -114,16 +114,19 @@ def reproduce_command(options: Options) -> int:
     except Interrupted as stopped:
         sys.stderr.write(f"vlmgym reproduce: {stopped}\n")
         return 0
-    sys.stdout.write(f"{write_results(study, out)}\n")
+    sys.stdout.write(f"{write_study_report(study, out)}\n")
     return 0
 
 
 def _list_jobs(options: Options, out: Path) -> None:
-    """A line for each job: name, cost, and what it waits for."""
+    """What the claims can decide; a line for each job: name, cost, and what it waits for."""
+    from vlmgym.studies.power import decidable
     from vlmgym.studies.runner import is_done
     from vlmgym.studies.study import read_study
 
     study = read_study(options.study, options.quick)
+    for claim in decidable(study):
+        sys.stdout.write(f"claim {claim.claim.name}: {claim.text}\n")
     for job in study.wanted(options.only):
         state = "done" if is_done(study, out, job.name) else ", ".join(job.needs)
         sys.stdout.write(f"{job.name:<28} {job.cost:>10,.0f}  {state}\n")
