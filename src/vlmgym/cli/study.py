@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from vlmgym.cli.parser import Options, Parser, command, whole_from
+
+if TYPE_CHECKING:
+    from vlmgym.studies.study import Study
 
 
 def demo_options(parser: Parser) -> None:
@@ -103,6 +107,7 @@ def reproduce_command(options: Options) -> int:
             run_job(study, out, options.job)
             return 0
         if not options.report:
+            _say_what_can_be_decided(study, sys.stderr)
             run_study(
                 options.study,
                 out,
@@ -118,15 +123,21 @@ def reproduce_command(options: Options) -> int:
     return 0
 
 
+def _say_what_can_be_decided(study: Study, file: TextIO) -> None:
+    """A line for each primary claim."""
+    from vlmgym.studies.power import decidable
+
+    for claim in decidable(study):
+        file.write(f"claim {claim.claim.name}: {claim.text}\n")
+
+
 def _list_jobs(options: Options, out: Path) -> None:
     """What the claims can decide; a line for each job: name, cost, and what it waits for."""
-    from vlmgym.studies.power import decidable
     from vlmgym.studies.runner import is_done
     from vlmgym.studies.study import read_study
 
     study = read_study(options.study, options.quick)
-    for claim in decidable(study):
-        sys.stdout.write(f"claim {claim.claim.name}: {claim.text}\n")
+    _say_what_can_be_decided(study, sys.stdout)
     for job in study.wanted(options.only):
         state = "done" if is_done(study, out, job.name) else ", ".join(job.needs)
         sys.stdout.write(f"{job.name:<28} {job.cost:>10,.0f}  {state}\n")

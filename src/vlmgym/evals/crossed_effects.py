@@ -129,7 +129,9 @@ def effect_of(tables: Sequence[tuple[Array, Array]], floor: float = 0.0) -> Effe
     between = 0.0
     if seeds > 1:
         between = float(lines.var(ddof=1)) / seeds
-    return Effect(centre, between, max(within - rest, 0.0) + lowest, seeds, fewest)
+    # seeds that happen to be more alike than the rest allows take nothing from the starts
+    within = max(within - min(rest, between), 0.0)
+    return Effect(centre, between, within + lowest, seeds, fewest)
 
 
 def _counted(values: Array, weights: Array) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
 from typing import Any
 
@@ -116,6 +116,12 @@ class Claim:
         players = [side.player for pair in self.pairs for side in pair.sides]
         evaluations = [side.evaluation for pair in self.pairs for side in pair.sides]
         return (*players, *([self.fails] if self.fails else []), *evaluations)
+
+    def of_game(self, word: str) -> Claim:
+        """The same, for one game."""
+        minus = None if self.minus is None else self.minus.of_game(word)
+        fails = self.fails.replace(GAME, word)
+        return replace(self, pair=self.pair.of_game(word), minus=minus, fails=fails)
 
     @property
     def compared(self) -> str:

@@ -15,7 +15,7 @@ from vlmgym.evals.reading import headline
 from vlmgym.report.plots import COLOURS, STYLE, canvas
 from vlmgym.studies.plan import INDEX
 from vlmgym.studies.results import StudyResults
-from vlmgym.studies.sections import of_claim
+from vlmgym.studies.sections import of_claim, temperature_of
 from vlmgym.studies.verdicts import FAILS, HOLDS, OPPOSITE, Verdict
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ def draw_scores(results: StudyResults) -> Figure | None:
                 bars = error_bars(estimate)
                 axes.errorbar(estimate.mean, row, xerr=bars, fmt="o", color=COLOURS[0], ms=4)
         axes.set_yticks(range(len(players)), list(reversed(players)), size=7)
-        axes.set_title(f"{evaluation}, {task}\n{metric}", size=9)
+        temperature = temperature_of(results, evaluation)
+        axes.set_title(f"{evaluation}, {task}\n{metric}, {temperature}", size=9)
         axes.grid(axis="x", color=FAINT, lw=0.8)
         axes.set_axisbelow(True)
         if _is_share(metric):

@@ -117,6 +117,11 @@ class StudyResults:
         span = means[2] - means[1]
         return (means[0] - means[1]) / span if span else NAN
 
+    def is_given(self, evaluation: str, task: str, player: str) -> bool:
+        """Whether a player is handed the board, so that what it says of it measures nothing."""
+        of_seeds = self.evaluated.get((evaluation, task), {}).get(player, {})
+        return any(evaluated.run.sees == "state" for evaluated in of_seeds.values())
+
     def follows(self) -> dict[str, Estimate]:
         """By player: how far its think block follows a given description, in the first evaluation
         that swaps descriptions and asks it.

@@ -86,7 +86,7 @@ def heading(results: StudyResults) -> str:
 
 
 def _looked_at_tests(results: StudyResults) -> str:
-    """A warning where a plan that is not frozen asks for test seeds, or a frozen one for pilots'."""
+    """A warning where a plan that is not frozen asks for test seeds, or one that is for pilots."""
     study = results.study
     wanted = "test" if study.plan.frozen else "pilot"
     if not study.plan.claims:
@@ -133,11 +133,12 @@ def _primary(results: StudyResults, found: Found) -> str:
     rows = [_claim_row(results, verdict) for verdict in found if verdict.primary]
     if not rows:
         return ""
-    titles = ["claim", "compared", "expected", "estimate [95 %]", "p", "after Holm", "n", "verdict"]
+    titles = ["claim", "compared", "expected", "estimate [95 %]"]
+    titles += ["p", "after Holm", "n", "verdict"]
     return markdown(titles, rows) + (
-        f"\nHolm over these {len(rows)}. Differences against 0, two-sided; equality by two one-sided "
-        "tests against its margin. `not decided` is no evidence of anything. n: training seeds x "
-        "starts of all games together.\n"
+        f"\nHolm over these {len(rows)}. Differences against 0, two-sided; equality by two "
+        "one-sided tests against its margin. `not decided` is no evidence of anything. n: training "
+        "seeds x starts of all games together.\n"
     )
 
 
@@ -158,7 +159,10 @@ def _exploratory(results: StudyResults, found: Found) -> str:
 def _claim_row(results: StudyResults, verdict: Verdict) -> list[str]:
     claim = verdict.claim
     games = results.study.games_of(claim)
-    over = f", mean over {', '.join(games)}" if len(games) > 1 else f", {games[0]}"
+    over = f", mean over {', '.join(games)}"
+    if len(games) == 1:
+        claim = claim.of_game(results.study.plan.word(games[0]))
+        over = f", {games[0]}"
     expected = claim.expect
     if claim.expect == "equal":
         expected = f"equal within {writer(claim.measure)(claim.margin)}"
@@ -208,12 +212,16 @@ def _first(results: StudyResults, evaluation: str, task: str) -> Any:
     return next(iter(next(iter(by_player.values())).values()))
 
 
+def temperature_of(results: StudyResults, evaluation: str) -> str:
+    """At which temperature models answer."""
+    temperature = results.study.protocol(evaluation).sampling.get("temperature", 0)
+    return f"temperature {temperature:g}" if temperature else "greedy (temperature 0)"
+
+
 def _how(results: StudyResults, evaluation: str) -> str:
     """How an evaluation asks, for its heading: the temperature, the starts, what is shown."""
-    protocol = results.study.protocol(evaluation)
-    temperature = protocol.sampling.get("temperature", 0)
-    _, settings = protocol.entries[0]
-    words = ["greedy (temperature 0)" if not temperature else f"temperature {temperature:g}"]
+    _, settings = results.study.protocol(evaluation).entries[0]
+    words = [temperature_of(results, evaluation)]
     kind = "whole games" if settings.start == "reset" and not settings.turns else "starts"
     words.append(f"{settings.episodes} {kind} from {settings.first} of {settings.split}")
     if settings.repeats > 1:
@@ -226,9 +234,8 @@ def _how(results: StudyResults, evaluation: str) -> str:
 def _metrics(how: Mapping[str, Any]) -> list[str]:
     """The metrics that are shown of an evaluation."""
     metrics = [headline(how)]
-    for metric in ("success", "p_acc"):
-        if metric not in metrics:
-            metrics.append(metric)
+    metrics += ["success"] if "success" not in metrics else []
+    metrics += ["p_acc"] if how["observation"] == "image" else []
     if how["observation"] == SWAPPED:
         metrics += ["follows", "looks_again"]
     return metrics
@@ -242,6 +249,8 @@ def _values(results: StudyResults, evaluation: str, tasks: Sequence[str], metric
     write = writer(metric)
 
     def cell(player: str, task: str) -> str:
+        if METRICS[metric].describes and results.is_given(evaluation, task, player):
+            return "given"
         estimate = results.value(evaluation, task, player, metric)
         text = estimate.text(write)
         index = results.index(evaluation, task, player) if metric == "score" else math.nan
@@ -291,10 +300,8 @@ def _attribution(results: StudyResults, found: Found) -> str:
     trusted = [player for player, value in follows.items() if value.low > FOLLOWING]
     for (evaluation, task), by_player in results.evaluated.items():
         for player in by_player:
-            if (
-                player in trusted
-                and _first(results, evaluation, task).how["observation"] == "image"
-            ):
+            how = _first(results, evaluation, task).how
+            if player in trusted and how["observation"] == "image":
                 shares = [
                     results.value(evaluation, task, player, fault).text(decimals(1, factor=100))
                     for fault in ATTRIBUTED
