@@ -21,7 +21,7 @@ evaluations:
   seen: {protocol: study/states, games: ["2048", Swap], players: [base, "g*"], set: [evaluation.observation=text]}
 plan:
   question: Does G1 beat its teacher?
-  frozen: 2026-11-28
+  frozen: "2026-11-28"
   games: {"2048": "2048", Swap: swap}
   stopping: when all jobs are done
   primary:
@@ -36,7 +36,7 @@ plan:
 
 def planned(**changes):
     """The study, with other fields of its plan."""
-    values = yaml.safe_load(PLANNED.replace("2026-11-28", "'2026-11-28'"))
+    values = yaml.safe_load(PLANNED)
     values["plan"] = copy.deepcopy(values["plan"]) | changes
     return values
 

@@ -1,13 +1,16 @@
 """Plans: claims that are read, refused, hashed, and frozen but for dated amendments."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from parts.plans import planned
 from vlmgym.core import ConfigError
+from vlmgym.core.yaml_loader import Loader
 from vlmgym.studies import runner
-from vlmgym.studies.plan import MOST_PRIMARY
+from vlmgym.studies.plan import MOST_PRIMARY, Plan
 from vlmgym.studies.study import Study
 
 CLAIM = planned()["plan"]["primary"][0]
@@ -123,3 +126,12 @@ def test_the_hash_is_of_what_is_asked_and_done_and_not_of_amendments(tmp_path):
     ]
     assert found[0] == found[1]
     assert len(set(found)) == 5
+
+
+def test_the_plan_of_the_documentation_is_read():
+    text = (Path(__file__).parents[2] / "docs" / "studies.md").read_text()
+    block = text.split("```yaml\n")[1].split("```")[0]
+    plan = Plan.parse(yaml.load(block, Loader)["plan"])
+    assert len(plan.primary) == 1
+    assert len(plan.exploratory) == 3
+    assert plan.amendments[0].changes == ("runs.*.grpo.steps",)

@@ -50,7 +50,7 @@ def reproduce_options(parser: Parser) -> None:
     )
     parser.add_argument(
         "--study",
-        default="g1",
+        default="claims",
         help="a YAML file, or the name of a bundled study",
     )
     parser.add_argument(
