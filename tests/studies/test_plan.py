@@ -94,6 +94,7 @@ def test_a_changed_plan_is_refused_and_an_amendment_allows_what_it_names(tmp_pat
     with pytest.raises(ConfigError, match=r"plan.primary.0.expect"):
         runner._freeze(Study.parse(planned(**amended)), tmp_path)
     amended["amendments"] = [AMENDMENT | {"changes": ["plan.primary.*"]}]
+    assert hashes(tmp_path) == [first]
     runner._freeze(Study.parse(planned(**amended)), tmp_path)
     assert hashes(tmp_path)[0] == first
     assert len(hashes(tmp_path)) == 2

@@ -11,9 +11,11 @@ import pytest
 from parts.studies import SMALL
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
+from vlmgym.evals.estimates import Estimate
 from vlmgym.studies import runner
 from vlmgym.studies.results import StudyResults
 from vlmgym.studies.runner import JobError, is_done, run_job, run_study
+from vlmgym.studies.sections import SECTIONS
 from vlmgym.studies.study import read_study
 from vlmgym.train.callbacks import read_metrics
 
@@ -101,6 +103,11 @@ def test_no_fault_is_laid_on_a_block_of_a_model_that_is_not_shown_to_read_its_de
     assert re.search(r"- base: refused, .* \(follows = (0.0\d|-)", text)
     assert "refused, `follows` was not measured" in text
     assert "perception, % |" not in text
+    results = StudyResults(read_study(str(finished.parent / "small.yaml")), finished)
+    results.follows = lambda: {"base": Estimate(0.95, 0.9, 1.0, 40)}
+    section = SECTIONS["Perception or reasoning"](results, [])
+    assert "| base | states | Swap |" in section
+    assert "perception, % |" in section
 
 
 def test_checks_keep_their_traces(finished):

@@ -26,7 +26,7 @@ GREY = "#6b7280"
 FAINT = "#e1e5ec"
 WORD_COLOURS = {HOLDS: COLOURS[2], OPPOSITE: COLOURS[1], FAILS: COLOURS[1]}
 """By verdict; grey for all that is not decided."""
-CURVES = (("success", "-"), ("p_acc", ":"))
+CURVES = (("success", "-"), ("p_acc", ":"), ("follows", "--"))
 """Metrics of the training curves, and their lines."""
 MOST_RUNS = 6
 """Curves in one panel."""
@@ -178,7 +178,8 @@ def draw_training(results: StudyResults) -> Figure | None:
     rows = -(-len(panels) // columns)
     note = (
         "Checks on held-out states, greedy answers: mean over training seeds, shaded from the "
-        "lowest to the highest. Solid: success; dotted: boards described exactly."
+        "lowest to the highest. Solid: success; dotted: boards described exactly; dashed: think "
+        "blocks that follow a given description, where that was checked."
     )
     figure = canvas(max(4.5 * columns, 6), 3.2 * rows, TRAINING, note)
     for number, (game, names) in enumerate(panels):

@@ -44,6 +44,7 @@ class StudyResults:
     def __init__(self, study: Study, out: Path) -> None:
         self.study = study
         self.out = out
+        self._checked: dict[Path, dict[str, Estimate]] = {}
 
     @cached_property
     def hashes(self) -> list[str]:
@@ -143,8 +144,7 @@ class StudyResults:
         for seed in self.study.seeds:
             line = {}
             for step, folder in self._checks(run, seed, game):
-                mean = read_summary(folder)["metrics"][metric]["mean"]
-                line[step] = NAN if mean is None else float(mean)
+                line[step] = self._metrics_of(folder)[metric].mean
             if line:
                 lines.append(line)
         if not lines:
@@ -152,6 +152,13 @@ class StudyResults:
         steps = sorted(set.intersection(*map(set, lines)))
         table = np.array([[line[step] for step in steps] for line in lines], np.float64)
         return np.array(steps, np.int64), table.reshape(len(lines), len(steps))
+
+    def _metrics_of(self, folder: Path) -> dict[str, Estimate]:
+        """What the summary of a check says."""
+        if folder not in self._checked:
+            metrics = read_summary(folder)["metrics"].items()
+            self._checked[folder] = {name: Estimate.from_dict(values) for name, values in metrics}
+        return self._checked[folder]
 
     def checked_games(self, run: str) -> list[str]:
         """The games of the checks of a run."""

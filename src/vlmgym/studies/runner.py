@@ -373,17 +373,20 @@ def _freeze(study: Study, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path = out / "study.json"
     settings = json.loads(json.dumps(study.to_dict()))
-    hashes = list[str]()
+    hashes = [hash_of(settings)]
     if path.exists():
         before = _completed(read_json(path), path)
-        hashes += before.pop("hashes")
+        begun = before.pop("hashes")
         changes = differences(_completed(settings, path), before | {"hashes": []})
         refused = _not_amended(changes, settings["plan"], before["plan"])
         if refused:
             raise refusal(str(path), refused, "study")
-    current = hash_of(settings)
-    if current not in hashes:
-        hashes.append(current)
+        if not changes:  # a setting that is new, at its default, changes nothing
+            hashes = begun or hashes
+        elif hashes[0] not in begun:
+            hashes = begun + hashes
+        else:
+            hashes = begun
     write_json(path, settings | {"hashes": hashes})
 
 

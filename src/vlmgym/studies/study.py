@@ -164,8 +164,18 @@ class Study:
         recipe = read_recipe(recipe_path(self.runs[run].recipe))
         return out / "runs" / run / str(seed) / ("cold" if recipe.grpo is None else "final")
 
+    @cached_property
+    def _protocols(self) -> dict[str, Protocol]:
+        """Those that were read."""
+        return {}
+
     def protocol(self, evaluation: str) -> Protocol:
         """The protocol of an evaluation."""
+        if evaluation not in self._protocols:
+            self._protocols[evaluation] = self._read_protocol(evaluation)
+        return self._protocols[evaluation]
+
+    def _read_protocol(self, evaluation: str) -> Protocol:
         spec = self.evaluations[evaluation]
         path = find("protocol", spec.protocol)
         protocol = Protocol.parse(read_file("protocol", path, [*self.evaluate, *spec.set]))
