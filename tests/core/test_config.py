@@ -199,7 +199,7 @@ def test_what_is_no_file_is_said(tmp_path):
 
 def test_bundled_files_are_found_by_their_names_alone():
     assert find("recipe", "tiny/g0") == ROOT / "recipes/tiny/g0.yaml"
-    assert find("study", "g1") == ROOT / "studies/g1.yaml"
+    assert find("protocol", "quick") == ROOT / "protocols/quick.yaml"
     with pytest.raises(ConfigError, match=r"one of .*tiny/g0"):
         find("recipe", "../protocols/quick")
 

@@ -8,6 +8,7 @@ import yaml
 
 import vlmgym
 from parts.mutate import json_mutations, mutations
+from parts.plans import PLANNED
 from vlmgym.core import VlmGymError
 from vlmgym.core.config import (
     read_file,
@@ -31,7 +32,7 @@ READERS = {
     ),
     "study": (
         lambda path: Study.parse(read_file("study", path)),
-        (ROOT / "studies/g1.yaml").read_bytes(),
+        PLANNED.encode(),
     ),
     "prices": (read_prices, PRICES),
 }

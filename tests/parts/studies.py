@@ -12,12 +12,21 @@ runs:
 evaluations:
   states: {protocol: study/states, players: [random, oracle, "teacher:0.3", base, "*-swap"]}
   told: {protocol: study/told, players: [base]}
-  moves: {protocol: study/moves, players: [base], set: [evaluation.episodes=3]}
-  exploration: {protocol: study/exploration, games: [Swap], players: [base], set: [evaluation.repeats=3]}
+  swapped: {protocol: study/moves, games: [ShisenSho], players: [base], set: [evaluation.observation=swapped]}
   episodes-swap: {protocol: study/episodes, games: [Swap], players: [random, oracle, "teacher:0.3", base, "*-swap"]}
   turned: {protocol: study/turned, players: [base, "*-turned", cold-turned+g1-turned, g1-turned+cold-turned]}
 train: [grpo.steps=2, grpo.batch=16, checks.every=1, checks.states=4, cold_start.states=32, grpo.max_new_tokens=60]
 evaluate: [evaluation.episodes=4, evaluation.turns=1]
+plan:
+  question: Does G1 beat its teacher on Swap?
+  frozen: "2026-11-28"
+  stopping: when all jobs are done
+  games: {Swap: swap}
+  primary:
+    - {name: teacher, says: G1 has more points than its teacher., evaluation: "episodes-{game}", measure: score, of: "g1-{game}", against: "teacher:0.3", expect: greater}
+    - {name: alike, says: G1 and G0 do alike., evaluation: states, measure: success, of: g1-swap, against: g0-swap, expect: equal, margin: 0.05, games: [Swap]}
+  exploratory:
+    - {name: way, says: G1 comes half of the way to the oracle., evaluation: episodes-swap, measure: index, of: g1-swap, against: 0.5, expect: greater}
 quick:
   seeds: [0]
 """

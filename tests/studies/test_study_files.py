@@ -1,16 +1,18 @@
 """Files of studies: read, refused, never leading out of their folder; and the bundled one."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
 
+import vlmgym
 from parts.studies import SMALL
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.core.files import FileError
 from vlmgym.studies import runner
-from vlmgym.studies.g1 import findings
+from vlmgym.studies.power import decidable
 from vlmgym.studies.study import FIXED, Study, read_study
 
 
@@ -91,16 +93,22 @@ def test_relays_and_patterns_name_who_is_asked():
     assert needs["evaluate/random"] == ()
 
 
+BUNDLED = sorted((Path(vlmgym.__file__).parent / "studies").glob("*.yaml"))
+
+
 @pytest.mark.parametrize("quick", [False, True])
-def test_the_bundled_study_is_whole(quick):
-    whole = read_study("g1", quick)
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_bundled_studies_are_whole_and_can_say_what_they_decide(path, quick):
+    whole = read_study(path.stem, quick)
     assert len({job.name for job in whole.jobs}) == len(whole.jobs)
-    assert {
-        f"{kind}-{key}" for kind in ("g0", "cold", "g1") for key in findings.GAMES.values()
-    } <= set(whole.runs)
-    assert set(findings.INTERVENTIONS) <= set(whole.runs)
-    assert whole.seeds == ((0,) if quick else (0, 1, 2))
-    with pytest.raises(ConfigError, match=r"study = 'g2'.*g1"):
+    assert all(
+        whole.makers(f"{name}.{whole.seeds[0]}") == [(name, whole.seeds[0])] for name in whole.runs
+    )
+    assert len(decidable(whole)) == len(whole.primary)
+
+
+def test_a_study_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match=r"study = 'g2': allowed is a file, or one of"):
         read_study("g2")
 
 
@@ -167,13 +175,10 @@ def test_a_study_of_other_types_is_refused(wrong):
         Study.parse(yaml.safe_load(SMALL) | wrong)
 
 
-@pytest.mark.parametrize("quick", [False, True])
-def test_the_bundled_study_is_read_and_its_names_with_a_dot_find_their_runs(quick):
-    study = read_study("g1", quick)
-    assert "perception-0.1" in study.runs or quick
-    assert all(
-        study.makers(f"{name}.{study.seeds[0]}") == [(name, study.seeds[0])] for name in study.runs
-    )
+def test_names_with_a_dot_find_their_runs():
+    runs = {"perception-0.1": {"recipe": "study/rl-swap"}}
+    study = Study.parse({"seeds": [0], "runs": runs})
+    assert study.makers("perception-0.1.0") == [("perception-0.1", 0)]
 
 
 def small_study(**changes):

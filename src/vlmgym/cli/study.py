@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from vlmgym.cli.parser import Options, Parser, command, whole_from
+
+if TYPE_CHECKING:
+    from vlmgym.studies.study import Study
 
 
 def demo_options(parser: Parser) -> None:
@@ -46,7 +50,7 @@ def reproduce_options(parser: Parser) -> None:
     )
     parser.add_argument(
         "--study",
-        default="g1",
+        default="claims",
         help="a YAML file, or the name of a bundled study",
     )
     parser.add_argument(
@@ -88,7 +92,7 @@ def reproduce_options(parser: Parser) -> None:
 )
 def reproduce_command(options: Options) -> int:
     """Run the jobs that are not done, and print where the report is."""
-    from vlmgym.studies.g1.paper import write_results
+    from vlmgym.studies.report import write_study_report
     from vlmgym.studies.runner import run_job, run_study
     from vlmgym.studies.study import read_study
     from vlmgym.train.checkpoint import Interrupted
@@ -103,6 +107,7 @@ def reproduce_command(options: Options) -> int:
             run_job(study, out, options.job)
             return 0
         if not options.report:
+            _say_what_can_be_decided(study, sys.stderr)
             run_study(
                 options.study,
                 out,
@@ -114,16 +119,25 @@ def reproduce_command(options: Options) -> int:
     except Interrupted as stopped:
         sys.stderr.write(f"vlmgym reproduce: {stopped}\n")
         return 0
-    sys.stdout.write(f"{write_results(study, out)}\n")
+    sys.stdout.write(f"{write_study_report(study, out)}\n")
     return 0
 
 
+def _say_what_can_be_decided(study: Study, file: TextIO) -> None:
+    """A line for each primary claim."""
+    from vlmgym.studies.power import decidable
+
+    for claim in decidable(study):
+        file.write(f"claim {claim.claim.name}: {claim.text}\n")
+
+
 def _list_jobs(options: Options, out: Path) -> None:
-    """A line for each job: name, cost, and what it waits for."""
+    """What the claims can decide; a line for each job: name, cost, and what it waits for."""
     from vlmgym.studies.runner import is_done
     from vlmgym.studies.study import read_study
 
     study = read_study(options.study, options.quick)
+    _say_what_can_be_decided(study, sys.stdout)
     for job in study.wanted(options.only):
         state = "done" if is_done(study, out, job.name) else ", ".join(job.needs)
         sys.stdout.write(f"{job.name:<28} {job.cost:>10,.0f}  {state}\n")

@@ -5,8 +5,10 @@ Everything is seeded, so the same data give the same numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from math import erfc
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +16,128 @@ from numpy.typing import ArrayLike, NDArray
 from vlmgym.core import need
 from vlmgym.evals.estimates import NAN, Estimate
 from vlmgym.evals.stats import RESAMPLES, Bounds, ratio, unvaried
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A mean over training seeds and starts, and how surely it is known.
+
+    Both are crossed random effects. With ``S``, ``E`` and ``R`` the mean squares of seeds, starts
+    and rest, the variance of the mean is ``(S + E - R) / (seeds * starts)``. ``S`` is known from
+    few seeds, so each part has a quantile of its own: half of an interval is ``sqrt(t(seeds - 1)^2
+    * S + t(starts - 1)^2 * (E - R))``, up to the factor, which covers at least what it says for
+    independent parts (Banerjee 1960, Sankhya 22). One number of degrees of freedom for both
+    (Satterthwaite 1946) covers 0.91 instead of 0.95 where three seeds differ much;
+    ``benchmarks/coverage.py`` has the numbers.
+    """
+
+    centre: float
+    between: float  # variance of the centre from the seeds, with the rest
+    within: float  # variance of the centre from the starts, beyond the rest
+    seeds: int
+    starts: int
+
+    @property
+    def known(self) -> bool:
+        """Whether anything varied, so that an interval can be computed."""
+        return self.starts > 1 and self.between + self.within > 1e-24
+
+    def half_width(self, confidence: float = 0.95) -> float:
+        """Half of the interval of a confidence, two-sided."""
+        quantile = (1 + confidence) / 2
+        student = _student()
+        square = float(student(self.starts - 1, quantile)) ** 2 * self.within
+        if self.seeds > 1:
+            square += float(student(self.seeds - 1, quantile)) ** 2 * self.between
+        return float(square**0.5)
+
+    def p(self, null: float = 0.0, side: int = 0) -> float:
+        """The p-value of a hypothesis about the mean: 1 minus the confidence of the interval that
+        ends there.
+
+        Args:
+            null: the mean under the hypothesis that is tested.
+            side: 0: the mean is another one; 1: it is larger; -1: it is smaller.
+        """
+        if not self.known:
+            return 1.0
+        distance = abs(self.centre - null)
+        low, high = 0.0, 1.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            if self.half_width(middle) < distance:
+                low = middle
+            else:
+                high = middle
+        both_tails = 1 - (low + high) / 2
+        is_above = self.centre >= null
+        return _sided(both_tails / 2 if is_above else 1 - both_tails / 2, side)
+
+
+@cache
+def _student() -> Callable[[float, float], float]:
+    """The quantiles of Student's t, of degrees of freedom and a probability.
+
+    Raises:
+        MissingExtra: SciPy is not installed.
+    """
+    need("train", "scipy")
+    from scipy.special import stdtrit
+
+    quantiles: Callable[[float, float], float] = stdtrit
+    return quantiles
+
+
+def effect_of(tables: Sequence[tuple[Array, Array]], floor: float = 0.0) -> Effect:
+    """The mean over several sets of starts (one a game), each a ratio of sums.
+
+    All sets have the same training seeds, whose luck may be shared between them; the sets
+    themselves are fixed, only their starts are samples.
+
+    Args:
+        tables: of each set numerators and denominators ``(seeds, starts)``, 0 where nothing was
+            measured; each ratio is linearised at its value.
+        floor: half the range of a value; so much is added to the deviations of the starts as if one
+            of them, half each way, had lain there. Few values other than one are then not taken for
+            no variance.
+    """
+    seeds = len(tables[0][0])
+    lines = np.zeros(seeds)  # of each seed its deviation from the centre, mean over the sets
+    centre = within = rest = lowest = 0.0
+    fewest = min(int(_counted(*table).sum()) for table in tables)
+    for values, weights in tables:
+        counted = _counted(values, weights)
+        starts = int(counted.sum())
+        values, weights = values[:, counted], weights[:, counted]
+        of_set = float(values.sum() / weights.sum()) if weights.sum() else NAN
+        centre += of_set / len(tables)
+        if starts < 2:
+            continue
+        residuals = (values - of_set * weights) / weights.mean()
+        of_seeds = residuals.mean(axis=1)
+        of_starts = residuals.mean(axis=0)
+        lines += of_seeds / len(tables)
+        share = 1 / (starts * len(tables) ** 2)
+        within += float(of_starts.var(ddof=1)) * share
+        lowest += floor**2 / starts * share
+        if seeds > 1:
+            remaining = residuals - of_seeds[:, None] - of_starts
+            freedom = (seeds - 1) * (starts - 1)
+            rest += float((remaining**2).sum()) / freedom / seeds * share
+    between = 0.0
+    if seeds > 1:
+        between = float(lines.var(ddof=1)) / seeds
+    # seeds that happen to be more alike than the rest allows take nothing from the starts
+    within = max(within - min(rest, between), 0.0)
+    return Effect(centre, between, within + lowest, seeds, fewest)
+
+
+def _counted(values: Array, weights: Array) -> NDArray[np.bool_]:
+    """The starts at which anything was measured, ``(starts,)``."""
+    measured: NDArray[np.bool_] = ((values != 0) | (weights != 0)).any(axis=0)
+    return measured
 
 
 def crossed(
@@ -25,12 +149,8 @@ def crossed(
     """A mean (or a ratio of sums) over training seeds and episodes, both taken as samples: what
     other seeds would give as well.
 
-    Both are crossed random effects. From the mean squares of seeds, episodes and rest, ``S``, ``E``
-    and ``R``, the variance of the mean is ``(S + E - R) / (seeds * episodes)``, its degrees of
-    freedom are Satterthwaite's (1946), and the interval is that of Student's t; a ratio is
-    linearised at its value. Few seeds that differ thus make a wide interval, where resampling them
-    would make one that is too narrow (3 seeds that differ much: simulated coverage 0.79 instead of
-    0.91; where they do not differ, 0.97). With one seed it is :func:`ratio`, over episodes alone.
+    Few seeds that differ make a wide interval (:class:`Effect`), where resampling them would make
+    one that is too narrow. With one seed it is :func:`ratio`, over episodes alone.
 
     Args:
         numerators: ``(seeds, episodes)``, the same episodes in every row; NaN where nothing was
@@ -53,19 +173,21 @@ def crossed(
     episode_count = values.shape[1]
     if episode_count == 0 or weights.sum() <= 0:
         return Estimate(NAN, NAN, NAN, episode_count)
-    fit = _fit(values, weights)
+    effect = effect_of([(values, weights)])
     if episode_count == 1:
-        return Estimate(fit.centre, NAN, NAN, 1)
-    if fit.error == 0:
-        return unvaried(fit.centre, episode_count, bounds)
-    need("train", "scipy")
-    from scipy.special import stdtrit
+        return Estimate(effect.centre, NAN, NAN, 1)
+    if not effect.known:
+        return unvaried(effect.centre, episode_count, bounds)
+    return cut(effect, bounds, episode_count)
 
+
+def cut(effect: Effect, bounds: Bounds, count: int) -> Estimate:
+    """The 95 % interval of an effect, cut to the range of a value."""
     lowest, highest = bounds or (-np.inf, np.inf)
-    margin = float(stdtrit(fit.freedom, 0.975)) * fit.error
-    low = max(fit.centre - margin, lowest)
-    high = min(fit.centre + margin, highest)
-    return Estimate(fit.centre, low, high, episode_count)
+    margin = effect.half_width()
+    low = max(effect.centre - margin, lowest)
+    high = min(effect.centre + margin, highest)
+    return Estimate(effect.centre, low, high, count)
 
 
 def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: int = 0) -> float:
@@ -97,20 +219,14 @@ def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: in
     score_p = 0.0
     if null:
         seed_counts = np.maximum(weights.sum(axis=0), 1)
-        score_p = _score_p(values.sum(axis=0) / seed_counts, null, side)
+        score_p = score_test(values.sum(axis=0) / seed_counts, null, side)
     if len(values) == 1:
         return max(score_p, _student_p(values[0], null, side))
-    fit = _fit(values - null, weights)
-    if fit.error == 0:
-        return 1.0
-    need("train", "scipy")
-    from scipy.special import stdtr
-
-    upper_tail = 1 - float(stdtr(fit.freedom, fit.centre / fit.error))
-    return max(score_p, _sided(upper_tail, side))
+    effect = effect_of([(values, weights)])
+    return max(score_p, effect.p(null, side))
 
 
-def _permutation_p(differences: NDArray[np.float64], side: int, seed: int) -> float:
+def _permutation_p(differences: Array, side: int, seed: int) -> float:
     """The p-value of the sign-flip permutation test over episodes, ``(n,)``."""
     generator = np.random.default_rng(seed + 1)
     signs = generator.choice([-1.0, 1.0], size=(RESAMPLES, len(differences)))
@@ -123,7 +239,7 @@ def _permutation_p(differences: NDArray[np.float64], side: int, seed: int) -> fl
     return float((1 + extreme.sum()) / (RESAMPLES + 1))
 
 
-def _student_p(differences: NDArray[np.float64], null: float, side: int) -> float:
+def _student_p(differences: Array, null: float, side: int) -> float:
     """The p-value of Student's t over episodes, ``(n,)``, with half a discordant pair added each
     way.
     """
@@ -147,7 +263,7 @@ def _sided(upper_tail: float, side: int) -> float:
     return upper_tail if side > 0 else 1 - upper_tail
 
 
-def _score_p(differences: NDArray[np.float64], null: float, side: int) -> float:
+def score_test(differences: Array, null: float, side: int) -> float:
     """The p-value of the score test of a mean difference of paired shares against ``null`` (Tango
     1998, Stat. Med. 17).
 
@@ -164,7 +280,7 @@ def _score_p(differences: NDArray[np.float64], null: float, side: int) -> float:
         The p-value; 0, no bound, where the unit is smaller than ``null``.
     """
     if null < 0:
-        return _score_p(-differences, -null, -side)
+        return score_test(-differences, -null, -side)
     total = float(np.abs(differences).sum())
     unit = float((differences**2).sum()) / total if total else 1.0
     margin = null / unit
@@ -184,7 +300,7 @@ def _score_p(differences: NDArray[np.float64], null: float, side: int) -> float:
 
 def _seeds_and_episodes(
     numerators: ArrayLike, denominators: ArrayLike | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Array, Array]:
     """Both tables ``(seeds, episodes)``, with 0 where nothing was measured."""
     values = np.asarray(numerators, np.float64)
     weights = np.ones_like(values)
@@ -197,47 +313,3 @@ def _seeds_and_episodes(
         )
     measured = ~np.isnan(values)
     return np.where(measured, values, 0.0), np.where(measured, weights, 0.0)
-
-
-class _Fit(NamedTuple):
-    """What the model of :func:`crossed` says of a table."""
-
-    centre: float
-    error: float  # standard error of the centre
-    freedom: float  # degrees of freedom of the error
-
-
-def _fit(values: NDArray[np.float64], weights: NDArray[np.float64]) -> _Fit:
-    """The model of :func:`crossed`, for at least two seeds.
-
-    Args:
-        values: ``(seeds, episodes)``.
-        weights: the same shape; the centre is the sum of the values by that of the weights.
-    """
-    seeds, episodes = values.shape
-    centre = float(values.sum() / weights.sum())
-    if episodes == 1:
-        return _Fit(centre, NAN, NAN)
-    residuals = (values - centre * weights) / weights.mean()
-    seed_effects = residuals.mean(axis=1, keepdims=True)
-    episode_effects = residuals.mean(axis=0, keepdims=True)
-    interaction = residuals - seed_effects - episode_effects
-    seed_freedom = seeds - 1
-    episode_freedom = episodes - 1
-    interaction_freedom = seed_freedom * episode_freedom
-    seed_square = float(episodes * seed_effects.var(ddof=1))
-    episode_square = float(seeds * episode_effects.var(ddof=1))
-    interaction_square = float((interaction**2).sum() / interaction_freedom)
-    combined = seed_square + episode_square - interaction_square
-    square = max(combined, seed_square, episode_square)
-    if square < 1e-24:
-        return _Fit(centre, 0.0, NAN)
-    uncertainty = (
-        seed_square**2 / seed_freedom
-        + episode_square**2 / episode_freedom
-        + interaction_square**2 / interaction_freedom
-    )
-    satterthwaite = square**2 / uncertainty
-    freedom = max(satterthwaite, seed_freedom)
-    error = (square / (seeds * episodes)) ** 0.5
-    return _Fit(centre, error, float(freedom))

@@ -14,7 +14,7 @@ from vlmgym.episodes.records import EvaluationRun, Turn
 from vlmgym.episodes.trace import Trace, TraceError, load_trace
 from vlmgym.evals.estimates import NAN, Estimate
 from vlmgym.evals.folders import EvaluationFolder, asks, places
-from vlmgym.evals.metrics import PAIRED, summarise, value_of
+from vlmgym.evals.metrics import METRICS, summarise, value_of
 from vlmgym.evals.settings import settings_in
 from vlmgym.evals.summaries import read_summary
 from vlmgym.players.base import CUT, REFUSED
@@ -130,7 +130,7 @@ def _evaluated(source: EvaluationFolder, trace: Trace, keep_turns: bool = False)
             failed.add(start)
             continue
         turns = turns_by_episode[episode.episode]
-        values[start] = {metric: value_of(metric, episode, turns) for metric in PAIRED}
+        values[start] = {metric: value_of(metric, episode, turns) for metric in METRICS}
         if not settings.oracle:
             values[start]["regret"] = NAN
     finish_counts = Counter(turn.usage.get("finish") for turn in trace.turns)

@@ -1,7 +1,9 @@
 """Many runs as one experiment.
 
-``study`` reads what is to be trained and asked, ``runner`` does it, job by job, in ``processes``.
-``g1`` is the one study of this library: along the lines of the paper.
+``study`` reads what is to be trained and asked, ``plan`` what is claimed before; ``runner`` does
+it, job by job, in ``processes``. ``results`` reads what was measured, ``verdicts`` says what
+follows for each claim, ``power`` what could be decided; ``report`` writes it down (``sections``,
+``plots``).
 """
 
 import lazy_loader

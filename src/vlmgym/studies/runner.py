@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from vlmgym.evals.protocol import Protocol, completed_protocol, run_protocol
 from vlmgym.models.loading import TRAINING
 from vlmgym.players.base import Player
 from vlmgym.players.registry import LocalSettings, make_player
+from vlmgym.studies.plan import Plan, hash_of
 from vlmgym.studies.processes import Process
 from vlmgym.studies.study import ASK_COST, BASE, SFT_COST, Job, Study, read_study
 from vlmgym.train.begun import completed
@@ -361,7 +363,8 @@ def _log(out: Path, process: _JobProcess, succeeded: bool) -> None:
 
 
 def _freeze(study: Study, out: Path) -> None:
-    """Write down what is run, or see that it is what was begun.
+    """Write down what is run, with its hash, or see that it is what was begun, but for what
+    amendments of the plan name.
 
     Raises:
         ConfigError: the folder holds another study; the message names what differs.
@@ -370,12 +373,45 @@ def _freeze(study: Study, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path = out / "study.json"
     settings = json.loads(json.dumps(study.to_dict()))
+    hashes = [hash_of(settings)]
     if path.exists():
-        now = _completed(settings, path)
-        changes = differences(now, _completed(read_json(path), path))
-        if changes:
-            raise refusal(str(path), changes, "study")
-    write_json(path, settings)
+        before = _completed(read_json(path), path)
+        begun = before.pop("hashes")
+        changes = differences(_completed(settings, path), before | {"hashes": []})
+        refused = _not_amended(changes, settings["plan"], before["plan"])
+        if refused:
+            raise refusal(str(path), refused, "study")
+        if not changes:  # a setting that is new, at its default, changes nothing
+            hashes = begun or hashes
+        elif hashes[0] not in begun:
+            hashes = begun + hashes
+        else:
+            hashes = begun
+    write_json(path, settings | {"hashes": hashes})
+
+
+def _not_amended(
+    changes: Mapping[str, tuple[Any, Any]], plan: Mapping[str, Any], before: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """The changes of a study that no new amendment of its plan names.
+
+    Args:
+        changes: by field.
+        plan: as it is now.
+        before: the plan as the folder has it, whose amendments stay as they are.
+    """
+    known = before["amendments"]
+    amendments = plan["amendments"]
+    allowed = list[str]()
+    if amendments[: len(known)] == known:
+        allowed = ["plan.amendments", "plan.amendments.*"]
+        for amendment in amendments[len(known) :]:
+            allowed += amendment["changes"]
+    return {
+        name: values
+        for name, values in changes.items()
+        if not any(fnmatch(name, pattern) for pattern in allowed)
+    }
 
 
 def _completed(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -387,7 +423,9 @@ def _completed(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if not isinstance(runs, dict) or not isinstance(evaluations, dict):
         raise FileError(f"{path}: no study, with its runs and evaluations; name another folder")
     return {
+        "hashes": [],
         **settings,
+        "plan": {**Plan().to_dict(), **settings.get("plan", {})},
         "runs": {name: completed(recipe, f"{path}: runs.{name}") for name, recipe in runs.items()},
         "evaluations": {
             name: completed_protocol(protocol, f"{path}: evaluations.{name}")

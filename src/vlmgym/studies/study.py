@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from vlmgym.core import ConfigError
 from vlmgym.core.config import find, merge, read_file
 from vlmgym.evals.protocol import Protocol
 from vlmgym.players.registry import KINDS
+from vlmgym.studies.plan import GAME, INDEX, Claim, Plan, Side
 from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
 
 BASE = "base"
@@ -77,6 +78,7 @@ class Study:
         train: overrides of all recipes.
         evaluate: overrides of all protocols.
         leave_out: patterns of runs and evaluations that are not made.
+        plan: what is asked of it.
     """
 
     model: str
@@ -86,6 +88,7 @@ class Study:
     train: tuple[str, ...] = ()
     evaluate: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
+    plan: Plan = field(default_factory=Plan)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], quick: bool = False) -> Study:
@@ -93,7 +96,8 @@ class Study:
         rest.
 
         Raises:
-            ConfigError: a key is unknown or missing, or a run starts from one that comes later.
+            ConfigError: a key is unknown or missing, a run starts from one that comes later, or a
+                claim of the plan names what is not asked.
         """
         settings = _settings(values, quick)
         runs = _entries(TrainingRun, "runs", settings)
@@ -105,7 +109,7 @@ class Study:
             if run.start not in starts:
                 raise ConfigError(f"study.runs.{name}.start", run.start, ", ".join(starts))
             starts.append(name)
-        return cls(
+        study = cls(
             model=settings["model"] or "tiny",
             seeds=tuple(settings["seeds"]),
             runs=runs,
@@ -113,7 +117,12 @@ class Study:
             train=tuple(settings["train"]),
             evaluate=tuple(settings["evaluate"]),
             leave_out=tuple(settings["leave_out"]),
+            plan=Plan.parse(settings["plan"]),
         )
+        for claim in study.plan.claims:
+            if not study.leaves_out(claim):
+                study._check(claim)
+        return study
 
     def recipe(self, run: str, seed: int, out: Path | None = None) -> Recipe:
         """The recipe of a run, ready to be trained under ``out``; without, its model is named by
@@ -147,6 +156,7 @@ class Study:
                 name: self.protocol(name).to_dict() | {"players": self.players(name)}
                 for name in self.evaluations
             },
+            "plan": self.plan.to_dict(),
         }
 
     def model_of(self, run: str, seed: int, out: Path) -> Path:
@@ -154,8 +164,18 @@ class Study:
         recipe = read_recipe(recipe_path(self.runs[run].recipe))
         return out / "runs" / run / str(seed) / recipe.last_folder
 
+    @cached_property
+    def _protocols(self) -> dict[str, Protocol]:
+        """Those that were read."""
+        return {}
+
     def protocol(self, evaluation: str) -> Protocol:
         """The protocol of an evaluation."""
+        if evaluation not in self._protocols:
+            self._protocols[evaluation] = self._read_protocol(evaluation)
+        return self._protocols[evaluation]
+
+    def _read_protocol(self, evaluation: str) -> Protocol:
         spec = self.evaluations[evaluation]
         path = find("protocol", spec.protocol)
         protocol = Protocol.parse(read_file("protocol", path, [*self.evaluate, *spec.set]))
@@ -192,6 +212,82 @@ class Study:
                     ", ".join([*self.runs, *(kind.form for kind in FIXED.values()), BASE]),
                 )
         return list(dict.fromkeys(players))
+
+    def without_seed(self, player: str) -> str:
+        """What a player is called without the training seed, if it is trained."""
+        return player.rpartition(".")[0] if self.makers(player) else player
+
+    def names_in(self, evaluation: str) -> list[str]:
+        """Who is asked, each name once for all training seeds."""
+        return list(dict.fromkeys(map(self.without_seed, self.players(evaluation))))
+
+    def task_of(self, evaluation: str, game: str) -> str:
+        """The folder of the task of a game in an evaluation.
+
+        Raises:
+            ConfigError: it has none, or several.
+        """
+        protocol = self.protocol(evaluation)
+        games = [task.names.game for task, _ in protocol.entries]
+        if games.count(game) != 1:
+            field = f"study.evaluations.{evaluation}"
+            raise ConfigError(field, sorted(games), f"one task of {game}, for a claim about it")
+        return protocol.names()[games.index(game)]
+
+    # ---- the plan
+    def games_of(self, claim: Claim) -> tuple[str, ...]:
+        """The games over which the mean of a claim is taken."""
+        if claim.games:
+            return claim.games
+        evaluation = claim.pair.of.evaluation
+        if any(GAME in name for name in claim.names) and self.plan.games:
+            return tuple(self.plan.games)
+        if evaluation not in self.evaluations:
+            allowed = "one of " + ", ".join(self.evaluations)
+            raise ConfigError(f"plan.{claim.name}.evaluation", evaluation, allowed)
+        entries = self.protocol(evaluation).entries
+        return tuple(dict.fromkeys(task.names.game for task, _ in entries))
+
+    def leaves_out(self, claim: Claim) -> bool:
+        """Whether a run or an evaluation that a claim names is not made."""
+        words = [self.plan.word(game) for game in (claim.games or self.plan.games)] or [GAME]
+        names = {name.replace(GAME, word) for name in claim.names for word in words}
+        return any(_hit(name, self.leave_out) for name in names)
+
+    @property
+    def primary(self) -> tuple[Claim, ...]:
+        """The primary claims but for those that are left out."""
+        return tuple(claim for claim in self.plan.primary if not self.leaves_out(claim))
+
+    @property
+    def exploratory(self) -> tuple[Claim, ...]:
+        """The exploratory claims but for those that are left out."""
+        return tuple(claim for claim in self.plan.exploratory if not self.leaves_out(claim))
+
+    def _check(self, claim: Claim) -> None:
+        """See that all that a claim names is asked.
+
+        Raises:
+            ConfigError: it is not; the message names it.
+        """
+        where = f"plan.{claim.name}"
+        for game in self.games_of(claim):
+            word = self.plan.word(game)
+            pairs = [pair.of_game(word) for pair in claim.pairs]
+            sides = [side for pair in pairs for side in pair.sides]
+            others = [claim.fails] if claim.fails else []
+            others += ["random", "oracle"] if claim.measure == INDEX else []
+            home = pairs[0].of.evaluation
+            sides += [Side(player.replace(GAME, word), home) for player in others]
+            for side in sides:
+                if side.evaluation not in self.evaluations:
+                    allowed = "one of " + ", ".join(self.evaluations)
+                    raise ConfigError(f"{where}.evaluation", side.evaluation, allowed)
+                names = self.names_in(side.evaluation)
+                if side.player not in names:
+                    allowed = f"one that {side.evaluation} asks: {', '.join(names)}"
+                    raise ConfigError(f"{where}", side.player, allowed)
+                self.task_of(side.evaluation, game)
 
     def makers(self, player: str) -> list[tuple[str, int]]:
         """The runs, each with its seed, that a player is made of; none for ``base`` and scripted
@@ -275,6 +371,7 @@ KEYS: Mapping[str, type] = {
     "train": list,
     "evaluate": list,
     "leave_out": list,
+    "plan": dict,
 }
 """What a study has, but for its short form."""
 
@@ -324,11 +421,11 @@ def _entry(kind: type[T], name: str, values: Any) -> T:
     allowed = "a mapping with " + ", ".join(allowed_fields)
     if not isinstance(values, Mapping) or not values.keys() <= allowed_fields.keys():
         raise ConfigError(f"study.{name}", values, allowed)
-    for key, field in allowed_fields.items():
+    for key, declared in allowed_fields.items():
         if key not in values:
-            if field.default is MISSING:
+            if declared.default is MISSING:
                 raise ConfigError(f"study.{name}", dict(values), f"{allowed}; {key} is missing")
-        elif field.type == "str":
+        elif declared.type == "str":
             if not isinstance(values[key], str):
                 raise ConfigError(f"study.{name}.{key}", values[key], "a string")
         elif not isinstance(values[key], list) or not all(
