@@ -23,6 +23,19 @@ from vlmgym.render.compositing import Template, gather_cells, patch_cells, templ
 from vlmgym.render.looks import Look, get_look
 from vlmgym.render.noise import add_noise, noise_field, picture_keys
 
+GREY = 128
+"""What every byte of a blank picture is."""
+
+
+def blank_frames(count: int, height: int, width: int) -> NDArray[np.uint8]:
+    """Pictures on which nothing is to be seen, ``(count, height, width, 3)``."""
+    return np.full((count, height, width, 3), GREY, np.uint8)
+
+
+def blank_like(picture: Image.Image) -> Image.Image:
+    """A blank picture of the same size."""
+    return Image.fromarray(blank_frames(1, picture.height, picture.width)[0])
+
 
 def frame_size(game: Game, level: str | Level, look: str | Look = "clean") -> tuple[int, int]:
     """Height and width of the pictures, in pixels.

@@ -205,6 +205,7 @@ class HeldOutChecks:
             banned=banned_tokens(model, self.processor),
             max_new_tokens=self.grpo.max_new_tokens,
             batch=self.grpo.played_at_once,
+            path=self.grpo.path,
         )
 
     def _evaluation(self) -> Evaluation:
