@@ -32,7 +32,13 @@ LAYERS = (
 )
 """The packages, the lowest first; those of a line know nothing of each other."""
 FLOOR = {name: floor for floor, layer in enumerate(LAYERS) for name in layer.split()}
-HEAVY = {"train.grpo_trainer", "train.resumable", "train.trl_grpo", "train.verl.worker"}
+HEAVY = {
+    "train.block_grpo",
+    "train.grpo_trainer",
+    "train.resumable",
+    "train.trl_grpo",
+    "train.verl.worker",
+}
 """Imported where a run begins, and nowhere at the top of a module."""
 LAZY_ONLY = {"torch", "transformers", "trl", "matplotlib", "datasets", "peft", "httpx2", "jinja2"}
 

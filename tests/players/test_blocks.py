@@ -154,7 +154,7 @@ def test_a_description_ends_with_the_token_that_completes_its_end():
 def test_rows_end_one_by_one_as_their_mark_is_there():
     import torch
 
-    criterion = UntilMarks([END, END, ""], decode, 2)
+    criterion = UntilMarks([END, END, ""], decode)
     rows = [[8, 8, 2, 4, 5, 6], [8, 8, 2, 2, 2, 2], [8, 8, 2, 2, 2, 2]]
     ended = [criterion(torch.tensor(rows)[:, :width], None).tolist() for width in range(3, 7)]
     assert ended == [[False, False, True]] * 3 + [[True, False, True]]

@@ -57,19 +57,20 @@ class UntilMarks:
     Args:
         marks: for each row; empty = the row ends at once.
         decode: tokens to their text.
-        start: length of the prompts in tokens, padding included.
     """
 
-    def __init__(self, marks: Sequence[str], decode: Decode, start: int) -> None:
+    def __init__(self, marks: Sequence[str], decode: Decode) -> None:
         self.marks = marks
         self.decode = decode
-        self.start = start
+        self.start = -1  # length of the prompts in tokens, padding included
         self.has_ended = [False] * len(marks)
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
         """``(B,)``: the rows that have ended."""
         import torch
 
+        if self.start < 0:  # it is asked after the first token, and after each
+            self.start = input_ids.shape[1] - 1
         for row, mark in enumerate(self.marks):
             if not self.has_ended[row]:
                 # a token has at least one byte, so the mark lies within so many of them

@@ -222,7 +222,7 @@ class LocalPlayer(Player):
         options = self._generation_options(queries, prompt_length - lengths_said)
         options["max_new_tokens"] = self.max_new_tokens - int(lengths_said.min())
         if len(until):
-            criterion = UntilMarks(until, text_decoder(self.processor), prompt_length)
+            criterion = UntilMarks(until, text_decoder(self.processor))
             options["stopping_criteria"] = StoppingCriteriaList([criterion])
         sequences = self.model.generate(**inputs, **options)
         replies = sequences[:, prompt_length:].tolist()

@@ -74,11 +74,11 @@ class Advantages:
     spread: Values
 
     def scaled(self) -> Advantages:
-        """The same, divided by their spread."""
-        divisor = self.spread + FLOOR
+        """The same, divided by their spread; 0 where there is none."""
+        factor = np.where(self.spread > 0, 1 / (self.spread + FLOOR), 0.0)
         return Advantages(
-            self.descriptions / divisor[:, None],
-            self.continuations / divisor[:, None, None],
+            self.descriptions * factor[:, None],
+            self.continuations * factor[:, None, None],
             self.spread,
         )
 
