@@ -153,7 +153,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 class HeldOutChecks:
     """Plays held-out states greedily, before the first step and every ``checks.every`` steps.
 
-    Traces and summaries are kept under ``out/checks/STEP/GAME``.
+    Traces and summaries are kept under ``out/checks/STEP/GAME``, those of states with the
+    description of another one under ``GAME-swapped`` beside it.
     """
 
     recipe: Recipe
@@ -180,17 +181,30 @@ class HeldOutChecks:
 
         All processes play: a model may be spread over them.
         """
-        folders = self._folders(state.global_step) if state.is_world_process_zero else None
+        player = self._player(model)
+        kept = state.is_world_process_zero
+        folders = self._folders(state.global_step) if kept else None
+        values = self._means(player, self._evaluation(), folders, "checks")
+        if self.recipe.checks.swapped:
+            if folders is not None:
+                folders = [folder.with_name(f"{folder.name}-swapped") for folder in folders]
+            values |= self._means(player, self._swapped(), folders, "swapped")
+        if kept:
+            self.log.tell(args, state, control, values, model=model)
+
+    def _means(
+        self, player: Any, evaluation: Evaluation, folders: list[Path] | None, place: str
+    ) -> dict[str, float]:
+        """The means of the metrics that are shown in a place, by game."""
         tasks = self.recipe.tasks
-        summaries = evaluate_all(self._player(model), tasks, self._evaluation(), folders, False)
+        summaries = evaluate_all(player, tasks, evaluation, folders, False)
         values: dict[str, float] = {}
         for task, summary in zip(tasks, summaries, strict=True):
-            for name in shown_in("checks"):
+            for name in shown_in(place):
                 mean = summary["metrics"][name]["mean"]
                 if mean is not None:
                     values[f"check/{task.names.game}/{name}"] = mean
-        if state.is_world_process_zero:
-            self.log.tell(args, state, control, values, model=model)
+        return values
 
     def _player(self, model: Any) -> Any:
         from vlmgym.players.local import LocalPlayer
@@ -212,6 +226,12 @@ class HeldOutChecks:
         checks = self.recipe.checks
         return Evaluation(
             episodes=checks.states, turns=1, start="walk", oracle=False, first=checks.first
+        )
+
+    def _swapped(self) -> Evaluation:
+        """States whose replies begin with the description of another one."""
+        return self._evaluation().override(
+            episodes=self.recipe.checks.swapped, observation="swapped"
         )
 
     def _folders(self, step: int) -> list[Path]:

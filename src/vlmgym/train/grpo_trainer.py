@@ -102,6 +102,7 @@ class Grpo(TrlGrpo):
         output = self.score(batch.rows, batch.generated, len(batch.groups))
         if batch.advantages:
             output["advantages"] = output["advantages"].new_tensor(batch.advantages)
+            self.replace_metrics(_deviations(batch))
         self.replace_metrics(batch.metrics)
         output = self.leave_out(output, batch.equal, self.settings.drop_equal)
         if self.settings.credit == "visual":
@@ -330,6 +331,18 @@ def _means(groups: Sequence[Group]) -> dict[str, float]:
         values = [row["terms"][term] for row in rows]
         means[f"rewards/{term}/mean"] = sum(values) / len(values)
     return means
+
+
+def _deviations(batch: Batch) -> dict[str, float]:
+    """How much the rewards of all processes' replies differ, under TRL's names: where rows are
+    blocks, what TRL logs is of rows.
+    """
+    totals = gather_object([total for group in batch.groups for total in group.totals])
+    equal = gather_object([worth_the_same(group.totals) for group in batch.groups])
+    return {
+        "reward_std": float(np.std(totals, ddof=1)),
+        "frac_reward_zero_std": float(np.mean(equal)),
+    }
 
 
 def _answered_in(group: Sequence[EpisodeBatch]) -> Answered:

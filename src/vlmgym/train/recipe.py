@@ -55,12 +55,25 @@ class Checks(Settings):
 
     every: int = setting(10, "steps between evaluations; 0 = never", 0, 1_000_000)
     states: int = setting(64, "held-out states of each task", 1, 1_000_000)
+    swapped: int = setting(
+        0,
+        "of each task, states whose replies begin with the description of another of them (2 or "
+        "more): whether what follows goes by it; 0 = none",
+        0,
+        1_000_000,
+    )
     first: int = setting(
         CHECKS_FIRST,
         "number of the first of these test seeds: apart from those of the final evaluation",
         0,
         10**9,
     )
+
+    def __post_init__(self) -> None:
+        """Each of the swapped states needs another one."""
+        super().__post_init__()
+        if self.swapped == 1:
+            raise ConfigError("Checks.swapped", 1, "0, or 2 and more")
 
 
 @dataclass(frozen=True)
