@@ -21,6 +21,9 @@ from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.credit import BranchRewards, nested
 from vlmgym.train.grpo import run_grpo
+from vlmgym.train.plan.architecture import architecture
+from vlmgym.train.plan.memory import memory
+from vlmgym.train.plan.preflight import check
 from vlmgym.train.questions import QuestionSource
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.run import train
@@ -346,6 +349,46 @@ def test_verl_knows_no_blocks(tmp_path, name, value):
     grpo = settings_of(**{name: value})
     with pytest.raises(ConfigError, match=rf"grpo.{name} = .*for verl"):
         overrides(Recipe("tiny", (SWAP,), grpo=grpo, compute=CPU), tmp_path, "tiny", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("grpo", {"credit": "replay"}, r"recipe.grpo.credit = 'replay'.*Breakout, which has no"),
+        ("checks", {"swapped": 4}, r"recipe.checks.swapped = 4: allowed is 0 for Breakout"),
+    ],
+)
+def test_what_compares_descriptions_is_refused_for_games_without_words(section, values, message):
+    task = {"game": "Breakout", "level": "easy", "look": "clean"}
+    recipe = recipe_of("tiny", tasks=[task])
+    with pytest.raises(ConfigError, match=message):
+        Recipe.parse({**recipe, section: {**recipe[section], **values}})
+
+
+def test_a_plan_counts_the_rows_of_blocks(tmp_path):
+    grpo = {**recipe_of("tiny")["grpo"], "branches": TWO_BY_TWO}
+    whole, blocks = (
+        Recipe.parse(recipe_of("tiny", grpo=settings, lora=None))
+        for settings in (recipe_of("tiny")["grpo"], grpo)
+    )
+    model = architecture("tiny")
+    activations = [
+        next(
+            phase.parts["activations"]
+            for phase in memory(recipe, model).phases
+            if _is_update(phase)
+        )
+        for recipe in (whole, blocks)
+    ]
+    assert activations[1] == pytest.approx(1.5 * activations[0], rel=0.01)
+    found = check(blocks, tmp_path)
+    (line,) = [problem.message for problem in found if problem.what == "batch"]
+    assert "8 x 1 = 8 answers to 2 states a step, in micro-batches of 12" in line
+    assert "each state takes 6 rows: 2 descriptions, 4 continuations" in line
+
+
+def _is_update(phase):
+    return (phase.stage, phase.name) == ("grpo", "update")
 
 
 def test_one_swapped_state_is_refused():

@@ -25,7 +25,6 @@ import numpy as np
 from trl.data_utils import prepare_multimodal_messages
 from typing_extensions import override
 
-from vlmgym.core import ConfigError
 from vlmgym.dialogue.judge import Judgement, Weights, succeeds_as_described
 from vlmgym.players.blocks import text_decoder, tokens_until
 from vlmgym.render.frames import blank_like
@@ -58,9 +57,6 @@ class BlockReplies(Replies):
 class BlockGrpo(Grpo):
     """:class:`vlmgym.train.grpo_trainer.Grpo` whose answers are sampled, scored and credited as
     blocks.
-
-    Raises:
-        ConfigError: moves are to be tried on boards as described, in a game without truth text.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -69,11 +65,6 @@ class BlockGrpo(Grpo):
         assert branches is not None
         self.branches: Branches = branches
         self.decode = text_decoder(self.processing_class)
-        for task in self.states.tasks:
-            has_truth = task.game.sample(task.level).symbols.size > 0
-            if self.settings.credit == "replay" and not has_truth:
-                allowed = f"another one for {task.names.game}, which has no truth text"
-                raise ConfigError("grpo.credit", "replay", allowed)
 
     # ---- sampling
     @override

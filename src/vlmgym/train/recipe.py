@@ -127,7 +127,19 @@ class Recipe:
                 "weight 0 for all terms",
                 "a weight other than 0 for at least one term",
             )
+        recipe._refuse_without_words()
         return recipe
+
+    def _refuse_without_words(self) -> None:
+        """Refuse what compares descriptions, for games whose boards cannot be told in words."""
+        for task in self.tasks:
+            if task.game.sample(task.level).symbols.size:
+                continue
+            allowed = f"for {task.names.game}, which has no truth text"
+            if self.grpo is not None and self.grpo.credit == "replay":
+                raise ConfigError("recipe.grpo.credit", "replay", f"another one {allowed}")
+            if self.checks.swapped:
+                raise ConfigError("recipe.checks.swapped", self.checks.swapped, f"0 {allowed}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`parse` reads back."""
