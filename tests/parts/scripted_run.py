@@ -29,16 +29,20 @@ from vlmgym.train.sources import Source
 torch.set_num_threads(1)
 STAGE, MODEL, OUT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+END = "</perception>"
 asked = []
 
 
 def scripted(self, prompt_ids, images, *rest, **options):
     """Answers that follow from the question alone: for every third one they are all the same."""
+    size = len(prompt_ids) // len(asked[-1])
     texts = []
-    for question in asked[-1]:
-        for k in range(self.num_generations):
-            right = question.serial % 3 != 0 and k == question.serial % self.num_generations
-            texts.append(reply(question, good(question) if right else None, "t" * (k + 1)))
+    for row, question in enumerate(question for question in asked[-1] for _ in range(size)):
+        k = row % size
+        right = question.serial % 3 != 0 and k == question.serial % size
+        text = reply(question, good(question) if right else None, "t" * (k + 1))
+        is_second = self._tokenizer.decode(prompt_ids[row][-1:]) == END
+        texts.append(text.partition(END)[2] if is_second else text)
     return tokens(self._tokenizer, texts), None
 
 
@@ -68,6 +72,11 @@ else:
         refill=2,
         save_every=2,
     )
+    if STAGE == "blocks":
+        branches = {"descriptions": 2, "continuations": 2}
+        settings = settings.override(
+            batch=32 // WORLD, group=4, branches=branches, path="closed", credit="nested"
+        )
     states = QuestionSource(
         (SWAP, T2048),
         (Source(), Source("policy_pool", games=6)),
@@ -87,6 +96,6 @@ if RANK == 0:
         OUT / "weights.pt",
     )
     (OUT / "log.json").write_text(json.dumps(trainer.state.log_history))
-    if STAGE == "grpo":
+    if STAGE != "sft":
         (OUT / "end.json").write_text(json.dumps(trainer.states.state_dict()))
 end_processes()

@@ -31,7 +31,7 @@ def run(stage, model, out, processes):
     return torch.load(out / "weights.pt"), json.loads((out / "log.json").read_text())
 
 
-@pytest.mark.parametrize("stage", ["sft", "grpo"])
+@pytest.mark.parametrize("stage", ["sft", "grpo", "blocks"])
 def test_two_processes_train_as_one_with_the_same_effective_batch(stage, small, tmp_path):
     """Weights agree to 1e-4 (float32 sums in another order, through Adam); moves are 1e-3 and more
     a step.

@@ -131,6 +131,7 @@ def _model_options(group: Adder) -> None:
     setting_option(group, LocalSettings, "batch", type=whole_from(batch["low"], batch["high"]))
     setting_option(group, LocalSettings, "device")
     setting_option(group, LocalSettings, "dtype")
+    setting_option(group, LocalSettings, "path")
     group.add_argument(
         "--threads",
         type=whole_from(0, 4096),

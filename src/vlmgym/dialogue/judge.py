@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import NO_ACTION, Game, Settings, State, best_action, setting
+from vlmgym.core import NO_ACTION, Game, Level, Settings, State, best_action, setting
 from vlmgym.dialogue.perception import Perception, read_perception
 from vlmgym.dialogue.reply import BLOCKS, Blocks, Reply, parse
 from vlmgym.dialogue.thinking import NamedTiles, named_tiles
@@ -61,6 +61,15 @@ class Weights(Settings):
     def total(self, terms: dict[str, float]) -> float:
         """The weighted sum of such terms."""
         return sum(weight * terms[name] for name, weight in self.factors().items())
+
+    def of_description(self, terms: dict[str, float]) -> float:
+        """The part of such a sum that the description has alone, whatever follows it."""
+        factors = self.factors()
+        return sum(factors[name] * terms[name] for name in OF_DESCRIPTION)
+
+
+OF_DESCRIPTION = ("perception", "cells", "balanced")
+"""The reward terms that do not depend on what follows the description."""
 
 
 TERM_RANGES: dict[str, tuple[float, float]] = {
@@ -257,16 +266,31 @@ def _replay(
     perceptions: Sequence[Perception],
 ) -> NDArray[np.bool_]:
     """``(B,)``: the failed actions that do something on the board as it was described."""
-    succeeds = np.zeros(len(state), bool)
+    failed = np.where(success, NO_ACTION, actions)
+    return succeeds_as_described(game, state.level, failed, perceptions)
+
+
+def succeeds_as_described(
+    game: Game, level: Level, actions: NDArray[np.int64], perceptions: Sequence[Perception]
+) -> NDArray[np.bool_]:
+    """``(B,)``: the actions that do something on the board as it was described.
+
+    Args:
+        game: the game.
+        level: its level.
+        actions: ``(B,)``; none does nothing.
+        perceptions: ``B`` descriptions; one that states nothing is no board.
+    """
+    succeeds = np.zeros(len(actions), bool)
     rows = []
     boards = []
     for row, perception in enumerate(perceptions):
         stated = perception.symbols >= 0
-        if not success[row] and actions[row] != NO_ACTION and stated.any():
+        if actions[row] != NO_ACTION and stated.any():
             rows.append(row)
             boards.append(np.where(stated, perception.symbols, game.unnamed))
     if rows:
-        succeeds[rows] = game.would_succeed(state.level, np.stack(boards), actions[rows])
+        succeeds[rows] = game.would_succeed(level, np.stack(boards), actions[rows])
     return succeeds
 
 

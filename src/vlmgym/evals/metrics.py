@@ -23,10 +23,19 @@ from vlmgym.episodes.records import Episode, Turn
 from vlmgym.evals import stats
 from vlmgym.evals.estimates import NAN, Estimate
 
-PLACES = ("leaderboard", "report", "figures", "inspect", "checks", "training", "baselines")
+PLACES = (
+    "leaderboard",
+    "report",
+    "figures",
+    "inspect",
+    "checks",
+    "swapped",
+    "training",
+    "baselines",
+)
 """Where metrics are shown: the leaderboard of several players, the tables of a report, curves over
-a dial, Inspect AI, the checks of a training run, the lines of its log (``training``), and the
-stored baselines.
+a dial, Inspect AI, the checks of a training run, those with the description of another board
+(``swapped``), the lines of its log (``training``), and the stored baselines.
 """
 
 
@@ -226,7 +235,7 @@ METRICS: dict[str, Metric] = {
             of_turn=_of_named_tiles("as_described", "conflicts"),
             bounds=stats.SHARE,
             paired=False,
-            shown=frozenset({"report"}),
+            shown=frozenset({"report", "swapped"}),
         ),
         Metric(
             "looks_again",
@@ -235,7 +244,7 @@ METRICS: dict[str, Metric] = {
             of_turn=_of_named_tiles("as_shown", "conflicts"),
             bounds=stats.SHARE,
             paired=False,
-            shown=frozenset({"report"}),
+            shown=frozenset({"report", "swapped"}),
         ),
         *(
             Metric(

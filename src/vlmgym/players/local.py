@@ -5,19 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from typing_extensions import override
 
 from vlmgym.core import Game, State
 from vlmgym.dialogue import prompt
 from vlmgym.players.base import CUT, Answer, Player, Query
+from vlmgym.players.blocks import (
+    UntilMarks,
+    prompts_with,
+    refuse_words,
+    text_decoder,
+    tokens_until,
+)
 from vlmgym.players.sampling import PLAIN, KeyedNoise, keys_of, plain_generation
-from vlmgym.render.frames import frame_size, pictures
+from vlmgym.render.frames import blank_frames, blank_like, frame_size, pictures
 from vlmgym.render.looks import Look, get_look
 from vlmgym.render.pixel_values import Pixels, use_pixel_cache
+
+
+class Sampled(NamedTuple):
+    """What a model wrote after one prompt."""
+
+    prompt_length: int  # in tokens
+    tokens: list[int]  # with the one that ends the reply
+    has_ended: bool
 
 
 class LocalPlayer(Player):
@@ -36,6 +52,8 @@ class LocalPlayer(Player):
             shapes.
         seed: of the sampling: a reply is a function of it, of the game's seed, repeat and turn, and
             of what is asked.
+        path: ``"closed"``: what follows a description is generated in a second call, in which the
+            picture is blank, see :mod:`vlmgym.players.blocks`.
         about: what else makes this player another one (where the model comes from, say), as JSON
             values.
         unknown: says in a sentence what of a task, given by its fields, the model was never trained
@@ -58,6 +76,7 @@ class LocalPlayer(Player):
         temperature: float = 0.0,
         batch: int = 32,
         seed: int = 0,
+        path: str = "open",
         about: Mapping[str, Any] | None = None,
         unknown: Callable[..., str] | None = None,
     ) -> None:
@@ -71,6 +90,7 @@ class LocalPlayer(Player):
         self.temperature = temperature
         self.batch = batch
         self.seed = seed
+        self.path = path
         self.about = dict(about or {})
         self.unknown = unknown
         image_processor = getattr(use_pixel_cache(processor), "image_processor", None)
@@ -95,7 +115,8 @@ class LocalPlayer(Player):
             "seed": self.seed,
             **PLAIN,
         }
-        return {"kind": "local", **self.about, "sampling": sampling, "banned": self.banned}
+        path = {} if self.path == "open" else {"path": self.path}
+        return {"kind": "local", **self.about, **path, "sampling": sampling, "banned": self.banned}
 
     @override
     def reply(self, game: Game, state: State) -> list[str]:
@@ -132,43 +153,115 @@ class LocalPlayer(Player):
 
     def _generate(self, queries: Sequence[Query]) -> list[Answer]:
         """Replies to one batch, without what they were begun with."""
-        inputs = self._inputs(queries).to(self.model.device)
+        if self.path == "closed":
+            return self._generate_in_blocks(queries)
+        return [self._answer_of(row) for row in self._sample(queries, self._inputs(queries))]
+
+    def _generate_in_blocks(self, queries: Sequence[Query]) -> list[Answer]:
+        """As :meth:`_generate`, in two calls: descriptions, and what follows them without the
+        picture. A reply whose description does not end is that of the first call.
+        """
+        marks = list[str]()
+        for query in queries:
+            refuse_words(self.path, query.observation)
+            mark = query.blocks.end(query.blocks.perception)
+            for beginning in query.begun or [""] * len(query.state):
+                marks.append("" if mark in beginning else mark)
+        descriptions = [Sampled(0, [], has_ended=False)] * len(marks)
+        if any(marks):
+            descriptions = self._sample(queries, self._inputs(queries), until=marks)
+        told = [
+            self._description(mark, sampled)
+            for mark, sampled in zip(marks, descriptions, strict=True)
+        ]
+        tokens = [description or [] for description in told]
+        filler = self.processor.tokenizer.pad_token_id
+        hidden = prompts_with(self._inputs(queries, hidden=True), tokens, filler)
+        conclusions = self._sample(queries, hidden, said=list(map(len, tokens)))
+        answers = []
+        for before, description, after in zip(descriptions, told, conclusions, strict=True):
+            if description is None:
+                answers.append(self._answer_of(before))
+                continue
+            length = before.prompt_length + after.prompt_length
+            both = Sampled(length, [*description, *after.tokens], after.has_ended)
+            answers.append(self._answer_of(both))
+        return answers
+
+    def _description(self, mark: str, sampled: Sampled) -> list[int] | None:
+        """The tokens of a reply up to a mark; None where it is not there, or leaves no room for
+        more.
+        """
+        if not mark:
+            return []
+        length = tokens_until(mark, sampled.tokens, text_decoder(self.processor))
+        if length is None or length >= self.max_new_tokens:
+            return None
+        return sampled.tokens[:length]
+
+    def _sample(
+        self,
+        queries: Sequence[Query],
+        inputs: Any,
+        until: Sequence[str] = (),
+        said: Sequence[int] = (),
+    ) -> list[Sampled]:
+        """What the model writes after prompts.
+
+        Args:
+            queries: what is asked.
+            inputs: of the model.
+            until: for each row what it may end after; none: nothing.
+            said: for each row how many tokens of the reply the prompt holds; none: 0.
+        """
+        from transformers import BatchFeature, StoppingCriteriaList
+
+        inputs = BatchFeature(dict(inputs)).to(self.model.device)
         prompt_length = inputs["input_ids"].shape[1]
-        options = self._generation_options(queries, prompt_length)
+        lengths_said = np.asarray(said if len(said) else [0], np.int64)
+        options = self._generation_options(queries, prompt_length - lengths_said)
+        options["max_new_tokens"] = self.max_new_tokens - int(lengths_said.min())
+        if len(until):
+            criterion = UntilMarks(until, text_decoder(self.processor))
+            options["stopping_criteria"] = StoppingCriteriaList([criterion])
         sequences = self.model.generate(**inputs, **options)
         replies = sequences[:, prompt_length:].tolist()
         input_counts = inputs["attention_mask"].sum(dim=1).tolist()
-        texts = self.processor.batch_decode(replies, skip_special_tokens=True)
         end_tokens = self.model.generation_config.eos_token_id
         end_tokens = set(end_tokens) if isinstance(end_tokens, list) else {end_tokens}
-        answers = []
-        for text, tokens, input_count in zip(texts, replies, input_counts, strict=True):
-            finish = CUT
-            output_count = len(tokens)
-            for position, token in enumerate(tokens):
-                if token in end_tokens:
-                    finish = "stop"
-                    output_count = position + 1
-                    break
-            answer = Answer(
-                text, input_tokens=input_count, output_tokens=output_count, finish=finish
-            )
-            answers.append(answer)
-        return answers
+        limits = self.max_new_tokens - np.broadcast_to(lengths_said, len(replies))
+        sampled = []
+        for tokens, input_count, limit in zip(replies, input_counts, limits, strict=True):
+            within = tokens[: int(limit)]
+            ends = (place for place, token in enumerate(within) if token in end_tokens)
+            end = next(ends, None)
+            if end is not None:
+                within = within[: end + 1]
+            sampled.append(Sampled(input_count, within, end is not None))
+        return sampled
 
-    def _generation_options(self, queries: Sequence[Query], prompt_length: int) -> dict[str, Any]:
-        """Arguments of ``generate`` for one batch, beside its inputs."""
-        options: dict[str, Any] = {
-            "max_new_tokens": self.max_new_tokens,
-            "do_sample": False,
-            **PLAIN,
-        }
+    def _answer_of(self, sampled: Sampled) -> Answer:
+        """A reply as an answer."""
+        return Answer(
+            text_decoder(self.processor)(sampled.tokens),
+            input_tokens=sampled.prompt_length,
+            output_tokens=len(sampled.tokens),
+            finish="stop" if sampled.has_ended else CUT,
+        )
+
+    def _generation_options(
+        self, queries: Sequence[Query], start: NDArray[np.int64]
+    ) -> dict[str, Any]:
+        """Arguments of ``generate`` for one batch, beside its inputs; replies begin at ``start``,
+        one place or one a row.
+        """
+        options: dict[str, Any] = {"do_sample": False, **PLAIN}
         if self.temperature > 0:
             keys = [
                 keys_of(self.seed, query.state.seed, query.state.steps, query.repeats)
                 for query in queries
             ]
-            noise = KeyedNoise(np.concatenate(keys), self.temperature, prompt_length)
+            noise = KeyedNoise(np.concatenate(keys), self.temperature, start)
             options["logits_processor"] = [noise]
         if self.banned:
             options["suppress_tokens"] = self.banned
@@ -209,26 +302,30 @@ class LocalPlayer(Player):
             )
         return self._texts[key]
 
-    def _inputs(self, queries: Sequence[Query]) -> Any:
+    def _inputs(self, queries: Sequence[Query], hidden: bool = False) -> Any:
         """Model inputs of a batch: each text is read once, and pictures are drawn into the inputs,
-        if the processor allows it.
+        if the processor allows it; ``hidden``: blank ones.
         """
         first = queries[0]
         height, width = frame_size(first.game, first.state.level, first.look)
         pixels = self.pixels
         if pixels and all(map(_is_plain, queries)) and pixels.exact(height, width):
-            return self._drawn_inputs(queries, pixels, height, width)
-        return self._conversation_inputs(queries)
+            return self._drawn_inputs(queries, pixels, height, width, hidden)
+        return self._conversation_inputs(queries, hidden)
 
     def _drawn_inputs(
-        self, queries: Sequence[Query], pixels: Pixels, height: int, width: int
+        self, queries: Sequence[Query], pixels: Pixels, height: int, width: int, hidden: bool
     ) -> Any:
         """Model inputs of first turns: one text for each query, and pictures of one size."""
         import torch
         from torch.nn.functional import pad
         from transformers import BatchFeature
 
-        drawn = [pixels.boards(query.game, query.state, query.look) for query in queries]
+        if hidden:
+            blanks = [blank_frames(len(query.state), height, width) for query in queries]
+            drawn = [pixels.frames(frames) for frames in blanks]
+        else:
+            drawn = [pixels.boards(query.game, query.state, query.look) for query in queries]
         inputs = {
             name: torch.cat([torch.from_numpy(arrays[name]) for arrays in drawn])
             for name in drawn[0]
@@ -244,7 +341,7 @@ class LocalPlayer(Player):
             inputs[name] = torch.cat(tensors_of_queries)
         return BatchFeature(inputs)
 
-    def _conversation_inputs(self, queries: Sequence[Query]) -> Any:
+    def _conversation_inputs(self, queries: Sequence[Query], hidden: bool) -> Any:
         """Model inputs of whole conversations, with any number of pictures."""
         texts = list[str]()
         images = list[list[Image.Image]]()
@@ -259,7 +356,8 @@ class LocalPlayer(Player):
                     messages, add_generation_prompt=True, tokenize=False
                 )
                 texts.append(text + (query.begun[row] if query.begun else ""))
-                images.append([pictures(query.game, state, query.look)[0] for state in states])
+                shown = [pictures(query.game, state, query.look)[0] for state in states]
+                images.append([blank_like(picture) for picture in shown] if hidden else shown)
         return self.processor(
             text=texts, images=images if any(images) else None, return_tensors="pt", padding=True
         )

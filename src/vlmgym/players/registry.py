@@ -15,6 +15,7 @@ from vlmgym.games.parts.habits import HABITS
 from vlmgym.players.anthropic import AnthropicPlayer
 from vlmgym.players.api_settings import ApiSettings
 from vlmgym.players.base import Player
+from vlmgym.players.blocks import PATHS
 from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
 from vlmgym.players.teacher import Teacher
@@ -33,6 +34,12 @@ class LocalSettings(Settings):
     batch: int = setting(32, "states that a local model is asked at once", 1, 1_000_000)
     device: str = setting("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
     dtype: str = setting("float32", "float32, bfloat16 or float16")
+    path: str = setting(
+        "trained",
+        "closed: what follows the description is generated without the picture; trained: as the "
+        "model's folder says, else open",
+        choices=("trained", *PATHS),
+    )
 
 
 @dataclass(frozen=True)
@@ -237,6 +244,9 @@ def _local(asked: Asked) -> Player:
     sampling = asked.sampling
     _check_local(sampling)
     trained = trained_for(name)
+    path = settings.path
+    if path == "trained":
+        path = trained.path if trained else "open"
     model, processor = load(name, settings.dtype, settings.device)
     return LocalPlayer(
         model,
@@ -249,6 +259,7 @@ def _local(asked: Asked) -> Player:
         temperature=sampling["temperature"],
         seed=sampling.get("seed", 0),
         batch=settings.batch,
+        path=path,
         about={"digest": model_digest(name), "dtype": settings.dtype},
         unknown=trained.unknown if trained else None,
     )

@@ -68,18 +68,21 @@ class KeyedNoise:
     Args:
         keys: ``(B,)`` uint64, see :func:`keys_of`.
         temperature: of the sampling, > 0.
-        start: length of the prompts in tokens, padding included.
+        start: where the replies begin, in tokens, padding included: the length of the prompts, or
+            for each row less by what its prompt holds of the reply already.
     """
 
-    def __init__(self, keys: NDArray[np.uint64], temperature: float, start: int) -> None:
+    def __init__(
+        self, keys: NDArray[np.uint64], temperature: float, start: int | NDArray[np.int64]
+    ) -> None:
         self.keys = keys
         self.temperature = temperature
         self.start = start
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Noisy scores, ``(B, vocabulary)`` float64."""
-        position = np.uint64(input_ids.shape[1] - self.start)
-        keys = mix_array(self.keys + position)
+        positions = np.asarray(input_ids.shape[1] - self.start).astype(np.uint64)
+        keys = mix_array(self.keys + positions)
         noise = gumbel(keys, scores.shape[1], scores.device)
         return scores.double() / self.temperature + noise
 

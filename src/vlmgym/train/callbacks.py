@@ -155,7 +155,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 class HeldOutChecks:
     """Plays held-out states greedily, before the first step and every ``checks.every`` steps.
 
-    Traces and summaries are kept under ``out/checks/STEP/GAME``.
+    Traces and summaries are kept under ``out/checks/STEP/GAME``, those of states with the
+    description of another one under ``GAME-swapped`` beside it.
     """
 
     recipe: Recipe
@@ -182,19 +183,32 @@ class HeldOutChecks:
 
         All processes play: a model may be spread over them.
         """
-        folders = self._folders(state.global_step) if state.is_world_process_zero else None
+        player = self._player(model)
+        kept = state.is_world_process_zero
+        folders = self._folders(state.global_step) if kept else None
+        values = self._means(player, self._evaluation(), folders, "checks")
+        if folders and self.recipe.habit:
+            values |= self._mistakes(folders, self.recipe.habit)
+        if self.recipe.checks.swapped:
+            if folders is not None:
+                folders = [folder.with_name(f"{folder.name}-swapped") for folder in folders]
+            values |= self._means(player, self._swapped(), folders, "swapped")
+        if kept:
+            self.log.tell(args, state, control, values, model=model)
+
+    def _means(
+        self, player: Any, evaluation: Evaluation, folders: list[Path] | None, place: str
+    ) -> dict[str, float]:
+        """The means of the metrics that are shown in a place, by game."""
         tasks = self.recipe.tasks
-        summaries = evaluate_all(self._player(model), tasks, self._evaluation(), folders, False)
+        summaries = evaluate_all(player, tasks, evaluation, folders, False)
         values: dict[str, float] = {}
         for task, summary in zip(tasks, summaries, strict=True):
-            for name in shown_in("checks"):
+            for name in shown_in(place):
                 mean = summary["metrics"][name]["mean"]
                 if mean is not None:
                     values[f"check/{task.names.game}/{name}"] = mean
-        if folders and self.recipe.habit:
-            values |= self._mistakes(folders, self.recipe.habit)
-        if state.is_world_process_zero:
-            self.log.tell(args, state, control, values, model=model)
+        return values
 
     def _mistakes(self, folders: Sequence[Path], habit: str) -> dict[str, float]:
         """What becomes of the mistakes of a teacher with a habit, from the trace of each task."""
@@ -218,12 +232,19 @@ class HeldOutChecks:
             banned=banned_tokens(model, self.processor),
             max_new_tokens=self.grpo.max_new_tokens,
             batch=self.grpo.played_at_once,
+            path=self.grpo.path,
         )
 
     def _evaluation(self) -> Evaluation:
         checks = self.recipe.checks
         return Evaluation(
             episodes=checks.states, turns=1, start="walk", oracle=False, first=checks.first
+        )
+
+    def _swapped(self) -> Evaluation:
+        """States whose replies begin with the description of another one."""
+        return self._evaluation().override(
+            episodes=self.recipe.checks.swapped, observation="swapped"
         )
 
     def _folders(self, step: int) -> list[Path]:

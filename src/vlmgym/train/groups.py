@@ -33,6 +33,19 @@ def joined(pieces: Sequence[Generated]) -> Generated:
     )
 
 
+class Block(NamedTuple):
+    """What was sampled after one prompt."""
+
+    prompt: list[int]  # its tokens, without what of the answer came before
+    tokens: list[int]
+    logprobs: list[float] | None  # of the tokens, where they were sampled by vLLM
+
+    def until(self, length: int) -> Block:
+        """The first tokens of it."""
+        logprobs = None if self.logprobs is None else self.logprobs[:length]
+        return Block(self.prompt, self.tokens[:length], logprobs)
+
+
 class Share(NamedTuple):
     """Questions of all processes, and those that this one asks."""
 
@@ -70,15 +83,20 @@ class Replies:
 
 @dataclass(frozen=True)
 class Group:
-    """The replies to one question, generated and judged."""
+    """The replies to one question, generated and judged; a row each, or one for each block."""
 
     rows: list[dict[str, Any]]
     generated: Generated
     totals: list[float]  # the reward of each reply
+    # of blocks, for each row: its advantage, the answer that it is part of
+    advantages: Sequence[float] = ()
+    answers: Sequence[int] = ()
 
     @property
     def equal(self) -> bool:
         """Whether all replies are worth the same: then no advantage tells them apart."""
+        if self.advantages:
+            return not any(self.advantages)
         return worth_the_same(self.totals)
 
 
@@ -99,6 +117,19 @@ class Batch:
     def generated(self) -> Generated:
         """Of all groups."""
         return joined([group.generated for group in self.groups])
+
+    @property
+    def advantages(self) -> list[float]:
+        """Of the rows of all groups; none where TRL makes them of the rewards."""
+        return [advantage for group in self.groups for advantage in group.advantages]
+
+    @property
+    def answers(self) -> list[tuple[int, int]]:
+        """For each row the answer that it is part of: group, and number in it."""
+        numbers = []
+        for index, group in enumerate(self.groups):
+            numbers += [(index, answer) for answer in group.answers or range(len(group.rows))]
+        return numbers
 
     @property
     def equal(self) -> list[bool]:

@@ -14,6 +14,9 @@ comparable by construction (a one-step bandit, as in the paper). A step is:
 9. loss and update, by TRL                            trl_grpo.TrlGrpo._compute_loss
 10. check the loss, write checkpoints                 resumable.ResumableTrainer
 
+Answers in two blocks (``grpo.branches``, ``grpo.path``, ``grpo.credit``) are sampled, scored and
+credited block by block, in 3 and 7: block_grpo.
+
 With several turns a group is several episodes that begin in the same state: multi_turn takes the
 place of 2 to 4, and nothing is replaced (:meth:`vlmgym.train.grpo_trainer.Grpo.make_batch`).
 """
@@ -68,6 +71,7 @@ def run_grpo(
         raise ConfigError("recipe.grpo", None, "the settings of GRPO, where it is to run")
     if settings.use_vllm:
         need("vllm", "vllm")
+    from vlmgym.train.block_grpo import BlockGrpo
     from vlmgym.train.grpo_trainer import Grpo
 
     functions, config = _configured(recipe, settings, model, processor, out)
@@ -79,7 +83,8 @@ def run_grpo(
         return Play(settings.turns, settings.max_new_tokens, weights.regret != 0)
 
     with plain_generation(model), playable(model, processor, settings.turns) as with_turns:
-        trainer = Grpo(
+        kind = Grpo if settings.in_blocks is None else BlockGrpo
+        trainer = kind(
             model=model,
             processing_class=use_pixel_cache(with_turns),
             reward_funcs=functions,

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from accelerate.utils import gather_object
 from datasets import Dataset
 from trl.data_utils import prepare_multimodal_messages
@@ -22,6 +23,8 @@ from vlmgym.core.files import read_json, write_atomically
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.batch import EpisodeBatch
+from vlmgym.render.frames import blank_like
+from vlmgym.train.credit import visual_weights
 from vlmgym.train.groups import (
     COMPLETIONS,
     Batch,
@@ -36,7 +39,7 @@ from vlmgym.train.multi_turn import episode_terms
 from vlmgym.train.questions import Answered, Question, QuestionSource
 from vlmgym.train.rewards import batch_metrics, judge_rows, reply_text
 from vlmgym.train.rows import ask_rows
-from vlmgym.train.trl_grpo import TrlGrpo
+from vlmgym.train.trl_grpo import TrlGrpo, trained_tokens
 
 if TYPE_CHECKING:
     from vlmgym.train.settings import GrpoSettings
@@ -96,9 +99,25 @@ class Grpo(TrlGrpo):
         if self.settings.turns > 1:
             return self._play_episodes(groups)
         batch = self._collect(groups)
-        output = self.score(batch.rows, batch.generated)
+        output = self.score(batch.rows, batch.generated, len(batch.groups))
+        if batch.advantages:
+            output["advantages"] = output["advantages"].new_tensor(batch.advantages)
+            self.replace_metrics(_deviations(batch))
         self.replace_metrics(batch.metrics)
-        return self.leave_out(output, batch.equal, self.settings.drop_equal)
+        output = self.leave_out(output, batch.equal, self.settings.drop_equal)
+        if self.settings.credit == "visual":
+            self._weigh(output, batch)
+        return output
+
+    def _weigh(self, output: dict[str, Any], batch: Batch) -> None:
+        """Multiply the advantages of tokens by how much they depend on the picture."""
+        blank = blank_like(batch.rows[0]["image"])
+        dependence = self.dependence(output, blank).double().cpu().numpy()
+        _, answers = np.unique(batch.answers, axis=0, return_inverse=True)
+        mask = trained_tokens(output).cpu().numpy()
+        weights = visual_weights(dependence, mask, answers.ravel())
+        advantages = output["advantages"].unsqueeze(1)
+        output["advantages"] = advantages * advantages.new_tensor(weights)
 
     # ---- questions
     def _draw(self, count: int) -> Share:
@@ -227,9 +246,9 @@ class Grpo(TrlGrpo):
         answered = []
         for index, question in enumerate(share.mine[: self._real(share)]):
             members = slice(index * size, (index + 1) * size)
-            group = self._group(replies, members)
-            groups[question.serial] = group
-            successes = sum(row["terms"]["game"] > 0 for row in group.rows)
+            groups[question.serial] = self._group(replies, members)
+            judged = replies.judged[members]
+            successes = sum(judgement.terms["game"] > 0 for judgement in judged)
             chosen = index * size + self.states.chosen(question, size)
             state_after = replies.state_after(chosen)
             changed = replies.judged[chosen].changed
@@ -312,6 +331,18 @@ def _means(groups: Sequence[Group]) -> dict[str, float]:
         values = [row["terms"][term] for row in rows]
         means[f"rewards/{term}/mean"] = sum(values) / len(values)
     return means
+
+
+def _deviations(batch: Batch) -> dict[str, float]:
+    """How much the rewards of all processes' replies differ, under TRL's names: where rows are
+    blocks, what TRL logs is of rows.
+    """
+    totals = gather_object([total for group in batch.groups for total in group.totals])
+    equal = gather_object([worth_the_same(group.totals) for group in batch.groups])
+    return {
+        "reward_std": float(np.std(totals, ddof=1)),
+        "frac_reward_zero_std": float(np.mean(equal)),
+    }
 
 
 def _answered_in(group: Sequence[EpisodeBatch]) -> Answered:

@@ -92,6 +92,13 @@ class Checks(Settings):
 
     every: int = setting(10, "steps between evaluations; 0 = never", 0, 1_000_000)
     states: int = setting(64, "held-out states of each task", 1, 1_000_000)
+    swapped: int = setting(
+        0,
+        "of each task, states whose replies begin with the description of another of them (2 or "
+        "more): whether what follows goes by it; 0 = none",
+        0,
+        1_000_000,
+    )
     first: int = setting(
         CHECKS_FIRST,
         "number of the first of these test seeds: apart from those of the final evaluation",
@@ -104,6 +111,12 @@ class Checks(Settings):
         "of cold_start",
         choices=("", *HABITS),
     )
+
+    def __post_init__(self) -> None:
+        """Each of the swapped states needs another one."""
+        super().__post_init__()
+        if self.swapped == 1:
+            raise ConfigError("Checks.swapped", 1, "0, or 2 and more")
 
 
 @dataclass(frozen=True)
@@ -162,6 +175,7 @@ class Recipe:
                 "weight 0 for all terms",
                 "a weight other than 0 for at least one term",
             )
+        recipe._refuse_without_words()
         return recipe
 
     def _check_stages(self) -> None:
@@ -190,6 +204,17 @@ class Recipe:
         if self.grpo is not None:
             return "final"
         return "base" if self.pretrain is not None else "cold"
+
+    def _refuse_without_words(self) -> None:
+        """Refuse what compares descriptions, for games whose boards cannot be told in words."""
+        for task in self.tasks:
+            if task.game.sample(task.level).symbols.size:
+                continue
+            allowed = f"for {task.names.game}, which has no truth text"
+            if self.grpo is not None and self.grpo.credit == "replay":
+                raise ConfigError("recipe.grpo.credit", "replay", f"another one {allowed}")
+            if self.checks.swapped:
+                raise ConfigError("recipe.checks.swapped", self.checks.swapped, f"0 {allowed}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`parse` reads back."""

@@ -120,7 +120,7 @@ def _grpo(recipe: Recipe, grpo: GrpoSettings, model_name: str, out: Path, target
     if recipe.checks.every:
         callbacks.append(checks_callback(recipe, grpo, processor, log, out))
     trainer = run_grpo(recipe, model, processor, out / "grpo", callbacks)
-    about = TrainedFor(recipe.tasks, grpo.max_new_tokens, recipe.model)
+    about = TrainedFor(recipe.tasks, grpo.max_new_tokens, recipe.model, grpo.path)
     _finish(trainer, processor, out / "grpo", target, about)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError, Settings, setting
+from vlmgym.players.blocks import PATHS
 from vlmgym.train.compute import Compute
+from vlmgym.train.credit import APART, ESTIMATORS
 
 REPORTS = ("tensorboard", "wandb", "trackio", "none")
 """Where curves can go."""
@@ -106,6 +109,24 @@ class SftSettings(Optimisation):
 
 
 @dataclass(frozen=True)
+class Branches(Settings):
+    """How the answers to a state branch: descriptions, and continuations of each of them."""
+
+    descriptions: int = setting(4, "descriptions of each state", 1, 1024)
+    continuations: int = setting(4, "continuations of each description", 1, 1024)
+
+    @property
+    def answers(self) -> int:
+        """Answers to a state."""
+        return self.descriptions * self.continuations
+
+    @property
+    def rows(self) -> int:
+        """Rows of a batch that a state takes: a description and a continuation each are one."""
+        return self.descriptions + self.answers
+
+
+@dataclass(frozen=True)
 class GrpoSettings(Optimisation):
     """Hyperparameters of GRPO; the defaults are the paper's (640 answers a step, 5 to a state)."""
 
@@ -147,11 +168,44 @@ class GrpoSettings(Optimisation):
         "answers begin with the true description (not with turns): what "
         "if perception were perfect?",
     )
+    path: str = setting(
+        "open",
+        "closed: think block and move are generated and scored without the picture, from the "
+        "description alone",
+        choices=PATHS,
+    )
+    # mappings, as recipes hold them, are read when the settings are made
+    branches: Branches | None = field(
+        default=None,
+        metadata={"doc": "descriptions of a state, continuations of each: their product is group"},
+    )
+    credit: str = setting(
+        "flat",
+        "which block of an answer a reward is credited to: see vlmgym.train.credit",
+        choices=tuple(ESTIMATORS),
+    )
     save_every: int = setting(20, "steps between checkpoints", 1, 1_000_000)
     log_completions: bool = setting(False, "write prompts and answers of each step as Parquet")
     use_vllm: bool = setting(False, "generate with vLLM")
     vllm_mode: str = setting("server", "TRL's vllm_mode", choices=("server", "colocate"))
     vllm_url: str = setting("", "of the vLLM server; empty = TRL's own default")
+
+    @property
+    def in_blocks(self) -> Branches | None:
+        """How answers branch that are sampled, scored and credited as two blocks; None where they
+        are whole.
+        """
+        if self.branches is not None:
+            return self.branches
+        if self.path == "closed" or self.credit in APART:
+            return Branches(self.group, 1)
+        return None
+
+    @property
+    def rows(self) -> int:
+        """Rows that a step trains on, on each device: answers, or blocks of answers."""
+        branches = self.in_blocks
+        return self.batch if branches is None else self.batch // self.group * branches.rows
 
     @property
     def played_at_once(self) -> int:
@@ -175,8 +229,35 @@ class GrpoSettings(Optimisation):
             )
         if self.prefill and self.turns > 1:
             raise ConfigError("GrpoSettings.prefill", True, "false where turns > 1")
+        if isinstance(self.branches, Mapping):
+            object.__setattr__(self, "branches", Branches.parse(self.branches))
+        self._check_blocks()
         if self.batch % (self.group * self.accumulate):
             multiple = self.group * self.accumulate
             raise ConfigError(
                 "GrpoSettings.batch", self.batch, f"a multiple of group * accumulate = {multiple}"
             )
+
+    def _check_blocks(self) -> None:
+        """See that answers can be divided into blocks as they are to be."""
+        branches = self.branches
+        if branches is not None and not isinstance(branches, Branches):
+            allowed = "a mapping {descriptions, continuations}, or nothing"
+            raise ConfigError("GrpoSettings.branches", branches, allowed)
+        if branches is not None and branches.answers != self.group:
+            raise ConfigError(
+                "GrpoSettings.branches",
+                f"{branches.descriptions} descriptions x {branches.continuations} continuations",
+                f"a product of group = {self.group}",
+            )
+        if self.credit == "nested" and min(asdict(self.branches or Branches(1, 1)).values()) < 2:
+            allowed = "another one without branches of 2 descriptions x 2 continuations or more"
+            raise ConfigError("GrpoSettings.credit", "nested", allowed)
+        reasons = {"path": self.path, "branches": self.branches, "credit": self.credit}
+        for name, value in reasons.items():
+            is_default = value in ("open", None, "flat")
+            if not is_default and (self.turns > 1 or self.prefill):
+                default = type(self).defaults()[name]
+                where = "prefill = true" if self.prefill else "turns > 1"
+                shown = asdict(value) if isinstance(value, Branches) else value
+                raise ConfigError(f"GrpoSettings.{name}", shown, f"{default} where {where}")

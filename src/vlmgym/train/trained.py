@@ -11,6 +11,7 @@ from vlmgym.core import ConfigError
 from vlmgym.core.files import FileError, read_json, write_json
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import model_path
+from vlmgym.players.blocks import PATHS
 
 FILE = "vlmgym.json"
 ASKED = ("game", "level", "look", "prompt", "reply")
@@ -25,11 +26,14 @@ class TrainedFor:
         tasks: games with their levels, looks and prompts.
         max_new_tokens: most tokens of an answer in GRPO; 0 = there was none.
         model: what the training began with.
+        path: whether it was to go on from a description with the picture, see
+            :mod:`vlmgym.players.blocks`.
     """
 
     tasks: tuple[Task, ...]
     max_new_tokens: int = 0
     model: str = ""
+    path: str = "open"
 
     def task(self, game: str) -> Task | None:
         """The first task of a game, or None."""
@@ -64,10 +68,13 @@ class TrainedFor:
         for task in self.tasks:
             fields = task.to_dict()
             tasks.append({name: value for name, value in fields.items() if name in ASKED})
-        write_json(
-            folder / FILE,
-            {"model": self.model, "max_new_tokens": self.max_new_tokens, "tasks": tasks},
-        )
+        values = {
+            "model": self.model,
+            "max_new_tokens": self.max_new_tokens,
+            "path": self.path,
+            "tasks": tasks,
+        }
+        write_json(folder / FILE, values)
 
 
 def trained_for(name: str) -> TrainedFor | None:
@@ -84,11 +91,13 @@ def trained_for(name: str) -> TrainedFor | None:
     tasks = values.get("tasks")
     limit = values.get("max_new_tokens", 0)
     model = values.get("model", "")
+    way = values.get("path", "open")
     is_ours = isinstance(tasks, list) and isinstance(limit, int) and isinstance(model, str)
+    is_ours = is_ours and way in PATHS
     if not is_ours or not tasks:
         raise FileError(f"{path}: no list of tasks, or other fields than vlmgym writes")
     try:
-        return TrainedFor(_tasks(tasks), limit, model)
+        return TrainedFor(_tasks(tasks), limit, model, way)
     except ConfigError as error:
         raise FileError(f"{path}: {error}") from error
 

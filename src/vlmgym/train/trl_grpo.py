@@ -5,15 +5,20 @@ Imports torch and TRL; import it where a run begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
+from transformers import StoppingCriteriaList
 from trl import GRPOTrainer
 from typing_extensions import override
 
 from vlmgym.models.loading import image_token
-from vlmgym.train.groups import Generated, joined
+from vlmgym.players.blocks import UntilMarks, text_decoder
+from vlmgym.train.groups import Block, Generated, joined
 from vlmgym.train.resumable import ResumableTrainer
 from vlmgym.train.rewards import reply_text
 
@@ -34,6 +39,7 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
     be left out of the loss.
     """
 
+    num_generations: int  # TRL's: answers to a question
     _generated: Generated | None = None  # answers that are there already, while they are scored
     _nothing_left = False  # whether all rows of the batch are left out
 
@@ -48,7 +54,7 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
         return self.make_batch(len(inputs) // self.num_generations)
 
     def score(
-        self, rows: list[dict[str, Any]], generated: Generated | None = None
+        self, rows: list[dict[str, Any]], generated: Generated | None = None, groups: int = 0
     ) -> dict[str, Any]:
         """TRL's scored output of rows: advantages, log-probabilities, masks.
 
@@ -58,9 +64,16 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
         Args:
             rows: with a prompt, a picture, and columns for the reward functions.
             generated: the answers to them; None: TRL generates them.
+            groups: into how many groups the rows fall; 0: into groups of answers.
         """
         self._generated = generated
-        return super()._generate_and_score_completions(rows)
+        answers = self.num_generations
+        if groups:
+            self.num_generations = len(rows) // groups  # of which TRL makes the means
+        try:
+            return super()._generate_and_score_completions(rows)
+        finally:
+            self.num_generations = answers
 
     @override
     def _generate(self, prompts: Any) -> Any:
@@ -94,14 +107,71 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
             return prompt_ids, images, fields
         tokenizer: Any = getattr(self.processing_class, "tokenizer", self.processing_class)
         more_ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in beginnings]
-        prompt_ids = [[*ids, *more] for ids, more in zip(prompt_ids, more_ids, strict=True)]
-        for name in ("token_type_ids", "mm_token_type_ids"):
-            if name in fields:
-                fields[name] = [
-                    [*map(int, types), *[0] * len(more)]
-                    for types, more in zip(fields[name], more_ids, strict=True)
-                ]
-        return prompt_ids, images, fields
+        return _going_on(prompt_ids, more_ids), images, _types_going_on(fields, more_ids)
+
+    def sample_blocks(
+        self,
+        prompts: Sequence[Any],
+        at_once: int,
+        until: Sequence[str] = (),
+        said: Sequence[Sequence[int]] = (),
+    ) -> list[Block]:
+        """Blocks of answers to prompts, ``at_once`` together.
+
+        Args:
+            prompts: a question and a picture each.
+            at_once: how many are generated together.
+            until: for each prompt, what a block may end after (by vLLM it goes on); none: nothing.
+            said: for each prompt, the tokens of the answer that come before; none: it begins.
+        """
+        beginnings = said or [[]] * len(prompts)
+        blocks: list[Block] = []
+        for first in range(0, len(prompts), at_once):
+            piece = slice(first, first + at_once)
+            blocks += self._sample_together(prompts[piece], until[piece], beginnings[piece])
+        return blocks
+
+    def _sample_together(
+        self, prompts: Sequence[Any], until: Sequence[str], said: Sequence[Sequence[int]]
+    ) -> list[Block]:
+        prompt_ids, images, fields = self._tokenize_prompts(copy.deepcopy(list(prompts)))
+        asked = _going_on(prompt_ids, said)
+        limit = self.max_completion_length - min(map(len, said))
+        with self._generating(until, limit):
+            sampled, logprobs = self._generate_single_turn(
+                asked, images, _types_going_on(fields, said), 1
+            )
+        blocks = []
+        for row, (prompt, tokens) in enumerate(zip(prompt_ids, sampled, strict=True)):
+            limit = self.max_completion_length - len(said[row])
+            of_tokens = None if logprobs is None else logprobs[row][:limit]
+            blocks.append(Block(list(prompt), list(tokens[:limit]), of_tokens))
+        read = torch.tensor(sum(map(len, asked)) + sum(map(len, sampled)))
+        total = self.accelerator.gather(read.to(self.accelerator.device)).sum()
+        self.state.num_input_tokens_seen += int(total)
+        self._metrics["train"]["num_tokens"] = [self.state.num_input_tokens_seen]
+        return blocks
+
+    @contextmanager
+    def _generating(self, until: Sequence[str], limit: int) -> Iterator[None]:
+        """While entered, Transformers generates so many tokens at most, and ends a row after its
+        mark: TRL calls ``generate`` with a configuration alone, which cannot say this by row.
+        """
+        if self.use_vllm:
+            yield
+            return
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        criteria = StoppingCriteriaList()
+        if len(until):
+            criteria.append(UntilMarks(until, text_decoder(self.processing_class)))
+        most = self.generation_config.max_new_tokens
+        self.generation_config.max_new_tokens = limit
+        model.generate = partial(model.generate, stopping_criteria=criteria)
+        try:
+            yield
+        finally:
+            del model.generate
+            self.generation_config.max_new_tokens = most
 
     def collapse_image_tokens(self) -> None:
         """Give a vLLM in this process one image token a picture: it expands them itself, and TRL
@@ -145,7 +215,7 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
         """
         advantages = output["advantages"]
         left_out = torch.tensor(equal, device=advantages.device)
-        left_out = left_out.repeat_interleave(self.num_generations)
+        left_out = left_out.repeat_interleave(len(advantages) // len(left_out))
         output["advantages"] = advantages.masked_fill(left_out, 0.0)
         share = torch.zeros((), device=advantages.device)
         if drop:
@@ -156,8 +226,8 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
             mask = _mask_of(output)
             counts = (~left_out).unsqueeze(1)
             output[mask] = output[mask] * counts.to(output[mask].dtype)
-            loss_mask = output["completion_mask"] * output.get("tool_mask", 1)
-            output["num_items_in_batch"] = self.accelerator.gather(loss_mask.sum()).sum()
+            counted = trained_tokens(output).sum()
+            output["num_items_in_batch"] = self.accelerator.gather(counted).sum()
         return output
 
     @override
@@ -191,6 +261,28 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
         if self._nothing_left:
             model.zero_grad(set_to_none=True)
         return norm
+
+    # ---- what depends on the picture
+    @torch.no_grad()
+    def dependence(self, output: Mapping[str, Any], blank: Any) -> torch.Tensor:
+        """How much each token depends on the picture, ``(R, T)``; see :class:`BesideBlank`.
+
+        Args:
+            output: of :meth:`score`.
+            blank: a blank picture; those of the rows may be of other sizes.
+        """
+        processed = self.processing_class.image_processor(images=[blank], return_tensors="pt")
+        beside = BesideBlank(self.model, processed["pixel_values"][:1], self.temperature)
+        completions = output["completion_ids"]
+        divergences, *_ = self._get_per_token_logps_and_entropies(
+            beside,
+            torch.cat([output["prompt_ids"], completions], dim=1),
+            torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1),
+            completions.shape[1],
+            batch_size=self.num_generations,
+            **{name: output[name] for name in OF_PICTURES if name in output},
+        )
+        return divergences
 
     # ---- padding
     @override
@@ -233,6 +325,88 @@ class Trimming:
             if outputs.get(name) is not None:
                 outputs[name] = torch.nn.functional.pad(outputs[name], (0, width - used))
         return outputs
+
+
+OF_PICTURES = (
+    "pixel_values",
+    "image_grid_thw",
+    "num_images",
+    "pixel_attention_mask",
+    "spatial_shapes",
+    "num_tiles",
+    "image_sizes",
+    "token_type_ids",
+    "mm_token_type_ids",
+    "image_position_ids",
+)
+"""What TRL hands to a model besides tokens, of each batch."""
+
+
+class _Outputs(dict[str, Any]):
+    """A model's output, by names and by attributes."""
+
+    __getattr__ = dict.__getitem__
+
+
+class BesideBlank:
+    """A model asked with its picture and with a blank one: in the place of the log-probability of
+    each token it gives the Kullback-Leibler divergence between the two distributions of the token.
+
+    Args:
+        model: a model.
+        blank: ``(1, ...)``, one entry of the values of a blank picture, which are all the same.
+        temperature: of the distributions.
+    """
+
+    def __init__(self, model: Any, blank: torch.Tensor, temperature: float) -> None:
+        self.model = model
+        self.blank = blank
+        self.temperature = temperature
+
+    def __call__(self, *, labels: torch.Tensor, fused_lm_head: bool, **inputs: Any) -> _Outputs:
+        """``log_probs``: the divergences, 0 before the first label."""
+        width = labels.shape[1]
+        has_label = (labels != -100).any(dim=0)
+        if not has_label.any():  # all rows are left out of the loss
+            return _Outputs(log_probs=torch.zeros(labels.shape, device=labels.device))
+        count = width - int(has_label.nonzero().min())
+        shown = self._log_probabilities(inputs, count)
+        pixels = inputs["pixel_values"]
+        hidden_inputs = {**inputs, "pixel_values": self.blank.to(pixels).expand_as(pixels)}
+        hidden = self._log_probabilities(hidden_inputs, count)
+        divergences = (shown.exp() * (shown - hidden)).sum(dim=-1).clamp(min=0)
+        padded = torch.nn.functional.pad(divergences, (width - count, 0))
+        return _Outputs(log_probs=padded)
+
+    def _log_probabilities(self, inputs: Mapping[str, Any], count: int) -> torch.Tensor:
+        """Of all tokens, at the last ``count`` places."""
+        logits = self.model(**inputs, logits_to_keep=count + 1).logits[:, -count - 1 : -1]
+        return torch.log_softmax(logits.float() / self.temperature, dim=-1)
+
+
+def _going_on(
+    prompt_ids: Sequence[Sequence[int]], more_ids: Sequence[Sequence[int]]
+) -> list[list[int]]:
+    """Prompts with what comes after them."""
+    return [[*ids, *more] for ids, more in zip(prompt_ids, more_ids, strict=True)]
+
+
+def _types_going_on(fields: Mapping[str, Any], more_ids: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """A processor's fields of prompts that go on with words."""
+    extended = dict(fields)
+    for name in ("token_type_ids", "mm_token_type_ids"):
+        if name in fields:
+            extended[name] = [
+                [*map(int, types), *[0] * len(more)]
+                for types, more in zip(fields[name], more_ids, strict=True)
+            ]
+    return extended
+
+
+def trained_tokens(batch: Mapping[str, Any]) -> torch.Tensor:
+    """``(R, T)``: 1 for the tokens that are in the loss."""
+    mask: torch.Tensor = batch["completion_mask"] * batch.get("tool_mask", 1)
+    return mask
 
 
 def _mask_of(batch: Mapping[str, Any]) -> str:

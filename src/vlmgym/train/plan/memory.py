@@ -164,11 +164,11 @@ def _load_of_update(recipe: Recipe, grpo: GrpoSettings, model: Architecture) -> 
     """A micro-batch of GRPO; the pictures of all the step are there."""
     patches, asked = model.positions_of(recipe)
     return Load(
-        rows=grpo.batch // grpo.accumulate,
+        rows=grpo.rows // grpo.accumulate,
         asked=asked,
         length=asked + grpo.max_new_tokens,
         patches=patches * grpo.turns,
-        pictures=grpo.batch * grpo.turns,
+        pictures=grpo.rows * grpo.turns,
     )
 
 

@@ -236,8 +236,14 @@ def _check_settings(problems: _Problems, recipe: Recipe) -> None:
         answers = grpo.batch * processes
         message = (
             f"{grpo.batch} x {processes} = {answers} answers to {answers // grpo.group} states a "
-            f"step, in micro-batches of {grpo.batch // grpo.accumulate} a process"
+            f"step, in micro-batches of {grpo.rows // grpo.accumulate} a process"
         )
+        branches = grpo.in_blocks
+        if branches is not None:
+            message += (
+                f" (each state takes {branches.rows} rows: {branches.descriptions} descriptions, "
+                f"{branches.answers} continuations)"
+            )
         problems.add("ok", "batch", message)
         if recipe.lora and grpo.lr < 5e-6:
             message = f"{grpo.lr:g}: adapters want about ten times the rate of full training, 1e-5"

@@ -120,7 +120,7 @@ def _training(recipe: Recipe, devices: int) -> dict[str, str]:
     grpo = recipe.grpo
     if grpo is not None:
         rows["answers a step"] = f"{grpo.batch * devices} of {grpo.max_new_tokens}"
-        rows["micro-batch"] = str(grpo.batch // grpo.accumulate)
+        rows["micro-batch"] = str(grpo.rows // grpo.accumulate)
         if recipe.cold_start is not None:
             rows |= cut_shares(recipe, grpo.max_new_tokens)
     return rows

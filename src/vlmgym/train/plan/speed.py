@@ -265,7 +265,7 @@ class _Arithmetic:
         assert grpo is not None
         together = min(grpo.generate_batch or grpo.batch, grpo.batch)
         batches = math.ceil(grpo.batch / together)
-        return batches * self.limit * self._token(together) + self.reading(grpo.batch)
+        return batches * self.limit * self._token(together) + self.reading(grpo.rows)
 
     def _token(self, together: int) -> float:
         """Seconds in which Transformers writes a token of so many answers together."""
@@ -323,9 +323,10 @@ class _Arithmetic:
         assert grpo is not None
         reference = 2 if grpo.beta else 0
         old_policy = 2 if grpo.use_vllm or grpo.epochs_per_batch > 1 else 0
-        answers = grpo.batch * grpo.epochs_per_batch
-        tokens = answers * self.length
-        patches = answers * self.patches * grpo.turns
+        # of answers in blocks, each block is a row; that of a description is shorter
+        rows = grpo.rows * grpo.epochs_per_batch
+        tokens = rows * self.length
+        patches = rows * self.patches * grpo.turns
         return self.training(tokens, patches, reference + old_policy)
 
     def cold_start(self) -> float:

@@ -142,6 +142,10 @@ def _refuse_settings(recipe: Recipe, grpo: GrpoSettings) -> None:
         raise ConfigError("lora.dropout", recipe.lora.dropout, "0 for verl")
     if grpo.prefill:
         raise ConfigError("grpo.prefill", True, "false for verl")
+    for name, default in {"path": "open", "branches": None, "credit": "flat"}.items():
+        value = getattr(grpo, name)
+        if value != default:
+            raise ConfigError(f"grpo.{name}", value, f"{default} for verl")
     if recipe.lora is None and not recipe.compute.train_vision:
         raise ConfigError(
             "compute.train_vision", False, "true, or lora: verl 0.9 freezes no vision tower"
