@@ -112,6 +112,35 @@ def test_pictures_reach_vllm_once_and_its_answers_are_judged(mode, qwen, tmp_pat
     assert trainer.args.vllm_importance_sampling_mode == "token_truncate"
 
 
+@pytest.mark.parametrize("path", ["open", "closed"])
+def test_blocks_are_cut_from_what_vllm_gives_and_go_on_from_there(path, qwen, tmp_path, backend):
+    settings = GrpoSettings(
+        steps=1,
+        batch=8,
+        group=4,
+        branches={"descriptions": 2, "continuations": 2},
+        path=path,
+        max_new_tokens=90,
+        refill=0,
+        use_vllm=True,
+        vllm_mode="colocate",
+    )
+    model, processor = load(str(qwen))
+    recipe = Recipe("tiny", (Task.parse(WIDE_2048),), grpo=settings, compute=CPU)
+    trainer = run_grpo(recipe, model, processor, tmp_path)
+    first, second = backend().calls
+    assert (len(first[0]), len(second[0])) == (4, 8)
+    description = processor.tokenizer.encode("<perception>x</perception>", add_special_tokens=False)
+    for ids, (picture,), of_group in zip(*second[:2], [second[2]] * 8, strict=True):
+        said = processor.tokenizer.decode(ids[-len(description) - 1 :])
+        assert "<perception>x</perception>" in said
+        assert (len(set(picture.get_flattened_data())) == 1) == (path == "closed")
+        assert of_group == 1
+    log = trainer.state.log_history[0]
+    assert log["descriptions/never_ended"] == 0
+    assert log["sampling/sampling_logp_difference/mean"] > 0
+
+
 def test_runs_of_a_token_become_one():
     assert collapse([1, 9, 9, 9, 2, 9, 9, 3], 9) == [1, 9, 2, 9, 3]
     assert collapse([1, 9, 2], 9) == [1, 9, 2]

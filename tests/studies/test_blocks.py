@@ -1,0 +1,76 @@
+"""Estimators of the advantages of blocks against tables whose truth is known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from parts.local_players import local_player
+from parts.tasks import SWAP
+from vlmgym.core import ConfigError
+from vlmgym.models.loading import load
+from vlmgym.studies.blocks import RewardTables, Size, play_tables, qualities, quality
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """Descriptions differ in how often what follows them succeeds."""
+    rng = np.random.default_rng(0)
+    chances = rng.random((6, 8, 1))
+    rewards = np.where(rng.random((6, 8, 8)) < chances, 1.0, -1.0)
+    return RewardTables(rewards, rewards)
+
+
+def test_the_true_advantages_are_those_of_two_stages(tables):
+    assert np.abs(tables.of_descriptions.mean(axis=1)).max() < 1e-9
+    assert np.abs(tables.of_continuations.mean(axis=2)).max() < 1e-9
+
+
+def test_nested_has_no_bias_and_flat_has(tables):
+    for_descriptions, for_continuations = quality(tables, "nested", 4, 4, 4000, 0)
+    assert for_descriptions.bias < 0.03
+    assert for_continuations.bias < 0.05
+    flat_descriptions, flat_continuations = quality(tables, "flat", 4, 4, 4000, 0)
+    size = float(np.sqrt((tables.of_descriptions**2).mean()))
+    assert flat_descriptions.bias == pytest.approx(size / 4, rel=0.2)
+    # the advantage of the description, as far as other descriptions are in the mean
+    assert flat_continuations.bias == pytest.approx(0.75 * size, rel=0.1)
+    assert for_continuations.cosine > flat_continuations.cosine
+
+
+def test_replay_gives_descriptions_that_are_right_no_credit(tables):
+    for_descriptions, for_continuations = quality(tables, "replay", 4, 4, 500, 0)
+    assert for_descriptions.deviation == 0
+    assert for_continuations.bias < 0.1
+
+
+def test_all_estimators_stand_in_one_list(tables):
+    rows = qualities(tables, draws=20)
+    named = [(row["credit"], row["descriptions"], row["continuations"]) for row in rows]
+    assert named == [
+        ("flat", 16, 1),
+        ("replay", 16, 1),
+        ("flat", 4, 4),
+        ("nested", 4, 4),
+        ("replay", 4, 4),
+    ]
+    json.dumps(rows)
+    with pytest.raises(ConfigError, match="credit = 'visual'"):
+        quality(tables, "visual", 4, 4, 1, 0)
+
+
+def test_tables_go_on_where_they_were_stopped(tmp_path):
+    player = local_player(*load("tiny"), temperature=1.0, max_new_tokens=60)
+    size = Size(states=2, descriptions=3, continuations=2)
+    whole = play_tables(player, SWAP, size, tmp_path / "whole.jsonl")
+    assert whole.rewards.shape == (2, 3, 2)
+    assert set(np.unique(whole.rewards)) <= {-1.0, 1.0}
+    lines = (tmp_path / "whole.jsonl").read_text().splitlines()
+    cut = tmp_path / "cut.jsonl"
+    cut.write_text("\n".join(lines[:2]) + "\n" + lines[2][:20])
+    again = play_tables(player, SWAP, size, cut)
+    assert np.array_equal(again.rewards, whole.rewards)
+    assert np.array_equal(again.described, whole.described)
+    assert cut.read_text() == (tmp_path / "whole.jsonl").read_text()
+    with pytest.raises(ConfigError, match=r"size.*"):
+        play_tables(player, SWAP, Size(states=2, descriptions=4, continuations=2), cut)
