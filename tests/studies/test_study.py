@@ -153,6 +153,7 @@ def test_jobs_are_listed_and_one_can_be_done_alone(study_file, tmp_path, capsys)
     call = ["reproduce", "--study", str(study_file), "--quick", "--out", str(tmp_path)]
     assert main([*call, "--list"]) == 0
     listed = capsys.readouterr().out
+    assert "claim alike: 1 seeds x 4 starts: CANNOT decide equality within 0.05" in listed
     assert "train/g1-swap/0" in listed
     assert "train/cold-swap/0" in listed.split("train/g1-swap/0")[1]
     assert main([*call, "--list", "--only", "train/g1-s*"]) == 0

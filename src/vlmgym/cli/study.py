@@ -137,7 +137,8 @@ def _list_jobs(options: Options, out: Path) -> None:
     from vlmgym.studies.study import read_study
 
     study = read_study(options.study, options.quick)
-    _say_what_can_be_decided(study, sys.stdout)
+    if not options.only:
+        _say_what_can_be_decided(study, sys.stdout)
     for job in study.wanted(options.only):
         state = "done" if is_done(study, out, job.name) else ", ".join(job.needs)
         sys.stdout.write(f"{job.name:<28} {job.cost:>10,.0f}  {state}\n")

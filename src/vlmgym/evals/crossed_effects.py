@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vlmgym.core import need
 from vlmgym.evals.estimates import NAN, Estimate
-from vlmgym.evals.stats import RESAMPLES, Bounds, ratio, unvaried
+from vlmgym.evals.stats import Bounds, ratio, unvaried
 
 Array = NDArray[np.float64]
 
@@ -190,73 +190,9 @@ def cut(effect: Effect, bounds: Bounds, count: int) -> Estimate:
     return Estimate(effect.centre, low, high, count)
 
 
-def crossed_p(differences: ArrayLike, null: float = 0.0, side: int = 0, seed: int = 0) -> float:
-    """The p-value of a mean difference over training seeds and episodes, by the same model as
-    :func:`crossed`.
-
-    Args:
-        differences: ``(seeds, episodes)``.
-        null: the mean under the hypothesis that is tested.
-        side: 0: the mean is another one; 1: it is larger; -1: it is smaller.
-        seed: of the sign-flip permutation test (Pitman 1937) over episodes, which stands in where
-            there is one training seed and ``null`` is 0. Against another ``null`` a share is tested
-            by Student's t with half a discordant pair added each way, as equal values would else be
-            taken for certainty, and by the score test; the larger p-value counts.
-
-    Returns:
-        The p-value; 1 where all values are equal (nothing tells how much they could vary), NaN
-        without values.
-
-    Raises:
-        ValueError: another shape.
-        MissingExtra: SciPy is not installed.
-    """
-    values, weights = _seeds_and_episodes(differences, None)
-    if values.size == 0:
-        return NAN
-    if len(values) == 1 and not null:
-        return _permutation_p(values[0], side, seed)
-    score_p = 0.0
-    if null:
-        seed_counts = np.maximum(weights.sum(axis=0), 1)
-        score_p = score_test(values.sum(axis=0) / seed_counts, null, side)
-    if len(values) == 1:
-        return max(score_p, _student_p(values[0], null, side))
-    effect = effect_of([(values, weights)])
-    return max(score_p, effect.p(null, side))
-
-
-def _permutation_p(differences: Array, side: int, seed: int) -> float:
-    """The p-value of the sign-flip permutation test over episodes, ``(n,)``."""
-    generator = np.random.default_rng(seed + 1)
-    signs = generator.choice([-1.0, 1.0], size=(RESAMPLES, len(differences)))
-    permuted = signs @ differences
-    observed = differences.sum()
-    if side == 0:
-        extreme = np.abs(permuted) >= abs(observed) - 1e-12
-    else:
-        extreme = side * permuted >= side * observed - 1e-12
-    return float((1 + extreme.sum()) / (RESAMPLES + 1))
-
-
-def _student_p(differences: Array, null: float, side: int) -> float:
-    """The p-value of Student's t over episodes, ``(n,)``, with half a discordant pair added each
-    way.
-    """
-    need("train", "scipy")
-    from scipy.special import stdtr
-
-    count = len(differences) + 1
-    centre = float(differences.sum()) / count
-    variance = (float((differences**2).sum()) + 1) / count - centre**2
-    error = variance**0.5 / count**0.5
-    upper_tail = 1 - float(stdtr(count - 1, (centre - null) / error))
-    return _sided(upper_tail, side)
-
-
 def _sided(upper_tail: float, side: int) -> float:
     """A p-value from the probability of the observed value or more: see ``side`` of
-    :func:`crossed_p`.
+    :meth:`Effect.p`.
     """
     if side == 0:
         return min(1.0, 2 * min(upper_tail, 1 - upper_tail))
@@ -273,8 +209,8 @@ def score_test(differences: Array, null: float, side: int) -> float:
 
     Args:
         differences: ``(n,)``, one for each episode.
-        null: see :func:`crossed_p`, not 0.
-        side: see :func:`crossed_p`.
+        null: see :meth:`Effect.p`, not 0.
+        side: see :meth:`Effect.p`.
 
     Returns:
         The p-value; 0, no bound, where the unit is smaller than ``null``.

@@ -227,24 +227,3 @@ def band(
     low = np.array([estimate.low for estimate in estimates])
     high = np.array([estimate.high for estimate in estimates])
     return means, low, high
-
-
-def sign_test(differences: ArrayLike) -> float:
-    """The exact two-sided p-value of the sign test: are positive and negative differences equally
-    likely?
-
-    Ties are left out. Of independent runs only, such as training runs: points along one curve are
-    not.
-
-    Args:
-        differences: ``(n,)``, one of each run.
-
-    Returns:
-        The p-value, 1 where all are ties.
-    """
-    values = np.asarray(differences, np.float64)
-    unequal = int((values != 0).sum())
-    positive = int((values > 0).sum())
-    rarer = min(positive, unequal - positive)
-    tail = sum(comb(unequal, count) for count in range(rarer + 1)) / 2**unequal
-    return min(1.0, 2 * tail)
