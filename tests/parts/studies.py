@@ -30,3 +30,17 @@ plan:
 quick:
   seeds: [0]
 """
+BRANCHED = """
+model: tiny
+seeds: [0, 3]
+runs:
+  cold: {recipe: study/cold-swap}
+evaluations: {}
+blocks:
+  start: {protocol: study/states, games: [Swap], players: [base, cold], set: [sampling.max_tokens=120], states: 2, descriptions: 4, continuations: 3, batch: 8}
+train: [cold_start.states=32]
+quick:
+  seeds: [0]
+  blocks: {start: {states: 1, descriptions: 3, continuations: 2}}
+"""
+"""A study of the advantages of blocks."""

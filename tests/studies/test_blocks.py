@@ -9,7 +9,8 @@ from parts.local_players import local_player
 from parts.tasks import SWAP
 from vlmgym.core import ConfigError
 from vlmgym.models.loading import load
-from vlmgym.studies.blocks import RewardTables, Size, play_tables, qualities, quality
+from vlmgym.studies.blocks import RewardTables, qualities, quality
+from vlmgym.studies.branches import Size, play_tables
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.core.files import FileError
 from vlmgym.studies import runner
+from vlmgym.studies.entries import FIXED
 from vlmgym.studies.power import decidable
-from vlmgym.studies.study import FIXED, Study, read_study
+from vlmgym.studies.study import Study, read_study
 
 
 @pytest.mark.parametrize(

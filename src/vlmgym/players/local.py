@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -132,12 +133,8 @@ class LocalPlayer(Player):
         Pictures of one size share a batch, whatever their game; the order is by length of the
         prompt.
         """
-        import torch
-
-        was_training = self.model.training
-        self.model.eval()
         answers = [[Answer()] * len(query.state) for query in queries]
-        with torch.no_grad(), plain_generation(self.model):
+        with self._generating():
             for batch in self._batches(queries):
                 batch_queries = [queries[number][rows] for number, rows in batch]
                 generated = iter(self._generate(batch_queries))
@@ -148,8 +145,70 @@ class LocalPlayer(Player):
                     ]
                 if self.on_answers:
                     self.on_answers(sum(rows.stop - rows.start for _, rows in batch))
-        self.model.train(was_training)
         return answers
+
+    def branches(self, query: Query, continuations: int) -> list[list[Answer]]:
+        """Replies to first turns that share their beginnings: a description of each row, and so
+        many continuations of it, sampled as in training.
+
+        The luck of a continuation is that of a repeat of its own, after those of the descriptions.
+        A description that does not end is a reply by itself, as often as it had continuations.
+
+        Args:
+            query: by pictures alone; its repeats are 0 to ``B - 1``.
+            continuations: of each description.
+
+        Returns:
+            ``B`` lists of as many replies.
+        """
+        mark = query.blocks.end(query.blocks.perception)
+        count = len(query.state)
+        with self._generating():
+            described = list[Sampled]()
+            for start in range(0, count, self.batch):
+                asked = query[start : start + self.batch]
+                marks = [mark] * len(asked.state)
+                described += self._sample([asked], self._inputs([asked]), until=marks)
+            told = [self._description(mark, sampled) for sampled in described]
+            branches = [[self._answer_of(sampled)] * continuations for sampled in described]
+            for rows in self._branch_rows(told, continuations):
+                descriptions = rows // continuations
+                asked = replace(
+                    query,
+                    state=query.state[descriptions],
+                    repeats=(count + rows).tolist(),
+                )
+                tokens = [told[number] or [] for number in descriptions]
+                concluded = self._conclude([asked], tokens)
+                for row, number, before, after in zip(
+                    rows, descriptions, tokens, concluded, strict=True
+                ):
+                    both = after._replace(tokens=[*before, *after.tokens])
+                    branches[number][row % continuations] = self._answer_of(both)
+        return branches
+
+    def _branch_rows(
+        self, told: Sequence[list[int] | None], continuations: int
+    ) -> Iterator[NDArray[np.int64]]:
+        """Batches of ``description * continuations + continuation``, after descriptions that ended,
+        the shortest first.
+        """
+        lengths = {number: len(tokens) for number, tokens in enumerate(told) if tokens is not None}
+        order = np.array(sorted(lengths, key=lengths.__getitem__), np.int64)
+        rows = (order[:, None] * continuations + np.arange(continuations)).ravel()
+        for start in range(0, len(rows), self.batch):
+            yield rows[start : start + self.batch]
+
+    @contextmanager
+    def _generating(self) -> Iterator[None]:
+        """While entered, the model generates by what it is told here, and nothing is learned."""
+        import torch
+
+        was_training = self.model.training
+        self.model.eval()
+        with torch.no_grad(), plain_generation(self.model):
+            yield
+        self.model.train(was_training)
 
     def _generate(self, queries: Sequence[Query]) -> list[Answer]:
         """Replies to one batch, without what they were begun with."""
@@ -174,10 +233,7 @@ class LocalPlayer(Player):
             self._description(mark, sampled)
             for mark, sampled in zip(marks, descriptions, strict=True)
         ]
-        tokens = [description or [] for description in told]
-        filler = self.processor.tokenizer.pad_token_id
-        hidden = prompts_with(self._inputs(queries, hidden=True), tokens, filler)
-        conclusions = self._sample(queries, hidden, said=list(map(len, tokens)))
+        conclusions = self._conclude(queries, [description or [] for description in told])
         answers = []
         for before, description, after in zip(descriptions, told, conclusions, strict=True):
             if description is None:
@@ -187,6 +243,13 @@ class LocalPlayer(Player):
             both = Sampled(length, [*description, *after.tokens], after.has_ended)
             answers.append(self._answer_of(both))
         return answers
+
+    def _conclude(self, queries: Sequence[Query], told: Sequence[list[int]]) -> list[Sampled]:
+        """What follows the tokens of descriptions, on the player's path."""
+        inputs = self._inputs(queries, hidden=self.path == "closed")
+        filler = self.processor.tokenizer.pad_token_id
+        going_on = prompts_with(inputs, told, filler)
+        return self._sample(queries, going_on, said=list(map(len, told)))
 
     def _description(self, mark: str, sampled: Sampled) -> list[int] | None:
         """The tokens of a reply up to a mark; None where it is not there, or leaves no room for

@@ -1,30 +1,23 @@
 """How well the ways to give credit estimate the advantages of the two blocks of an answer.
 
 For some states a model gives many descriptions, and many continuations after each of them
-(:func:`play_tables`). The table of their rewards is a policy of two stages of which everything is
-known: its true advantages are means of the table, and a step of training is a small draw from it,
-with replacement. So bias, variance and direction of every estimator in
+(:mod:`vlmgym.studies.branches`). The table of their rewards is a policy of two stages of which
+everything is known: its true advantages are means of the table, and a step of training is a small
+draw from it, with replacement. So bias, variance and direction of every estimator in
 :mod:`vlmgym.train.credit` are measured against the truth (:func:`quality`), at as many draws as
 wanted and without asking the model again.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import ConfigError
-from vlmgym.core.differences import differences, refusal
-from vlmgym.core.files import read_json_lines, write_atomically
-from vlmgym.dialogue.judge import judge, succeeds_as_described
-from vlmgym.episodes.task import Task
-from vlmgym.players.base import Answer, Player, Query
 from vlmgym.train.credit import ESTIMATORS, BranchRewards, Values
 
 
@@ -148,100 +141,6 @@ class _Errors:
             deviation=float((counts * variances).sum() / total) ** 0.5,
             cosine=float(np.mean(self.cosines)) if self.cosines else float("nan"),
         )
-
-
-# ---- playing
-@dataclass(frozen=True)
-class Size:
-    """What is played: states from the number ``first`` on, and how each branches."""
-
-    states: int = 40
-    descriptions: int = 64
-    continuations: int = 64
-    first: int = 0
-
-
-def play_tables(player: Player, task: Task, size: Size, out: Path) -> RewardTables:
-    """The tables of a player, a line a state in the file ``out``; states that are there already are
-    not asked again.
-
-    Args:
-        player: a local model (it goes on from a given beginning), on its path; its temperature
-            should be that of training.
-        task: what is asked.
-        size: of the tables.
-        out: the file.
-
-    Raises:
-        ConfigError: the file holds the tables of another player, task or size.
-    """
-    head = {"player": player.describe(), "task": task.to_dict(), "size": asdict(size)}
-    head = json.loads(json.dumps(head))
-    lines = read_json_lines(out) if out.exists() else []
-    if lines and (changes := differences(head, lines[0])):
-        raise refusal(str(out), changes, "table")
-    tables = lines[1:]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # without the unfinished line that a kill has left
-    write_atomically(out, "".join(json.dumps(line) + "\n" for line in [head, *tables]))
-    with out.open("a", encoding="utf-8") as file:
-        for number in range(len(tables), size.states):
-            tables.append(_play_state(player, task, size, number))
-            file.write(json.dumps(tables[-1]) + "\n")
-            file.flush()
-    return RewardTables(
-        np.array([line["rewards"] for line in tables], np.float64),
-        np.array([line["described"] for line in tables], np.float64),
-    )
-
-
-def _play_state(player: Player, task: Task, size: Size, number: int) -> dict[str, Any]:
-    """The table of one state: ``rewards`` and ``described``, each ``(D, C)`` of 1 and -1."""
-    game = task.game
-    state = task.states("test", 1, size.first + number)
-    of_descriptions = Query(
-        game,
-        state.repeat(size.descriptions),
-        task.look,
-        task.prompt,
-        blocks=task.blocks,
-        repeats=range(size.descriptions),
-    )
-    end = task.blocks.end(task.blocks.perception)
-    whole = _texts(player, of_descriptions)
-    descriptions = []
-    for text in whole:
-        description, mark, _ = text.partition(end)
-        descriptions.append(description + mark)
-    # luck that no description has had
-    count = size.descriptions * size.continuations
-    begun = [text for text in descriptions for _ in range(size.continuations)]
-    asked = replace(
-        of_descriptions,
-        state=state.repeat(count),
-        begun=begun,
-        repeats=range(size.descriptions, size.descriptions + count),
-    )
-    texts = _texts(player, asked)
-    for row, beginning in enumerate(begun):
-        if end not in beginning:  # an answer by itself
-            texts[row] = beginning
-    _, judged = judge(game, asked.state, texts, oracle=False, blocks=task.blocks)
-    actions = np.array([judgement.reply.action for judgement in judged], np.int64)
-    perceptions = [judgement.seen for judgement in judged]
-    succeeds = succeeds_as_described(game, state.level, actions, perceptions)
-    shape = size.descriptions, size.continuations
-    rewards = np.array([int(judgement.terms["game"]) for judgement in judged])
-    return {
-        "state": size.first + number,
-        "rewards": rewards.reshape(shape).tolist(),
-        "described": np.where(succeeds, 1, -1).reshape(shape).tolist(),
-    }
-
-
-def _texts(player: Player, query: Query) -> list[str]:
-    (replies,) = player.answer([query])
-    return [Answer.of(reply).text for reply in replies]
 
 
 def qualities(

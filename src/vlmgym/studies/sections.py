@@ -15,10 +15,10 @@ from vlmgym.core.provenance import revision
 from vlmgym.evals.estimates import Estimate, Writer, decimals, readable
 from vlmgym.evals.metrics import METRICS
 from vlmgym.evals.reading import headline
+from vlmgym.studies.jobs import is_done
 from vlmgym.studies.plan import INDEX, Claim, hash_of
 from vlmgym.studies.power import decidable
 from vlmgym.studies.results import SWAPPED, StudyResults
-from vlmgym.studies.runner import is_done
 from vlmgym.studies.verdicts import UNMEASURED, Verdict
 
 FOLLOWING = 0.5
