@@ -89,6 +89,31 @@ def test_what_is_played_is_frozen(study_file, finished):
     runner._freeze(Study.parse(branched(batch=4)), finished)  # changes no answer
 
 
+def test_the_report_says_where_rewards_vary_and_how_estimators_do(finished):
+    text = (finished / "report.md").read_text()
+    section = text.partition("## Advantages of the blocks of answers")[2].partition("\n## ")[0]
+    assert "### start: Swap, temperature 1, 2 states x 4 descriptions x 3 continuations" in section
+    assert "reliability" in section
+    for player in ("base", "cold"):
+        for row in ("flat 16 x 1", "replay 16 x 1", "flat 4 x 4", "nested 4 x 4", "replay 4 x 4"):
+            assert section.count(f"| {player} | {row} |") == 1
+    assert "nan" not in text
+    stored = json.loads((finished / "results.json").read_text())["blocks"]["start"]
+    assert [*stored["base"]] == ["untrained"]
+    assert [*stored["cold"]] == ["0", "3"]
+    assert stored["cold"]["3"]["variances"]["states"] == 2
+    measured = stored["cold"]["3"]["estimated"]
+    assert [(row["credit"], row["descriptions"]) for row in measured][3] == ("nested", 4)
+    assert measured[3]["of_continuations"].keys() == {"bias", "deviation", "cosine"}
+
+
+def test_a_study_without_tables_has_no_such_section(study_file, tmp_path):
+    assert main(["reproduce", "--study", str(study_file), "--out", str(tmp_path), "--report"]) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert "## Advantages of the blocks" not in text
+    assert "**5 of 5 jobs are still to be done.**" in text
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -34,7 +34,7 @@ from vlmgym.studies.study import Study, read_study
         ),
         (
             {"evaluations": {"a": {"protocol": "study/states", "players": ["teachers"]}}},
-            r"players = 'teachers': allowed is random, .*oracle, teacher\[:error\], base",
+            r"players = 'teachers': allowed is random, .*oracle, teacher\[:error-or-habit\], base",
         ),
         (
             {"evaluations": {"a": {"protocol": "study/states", "players": ["random:1"]}}},
@@ -140,7 +140,7 @@ def test_no_name_of_a_study_leaves_its_folder(name, section, tmp_path, capsys):
     values = yaml.safe_load(SMALL)
     values[section][name] = {
         "runs": {"recipe": "study/rl-swap"},
-        "evaluations": {"protocol": "study/told", "players": ["random"]},
+        "evaluations": {"protocol": "study/states", "players": ["random"]},
     }[section]
     (tmp_path / "bad.yaml").write_text(json.dumps(values))
     before = sorted(tmp_path.parent.iterdir())
@@ -166,9 +166,9 @@ def test_no_name_of_a_study_leaves_its_folder(name, section, tmp_path, capsys):
         {"runs": {"a": {"set": ["x=1"]}}},
         {"runs": {"a": {"recipe": "study/rl-swap", "set": "x=1"}}},
         {"runs": {"oracle": {"recipe": "study/rl-swap"}}},
-        {"evaluations": {"a": {"protocol": "study/told", "players": "base"}}},
+        {"evaluations": {"a": {"protocol": "study/states", "players": "base"}}},
         {"evaluations": {"a": {"players": ["base"]}}},
-        {"evaluations": {"a": {"protocol": "study/told", "players": [5]}}},
+        {"evaluations": {"a": {"protocol": "study/states", "players": [5]}}},
     ],
 )
 def test_a_study_of_other_types_is_refused(wrong):

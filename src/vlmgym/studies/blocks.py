@@ -11,8 +11,7 @@ wanted and without asking the model again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +43,48 @@ class RewardTables:
     def of_continuations(self) -> Values:
         """``(N, D, C)``: the true advantages of the continuations."""
         return self.rewards - self.rewards.mean(axis=2, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Variances:
+    """Where the game's reward varies, after the states.
+
+    What chance gives and takes is counted off, so these are of the policy and not of its table: a
+    mean of 64 continuations differs from description to description also where no description is
+    better than another.
+
+    Attributes:
+        descriptions: mean over states of the variance of the worth of descriptions.
+        continuations: mean over states of the variance of rewards after one description.
+        reliability: how much of the variance of the true advantages of descriptions, as the table
+            has them, is that of the policy and not chance: 1 = all; NaN where none varies.
+        states: in the table.
+        varied: states in which not all rewards are the same.
+        mean: reward.
+    """
+
+    descriptions: float
+    continuations: float
+    reliability: float
+    states: int
+    varied: int
+    mean: float
+
+
+def variances(tables: RewardTables) -> Variances:
+    """The variances of the rewards of a table, by the means of squares of nested groups."""
+    rewards = tables.rewards
+    within = float(rewards.var(axis=2, ddof=1).mean())
+    of_means = float(rewards.mean(axis=2).var(axis=1, ddof=1).mean())
+    between = max(of_means - within / rewards.shape[2], 0.0)
+    return Variances(
+        descriptions=between,
+        continuations=within,
+        reliability=between / of_means if of_means else float("nan"),
+        states=len(rewards),
+        varied=int((np.ptp(rewards, axis=(1, 2)) > 0).sum()),
+        mean=float(rewards.mean()),
+    )
 
 
 @dataclass(frozen=True)
@@ -85,43 +126,52 @@ def quality(
         raise ConfigError("credit", credit, "flat, nested or replay")
     rng = np.random.default_rng(seed)
     states, most, more = tables.rewards.shape
-    rows = np.arange(states)[:, None, None]
     first = _Errors(tables.of_descriptions)
     second = _Errors(tables.of_continuations)
-    for _ in range(draws):
-        said = rng.integers(most, size=(states, descriptions))
-        thought = rng.integers(more, size=(states, descriptions, continuations))
-        places = rows, said[:, :, None], thought
+    for start in range(0, draws, _TOGETHER):
+        count = min(_TOGETHER, draws - start)
+        # several draws are so many more states to an estimator
+        rows = np.tile(np.arange(states), count)[:, None, None]
+        said = rng.integers(most, size=(len(rows), descriptions, 1))
+        thought = rng.integers(more, size=(len(rows), descriptions, continuations))
         drawn = BranchRewards(
-            tables.rewards[places],
-            np.zeros(said.shape),
-            described=tables.described[places],
+            tables.rewards[rows, said, thought],
+            np.zeros(said.shape[:2]),
+            described=tables.described[rows, said, thought],
         )
         advantages = ESTIMATORS[credit](drawn)
-        first.add((rows[:, :, 0], said), advantages.descriptions)
-        second.add(places, advantages.continuations)
+        places = rows * most + said
+        first.add(count, places[:, :, 0], advantages.descriptions)
+        second.add(count, places * more + thought, advantages.continuations)
     return first.quality(), second.quality()
+
+
+_TOGETHER = 50
+"""Draws that are made at once."""
 
 
 class _Errors:
     """Collects estimates of true values."""
 
     def __init__(self, truth: Values) -> None:
-        self.truth = truth
-        self.counts = np.zeros(truth.shape)
-        self.sums = np.zeros(truth.shape)
-        self.squares = np.zeros(truth.shape)
+        self.truth = truth.ravel()
+        self.counts = np.zeros(self.truth.shape)
+        self.sums = np.zeros(self.truth.shape)
+        self.squares = np.zeros(self.truth.shape)
         self.cosines: list[float] = []
 
-    def add(self, places: tuple[NDArray[np.int64], ...], estimates: Values) -> None:
-        """Take the estimates of the values at some places."""
-        np.add.at(self.counts, places, 1)
-        np.add.at(self.sums, places, estimates)
-        np.add.at(self.squares, places, estimates**2)
-        truth = self.truth[places]
-        length = float(np.linalg.norm(truth) * np.linalg.norm(estimates))
-        if length:
-            self.cosines.append(float((truth * estimates).sum()) / length)
+    def add(self, draws: int, places: NDArray[np.int64], estimates: Values) -> None:
+        """Take the estimates of the values at some places, of so many draws."""
+        size = len(self.truth)
+        flat_places = places.ravel()
+        self.counts += np.bincount(flat_places, minlength=size)
+        self.sums += np.bincount(flat_places, estimates.ravel(), minlength=size)
+        self.squares += np.bincount(flat_places, estimates.ravel() ** 2, minlength=size)
+        truth = self.truth[places].reshape(draws, -1)
+        estimated = estimates.reshape(draws, -1)
+        lengths = np.linalg.norm(truth, axis=1) * np.linalg.norm(estimated, axis=1)
+        products = (truth * estimated).sum(axis=1)
+        self.cosines += (products[lengths > 0] / lengths[lengths > 0]).tolist()
 
     def quality(self) -> Quality:
         """Of all that was taken; what was drawn more often weighs more."""
@@ -143,26 +193,42 @@ class _Errors:
         )
 
 
+@dataclass(frozen=True)
+class Estimated:
+    """How an estimator does with so many answers a state."""
+
+    credit: str
+    descriptions: int
+    continuations: int
+    of_descriptions: Quality
+    of_continuations: Quality
+
+
 def qualities(
     tables: RewardTables,
     shapes: Sequence[tuple[int, int]] = ((16, 1), (4, 4)),
     draws: int = 2000,
     seed: int = 0,
-) -> list[dict[str, Any]]:
-    """Every estimator at every number of descriptions and continuations, as JSON values."""
-    rows = []
+) -> list[Estimated]:
+    """Every estimator at every number of descriptions and continuations."""
+    estimated = []
     for descriptions, continuations in shapes:
         for credit in ("flat", "nested", "replay"):
             if credit == "nested" and min(descriptions, continuations) < 2:
                 continue
-            first, second = quality(tables, credit, descriptions, continuations, draws, seed)
-            rows.append(
-                {
-                    "credit": credit,
-                    "descriptions": descriptions,
-                    "continuations": continuations,
-                    "of_descriptions": asdict(first),
-                    "of_continuations": asdict(second),
-                }
-            )
-    return rows
+            both = quality(tables, credit, descriptions, continuations, draws, seed)
+            estimated.append(Estimated(credit, descriptions, continuations, *both))
+    return estimated
+
+
+@dataclass(frozen=True)
+class BlockMeasures:
+    """What follows from the tables of one player."""
+
+    variances: Variances
+    estimated: list[Estimated]
+
+    @classmethod
+    def of(cls, tables: RewardTables) -> BlockMeasures:
+        """Measure tables."""
+        return cls(variances(tables), qualities(tables))
