@@ -38,7 +38,7 @@ runs:
 evaluations: {}
 blocks:
   start: {protocol: study/states, games: [Swap], players: [base, cold], set: [sampling.max_tokens=120], states: 2, descriptions: 4, continuations: 3, batch: 8}
-train: [cold_start.states=32]
+train: [cold_start.states=32, sft.warmup=0]
 quick:
   seeds: [0]
   blocks: {start: {states: 1, descriptions: 3, continuations: 2}}

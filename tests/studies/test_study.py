@@ -85,8 +85,8 @@ def test_the_report_holds_plan_verdicts_tables_and_pictures(finished):
     assert re.search(r"\*\*alike\*\*: .* \| equal within 5.0 \| .* \| \*\*not decided\*\* \|", text)
     assert "| teacher | 2 seeds x 4 starts: not known, the plan names no power for score |" in text
     assert "CANNOT decide equality within 0.05" in text
-    assert "### episodes-swap: temperature 1, 4 starts from 0 of test" in text
-    assert "### states: greedy (temperature 0), 4 starts from 0 of test" in text
+    assert "### episodes-swap: temperature 1, 4 starts from 100000 of test" in text
+    assert "### states: greedy (temperature 0), 4 starts from 100000 of test" in text
     assert f"| {runner.this_machine()} | " in text
     assert "Intervals cover 2 training seeds and the held-out starts" in text
     assert "nan" not in text

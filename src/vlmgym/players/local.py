@@ -28,6 +28,11 @@ from vlmgym.render.frames import blank_frames, blank_like, frame_size, pictures
 from vlmgym.render.looks import Look, get_look
 from vlmgym.render.pixel_values import Pixels, use_pixel_cache
 
+SHARING = ("llava",)
+"""Families of models (``model_type``) in which rows can share what was read of one prompt; in
+others the place of a token also depends on pictures.
+"""
+
 
 class Sampled(NamedTuple):
     """What a model wrote after one prompt."""
@@ -171,33 +176,63 @@ class LocalPlayer(Player):
                 described += self._sample([asked], self._inputs([asked]), until=marks)
             told = [self._description(mark, sampled) for sampled in described]
             branches = [[self._answer_of(sampled)] * continuations for sampled in described]
-            for rows in self._branch_rows(told, continuations):
-                descriptions = rows // continuations
-                asked = replace(
-                    query,
-                    state=query.state[descriptions],
-                    repeats=(count + rows).tolist(),
-                )
-                tokens = [told[number] or [] for number in descriptions]
-                concluded = self._conclude([asked], tokens)
-                for row, number, before, after in zip(
-                    rows, descriptions, tokens, concluded, strict=True
-                ):
-                    both = after._replace(tokens=[*before, *after.tokens])
-                    branches[number][row % continuations] = self._answer_of(both)
+            for numbers, copies in self._branch_batches(told, continuations):
+                concluded = self._continue(query, numbers, told, copies, continuations)
+                for row, after in enumerate(concluded):
+                    number = numbers[row // len(copies)]
+                    both = after._replace(tokens=[*(told[number] or []), *after.tokens])
+                    branches[number][copies[row % len(copies)]] = self._answer_of(both)
         return branches
 
-    def _branch_rows(
+    def _branch_batches(
         self, told: Sequence[list[int] | None], continuations: int
-    ) -> Iterator[NDArray[np.int64]]:
-        """Batches of ``description * continuations + continuation``, after descriptions that ended,
-        the shortest first.
-        """
+    ) -> Iterator[tuple[list[int], range]]:
+        """Batches of descriptions that ended, the shortest first, and of continuations of each."""
         lengths = {number: len(tokens) for number, tokens in enumerate(told) if tokens is not None}
-        order = np.array(sorted(lengths, key=lengths.__getitem__), np.int64)
-        rows = (order[:, None] * continuations + np.arange(continuations)).ravel()
-        for start in range(0, len(rows), self.batch):
-            yield rows[start : start + self.batch]
+        order = sorted(lengths, key=lengths.__getitem__)
+        together = max(self.batch // continuations, 1)
+        for start in range(0, len(order), together):
+            for first in range(0, continuations, self.batch):
+                copies = range(first, min(first + self.batch, continuations))
+                yield order[start : start + together], copies
+
+    def _continue(
+        self,
+        query: Query,
+        numbers: Sequence[int],
+        told: Sequence[list[int] | None],
+        copies: range,
+        continuations: int,
+    ) -> list[Sampled]:
+        """Some continuations of some descriptions of a query, those of one after each other."""
+        rows = np.repeat(numbers, len(copies))
+        luck = rows * continuations + np.tile(copies, len(numbers)) + len(query.state)
+        asked = replace(query, state=query.state[rows], repeats=luck.tolist())
+        tokens = [told[row] or [] for row in rows]
+        if self.model.config.model_type not in SHARING or len(copies) == 1:
+            return self._conclude([asked], tokens)
+        described = replace(query, state=query.state[np.array(numbers)], repeats=())
+        said = [told[number] or [] for number in numbers]
+        inputs = self._going_on([described], said)
+        cache = self._read(inputs)
+        cache.batch_repeat_interleave(len(copies))
+        repeated = {
+            name: inputs[name].repeat_interleave(len(copies), 0)
+            for name in ("input_ids", "attention_mask")
+        }
+        return self._sample([asked], repeated, said=list(map(len, tokens)), cache=cache)
+
+    def _read(self, inputs: Mapping[str, Any]) -> Any:
+        """The cache of all tokens of prompts but the last."""
+        from transformers import BatchFeature
+
+        from vlmgym.players.cache import roomy_cache
+
+        cache: Any = roomy_cache(self.model)
+        inputs = BatchFeature(dict(inputs)).to(self.model.device)
+        self.model.generate(**inputs, do_sample=False, max_new_tokens=1, past_key_values=cache)
+        cache.crop(-1)
+        return cache
 
     @contextmanager
     def _generating(self) -> Iterator[None]:
@@ -246,10 +281,12 @@ class LocalPlayer(Player):
 
     def _conclude(self, queries: Sequence[Query], told: Sequence[list[int]]) -> list[Sampled]:
         """What follows the tokens of descriptions, on the player's path."""
+        return self._sample(queries, self._going_on(queries, told), said=list(map(len, told)))
+
+    def _going_on(self, queries: Sequence[Query], told: Sequence[list[int]]) -> dict[str, Any]:
+        """Model inputs that end with the tokens of descriptions, on the player's path."""
         inputs = self._inputs(queries, hidden=self.path == "closed")
-        filler = self.processor.tokenizer.pad_token_id
-        going_on = prompts_with(inputs, told, filler)
-        return self._sample(queries, going_on, said=list(map(len, told)))
+        return prompts_with(inputs, told, self.processor.tokenizer.pad_token_id)
 
     def _description(self, mark: str, sampled: Sampled) -> list[int] | None:
         """The tokens of a reply up to a mark; None where it is not there, or leaves no room for
@@ -268,6 +305,7 @@ class LocalPlayer(Player):
         inputs: Any,
         until: Sequence[str] = (),
         said: Sequence[int] = (),
+        cache: Any = None,
     ) -> list[Sampled]:
         """What the model writes after prompts.
 
@@ -276,8 +314,11 @@ class LocalPlayer(Player):
             inputs: of the model.
             until: for each row what it may end after; none: nothing.
             said: for each row how many tokens of the reply the prompt holds; none: 0.
+            cache: of what was read of the prompts already; None: nothing.
         """
         from transformers import BatchFeature, StoppingCriteriaList
+
+        from vlmgym.players.cache import roomy_cache
 
         inputs = BatchFeature(dict(inputs)).to(self.model.device)
         prompt_length = inputs["input_ids"].shape[1]
@@ -287,6 +328,7 @@ class LocalPlayer(Player):
         if len(until):
             criterion = UntilMarks(until, text_decoder(self.processor))
             options["stopping_criteria"] = StoppingCriteriaList([criterion])
+        options["past_key_values"] = roomy_cache(self.model) if cache is None else cache
         sequences = self.model.generate(**inputs, **options)
         replies = sequences[:, prompt_length:].tolist()
         input_counts = inputs["attention_mask"].sum(dim=1).tolist()

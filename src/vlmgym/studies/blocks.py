@@ -95,8 +95,8 @@ class Quality:
         bias: root mean square over the blocks of the table of what the mean estimate of a block
             misses its advantage by.
         deviation: root mean square of what an estimate misses the mean estimate of its block by.
-        cosine: mean over draws of the cosine between the estimates of all states and the truth;
-            it does not depend on the scale.
+        cosine: mean over draws of the cosine between the estimates of all states and the truth,
+            whatever their scale; 0 where all estimates are 0, NaN where the truth always is.
     """
 
     bias: float
@@ -171,7 +171,8 @@ class _Errors:
         estimated = estimates.reshape(draws, -1)
         lengths = np.linalg.norm(truth, axis=1) * np.linalg.norm(estimated, axis=1)
         products = (truth * estimated).sum(axis=1)
-        self.cosines += (products[lengths > 0] / lengths[lengths > 0]).tolist()
+        cosines = np.divide(products, lengths, out=np.zeros(draws), where=lengths > 0)
+        self.cosines += cosines[truth.any(axis=1)].tolist()
 
     def quality(self) -> Quality:
         """Of all that was taken; what was drawn more often weighs more."""
