@@ -49,9 +49,8 @@ def test_every_seed_of_a_run_is_a_job_after_its_training(study_file, capsys):
     assert jobs["blocks/cold.3"].needs == ("train/cold/3",)
     assert main(["reproduce", "--study", str(study_file), "--quick", "--list"]) == 0
     assert capsys.readouterr().out.count("blocks/") == 2
-    shorter = read_study(str(study_file), True)
-    cost = {job.name: job.cost for job in shorter.jobs}["blocks/base"]
-    assert cost == pytest.approx(jobs["blocks/base"].cost * (1 * 3 * 3) / (2 * 4 * 4))
+    shorter = {job.name: job for job in read_study(str(study_file), True).jobs}
+    assert 0 < shorter["blocks/base"].cost < jobs["blocks/base"].cost
 
 
 def test_a_stopped_job_goes_on_to_the_same_tables(study_file, finished, tmp_path):

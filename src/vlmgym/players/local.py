@@ -318,7 +318,7 @@ class LocalPlayer(Player):
         """
         from transformers import BatchFeature, StoppingCriteriaList
 
-        from vlmgym.players.cache import roomy_cache
+        from vlmgym.players.cache import generate_unended, roomy_cache
 
         inputs = BatchFeature(dict(inputs)).to(self.model.device)
         prompt_length = inputs["input_ids"].shape[1]
@@ -329,11 +329,14 @@ class LocalPlayer(Player):
             criterion = UntilMarks(until, text_decoder(self.processor))
             options["stopping_criteria"] = StoppingCriteriaList([criterion])
         options["past_key_values"] = roomy_cache(self.model) if cache is None else cache
-        sequences = self.model.generate(**inputs, **options)
-        replies = sequences[:, prompt_length:].tolist()
         input_counts = inputs["attention_mask"].sum(dim=1).tolist()
         end_tokens = self.model.generation_config.eos_token_id
         end_tokens = set(end_tokens) if isinstance(end_tokens, list) else {end_tokens}
+        if self.model.config.model_type in SHARING and not len(until):
+            sequences = generate_unended(self.model, inputs, options, end_tokens)
+        else:
+            sequences = self.model.generate(**inputs, **options).tolist()
+        replies = [tokens[prompt_length:] for tokens in sequences]
         limits = self.max_new_tokens - np.broadcast_to(lengths_said, len(replies))
         sampled = []
         for tokens, input_count, limit in zip(replies, input_counts, limits, strict=True):

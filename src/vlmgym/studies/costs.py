@@ -8,8 +8,10 @@ from vlmgym.train.recipe import Recipe
 
 SFT_COST = 0.5
 """Time of a row of SFT, in answers of GRPO; for the bar alone."""
-ASK_COST = 0.4
+ASK_COST = 0.2
 """Time of an answer of an evaluation, likewise."""
+BRANCH_COST = 0.06
+"""Time of a continuation of a table of blocks."""
 
 
 def training_cost(recipe: Recipe) -> float:
@@ -37,10 +39,10 @@ def turns_of(protocol: Protocol) -> int:
 
 
 def branching_cost(branched: Branched) -> float:
-    """What tables of blocks cost, by player: each description, and each continuation."""
+    """What the tables of blocks of a player cost."""
     return branched.states * branching_cost_of_state(branched)
 
 
 def branching_cost_of_state(branched: Branched) -> float:
     """The share of one state."""
-    return ASK_COST * branched.descriptions * (1 + branched.continuations)
+    return branched.descriptions * (ASK_COST + BRANCH_COST * branched.continuations)

@@ -67,7 +67,7 @@ class Branched(Measured):
     continuations: int = setting(64, "continuations of each description", 2, 10_000)
     first: int = setting(100_000, "number of the first state", 0, 1_000_000_000)
     temperature: float = setting(1.0, "of the sampling; that of training", 1e-3, 100.0)
-    batch: int = setting(256, "answers that a model is asked for at once", 1, 1_000_000)
+    batch: int = setting(512, "answers that a model is asked for at once", 1, 1_000_000)
 
     @property
     @override
