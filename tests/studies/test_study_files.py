@@ -207,7 +207,7 @@ def test_a_folder_of_another_study_is_refused_by_the_fields_that_differ(tmp_path
     runs = {**yaml.safe_load(SMALL)["runs"]}
     runs["g0-swap"] = {**runs["g0-swap"], "set": ["grpo.lr=0.5"]}
     message = (
-        r"study.json: runs.g0-swap/0.grpo.lr = 0.5: allowed is 2.5e-05, as in the study there; or"
+        r"study.json: runs.g0-swap/0.grpo.lr = 0.5: allowed is 5e-05, as in the study there; or"
     )
     with pytest.raises(ConfigError, match=message):
         runner._freeze(small_study(runs=runs), tmp_path)
