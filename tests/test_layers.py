@@ -33,6 +33,7 @@ LAYERS = (
 """The packages, the lowest first; those of a line know nothing of each other."""
 FLOOR = {name: floor for floor, layer in enumerate(LAYERS) for name in layer.split()}
 HEAVY = {
+    "players.cache",
     "train.block_grpo",
     "train.grpo_trainer",
     "train.resumable",

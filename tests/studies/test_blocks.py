@@ -1,7 +1,5 @@
 """Estimators of the advantages of blocks against tables whose truth is known."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,11 @@ from parts.local_players import local_player
 from parts.tasks import SWAP
 from vlmgym.core import ConfigError
 from vlmgym.models.loading import load
-from vlmgym.studies.blocks import RewardTables, Size, play_tables, qualities, quality
+from vlmgym.players.base import CUT, Query
+from vlmgym.studies.blocks import RewardTables, qualities, quality, variances
+from vlmgym.studies.branches import Size, play_tables
+
+END = "</perception>"
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +46,28 @@ def test_replay_gives_descriptions_that_are_right_no_credit(tables):
     assert for_continuations.bias < 0.1
 
 
+def test_what_chance_gives_descriptions_is_not_counted_as_their_variance():
+    rng = np.random.default_rng(0)
+    equal = np.where(rng.random((300, 16, 16)) < 0.5, 1.0, -1.0)
+    found = variances(RewardTables(equal, equal))
+    assert found.descriptions == pytest.approx(0, abs=0.004)
+    assert found.reliability < 0.07
+    assert found.continuations == pytest.approx(1, abs=0.02)
+    # worth -0.6 or 0.6, at random: a variance of 0.36, and 1 - 0.36 after each
+    chances = np.where(rng.random((300, 16, 1)) < 0.5, 0.2, 0.8)
+    unequal = np.where(rng.random((300, 16, 16)) < chances, 1.0, -1.0)
+    found = variances(RewardTables(unequal, unequal))
+    assert found.descriptions == pytest.approx(0.36, abs=0.02)
+    assert found.continuations == pytest.approx(0.64, abs=0.02)
+    assert found.reliability == pytest.approx(0.9, abs=0.02)
+    assert (found.states, found.varied) == (300, 300)
+    same = np.ones((2, 4, 4))
+    assert variances(RewardTables(same, same)).varied == 0
+
+
 def test_all_estimators_stand_in_one_list(tables):
     rows = qualities(tables, draws=20)
-    named = [(row["credit"], row["descriptions"], row["continuations"]) for row in rows]
+    named = [(row.credit, row.descriptions, row.continuations) for row in rows]
     assert named == [
         ("flat", 16, 1),
         ("replay", 16, 1),
@@ -54,9 +75,43 @@ def test_all_estimators_stand_in_one_list(tables):
         ("nested", 4, 4),
         ("replay", 4, 4),
     ]
-    json.dumps(rows)
     with pytest.raises(ConfigError, match="credit = 'visual'"):
         quality(tables, "visual", 4, 4, 1, 0)
+
+
+@pytest.mark.parametrize("path", ["open", "closed"])
+def test_branches_share_their_descriptions_and_differ_after_them(path):
+    options = {"temperature": 1.0, "max_new_tokens": 60, "path": path}
+    player = local_player(*load("tiny"), **options)
+    query = Query(
+        SWAP.game,
+        SWAP.states("test", 1).repeat(4),
+        SWAP.look,
+        SWAP.prompt,
+        repeats=range(4),
+    )
+    branches = player.branches(query, 6)
+    assert [len(answers) for answers in branches] == [6, 6, 6, 6]
+    (whole,) = player.answer([query])
+    for answers, alone in zip(branches, whole, strict=True):
+        # the luck of a description is that of a whole reply with its repeat
+        (description,) = {answer.text.partition(END)[0] for answer in answers}
+        assert description == alone.text.partition(END)[0]
+        assert max(answer.output_tokens for answer in answers) <= 60
+    texts = {answer.text for answers in branches for answer in answers}
+    assert len(texts) > 12
+    again = local_player(*load("tiny"), batch=5, **options).branches(query, 6)
+    assert [[answer.text for answer in answers] for answers in again] == [
+        [answer.text for answer in answers] for answers in branches
+    ]
+
+
+def test_a_description_without_an_end_is_an_answer_by_itself():
+    player = local_player(*load("tiny"), temperature=1.0, max_new_tokens=5)
+    query = Query(SWAP.game, SWAP.states("test", 2), SWAP.look, SWAP.prompt, repeats=range(2))
+    branches = player.branches(query, 3)
+    assert [len({answer.text for answer in answers}) for answers in branches] == [1, 1]
+    assert all(answer.finish == CUT for answers in branches for answer in answers)
 
 
 def test_tables_go_on_where_they_were_stopped(tmp_path):

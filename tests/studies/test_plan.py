@@ -120,7 +120,7 @@ def test_the_hash_is_of_what_is_asked_and_done_and_not_of_amendments(tmp_path):
                 same,
                 planned(frozen="2026-11-29"),
                 planned() | {"seeds": [0, 1]},
-                planned() | {"evaluate": ["evaluation.first=100000"]},
+                planned() | {"evaluate": ["evaluation.first=200000"]},
                 planned() | {"train": ["grpo.lr=0.1"]},
             ]
         )

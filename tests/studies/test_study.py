@@ -13,8 +13,9 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.evals.estimates import Estimate
 from vlmgym.studies import runner
+from vlmgym.studies.jobs import is_done, run_job
 from vlmgym.studies.results import StudyResults
-from vlmgym.studies.runner import JobError, is_done, run_job, run_study
+from vlmgym.studies.runner import JobError, run_study
 from vlmgym.studies.sections import SECTIONS
 from vlmgym.studies.study import read_study
 from vlmgym.train.callbacks import read_metrics
@@ -84,8 +85,8 @@ def test_the_report_holds_plan_verdicts_tables_and_pictures(finished):
     assert re.search(r"\*\*alike\*\*: .* \| equal within 5.0 \| .* \| \*\*not decided\*\* \|", text)
     assert "| teacher | 2 seeds x 4 starts: not known, the plan names no power for score |" in text
     assert "CANNOT decide equality within 0.05" in text
-    assert "### episodes-swap: temperature 1, 4 starts from 0 of test" in text
-    assert "### states: greedy (temperature 0), 4 starts from 0 of test" in text
+    assert "### episodes-swap: temperature 1, 4 starts from 100000 of test" in text
+    assert "### states: greedy (temperature 0), 4 starts from 100000 of test" in text
     assert f"| {runner.this_machine()} | " in text
     assert "Intervals cover 2 training seeds and the held-out starts" in text
     assert "nan" not in text
@@ -192,15 +193,15 @@ def test_time_that_is_over_stops_with_checkpoints_and_a_failed_job_is_named(
 
 def test_sigterm_stops_the_jobs_and_writes_them_down(study_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runner, "_POLL", 0.1)
-    progress, sent = runner._progress, []
+    ask, sent = runner.progress, []
 
     def ask_for_the_end(*args):
         if not sent:
             sent.append(signal.SIGTERM)
             signal.raise_signal(signal.SIGTERM)
-        return progress(*args)
+        return ask(*args)
 
-    monkeypatch.setattr(runner, "_progress", ask_for_the_end)
+    monkeypatch.setattr(runner, "progress", ask_for_the_end)
     before = signal.getsignal(signal.SIGTERM)
     assert (
         main(

@@ -12,8 +12,9 @@ from vlmgym.cli import main
 from vlmgym.core import ConfigError
 from vlmgym.core.files import FileError
 from vlmgym.studies import runner
+from vlmgym.studies.entries import FIXED
 from vlmgym.studies.power import decidable
-from vlmgym.studies.study import FIXED, Study, read_study
+from vlmgym.studies.study import Study, read_study
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ from vlmgym.studies.study import FIXED, Study, read_study
         ),
         (
             {"evaluations": {"a": {"protocol": "study/states", "players": ["teachers"]}}},
-            r"players = 'teachers': allowed is random, .*oracle, teacher\[:error\], base",
+            r"players = 'teachers': allowed is random, .*oracle, teacher\[:error-or-habit\], base",
         ),
         (
             {"evaluations": {"a": {"protocol": "study/states", "players": ["random:1"]}}},
@@ -139,7 +140,7 @@ def test_no_name_of_a_study_leaves_its_folder(name, section, tmp_path, capsys):
     values = yaml.safe_load(SMALL)
     values[section][name] = {
         "runs": {"recipe": "study/rl-swap"},
-        "evaluations": {"protocol": "study/told", "players": ["random"]},
+        "evaluations": {"protocol": "study/states", "players": ["random"]},
     }[section]
     (tmp_path / "bad.yaml").write_text(json.dumps(values))
     before = sorted(tmp_path.parent.iterdir())
@@ -165,9 +166,9 @@ def test_no_name_of_a_study_leaves_its_folder(name, section, tmp_path, capsys):
         {"runs": {"a": {"set": ["x=1"]}}},
         {"runs": {"a": {"recipe": "study/rl-swap", "set": "x=1"}}},
         {"runs": {"oracle": {"recipe": "study/rl-swap"}}},
-        {"evaluations": {"a": {"protocol": "study/told", "players": "base"}}},
+        {"evaluations": {"a": {"protocol": "study/states", "players": "base"}}},
         {"evaluations": {"a": {"players": ["base"]}}},
-        {"evaluations": {"a": {"protocol": "study/told", "players": [5]}}},
+        {"evaluations": {"a": {"protocol": "study/states", "players": [5]}}},
     ],
 )
 def test_a_study_of_other_types_is_refused(wrong):
@@ -206,7 +207,7 @@ def test_a_folder_of_another_study_is_refused_by_the_fields_that_differ(tmp_path
     runs = {**yaml.safe_load(SMALL)["runs"]}
     runs["g0-swap"] = {**runs["g0-swap"], "set": ["grpo.lr=0.5"]}
     message = (
-        r"study.json: runs.g0-swap/0.grpo.lr = 0.5: allowed is 2.5e-05, as in the study there; or"
+        r"study.json: runs.g0-swap/0.grpo.lr = 0.5: allowed is 5e-05, as in the study there; or"
     )
     with pytest.raises(ConfigError, match=message):
         runner._freeze(small_study(runs=runs), tmp_path)

@@ -92,8 +92,9 @@ def reproduce_options(parser: Parser) -> None:
 )
 def reproduce_command(options: Options) -> int:
     """Run the jobs that are not done, and print where the report is."""
+    from vlmgym.studies.jobs import run_job
     from vlmgym.studies.report import write_study_report
-    from vlmgym.studies.runner import run_job, run_study
+    from vlmgym.studies.runner import run_study
     from vlmgym.studies.study import read_study
     from vlmgym.train.checkpoint import Interrupted
 
@@ -133,7 +134,7 @@ def _say_what_can_be_decided(study: Study, file: TextIO) -> None:
 
 def _list_jobs(options: Options, out: Path) -> None:
     """What the claims can decide; a line for each job: name, cost, and what it waits for."""
-    from vlmgym.studies.runner import is_done
+    from vlmgym.studies.jobs import is_done
     from vlmgym.studies.study import read_study
 
     study = read_study(options.study, options.quick)

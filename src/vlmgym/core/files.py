@@ -146,6 +146,14 @@ def read_json(path: Path, kind: type = dict) -> Any:
     return value
 
 
+def count_lines(path: Path) -> int:
+    """The whole lines of a file; 0 where there is none. A last line that was cut does not count."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        return sum(line.endswith(b"\n") for line in file)
+
+
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The records of a file with one JSON mapping a line; nothing where there is none.
 

@@ -49,10 +49,8 @@ class Settings:
             if not declared.init:
                 continue
             value = getattr(self, declared.name)
-            if _is_whole_float(value, declared):
-                value = float(value)
-                object.__setattr__(self, declared.name, value)
-            _check(f"{type(self).__name__}.{declared.name}", value, declared)
+            checked = checked_value(f"{type(self).__name__}.{declared.name}", value, declared)
+            object.__setattr__(self, declared.name, checked)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
@@ -92,18 +90,26 @@ def _is_whole_float(value: Any, declared: Field[Any]) -> bool:
     return abs(value) <= _WHOLE_FLOATS and not declared.metadata.get("choices")
 
 
-def _check(label: str, value: Any, declared: Field[Any]) -> None:
-    """Hold a value to the choices, or the type and range, of its field.
+def checked_value(label: str, value: Any, declared: Field[Any]) -> Any:
+    """The value of a field, held to its choices, or its type and range; a whole number where a
+    float is meant becomes one.
+
+    Args:
+        label: what the value is called in messages.
+        value: what was given.
+        declared: the field.
 
     Raises:
         ConfigError: it is not allowed.
     """
+    if _is_whole_float(value, declared):
+        value = float(value)
     choices = declared.metadata.get("choices")
     if choices:
         if not any(type(value) is type(choice) and value == choice for choice in choices):
             names = (str(choice) or "''" for choice in choices)
             raise ConfigError(label, value, "one of " + ", ".join(names))
-        return
+        return value
     expected = type(declared.default)
     if expected in (int, float, bool, str) and type(value) is not expected:
         raise ConfigError(label, value, f"of type {expected.__name__}")
@@ -113,6 +119,7 @@ def _check(label: str, value: Any, declared: Field[Any]) -> None:
     high = declared.metadata.get("high")
     if low is not None and high is not None and not low <= value <= high:
         raise ConfigError(label, value, f"{low} to {high}")
+    return value
 
 
 _FIELD = re.compile(r",(?=[A-Za-z_]+=)")

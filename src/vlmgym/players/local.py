@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -26,6 +27,11 @@ from vlmgym.players.sampling import PLAIN, KeyedNoise, keys_of, plain_generation
 from vlmgym.render.frames import blank_frames, blank_like, frame_size, pictures
 from vlmgym.render.looks import Look, get_look
 from vlmgym.render.pixel_values import Pixels, use_pixel_cache
+
+SHARING = ("llava",)
+"""Families of models (``model_type``) in which rows can share what was read of one prompt; in
+others the place of a token also depends on pictures.
+"""
 
 
 class Sampled(NamedTuple):
@@ -132,12 +138,8 @@ class LocalPlayer(Player):
         Pictures of one size share a batch, whatever their game; the order is by length of the
         prompt.
         """
-        import torch
-
-        was_training = self.model.training
-        self.model.eval()
         answers = [[Answer()] * len(query.state) for query in queries]
-        with torch.no_grad(), plain_generation(self.model):
+        with self._generating():
             for batch in self._batches(queries):
                 batch_queries = [queries[number][rows] for number, rows in batch]
                 generated = iter(self._generate(batch_queries))
@@ -148,8 +150,100 @@ class LocalPlayer(Player):
                     ]
                 if self.on_answers:
                     self.on_answers(sum(rows.stop - rows.start for _, rows in batch))
-        self.model.train(was_training)
         return answers
+
+    def branches(self, query: Query, continuations: int) -> list[list[Answer]]:
+        """Replies to first turns that share their beginnings: a description of each row, and so
+        many continuations of it, sampled as in training.
+
+        The luck of a continuation is that of a repeat of its own, after those of the descriptions.
+        A description that does not end is a reply by itself, as often as it had continuations.
+
+        Args:
+            query: by pictures alone; its repeats are 0 to ``B - 1``.
+            continuations: of each description.
+
+        Returns:
+            ``B`` lists of as many replies.
+        """
+        mark = query.blocks.end(query.blocks.perception)
+        count = len(query.state)
+        with self._generating():
+            described = list[Sampled]()
+            for start in range(0, count, self.batch):
+                asked = query[start : start + self.batch]
+                marks = [mark] * len(asked.state)
+                described += self._sample([asked], self._inputs([asked]), until=marks)
+            told = [self._description(mark, sampled) for sampled in described]
+            branches = [[self._answer_of(sampled)] * continuations for sampled in described]
+            for numbers, copies in self._branch_batches(told, continuations):
+                concluded = self._continue(query, numbers, told, copies, continuations)
+                for row, after in enumerate(concluded):
+                    number = numbers[row // len(copies)]
+                    both = after._replace(tokens=[*(told[number] or []), *after.tokens])
+                    branches[number][copies[row % len(copies)]] = self._answer_of(both)
+        return branches
+
+    def _branch_batches(
+        self, told: Sequence[list[int] | None], continuations: int
+    ) -> Iterator[tuple[list[int], range]]:
+        """Batches of descriptions that ended, the shortest first, and of continuations of each."""
+        lengths = {number: len(tokens) for number, tokens in enumerate(told) if tokens is not None}
+        order = sorted(lengths, key=lengths.__getitem__)
+        together = max(self.batch // continuations, 1)
+        for start in range(0, len(order), together):
+            for first in range(0, continuations, self.batch):
+                copies = range(first, min(first + self.batch, continuations))
+                yield order[start : start + together], copies
+
+    def _continue(
+        self,
+        query: Query,
+        numbers: Sequence[int],
+        told: Sequence[list[int] | None],
+        copies: range,
+        continuations: int,
+    ) -> list[Sampled]:
+        """Some continuations of some descriptions of a query, those of one after each other."""
+        rows = np.repeat(numbers, len(copies))
+        luck = rows * continuations + np.tile(copies, len(numbers)) + len(query.state)
+        asked = replace(query, state=query.state[rows], repeats=luck.tolist())
+        tokens = [told[row] or [] for row in rows]
+        if self.model.config.model_type not in SHARING or len(copies) == 1:
+            return self._conclude([asked], tokens)
+        described = replace(query, state=query.state[np.array(numbers)], repeats=())
+        said = [told[number] or [] for number in numbers]
+        inputs = self._going_on([described], said)
+        cache = self._read(inputs)
+        cache.batch_repeat_interleave(len(copies))
+        repeated = {
+            name: inputs[name].repeat_interleave(len(copies), 0)
+            for name in ("input_ids", "attention_mask")
+        }
+        return self._sample([asked], repeated, said=list(map(len, tokens)), cache=cache)
+
+    def _read(self, inputs: Mapping[str, Any]) -> Any:
+        """The cache of all tokens of prompts but the last."""
+        from transformers import BatchFeature
+
+        from vlmgym.players.cache import roomy_cache
+
+        cache: Any = roomy_cache(self.model)
+        inputs = BatchFeature(dict(inputs)).to(self.model.device)
+        self.model.generate(**inputs, do_sample=False, max_new_tokens=1, past_key_values=cache)
+        cache.crop(-1)
+        return cache
+
+    @contextmanager
+    def _generating(self) -> Iterator[None]:
+        """While entered, the model generates by what it is told here, and nothing is learned."""
+        import torch
+
+        was_training = self.model.training
+        self.model.eval()
+        with torch.no_grad(), plain_generation(self.model):
+            yield
+        self.model.train(was_training)
 
     def _generate(self, queries: Sequence[Query]) -> list[Answer]:
         """Replies to one batch, without what they were begun with."""
@@ -174,10 +268,7 @@ class LocalPlayer(Player):
             self._description(mark, sampled)
             for mark, sampled in zip(marks, descriptions, strict=True)
         ]
-        tokens = [description or [] for description in told]
-        filler = self.processor.tokenizer.pad_token_id
-        hidden = prompts_with(self._inputs(queries, hidden=True), tokens, filler)
-        conclusions = self._sample(queries, hidden, said=list(map(len, tokens)))
+        conclusions = self._conclude(queries, [description or [] for description in told])
         answers = []
         for before, description, after in zip(descriptions, told, conclusions, strict=True):
             if description is None:
@@ -187,6 +278,15 @@ class LocalPlayer(Player):
             both = Sampled(length, [*description, *after.tokens], after.has_ended)
             answers.append(self._answer_of(both))
         return answers
+
+    def _conclude(self, queries: Sequence[Query], told: Sequence[list[int]]) -> list[Sampled]:
+        """What follows the tokens of descriptions, on the player's path."""
+        return self._sample(queries, self._going_on(queries, told), said=list(map(len, told)))
+
+    def _going_on(self, queries: Sequence[Query], told: Sequence[list[int]]) -> dict[str, Any]:
+        """Model inputs that end with the tokens of descriptions, on the player's path."""
+        inputs = self._inputs(queries, hidden=self.path == "closed")
+        return prompts_with(inputs, told, self.processor.tokenizer.pad_token_id)
 
     def _description(self, mark: str, sampled: Sampled) -> list[int] | None:
         """The tokens of a reply up to a mark; None where it is not there, or leaves no room for
@@ -205,6 +305,7 @@ class LocalPlayer(Player):
         inputs: Any,
         until: Sequence[str] = (),
         said: Sequence[int] = (),
+        cache: Any = None,
     ) -> list[Sampled]:
         """What the model writes after prompts.
 
@@ -213,8 +314,11 @@ class LocalPlayer(Player):
             inputs: of the model.
             until: for each row what it may end after; none: nothing.
             said: for each row how many tokens of the reply the prompt holds; none: 0.
+            cache: of what was read of the prompts already; None: nothing.
         """
         from transformers import BatchFeature, StoppingCriteriaList
+
+        from vlmgym.players.cache import generate_unended, roomy_cache
 
         inputs = BatchFeature(dict(inputs)).to(self.model.device)
         prompt_length = inputs["input_ids"].shape[1]
@@ -224,11 +328,15 @@ class LocalPlayer(Player):
         if len(until):
             criterion = UntilMarks(until, text_decoder(self.processor))
             options["stopping_criteria"] = StoppingCriteriaList([criterion])
-        sequences = self.model.generate(**inputs, **options)
-        replies = sequences[:, prompt_length:].tolist()
+        options["past_key_values"] = roomy_cache(self.model) if cache is None else cache
         input_counts = inputs["attention_mask"].sum(dim=1).tolist()
         end_tokens = self.model.generation_config.eos_token_id
         end_tokens = set(end_tokens) if isinstance(end_tokens, list) else {end_tokens}
+        if self.model.config.model_type in SHARING and not len(until):
+            sequences = generate_unended(self.model, inputs, options, end_tokens)
+        else:
+            sequences = self.model.generate(**inputs, **options).tolist()
+        replies = [tokens[prompt_length:] for tokens in sequences]
         limits = self.max_new_tokens - np.broadcast_to(lengths_said, len(replies))
         sampled = []
         for tokens, input_count, limit in zip(replies, input_counts, limits, strict=True):

@@ -77,7 +77,12 @@ class KeyedNoise:
     ) -> None:
         self.keys = keys
         self.temperature = temperature
-        self.start = start
+        self.start = np.broadcast_to(start, len(keys))
+
+    def select(self, rows: NDArray[np.bool_]) -> None:
+        """Go on with the noise of some rows."""
+        self.keys = self.keys[rows]
+        self.start = self.start[rows]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Noisy scores, ``(B, vocabulary)`` float64."""

@@ -1,30 +1,22 @@
 """How well the ways to give credit estimate the advantages of the two blocks of an answer.
 
 For some states a model gives many descriptions, and many continuations after each of them
-(:func:`play_tables`). The table of their rewards is a policy of two stages of which everything is
-known: its true advantages are means of the table, and a step of training is a small draw from it,
-with replacement. So bias, variance and direction of every estimator in
+(:mod:`vlmgym.studies.branches`). The table of their rewards is a policy of two stages of which
+everything is known: its true advantages are means of the table, and a step of training is a small
+draw from it, with replacement. So bias, variance and direction of every estimator in
 :mod:`vlmgym.train.credit` are measured against the truth (:func:`quality`), at as many draws as
 wanted and without asking the model again.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import ConfigError
-from vlmgym.core.differences import differences, refusal
-from vlmgym.core.files import read_json_lines, write_atomically
-from vlmgym.dialogue.judge import judge, succeeds_as_described
-from vlmgym.episodes.task import Task
-from vlmgym.players.base import Answer, Player, Query
 from vlmgym.train.credit import ESTIMATORS, BranchRewards, Values
 
 
@@ -54,6 +46,48 @@ class RewardTables:
 
 
 @dataclass(frozen=True)
+class Variances:
+    """Where the game's reward varies, after the states.
+
+    What chance gives and takes is counted off, so these are of the policy and not of its table: a
+    mean of 64 continuations differs from description to description also where no description is
+    better than another.
+
+    Attributes:
+        descriptions: mean over states of the variance of the worth of descriptions.
+        continuations: mean over states of the variance of rewards after one description.
+        reliability: how much of the variance of the true advantages of descriptions, as the table
+            has them, is that of the policy and not chance: 1 = all; NaN where none varies.
+        states: in the table.
+        varied: states in which not all rewards are the same.
+        mean: reward.
+    """
+
+    descriptions: float
+    continuations: float
+    reliability: float
+    states: int
+    varied: int
+    mean: float
+
+
+def variances(tables: RewardTables) -> Variances:
+    """The variances of the rewards of a table, by the means of squares of nested groups."""
+    rewards = tables.rewards
+    within = float(rewards.var(axis=2, ddof=1).mean())
+    of_means = float(rewards.mean(axis=2).var(axis=1, ddof=1).mean())
+    between = max(of_means - within / rewards.shape[2], 0.0)
+    return Variances(
+        descriptions=between,
+        continuations=within,
+        reliability=between / of_means if of_means else float("nan"),
+        states=len(rewards),
+        varied=int((np.ptp(rewards, axis=(1, 2)) > 0).sum()),
+        mean=float(rewards.mean()),
+    )
+
+
+@dataclass(frozen=True)
 class Quality:
     """How an estimator does on one block: of advantages before they are divided by their spread.
 
@@ -61,8 +95,8 @@ class Quality:
         bias: root mean square over the blocks of the table of what the mean estimate of a block
             misses its advantage by.
         deviation: root mean square of what an estimate misses the mean estimate of its block by.
-        cosine: mean over draws of the cosine between the estimates of all states and the truth;
-            it does not depend on the scale.
+        cosine: mean over draws of the cosine between the estimates of all states and the truth,
+            whatever their scale; 0 where all estimates are 0, NaN where the truth always is.
     """
 
     bias: float
@@ -92,43 +126,53 @@ def quality(
         raise ConfigError("credit", credit, "flat, nested or replay")
     rng = np.random.default_rng(seed)
     states, most, more = tables.rewards.shape
-    rows = np.arange(states)[:, None, None]
     first = _Errors(tables.of_descriptions)
     second = _Errors(tables.of_continuations)
-    for _ in range(draws):
-        said = rng.integers(most, size=(states, descriptions))
-        thought = rng.integers(more, size=(states, descriptions, continuations))
-        places = rows, said[:, :, None], thought
+    for start in range(0, draws, _TOGETHER):
+        count = min(_TOGETHER, draws - start)
+        # several draws are so many more states to an estimator
+        rows = np.tile(np.arange(states), count)[:, None, None]
+        said = rng.integers(most, size=(len(rows), descriptions, 1))
+        thought = rng.integers(more, size=(len(rows), descriptions, continuations))
         drawn = BranchRewards(
-            tables.rewards[places],
-            np.zeros(said.shape),
-            described=tables.described[places],
+            tables.rewards[rows, said, thought],
+            np.zeros(said.shape[:2]),
+            described=tables.described[rows, said, thought],
         )
         advantages = ESTIMATORS[credit](drawn)
-        first.add((rows[:, :, 0], said), advantages.descriptions)
-        second.add(places, advantages.continuations)
+        places = rows * most + said
+        first.add(count, places[:, :, 0], advantages.descriptions)
+        second.add(count, places * more + thought, advantages.continuations)
     return first.quality(), second.quality()
+
+
+_TOGETHER = 50
+"""Draws that are made at once."""
 
 
 class _Errors:
     """Collects estimates of true values."""
 
     def __init__(self, truth: Values) -> None:
-        self.truth = truth
-        self.counts = np.zeros(truth.shape)
-        self.sums = np.zeros(truth.shape)
-        self.squares = np.zeros(truth.shape)
+        self.truth = truth.ravel()
+        self.counts = np.zeros(self.truth.shape)
+        self.sums = np.zeros(self.truth.shape)
+        self.squares = np.zeros(self.truth.shape)
         self.cosines: list[float] = []
 
-    def add(self, places: tuple[NDArray[np.int64], ...], estimates: Values) -> None:
-        """Take the estimates of the values at some places."""
-        np.add.at(self.counts, places, 1)
-        np.add.at(self.sums, places, estimates)
-        np.add.at(self.squares, places, estimates**2)
-        truth = self.truth[places]
-        length = float(np.linalg.norm(truth) * np.linalg.norm(estimates))
-        if length:
-            self.cosines.append(float((truth * estimates).sum()) / length)
+    def add(self, draws: int, places: NDArray[np.int64], estimates: Values) -> None:
+        """Take the estimates of the values at some places, of so many draws."""
+        size = len(self.truth)
+        flat_places = places.ravel()
+        self.counts += np.bincount(flat_places, minlength=size)
+        self.sums += np.bincount(flat_places, estimates.ravel(), minlength=size)
+        self.squares += np.bincount(flat_places, estimates.ravel() ** 2, minlength=size)
+        truth = self.truth[places].reshape(draws, -1)
+        estimated = estimates.reshape(draws, -1)
+        lengths = np.linalg.norm(truth, axis=1) * np.linalg.norm(estimated, axis=1)
+        products = (truth * estimated).sum(axis=1)
+        cosines = np.divide(products, lengths, out=np.zeros(draws), where=lengths > 0)
+        self.cosines += cosines[truth.any(axis=1)].tolist()
 
     def quality(self) -> Quality:
         """Of all that was taken; what was drawn more often weighs more."""
@@ -150,98 +194,15 @@ class _Errors:
         )
 
 
-# ---- playing
 @dataclass(frozen=True)
-class Size:
-    """What is played: states from the number ``first`` on, and how each branches."""
+class Estimated:
+    """How an estimator does with so many answers a state."""
 
-    states: int = 40
-    descriptions: int = 64
-    continuations: int = 64
-    first: int = 0
-
-
-def play_tables(player: Player, task: Task, size: Size, out: Path) -> RewardTables:
-    """The tables of a player, a line a state in the file ``out``; states that are there already are
-    not asked again.
-
-    Args:
-        player: a local model (it goes on from a given beginning), on its path; its temperature
-            should be that of training.
-        task: what is asked.
-        size: of the tables.
-        out: the file.
-
-    Raises:
-        ConfigError: the file holds the tables of another player, task or size.
-    """
-    head = {"player": player.describe(), "task": task.to_dict(), "size": asdict(size)}
-    head = json.loads(json.dumps(head))
-    lines = read_json_lines(out) if out.exists() else []
-    if lines and (changes := differences(head, lines[0])):
-        raise refusal(str(out), changes, "table")
-    tables = lines[1:]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # without the unfinished line that a kill has left
-    write_atomically(out, "".join(json.dumps(line) + "\n" for line in [head, *tables]))
-    with out.open("a", encoding="utf-8") as file:
-        for number in range(len(tables), size.states):
-            tables.append(_play_state(player, task, size, number))
-            file.write(json.dumps(tables[-1]) + "\n")
-            file.flush()
-    return RewardTables(
-        np.array([line["rewards"] for line in tables], np.float64),
-        np.array([line["described"] for line in tables], np.float64),
-    )
-
-
-def _play_state(player: Player, task: Task, size: Size, number: int) -> dict[str, Any]:
-    """The table of one state: ``rewards`` and ``described``, each ``(D, C)`` of 1 and -1."""
-    game = task.game
-    state = task.states("test", 1, size.first + number)
-    of_descriptions = Query(
-        game,
-        state.repeat(size.descriptions),
-        task.look,
-        task.prompt,
-        blocks=task.blocks,
-        repeats=range(size.descriptions),
-    )
-    end = task.blocks.end(task.blocks.perception)
-    whole = _texts(player, of_descriptions)
-    descriptions = []
-    for text in whole:
-        description, mark, _ = text.partition(end)
-        descriptions.append(description + mark)
-    # luck that no description has had
-    count = size.descriptions * size.continuations
-    begun = [text for text in descriptions for _ in range(size.continuations)]
-    asked = replace(
-        of_descriptions,
-        state=state.repeat(count),
-        begun=begun,
-        repeats=range(size.descriptions, size.descriptions + count),
-    )
-    texts = _texts(player, asked)
-    for row, beginning in enumerate(begun):
-        if end not in beginning:  # an answer by itself
-            texts[row] = beginning
-    _, judged = judge(game, asked.state, texts, oracle=False, blocks=task.blocks)
-    actions = np.array([judgement.reply.action for judgement in judged], np.int64)
-    perceptions = [judgement.seen for judgement in judged]
-    succeeds = succeeds_as_described(game, state.level, actions, perceptions)
-    shape = size.descriptions, size.continuations
-    rewards = np.array([int(judgement.terms["game"]) for judgement in judged])
-    return {
-        "state": size.first + number,
-        "rewards": rewards.reshape(shape).tolist(),
-        "described": np.where(succeeds, 1, -1).reshape(shape).tolist(),
-    }
-
-
-def _texts(player: Player, query: Query) -> list[str]:
-    (replies,) = player.answer([query])
-    return [Answer.of(reply).text for reply in replies]
+    credit: str
+    descriptions: int
+    continuations: int
+    of_descriptions: Quality
+    of_continuations: Quality
 
 
 def qualities(
@@ -249,21 +210,26 @@ def qualities(
     shapes: Sequence[tuple[int, int]] = ((16, 1), (4, 4)),
     draws: int = 2000,
     seed: int = 0,
-) -> list[dict[str, Any]]:
-    """Every estimator at every number of descriptions and continuations, as JSON values."""
-    rows = []
+) -> list[Estimated]:
+    """Every estimator at every number of descriptions and continuations."""
+    estimated = []
     for descriptions, continuations in shapes:
         for credit in ("flat", "nested", "replay"):
             if credit == "nested" and min(descriptions, continuations) < 2:
                 continue
-            first, second = quality(tables, credit, descriptions, continuations, draws, seed)
-            rows.append(
-                {
-                    "credit": credit,
-                    "descriptions": descriptions,
-                    "continuations": continuations,
-                    "of_descriptions": asdict(first),
-                    "of_continuations": asdict(second),
-                }
-            )
-    return rows
+            both = quality(tables, credit, descriptions, continuations, draws, seed)
+            estimated.append(Estimated(credit, descriptions, continuations, *both))
+    return estimated
+
+
+@dataclass(frozen=True)
+class BlockMeasures:
+    """What follows from the tables of one player."""
+
+    variances: Variances
+    estimated: list[Estimated]
+
+    @classmethod
+    def of(cls, tables: RewardTables) -> BlockMeasures:
+        """Measure tables."""
+        return cls(variances(tables), qualities(tables))

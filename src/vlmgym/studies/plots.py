@@ -15,8 +15,9 @@ from vlmgym.evals.reading import headline
 from vlmgym.report.plots import COLOURS, STYLE, canvas
 from vlmgym.studies.plan import INDEX
 from vlmgym.studies.results import StudyResults
-from vlmgym.studies.sections import of_claim, temperature_of
+from vlmgym.studies.sections import temperature_of
 from vlmgym.studies.verdicts import FAILS, HOLDS, OPPOSITE, Verdict
+from vlmgym.studies.writing import of_claim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

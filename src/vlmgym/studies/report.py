@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 from vlmgym.core import need
 from vlmgym.core.files import write_atomically
 from vlmgym.evals.metrics import shown_in
+from vlmgym.studies.blocks import BlockMeasures
 from vlmgym.studies.plots import draw
-from vlmgym.studies.results import StudyResults
+from vlmgym.studies.results import UNTRAINED, StudyResults
 from vlmgym.studies.sections import SECTIONS, hashes_of, heading
 from vlmgym.studies.study import Study
 from vlmgym.studies.verdicts import Verdict, verdicts
@@ -64,6 +66,10 @@ def numbers(results: StudyResults, found: list[Verdict]) -> dict[str, Any]:
         "claims": [_of_verdict(verdict) for verdict in found],
         "values": values,
         "curves": curves,
+        "blocks": {
+            name: {player: _of_blocks(of_seeds) for player, of_seeds in by_player.items()}
+            for name, by_player in results.branched.items()
+        },
     }
 
 
@@ -83,6 +89,23 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.word,
         "power": {name: _known(value) for name, value in asdict(verdict.power).items()},
     }
+
+
+def _of_blocks(of_seeds: Mapping[int, BlockMeasures]) -> dict[str, Any]:
+    """What follows from the tables of a player, by training seed, if it has one."""
+    return {
+        "untrained" if seed == UNTRAINED else str(seed): _without_nan(asdict(measures))
+        for seed, measures in of_seeds.items()
+    }
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON values in which what is not known is null."""
+    if isinstance(value, dict):
+        return {name: _without_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(entry) for entry in value]
+    return _known(value) if isinstance(value, float) else value
 
 
 def _curves(results: StudyResults, run: str, game: str) -> dict[str, Any]:

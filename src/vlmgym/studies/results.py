@@ -19,6 +19,8 @@ from vlmgym.evals.estimates import NAN, Estimate
 from vlmgym.evals.metrics import METRICS, mean_known
 from vlmgym.evals.reading import Evaluated, load
 from vlmgym.evals.summaries import read_summary
+from vlmgym.studies.blocks import BlockMeasures
+from vlmgym.studies.branches import read_tables, states_in, tables_path
 from vlmgym.studies.plan import INDEX
 from vlmgym.studies.study import Study
 
@@ -76,13 +78,16 @@ class StudyResults:
         by_player = defaultdict[str, dict[int, Evaluated]](dict)
         folders = sorted((self.out / "evaluations" / evaluation / "eval").glob(f"*/{task}"))
         for evaluated in load(path for path in folders if (path / "summary.json").exists()):
-            name = evaluated.run.player
-            player = self.study.without_seed(name)
-            seed = int(name.rpartition(".")[2]) if player != name else UNTRAINED
+            player, seed = self._run_and_seed(evaluated.run.player)
             by_player[player][seed] = evaluated
         order = {name: number for number, name in enumerate(self.study.names_in(evaluation))}
         known = sorted(by_player, key=lambda player: order.get(player, len(order)))
         return {player: by_player[player] for player in known}
+
+    def _run_and_seed(self, name: str) -> tuple[str, int]:
+        """What a player is called without its training seed, and the seed."""
+        player = self.study.without_seed(name)
+        return player, int(name.rpartition(".")[2]) if player != name else UNTRAINED
 
     def players(self, evaluation: str, task: str) -> list[str]:
         """Who was asked, in the order of the study's file."""
@@ -134,6 +139,24 @@ class StudyResults:
                 if how["observation"] == SWAPPED and player not in found:
                     found[player] = self.value(evaluation, task, player, "follows")
         return found
+
+    # ---- blocks of answers
+    @cached_property
+    def branched(self) -> dict[str, dict[str, dict[int, BlockMeasures]]]:
+        """By the name of tables of blocks: what follows from those of each player by training seed,
+        with the states that there are so far.
+        """
+        branched = {}
+        for name in self.study.blocks:
+            by_player = defaultdict[str, dict[int, BlockMeasures]](dict)
+            for player in self.study.players_of_blocks(name):
+                path = tables_path(self.out, name, player)
+                if states_in(path):
+                    run, seed = self._run_and_seed(player)
+                    by_player[run][seed] = BlockMeasures.of(read_tables(path))
+            if by_player:
+                branched[name] = dict(by_player)
+        return branched
 
     # ---- training
     def curve(self, run: str, game: str, metric: str) -> tuple[NDArray[np.int64], Table]:

@@ -7,149 +7,34 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vlmgym.core import ConfigError, VlmGymError, need
+from vlmgym.core import VlmGymError, need
 from vlmgym.core.differences import differences, refusal
 from vlmgym.core.files import FileError, read_json, write_json
 from vlmgym.core.provenance import machine, revision
-from vlmgym.core.settings import number_in_environment
 from vlmgym.core.threads import usable_cores
 from vlmgym.evals.folders import slug
-from vlmgym.evals.protocol import Protocol, completed_protocol, run_protocol
+from vlmgym.evals.protocol import completed_protocol, run_protocol
 from vlmgym.models.loading import TRAINING
-from vlmgym.players.base import Player
-from vlmgym.players.registry import LocalSettings, make_player
+from vlmgym.studies.entries import SECTIONS
+from vlmgym.studies.jobs import is_done, progress
 from vlmgym.studies.plan import Plan, hash_of
 from vlmgym.studies.processes import Process
-from vlmgym.studies.study import ASK_COST, BASE, SFT_COST, Job, Study, read_study
+from vlmgym.studies.study import Job, Study, read_study
 from vlmgym.train.begun import completed
-from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.checkpoint import Interrupted, Signals
-from vlmgym.train.recipe import Recipe
-from vlmgym.train.run import train
 
 GPU_SHARE = 6 * 2**30
 """Bytes of a GPU for each process that trains the embedded model."""
 
-BATCH = 100
-"""States that a model is asked at once."""
 _POLL = 2.0
 
 
 class JobError(VlmGymError):
     """Jobs of a study failed; the message names their logs."""
-
-
-def run_job(study: Study, out: Path, name: str) -> None:
-    """Do one job, or go on with it.
-
-    Raises:
-        ConfigError: there is no such job, or what it needs is not done.
-    """
-    job = next((job for job in study.jobs if job.name == name), None)
-    if job is None:
-        raise ConfigError("job", name, "one of vlmgym reproduce --list")
-    for needed in job.needs:
-        if not is_done(study, out, needed):
-            raise ConfigError("job", name, f"first {needed}")
-    kind, subject, *seed = name.split("/")
-    if kind == "train":
-        recipe = study.recipe(subject, int(seed[0]), out)
-        train(recipe, out / "runs" / subject / seed[0])
-    else:
-        _evaluate(study, out, subject)
-
-
-def _evaluate(study: Study, out: Path, name: str) -> None:
-    """Ask a player in all evaluations that ask it."""
-    import torch
-
-    torch.set_num_threads(max(number_in_environment("OMP_NUM_THREADS", 1, 4096), 1))
-    word = _word_of(study, out, name)
-    for evaluation in study.asked[name]:
-        protocol = study.protocol(evaluation)
-        make = partial(_make_player, word, name, protocol)
-        run_protocol(protocol, {name: make}, out / "evaluations" / evaluation)
-
-
-def _make_player(word: str, name: str, protocol: Protocol) -> Player:
-    """The player that the command line calls ``word``, and the study ``name``."""
-    first, _ = protocol.entries[0]
-    settings = LocalSettings(BATCH)
-    player = make_player(word, first.look, first.prompt, protocol.sampling, settings)
-    player.name = name
-    models: list[Any] = [player]
-    models += [getattr(player, role, None) for role in ("describer", "reasoner")]
-    for model in models:
-        # two seeds may end with the same weights, and both are asked
-        if hasattr(model, "about"):
-            model.about = {**model.about, "run": name}
-    return player
-
-
-def _word_of(study: Study, out: Path, name: str) -> str:
-    """What the command line calls a player of a study."""
-    if name == BASE:
-        return f"local:{study.model}"
-    makers = study.makers(name)
-    if not makers:
-        return name
-    models = {run: str(study.model_of(run, seed, out)) for run, seed in makers}
-    models[BASE] = study.model
-    runs = name.rpartition(".")[0].split("+")
-    kind = "relay" if len(runs) > 1 else "local"
-    return f"{kind}:{'+'.join(models[run] for run in runs)}"
-
-
-def is_done(study: Study, out: Path, name: str) -> bool:
-    """Whether a job has ended well."""
-    kind, subject, *seed = name.split("/")
-    if kind == "train":
-        return (study.model_of(subject, int(seed[0]), out) / "config.json").exists()
-    player = Path("eval") / slug(subject)
-    return all(
-        (out / "evaluations" / evaluation / player / task / "summary.json").exists()
-        for evaluation in study.asked[subject]
-        for task in study.protocol(evaluation).names()
-    )
-
-
-def _progress(study: Study, out: Path, job: Job) -> tuple[float, str]:
-    """How much of a job's cost is behind it, and what to show of it: the success of a run's last
-    check on held-out states.
-    """
-    kind, subject, *seed = job.name.split("/")
-    if kind == "train":
-        recipe = study.recipe(subject, int(seed[0]))
-        cost, shown = _training_progress(recipe, out / "runs" / subject / seed[0])
-        return min(cost, job.cost), shown
-    lines = 0
-    for path in (out / "evaluations").glob(f"*/eval/{slug(subject)}/*/trace.jsonl"):
-        with path.open("rb") as file:
-            lines += sum(1 for _ in file)
-    return min(ASK_COST * lines, job.cost), ""
-
-
-def _training_progress(recipe: Recipe, folder: Path) -> tuple[float, str]:
-    """The same of a training run."""
-    steps = dict[str, int]()
-    shown = ""
-    for line in read_metrics(folder / "metrics.jsonl"):
-        steps[line["stage"]] = line["step"]
-        checked = [
-            value
-            for key, value in line.items()
-            if key.startswith("check/") and key.endswith("/success")
-        ]
-        if checked:
-            shown = f" success {sum(checked) / len(checked):.2f}"
-    cost = steps.get("sft", 0) * recipe.sft.batch * SFT_COST
-    if recipe.grpo:
-        cost += steps.get("grpo", 0) * recipe.grpo.batch
-    return cost, shown
 
 
 class _JobProcess(Process):
@@ -232,9 +117,9 @@ class _Runner:
         cost = sum(self.done.values())
         under_way = []
         for process in self.running:
-            cost_behind, success = _progress(self.study, self.out, process.job)
+            cost_behind, shown = progress(self.study, self.out, process.job)
             cost += cost_behind
-            under_way.append(process.job.name + success)
+            under_way.append(process.job.name + shown)
         counts = f"{len(self.done)}/{len(self.jobs)} jobs"
         bar.set_postfix_str(f"{counts}; {', '.join(under_way)}", False)
         bar.update(round(cost) - bar.n)
@@ -261,14 +146,14 @@ def run_study(
 
     Args:
         name: of the study.
-        out: folder; holds ``runs/RUN/SEED``, ``evaluations/NAME/eval/PLAYER``, ``logs`` and
-            ``jobs.jsonl`` (what was run when).
+        out: folder; holds ``runs/RUN/SEED``, ``evaluations/NAME/eval/PLAYER``,
+            ``blocks/NAME/PLAYER.jsonl``, ``logs`` and ``jobs.jsonl`` (what was run when).
         quick: the short form of the study.
         at_once: jobs side by side; 0 = one for each core, or on a GPU as many as its memory holds.
         hours: stop after so much time, with checkpoints; 0 = go on to the end.
         only: patterns of jobs; nothing is done but these and what they need. So machines share a
-            study: what is done in a copy of the folder (``runs``, ``evaluations``, the lines of
-                ``jobs.jsonl``) is done wherever it is copied to.
+            study: what is done in a copy of the folder (``runs``, ``evaluations``, ``blocks``, the
+            lines of ``jobs.jsonl``) is done wherever it is copied to.
 
     Raises:
         ConfigError: the folder holds another study, or no job is called so.
@@ -418,17 +303,22 @@ def _completed(settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """What a study's file holds, with every field of every recipe and protocol: those that it lacks
     were not there when the study was begun.
     """
-    runs = settings.get("runs")
-    evaluations = settings.get("evaluations")
-    if not isinstance(runs, dict) or not isinstance(evaluations, dict):
+    values: dict[str, Any] = {"hashes": [], "blocks": {}, **settings}
+    if not all(isinstance(values.get(section), dict) for section in SECTIONS):
         raise FileError(f"{path}: no study, with its runs and evaluations; name another folder")
     return {
-        "hashes": [],
-        **settings,
+        **values,
         "plan": {**Plan().to_dict(), **settings.get("plan", {})},
-        "runs": {name: completed(recipe, f"{path}: runs.{name}") for name, recipe in runs.items()},
-        "evaluations": {
-            name: completed_protocol(protocol, f"{path}: evaluations.{name}")
-            for name, protocol in evaluations.items()
+        "runs": {
+            name: completed(recipe, f"{path}: runs.{name}")
+            for name, recipe in values["runs"].items()
         },
+        "evaluations": _completed_protocols(values["evaluations"], f"{path}: evaluations"),
+        "blocks": _completed_protocols(values["blocks"], f"{path}: blocks"),
+    }
+
+
+def _completed_protocols(section: Mapping[str, Any], where: str) -> dict[str, Any]:
+    return {
+        name: completed_protocol(protocol, f"{where}.{name}") for name, protocol in section.items()
     }

@@ -12,14 +12,16 @@ import numpy as np
 
 import vlmgym
 from vlmgym.core.provenance import revision
-from vlmgym.evals.estimates import Estimate, Writer, decimals, readable
+from vlmgym.evals.estimates import decimals
 from vlmgym.evals.metrics import METRICS
 from vlmgym.evals.reading import headline
-from vlmgym.studies.plan import INDEX, Claim, hash_of
+from vlmgym.studies.block_sections import block_section
+from vlmgym.studies.jobs import is_done
+from vlmgym.studies.plan import hash_of
 from vlmgym.studies.power import decidable
 from vlmgym.studies.results import SWAPPED, StudyResults
-from vlmgym.studies.runner import is_done
 from vlmgym.studies.verdicts import UNMEASURED, Verdict
+from vlmgym.studies.writing import markdown, of_claim, p_text, writer
 
 FOLLOWING = 0.5
 """What the lower end of ``follows`` must be above, for a description to be taken for what reasoning
@@ -33,32 +35,6 @@ MOST_COLUMNS = 6
 """Tasks that are columns of a table; more of them are its rows."""
 
 Found = Sequence[Verdict]
-
-
-# ---- how things are written
-def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table, with an empty line after it."""
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def writer(measure: str, signed: bool = False) -> Writer:
-    """How a measure is written: shares in per cent, all else readable."""
-    if measure == INDEX or METRICS[measure].percent:
-        return decimals(1, signed, 100)
-    return (lambda value: f"{'+' if value > 0 else ''}{readable(value)}") if signed else readable
-
-
-def of_claim(claim: Claim, estimate: Estimate) -> str:
-    """The value of a claim."""
-    return estimate.text(writer(claim.measure, signed=True))
-
-
-def p_text(p: float) -> str:
-    """A p-value."""
-    if math.isnan(p):
-        return "-"
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def hashes_of(results: StudyResults) -> list[str]:
@@ -390,6 +366,10 @@ def _limits(results: StudyResults, found: Found) -> str:
     )
 
 
+def _blocks(results: StudyResults, found: Found) -> str:
+    return block_section(results)
+
+
 Section = Callable[[StudyResults, Found], str]
 SECTIONS: dict[str, Section] = {
     "The plan": _plan,
@@ -399,6 +379,7 @@ SECTIONS: dict[str, Section] = {
     "Evaluations": _evaluations,
     "Training": _training,
     "Perception or reasoning": _attribution,
+    "Advantages of the blocks of answers": _blocks,
     "What was run": _run,
     "Limits": _limits,
 }

@@ -2,65 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from vlmgym.core import ConfigError
-from vlmgym.core.config import find, merge, read_file
+from vlmgym.core.config import find, read_file
 from vlmgym.evals.protocol import Protocol
-from vlmgym.players.registry import KINDS
+from vlmgym.studies.costs import ASK_COST, branching_cost, training_cost, turns_of
+from vlmgym.studies.entries import (
+    BASE,
+    FIXED,
+    Branched,
+    Measured,
+    TrainingRun,
+    entries_of,
+    matches,
+    settings_of,
+)
 from vlmgym.studies.plan import GAME, INDEX, Claim, Plan, Side
 from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
-
-BASE = "base"
-"""The player that is the model which every run starts from."""
-
-FIXED = {kind.word: kind for kind in KINDS.values() if not (kind.heavy or kind.needs_details)}
-"""Players of the command line that a study may ask: all that need no model, file or endpoint."""
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_=-]*(\.[A-Za-z0-9_=-]+)*")
-"""What runs and evaluations are called, and their folders; ``+`` joins runs to a relay, the last
-dot precedes the seed.
-"""
-
-
-SFT_COST = 0.5
-"""Time of a row of SFT, in answers of GRPO; for the bar alone."""
-ASK_COST = 0.4
-"""Time of an answer of an evaluation, likewise."""
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """A training run of a study, made once for each seed."""
-
-    recipe: str
-    start: str = BASE  # the run whose model it starts from
-    set: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An evaluation of a study: a protocol, and who is asked."""
-
-    protocol: str
-    # names and patterns of runs, "base", a relay "RUN+RUN", players of the command line
-    # ("teacher:0.3")
-    players: tuple[str, ...]
-    set: tuple[str, ...] = ()
-    games: tuple[str, ...] = ()  # of the protocol's tasks only those of these games; none = all
 
 
 @dataclass(frozen=True)
 class Job:
     """One process of a study."""
 
-    name: str  # train/RUN/SEED, or evaluate/PLAYER: in all evaluations that ask it
+    # train/RUN/SEED; evaluate/PLAYER and blocks/PLAYER: in all entries of the section that ask it
+    name: str
     needs: tuple[str, ...]
     cost: float  # in answers of GRPO, roughly
 
@@ -75,9 +47,10 @@ class Study:
             what it builds on.
         runs: by name.
         evaluations: by name.
+        blocks: tables of rewards of the blocks of answers, by name.
         train: overrides of all recipes.
         evaluate: overrides of all protocols.
-        leave_out: patterns of runs and evaluations that are not made.
+        leave_out: patterns of runs, evaluations and tables that are not made.
         plan: what is asked of it.
     """
 
@@ -85,6 +58,7 @@ class Study:
     seeds: tuple[int, ...]
     runs: Mapping[str, TrainingRun]
     evaluations: Mapping[str, Measured]
+    blocks: Mapping[str, Branched] = field(default_factory=dict)
     train: tuple[str, ...] = ()
     evaluate: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
@@ -96,11 +70,12 @@ class Study:
         rest.
 
         Raises:
-            ConfigError: a key is unknown or missing, a run starts from one that comes later, or a
-                claim of the plan names what is not asked.
+            ConfigError: a key is unknown or missing, a run starts from one that comes later, tables
+                of blocks are asked of no model or about several tasks, or a claim of the plan names
+                what is not asked.
         """
-        settings = _settings(values, quick)
-        runs = _entries(TrainingRun, "runs", settings)
+        settings = settings_of(values, quick)
+        runs = entries_of(TrainingRun, "runs", settings)
         starts = [BASE]
         for name, run in runs.items():
             if name in (*FIXED, BASE):
@@ -113,12 +88,16 @@ class Study:
             model=settings["model"] or "tiny",
             seeds=tuple(settings["seeds"]),
             runs=runs,
-            evaluations=_entries(Measured, "evaluations", settings),
+            evaluations=entries_of(Measured, "evaluations", settings),
+            blocks=entries_of(Branched, "blocks", settings),
             train=tuple(settings["train"]),
             evaluate=tuple(settings["evaluate"]),
             leave_out=tuple(settings["leave_out"]),
             plan=Plan.parse(settings["plan"]),
         )
+        for name in study.blocks:
+            study.branching(name)
+            study.players_of_blocks(name)
         for claim in study.plan.claims:
             if not study.leaves_out(claim):
                 study._check(claim)
@@ -156,6 +135,15 @@ class Study:
                 name: self.protocol(name).to_dict() | {"players": self.players(name)}
                 for name in self.evaluations
             },
+            "blocks": {
+                name: self.branching(name).to_dict()
+                | {
+                    "players": self.players_of_blocks(name),
+                    "descriptions": entry.descriptions,
+                    "continuations": entry.continuations,
+                }
+                for name, entry in self.blocks.items()
+            },
             "plan": self.plan.to_dict(),
         }
 
@@ -166,25 +154,41 @@ class Study:
 
     @cached_property
     def _protocols(self) -> dict[str, Protocol]:
-        """Those that were read."""
+        """Those that were read, by the place of their entries."""
         return {}
 
     def protocol(self, evaluation: str) -> Protocol:
         """The protocol of an evaluation."""
-        if evaluation not in self._protocols:
-            self._protocols[evaluation] = self._read_protocol(evaluation)
-        return self._protocols[evaluation]
+        return self._protocol_of(f"evaluations.{evaluation}", self.evaluations[evaluation])
 
-    def _read_protocol(self, evaluation: str) -> Protocol:
-        spec = self.evaluations[evaluation]
+    def branching(self, name: str) -> Protocol:
+        """The protocol of tables of blocks: one task, from which so many states are drawn.
+
+        Raises:
+            ConfigError: it has several tasks.
+        """
+        protocol = self._protocol_of(f"blocks.{name}", self.blocks[name])
+        if len(protocol.entries) > 1:
+            tasks = ", ".join(protocol.names())
+            raise ConfigError(f"study.blocks.{name}.protocol", tasks, "one task (games chooses)")
+        return protocol
+
+    def _protocol_of(self, place: str, spec: Measured) -> Protocol:
+        """The protocol that an entry names, with what is laid over it."""
+        if place not in self._protocols:
+            self._protocols[place] = self._read_protocol(place, spec)
+        return self._protocols[place]
+
+    def _read_protocol(self, place: str, spec: Measured) -> Protocol:
         path = find("protocol", spec.protocol)
-        protocol = Protocol.parse(read_file("protocol", path, [*self.evaluate, *spec.set]))
+        overrides = [*self.evaluate, *spec.overrides]
+        protocol = Protocol.parse(read_file("protocol", path, overrides))
         entries = protocol.entries
         if spec.games:
             entries = tuple(entry for entry in entries if entry[0].names.game in spec.games)
         if not entries:
             games = ", ".join(dict.fromkeys(task.names.game for task, _ in protocol.entries))
-            field = f"study.evaluations.{evaluation}.games"
+            field = f"study.{place}.games"
             raise ConfigError(field, list(spec.games), f"some of {games}")
         return replace(protocol, entries=entries)
 
@@ -205,13 +209,35 @@ class Study:
                 players += [f"{name}.{seed}" for name in names for seed in self.seeds]
             elif _is_fixed(wanted):
                 players.append(wanted)
-            elif not set(wanted) & set("*+") and not _hit(wanted, self.leave_out):
+            elif not self._may_be_none(wanted):
                 raise ConfigError(
                     f"study.evaluations.{evaluation}.players",
                     wanted,
                     ", ".join([*self.runs, *(kind.form for kind in FIXED.values()), BASE]),
                 )
         return list(dict.fromkeys(players))
+
+    def players_of_blocks(self, name: str) -> list[str]:
+        """Whose answers branch: runs with their seed, and the base.
+
+        Raises:
+            ConfigError: a name that is neither (a run that is left out does not count).
+        """
+        players = list[str]()
+        for wanted in self.blocks[name].players:
+            if wanted == BASE:
+                players.append(BASE)
+                continue
+            runs = [run for run in self.runs if fnmatch(run, wanted)]
+            if not runs and ("+" in wanted or not self._may_be_none(wanted)):
+                allowed = "a model: one of " + ", ".join([*self.runs, BASE])
+                raise ConfigError(f"study.blocks.{name}.players", wanted, allowed)
+            players += [f"{run}.{seed}" for run in runs for seed in self.seeds]
+        return list(dict.fromkeys(players))
+
+    def _may_be_none(self, wanted: str) -> bool:
+        """Whether a name may stand for nobody: a pattern, or what is left out."""
+        return bool(set(wanted) & set("*+")) or matches(wanted, self.leave_out)
 
     def without_seed(self, player: str) -> str:
         """What a player is called without the training seed, if it is trained."""
@@ -252,7 +278,7 @@ class Study:
         """Whether a run or an evaluation that a claim names is not made."""
         words = [self.plan.word(game) for game in (claim.games or self.plan.games)] or [GAME]
         names = {name.replace(GAME, word) for name in claim.names for word in words}
-        return any(_hit(name, self.leave_out) for name in names)
+        return any(matches(name, self.leave_out) for name in names)
 
     @property
     def primary(self) -> tuple[Claim, ...]:
@@ -308,19 +334,23 @@ class Study:
         for name, run in self.runs.items():
             for seed in self.seeds:
                 needs: tuple[str, ...] = () if run.start == BASE else (f"train/{run.start}/{seed}",)
-                cost = _training_cost(self.recipe(name, seed))
+                cost = training_cost(self.recipe(name, seed))
                 jobs.append(Job(f"train/{name}/{seed}", needs, cost))
-        turns = {name: _turns(self.protocol(name)) for name in self.evaluations}
+        turns = {name: turns_of(self.protocol(name)) for name in self.evaluations}
         for player, asked in self.asked.items():
             needs = tuple(f"train/{run}/{seed}" for run, seed in self.makers(player))
             cost = ASK_COST * sum(turns[name] for name in asked) if needs or player == BASE else 1.0
             jobs.append(Job(f"evaluate/{player}", needs, cost))
+        for player, names in self.branched.items():
+            needs = tuple(f"train/{run}/{seed}" for run, seed in self.makers(player))
+            cost = sum(branching_cost(self.blocks[name]) for name in names)
+            jobs.append(Job(f"blocks/{player}", needs, cost))
         positions = {job.name: number for number, job in enumerate(jobs)}
 
         def position(job: Job) -> int:
-            if job.name.startswith("evaluate/"):
-                return max((positions[name] for name in job.needs), default=-1)
-            return positions[job.name]
+            if job.name.startswith("train/"):
+                return positions[job.name]
+            return max((positions[name] for name in job.needs), default=-1)
 
         return sorted(jobs, key=position)
 
@@ -342,100 +372,28 @@ class Study:
             return self.jobs
         names = set[str]()
         for job in reversed(self.jobs):  # what needs comes before what is needed
-            if job.name in names or _hit(job.name, only):
+            if job.name in names or matches(job.name, only):
                 names |= {job.name, *job.needs}
         return [job for job in self.jobs if job.name in names]
 
     @cached_property
     def asked(self) -> dict[str, list[str]]:
         """By player: the evaluations that ask it."""
-        asked: dict[str, list[str]] = {}
-        for name in self.evaluations:
-            for player in self.players(name):
-                asked.setdefault(player, []).append(name)
-        return asked
+        return _by_player((name, self.players(name)) for name in self.evaluations)
+
+    @cached_property
+    def branched(self) -> dict[str, list[str]]:
+        """By player: the tables of blocks that are made of its answers."""
+        return _by_player((name, self.players_of_blocks(name)) for name in self.blocks)
 
 
-def _is_fixed(player: str) -> bool:
-    """Whether a player is not trained."""
-    word, _, details = player.partition(":")
-    return player == BASE or (word in FIXED and FIXED[word].takes(details))
-
-
-T = TypeVar("T", TrainingRun, Measured)
-KEYS: Mapping[str, type] = {
-    "model": str,
-    "seeds": list,
-    "runs": dict,
-    "evaluations": dict,
-    "train": list,
-    "evaluate": list,
-    "leave_out": list,
-    "plan": dict,
-}
-"""What a study has, but for its short form."""
-
-
-def _settings(values: Mapping[str, Any], quick: bool) -> dict[str, Any]:
-    """The mapping of a YAML file with every key, each of its type; the short form if ``quick``."""
-    settings = dict(values)
-    shorter = settings.pop("quick", None) or {}
-    if not isinstance(shorter, Mapping):
-        raise ConfigError("study.quick", shorter, "a mapping, as the study itself")
-    if quick:
-        settings = merge(settings, shorter)
-    for key in settings:
-        if key not in KEYS:
-            allowed = "one of " + ", ".join([*KEYS, "quick"])
-            raise ConfigError(f"study.{key}", settings[key], allowed)
-    for key, kind in KEYS.items():
-        if not isinstance(settings.setdefault(key, kind()), kind):
-            raise ConfigError(f"study.{key}", settings[key], f"a {kind.__name__}")
-    for key in ("train", "evaluate", "leave_out"):
-        if not all(isinstance(text, str) for text in settings[key]):
-            raise ConfigError(f"study.{key}", settings[key], "a list of strings")
-    seeds = settings["seeds"]
-    are_whole = all(type(seed) is int and seed >= 0 for seed in seeds)
-    if not seeds or not are_whole or len(set(seeds)) < len(seeds):
-        raise ConfigError("study.seeds", seeds, "a list of different whole numbers from 0 on")
-    for name in (*settings["runs"], *settings["evaluations"]):
-        # they are names of folders below the study's own
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            allowed = "names of letters, digits, _, = and - (dots within), for runs and evaluations"
-            raise ConfigError("study", name, allowed)
-    return settings
-
-
-def _entries(kind: type[T], section: str, values: Mapping[str, Any]) -> dict[str, T]:
-    """The runs or the evaluations by name, but for those that are left out."""
-    return {
-        name: _entry(kind, f"{section}.{name}", entry)
-        for name, entry in values[section].items()
-        if not _hit(name, values["leave_out"])
-    }
-
-
-def _entry(kind: type[T], name: str, values: Any) -> T:
-    """A run or an evaluation from its mapping."""
-    allowed_fields = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    allowed = "a mapping with " + ", ".join(allowed_fields)
-    if not isinstance(values, Mapping) or not values.keys() <= allowed_fields.keys():
-        raise ConfigError(f"study.{name}", values, allowed)
-    for key, declared in allowed_fields.items():
-        if key not in values:
-            if declared.default is MISSING:
-                raise ConfigError(f"study.{name}", dict(values), f"{allowed}; {key} is missing")
-        elif declared.type == "str":
-            if not isinstance(values[key], str):
-                raise ConfigError(f"study.{name}.{key}", values[key], "a string")
-        elif not isinstance(values[key], list) or not all(
-            isinstance(text, str) for text in values[key]
-        ):
-            raise ConfigError(f"study.{name}.{key}", values[key], "a list of strings")
-    arguments: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
-    return kind(**arguments)
+def _by_player(entries: Iterable[tuple[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """The names of entries by the players that they ask."""
+    names_of = dict[str, list[str]]()
+    for name, players in entries:
+        for player in players:
+            names_of.setdefault(player, []).append(name)
+    return names_of
 
 
 STAGE_OF = {"checks": "grpo"}
@@ -449,31 +407,10 @@ def _fits(recipe: Recipe, override: str) -> bool:
     return not within or getattr(recipe, STAGE_OF.get(section, section), section) is not None
 
 
-def _hit(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch(name, pattern) for pattern in patterns)
-
-
-def _training_cost(recipe: Recipe) -> float:
-    tasks = len(recipe.tasks)
-    cost = 0.0
-    if recipe.pretrain:
-        cost += SFT_COST * recipe.sft.steps * recipe.sft.batch
-    if recipe.cold_start:
-        cost += SFT_COST * recipe.cold_start.states * tasks * recipe.sft.epochs
-    if recipe.grpo:
-        cost += recipe.grpo.steps * recipe.grpo.batch
-        if recipe.checks.every:
-            checks = recipe.grpo.steps // recipe.checks.every + 1
-            cost += ASK_COST * checks * recipe.checks.states * tasks
-    return cost
-
-
-def _turns(protocol: Protocol) -> int:
-    """The turns of a protocol, at most."""
-    turns = 0
-    for task, evaluation in protocol.entries:
-        turns += evaluation.episodes * (evaluation.turns or task.level.max_steps)
-    return turns
+def _is_fixed(player: str) -> bool:
+    """Whether a player is not trained."""
+    word, _, details = player.partition(":")
+    return player == BASE or (word in FIXED and FIXED[word].takes(details))
 
 
 def read_study(name: str, quick: bool = False) -> Study:
