@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from parts.local_players import local_player
+from parts.tiny_tasks import TASKS
 from vlmgym.core import ConfigError
 from vlmgym.dialogue import prompt
 from vlmgym.models.loading import load
@@ -14,11 +15,10 @@ from vlmgym.players.base import Query
 from vlmgym.players.blocks import UntilMarks, tokens_until
 from vlmgym.players.registry import LocalSettings, make_player
 from vlmgym.render.looks import get_look
-from vlmgym.train import pretrain as tiny
 from vlmgym.train.trained import TrainedFor, trained_for
 
-SHISEN = tiny.TASKS[0]
-SWAP = tiny.TASKS[2]
+SHISEN = TASKS[1]
+SWAP = TASKS[2]
 END = "</perception>"
 
 
