@@ -12,7 +12,8 @@ NAMES = sorted(str(p.relative_to(RECIPES).with_suffix("")) for p in RECIPES.rglo
 NAMES = [
     name
     for name in NAMES
-    if not name.startswith("on/") and name.split("/")[-1] not in ("base", "cold")
+    if name == "tiny/base"
+    or (not name.startswith("on/") and name.split("/")[-1] not in ("base", "cold"))
 ]
 OURS = ("1x24gb", "1x80gb", "1x141gb", "8x80gb")
 

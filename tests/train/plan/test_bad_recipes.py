@@ -24,7 +24,7 @@ BAD = [
     ("grpo.seed=-1", "GrpoSettings.seed = -1"),
     ("grpo=[]", "recipe.grpo = []"),
     ("grpo=false", "recipe.grpo = False"),
-    ("grpo=null", "cold_start, grpo, or both"),
+    ("grpo=null", "pretrain, cold_start, grpo, or the last two"),
     ("cold_start=false", "recipe.cold_start = False"),
     ("cold_start={states: 0}", "ColdStart.states = 0"),
     ("cold_start={teacher_error: 2}", "ColdStart.teacher_error = 2.0"),
