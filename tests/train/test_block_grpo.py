@@ -15,6 +15,7 @@ from vlmgym.core import ConfigError
 from vlmgym.dialogue.judge import Weights
 from vlmgym.dialogue.prompt import prefills
 from vlmgym.episodes.task import Task
+from vlmgym.evals.metrics import shown_in
 from vlmgym.models.loading import load
 from vlmgym.train import block_grpo
 from vlmgym.train import grpo_trainer as trainers
@@ -319,6 +320,11 @@ def test_checks_with_swapped_descriptions_tell_what_is_followed(tmp_path):
     assert (folder / "ShisenSho" / "trace.jsonl").exists()
     trace = (folder / "ShisenSho-swapped" / "trace.jsonl").read_text().splitlines()
     assert json.loads(trace[0])["evaluation"]["observation"] == "swapped"
+
+
+def test_swapped_descriptions_leave_the_other_checks_as_they_are():
+    """The success on swapped states once stood in the place of that on ordinary ones."""
+    assert not set(shown_in("checks")) & set(shown_in("swapped"))
 
 
 # ---- what is refused

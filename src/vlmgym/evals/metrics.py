@@ -35,7 +35,7 @@ PLACES = (
 )
 """Where metrics are shown: the leaderboard of several players, the tables of a report, curves over
 a dial, Inspect AI, the checks of a training run, those with the description of another board
-(``swapped``), the lines of its log (``training``), and the stored baselines.
+(``swapped``; they stand beside ``checks``, so no metric is in both), the lines of its log (``training``), and the stored baselines.
 """
 
 
@@ -125,7 +125,7 @@ METRICS: dict[str, Metric] = {
             "safe cell; puzzles and mazes: a move on a shortest way",
             of_turn=_success,
             bounds=stats.SHARE,
-            shown=frozenset(PLACES),
+            shown=frozenset(PLACES) - {"swapped"},
             caption="Success: turns with\na move that works",
         ),
         Metric(
