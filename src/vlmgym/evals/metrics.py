@@ -35,7 +35,8 @@ PLACES = (
 )
 """Where metrics are shown: the leaderboard of several players, the tables of a report, curves over
 a dial, Inspect AI, the checks of a training run, those with the description of another board
-(``swapped``; they stand beside ``checks``, so no metric is in both), the lines of its log (``training``), and the stored baselines.
+(``swapped``; they stand beside ``checks``, so no metric is in both), the lines of its log
+(``training``), and the stored baselines.
 """
 
 
