@@ -9,6 +9,8 @@ import yaml
 import vlmgym
 from parts.studies import SMALL
 from vlmgym.cli import main
+from vlmgym.cli.parser import parse
+from vlmgym.cli.study import _folder_of
 from vlmgym.core import ConfigError
 from vlmgym.core.files import FileError
 from vlmgym.studies import runner
@@ -226,3 +228,16 @@ def test_an_unreadable_study_is_named(tmp_path, text, message):
     (tmp_path / "study.json").write_text(text)
     with pytest.raises(FileError, match=message):
         runner._freeze(small_study(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"),
+    [
+        ([], "runs/claims"),
+        (["--quick"], "runs/claims-quick"),
+        (["--study", "path"], "runs/path"),
+        (["--study", "mine/gaze.yaml", "--quick"], "runs/gaze-quick"),
+    ],
+)
+def test_each_form_of_each_study_has_a_folder_of_its_own(words, folder):
+    assert _folder_of(parse(["reproduce", *words])) == Path(folder)

@@ -41,7 +41,7 @@ def reproduce_options(parser: Parser) -> None:
         "--out",
         type=Path,
         default=None,
-        help="folder; runs/reproduce, or runs/reproduce-quick",
+        help="folder; runs/STUDY, or runs/STUDY-quick",
     )
     parser.add_argument(
         "--quick",
@@ -99,7 +99,7 @@ def reproduce_command(options: Options) -> int:
     from vlmgym.train.checkpoint import Interrupted
 
     study = read_study(options.study, options.quick)
-    out = options.out or Path("runs/reproduce-quick" if options.quick else "runs/reproduce")
+    out = options.out or _folder_of(options)
     if options.list:
         _list_jobs(options, out)
         return 0
@@ -122,6 +122,14 @@ def reproduce_command(options: Options) -> int:
         return 0
     sys.stdout.write(f"{write_study_report(study, out)}\n")
     return 0
+
+
+def _folder_of(options: Options) -> Path:
+    """Where a study goes if nothing else is said: each form of each study has a folder of its
+    own.
+    """
+    name = Path(options.study).stem
+    return Path("runs") / (f"{name}-quick" if options.quick else name)
 
 
 def _say_what_can_be_decided(study: Study, file: TextIO) -> None:
