@@ -24,7 +24,7 @@ from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation
 from vlmgym.models.loading import load
 from vlmgym.players.base import CUT, Query
-from vlmgym.players.local import Relay
+from vlmgym.players.relay import Relay
 from vlmgym.players.sampling import gumbel, keys_of, plain_generation
 from vlmgym.render.looks import get_look
 from vlmgym.train import embedded as tiny
@@ -62,8 +62,8 @@ def test_a_player_asks_by_the_names_of_the_blocks_that_each_query_has(loaded):
     player = player_of(loaded)
     usual = replace(asked(1), style="full")
     named = replace(usual, blocks=Blocks(answer="move"))
-    assert "<answer>" in player._text(usual)
-    assert "<move>" in player._text(named)
+    assert "<answer>" in player.inputs.text(usual)
+    assert "<move>" in player.inputs.text(named)
 
 
 # ---- luck
@@ -74,7 +74,7 @@ def test_a_sampled_reply_is_the_same_alone_in_a_batch_and_in_another_order(loade
     """
     player, query = player_of(loaded), asked()
     if not straight:
-        player.pixels = None
+        player.inputs.pixels = None
     together = texts(player, query)
     assert len(set(together)) > 4
     assert [texts(player, query[i : i + 1])[0] for i in range(8)] == together, "alone"

@@ -45,9 +45,9 @@ def test_two_calls_are_one_where_the_picture_stays(loaded, straight, monkeypatch
     """So a closed path differs from an open one by the picture, and by nothing else."""
     closed = player_of(loaded)
     if not straight:
-        closed.pixels = None
-    shown = local.LocalPlayer._inputs
-    monkeypatch.setattr(closed, "_inputs", lambda queries, hidden=False: shown(closed, queries))
+        closed.inputs.pixels = None
+    shown = closed.inputs.of
+    monkeypatch.setattr(closed.inputs, "of", lambda queries, hidden=False: shown(queries))
     queries = asked(5), asked(4, SHISEN)
     whole = texts(player_of(loaded, path="open"), *queries)
     assert texts(closed, *queries) == whole
@@ -56,8 +56,8 @@ def test_two_calls_are_one_where_the_picture_stays(loaded, straight, monkeypatch
 
 def test_two_calls_are_one_for_models_whose_tokens_have_types(qwen, monkeypatch):
     closed = player_of(load(str(qwen)), max_new_tokens=12)
-    shown = local.LocalPlayer._inputs
-    monkeypatch.setattr(closed, "_inputs", lambda queries, hidden=False: shown(closed, queries))
+    shown = closed.inputs.of
+    monkeypatch.setattr(closed.inputs, "of", lambda queries, hidden=False: shown(queries))
     monkeypatch.setattr(local, "tokens_until", lambda mark, tokens, decode: 5)
     look = get_look("tiny:width=112,height=112")
     query = replace(asked(3), look=look)

@@ -7,8 +7,8 @@ from parts.tiny_tasks import TASKS
 from vlmgym.core import ConfigError
 from vlmgym.models.loading import load
 from vlmgym.players.base import Player, Query
-from vlmgym.players.local import Relay
 from vlmgym.players.registry import make_player
+from vlmgym.players.relay import Relay
 from vlmgym.render.looks import get_look
 
 
@@ -17,7 +17,7 @@ def test_games_share_batches_and_answer_as_alone(straight):
     model, processor = load("tiny")
     player = local_player(model, processor, max_new_tokens=100, batch=7)
     if not straight:
-        player.pixels = None
+        player.inputs.pixels = None
     rules = [(task, task.game, task.level, task.look) for task in TASKS]
     queries = [
         Query(game, task.states("test", 5), look, style)

@@ -207,9 +207,9 @@ def test_models_are_told_the_past_and_the_board_in_words(name, tmp_path):
     pictures = {"image": 3, "both": 3, "text": 0}
     for observation, count in pictures.items():
         query = Query(game, state, look, "brief", observation, past)
-        inputs = player._inputs([query])
+        inputs = player.inputs.of([query])
         shown = int((inputs["input_ids"] == model.config.image_token_id).sum())
-        alone = player._inputs([Query(game, state[0], look, "brief")])
+        alone = player.inputs.of([Query(game, state[0], look, "brief")])
         assert shown == count * int((alone["input_ids"] == model.config.image_token_id).sum())
         assert len(player.answer([query])[0]) == 2
         text = processor.tokenizer.decode(inputs["input_ids"][0])

@@ -142,7 +142,7 @@ def test_a_told_row_begins_with_the_tokens_of_players_and_of_grpo(
     ((before, _),) = parts(batch)
     player = local_player(model, processor)
     query = Query(SWAP.game, state, SWAP.look, SWAP.prompt, begun=[data[0]["told"]])
-    of_player = player._inputs([query])["input_ids"][0].tolist()
+    of_player = player.inputs.of([query])["input_ids"][0].tolist()
     assert before == asked[0] == of_player
 
 

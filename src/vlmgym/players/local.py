@@ -1,32 +1,33 @@
-"""Any image-text model of Transformers as a player, batched, on CPU or GPU."""
+"""Any image-text model of Transformers as a player, batched, on CPU or GPU.
+
+What the model reads is made by :class:`vlmgym.players.model_inputs.ModelInputs`; here it is asked:
+in one call, in two (a description, and what follows it without the picture), or with continuations
+that branch from one description. All of these sample with luck of their own for each reply
+(:mod:`vlmgym.players.sampling`) and end in :meth:`LocalPlayer._sample`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from typing_extensions import override
 
 from vlmgym.core import Game, State
-from vlmgym.dialogue import prompt
 from vlmgym.players.base import CUT, Answer, Player, Query
 from vlmgym.players.blocks import (
     UntilMarks,
-    prompts_with,
     refuse_words,
     text_decoder,
     tokens_until,
 )
+from vlmgym.players.model_inputs import ModelInputs
 from vlmgym.players.sampling import PLAIN, KeyedNoise, keys_of, plain_generation
-from vlmgym.render.frames import blank_frames, blank_like, frame_size, pictures
 from vlmgym.render.looks import Look, get_look
-from vlmgym.render.pixel_values import Pixels, use_pixel_cache
 
 SHARING = ("llava",)
 """Families of models (``model_type``) in which rows can share what was read of one prompt; in
@@ -99,10 +100,7 @@ class LocalPlayer(Player):
         self.path = path
         self.about = dict(about or {})
         self.unknown = unknown
-        image_processor = getattr(use_pixel_cache(processor), "image_processor", None)
-        self.pixels: Pixels | None = getattr(image_processor, "pixels", None)
-        self._texts: dict[Any, str] = {}
-        self._text_inputs: dict[Any, dict[str, Any]] = {}
+        self.inputs = ModelInputs(processor)
 
     @override
     def doubts(self, game: str, level: str, look: str, prompt: str, reply: str) -> list[str]:
@@ -140,7 +138,7 @@ class LocalPlayer(Player):
         """
         answers = [[Answer()] * len(query.state) for query in queries]
         with self._generating():
-            for batch in self._batches(queries):
+            for batch in self.inputs.batches(queries, self.batch):
                 batch_queries = [queries[number][rows] for number, rows in batch]
                 generated = iter(self._generate(batch_queries))
                 for (number, rows), query in zip(batch, batch_queries, strict=True):
@@ -173,7 +171,7 @@ class LocalPlayer(Player):
             for start in range(0, count, self.batch):
                 asked = query[start : start + self.batch]
                 marks = [mark] * len(asked.state)
-                described += self._sample([asked], self._inputs([asked]), until=marks)
+                described += self._sample([asked], self.inputs.of([asked]), until=marks)
             told = [self._description(mark, sampled) for sampled in described]
             branches = [[self._answer_of(sampled)] * continuations for sampled in described]
             for numbers, copies in self._branch_batches(told, continuations):
@@ -213,7 +211,7 @@ class LocalPlayer(Player):
             return self._conclude([asked], tokens)
         described = replace(query, state=query.state[np.array(numbers)], repeats=())
         said = [told[number] or [] for number in numbers]
-        inputs = self._going_on([described], said)
+        inputs = self.inputs.with_tokens([described], said, hidden=self.path == "closed")
         cache = self._read(inputs)
         cache.batch_repeat_interleave(len(copies))
         repeated = {
@@ -249,7 +247,7 @@ class LocalPlayer(Player):
         """Replies to one batch, without what they were begun with."""
         if self.path == "closed":
             return self._generate_in_blocks(queries)
-        return [self._answer_of(row) for row in self._sample(queries, self._inputs(queries))]
+        return [self._answer_of(row) for row in self._sample(queries, self.inputs.of(queries))]
 
     def _generate_in_blocks(self, queries: Sequence[Query]) -> list[Answer]:
         """As :meth:`_generate`, in two calls: descriptions, and what follows them without the
@@ -263,7 +261,7 @@ class LocalPlayer(Player):
                 marks.append("" if mark in beginning else mark)
         descriptions = [Sampled(0, [], has_ended=False)] * len(marks)
         if any(marks):
-            descriptions = self._sample(queries, self._inputs(queries), until=marks)
+            descriptions = self._sample(queries, self.inputs.of(queries), until=marks)
         told = [
             self._description(mark, sampled)
             for mark, sampled in zip(marks, descriptions, strict=True)
@@ -281,12 +279,8 @@ class LocalPlayer(Player):
 
     def _conclude(self, queries: Sequence[Query], told: Sequence[list[int]]) -> list[Sampled]:
         """What follows the tokens of descriptions, on the player's path."""
-        return self._sample(queries, self._going_on(queries, told), said=list(map(len, told)))
-
-    def _going_on(self, queries: Sequence[Query], told: Sequence[list[int]]) -> dict[str, Any]:
-        """Model inputs that end with the tokens of descriptions, on the player's path."""
-        inputs = self._inputs(queries, hidden=self.path == "closed")
-        return prompts_with(inputs, told, self.processor.tokenizer.pad_token_id)
+        inputs = self.inputs.with_tokens(queries, told, hidden=self.path == "closed")
+        return self._sample(queries, inputs, said=list(map(len, told)))
 
     def _description(self, mark: str, sampled: Sampled) -> list[int] | None:
         """The tokens of a reply up to a mark; None where it is not there, or leaves no room for
@@ -375,204 +369,7 @@ class LocalPlayer(Player):
             options["suppress_tokens"] = self.banned
         return options
 
-    def _batches(self, queries: Sequence[Query]) -> Iterator[list[tuple[int, slice]]]:
-        """Rows of queries, as (number of the query, rows) by batch."""
-        sizes = [frame_size(query.game, query.state.level, query.look) for query in queries]
-        lengths = [len(self._text(query)) for query in queries]
-        keys = list(zip(sizes, lengths, strict=True))
-        order = sorted(range(len(queries)), key=keys.__getitem__)
-        for _, numbers in groupby(order, key=sizes.__getitem__):
-            batch: list[tuple[int, slice]] = []
-            free_rows = self.batch
-            for number in numbers:
-                row_count = len(queries[number].state)
-                start = 0
-                while start < row_count:
-                    stop = min(start + free_rows, row_count)
-                    batch.append((number, slice(start, stop)))
-                    free_rows -= stop - start
-                    start = stop
-                    if not free_rows:
-                        yield batch
-                        batch = []
-                        free_rows = self.batch
-            if batch:
-                yield batch
-
-    def _text(self, query: Query) -> str:
-        """The prompt of a first turn, as the model's template writes it."""
-        level = query.state.level
-        key = query.game.name, level, query.style, query.blocks
-        if key not in self._texts:
-            question = prompt.prompt_text(query.game, level, query.style, blocks=query.blocks)
-            self._texts[key] = self.processor.apply_chat_template(
-                prompt.messages(question), add_generation_prompt=True, tokenize=False
-            )
-        return self._texts[key]
-
-    def _inputs(self, queries: Sequence[Query], hidden: bool = False) -> Any:
-        """Model inputs of a batch: each text is read once, and pictures are drawn into the inputs,
-        if the processor allows it; ``hidden``: blank ones.
-        """
-        first = queries[0]
-        height, width = frame_size(first.game, first.state.level, first.look)
-        pixels = self.pixels
-        if pixels and all(map(_is_plain, queries)) and pixels.exact(height, width):
-            return self._drawn_inputs(queries, pixels, height, width, hidden)
-        return self._conversation_inputs(queries, hidden)
-
-    def _drawn_inputs(
-        self, queries: Sequence[Query], pixels: Pixels, height: int, width: int, hidden: bool
-    ) -> Any:
-        """Model inputs of first turns: one text for each query, and pictures of one size."""
-        import torch
-        from torch.nn.functional import pad
-        from transformers import BatchFeature
-
-        if hidden:
-            blanks = [blank_frames(len(query.state), height, width) for query in queries]
-            drawn = [pixels.frames(frames) for frames in blanks]
-        else:
-            drawn = [pixels.boards(query.game, query.state, query.look) for query in queries]
-        inputs = {
-            name: torch.cat([torch.from_numpy(arrays[name]) for arrays in drawn])
-            for name in drawn[0]
-        }
-        texts = [self._inputs_of_text(self._text(query), height, width) for query in queries]
-        lengths = [tensors["input_ids"].shape[1] for tensors in texts]
-        for name in texts[0].keys() - inputs.keys():
-            filler = self.processor.tokenizer.pad_token_id if name == "input_ids" else 0
-            tensors_of_queries = []
-            for query, tensors, length in zip(queries, texts, lengths, strict=True):
-                padded = pad(tensors[name], (max(lengths) - length, 0), value=filler)
-                tensors_of_queries.append(padded.repeat_interleave(len(query.state), 0))
-            inputs[name] = torch.cat(tensors_of_queries)
-        return BatchFeature(inputs)
-
-    def _conversation_inputs(self, queries: Sequence[Query], hidden: bool) -> Any:
-        """Model inputs of whole conversations, with any number of pictures."""
-        texts = list[str]()
-        images = list[list[Image.Image]]()
-        for query in queries:
-            for row in range(len(query.state)):
-                messages = []
-                states = list[State]()
-                for role, parts in query.conversation(row):
-                    states += [part for part in parts if not isinstance(part, str)]
-                    messages.append({"role": role, "content": [_content(part) for part in parts]})
-                text = self.processor.apply_chat_template(
-                    messages, add_generation_prompt=True, tokenize=False
-                )
-                texts.append(text + (query.begun[row] if query.begun else ""))
-                shown = [pictures(query.game, state, query.look)[0] for state in states]
-                images.append([blank_like(picture) for picture in shown] if hidden else shown)
-        return self.processor(
-            text=texts, images=images if any(images) else None, return_tensors="pt", padding=True
-        )
-
-    def _inputs_of_text(self, text: str, height: int, width: int) -> dict[str, Any]:
-        """What the processor makes of a text with one blank picture of this size."""
-        key = text, height, width
-        if key not in self._text_inputs:
-            blank = Image.new("RGB", (width, height))
-            self._text_inputs[key] = dict(
-                self.processor(text=[text], images=[blank], return_tensors="pt", padding=True)
-            )
-        return self._text_inputs[key]
-
 
 def _with_beginning(beginning: str, answer: Answer) -> Answer:
     """An answer with the text that it was begun with."""
     return replace(answer, text=beginning + answer.text)
-
-
-def _is_plain(query: Query) -> bool:
-    """Whether it asks about first turns by a picture alone."""
-    return not (query.past or query.begun or query.observation != "image")
-
-
-def _content(part: State | str) -> dict[str, str]:
-    """A part of a message, as chat templates read it."""
-    return {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
-
-
-class Relay(Player):
-    """One model describes the board, another goes on from its description to the answer.
-
-    With a model before and after training this tells what perception and what reasoning contribute,
-    each by itself.
-
-    Args:
-        describer: whose description it is; a reply of it without one stands as it is.
-        reasoner: who thinks and answers.
-    """
-
-    sees = "picture"
-    heavy = True
-
-    def __init__(self, describer: Player, reasoner: Player) -> None:
-        self.describer = describer
-        self.reasoner = reasoner
-        self.name = f"{describer.name}+{reasoner.name}"
-
-    @override
-    def doubts(self, game: str, level: str, look: str, prompt: str, reply: str) -> list[str]:
-        task = (game, level, look, prompt, reply)
-        players = {"the describer": self.describer, "the reasoner": self.reasoner}
-        doubts = []
-        for role, player in players.items():
-            doubts += [f"{role}: {doubt}" for doubt in player.doubts(*task)]
-        return doubts
-
-    @override
-    def describe(self) -> dict[str, Any]:
-        return {
-            "kind": "relay",
-            "describer": self.describer.describe(),
-            "reasoner": self.reasoner.describe(),
-        }
-
-    @override
-    def answer(self, queries: Sequence[Query]) -> list[list[Answer]]:
-        """Replies of the second model, begun with the descriptions of the first.
-
-        Tokens are those of both; a reply was cut where the last of them was.
-        """
-        descriptions = _answers_of(self.describer, queries)
-        queries_begun = []
-        for query, answers in zip(queries, descriptions, strict=True):
-            end = _end_of_description(query)
-            beginnings = []
-            for answer in answers:
-                description, mark, _ = answer.text.partition(end)
-                beginnings.append(description + mark)
-            queries_begun.append(replace(query, begun=beginnings))
-        conclusions = _answers_of(self.reasoner, queries_begun)
-        relayed = []
-        for query, before, after in zip(queries, descriptions, conclusions, strict=True):
-            end = _end_of_description(query)
-            relayed.append(
-                [
-                    _relayed(description, conclusion) if end in description.text else description
-                    for description, conclusion in zip(before, after, strict=True)
-                ]
-            )
-        return relayed
-
-
-def _answers_of(player: Player, queries: Sequence[Query]) -> list[list[Answer]]:
-    """What a player replies, all as Answers."""
-    return [[Answer.of(reply) for reply in replies] for replies in player.answer(queries)]
-
-
-def _end_of_description(query: Query) -> str:
-    return query.blocks.end(query.blocks.perception)
-
-
-def _relayed(description: Answer, conclusion: Answer) -> Answer:
-    """The second answer, with the tokens of both."""
-    return replace(
-        conclusion,
-        input_tokens=description.input_tokens + conclusion.input_tokens,
-        output_tokens=description.output_tokens + conclusion.output_tokens,
-    )

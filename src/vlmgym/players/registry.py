@@ -228,7 +228,7 @@ def _relay(asked: Asked) -> Player:
     describer, _, reasoner = asked.details.partition("+")
     if not describer or not reasoner:
         raise ConfigError("player", asked.text, PLAYERS)
-    from vlmgym.players.local import Relay
+    from vlmgym.players.relay import Relay
 
     models = (replace(asked, details=model) for model in (describer, reasoner))
     return Relay(*(_local(model) for model in models))
