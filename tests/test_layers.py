@@ -37,6 +37,7 @@ HEAVY = {
     "train.block_grpo",
     "train.grpo_trainer",
     "train.resumable",
+    "train.stand_ins",
     "train.trl_grpo",
     "train.trl_sft",
     "train.verl.worker",

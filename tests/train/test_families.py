@@ -17,7 +17,7 @@ from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import freeze_vision, load
 from vlmgym.train import grpo_trainer as trainers
-from vlmgym.train import trl_grpo
+from vlmgym.train import stand_ins
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.compute import Compute, Lora
@@ -250,13 +250,13 @@ def test_episodes_see_a_picture_a_turn_and_are_scored_as_if_alone(
                 offset += n
         return out
 
-    trimming, left_out = trl_grpo.Trimming.__call__, []
+    trimming, left_out = stand_ins.Trimming.__call__, []
 
     def counted(self, **inputs):
         left_out.append(int((~inputs["attention_mask"].bool().any(dim=0)).sum()))
         return trimming(self, **inputs)
 
-    monkeypatch.setattr(trl_grpo.Trimming, "__call__", counted)
+    monkeypatch.setattr(stand_ins.Trimming, "__call__", counted)
     monkeypatch.setattr(trainers.Grpo, "_get_per_token_logps_and_entropies", checked)
     settings = GrpoSettings(steps=1, batch=6, group=3, turns=3, max_new_tokens=1500, beta=0.01)
     model, processor = load(str(models(family)))

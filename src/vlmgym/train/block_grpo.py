@@ -222,7 +222,6 @@ class BlockGrpo(Grpo):
         """The advantage of each row of a group: of the descriptions, then of the continuations."""
         branches = self.branches
         wholes = np.array([[replies.wholes[number] for number in described]])
-        shape = (1, branches.descriptions, branches.continuations)
         questions = [replies.question(reply) for reply in range(members.start, members.stop)]
         of_blocks = branch_rewards(
             self.weights,
@@ -230,7 +229,6 @@ class BlockGrpo(Grpo):
             replies.judged[members],
             replies.blind[members],
             wholes,
-            shape,
             apart=self.settings.credit in APART,
         )
         scaled = ESTIMATORS[self.settings.credit](of_blocks).scaled()
@@ -265,7 +263,6 @@ def branch_rewards(
     judged: Sequence[Judgement],
     blind: Sequence[Judgement],
     wholes: Any,
-    shape: tuple[int, int, int],
     apart: bool,
 ) -> BranchRewards:
     """What the answers to one state are worth, by blocks.
@@ -273,12 +270,12 @@ def branch_rewards(
     Args:
         weights: of the reward terms.
         questions: of each answer.
-        judged: the answers.
+        judged: the answers, as many continuations of each description.
         blind: answers with other continuations, that see no picture.
         wholes: ``(1, D)``, descriptions that are answers by themselves.
-        shape: ``(1, D, C)``.
         apart: the terms of a description are kept apart; else they are part of each answer.
     """
+    shape = (*wholes.shape, len(judged) // wholes.size)
     game = questions[0].task.game
     level = questions[0].state.level
     actions = np.array([judgement.reply.action for judgement in judged], np.int64)

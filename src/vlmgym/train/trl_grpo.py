@@ -21,6 +21,7 @@ from vlmgym.players.blocks import UntilMarks, text_decoder
 from vlmgym.train.groups import Block, Generated, joined
 from vlmgym.train.resumable import ResumableTrainer
 from vlmgym.train.rewards import reply_text
+from vlmgym.train.stand_ins import BesideBlank, Trimming
 
 MEANS_OF_ROWS = ("grpo", "dr_grpo", "sapo")
 """Losses that TRL divides by the number of rows; the others it divides by the number of tokens that
@@ -30,6 +31,19 @@ MEANS_OF_BATCHES = ("bnpo",)
 """Losses that TRL divides by the tokens of each micro-batch, and then by the number of
 micro-batches.
 """
+OF_PICTURES = (
+    "pixel_values",
+    "image_grid_thw",
+    "num_images",
+    "pixel_attention_mask",
+    "spatial_shapes",
+    "num_tiles",
+    "image_sizes",
+    "token_type_ids",
+    "mm_token_type_ids",
+    "image_position_ids",
+)
+"""What TRL hands to a model besides tokens, of each batch."""
 
 
 class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
@@ -298,90 +312,6 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
         return super()._get_per_token_logps_and_entropies(
             model, *arguments, batch_size=batch_size, **options
         )
-
-
-ALONG_TOKENS = ("input_ids", "attention_mask", "labels", "token_type_ids", "mm_token_type_ids")
-"""Inputs of a model with a column for each token."""
-
-
-class Trimming:
-    """A model that leaves out the last columns where they are padding in all rows; their
-    log-probabilities are returned as 0.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    def __call__(self, **inputs: Any) -> Any:
-        """The model's output, at its full width."""
-        mask = inputs["attention_mask"]
-        width = mask.shape[1]
-        used = int(mask.any(dim=0).nonzero().max()) + 1
-        for name in ALONG_TOKENS:
-            if name in inputs:
-                inputs[name] = inputs[name][:, :used]
-        outputs = self.model(**inputs)
-        for name in ("log_probs", "entropy"):
-            if outputs.get(name) is not None:
-                outputs[name] = torch.nn.functional.pad(outputs[name], (0, width - used))
-        return outputs
-
-
-OF_PICTURES = (
-    "pixel_values",
-    "image_grid_thw",
-    "num_images",
-    "pixel_attention_mask",
-    "spatial_shapes",
-    "num_tiles",
-    "image_sizes",
-    "token_type_ids",
-    "mm_token_type_ids",
-    "image_position_ids",
-)
-"""What TRL hands to a model besides tokens, of each batch."""
-
-
-class _Outputs(dict[str, Any]):
-    """A model's output, by names and by attributes."""
-
-    __getattr__ = dict.__getitem__
-
-
-class BesideBlank:
-    """A model asked with its picture and with a blank one: in the place of the log-probability of
-    each token it gives the Kullback-Leibler divergence between the two distributions of the token.
-
-    Args:
-        model: a model.
-        blank: ``(1, ...)``, one entry of the values of a blank picture, which are all the same.
-        temperature: of the distributions.
-    """
-
-    def __init__(self, model: Any, blank: torch.Tensor, temperature: float) -> None:
-        self.model = model
-        self.blank = blank
-        self.temperature = temperature
-
-    def __call__(self, *, labels: torch.Tensor, fused_lm_head: bool, **inputs: Any) -> _Outputs:
-        """``log_probs``: the divergences, 0 before the first label."""
-        width = labels.shape[1]
-        has_label = (labels != -100).any(dim=0)
-        if not has_label.any():  # all rows are left out of the loss
-            return _Outputs(log_probs=torch.zeros(labels.shape, device=labels.device))
-        count = width - int(has_label.nonzero().min())
-        shown = self._log_probabilities(inputs, count)
-        pixels = inputs["pixel_values"]
-        hidden_inputs = {**inputs, "pixel_values": self.blank.to(pixels).expand_as(pixels)}
-        hidden = self._log_probabilities(hidden_inputs, count)
-        divergences = (shown.exp() * (shown - hidden)).sum(dim=-1).clamp(min=0)
-        padded = torch.nn.functional.pad(divergences, (width - count, 0))
-        return _Outputs(log_probs=padded)
-
-    def _log_probabilities(self, inputs: Mapping[str, Any], count: int) -> torch.Tensor:
-        """Of all tokens, at the last ``count`` places."""
-        logits = self.model(**inputs, logits_to_keep=count + 1).logits[:, -count - 1 : -1]
-        return torch.log_softmax(logits.float() / self.temperature, dim=-1)
 
 
 def _going_on(
