@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.studies.plan import Claim, Pair, Side
+from vlmgym.studies.claim import Claim, Pair, Side
 from vlmgym.studies.verdicts import Measurement
 
 Table = NDArray[np.float64]

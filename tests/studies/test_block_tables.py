@@ -14,6 +14,7 @@ from vlmgym.core import ConfigError
 from vlmgym.studies import runner
 from vlmgym.studies.branches import read_tables, tables_path
 from vlmgym.studies.jobs import is_done, progress, run_job
+from vlmgym.studies.schedule import jobs_of
 from vlmgym.studies.study import Study, read_study
 
 
@@ -28,7 +29,7 @@ def study_file(tmp_path_factory):
 def finished(study_file):
     study = read_study(str(study_file))
     out = study_file.parent / "out"
-    for job in study.jobs:
+    for job in jobs_of(study):
         run_job(study, out, job.name)
     assert main(["reproduce", "--study", str(study_file), "--out", str(out)]) == 0
     return out
@@ -42,20 +43,20 @@ def branched(**changes):
 
 def test_every_seed_of_a_run_is_a_job_after_its_training(study_file, capsys):
     study = read_study(str(study_file))
-    jobs = {job.name: job for job in study.jobs}
+    jobs = {job.name: job for job in jobs_of(study)}
     assert list(jobs) == [
         *("blocks/base", "train/cold/0", "blocks/cold.0", "train/cold/3", "blocks/cold.3")
     ]
     assert jobs["blocks/cold.3"].needs == ("train/cold/3",)
     assert main(["reproduce", "--study", str(study_file), "--quick", "--list"]) == 0
     assert capsys.readouterr().out.count("blocks/") == 2
-    shorter = {job.name: job for job in read_study(str(study_file), True).jobs}
+    shorter = {job.name: job for job in jobs_of(read_study(str(study_file), True))}
     assert 0 < shorter["blocks/base"].cost < jobs["blocks/base"].cost
 
 
 def test_a_stopped_job_goes_on_to_the_same_tables(study_file, finished, tmp_path):
     study = read_study(str(study_file))
-    (job,) = (job for job in study.jobs if job.name == "blocks/base")
+    (job,) = (job for job in jobs_of(study) if job.name == "blocks/base")
     whole = tables_path(finished, "start", "base").read_text()
     lines = whole.splitlines(keepends=True)
     path = tables_path(tmp_path, "start", "base")

@@ -16,6 +16,7 @@ from vlmgym.studies import runner
 from vlmgym.studies.jobs import is_done, run_job
 from vlmgym.studies.results import StudyResults
 from vlmgym.studies.runner import JobError, run_study
+from vlmgym.studies.schedule import jobs_of, jobs_wanted
 from vlmgym.studies.sections import SECTIONS
 from vlmgym.studies.study import read_study
 from vlmgym.train.callbacks import read_metrics
@@ -46,7 +47,7 @@ scheduler.
 @pytest.fixture(scope="module")
 def finished(study_file):
     out = study_file.parent / "out"
-    for job in read_study(str(study_file)).wanted(HERE):
+    for job in jobs_wanted(read_study(str(study_file)), HERE):
         run_job(read_study(str(study_file)), out, job.name)
     assert main(["reproduce", "--study", str(study_file), "--out", str(out)]) == 0
     return out
@@ -58,12 +59,12 @@ def test_every_job_is_done_in_its_order(study_file, finished):
     names = [line["job"] for line in lines]
     whole, here = (
         read_study(str(study_file)),
-        {job.name for job in read_study(str(study_file)).wanted(HERE)},
+        {job.name for job in jobs_wanted(read_study(str(study_file)), HERE)},
     )
-    assert sorted(names) == sorted(job.name for job in whole.jobs if job.name not in here)
+    assert sorted(names) == sorted(job.name for job in jobs_of(whole) if job.name not in here)
     begun = {line["job"]: line["begin"] for line in lines}
     ended = {line["job"]: line["begin"] + line["seconds"] for line in lines}
-    for job in whole.jobs:
+    for job in jobs_of(whole):
         if job.name not in here:
             assert all(
                 ended[other] <= begun[job.name] + 0.2 for other in job.needs if other not in here
@@ -227,7 +228,7 @@ def test_sigterm_stops_the_jobs_and_writes_them_down(study_file, tmp_path, monke
 def test_who_is_trained_is_asked_at_once_and_a_part_of_a_study_is_reported_as_one(
     study_file, tmp_path, capsys
 ):
-    names = [job.name for job in read_study(str(study_file)).jobs]
+    names = [job.name for job in jobs_of(read_study(str(study_file)))]
     assert names[:8] == [
         *("evaluate/random", "evaluate/oracle", "evaluate/teacher:0.3", "evaluate/base"),
         *("train/g0-swap/0", "evaluate/g0-swap.0", "train/g0-swap/3", "evaluate/g0-swap.3"),

@@ -16,6 +16,7 @@ from vlmgym.core.files import FileError
 from vlmgym.studies import runner
 from vlmgym.studies.entries import FIXED
 from vlmgym.studies.power import decidable
+from vlmgym.studies.schedule import jobs_of
 from vlmgym.studies.study import Study, read_study
 
 
@@ -58,7 +59,7 @@ from vlmgym.studies.study import Study, read_study
 )
 def test_bad_studies_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
-        _ = Study.parse({"seeds": [0], **change}).jobs
+        jobs_of(Study.parse({"seeds": [0], **change}))
 
 
 def test_studies_may_ask_every_player_that_needs_no_model_file_or_endpoint():
@@ -91,7 +92,7 @@ def test_relays_and_patterns_name_who_is_asked():
     ]
     assert asked.makers("base+b.2") == [("b", 2)]
     assert asked.makers("random") == asked.makers("base") == asked.makers("teacher:0.4") == []
-    needs = {job.name: job.needs for job in asked.jobs}
+    needs = {job.name: job.needs for job in jobs_of(asked)}
     assert needs["evaluate/b+a.2"] == ("train/b/2", "train/a/2")
     assert needs["evaluate/random"] == ()
 
@@ -103,7 +104,8 @@ BUNDLED = sorted((Path(vlmgym.__file__).parent / "studies").glob("*.yaml"))
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
 def test_bundled_studies_are_whole_and_can_say_what_they_decide(path, quick):
     whole = read_study(path.stem, quick)
-    assert len({job.name for job in whole.jobs}) == len(whole.jobs)
+    jobs = jobs_of(whole)
+    assert len({job.name for job in jobs}) == len(jobs)
     assert all(
         whole.makers(f"{name}.{whole.seeds[0]}") == [(name, whole.seeds[0])] for name in whole.runs
     )

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.coverage import LUCKS, WAYS, World, rates
 
 from parts.plans import planned, told
-from vlmgym.studies.plan import Power
+from vlmgym.studies.claim import Power
 from vlmgym.studies.power import decidable
 from vlmgym.studies.study import Study
 from vlmgym.studies.verdicts import verdicts

@@ -143,11 +143,12 @@ def _say_what_can_be_decided(study: Study, file: TextIO) -> None:
 def _list_jobs(options: Options, out: Path) -> None:
     """What the claims can decide; a line for each job: name, cost, and what it waits for."""
     from vlmgym.studies.jobs import is_done
+    from vlmgym.studies.schedule import jobs_wanted
     from vlmgym.studies.study import read_study
 
     study = read_study(options.study, options.quick)
     if not options.only:
         _say_what_can_be_decided(study, sys.stdout)
-    for job in study.wanted(options.only):
+    for job in jobs_wanted(study, options.only):
         state = "done" if is_done(study, out, job.name) else ", ".join(job.needs)
         sys.stdout.write(f"{job.name:<28} {job.cost:>10,.0f}  {state}\n")

@@ -19,7 +19,8 @@ from vlmgym.players.registry import LocalSettings, make_player
 from vlmgym.studies.branches import Size, play_tables, states_in, tables_path
 from vlmgym.studies.costs import ASK_COST, SFT_COST, branching_cost_of_state
 from vlmgym.studies.entries import BASE
-from vlmgym.studies.study import Job, Study
+from vlmgym.studies.schedule import Job, jobs_of
+from vlmgym.studies.study import Study
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.run import train
 
@@ -33,7 +34,7 @@ def run_job(study: Study, out: Path, name: str) -> None:
     Raises:
         ConfigError: there is no such job, or what it needs is not done.
     """
-    job = next((job for job in study.jobs if job.name == name), None)
+    job = next((job for job in jobs_of(study) if job.name == name), None)
     if job is None:
         raise ConfigError("job", name, "one of vlmgym reproduce --list")
     for needed in job.needs:

@@ -13,7 +13,7 @@ from vlmgym.evals.estimates import Estimate
 from vlmgym.evals.metrics import METRICS
 from vlmgym.evals.reading import headline
 from vlmgym.report.plots import COLOURS, STYLE, canvas
-from vlmgym.studies.plan import INDEX
+from vlmgym.studies.claim import INDEX
 from vlmgym.studies.results import StudyResults
 from vlmgym.studies.sections import temperature_of
 from vlmgym.studies.verdicts import FAILS, HOLDS, OPPOSITE, Verdict

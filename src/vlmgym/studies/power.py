@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vlmgym.evals.crossed_effects import Effect
 from vlmgym.evals.estimates import readable
 from vlmgym.evals.metrics import METRICS
-from vlmgym.studies.plan import ASSUMED, INDEX, Claim, Power
+from vlmgym.studies.claim import ASSUMED, INDEX, Claim, Power
 from vlmgym.studies.study import Study
 from vlmgym.studies.verdicts import LEVEL
 

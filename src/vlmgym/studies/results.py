@@ -21,7 +21,7 @@ from vlmgym.evals.reading import Evaluated, load
 from vlmgym.evals.summaries import read_summary
 from vlmgym.studies.blocks import BlockMeasures
 from vlmgym.studies.branches import read_tables, states_in, tables_path
-from vlmgym.studies.plan import INDEX
+from vlmgym.studies.claim import INDEX
 from vlmgym.studies.study import Study
 
 Table = NDArray[np.float64]

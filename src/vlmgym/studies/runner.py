@@ -23,7 +23,8 @@ from vlmgym.studies.entries import SECTIONS
 from vlmgym.studies.jobs import is_done, progress
 from vlmgym.studies.plan import Plan, hash_of
 from vlmgym.studies.processes import Process
-from vlmgym.studies.study import Job, Study, read_study
+from vlmgym.studies.schedule import Job, jobs_wanted
+from vlmgym.studies.study import Study, read_study
 from vlmgym.train.begun import completed
 from vlmgym.train.checkpoint import Interrupted, Signals
 
@@ -163,7 +164,7 @@ def run_study(
     """
     need("train", *TRAINING)
     study = read_study(name, quick)
-    jobs = study.wanted(only)
+    jobs = jobs_wanted(study, only)
     _freeze(study, out)
     for evaluation in study.evaluations:  # once, before several processes do it
         run_protocol(study.protocol(evaluation), {}, out / "evaluations" / evaluation)

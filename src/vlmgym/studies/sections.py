@@ -20,6 +20,7 @@ from vlmgym.studies.jobs import is_done
 from vlmgym.studies.plan import hash_of
 from vlmgym.studies.power import decidable
 from vlmgym.studies.results import SWAPPED, StudyResults
+from vlmgym.studies.schedule import jobs_of
 from vlmgym.studies.verdicts import UNMEASURED, Verdict
 from vlmgym.studies.writing import markdown, of_claim, p_text, writer
 
@@ -49,10 +50,11 @@ def heading(results: StudyResults) -> str:
     study = results.study
     plan = study.plan
     frozen = f"**Frozen {plan.frozen}**" if plan.frozen else "**A pilot: this plan is not frozen**"
-    missing = sum(not is_done(study, results.out, job.name) for job in study.jobs)
+    jobs = jobs_of(study)
+    missing = sum(not is_done(study, results.out, job.name) for job in jobs)
     unfinished = ""
     if missing:
-        unfinished = f"\n\n**{missing} of {len(study.jobs)} jobs are still to be done.**"
+        unfinished = f"\n\n**{missing} of {len(jobs)} jobs are still to be done.**"
     seeds = ", ".join(map(str, study.seeds))
     return (
         f"# {plan.question or 'A study'}\n\n"

@@ -12,7 +12,7 @@ from typing import Any
 from vlmgym.core import ConfigError
 from vlmgym.core.config import find, read_file
 from vlmgym.evals.protocol import Protocol
-from vlmgym.studies.costs import ASK_COST, branching_cost, training_cost, turns_of
+from vlmgym.studies.claim import GAME, INDEX, Claim, Side
 from vlmgym.studies.entries import (
     BASE,
     FIXED,
@@ -23,18 +23,8 @@ from vlmgym.studies.entries import (
     matches,
     settings_of,
 )
-from vlmgym.studies.plan import GAME, INDEX, Claim, Plan, Side
+from vlmgym.studies.plan import Plan
 from vlmgym.train.recipe import Recipe, read_recipe, recipe_path
-
-
-@dataclass(frozen=True)
-class Job:
-    """One process of a study."""
-
-    # train/RUN/SEED; evaluate/PLAYER and blocks/PLAYER: in all entries of the section that ask it
-    name: str
-    needs: tuple[str, ...]
-    cost: float  # in answers of GRPO, roughly
 
 
 @dataclass(frozen=True)
@@ -324,57 +314,6 @@ class Study:
         if not all(name in self.runs for name in runs):
             return []
         return [(name, int(seed)) for name in runs]
-
-    @cached_property
-    def jobs(self) -> list[Job]:
-        """All jobs, each after those that it needs; who is trained is asked at once, so that a
-        stopped study has whole rows.
-        """
-        jobs = []
-        for name, run in self.runs.items():
-            for seed in self.seeds:
-                needs: tuple[str, ...] = () if run.start == BASE else (f"train/{run.start}/{seed}",)
-                cost = training_cost(self.recipe(name, seed))
-                jobs.append(Job(f"train/{name}/{seed}", needs, cost))
-        turns = {name: turns_of(self.protocol(name)) for name in self.evaluations}
-        for player, asked in self.asked.items():
-            needs = tuple(f"train/{run}/{seed}" for run, seed in self.makers(player))
-            cost = ASK_COST * sum(turns[name] for name in asked) if needs or player == BASE else 1.0
-            jobs.append(Job(f"evaluate/{player}", needs, cost))
-        for player, names in self.branched.items():
-            needs = tuple(f"train/{run}/{seed}" for run, seed in self.makers(player))
-            cost = sum(branching_cost(self.blocks[name]) for name in names)
-            jobs.append(Job(f"blocks/{player}", needs, cost))
-        positions = {job.name: number for number, job in enumerate(jobs)}
-
-        def position(job: Job) -> int:
-            if job.name.startswith("train/"):
-                return positions[job.name]
-            return max((positions[name] for name in job.needs), default=-1)
-
-        return sorted(jobs, key=position)
-
-    def wanted(self, only: Sequence[str] = ()) -> list[Job]:
-        """The jobs whose names match one of the patterns, and those that they need; all, without
-        patterns.
-
-        Raises:
-            ConfigError: nothing has such a name.
-        """
-        for pattern in only:
-            if not any(fnmatch(job.name, pattern) for job in self.jobs):
-                raise ConfigError(
-                    "only",
-                    pattern,
-                    "patterns of the names of vlmgym reproduce --list: 'evaluate/g1-*'",
-                )
-        if not only:
-            return self.jobs
-        names = set[str]()
-        for job in reversed(self.jobs):  # what needs comes before what is needed
-            if job.name in names or matches(job.name, only):
-                names |= {job.name, *job.needs}
-        return [job for job in self.jobs if job.name in names]
 
     @cached_property
     def asked(self) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ import numpy as np
 from vlmgym.evals import stats
 from vlmgym.evals.crossed_effects import Effect, cut, effect_of, score_test
 from vlmgym.evals.estimates import NAN, Estimate
-from vlmgym.studies.plan import GAME, INDEX, Claim, Power, Side
+from vlmgym.studies.claim import GAME, INDEX, Claim, Power, Side
 from vlmgym.studies.results import (
     UNTRAINED,
     StudyResults,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from vlmgym.evals.estimates import Estimate, Writer, decimals, readable
 from vlmgym.evals.metrics import METRICS
-from vlmgym.studies.plan import INDEX, Claim
+from vlmgym.studies.claim import INDEX, Claim
 
 
 def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
