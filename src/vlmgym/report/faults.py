@@ -14,8 +14,8 @@ NOTE = (
     "is replayed on the board that the reply described: if it works there, the failure counts as "
     "perception; if it fails there too, as both where the description was wrong as well. After a "
     "right description it is misread where the think block names a tile otherwise than it is on "
-    "the board, else reasoning: that of what is misread without a word stands there too. Whether "
-    "the reasoning has read the description, or looked at the picture again, is not tested here."
+    "the board, else reasoning (what it misread without naming it stands there too). Whether the "
+    "reasoning has read the description, or looked at the picture again, is not tested here."
 )
 
 
