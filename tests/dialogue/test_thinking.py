@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from parts.follower import Follower
 from vlmgym.core import ConfigError
 from vlmgym.dialogue.thinking import NamedTiles, named_tiles, tiles_beside_cells
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
@@ -11,7 +12,6 @@ from vlmgym.episodes.trace import load_trace
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.metrics import METRICS, mean_of
 from vlmgym.evals.settings import Evaluation
-from vlmgym.players.base import Player
 
 NAMES = ("empty", "red circle", "blue star", "red")
 TASK = Task(game="ShisenSho", level="tiny", look="tiny", prompt="brief", walk_max=5)
@@ -31,42 +31,34 @@ def test_tiles_beside_cells_are_read_in_either_order(text, expected):
     assert tiles_beside_cells(text, NAMES) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1: (0, 0) 4\n2: (1, 0): 2", [(0, 0, 2), (1, 0, 1)]),
+        ("Row 2: (1, 0) 4, (1, 1) 2", [(1, 0, 2), (1, 1, 1)]),
+        ("2 (0, 1) 4 (1, 1)", [(0, 1, 1), (1, 1, 2)]),
+        ("a 4 at (0, 1)", [(0, 1, 2)]),
+    ],
+)
+def test_a_number_before_a_colon_is_no_tile_of_the_cell_behind_it(text, expected):
+    assert tiles_beside_cells(text, ("0", "2", "4", "8")) == expected
+
+
+def test_a_guess_under_a_hidden_cell_is_not_counted_as_a_named_tile():
+    board = np.array([[1, 2], [3, 0]], np.int16)
+    counts = named_tiles("(0, 1) red, (1, 0) red", NAMES, board, board, covered=2)
+    assert counts == NamedTiles(named=1, right=1, conflicts=0, as_described=0, as_shown=0)
+    swapped = np.array([[1, 3], [3, 0]], np.int16)
+    counts = named_tiles("(0, 1) red, (1, 0) red", NAMES, board, swapped, covered=2)
+    assert (counts.conflicts, counts.as_described) == (1, 1), "whether it follows is still told"
+
+
 def test_named_tiles_are_compared_with_board_and_description():
     board = np.array([[1, 2], [3, 0]], np.int16)
     described = np.array([[1, 1], [-1, 2]], np.int16)
     text = "(0, 0) red circle (0, 1) red circle (0, 1) blue star (0, 1) red (1, 0) red (7, 7) red"
     counts = named_tiles(text, NAMES, board, described)
     assert counts == NamedTiles(named=5, right=3, conflicts=3, as_described=1, as_shown=1)
-
-
-class Follower(Player):
-    """Goes on from a given description: names tiles of what was described, or of the board."""
-
-    name = "follower"
-    sees = "picture"
-
-    def __init__(self, reads):
-        self.reads = reads
-
-    def describe(self):
-        return {"kind": "follower", "reads": self.reads}
-
-    def answer(self, queries):
-        return [[self._reply(query, row) for row in range(len(query.state))] for query in queries]
-
-    def _reply(self, query, row):
-        begun = query.begun[row]
-        scene = query.game.scene(query.state)
-        shown = {}
-        for cell, symbol in np.ndenumerate(scene.symbols[row]):
-            shown[cell] = scene.names[symbol]
-        if self.reads == "nothing":
-            thought = "I guess"
-        elif self.reads == "picture":
-            thought = " ".join(f"{cell} {tile}" for cell, tile in shown.items())
-        else:
-            thought = begun.removeprefix("<perception>").removesuffix("</perception>")
-        return f"{begun}<think>{thought}</think><answer>none</answer>"
 
 
 def measured(reads, observation="swapped"):

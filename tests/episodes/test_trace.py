@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from parts.commands import eval_words
@@ -24,6 +25,7 @@ from vlmgym.episodes.trace import TraceError, TraceWriter, load_trace, read_trac
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.folders import places
 from vlmgym.evals.leaderboards import leaderboard
+from vlmgym.evals.reading import load
 from vlmgym.evals.rescoring import rescore
 from vlmgym.evals.settings import Evaluation
 from vlmgym.games import GAMES, state_text
@@ -68,6 +70,28 @@ def test_what_an_earlier_version_began_is_not_mixed_with_a_player_it_did_not_rec
     with pytest.raises(VlmGymError, match="earlier version, which did not record who played"):
         evaluate(Random(), TASK, HOW, tmp_path / "old", progress=False)
     assert (tmp_path / "old/trace.jsonl").read_bytes() == before
+
+
+def test_an_evaluation_begun_with_other_faults_is_not_continued_but_read_and_rescored(tmp_path):
+    old = tmp_path / "old"
+    summary = evaluate(Random(), TASK, HOW, old, progress=False)
+    assert summary["attribution"] == load_trace(old / "trace.jsonl").run.attribution == 2
+    run, *lines = (old / "trace.jsonl").read_text().splitlines(keepends=True)
+    before = run.replace(',"attribution":2', "") + "".join(lines[:-1])
+    (old / "trace.jsonl").write_text(before)
+    with pytest.raises(VlmGymError, match=r"tells other faults apart.*read and rescored") as error:
+        evaluate(Random(), TASK, HOW, old, progress=False)
+    assert "\n" not in str(error.value)
+    assert (old / "trace.jsonl").read_text() == before
+    (old / "summary.json").unlink()
+    (evaluated,) = load([old])
+    assert evaluated.metrics["fault_misread"].n == 0
+    assert evaluated.metrics["fault_reasoning"].n > 0
+    assert all(np.isnan(values["fault_misread"]) for values in evaluated.values.values())
+    again = rescore(old, tmp_path / "again")
+    assert again["metrics"]["fault_misread"]["n"] > 0
+    assert load_trace(tmp_path / "again" / "trace.jsonl").run.attribution == 2
+    evaluate(Random(), TASK, HOW, tmp_path / "again", progress=False)
 
 
 @pytest.mark.parametrize("name", GAMES)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -254,3 +254,45 @@ def test_every_fault_has_words_and_a_colour_of_its_own():
     )
     assert Fault("none") is Fault.NONE
     assert Fault.NONE == "none"
+    assert len({fault.phrase for fault in Fault}) == len(Fault)
+
+
+SIGHT = {  # of linear red, green, blue: Machado et al. 2009, the whole deficiency
+    "usual": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "protan": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    "deutan": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ),
+    "tritan": (
+        (1.255528, -0.076749, -0.178779),
+        (-0.078411, 0.930809, 0.147602),
+        (0.004733, 0.691367, 0.303900),
+    ),
+}
+
+
+def as_seen(colour, sight):
+    """A colour as CIE L*a*b*, in which distances are alike to the eye."""
+    light = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    linear = np.where(light <= 0.04045, light / 12.92, ((light + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(SIGHT[sight]) @ linear, 0, 1)
+    to_xyz = [[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]]
+    xyz = np.array(to_xyz) @ seen / (0.9505, 1, 1.0888)
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_colours_of_faults_are_told_apart_by_colour_blind_readers_as_well(sight):
+    colours = [as_seen(fault.colour, sight) for fault in Fault]
+    distances = [np.linalg.norm(one - other) for one, other in combinations(colours, 2)]
+    assert min(distances) > 20
+    for fault in Fault:
+        lightness = [as_seen(colour, sight)[0] for colour in (fault.colour, fault.ink)]
+        assert abs(lightness[0] - lightness[1]) > 35, f"letters on {fault}"

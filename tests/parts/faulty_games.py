@@ -458,6 +458,7 @@ FAULTS = {
         {"from_symbols": from_symbols_refuses},
         "scene and text",
     ),
+    "what hides a cell is no symbol": (LightsOut, {"covered": 7}, "scene and text"),
     "the oracle has the wrong sign": (Game2048, {"oracle": oracle_negated}, "oracle beats random"),
     "the oracle values illegal actions": (
         Game2048,

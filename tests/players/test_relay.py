@@ -42,6 +42,24 @@ def test_one_model_goes_on_from_the_description_of_another():
     told, single = ([one.text for one in player.answer([query])[0]] for player in (both, alone))
     assert told == single, "with itself it answers as alone"
 
+
+def test_a_relay_whose_second_model_sees_the_picture_is_warned_of():
+    both = make_player("relay:tiny+tiny", "tiny", "brief", {"max_tokens": 160})
+
+    def says_so():
+        doubts = both.doubts("ShisenSho", "tiny", "tiny", "brief", "")
+        return sum("does not tell what perception contributes" in doubt for doubt in doubts)
+
+    assert says_so() == 1
+    both.reasoner.path = "closed"
+    assert says_so() == 0
+
+
+def test_a_description_of_another_player_is_gone_on_from():
+    task = TASKS[1]
+    query = Query(task.game, task.states("test", 6), get_look("tiny"), "brief")
+    alone = make_player("local:tiny", "tiny", "brief", {"max_tokens": 160})
+
     class Liar(Player):
         name = "liar"
         sees = "nothing"

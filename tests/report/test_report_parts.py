@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from parts.follower import Follower
 from parts.report_page import HOW, TASKS, Page, blurred, row, section, summary
 from vlmgym.core import VlmGymError
 from vlmgym.dialogue.reply import write_reply
@@ -67,6 +68,34 @@ def test_cut_and_refused_replies_and_the_chance_of_cells_are_told(tmp_path):
     assert "replies that are refusals: scripted 1 of 24." in text
     assert re.search(r"; chance [0-9.]+", text)
     assert "is not tested" in text, "what attribution does not tell"
+
+
+def test_the_page_says_beside_the_faults_whose_think_block_does_not_follow_its_description(
+    tmp_path,
+):
+    how = Evaluation(episodes=6, turns=1, start="walk", observation="swapped")
+    folders = []
+    for name, reads in (("looks", "picture"), ("reads", "description")):
+        player = Follower(reads)
+        player.name = name
+        folders.append(tmp_path / name)
+        evaluate(player, TASKS[1], how, folders[-1], progress=False)
+    part = section(Page(write_report(folders, progress=False)), "faults")
+    assert "looks: its think block is not shown to read the description (follows = 0.00" in part
+    assert "reads: its think block" not in part
+    assert "Judged by an earlier version" not in part
+
+
+def test_the_page_says_which_evaluations_count_misread_tiles_as_reasoning(tmp_path):
+    for name in ("old", "new"):
+        player = Random()
+        player.name = name
+        evaluate(player, TASKS[0], HOW, tmp_path / name, progress=False)
+    trace = tmp_path / "old" / "trace.jsonl"
+    trace.write_text(trace.read_text().replace(',"attribution":2', "", 1))
+    page = Page(write_report([tmp_path / "old", tmp_path / "new"], progress=False))
+    part = section(page, "faults")
+    assert "misread stands under reasoning: old on 2048 (vlmgym rescore" in part
 
 
 def test_a_folder_that_is_not_there_is_said_and_not_left_out(tmp_path):

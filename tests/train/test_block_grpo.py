@@ -327,6 +327,31 @@ def test_swapped_descriptions_leave_the_other_checks_as_they_are():
     assert not set(shown_in("checks")) & set(shown_in("swapped"))
 
 
+# ---- a control
+@pytest.mark.parametrize("path", ["open", "closed"])
+def test_shuffled_rewards_are_those_of_the_group_in_another_order(path, tmp_path, monkeypatch):
+    from vlmgym.train.grpo_trainer import Grpo
+
+    seen = []
+    real = Grpo.rewarded
+
+    def spy(self, replies, members):
+        dealt = real(self, replies, members)
+        seen.append((replies.judged[members], dealt, real(self, replies, members)))
+        return dealt
+
+    monkeypatch.setattr(Grpo, "rewarded", spy)
+    grpo = {"steps": 1, "batch": 16, "group": 8, "max_new_tokens": 100, "refill": 0}
+    task = {"game": "2048", "level": "tiny", "look": "tiny", "prompt": "brief", "walk_max": 20}
+    grpo |= {"path": path, "shuffled": True}
+    train(Recipe.parse(recipe_of("tiny", tasks=[task], grpo=grpo, checks={"every": 0})), tmp_path)
+    assert len(seen) == 2
+    for judged, dealt, again in seen:
+        assert sorted(map(id, dealt)) == sorted(map(id, judged))
+        assert list(map(id, dealt)) == list(map(id, again)), "a function of seed and question"
+    assert any(list(map(id, dealt)) != list(map(id, judged)) for judged, dealt, _ in seen)
+
+
 # ---- what is refused
 @pytest.mark.parametrize(
     ("settings", "message"),

@@ -41,6 +41,54 @@ def test_whose_fault(perception, answer, fault, game):
     assert (judged.fault, judged.terms["game"]) == (fault, game)
 
 
+@pytest.mark.parametrize(
+    ("think", "fault"),
+    [
+        ("(0, 0) 2, (0, 1) 8, so they do not merge", Fault.MISREAD),
+        ("(1, 1) 2 and (0, 0) 2", Fault.MISREAD),  # the board has a gap there
+        ("(0, 0) 2, (0, 1) 2, (1, 0): 4", Fault.REASONING),
+        ("up, I guess", Fault.REASONING),
+        ("1: (0, 0) 2\n4: (0, 1) 2", Fault.REASONING),  # counted lines
+        ("(7, 7) 8", Fault.REASONING),  # no cell of the board
+    ],
+)
+def test_a_tile_misread_in_the_think_block_is_not_put_down_to_reasoning(think, fault):
+    judged = one(write_reply(TRUE, think, "0"))
+    assert judged.fault is fault
+    assert (judged.p_acc, judged.terms["game"], judged.terms["perception"]) == (True, -1, 1)
+
+
+@pytest.mark.parametrize(
+    ("perception", "answer", "fault"),
+    [
+        (TRUE, "3", Fault.NONE),
+        (WRONG, "0", Fault.PERCEPTION),
+        ("4|8\n2|0", "0", Fault.BOTH),
+        (TRUE, "nowhere", Fault.FORMAT),
+    ],
+)
+def test_only_a_failed_move_after_a_right_description_is_a_misreading(perception, answer, fault):
+    assert one(write_reply(perception, "(0, 0) 8", answer)).fault is fault
+
+
+def test_a_guess_under_a_hidden_cell_is_no_misreading():
+    game = get_game("Minesweeper")
+    names = list(game.sample(game.level("tiny")).names)
+    shown = np.full((4, 4), names.index("hidden"), np.int16)
+    shown[0, 0] = 1
+    board = game.from_symbols(game.level("tiny", mines=1), shown[None])
+    described = "\n".join("|".join(names[symbol] for symbol in row) for row in shown)
+
+    def fault(think):
+        reply = write_reply(described, think, "(0, 0)")
+        judged = judge(game, board, [reply])[1][0]
+        return judged.fault, judged.named_tiles.named
+
+    assert fault("(0, 1) mine, (1, 0) is a mine, (0, 0) 1") == (Fault.REASONING, 1)
+    assert fault("(0, 1) mine, (0, 0) 2") == (Fault.MISREAD, 1)
+    assert fault("(0, 1) hidden, (0, 0) hidden") == (Fault.MISREAD, 2)
+
+
 def test_unavoidable():
     board = GAME.from_symbols(LEVEL, np.array([[[1, 2], [0, 0]]], np.int16))
     judged = one(write_reply("2|4\n0|0", "x", "2"), board)

@@ -41,6 +41,10 @@ class Contract(ABC, Generic[L, S]):
     """The symbol that stands for a cell which a description does not state, when a move is replayed
     on it.
     """
+    covered: ClassVar[int | None] = None
+    """The symbol of a cell that hides what is under it; None if there is none. What a think block
+    says of such a cell is a guess, not a tile that it has read.
+    """
     sources: ClassVar[tuple[str, ...]] = ()
     """Where the rules come from: names and addresses, for the docs page."""
     one_game: ClassVar[bool] = False

@@ -32,6 +32,9 @@ ANSWER_TURN = 2  # with which answer a game of a pool goes on
 LUCK_SALT = 0x6C75636B
 """Mixed into the salts of :meth:`vlmgym.core.State.reseed`: "luck"."""
 
+DEALT_SALT = 0x6465616C
+"""Of the draws by which rewards of a group are dealt out among its answers: "deal"."""
+
 TOLD_SALT = 0x746F6C64
 """Of the draws which rows of a cold start are told their description: "told"."""
 

@@ -98,9 +98,15 @@ def constant_cells(boards: NDArray[np.int16]) -> float:
     return float(cells_of.max() / boards.size)
 
 
+ATTRIBUTION = 2
+"""The number of the way in which faults are told apart; in that before it, 1, there was no
+``misread``: such turns were ``reasoning``.
+"""
+
+
 class Fault(StrEnum):
-    """Whose fault a failed turn is, as far as description and move can tell: it is not tested what
-    the reasoning has read.
+    """Whose fault a failed turn is, as far as description, think block and move can tell: it is
+    not tested what the reasoning has read.
     """
 
     colour: str  # the same in all pictures
@@ -121,13 +127,24 @@ class Fault(StrEnum):
         "#f0a330",
         ("the description is wrong; the move would have worked on the board as described"),
     )
-    BOTH = "both", "#b4407a", "the description is wrong, and the move fails even on it"
+    BOTH = "both", "#9c2a64", "the description is wrong, and the move fails even on it"
+    MISREAD = (
+        "misread",
+        "#5c2a0c",
+        (
+            "the description is right, the move is not, and the think block names a tile otherwise "
+            "than it is on the board"
+        ),
+    )
     REASONING = (
         "reasoning",
         "#4a6fd0",
-        ("the description is right, the move is not (it may still rest on a misread tile)"),
+        (
+            "the description is right, the move is not, and every tile that the think block names "
+            "is right as well (or it names none)"
+        ),
     )
-    UNKNOWN = "unknown", "#6b6470", "the move failed, and the game has no truth text to tell why"
+    UNKNOWN = "unknown", "#1b1b30", "the move failed, and the game has no truth text to tell why"
     UNAVOIDABLE = (
         "unavoidable",
         "#d5d9e0",
@@ -140,6 +157,11 @@ class Fault(StrEnum):
         return "success" if self is Fault.NONE else self.value
 
     @property
+    def phrase(self) -> str:
+        """What a turn with it is called."""
+        return _PHRASES.get(self, f"{self.value} error")
+
+    @property
     def ink(self) -> str:
         """A colour of letters that can be read on its own colour."""
         is_light = self in (Fault.PERCEPTION, Fault.UNAVOIDABLE, Fault.NONE)
@@ -150,6 +172,14 @@ class Fault(StrEnum):
         """The fault that a record names; a word of another version is ``unknown``."""
         words = {fault.value for fault in cls}
         return cls(word) if word in words else cls.UNKNOWN
+
+
+_PHRASES = {
+    Fault.NONE: "success",
+    Fault.BOTH: "perception and reasoning error",
+    Fault.MISREAD: "misreading",
+    Fault.UNAVOIDABLE: "unavoidable",
+}
 
 
 @dataclass(frozen=True)
@@ -206,6 +236,10 @@ def judge(
         described = _description_terms(perception, truth)
         exact = bool(described["perception"]) if truth.size else None
         verdict = _oracle_verdict(None if values is None else values[row], reply.action)
+        tiles = None
+        if truth.size:
+            think = reply.think or ""
+            tiles = named_tiles(think, scene.names, truth, perception.symbols, game.covered)
         judgement = Judgement(
             reply=reply,
             seen=perception,
@@ -223,14 +257,13 @@ def judge(
                 exact,
                 bool(succeeds_as_described[row]),
                 bool(possible[row]),
+                tiles is not None and tiles.right < tiles.named,
             ),
             p_acc=exact,
             oracle_value=verdict.value,
             oracle_best=verdict.best,
             oracle_action=verdict.best_action,
-            named_tiles=named_tiles(reply.think or "", scene.names, truth, perception.symbols)
-            if truth.size
-            else None,
+            named_tiles=tiles,
         )
         judgements.append(judgement)
     return after, judgements
@@ -295,7 +328,12 @@ def succeeds_as_described(
 
 
 def _fault(
-    success: bool, action: int, exact: bool | None, succeeds_as_described: bool, possible: bool
+    success: bool,
+    action: int,
+    exact: bool | None,
+    succeeds_as_described: bool,
+    possible: bool,
+    misread: bool,
 ) -> Fault:
     if success:
         return Fault.NONE
@@ -307,7 +345,9 @@ def _fault(
         return Fault.UNKNOWN
     if succeeds_as_described:
         return Fault.PERCEPTION
-    return Fault.REASONING if exact else Fault.BOTH
+    if not exact:
+        return Fault.BOTH
+    return Fault.MISREAD if misread else Fault.REASONING
 
 
 class _OracleVerdict(NamedTuple):

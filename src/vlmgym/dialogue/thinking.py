@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from vlmgym.dialogue.description_lines import CELL, UNKNOWN
 
 _LINK = r"\s{0,4}(?:[:=]|is|at|-)?\s{0,4}(?:an?|the)?\s{0,4}"
+# "2: (1, 0)" counts a line, "blue star: (1, 0)" names a tile
+_NO_NUMBERING = r"(?!(?<=\d)\s{0,4}:)"
 
 
 class NamedTiles(NamedTuple):
@@ -55,15 +57,23 @@ def names_a_tile(text: str, names: Sequence[str]) -> bool:
 
 
 def named_tiles(
-    text: str, names: Sequence[str], board: NDArray[np.int16], described: NDArray[np.int16]
+    text: str,
+    names: Sequence[str],
+    board: NDArray[np.int16],
+    described: NDArray[np.int16],
+    covered: int | None = None,
 ) -> NamedTiles:
     """Compare the tiles that a think block names with the board and with the description.
+
+    What it says of a cell that the board hides (``(0, 0) mine``) is a guess, and not counted as
+    named.
 
     Args:
         text: of the think block.
         names: of the symbols.
         board: ``(rows, columns)``, what is there.
         described: ``(rows, columns)``, what the description says; -1 where it says nothing clear.
+        covered: the symbol of a hidden cell; None where the game hides nothing.
     """
     named = right = conflicts = as_described = as_shown = 0
     rows, columns = board.shape
@@ -72,7 +82,7 @@ def named_tiles(
             continue
         shown = board[row, column]
         stated = described[row, column]
-        named += 1
+        named += bool(shown != covered or symbol == covered)
         right += bool(symbol == shown)
         if stated not in (UNKNOWN, shown):
             conflicts += 1
@@ -85,4 +95,4 @@ def named_tiles(
 def _tile_beside_cell(names: tuple[str, ...]) -> re.Pattern[str]:
     longest_first = sorted(names[1:], key=len, reverse=True)
     tile = "(" + ("|".join(map(re.escape, longest_first)) or "(?!)") + ")"
-    return re.compile(rf"\b{tile}{_LINK}{CELL}|{CELL}{_LINK}{tile}\b", re.IGNORECASE)
+    return re.compile(rf"\b{tile}{_NO_NUMBERING}{_LINK}{CELL}|{CELL}{_LINK}{tile}\b", re.IGNORECASE)

@@ -120,6 +120,7 @@ _RUN_FIELDS: dict[str, _Check] = {
     "about": _settings,
     "schema": _COUNT,
     "reply": _blocks,
+    "attribution": _COUNT,
 }
 _TURN_FIELDS: dict[str, _Check] = {
     "state": _text,

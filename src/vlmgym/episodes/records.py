@@ -42,6 +42,8 @@ class EvaluationRun:
     revision: str = field(default_factory=revision)
     # names of the blocks, see vlmgym.dialogue.reply.Blocks; empty = the usual ones
     reply: str = ""
+    # how faults are told apart, see vlmgym.dialogue.judge.ATTRIBUTION; 1 where a trace does not say
+    attribution: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Turn:
     reply: str
     action: int  # -1: none
     problem: str  # see prompt.Problem
-    fault: str  # see reward.Fault
+    fault: str  # see vlmgym.dialogue.judge.Fault
     gain: int
     terms: dict[str, float]  # reward terms, unweighted
     p_acc: bool | None  # None: the game has no truth text

@@ -156,7 +156,8 @@ def first_run(folder: Path) -> EvaluationRun:
     summary = read_json(folder / "summary.json")
     try:
         task = Task.parse(summary["task"])
-        newer = {name: summary[name] for name in ("about", "identity", "sees") if name in summary}
+        names = ("about", "identity", "sees", "attribution")
+        newer = {name: summary[name] for name in names if name in summary}
         return EvaluationRun(
             str(summary["player"]),
             task.names.game,

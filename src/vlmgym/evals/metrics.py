@@ -101,6 +101,10 @@ def _fault(fault: Fault) -> Callable[[Any], float]:
     return lambda turn: float(turn.fault == fault)
 
 
+FOLLOWING = 0.5
+"""What the lower end of ``follows`` must be above, for a description to be taken for what reasoning
+rests on.
+"""
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmgym.core import ConfigError
+from vlmgym.dialogue.judge import ATTRIBUTION, Fault
 from vlmgym.episodes.records import EvaluationRun, Turn
 from vlmgym.episodes.trace import Trace, TraceError, load_trace
 from vlmgym.evals.estimates import NAN, Estimate
@@ -50,9 +51,8 @@ class Evaluated:
         trace = load_trace(self.folder / "trace.jsonl")
         episodes = [episode for episode in trace.episodes if episode.end != "failed"]
         metrics = summarise(trace.finished(), episodes, self.how["repeats"])
-        if not self.how["oracle"]:
-            metrics = metrics | {"regret": Estimate.from_dict({})}
-        return metrics
+        unknown = Estimate.from_dict({})
+        return metrics | dict.fromkeys(_unmeasured(self.run, self.how["oracle"]), unknown)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -131,8 +131,7 @@ def _evaluated(source: EvaluationFolder, trace: Trace, keep_turns: bool = False)
             continue
         turns = turns_by_episode[episode.episode]
         values[start] = {metric: value_of(metric, episode, turns) for metric in METRICS}
-        if not settings.oracle:
-            values[start]["regret"] = NAN
+        values[start] |= dict.fromkeys(_unmeasured(run, settings.oracle), NAN)
     finish_counts = Counter(turn.usage.get("finish") for turn in trace.turns)
     replies = {
         "turns": len(trace.turns),
@@ -151,6 +150,16 @@ def _evaluated(source: EvaluationFolder, trace: Trace, keep_turns: bool = False)
         replies=replies,
         turns=turns_by_state,
     )
+
+
+def _unmeasured(run: EvaluationRun, oracle: bool) -> list[str]:
+    """Metrics of which a trace does not tell: regret where no oracle was asked, and the misread
+    turns where they stand under reasoning.
+    """
+    names = [] if oracle else ["regret"]
+    if run.attribution < ATTRIBUTION:
+        names.append(f"fault_{Fault.MISREAD}")
+    return names
 
 
 def by_task(evaluations: Iterable[Evaluated]) -> list[list[Evaluated]]:

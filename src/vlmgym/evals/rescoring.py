@@ -8,6 +8,7 @@ from typing import Any
 
 from vlmgym.core import ConfigError, StateError
 from vlmgym.core.files import FileError, only_process, read_json, write_json
+from vlmgym.dialogue.judge import ATTRIBUTION
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.episodes.records import Episode, EvaluationRun
 from vlmgym.episodes.task import Task
@@ -72,6 +73,7 @@ def _run_anew(old: EvaluationRun, task: Task, settings: Evaluation) -> Evaluatio
         identity=old.identity,
         sees=old.sees,
         reply=task.reply,
+        attribution=ATTRIBUTION,
     )
 
 

@@ -67,6 +67,14 @@ def open_journal(batch: EpisodeBatch, run: EvaluationRun, folder: Path) -> Journ
             raise ConfigError(
                 "out", str(folder), f"{allowed} (it can be read and rescored, not continued)"
             )
+        if old.run.attribution != run.attribution:
+            allowed = (
+                "another folder: a version that tells other faults apart (what was misread in a "
+                "think block was reasoning before) began this evaluation"
+            )
+            raise ConfigError(
+                "out", str(folder), f"{allowed} (it can be read and rescored, not continued)"
+            )
         changes = differences(_settings_of(run), _settings_of(old.run))
         # frozen starts: the old come first
         if set(changes) == {"episodes"} and changes["episodes"][0] > changes["episodes"][1]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vlmgym.core import ConfigError, Settings, State, VlmGymError, seeds_for, setting
+from vlmgym.dialogue.judge import ATTRIBUTION
 from vlmgym.episodes.batch import BEGUN, EpisodeBatch, ObservationSettings
 from vlmgym.episodes.records import EvaluationRun
 from vlmgym.episodes.task import Task
@@ -177,4 +178,5 @@ def run_of(player: Player, task: Task, settings: Evaluation) -> EvaluationRun:
         identity_of(about),
         player.sees,
         reply=task.reply,
+        attribution=ATTRIBUTION,
     )

@@ -42,6 +42,7 @@ _SHAPE: dict[str, Any] = {
 _NEWER: dict[str, Any] = {
     "identity": str,
     "sees": str,
+    "attribution": int,
     "counts": {"cut": int, "refused": int},
 }
 """What it holds as well, but for those of earlier versions."""
@@ -130,6 +131,7 @@ def summary_of(
         "player": run.player,
         "identity": run.identity,
         "sees": run.sees,
+        "attribution": run.attribution,
         "about": run.about,
         "task": task.to_dict(),
         "evaluation": asdict(settings),

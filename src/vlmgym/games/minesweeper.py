@@ -90,7 +90,7 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
     answers = Cells("the cell to reveal")
     symbols = NAMES
     kind = "sprite"
-    unnamed = HIDDEN
+    unnamed = covered = HIDDEN
     sources = (
         "Minesweeper, https://en.wikipedia.org/wiki/Minesweeper_(video_game)",
         "R. Kaye, Minesweeper is NP-complete (2000), https://doi.org/10.1007/BF03025367",

@@ -369,7 +369,8 @@ KINDS: Mapping[str, PlayerKind] = {
         ),
         PlayerKind(
             "relay:MODEL+MODEL",
-            "two local models: the first describes the board, the second goes on from there",
+            "two local models: the first describes the board, the second goes on from there, with "
+            "the picture before it unless its path is closed",
             _relay,
             heavy=True,
             label=_model_names,

@@ -14,8 +14,8 @@ from vlmgym.players.base import Answer, Player, Query
 class Relay(Player):
     """One model describes the board, another goes on from its description to the answer.
 
-    With a model before and after training this tells what perception and what reasoning contribute,
-    each by itself.
+    The second has the picture before it as well, unless its path is closed: how well a pair plays
+    then does not tell what the description contributes, and is warned of.
 
     Args:
         describer: whose description it is; a reply of it without one stands as it is.
@@ -37,6 +37,11 @@ class Relay(Player):
         doubts = []
         for role, player in players.items():
             doubts += [f"{role}: {doubt}" for doubt in player.doubts(*task)]
+        if getattr(self.reasoner, "path", "open") == "open":
+            doubts.append(
+                "the reasoner has the picture before it as well (its path is open): this does not "
+                "tell what perception contributes"
+            )
         return doubts
 
     @override

@@ -137,6 +137,7 @@ class _Pages:
         self.data: dict[str, Any] = {
             "players": players,
             "terms": list(TERMS),
+            "faults": {fault.value: [fault.phrase, fault.colour, fault.ink] for fault in Fault},
             "left_out": 0,
             "tasks": [],
             "episodes": [],

@@ -209,8 +209,8 @@ def _answer(contents: Contents, player: str, turn: Turn, board: _Board) -> Html:
     """What a player answered: the marked picture, the move, the terms and the reply."""
     drawing, right_cells = _marked_board(board, turn)
     fault = Fault.of(turn.fault)
-    text = fault.word if fault in (Fault.NONE, Fault.UNAVOIDABLE) else f"{fault.word} error"
-    badge = tag("span", text, class_="badge", style=f"background:{fault.colour};color:{fault.ink}")
+    style = f"background:{fault.colour};color:{fault.ink}"
+    badge = tag("span", fault.phrase, class_="badge", style=style)
     move = explain_move(board.game, board.state, 0, turn.action, " – ")
     if turn.action == NO_ACTION:
         move = f"no move ({turn.problem.replace('_', ' ')})"

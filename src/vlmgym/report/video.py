@@ -129,17 +129,10 @@ def _frame(trace: Trace, look: Look, turn: Turn, title: str) -> Image.Image:
     move = f"none ({turn.problem.replace('_', ' ')})"
     if turn.action != NO_ACTION:
         move = game.encode(state.level, turn.action)
-    texts.append(("move", f"{move}: {_fault_in_words(turn)}, gain {turn.gain}"))
+    texts.append(("move", f"{move}: {Fault.of(turn.fault).phrase}, gain {turn.gain}"))
     terms = ", ".join(f"{term} {value:.3g}" for term, value in turn.terms.items())
     texts.append(("terms", terms))
     return _page(trace, look, state, texts)
-
-
-def _fault_in_words(turn: Turn) -> str:
-    fault = Fault.of(turn.fault)
-    if fault is Fault.NONE:
-        return "good"
-    return "perception and reasoning error" if fault is Fault.BOTH else f"{turn.fault} error"
 
 
 def _last_frame(trace: Trace, look: Look, turn: Turn) -> Image.Image:

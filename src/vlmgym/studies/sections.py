@@ -13,7 +13,7 @@ import numpy as np
 import vlmgym
 from vlmgym.core.provenance import revision
 from vlmgym.evals.estimates import decimals
-from vlmgym.evals.metrics import METRICS
+from vlmgym.evals.metrics import FOLLOWING, METRICS
 from vlmgym.evals.reading import headline
 from vlmgym.studies.block_sections import block_section
 from vlmgym.studies.jobs import is_done
@@ -24,11 +24,7 @@ from vlmgym.studies.schedule import jobs_of
 from vlmgym.studies.verdicts import UNMEASURED, Verdict
 from vlmgym.studies.writing import markdown, of_claim, p_text, writer
 
-FOLLOWING = 0.5
-"""What the lower end of ``follows`` must be above, for a description to be taken for what reasoning
-rests on.
-"""
-ATTRIBUTED = ("fault_perception", "fault_both", "fault_reasoning")
+ATTRIBUTED = ("fault_perception", "fault_both", "fault_misread", "fault_reasoning")
 """Metrics that say which block is to blame."""
 CURVES = ("success", "p_acc", "r_acc", "follows")
 """Metrics of the checks of a training run."""
@@ -289,6 +285,10 @@ def _attribution(results: StudyResults, found: Found) -> str:
     if rows:
         titles = ["player", "evaluation", "task", *(METRICS[name].title for name in ATTRIBUTED)]
         lines.append(markdown(titles, rows))
+        lines.append(
+            "*misread*: after a right description the think block names a tile otherwise than it "
+            "is; a dash where it was judged by a version that counted these as reasoning.\n"
+        )
     refused = {player: value for player, value in follows.items() if player not in trusted}
     for player, value in refused.items():
         lines.append(

@@ -126,12 +126,15 @@ def _check_names(case: Case, scene: Scene) -> None:
     need(are_trimmed, "a name is empty or begins or ends with a blank")
     have_names = scene.symbols.min() >= 0 and scene.symbols.max() < len(names)
     need(have_names, "a symbol has no name")
-    unnamed = case.game.unnamed
-    is_symbol = isinstance(unnamed, (int, np.integer)) and 0 <= unnamed < len(names)
-    need(
-        is_symbol,
-        f"unnamed = {unnamed!r}: allowed is the number of a symbol, 0 to {len(names) - 1}",
-    )
+    said = {"unnamed": case.game.unnamed}
+    if case.game.covered is not None:
+        said["covered"] = case.game.covered
+    for name, symbol in said.items():
+        is_symbol = isinstance(symbol, (int, np.integer)) and 0 <= symbol < len(names)
+        need(
+            is_symbol,
+            f"{name} = {symbol!r}: allowed is the number of a symbol, 0 to {len(names) - 1}",
+        )
 
 
 def _check_text_is_read_back(case: Case, scene: Scene) -> None:

@@ -180,8 +180,8 @@ class BlockGrpo(Grpo):
         branches = self.branches
         first = replies.description_indices[members.start]
         described = range(first, first + branches.descriptions)
-        judged = replies.judged[members]
-        advantages = self._advantages(replies, members, described)
+        judged = self.rewarded(replies, members)
+        advantages = self._advantages(replies, members, described, judged)
         rows = []
         generated = []
         for index, number in enumerate(described):
@@ -218,7 +218,13 @@ class BlockGrpo(Grpo):
         mask = [0] * len(description.tokens) + [1] * len(block.tokens)
         return _Row(Block(block.prompt, tokens, logprobs), mask, self.decode(tokens))
 
-    def _advantages(self, replies: BlockReplies, members: slice, described: range) -> list[float]:
+    def _advantages(
+        self,
+        replies: BlockReplies,
+        members: slice,
+        described: range,
+        judged: Sequence[Judgement],
+    ) -> list[float]:
         """The advantage of each row of a group: of the descriptions, then of the continuations."""
         branches = self.branches
         wholes = np.array([[replies.wholes[number] for number in described]])
@@ -226,7 +232,7 @@ class BlockGrpo(Grpo):
         of_blocks = branch_rewards(
             self.weights,
             questions,
-            replies.judged[members],
+            judged,
             replies.blind[members],
             wholes,
             apart=self.settings.credit in APART,

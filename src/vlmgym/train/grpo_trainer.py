@@ -20,8 +20,9 @@ from typing_extensions import override
 
 from vlmgym.core import ConfigError
 from vlmgym.core.files import read_json, write_atomically
+from vlmgym.core.random import DEALT_SALT
 from vlmgym.dialogue import prompt
-from vlmgym.dialogue.judge import Weights
+from vlmgym.dialogue.judge import Judgement, Weights
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.render.frames import blank_like
 from vlmgym.train.credit import visual_weights
@@ -260,10 +261,22 @@ class Grpo(TrlGrpo):
         """Some of the replies as one group, its rows with the reward terms of their reply."""
         rows = []
         totals = []
-        for row, judgement in zip(replies.rows[members], replies.judged[members], strict=True):
+        judged = self.rewarded(replies, members)
+        for row, judgement in zip(replies.rows[members], judged, strict=True):
             rows.append({**row, "terms": judgement.terms})
             totals.append(self.weights.total(self.weights.rewarded(judgement.terms)))
         return Group(rows, rows_of(replies.generated, members), totals)
+
+    def rewarded(self, replies: Replies, members: slice) -> list[Judgement]:
+        """What each of some replies is rewarded for: what it was judged by or, for a control, what
+        another one of the group was.
+        """
+        judged = replies.judged[members]
+        if not self.settings.shuffled:
+            return judged
+        serial = replies.question(members.start).serial
+        generator = np.random.default_rng([DEALT_SALT, self.settings.seed, serial])
+        return [judged[number] for number in generator.permutation(len(judged))]
 
     def _play_on(self, share: Share, passing: Share, replies: Replies) -> None:
         """Tell all processes what was answered where games of the pools pass."""

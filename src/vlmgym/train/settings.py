@@ -184,6 +184,11 @@ class GrpoSettings(Optimisation):
         "which block of an answer a reward is credited to: see vlmgym.train.credit",
         choices=tuple(ESTIMATORS),
     )
+    shuffled: bool = setting(
+        False,
+        "a control: the rewards of a group are dealt out among its answers at random (not with "
+        "turns), so that nothing of the game can be learned from them",
+    )
     save_every: int = setting(20, "steps between checkpoints", 1, 1_000_000)
     log_completions: bool = setting(False, "write prompts and answers of each step as Parquet")
     use_vllm: bool = setting(False, "generate with vLLM")
@@ -227,8 +232,9 @@ class GrpoSettings(Optimisation):
                 self.generate_batch,
                 f"a multiple of group = {self.group}, or 0",
             )
-        if self.prefill and self.turns > 1:
-            raise ConfigError("GrpoSettings.prefill", True, "false where turns > 1")
+        for name in ("prefill", "shuffled"):
+            if getattr(self, name) and self.turns > 1:
+                raise ConfigError(f"GrpoSettings.{name}", True, "false where turns > 1")
         if isinstance(self.branches, Mapping):
             object.__setattr__(self, "branches", Branches.parse(self.branches))
         self._check_blocks()
@@ -250,6 +256,9 @@ class GrpoSettings(Optimisation):
                 f"{branches.descriptions} descriptions x {branches.continuations} continuations",
                 f"a product of group = {self.group}",
             )
+        if self.shuffled and self.credit in APART:
+            allowed = "flat or visual where rewards are shuffled"
+            raise ConfigError("GrpoSettings.credit", self.credit, allowed)
         if self.credit == "nested" and min(asdict(self.branches or Branches(1, 1)).values()) < 2:
             allowed = "another one without branches of 2 descriptions x 2 continuations or more"
             raise ConfigError("GrpoSettings.credit", "nested", allowed)

@@ -17,7 +17,7 @@ from vlmgym.apps.play.record import PLAYER, choose_folder, episode_record, unfin
 from vlmgym.core import NO_ACTION, ConfigError, best_action, seeds_for
 from vlmgym.core.files import write_json
 from vlmgym.dialogue import prompt
-from vlmgym.dialogue.judge import Judgement, judge
+from vlmgym.dialogue.judge import ATTRIBUTION, Judgement, judge
 from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import Problem, parse, write_reply
 from vlmgym.episodes.records import Episode, EvaluationRun, Turn
@@ -78,7 +78,10 @@ class Session:
         # compiles what the first turn needs; judging changes nothing
         judge(self.game, self.state, [text])
 
-        run = EvaluationRun(PLAYER, task.names.game, task.names.level, task.names.look, task.prompt)
+        names = task.names
+        run = EvaluationRun(
+            PLAYER, names.game, names.level, names.look, task.prompt, attribution=ATTRIBUTION
+        )
         self.folder, self._claim = choose_folder(out.resolve(), run)
         self._trace = self.folder / "trace.jsonl"
         records = list(read_trace(self._trace)) if self._trace.exists() else []

@@ -2,12 +2,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("replay-data").textContent);
   const root = document.getElementById("replay");
-  const faults = {
-    none: ["success", "#4caf6d", "#20242c"], format: ["format error", "#8b93a1", "#fff"],
-    perception: ["perception error", "#f0a330", "#20242c"], both: ["perception and reasoning", "#b4407a", "#fff"],
-    reasoning: ["reasoning error", "#4a6fd0", "#fff"], unknown: ["unknown error", "#6b6470", "#fff"],
-    unavoidable: ["unavoidable", "#d5d9e0", "#20242c"],
-  };
+  const faults = data.faults;
   const terms = data.terms;
   const make = (tag, attributes = {}, ...children) => {
     const node = document.createElement(tag);

@@ -140,8 +140,9 @@ def _refuse_settings(recipe: Recipe, grpo: GrpoSettings) -> None:
         )
     if recipe.lora and recipe.lora.dropout:
         raise ConfigError("lora.dropout", recipe.lora.dropout, "0 for verl")
-    if grpo.prefill:
-        raise ConfigError("grpo.prefill", True, "false for verl")
+    for name in ("prefill", "shuffled"):
+        if getattr(grpo, name):
+            raise ConfigError(f"grpo.{name}", True, "false for verl")
     for name, default in {"path": "open", "branches": None, "credit": "flat"}.items():
         value = getattr(grpo, name)
         if value != default:
