@@ -185,3 +185,22 @@ def test_a_teacher_with_a_habit_is_a_player_of_its_own():
         make_player("teacher:far")
     with pytest.raises(ConfigError, match="habit = 'far': allowed is one of near, colours"):
         Teacher(0.0, habit="far")
+
+
+def test_a_share_of_the_turns_is_careful_and_the_others_stay_as_they_are():
+    task = Task(game="ShisenSho", level="tiny", look="tiny", walk_max=7, walk_legal=True)
+    state = task.states("pilot", 300)
+    by_habit, careful, mixed = (
+        Teacher(0.0, 3, "half", share).reply(task.game, state, "brief") for share in (0, 1, 0.25)
+    )
+    assert careful == Teacher(0.0, 3).reply(task.game, state, "brief")
+    differs = [one != other for one, other in zip(by_habit, careful, strict=True)]
+    taken = []
+    for row, reply in enumerate(mixed):
+        assert reply in (by_habit[row], careful[row])
+        if differs[row]:
+            taken.append(reply == careful[row])
+    assert len(taken) > 60
+    assert 0.1 < sum(taken) / len(taken) < 0.45
+    with pytest.raises(ConfigError, match=r"teacher.careful = 2: allowed is 0 to 1"):
+        Teacher(0.0, 3, "half", 2)

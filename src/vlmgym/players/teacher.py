@@ -15,6 +15,8 @@ from vlmgym.dialogue.reply import BLOCKS, Blocks, write_reply
 from vlmgym.games.parts.habits import find_habit
 from vlmgym.players.base import Player, Query, player_rng
 
+CAREFUL_SALT = 0x63617265
+"""Of the draws in which turns it is careful: "care"."""
 GUESS = "I guess"
 """How a think block ends whose search has found nothing."""
 
@@ -30,24 +32,30 @@ class Teacher(Player):
         habit: a name of :data:`vlmgym.games.parts.habits.HABITS`, how it looks at the board; empty
             = carefully. Its description stays the true one, its think block is what it believes,
             and its move what follows from that. Where it finds nothing it says so, and guesses.
+        careful: share of the turns in which it looks carefully all the same.
     """
 
-    def __init__(self, error: float = 0.3, salt: int = 0, habit: str = "") -> None:
-        if not 0 <= error <= 1:
-            raise ConfigError("teacher.error", error, "0 to 1")
+    def __init__(
+        self, error: float = 0.3, salt: int = 0, habit: str = "", careful: float = 0.0
+    ) -> None:
+        for name, share in {"error": error, "careful": careful}.items():
+            if not 0 <= share <= 1:
+                raise ConfigError(f"teacher.{name}", share, "0 to 1")
         if habit:
             find_habit(habit)
         self.error = error
         self.salt = salt
         self.habit = habit
+        self.careful = careful
         self.name = f"teacher:{habit}" if habit else "teacher"
 
     sees = "state"
 
     @override
     def describe(self) -> dict[str, Any]:
-        habit = {"habit": self.habit} if self.habit else {}
-        return {"kind": "teacher", "error": self.error, "salt": self.salt, **habit}
+        named = {"habit": self.habit, "careful": self.careful}
+        said = {name: value for name, value in named.items() if value}
+        return {"kind": "teacher", "error": self.error, "salt": self.salt, **said}
 
     @override
     def answer(self, queries: Sequence[Query]) -> list[list[str]]:
@@ -60,21 +68,26 @@ class Teacher(Player):
         """The texts for each row; ``style`` of the prompt, see
         :func:`vlmgym.dialogue.perception.truth`, and what the blocks are called.
         """
-        values = None if self.habit else game.oracle(state)
+        values = game.oracle(state) if self.careful or not self.habit else None
         descriptions = truth(game, state, style)
         replies = []
         for row, description in enumerate(descriptions):
             generator = player_rng(self.salt, state, row)
-            if values is None:
-                reasoning, action = game.reasoning_by_habit(state, row, self.habit)
+            habit = "" if self._is_careful(state, row) else self.habit
+            if habit or values is None:
+                reasoning, action = game.reasoning_by_habit(state, row, habit)
             else:
                 reasoning, action = game.reasoning(state, row, values[row])
             jumps = generator.random() < self.error
             if jumps or action == NO_ACTION:
-                found_nothing = self.habit and not jumps
+                found_nothing = habit and not jumps
                 reasoning = f"{reasoning}; {GUESS}" if found_nothing else ""
                 action = int(generator.integers(game.n_actions(state.level)))
             answer = game.encode(state.level, action)
             think = f"{reasoning}; so {answer}" if reasoning else f"so {answer}"
             replies.append(write_reply(description, think, answer, blocks))
         return replies
+
+    def _is_careful(self, state: State, row: int) -> bool:
+        """Whether it looks without its habit this time: luck apart from that of its guesses."""
+        return player_rng(self.salt ^ CAREFUL_SALT, state, row).random() < self.careful

@@ -33,7 +33,7 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> li
     if cold.player == "beginner":
         player = Beginner(searches=0)
     else:
-        player = Teacher(cold.teacher_error, seed, cold.teacher)
+        player = Teacher(cold.teacher_error, seed, cold.teacher, cold.careful)
     rows_of_tasks = []
     for task in tasks:
         state, replies = _answered(task, cold, player, first_state("cold", seed))

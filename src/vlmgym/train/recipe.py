@@ -38,6 +38,9 @@ class ColdStart(Settings):
         "habit by which the scripted teacher is wrong, see vlmgym.games.parts.habits",
         choices=("", *HABITS),
     )
+    careful: float = setting(
+        0.0, "share of the states in which a teacher with a habit looks carefully", 0.0, 1.0
+    )
     verified: bool = setting(
         True,
         "only answers that work are taught; false: those that fail as well, if the teacher errs",
@@ -76,6 +79,8 @@ class ColdStart(Settings):
         if sum(self.shares_told.values()) > 1 + 1e-9:
             shares = " + ".join(f"{name} {share:g}" for name, share in self.shares_told.items())
             raise ConfigError("ColdStart", shares, "at most 1 together")
+        if self.careful and not self.teacher:
+            raise ConfigError("ColdStart.careful", self.careful, "0 where teacher has no habit")
         if self.teacher and self.player != "teacher":
             allowed = f"no habit where player = {self.player}"
             raise ConfigError("ColdStart.teacher", self.teacher, allowed)
