@@ -8,7 +8,7 @@ from parts.tasks import SWAP
 from vlmgym.core import ConfigError
 from vlmgym.models.loading import load
 from vlmgym.players.base import CUT, Query
-from vlmgym.studies.blocks import RewardTables, qualities, quality, variances
+from vlmgym.studies.blocks import RewardTables, _Errors, qualities, quality, variances
 from vlmgym.studies.branches import Size, play_tables
 
 END = "</perception>"
@@ -38,6 +38,27 @@ def test_nested_has_no_bias_and_flat_has(tables):
     # the advantage of the description, as far as other descriptions are in the mean
     assert flat_continuations.bias == pytest.approx(0.75 * size, rel=0.1)
     assert for_continuations.cosine > flat_continuations.cosine
+
+
+def test_the_cosine_is_that_of_the_gradient_over_all_blocks(tables):
+    """It was that over the blocks drawn, so that four quiet estimates beat sixteen noisy ones."""
+    rng = np.random.default_rng(1)
+    truth = tables.of_descriptions
+    chosen = rng.integers(8, size=(6, 3))
+    estimates = rng.normal(size=(6, 3))
+    gradient = np.zeros_like(truth)
+    for state in range(6):
+        for block, estimate in zip(chosen[state], estimates[state], strict=True):
+            gradient[state] += estimate * (np.eye(8)[block] - 1 / 8)
+    expected = (gradient * truth).sum() / np.linalg.norm(gradient) / np.linalg.norm(truth)
+    errors = _Errors(truth)
+    errors.add(1, chosen + 8 * np.arange(6)[:, None], estimates)
+    assert errors.cosines == [pytest.approx(expected)]
+    many, _ = quality(tables, "flat", 16, 1, 2000, 0)
+    few, _ = quality(tables, "flat", 4, 4, 2000, 0)
+    assert many.cosine > few.cosine, (
+        "at as many answers, more descriptions say more of descriptions"
+    )
 
 
 def test_replay_gives_descriptions_that_are_right_no_credit(tables):

@@ -95,8 +95,11 @@ class Quality:
         bias: root mean square over the blocks of the table of what the mean estimate of a block
             misses its advantage by.
         deviation: root mean square of what an estimate misses the mean estimate of its block by.
-        cosine: mean over draws of the cosine between the estimates of all states and the truth,
-            whatever their scale; 0 where all estimates are 0, NaN where the truth always is.
+        cosine: mean over draws of the cosine between the estimated and the true gradient, whatever
+            their scale, so that 16 noisy estimates and 4 quiet ones can be compared. The gradient
+            is that of a policy with a logit for each block of the table: a block's advantage at its
+            place, less the mean over its alternatives (``A (e - pi)``, all equally likely here). 0
+            where all estimates are 0, NaN where the truth always is.
     """
 
     bias: float
@@ -154,6 +157,7 @@ class _Errors:
     """Collects estimates of true values."""
 
     def __init__(self, truth: Values) -> None:
+        self.siblings = truth.shape[-1]
         self.truth = truth.ravel()
         self.counts = np.zeros(self.truth.shape)
         self.sums = np.zeros(self.truth.shape)
@@ -169,10 +173,12 @@ class _Errors:
         self.squares += np.bincount(flat_places, estimates.ravel() ** 2, minlength=size)
         truth = self.truth[places].reshape(draws, -1)
         estimated = estimates.reshape(draws, -1)
-        lengths = np.linalg.norm(truth, axis=1) * np.linalg.norm(estimated, axis=1)
+        drawn = places.reshape(draws, -1)
+        lengths = np.linalg.norm(self.truth) * _lengths(drawn, estimated, self.siblings)
         products = (truth * estimated).sum(axis=1)
         cosines = np.divide(products, lengths, out=np.zeros(draws), where=lengths > 0)
-        self.cosines += cosines[truth.any(axis=1)].tolist()
+        if self.truth.any():
+            self.cosines += cosines.tolist()
 
     def quality(self) -> Quality:
         """Of all that was taken; what was drawn more often weighs more."""
@@ -192,6 +198,32 @@ class _Errors:
             deviation=float((counts * variances).sum() / total) ** 0.5,
             cosine=float(np.mean(self.cosines)) if self.cosines else float("nan"),
         )
+
+
+def _lengths(places: NDArray[np.int64], estimates: Values, siblings: int) -> Values:
+    """``(draws,)``: the lengths of the gradients that estimates make; see :class:`Quality`.
+
+    The square of such a length is the sum of squares of the vector, what is drawn more than once
+    added up, less the squares of the sums over siblings, divided by their number.
+
+    Args:
+        places: ``(draws, n)``, the numbers of blocks.
+        estimates: ``(draws, n)``.
+        siblings: blocks of a table that are alternatives to each other, one after the other.
+    """
+    of_blocks = _sums_of_squares(places, estimates)
+    of_siblings = _sums_of_squares(places // siblings, estimates)
+    return np.sqrt(np.maximum(of_blocks - of_siblings / siblings, 0.0))
+
+
+def _sums_of_squares(places: NDArray[np.int64], values: Values) -> Values:
+    """``(draws,)``: the sums of squares of what the values at equal places add up to."""
+    draws = len(places)
+    count = int(places.max(initial=0)) + 1
+    numbers = places + count * np.arange(draws)[:, None]
+    drawn, index = np.unique(numbers, return_inverse=True)
+    sums = np.bincount(index.ravel(), values.ravel())
+    return np.bincount(drawn // count, sums**2, minlength=draws).astype(np.float64)
 
 
 @dataclass(frozen=True)
