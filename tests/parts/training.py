@@ -1,5 +1,7 @@
 """A short training run that tests share."""
 
+import pytest
+
 from parts.tasks import ON_CPU, TINY_2048, TINY_SHISEN_SHO
 
 TASKS = [{**TINY_2048, "weight": 3}, TINY_SHISEN_SHO]
@@ -22,3 +24,22 @@ def recipe_of(model, steps=2, **sections):
         "compute": ON_CPU,
     }
     return {**values, **sections}
+
+
+def watched_run(recipe, folder, out):
+    """GRPO of the model in a folder: its batches, its first line of metrics, its weights."""
+    from vlmgym.models.loading import load
+    from vlmgym.train import grpo_trainer
+    from vlmgym.train.grpo import run_grpo
+
+    model, processor = load(str(folder))
+    batches, real = [], grpo_trainer.Grpo._compute_loss
+
+    def looked(self, model, inputs):
+        batches.append(inputs)
+        return real(self, model, inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grpo_trainer.Grpo, "_compute_loss", looked)
+        trainer = run_grpo(recipe, model, processor, out)
+    return batches, trainer.state.log_history[0], dict(model.named_parameters())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vlmgym.core import NO_ACTION, ConfigError
+from vlmgym.core.contract import Contract
 from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import parse
 from vlmgym.dialogue.thinking import tiles_beside_cells
@@ -204,3 +205,12 @@ def test_a_share_of_the_turns_is_careful_and_the_others_stay_as_they_are():
     assert 0.1 < sum(taken) / len(taken) < 0.45
     with pytest.raises(ConfigError, match=r"teacher.careful = 2: allowed is 0 to 1"):
         Teacher(0.0, 3, "half", 2)
+
+
+@pytest.mark.parametrize("name", ["2048", "ShisenSho", "ShisenShoPhotos", "Swap"])
+def test_who_only_believes_otherwise_reasons_by_default_about_what_is_believed(name):
+    game = get_game(name)
+    state = Task(game=name, level="tiny", look="tiny", walk_max=3).states("pilot", 20)
+    for row in range(len(state)):
+        by_default = Contract.reasoning_by_habit(game, state, row, "colours")
+        assert by_default == game.reasoning_by_habit(state, row, "colours")

@@ -10,18 +10,16 @@ import torch
 
 from parts.scripted import good, reply
 from parts.tasks import CPU, SWAP, WIDE_2048
-from parts.training import recipe_of
+from parts.training import recipe_of, watched_run
 from vlmgym.core import ConfigError
 from vlmgym.dialogue.judge import Weights
 from vlmgym.dialogue.prompt import prefills
 from vlmgym.episodes.task import Task
 from vlmgym.evals.metrics import shown_in
-from vlmgym.models.loading import load
 from vlmgym.train import block_grpo
 from vlmgym.train import grpo_trainer as trainers
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.credit import BranchRewards, nested
-from vlmgym.train.grpo import run_grpo
 from vlmgym.train.plan.architecture import architecture
 from vlmgym.train.plan.memory import memory
 from vlmgym.train.plan.preflight import check
@@ -44,18 +42,9 @@ def settings_of(**settings):
 
 def trained(model, tmp_path, task=SWAP, reward=PAPER, **settings):
     """The batches of a run, its first line of metrics, its weights."""
-    model, processor = load(str(model))
-    batches, real = [], trainers.Grpo._compute_loss
-
-    def looked(self, model, inputs):
-        batches.append(inputs)
-        return real(self, model, inputs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainers.Grpo, "_compute_loss", looked)
-        recipe = Recipe("tiny", (task,), grpo=settings_of(**settings), compute=CPU, reward=reward)
-        trainer = run_grpo(recipe, model, processor, tmp_path)
-    return batches, trainer.state.log_history[0], dict(model.named_parameters())
+    settings = settings_of(**settings)
+    recipe = Recipe("tiny", (task,), grpo=settings, compute=CPU, reward=reward)
+    return watched_run(recipe, model, tmp_path)
 
 
 @pytest.fixture

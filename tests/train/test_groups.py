@@ -8,6 +8,7 @@ import torch
 
 from parts.scripted import good, reply, scripted
 from parts.tasks import CPU, SWAP
+from parts.training import watched_run
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.curriculum import Curriculum
@@ -26,19 +27,7 @@ def trained(small, tmp_path, **settings):
         **{"steps": 1, "batch": 12, "group": 3, "lr": 1e-3, "beta": 0.0, "max_new_tokens": 60}
         | settings
     )
-    model, processor = load(str(small))
-    kept, real = [], trainers.Grpo._compute_loss
-
-    def looked(self, model, inputs):
-        kept.append(inputs)
-        return real(self, model, inputs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainers.Grpo, "_compute_loss", looked)
-        trainer = run_grpo(
-            Recipe("tiny", (SWAP,), grpo=settings, compute=CPU), model, processor, tmp_path
-        )
-    return kept, trainer.state.log_history[0], dict(model.named_parameters())
+    return watched_run(Recipe("tiny", (SWAP,), grpo=settings, compute=CPU), small, tmp_path)
 
 
 def test_equal_groups_are_replaced_before_the_update_and_counted(small, tmp_path, monkeypatch):

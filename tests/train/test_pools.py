@@ -8,10 +8,11 @@ import pytest
 from parts.scripted import answered, good
 from parts.tasks import T2048
 from vlmgym.core import concat, seeds_for
+from vlmgym.core.random import STATES_OF_A_USE
 from vlmgym.episodes.task import Task
 from vlmgym.games import get_game, state_text
 from vlmgym.train.questions import Answered, QuestionSource
-from vlmgym.train.sources import CHUNK, ROOM, USES, Source, first_state
+from vlmgym.train.sources import CHUNK, USES, Source, first_state
 
 POOLED = (
     "2048",
@@ -114,8 +115,8 @@ def test_no_two_uses_or_seeds_of_training_states_meet():
         for seed in (*range(260), 500, 900, 997, 2**31 - 1)
     ]
     for (one, use, seed), (after, *other) in pairwise(sorted(firsts)):
-        room = 1_000_000 - CHUNK if use == "walk" and seed < 128 else ROOM
+        room = 1_000_000 - CHUNK if use == "walk" and seed < 128 else STATES_OF_A_USE
         assert after - one >= room, f"{use} {seed} and {other}"
-    assert 4 * (max(firsts)[0] + ROOM) < 2**64
+    assert 4 * (max(firsts)[0] + STATES_OF_A_USE) < 2**64
     seen = {first_state(use, 0) for use in USES}
     assert seen == {0, 250_000_000, 500_000_000, 900_000_000}, "seed 0 is as it was"

@@ -23,8 +23,7 @@ from vlmgym.models.loading import load, model_path
 from vlmgym.train import embedded as tiny
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.pretrain import pretraining_rows
-from vlmgym.train.pretraining import Pretraining
-from vlmgym.train.recipe import read_recipe, recipe_path
+from vlmgym.train.recipe import Pretraining, read_recipe, recipe_path
 
 SHAPES_KNOWN = [f"{colour} {shape}" for colour in COLOURS[:6] for shape in FORMS["shapes"][:6]]
 

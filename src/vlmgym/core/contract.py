@@ -185,7 +185,8 @@ class Contract(ABC, Generic[L, S]):
         raise ConfigError("habit", habit, allowed)
 
     def reasoning_by_habit(self, state: S, row: int, habit: str) -> tuple[str, int]:
-        """As :meth:`reasoning`, of somebody with a habit: what is found so may be wrong.
+        """As :meth:`reasoning`, of somebody with a habit: what is found so may be wrong. By default
+        that is the reasoning of who takes the board for what is believed of it.
 
         Returns:
             The phrases, and the id of the move, or NO_ACTION where nothing is found.
@@ -193,8 +194,8 @@ class Contract(ABC, Generic[L, S]):
         Raises:
             ConfigError: the game does not know the habit; by default it knows none.
         """
-        self.believed(state, habit)
-        raise NotImplementedError
+        believed = self.believed(state[row], habit)
+        return self.reasoning(believed, 0, self.oracle(believed)[0])
 
     def blank(self, level: L) -> S | None:
         """One game whose board is there but not dealt: what is seen of it has the size, names and

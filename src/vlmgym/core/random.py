@@ -32,6 +32,9 @@ ANSWER_TURN = 2  # with which answer a game of a pool goes on
 LUCK_SALT = 0x6C75636B
 """Mixed into the salts of :meth:`vlmgym.core.State.reseed`: "luck"."""
 
+CAREFUL_SALT = 0x63617265
+"""Mixed into the salt of a teacher with a habit: in which turns it is careful; "care"."""
+
 DEALT_SALT = 0x6465616C
 """Of the draws by which rewards of a group are dealt out among its answers: "deal"."""
 
@@ -65,6 +68,8 @@ NEAR_WALKS = 128
 from the next.
 """
 WALKS_APART = 1_000_003
+PRETRAINING_STATES = 1 << 40
+"""Pretraining states of each seed of a run, for each task; no two seeds share any."""
 CHECKS_FIRST = 1_000_000
 """Number of the first test state that checks during training ask, after those of evaluations."""
 

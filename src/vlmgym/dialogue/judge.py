@@ -327,6 +327,12 @@ def succeeds_as_described(
     return succeeds
 
 
+def judged_as_described(game: Game, level: Level, judged: Sequence[Judgement]) -> NDArray[np.bool_]:
+    """``(B,)``: the judged replies whose move does something on the board that they describe."""
+    actions = np.array([judgement.reply.action for judgement in judged], np.int64)
+    return succeeds_as_described(game, level, actions, [judgement.seen for judgement in judged])
+
+
 def _fault(
     success: bool,
     action: int,

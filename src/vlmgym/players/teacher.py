@@ -10,13 +10,12 @@ from typing import Any
 from typing_extensions import override
 
 from vlmgym.core import NO_ACTION, ConfigError, Game, State
+from vlmgym.core.random import CAREFUL_SALT
 from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import BLOCKS, Blocks, write_reply
 from vlmgym.games.parts.habits import find_habit
 from vlmgym.players.base import Player, Query, player_rng
 
-CAREFUL_SALT = 0x63617265
-"""Of the draws in which turns it is careful: "care"."""
 GUESS = "I guess"
 """How a think block ends whose search has found nothing."""
 

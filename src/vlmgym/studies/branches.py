@@ -11,7 +11,7 @@ import numpy as np
 
 from vlmgym.core.differences import differences, refusal
 from vlmgym.core.files import count_lines, read_json_lines, write_atomically
-from vlmgym.dialogue.judge import judge, succeeds_as_described
+from vlmgym.dialogue.judge import judge, judged_as_described
 from vlmgym.episodes.task import Task
 from vlmgym.evals.folders import slug
 from vlmgym.players.base import Query
@@ -97,9 +97,7 @@ def _play_state(player: LocalPlayer, task: Task, size: Size, number: int) -> dic
     texts = [answer.text for answers in branches for answer in answers]
     states = state.repeat(len(texts))
     _, judged = judge(task.game, states, texts, oracle=False, blocks=task.blocks)
-    actions = np.array([judgement.reply.action for judgement in judged], np.int64)
-    perceptions = [judgement.seen for judgement in judged]
-    succeeds = succeeds_as_described(task.game, state.level, actions, perceptions)
+    succeeds = judged_as_described(task.game, state.level, judged)
     shape = size.descriptions, size.continuations
     rewards = np.array([int(judgement.terms["game"]) for judgement in judged])
     return {

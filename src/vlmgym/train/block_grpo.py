@@ -22,15 +22,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from trl.data_utils import prepare_multimodal_messages
 from typing_extensions import override
 
-from vlmgym.dialogue.judge import Judgement, Weights, succeeds_as_described
+from vlmgym.dialogue.judge import Judgement, Weights, judged_as_described
 from vlmgym.players.blocks import text_decoder, tokens_until
 from vlmgym.render.frames import blank_like
 from vlmgym.train.credit import APART, ESTIMATORS, BranchRewards, Values
 from vlmgym.train.groups import Block, Generated, Group, Replies, Share
-from vlmgym.train.grpo_trainer import Grpo
+from vlmgym.train.grpo_trainer import Grpo, prompts_of
 from vlmgym.train.questions import Question
 from vlmgym.train.rewards import judge_rows
 from vlmgym.train.rows import ask_rows
@@ -115,7 +114,7 @@ class BlockGrpo(Grpo):
     ) -> tuple[list[Block], list[bool]]:
         """A description for each question, and whether it is an answer by itself."""
         marks = [_end_of_description(question) for question in questions]
-        prompts = _prompts(rows)
+        prompts = prompts_of(rows)
         at_once = self.settings.generate_batch or len(prompts)
         sampled = self.sample_blocks(prompts, at_once, until=marks)
         descriptions = []
@@ -138,7 +137,7 @@ class BlockGrpo(Grpo):
 
         All are asked, so that processes generate alike.
         """
-        prompts = _prompts(rows)
+        prompts = prompts_of(rows)
         said = []
         for number in description_indices:
             said.append([] if wholes[number] else descriptions[number].tokens)
@@ -284,9 +283,7 @@ def branch_rewards(
     shape = (*wholes.shape, len(judged) // wholes.size)
     game = questions[0].task.game
     level = questions[0].state.level
-    actions = np.array([judgement.reply.action for judgement in judged], np.int64)
-    perceptions = [judgement.seen for judgement in judged]
-    succeeds = succeeds_as_described(game, level, actions, perceptions)
+    succeeds = judged_as_described(game, level, judged)
     terms_as_described = [
         {**judgement.terms, "game": 1.0 if success else -1.0}
         for judgement, success in zip(judged, succeeds, strict=True)
@@ -338,11 +335,6 @@ def _generated(rows: Sequence[dict[str, Any]], completed: Sequence[_Row]) -> Gen
         [[row["image"]] for row in rows],
         [],
     )
-
-
-def _prompts(rows: Sequence[dict[str, Any]]) -> list[Any]:
-    """The questions of rows with their pictures, as TRL takes them."""
-    return [prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows]
 
 
 def _blank(row: dict[str, Any]) -> dict[str, Any]:

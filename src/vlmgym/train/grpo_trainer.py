@@ -220,9 +220,7 @@ class Grpo(TrlGrpo):
 
     def _generate_in_pieces(self, rows: list[dict[str, Any]]) -> Generated:
         """A reply to each row, as many together as the settings allow."""
-        prompts = [
-            prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows
-        ]
+        prompts = prompts_of(rows)
         return self.generate_answers(prompts, self.settings.generate_batch or len(prompts))
 
     def _questions_of_replies(self, groups: int, questions: int) -> list[int]:
@@ -363,6 +361,11 @@ def _answered_in(group: Sequence[EpisodeBatch]) -> Answered:
     turns = [turn for episode in group for turn in episode.turns]
     successes = sum(turn.terms["game"] > 0 for turn in turns)
     return Answered(successes, len(turns), "", True)
+
+
+def prompts_of(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The questions of rows with their pictures, as TRL takes them."""
+    return [prepare_multimodal_messages(row["prompt"], images=[row["image"]]) for row in rows]
 
 
 def _true_description(question: Question) -> str:

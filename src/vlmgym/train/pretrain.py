@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import Game, Scene, State
+from vlmgym.core.random import PRETRAINING_STATES
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import BLOCKS
@@ -23,11 +24,9 @@ from vlmgym.episodes.task import Task
 from vlmgym.games.parts.actions import name_tiles, write_cell
 from vlmgym.players.base import player_rng
 from vlmgym.players.beginner import Beginner
-from vlmgym.train.pretraining import SHARES, Pretraining
+from vlmgym.train.recipe import PRETRAINING_SHARES, Pretraining
 from vlmgym.train.rows import rows
 
-STATES_OF_A_SEED = 1 << 40
-"""Pretraining states of each seed, for each task; no two seeds share any."""
 WORKS = "good"
 """The verdict of a move that works."""
 FAILS = "no"
@@ -54,9 +53,9 @@ def _lists_of(
 ) -> list[list[dict[str, Any]]]:
     """The rows of a game in round ``number``: about moves, what is the same, and moves made."""
     states = round(settings.chunk * task.weight)
-    first = seed * STATES_OF_A_SEED + number * states
+    first = seed * PRETRAINING_STATES + number * states
     state = task.states("pretrain", states, first, hopeless=True)
-    about_moves, same, _ = SHARES[settings.moves]
+    about_moves, same, _ = PRETRAINING_SHARES[settings.moves]
     asked = round(states * about_moves)
     compared = round(states * (about_moves + same))
     searches = settings.moves == "search"

@@ -17,8 +17,7 @@ from vlmgym.train.checkpoint import DiskFullError, no_room
 from vlmgym.train.cold_start import cold_start_rows, cut_off
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.pretrain import pretraining_rows
-from vlmgym.train.pretraining import Pretraining
-from vlmgym.train.recipe import ColdStart, Recipe
+from vlmgym.train.recipe import ColdStart, Pretraining, Recipe
 from vlmgym.train.settings import GrpoSettings
 from vlmgym.train.sft import run_sft
 from vlmgym.train.trained import TrainedFor

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vlmgym.core import ConfigError, Settings, setting
+from vlmgym.core.random import (
+    FIRST_STATES,
+    NEAR_WALKS,
+    SEEDED_STATES,
+    STATES_OF_A_USE,
+    WALKS_APART,
+)
 
 CHUNK = 64
 """States walked to at once for each task."""
-USES = ("walk", "cold", "pool", "deal")
+USES = tuple(FIRST_STATES)
 """What training states are for: random walks of GRPO, cold start, the beginnings of a policy pool,
 and its later deals.
 """
-ROOM = 2**27
-"""Training states that a use has for itself with each seed of a run, for each task."""
-_FIRST = {"walk": 0, "cold": 500_000_000, "pool": 900_000_000, "deal": 250_000_000}  # with seed 0
-_SEEDS_OF_WALKS = 128
-"""So many seeds have their walks in the first room."""
-_WALKS_APART = 1_000_003
-"""States between the walks of one seed and the next."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,13 @@ class Source(Settings):
 def first_state(use: str, seed: int) -> int:
     """Number of the first training state of a use (one of :data:`USES`) with a seed of the run.
 
-    No two uses and seeds share any, as long as none takes more than :data:`ROOM` of a task (random
-    walks of seeds below 128: a million). So another seed is another cold start, other questions and
-    other games of a pool.
+    No two uses and seeds share any, as long as none takes more than :data:`STATES_OF_A_USE` of a
+    task (random walks of seeds below 128: a million). So another seed is another cold start, other
+    questions and other games of a pool.
     """
     if seed == 0:
-        return _FIRST[use]
-    if use == "walk" and seed < _SEEDS_OF_WALKS:
-        return seed * _WALKS_APART // CHUNK * CHUNK
-    return 2**30 + (len(USES) * (seed - 1) + USES.index(use)) * ROOM
+        return FIRST_STATES[use]
+    if use == "walk" and seed < NEAR_WALKS:
+        return seed * WALKS_APART // CHUNK * CHUNK
+    uses_before = len(USES) * (seed - 1) + USES.index(use)
+    return SEEDED_STATES + uses_before * STATES_OF_A_USE

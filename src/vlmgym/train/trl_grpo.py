@@ -6,6 +6,7 @@ Imports torch and TRL; import it where a run begins.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -46,7 +47,7 @@ OF_PICTURES = (
 """What TRL hands to a model besides tokens, of each batch."""
 
 
-class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
+class TrlGrpo(ResumableTrainer, GRPOTrainer, ABC):  # type: ignore[misc]
     """TRL's GRPOTrainer with hooks where it has none.
 
     A batch comes from :meth:`make_batch`, answers that are there already are scored, and rows can
@@ -57,9 +58,9 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer):  # type: ignore[misc]
     _generated: Generated | None = None  # answers that are there already, while they are scored
     _nothing_left = False  # whether all rows of the batch are left out
 
+    @abstractmethod
     def make_batch(self, groups: int) -> dict[str, Any]:
         """TRL's scored output for ``groups`` groups of answers of this process."""
-        raise NotImplementedError
 
     # ---- generating
     @override
