@@ -240,3 +240,15 @@ def test_a_face_offers_what_it_says(path):
     }
     assert set(face.__all__) - {"__version__"} == said
     assert all(getattr(face, one) is not None for one in said)
+
+
+def test_no_test_takes_a_file_from_a_folder_that_the_tests_have_too():
+    """``benchmarks.x`` is found here or in ``tests/benchmarks``, as the order of loading has it."""
+    here = Path(__file__).parent
+    folders = {path.name for path in here.iterdir() if path.is_dir()}
+    folders &= {path.name for path in here.parent.iterdir()}
+    assert folders
+    for path in here.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] not in folders, path

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from benchmarks.coverage import LUCKS, WAYS, World, rates
 
 from parts.plans import planned, told
+from verdict_rates import LUCKS, WAYS, World, rates
 from vlmgym.studies.claim import Power
 from vlmgym.studies.power import decidable
 from vlmgym.studies.study import Study
@@ -116,7 +116,7 @@ def test_seeds_that_differ_make_wide_intervals_and_one_seed_says_that_it_is_one(
 )
 @pytest.mark.parametrize("way", WAYS)
 def test_verdicts_are_wrong_no_more_often_than_they_say(way, luck, is_binary):
-    """``python benchmarks/coverage.py`` has the table of more rounds."""
+    """``python benchmarks/verdict_rates.py`` has the table of more rounds."""
     rounds = 150
     world = World(luck, 3, 100, is_binary, np.random.default_rng(7))
     found = rates(way, world, rounds)

@@ -30,7 +30,7 @@ class Effect:
     * S + t(starts - 1)^2 * (E - R))``, up to the factor, which covers at least what it says for
     independent parts (Banerjee 1960, Sankhya 22). One number of degrees of freedom for both
     (Satterthwaite 1946) covers 0.91 instead of 0.95 where three seeds differ much;
-    ``benchmarks/coverage.py`` has the numbers.
+    ``benchmarks/verdict_rates.py`` has the numbers.
     """
 
     centre: float

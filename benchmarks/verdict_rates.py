@@ -1,7 +1,7 @@
 """How often the verdicts of a study are right: on made-up runs of which the truth is known.
 
-``python benchmarks/coverage.py [ROUNDS]`` prints the tables of docs/studies.md. A row is a way in
-which claims are decided; the data are drawn with seeds and starts that matter more or less.
+``python benchmarks/verdict_rates.py [ROUNDS]`` prints the tables of docs/studies.md. A row is a way
+in which claims are decided; the data are drawn with seeds and starts that matter more or less.
 Coverage: share of 95 % intervals that hold the truth. False: share of claims found at 0.05 where
 there is nothing to find (equality: where the difference is just the margin). Shuffled: the same
 where what belongs to whom was shuffled.
