@@ -11,7 +11,7 @@ from parts.chromium import Chromium
 from parts.play_page import ask, good_answer, records, screen_game, served
 from vlmgym.dialogue.perception import NO_TRUTH
 from vlmgym.games import get_game
-from vlmgym.games.parts.actions import read_pair
+from vlmgym.games.parts.action_texts import read_pair
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,31 @@ import numpy as np
 import pytest
 
 from vlmgym.core import NO_ACTION
+from vlmgym.core.contract import TAGS
 from vlmgym.games import GAMES
-from vlmgym.games.parts.actions import Actions, CellPairs, Cells, Moves, Neighbours
+from vlmgym.games.parts.actions import (
+    Actions,
+    CellPairs,
+    Cells,
+    CellTriples,
+    CellValues,
+    Choices,
+    Moves,
+    Neighbours,
+    NumberPairs,
+    Numbers,
+)
 from vlmgym.games.parts.boards import GridLevel, all_but_first, first_from, step_from
 from vlmgym.games.parts.grid import GridGame, Turn
 
-KINDS = (Moves(), Cells(), CellPairs(), Neighbours())
+DIGITS = CellValues("the digit", lambda level: tuple(map(str, range(1, level.rows + 1))))
+COLUMN = Numbers("the column", lambda level: level.cols)
+PEGS = NumberPairs("from and to", lambda level: (level.rows, level.cols))
+CARS = Choices("the car and where", lambda level: ("A left", "A right", "B up", "B down"))
+KINDS = (
+    *(Moves(), Cells(), CellPairs(), Neighbours(), CellTriples()),
+    *(DIGITS, COLUMN, PEGS, CARS),
+)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: type(kind).__name__)
@@ -35,11 +54,51 @@ def test_every_action_is_read_back_from_what_it_is_written_as(
         (CellPairs(), "(0, 0) (0, 3)", "out_of_range"),
         (Neighbours(), "(0, 0) (1, 1)", "not_adjacent"),
         (Neighbours(), "(0, 0) (2, 0)", "out_of_range"),
+        (CellTriples(), "(0, 0) (0, 1)", "not_a_move"),
+        (CellTriples(), "(0, 0) (0, 1) (0, 0)", "not_a_move"),
+        (CellTriples(), "(0, 0) (0, 1) (0, 3)", "out_of_range"),
+        (CellTriples(), "(0, 0) (0, 1) (0, 2) (1, 0)", "not_a_move"),
+        (DIGITS, "(0, 0)", "not_a_move"),
+        (DIGITS, "(0, 0) 3", "out_of_range"),
+        (DIGITS, "(2, 0) 1", "out_of_range"),
+        (DIGITS, "(0, 0) 1 2", "not_a_move"),
+        (COLUMN, "3", "out_of_range"),
+        (COLUMN, "(0, 1)", "not_a_move"),
+        (PEGS, "2 0", "out_of_range"),
+        (PEGS, "0 01", "out_of_range"),
+        (PEGS, "01", "not_a_move"),
+        (CARS, "C left", "not_a_move"),
+        (CARS, "A", "not_a_move"),
     ],
 )
 def test_what_is_no_action_has_its_reason(kind: Actions, text: str, problem: str) -> None:
     found = kind.decode(GridLevel(rows=2, cols=3), text)
     assert (found.action, found.problem) == (NO_ACTION, problem)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "canonical"),
+    [
+        (CellTriples(), "(1, 0), (0, 2)  (0, 1)", "(0, 1) (0, 2) (1, 0)"),
+        (DIGITS, " (1, 0): 2 ", "(1, 0) 2"),
+        (DIGITS, "(1, 0), 2", "(1, 0) 2"),
+        (PEGS, "1 , 2", "1 2"),
+        (CARS, " b  UP", "B up"),
+    ],
+)
+def test_answers_may_be_spaced_and_ordered_otherwise(
+    kind: Actions, text: str, canonical: str
+) -> None:
+    level = GridLevel(rows=2, cols=3)
+    assert kind.encode(level, kind.decode(level, text).action) == canonical
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_a_game_has_tags_that_are_explained(name: str) -> None:
+    tags = GAMES[name].tags
+    assert tags
+    assert set(tags) <= set(TAGS)
+    assert len(set(tags)) == len(tags)
 
 
 def test_what_kernels_look_for_on_a_board() -> None:

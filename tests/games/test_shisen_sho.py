@@ -15,7 +15,7 @@ from vlmgym import core
 from vlmgym.core import NO_ACTION, ActionError, ConfigError, State, seeds_for
 from vlmgym.games import GAMES, get_game, load_state
 from vlmgym.games.parts import tile_kinds as tiles
-from vlmgym.games.parts.actions import read_pair
+from vlmgym.games.parts.action_texts import read_pair
 from vlmgym.games.shisen_sho import LevelShisenSho, ShisenSho
 
 GAME = ShisenSho()

@@ -25,7 +25,7 @@ from vlmgym import core
 from vlmgym.core import NO_ACTION, ActionError, ConfigError, State, seeds_for
 from vlmgym.games import GAMES, get_game, load_state
 from vlmgym.games.parts import tile_kinds as tiles
-from vlmgym.games.parts.actions import write_pair
+from vlmgym.games.parts.action_texts import write_pair
 from vlmgym.games.swap import LevelSwap, Swap
 
 GAME = Swap()

@@ -31,10 +31,11 @@ from vlmgym.core import ConfigError
 from vlmgym.games import GAMES
 from vlmgym.games.parts.tile_kinds import NAMES
 from vlmgym.render import cells, sprites
-from vlmgym.render.atlas import atlas_of, canvas_of, layout_of
+from vlmgym.render.atlas import Face, atlas_of, canvas_of, layout_of
 from vlmgym.render.frames import frame_size
 from vlmgym.render.frames import render as draw
 from vlmgym.render.looks import LOOKS, Look, get_look
+from vlmgym.render.tiles import Cell
 
 GOLDEN = {
     ("2048", "clean"): "64e56f5d78e710583e70f0cc32eb5179",
@@ -112,7 +113,7 @@ def test_frames_are_the_tiles_on_the_canvas() -> None:
         layout = layout_of(look, 4, 6)
         pitch, look = layout.tile + layout.gap, look.override(noise=0, score=False)
         layout = layout_of(look, 4, 6)
-        atlas = atlas_of("shape", SHAPE_NAMES, look, layout.tile)
+        atlas = atlas_of(Face("shape", SHAPE_NAMES), look, layout.tile)
         ids = atlas.ids(SHAPES.scene(state))
         canvas = canvas_of(look, 4, 6).reshape(layout.height, layout.width, 3)
         for board, frame in zip(ids, draw(SHAPES, state, look), strict=True):
@@ -358,7 +359,7 @@ def test_a_game_adds_a_sprite_of_its_own(monkeypatch):
         sprites.check_sprite("lamp")
     sprites.register("lamp", lamp)
     sprites.register("lamp", lamp)  # a cell of a notebook that is run again
-    drawn = np.asarray(cells.draw_cell("sprite", 0, "lamp", 32, get_look("clean"), False, 0))
+    drawn = np.asarray(cells.draw_cell("sprite", Cell(0, "lamp"), 32, get_look("clean")))
     assert drawn[18, 18].tolist() == [250, 220, 90]
     with pytest.raises(ConfigError, match="no other drawing"):
         sprites.register("wall", lamp)

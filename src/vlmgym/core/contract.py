@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic
 
 import numpy as np
@@ -19,6 +20,20 @@ L = TypeVar("L", bound=Level, default=Any)
 """The class of levels of a game."""
 S = TypeVar("S", bound=State[Any], default=Any)
 """The class of states of a game."""
+
+TAGS = MappingProxyType(
+    {
+        "paper": "one of the four of the paper",
+        "puzzle": "no luck: what counts is a solution",
+        "search": "good moves are found by looking some moves ahead",
+        "deduction": "what is not shown follows from what is",
+        "luck": "turns draw",
+        "memory": "what was shown before is worth knowing, and is no longer to be seen",
+        "opponent": "somebody plays against",
+        "photo": "photographs are to be told apart",
+    }
+)
+"""What the tags of games mean."""
 
 
 class Contract(ABC, Generic[L, S]):
@@ -45,6 +60,8 @@ class Contract(ABC, Generic[L, S]):
     """The symbol of a cell that hides what is under it; None if there is none. What a think block
     says of such a cell is a guess, not a tile that it has read.
     """
+    tags: ClassVar[tuple[str, ...]] = ()
+    """What kind of game it is, of :data:`TAGS`; suites are chosen by it."""
     sources: ClassVar[tuple[str, ...]] = ()
     """Where the rules come from: names and addresses, for the docs page."""
     one_game: ClassVar[bool] = False

@@ -71,6 +71,11 @@ class Scene:
     # (B, rows, cols) which photograph of its class a cell shows; see render
     variants: NDArray[np.int32] | None = None
     pixels: NDArray[np.uint8] | None = None  # (B, H, W, 3), kind "picture" only
+    # (B, rows, cols) sides over which a drawing goes on into the neighbour, as the body of a car
+    # over its cells: 1 up, 2 right, 4 down, 8 left, added up; sprites show it
+    joins: NDArray[np.uint8] | None = None
+    # (B, rows, cols) sides with a heavy line, as between the boxes of a Sudoku; same numbers
+    lines: NDArray[np.uint8] | None = None
 
     def check(self) -> None:
         """See that every symbol has a name.

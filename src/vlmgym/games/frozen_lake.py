@@ -135,6 +135,7 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
     symbols = NAMES
     kind = "sprite"
     TIE = 1e-9
+    tags = ("search", "luck")
     sources = (
         "Gymnasium, Frozen Lake, https://gymnasium.farama.org/environments/toy_text/frozen_lake/",
         "R. Sutton, A. Barto, Reinforcement Learning (2018), chapter 4 (value iteration), "

@@ -127,6 +127,7 @@ class Game2048(Searched[Level2048, State2048]):
             "tiny": Level2048(max_steps=30),
         }
     )
+    tags = ("paper", "luck")
     sources = (
         "G. Cirulli, 2048 (2014), https://github.com/gabrielecirulli/2048",
         "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language "

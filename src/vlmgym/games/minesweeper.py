@@ -91,6 +91,7 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
     symbols = NAMES
     kind = "sprite"
     unnamed = covered = HIDDEN
+    tags = ("deduction", "luck")
     sources = (
         "Minesweeper, https://en.wikipedia.org/wiki/Minesweeper_(video_game)",
         "R. Kaye, Minesweeper is NP-complete (2000), https://doi.org/10.1007/BF03025367",

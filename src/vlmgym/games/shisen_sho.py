@@ -73,6 +73,7 @@ class ShisenSho(Pairs[LevelShisenSho, State[LevelShisenSho]]):
         }
     )
 
+    tags = ("paper", "puzzle")
     sources = SOURCES
 
     def types(self, level: LevelShisenSho) -> NDArray[np.uint8]:

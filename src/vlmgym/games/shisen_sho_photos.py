@@ -89,6 +89,7 @@ class ShisenShoPhotos(Pairs[LevelShisenShoPhotos, StatePhotos]):
         }
     )
 
+    tags = ("paper", "puzzle", "photo")
     sources = (
         *SOURCES,
         "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits (1998), "

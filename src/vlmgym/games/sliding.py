@@ -118,6 +118,7 @@ class SlidingPuzzle(Puzzle[LevelSliding, StateSliding]):
     level_type = LevelSliding
     answers = Moves()
     kind = "number"
+    tags = ("puzzle", "search")
     sources = (
         "15 puzzle, https://en.wikipedia.org/wiki/15_puzzle",
         "R. Korf, Depth-first iterative-deepening (1985), "

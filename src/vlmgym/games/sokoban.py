@@ -14,7 +14,8 @@ import numpy as np
 
 from vlmgym.core import ConfigError, State, setting
 from vlmgym.core.kernels import kernel
-from vlmgym.games.parts.actions import Moves, write_cell
+from vlmgym.games.parts.action_texts import write_cell
+from vlmgym.games.parts.actions import Moves
 from vlmgym.games.parts.boards import (
     MOVE_STEPS,
     Actions,
@@ -154,6 +155,7 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
     answers = Moves()
     symbols = NAMES
     kind = "sprite"
+    tags = ("puzzle", "search")
     sources = (
         "H. Imabayashi, Sokoban (1982), https://en.wikipedia.org/wiki/Sokoban",
         "J. Culberson, Sokoban is PSPACE-complete (1997), https://doi.org/10.7939/R3JM23K33",

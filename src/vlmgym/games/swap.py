@@ -150,6 +150,7 @@ class Swap(Searched[LevelSwap, StateSwap]):
         }
     )
 
+    tags = ("paper", "luck")
     sources = (
         "L. Chen et al., G1: Bootstrapping Perception and Reasoning Abilities of Vision-Language "
         "Model via Reinforcement Learning (2025), https://arxiv.org/abs/2505.13426",

@@ -14,7 +14,7 @@ from typing_extensions import override
 from vlmgym.core import NO_ACTION, Game, State
 from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import BLOCKS, Blocks, write_reply
-from vlmgym.games.parts.actions import write_cell
+from vlmgym.games.parts.action_texts import write_cell
 from vlmgym.players.base import Player, Query, player_rng
 
 GUESSES = ("I will try this one", "it looks good", "let me try this move", "I guess")

@@ -19,6 +19,7 @@ from vlmgym.render.effects import exposed, grained
 from vlmgym.render.ink import BOARD, EMPTY, LABEL, PAGE, text_ink, tone, write
 from vlmgym.render.looks import MIN_TILE, Look
 from vlmgym.render.sources import PARTS, Photographs
+from vlmgym.render.tiles import Cell
 
 
 class Layout(NamedTuple):
@@ -71,18 +72,56 @@ def _tile_that_fits(look: Look, rows: int, columns: int) -> int:
     return tile
 
 
+SIDES = 16
+"""Ways in which the four sides of a cell may be joined, or ruled."""
+
+
+class Face(NamedTuple):
+    """What scenes have in common whose cells are drawn alike."""
+
+    kind: str
+    names: tuple[str, ...]
+    is_joined: bool = False  # some drawings go on in a neighbour
+    is_ruled: bool = False  # there are heavy lines between cells
+
+    @property
+    def sides(self) -> int:
+        """Ways in which the sides of a cell may look."""
+        return int(SIDES ** (self.is_joined + self.is_ruled))
+
+    def sides_of(self, sided_symbol: int) -> tuple[int, int]:
+        """The joined sides and the ruled sides of a symbol with its sides."""
+        lines = sided_symbol % SIDES if self.is_ruled else 0
+        before = sided_symbol // SIDES if self.is_ruled else sided_symbol
+        return before % SIDES if self.is_joined else 0, lines
+
+
+def face_of(scene: Scene) -> Face:
+    """The face of a scene.
+
+    Raises:
+        StateError: photographs with sides.
+    """
+    face = Face(scene.kind, scene.names, scene.joins is not None, scene.lines is not None)
+    if face.kind == "photo" and face.sides > 1:
+        raise StateError("joins and lines of a scene of kind photo: allowed are none")
+    return face
+
+
 class Atlas:
     """The cells of one kind of scene under one look, each drawn when it is first asked for."""
 
-    def __init__(self, kind: str, names: tuple[str, ...], look: Look, tile: int) -> None:
-        self.kind = kind
-        self.names = names
+    def __init__(self, face: Face, look: Look, tile: int) -> None:
+        kind = face.kind
+        names = face.names
+        self.face = face
         self.look = look
         self.tile = tile
         self.source: Photographs | None = None
         handwritten = look.skin == "handwritten" and kind == "number"
-        self.drawings = look.appearances * (2 if handwritten else 1)  # of each symbol
-        count = len(names) * self.drawings
+        # of each symbol: by its sides, by the part of the digits, by its appearance
+        self.drawings = look.appearances * (2 if handwritten else 1)
+        count = len(names) * face.sides * self.drawings
         if kind == "photo":
             # the cells of photographs follow those of the empty cell, by part and class
             self.source = photos.photographs(look.photos, names[1:])
@@ -100,6 +139,9 @@ class Atlas:
         symbols = scene.symbols
         self._check_names(symbols)
         ids = symbols.astype(np.int32)
+        for sides in (scene.joins, scene.lines):
+            if sides is not None:
+                ids = ids * np.int32(SIDES) + sides
         if self.drawings > 1:
             ids = ids * np.int32(self.drawings) + self._drawing_of(scene)
         if self.source is not None:
@@ -117,7 +159,7 @@ class Atlas:
             return
         low = symbols.min()
         high = symbols.max()
-        last = len(self.names) - 1
+        last = len(self.face.names) - 1
         if low < 0 or high > last:
             raise StateError(f"symbols {low} to {high}: the scene names 0 to {last}")
 
@@ -149,17 +191,21 @@ class Atlas:
             number = cell - int(self.first_photo[part, class_index])
             photo = self.source.load(PARTS[part], class_index, number)
             return photo_cell(photo, self.tile, look, number)
-        symbol, drawing = divmod(cell, self.drawings)
+        sided_symbol, drawing = divmod(cell, self.drawings)
+        joins, lines = self.face.sides_of(sided_symbol)
+        symbol = sided_symbol // self.face.sides
         test, appearance = divmod(drawing, look.appearances)
-        kind = "number" if self.kind == "photo" else self.kind  # the empty cell
-        name = self.names[symbol]
-        return draw_cell(kind, symbol, name, self.tile, look, bool(test), appearance)
+        # the empty cell among photographs is that among numbers
+        kind = "number" if self.face.kind == "photo" else self.face.kind
+        name = self.face.names[symbol]
+        what = Cell(symbol, name, appearance, bool(test), joins, lines)
+        return draw_cell(kind, what, self.tile, look)
 
 
 @lru_cache(64)
-def atlas_of(kind: str, names: tuple[str, ...], look: Look, tile: int) -> Atlas:
+def atlas_of(face: Face, look: Look, tile: int) -> Atlas:
     """The atlas of a kind of scene under a look; the ones used last are kept."""
-    return Atlas(kind, names, look, tile)
+    return Atlas(face, look, tile)
 
 
 @lru_cache(64)

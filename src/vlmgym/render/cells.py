@@ -16,35 +16,28 @@ from vlmgym.render.effects import finish_cell
 from vlmgym.render.ink import EMPTY, MIDDLE
 from vlmgym.render.looks import Look
 from vlmgym.render.sprites import check_sprite, draw_sprite
-from vlmgym.render.tiles import blank, draw_letter, draw_number, draw_shape, draw_text
+from vlmgym.render.tiles import Cell, blank, draw_letter, draw_number, draw_shape, draw_text
 
-DRAWERS: MappingProxyType[str, Callable[[int, str, int, Look, str, int], Image.Image]] = (
-    MappingProxyType(
-        {
-            "number": draw_number,
-            "shape": draw_shape,
-            "letter": draw_letter,
-            "sprite": draw_sprite,
-            "text": draw_text,
-        }
-    )
+DRAWERS: MappingProxyType[str, Callable[[Cell, int, Look], Image.Image]] = MappingProxyType(
+    {
+        "number": draw_number,
+        "shape": draw_shape,
+        "letter": draw_letter,
+        "sprite": draw_sprite,
+        "text": draw_text,
+    }
 )
 """By kind of scene: what draws a symbol on a tile."""
 
 
-def draw_cell(
-    kind: str, symbol: int, name: str, tile: int, look: Look, test: bool, appearance: int
-) -> NDArray[np.uint8]:
+def draw_cell(kind: str, cell: Cell, tile: int, look: Look) -> NDArray[np.uint8]:
     """A symbol as it stands on the board, its half gaps around it.
 
     Args:
         kind: of the scene; not ``photo`` or ``picture``.
-        symbol: its index; 0 is the empty cell, but of sprites.
-        name: the symbol's text.
+        cell: what stands there.
         tile: pixels of the tile's side.
         look: the look.
-        test: draw with the test part of the photographs (handwritten numbers).
-        appearance: which of the look's drawings of a symbol.
 
     Returns:
         ``(pitch, pitch, 3)`` uint8 with ``pitch = tile + gap``.
@@ -53,16 +46,14 @@ def draw_cell(
         ConfigError: the kind has no such symbol.
     """
     if kind == "sprite":
-        check_sprite(name)
-
-    part = "test" if test else "train"
+        check_sprite(cell.name)
 
     def face(side: int) -> Image.Image:
-        if symbol == 0 and kind != "sprite":
+        if cell.symbol == 0 and kind != "sprite":
             return blank(side, EMPTY, look)
-        return DRAWERS[kind](symbol, name, side, look, part, appearance)
+        return DRAWERS[kind](cell, side, look)
 
-    return finish_cell(face, tile, look, symbol, appearance)
+    return finish_cell(face, tile, look, cell)
 
 
 def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArray[np.uint8]:
@@ -78,4 +69,4 @@ def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArra
             picture = Image.blend(picture, grey, look.similarity)
         return picture
 
-    return finish_cell(face, tile, look, number, number % look.appearances)
+    return finish_cell(face, tile, look, Cell(number, "", number % look.appearances))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core.kernels import kernel, move
-from vlmgym.render.atlas import Atlas, Layout, atlas_of, canvas_of, layout_of
+from vlmgym.render.atlas import Atlas, Face, Layout, atlas_of, canvas_of, layout_of
 from vlmgym.render.looks import Look
 
 
@@ -27,10 +27,10 @@ class Template(NamedTuple):
 
 
 @lru_cache(256)
-def template_of(look: Look, kind: str, names: tuple[str, ...], rows: int, columns: int) -> Template:
+def template_of(look: Look, face: Face, rows: int, columns: int) -> Template:
     """The template of a kind of scene under a look; the ones used last are kept."""
     layout = layout_of(look, rows, columns)
-    atlas = atlas_of(kind, names, look, layout.tile)
+    atlas = atlas_of(face, look, layout.tile)
     return Template(layout, atlas, canvas_of(look, rows, columns))
 
 

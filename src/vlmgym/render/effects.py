@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from vlmgym.core import draw_below, draw_unit
-from vlmgym.render.ink import BOARD, EMPTY, Colour, tone
+from vlmgym.render.ink import BOARD, DARK, EMPTY, Colour, tone
 from vlmgym.render.looks import Look
+from vlmgym.render.tiles import Cell
 
 _STREAM = np.uint64(0x74696C65)
 BARS = 3
@@ -36,21 +37,27 @@ def _unit(cell_word: int, number: int) -> float:
 
 
 def finish_cell(
-    face: Callable[[int], Image.Image], tile: int, look: Look, symbol: int, appearance: int
+    face: Callable[[int], Image.Image], tile: int, look: Look, what: Cell
 ) -> NDArray[np.uint8]:
-    """Turn, frame, hide, grain and blur a face; see :func:`vlmgym.render.cells.draw_cell`.
+    """Turn, frame, join, hide, grain and blur a face; see :func:`vlmgym.render.cells.draw_cell`.
+
+    A cell whose drawing goes on in its neighbours is not turned.
 
     Args:
         face: draws the tile with a side of so many pixels.
         tile: pixels of the tile's side.
         look: the look.
-        symbol: its index.
-        appearance: which of the look's drawings of a symbol.
+        what: what stands on the cell.
     """
-    cell_word = 8 * symbol + appearance
+    cell_word = 8 * what.symbol + what.appearance
     ground = tone(BOARD if look.grid else EMPTY, look)
-    picture = _turned(face, tile, look, cell_word, ground) if look.rotation else face(tile)
+    is_turned = look.rotation and not what.joins
+    picture = _turned(face, tile, look, cell_word, ground) if is_turned else face(tile)
     cell = _framed(picture, look, ground)
+    if what.joins:
+        _join(cell, tile, look.gap // 2, what.joins)
+    if what.lines:
+        _rule(cell, look, what.lines)
     if look.occlusion:
         cell = _hide(cell, look, cell_word)
     if look.texture:
@@ -91,6 +98,38 @@ def _framed(picture: Image.Image, look: Look, ground: Colour) -> Image.Image:
         cell.paste(picture.resize((pitch, pitch), Image.Resampling.BICUBIC, whole_tile))
     cell.paste(picture, (half_gap, half_gap))
     return cell
+
+
+def _join(cell: Image.Image, tile: int, half_gap: int, joins: int) -> None:
+    """Let a tile's edge go on over the gaps of the sides that are joined."""
+    pitch = cell.width
+    end = half_gap + tile
+    # by side: the edge of the tile, and the gap beyond it
+    places = (
+        ((half_gap, half_gap, end, half_gap + 1), (half_gap, 0, end, half_gap)),
+        ((end - 1, half_gap, end, end), (end, half_gap, pitch, end)),
+        ((half_gap, end - 1, end, end), (half_gap, end, end, pitch)),
+        ((half_gap, half_gap, half_gap + 1, end), (0, half_gap, half_gap, end)),
+    )
+    for side, (edge, gap) in enumerate(places):
+        left, top, right, bottom = gap
+        if joins >> side & 1 and right > left and bottom > top:
+            cell.paste(cell.crop(edge).resize((right - left, bottom - top)), (left, top))
+
+
+def _rule(cell: Image.Image, look: Look, lines: int) -> None:
+    """Draw a heavy line along the sides that have one; its other half is the neighbour's."""
+    pitch = cell.width
+    width = max(1, look.gap // 2 + pitch // 32)
+    boxes = (
+        (0, 0, pitch, width),
+        (pitch - width, 0, pitch, pitch),
+        (0, pitch - width, pitch, pitch),
+        (0, 0, width, pitch),
+    )
+    for side, box in enumerate(boxes):
+        if lines >> side & 1:
+            cell.paste(tone(DARK, look), box)
 
 
 def _hide(cell: Image.Image, look: Look, cell_word: int) -> Image.Image:

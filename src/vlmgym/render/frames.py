@@ -18,7 +18,7 @@ from PIL import Image
 
 from vlmgym.core import ConfigError, Game, Level, State
 from vlmgym.core.threads import spread
-from vlmgym.render.atlas import layout_of, score_strip, screen
+from vlmgym.render.atlas import face_of, layout_of, score_strip, screen
 from vlmgym.render.compositing import Template, gather_cells, patch_cells, template_of
 from vlmgym.render.looks import Look, get_look
 from vlmgym.render.noise import add_noise, noise_field, picture_keys
@@ -92,7 +92,7 @@ def _prepare(game: Game, state: State, look: Look) -> Drawing:
     if scene.pixels is not None:
         size = frame_size(game, state.level, look)
         return Drawing(look, None, scene.pixels, scene.score, (len(state), *size, 3))
-    template = template_of(look, scene.kind, scene.names, *scene.symbols.shape[1:])
+    template = template_of(look, face_of(scene), *scene.symbols.shape[1:])
     shape = (len(state), template.layout.height, template.layout.width, 3)
     return Drawing(look, template, template.atlas.ids(scene), scene.score, shape)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from types import MappingProxyType
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
@@ -27,6 +28,18 @@ from vlmgym.render.ink import (
     write_in_middle,
 )
 from vlmgym.render.looks import Look
+
+
+class Cell(NamedTuple):
+    """What stands on a cell, as far as it decides what is drawn."""
+
+    symbol: int  # index among the scene's names; 0 is the empty cell, but of sprites
+    name: str  # the symbol's text
+    appearance: int = 0  # which of the look's drawings of a symbol
+    test: bool = False  # handwritten numbers of the test part
+    joins: int = 0  # the sides over which the drawing goes on, as in Scene
+    lines: int = 0  # the sides with a heavy line, as in Scene
+
 
 NUMBER_FILLS: tuple[Colour, ...] = (
     (243, 238, 226),  # 2 ivory
@@ -206,29 +219,26 @@ def _ink_on(fill: Colour, look: Look) -> Colour:
     return tone(DARK if luminance(fill) > 0.19 else LIGHT, look)
 
 
-def draw_number(
-    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
-) -> Image.Image:
+def draw_number(cell: Cell, tile: int, look: Look) -> Image.Image:
     """A number on a coloured tile, printed or handwritten."""
-    fill = _number_fill(symbol, look)
+    fill = _number_fill(cell.symbol, look)
     picture = blank(tile, fill, look)
     if look.skin == "handwritten":
-        ink = handwriting(name, part, appearance)
+        part = "test" if cell.test else "train"
+        ink = handwriting(cell.name, part, cell.appearance)
         shares = (0.9, 0.62)
     else:
-        ink = text_ink(name, look.font)
+        ink = text_ink(cell.name, look.font)
         shares = (0.86, 0.42)
     write_in_middle(picture, ink, shares, _ink_on(fill, look))
     return picture
 
 
-def draw_text(
-    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
-) -> Image.Image:
+def draw_text(cell: Cell, tile: int, look: Look) -> Image.Image:
     """A word on a coloured tile."""
-    fill = _number_fill(symbol, look)
+    fill = _number_fill(cell.symbol, look)
     picture = blank(tile, fill, look)
-    write_in_middle(picture, text_ink(name, look.font), (0.88, 0.4), _ink_on(fill, look))
+    write_in_middle(picture, text_ink(cell.name, look.font), (0.88, 0.4), _ink_on(fill, look))
     return picture
 
 
@@ -251,11 +261,9 @@ def _colour_and_form(name: str, forms: tuple[str, ...], kind: str) -> tuple[Colo
     return FILLS[colour], form
 
 
-def draw_shape(
-    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
-) -> Image.Image:
+def draw_shape(cell: Cell, tile: int, look: Look) -> Image.Image:
     """A coloured shape on paper, with a dark outline."""
-    colour, shape = _colour_and_form(name, FORMS["shapes"], "shape")
+    colour, shape = _colour_and_form(cell.name, FORMS["shapes"], "shape")
     fill = tone(colour, look)
     outline = _outline(colour, look)
 
@@ -287,11 +295,9 @@ def _box_around(middle: float, radius: float) -> tuple[int, int, int, int]:
     return low, low, high, high
 
 
-def draw_letter(
-    symbol: int, name: str, tile: int, look: Look, part: str, appearance: int
-) -> Image.Image:
+def draw_letter(cell: Cell, tile: int, look: Look) -> Image.Image:
     """A coloured letter on paper, with a dark outline."""
-    colour, letter = _colour_and_form(name, FORMS["letters"], "letter")
+    colour, letter = _colour_and_form(cell.name, FORMS["letters"], "letter")
     picture = blank(tile, PAPER, look)
     ink = text_ink(letter, look.font)
     size = 0.8 * tile, 0.6 * tile

@@ -13,6 +13,7 @@ from vlmgym.envs.single import GameEnv
 from vlmgym.render.cells import DRAWERS, draw_cell
 from vlmgym.render.frames import frame_size, render
 from vlmgym.render.looks import LOOKS, Look, get_look
+from vlmgym.render.tiles import Cell
 from vlmgym.testing import sizes
 from vlmgym.testing.cases import Case, CheckFailed, need
 
@@ -49,7 +50,7 @@ def _check_tiles(scene: Scene, look_name: str, look: Look) -> None:
     names_of_tiles = dict[bytes, str]()
     for symbol in np.unique(scene.symbols).tolist()[: sizes.SYMBOLS_DRAWN]:
         name = scene.names[symbol]
-        tile = draw_cell(scene.kind, symbol, name, TILE, look, False, 0).tobytes()
+        tile = draw_cell(scene.kind, Cell(symbol, name), TILE, look).tobytes()
         other = names_of_tiles.setdefault(tile, name)
         need(other == name, f"look {look_name}: {other!r} and {name!r} are drawn alike")
 
@@ -62,6 +63,8 @@ def _check_frames(scene: Scene, look_name: str, frames: list[bytes]) -> None:
         scene_bytes = content[row].tobytes()
         if scene.variants is not None:
             scene_bytes += (scene.variants[row] * (scene.symbols[row] > 0)).tobytes()
+        for sides in (scene.joins, scene.lines):
+            scene_bytes += b"" if sides is None else sides[row].tobytes()
         need(
             frame_of_scene.setdefault(scene_bytes, frame) == frame,
             f"look {look_name}: equal scenes give different pictures (row {row})",

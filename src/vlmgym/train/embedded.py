@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vlmgym.games.parts.actions import write_cell
+from vlmgym.games.parts.action_texts import write_cell
 from vlmgym.games.parts.tile_kinds import COLOURS, FORMS
 
 PATCH = 28

@@ -21,7 +21,7 @@ from vlmgym.dialogue import prompt
 from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import BLOCKS
 from vlmgym.episodes.task import Task
-from vlmgym.games.parts.actions import name_tiles, write_cell
+from vlmgym.games.parts.action_texts import name_tiles, write_cell
 from vlmgym.players.base import player_rng
 from vlmgym.players.beginner import Beginner
 from vlmgym.train.recipe import PRETRAINING_SHARES, Pretraining

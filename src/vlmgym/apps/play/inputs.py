@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from vlmgym.core import Game, Level
-from vlmgym.games.parts.actions import (
-    MOVE_FORMAT,
-    MOVES,
-    CellPairs,
-    Cells,
-    Moves,
-    Neighbours,
-    read_cell,
-    read_pair,
-)
+from vlmgym.games.parts.action_texts import read_cell, read_pair
+from vlmgym.games.parts.actions import MOVE_FORMAT, MOVES, CellPairs, Cells, Moves, Neighbours
 
 BUTTONS = 64
 """Most actions that get a button each; with more, answers are typed."""

@@ -1,16 +1,26 @@
-"""How answers name actions: a direction, a cell, two cells, two neighbours."""
+"""How answers name actions: a direction, cells, a cell and what is written there, numbers, words.
+
+A game takes one of these kinds; its actions have ids from 0 on.
+"""
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vlmgym.core import NO_ACTION, Decoded
+from vlmgym.games.parts.action_texts import (
+    read_cell,
+    read_cells,
+    read_number,
+    read_pair,
+    write_cell,
+    write_pair,
+)
 from vlmgym.games.parts.boards import GridLevel
 
 MOVES = ("up", "right", "down", "left")
@@ -18,61 +28,6 @@ MOVES = ("up", "right", "down", "left")
 MOVE_FORMAT = "the number of the move: 0 = up, 1 = right, 2 = down, 3 = left"
 STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))
 """Row and column steps of :data:`MOVES`."""
-
-# Each blank run is followed by a token that is no blank and numbers are of bounded length: linear
-# time on any text.
-_CELL = r"\(\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*\)"
-_ONE = re.compile(_CELL)
-_PAIR = re.compile(_CELL + r"\s*(?:,\s*)?" + _CELL)
-
-
-def read_number(text: str, count: int) -> Decoded:
-    """A lone number 0 to ``count - 1``, without leading zeros."""
-    text = text.strip()
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        return Decoded(NO_ACTION, "not_a_move")
-    if text != str(int(text)) or int(text) >= count:
-        return Decoded(NO_ACTION, "out_of_range")
-    return Decoded(int(text))
-
-
-def write_cell(row: int, column: int) -> str:
-    """Such as ``"(0, 1)"``."""
-    return f"({row}, {column})"
-
-
-def read_cell(text: str) -> tuple[int, int] | None:
-    """The numbers of exactly one cell ``(row, column)``; None for other texts."""
-    match = _ONE.fullmatch(text.strip())
-    return None if match is None else (int(match[1]), int(match[2]))
-
-
-def write_pair(first_row: int, first_column: int, second_row: int, second_column: int) -> str:
-    """Such as ``"(0, 1) (2, 3)"``."""
-    return f"({first_row}, {first_column}) ({second_row}, {second_column})"
-
-
-def read_pair(text: str) -> tuple[int, int, int, int] | None:
-    """The numbers of exactly two cells ``(row, column)``, with blanks or one comma between; None
-    for other texts.
-    """
-    match = _PAIR.fullmatch(text.strip())
-    if match is None:
-        return None
-    first_row, first_column, second_row, second_column = map(int, match.groups())
-    return first_row, first_column, second_row, second_column
-
-
-def name_tiles(text: str, board: NDArray[np.integer[Any]], names: Sequence[str]) -> str:
-    """A text with the tile that lies there after each cell: ``"(0, 1) red circle (2, 3) 8"``.
-
-    Args:
-        text: such as that of an answer; its cells are on the board.
-        board: ``(rows, cols)`` values.
-        names: the text of each value.
-    """
-    return _ONE.sub(lambda cell: f"{cell[0]} {names[board[int(cell[1]), int(cell[2])]]}", text)
-
 
 COUNTED = "as (row, column), counted from 0 at the top left, such as"
 _NO_MOVE = Decoded(NO_ACTION, "not_a_move")
@@ -229,3 +184,168 @@ class Neighbours(Actions):
         return Decoded(
             level.rows * (level.cols - 1) + min(first_row, second_row) * level.cols + first_column
         )
+
+
+class CellTriples(Actions):
+    """Three different cells in any order, by the rank of their numbers among all threes."""
+
+    format = f"the three cells {COUNTED} (0, 1) (2, 3) (2, 0), in any order"
+
+    def count(self, level: GridLevel) -> int:
+        """One for each three cells: 220 on 3x4."""
+        return len(triples(level.rows * level.cols))
+
+    def encode(self, level: GridLevel, action: int) -> str:
+        """Such as ``"(0, 1) (2, 0) (2, 3)"``, in reading order."""
+        cells = triples(level.rows * level.cols)[action]
+        return " ".join(write_cell(*divmod(cell, level.cols)) for cell in cells)
+
+    def decode(self, level: GridLevel, text: str) -> Decoded:
+        """Three different cells ``(row, column)``, counted from 0 at the top left."""
+        places = read_cells(text)
+        if places is None or len(places) != 3:
+            return _NO_MOVE
+        if any(row >= level.rows or column >= level.cols for row, column in places):
+            return _OUTSIDE
+        cells = sorted(row * level.cols + column for row, column in places)
+        if len(set(cells)) < 3:
+            return _NO_MOVE
+        return Decoded(_ranks(level.rows * level.cols)[tuple(cells)])
+
+
+@lru_cache(64)
+def triples(cells: int) -> tuple[tuple[int, ...], ...]:
+    """All threes of so many cells, each in rising order, by action id."""
+    return tuple(combinations(range(cells), 3))
+
+
+@lru_cache(64)
+def _ranks(cells: int) -> dict[tuple[int, ...], int]:
+    return {cells_of_triple: rank for rank, cells_of_triple in enumerate(triples(cells))}
+
+
+class CellValues(Actions):
+    """A cell and what is written there: ``cell * values + index of the value``.
+
+    Args:
+        what: what the value is, such as ``"the digit to write"``.
+        values: the texts of the values of a level, such as ``("1", "2", "3", "4")``.
+    """
+
+    def __init__(self, what: str, values: Callable[[Any], tuple[str, ...]]) -> None:
+        self.format = f"the cell {COUNTED} (0, 1) for row 0, column 1, and {what}: (0, 1) 3"
+        self.values = values
+
+    def count(self, level: GridLevel) -> int:
+        """``rows * cols * values``."""
+        return level.rows * level.cols * len(self.values(level))
+
+    def encode(self, level: GridLevel, action: int) -> str:
+        """Such as ``"(0, 1) 3"``."""
+        values = self.values(level)
+        cell, value = divmod(action, len(values))
+        return f"{write_cell(*divmod(cell, level.cols))} {values[value]}"
+
+    def decode(self, level: GridLevel, text: str) -> Decoded:
+        """A cell ``(row, column)`` and a value, with blanks or one comma or colon between."""
+        head, bracket, value = text.strip().partition(")")
+        place = read_cell(head + bracket)
+        value = value.strip().removeprefix(",").removeprefix(":").strip()
+        if place is None or not re.fullmatch(r"\w{1,20}", value):
+            return _NO_MOVE
+        row, column = place
+        values = self.values(level)
+        if row >= level.rows or column >= level.cols or value not in values:
+            return _OUTSIDE
+        cell = row * level.cols + column
+        return Decoded(cell * len(values) + values.index(value))
+
+
+class Numbers(Actions):
+    """One number from 0 on, such as that of a column.
+
+    Args:
+        form: what belongs into the answer block: a phrase with an example.
+        count_of: how many there are on a level.
+    """
+
+    def __init__(self, form: str, count_of: Callable[[Any], int]) -> None:
+        self.format = form
+        self.count_of = count_of
+
+    def count(self, level: GridLevel) -> int:
+        """As many as the level has."""
+        return self.count_of(level)
+
+    def encode(self, level: GridLevel, action: int) -> str:
+        """Such as ``"2"``."""
+        return str(action)
+
+    def decode(self, level: GridLevel, text: str) -> Decoded:
+        """A lone number, without leading zeros."""
+        return read_number(text, self.count_of(level))
+
+
+class NumberPairs(Actions):
+    """Two numbers from 0 on: ``first * seconds + second``.
+
+    Args:
+        form: what belongs into the answer block: a phrase with an example.
+        counts_of: how many first and second numbers there are on a level.
+    """
+
+    def __init__(self, form: str, counts_of: Callable[[Any], tuple[int, int]]) -> None:
+        self.format = form
+        self.counts_of = counts_of
+
+    def count(self, level: GridLevel) -> int:
+        """Every first number with every second one."""
+        firsts, seconds = self.counts_of(level)
+        return firsts * seconds
+
+    def encode(self, level: GridLevel, action: int) -> str:
+        """Such as ``"0 2"``."""
+        _, seconds = self.counts_of(level)
+        first, second = divmod(action, seconds)
+        return f"{first} {second}"
+
+    def decode(self, level: GridLevel, text: str) -> Decoded:
+        """Two numbers without leading zeros, with blanks or one comma between."""
+        numbers = re.fullmatch(r"([0-9]{1,9})(?:\s*,\s*|\s+)([0-9]{1,9})", text.strip())
+        if numbers is None:
+            return _NO_MOVE
+        firsts, seconds = self.counts_of(level)
+        first = read_number(numbers[1], firsts)
+        second = read_number(numbers[2], seconds)
+        if first.problem or second.problem:
+            return _OUTSIDE
+        return Decoded(first.action * seconds + second.action)
+
+
+class Choices(Actions):
+    """One of some words or phrases, such as ``"red"`` or ``"B left"``.
+
+    Args:
+        form: what belongs into the answer block: a phrase with an example.
+        texts: those of a level, by action id; no two of them differ in case or blanks alone.
+    """
+
+    def __init__(self, form: str, texts: Callable[[Any], tuple[str, ...]]) -> None:
+        self.format = form
+        self.texts = texts
+
+    def count(self, level: GridLevel) -> int:
+        """As many as there are."""
+        return len(self.texts(level))
+
+    def encode(self, level: GridLevel, action: int) -> str:
+        """The text as the level writes it."""
+        return self.texts(level)[action]
+
+    def decode(self, level: GridLevel, text: str) -> Decoded:
+        """One of the texts, in any case, with any blanks between its words."""
+        wanted = " ".join(text.split()).casefold()
+        for action, choice in enumerate(self.texts(level)):
+            if choice.casefold() == wanted:
+                return Decoded(action)
+        return _NO_MOVE

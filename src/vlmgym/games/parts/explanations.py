@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import DEAD, NO_ACTION
-from vlmgym.games.parts.actions import STEPS, write_cell, write_pair
+from vlmgym.games.parts.action_texts import write_cell, write_pair
+from vlmgym.games.parts.actions import STEPS
 from vlmgym.games.parts.habits import CAREFUL, Cell, Habit
 
 

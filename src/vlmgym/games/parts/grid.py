@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -199,9 +199,24 @@ class GridGame(Game[L, S]):
         board = np.zeros((1, level.rows, level.cols), np.uint8)
         return self.start(level, board, **self.further(board))
 
+    def joins(self, state: S) -> NDArray[np.uint8] | None:
+        """``(B, rows, cols)``: the sides over which what a cell shows goes on, as in
+        :class:`vlmgym.core.Scene`; nowhere by default.
+        """
+        return None
+
+    def lines(self, state: S) -> NDArray[np.uint8] | None:
+        """``(B, rows, cols)``: the sides with a heavy line; nowhere by default."""
+        return None
+
     def scene(self, state: S) -> Scene:
         """The board as it is."""
-        return self.view(state, state.board, self.names(state.level), self.kind)
+        scene = self.view(state, state.board, self.names(state.level), self.kind)
+        joins = self.joins(state)
+        lines = self.lines(state)
+        if joins is None and lines is None:
+            return scene
+        return replace(scene, joins=joins, lines=lines)
 
     def from_symbols(self, level: L, symbols: Symbols) -> S:
         """The board as it is described."""
