@@ -12,8 +12,10 @@ from vlmgym.core import VlmGymError
 from vlmgym.dialogue.reply import write_reply
 from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import evaluate
+from vlmgym.evals.normalised import normalised_index
+from vlmgym.evals.reading import load
 from vlmgym.evals.settings import Evaluation
-from vlmgym.players.simple import Oracle, Random, Scripted
+from vlmgym.players.simple import Oracle, Random, RandomLegal, Scripted
 from vlmgym.report.page import write_report
 
 
@@ -33,6 +35,22 @@ def test_longer_episodes_are_reported(tmp_path):
         == f"{reward:+.2f}"
     )
     assert "for up to 4 turns" in page.text
+
+
+def test_the_page_shows_the_index_where_random_and_oracle_were_asked(tmp_path):
+    how = Evaluation(episodes=6, turns=1, start="walk")
+    for player in (Random(), Oracle(), RandomLegal()):
+        evaluate(player, TASKS[0], how, tmp_path / "eval" / player.name / "2048", progress=False)
+    page = Page(write_report(tmp_path))
+    assert "index" in page.sections()
+    (index,) = [
+        index
+        for index in normalised_index(load(tmp_path.glob("eval/*/2048"))).players
+        if index.player == "random-legal"
+    ]
+    shown = section(page, "index")
+    assert f"{index.overall.mean:.2f}".replace("-", "\u2212") in shown
+    assert "random-legal" in shown
 
 
 def test_nothing_to_report_is_a_clear_error(tmp_path):

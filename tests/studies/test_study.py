@@ -11,6 +11,7 @@ import pytest
 from parts.studies import SMALL
 from vlmgym.cli import main
 from vlmgym.core import ConfigError
+from vlmgym.core.files import BusyError, only_process
 from vlmgym.evals.estimates import Estimate
 from vlmgym.studies import runner
 from vlmgym.studies.jobs import is_done, run_job
@@ -149,6 +150,12 @@ def test_a_second_call_does_nothing_and_another_study_is_refused(study_file, fin
     )
     with pytest.raises(ConfigError, match=message):
         run_study(str(study_file), finished, quick=True)
+
+
+def test_a_folder_whose_jobs_another_process_does_is_refused(study_file, tmp_path):
+    with only_process(tmp_path, "x"), pytest.raises(BusyError, match="reproduces there"):
+        run_study(str(study_file), tmp_path, only=["evaluate/oracle"])
+    assert not (tmp_path / "jobs.jsonl").exists()
 
 
 def test_jobs_are_listed_and_one_can_be_done_alone(study_file, tmp_path, capsys):

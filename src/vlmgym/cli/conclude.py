@@ -55,13 +55,14 @@ def write_pages(out: Path, photos: Sequence[str] = ()) -> None:
         folders = [evaluation.folder for evaluation in places([out])]
         folders = [folder for folder in folders if (folder / "summary.json").exists()]
         leaderboard(folders, out)
+        index = "index.csv, " if (out / "index.csv").exists() else ""
         drawn = _draw_figures(folders, out)
         page = write_report(out, photos=photos).name
     except VlmGymError as error:
         # The evaluation is whole; what stands beside it in the folder may not be.
         sys.stderr.write(f"warning: no pages about {out}: {shown(str(error))}\n")
         return
-    written = f"traces and summaries, leaderboard.md, leaderboard.csv, {page}, {drawn}"
+    written = f"traces and summaries, leaderboard.md, leaderboard.csv, {index}{page}, {drawn}"
     sys.stdout.write(f"{out}: {written}\n")
 
 

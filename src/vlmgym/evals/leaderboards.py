@@ -15,6 +15,7 @@ from vlmgym.evals import stats
 from vlmgym.evals.comparison import Comparison, compare_tasks
 from vlmgym.evals.estimates import Estimate, readable
 from vlmgym.evals.metrics import DESCRIBING, shown_in
+from vlmgym.evals.normalised import IndexTable, normalised_index
 from vlmgym.evals.reading import Evaluated, by_task, headline, load
 from vlmgym.evals.summaries import read_summary
 
@@ -105,7 +106,8 @@ def _overview_cells(summary: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
-    """Rank the players of each task; write ``leaderboard.csv`` and ``leaderboard.md``.
+    """Rank the players of each task; write ``leaderboard.csv`` and ``leaderboard.md``, and
+    ``index.csv`` where some task was played by a random player and the oracle.
 
     Whole episodes are ranked by score, all else by success. Means and intervals are those of
     ``summary.json``. What players say of a board that they were handed is shown as ``given``.
@@ -140,16 +142,63 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         )
         rows += ranked
         lines += _ranking(group[0], ranked)
+    indices = normalised_index(evaluations)
+    if indices.games:
+        lines += _indices(indices)
     lines += _differences(compare_tasks(evaluations, lambda evaluated: evaluated.headline))
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "leaderboard.md", "\n".join(lines) + "\n")
+    _write_csv(out / "leaderboard.csv", _columns(), rows)
+    if indices.games:
+        _write_csv(out / "index.csv", INDEX_COLUMNS, _index_rows(indices))
+    return rows
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, _columns())
+    writer = csv.DictWriter(file, columns)
     writer.writeheader()
     for row in rows:
         writer.writerow({column: _csv_cell(value) for column, value in row.items()})
-    write_atomically(out / "leaderboard.csv", file.getvalue())
+    write_atomically(path, file.getvalue())
+
+
+INDEX_COLUMNS = ("player", "game", "index", "low", "high", "n")
+"""The columns of ``index.csv``; the game ``all`` is the mean over games, whose n counts games."""
+
+
+def _index_rows(indices: IndexTable) -> list[dict[str, Any]]:
+    """The index of each player over all and on each game, as rows of the CSV file."""
+    rows = []
+    for index in indices.players:
+        for game, estimate in (("all", index.overall), *index.games.items()):
+            values = estimate.to_dict()
+            values["index"] = values.pop("mean")
+            rows.append({"player": index.player, "game": game, **values})
     return rows
+
+
+def _indices(indices: IndexTable) -> list[str]:
+    """The section of the normalised index."""
+    body = []
+    for index in indices.players:
+        cells = [index.overall.text(readable)]
+        for game in indices.games:
+            known = index.games.get(game)
+            cells.append("-" if known is None else known.text(readable))
+        body.append([_cell(index.player), *cells])
+    lines = [
+        "## Normalised index",
+        "",
+        "How far a player is from random (0) to the oracle (1): of its score in whole games, else "
+        "of its success; on the starts that all three have finished. All: the mean of the games, "
+        "for players that have all of them. Intervals resample the starts of each task.",
+        "",
+        *_table(["player", "all", *map(_cell, indices.games)], body),
+    ]
+    for task, reason in indices.left_out.items():
+        lines += [f"Left out: {_cell(task)} ({_cell(reason)}).", ""]
+    return lines
 
 
 def _ranking(example: Evaluated, rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -19,6 +19,7 @@ from vlmgym.evals.evaluation import evaluate_all, see_that_it_can_play
 from vlmgym.evals.folders import free_folder, player_folders, slug
 from vlmgym.evals.resuming import another_evaluation, finished, flat
 from vlmgym.evals.settings import Evaluation, run_of
+from vlmgym.games.suites import spread_games
 from vlmgym.players.base import Player
 
 
@@ -42,8 +43,9 @@ class Protocol:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Protocol:
-        """Build from the mapping of a YAML file: ``tasks`` (each may have its own ``evaluation``),
-        ``evaluation``, ``sampling``.
+        """Build from the mapping of a YAML file: ``tasks`` (each may have its own ``evaluation``,
+        and ``games`` in place of ``game``, see :mod:`vlmgym.games.suites`), ``evaluation``,
+        ``sampling``.
 
         With ``dials`` (by name, such as ``look.noise``: a list of values) each task comes also with
         every one of these values, one dial at a time.
@@ -65,8 +67,7 @@ class Protocol:
         if not isinstance(dials, Mapping):
             raise ConfigError("protocol.dials", dials, "a mapping of dials to lists of values")
         entries = []
-        for number, section in enumerate(sections):
-            _see_mapping(f"tasks.{number}", section)
+        for number, section in enumerate(spread_games(sections, "protocol.tasks")):
             _see_mapping("evaluation", common_settings)
             _see_mapping("sampling", sampling)
             task_settings = section.get("evaluation") or {}

@@ -24,7 +24,7 @@ GAP = (-1.0, 1.0)
 
 
 @lru_cache(4)
-def _resample(clusters: int, seed: int) -> NDArray[np.float64]:
+def resample(clusters: int, seed: int) -> NDArray[np.float64]:
     """How often each cluster is drawn in each bootstrap sample, ``(RESAMPLES, clusters)``."""
     generator = np.random.default_rng(seed)
     probabilities = np.full(clusters, 1 / clusters)
@@ -102,7 +102,7 @@ def ratio(
     all_equal = (values * weights[0] == values[0] * weights).all()
     if all_equal:
         return unvaried(centre, episodes, bounds)
-    counts = _resample(episodes, seed)
+    counts = resample(episodes, seed)
     resampled_values = counts @ values
     resampled_weights = counts @ weights
     defined = resampled_weights > 0

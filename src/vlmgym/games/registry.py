@@ -52,14 +52,17 @@ def game_names() -> tuple[str, ...]:
 
 
 def games_table() -> str:
-    """All games as text lines: name, levels, kind of scene, size at level normal."""
-    lines = [f"{'game':<18}{'board':<10}{'actions':>8}  levels"]
+    """All games as text lines: name, size and actions at level normal, tags, levels."""
+    lines = [f"{'game':<18}{'board':<10}{'actions':>8}  {'tags':<24}levels"]
     for name in game_names():
         game = get_game(name)
         level = game.level("normal")
         rows, cols = (0, 0) if game.screen else game.sample(level).symbols.shape[1:]
         size = f"{rows} x {cols}" if rows else "screen"
-        lines.append(f"{name:<18}{size:<10}{game.n_actions(level):>8}  {', '.join(game.LEVELS)}")
+        actions = game.n_actions(level)
+        tags = ", ".join(game.tags)
+        levels = ", ".join(game.LEVELS)
+        lines.append(f"{name:<18}{size:<10}{actions:>8}  {tags:<24}{levels}")
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ from vlmgym.report.differences import differences
 from vlmgym.report.faults import faults
 from vlmgym.report.headline import headline, what_was_run
 from vlmgym.report.html import Html, tag
+from vlmgym.report.indices import indices
 from vlmgym.report.replay import Replay, replay_data, replay_section
 from vlmgym.report.results import results
 from vlmgym.report.training import training
@@ -110,6 +111,7 @@ def _body(contents: Contents, name: str, title: str, replay: Replay) -> list[Htm
     """
     sections = [
         ("results", "Results on held-out states", results(contents) if contents.games else []),
+        ("index", "Between random and the oracle", indices(contents)),
         ("differences", "Paired differences on shared states", differences(contents)),
         ("training", "Training", training(contents)),
         ("faults", "Where the errors come from", faults(contents)),

@@ -13,7 +13,7 @@ from typing import Any
 
 from vlmgym.core import VlmGymError, need
 from vlmgym.core.differences import differences, refusal
-from vlmgym.core.files import FileError, read_json, write_json
+from vlmgym.core.files import FileError, only_process, read_json, write_json
 from vlmgym.core.provenance import machine, revision
 from vlmgym.core.threads import usable_cores
 from vlmgym.evals.folders import slug
@@ -159,21 +159,22 @@ def run_study(
     Raises:
         ConfigError: the folder holds another study, or no job is called so.
         FileError: the ``study.json`` there cannot be read, or is that of a newer version.
+        BusyError: another process does the jobs of the folder.
         Interrupted: the time is over, Ctrl-C, or SIGTERM.
         JobError: jobs failed (the others were done all the same).
     """
     need("train", *TRAINING)
     study = read_study(name, quick)
     jobs = jobs_wanted(study, only)
-    _freeze(study, out)
-    for evaluation in study.evaluations:  # once, before several processes do it
-        run_protocol(study.protocol(evaluation), {}, out / "evaluations" / evaluation)
     command = [sys.executable, "-m", "vlmgym", "reproduce", "--study", name, "--out", str(out)]
     if quick:
         command.append("--quick")
-    at_once = at_once or _at_once(study, usable_cores())
-    runner = _Runner(study, out, jobs, command, at_once)
-    stopped = _run_until(runner, hours)
+    with only_process(out, "reproduces"):
+        _freeze(study, out)
+        for evaluation in study.evaluations:  # once, before several processes do it
+            run_protocol(study.protocol(evaluation), {}, out / "evaluations" / evaluation)
+        runner = _Runner(study, out, jobs, command, at_once or _at_once(study, usable_cores()))
+        stopped = _run_until(runner, hours)
     if stopped:
         done = f"{len(runner.done)} of {len(jobs)} jobs are done"
         raise Interrupted(f"{stopped}; {done}: run the same command to go on")

@@ -79,6 +79,7 @@ def completed(recipe: Any, where: str = "recipe") -> dict[str, Any]:
             game: _whole(Curriculum, f"curriculum.{game}", ladder, where)
             for game, ladder in _mapping("curriculum", ladders, where).items()
         },
+        "held_out": values.get("held_out", []),
     }
 
 

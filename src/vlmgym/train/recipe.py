@@ -15,6 +15,7 @@ from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.games.parts.habits import HABITS
+from vlmgym.games.suites import chosen_games, spread_games
 from vlmgym.train.compute import Compute, Lora
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sources import Source
@@ -165,6 +166,7 @@ class Recipe:
     lora: Lora | None = None
     states: tuple[Source, ...] = (Source(),)
     curriculum: Mapping[str, Curriculum] = field(default_factory=dict)  # by name of a game
+    held_out: tuple[str, ...] = ()  # names of games that are left out, to be asked about later
 
     @property
     def habit(self) -> str:
@@ -186,7 +188,10 @@ class Recipe:
         model = values.get("model")
         if not isinstance(model, str):
             raise ConfigError("recipe.model", model, "'tiny', a hub name or a folder")
-        fields: dict[str, Any] = {"model": model, "tasks": _read_tasks(values.get("tasks"))}
+        held_out = values.get("held_out") or []
+        held_out = chosen_games(held_out, "recipe.held_out") if held_out else []
+        tasks = _read_tasks(values.get("tasks"), held_out)
+        fields: dict[str, Any] = {"model": model, "tasks": tasks, "held_out": tuple(held_out)}
         sources = values.get("states")
         ladders = values.get("curriculum")
         _check_shapes(sources, ladders)
@@ -253,6 +258,7 @@ class Recipe:
         return sections | {
             "tasks": [task.to_dict() for task in self.tasks],
             "states": [asdict(source) for source in self.states],
+            "held_out": [*self.held_out],
         }
 
 
@@ -269,14 +275,15 @@ SECTIONS: Mapping[str, type[Settings]] = MappingProxyType(
     }
 )
 """Settings by the key of the recipe that holds them."""
-OTHERS = ("model", "tasks", "states", "curriculum")
+OTHERS = ("model", "tasks", "states", "curriculum", "held_out")
 """The other keys of a recipe."""
 
 
-def _read_tasks(values: Any) -> tuple[Task, ...]:
+def _read_tasks(values: Any, held_out: Sequence[str]) -> tuple[Task, ...]:
     if not isinstance(values, list) or not values:
         raise ConfigError("recipe.tasks", values, "a list with at least one task")
-    tasks = tuple(Task.parse(value) for value in values)
+    sections = spread_games(values, "recipe.tasks", held_out)
+    tasks = tuple(Task.parse(section) for section in sections)
     if not any(task.weight for task in tasks):
         raise ConfigError(
             "recipe.tasks", "weight 0 for all of them", "a weight above 0 for at least one task"
