@@ -1,14 +1,13 @@
 """The page on which a person plays, with real clicks and keys in a browser."""
 
 import os
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from parts import play_page
 from parts.chromium import Chromium
-from parts.play_page import ask, good_answer, records, screen_game, served
+from parts.play_page import READY, PlayBrowser, ask, good_answer, records, screen_game, served
 from vlmgym.dialogue.perception import NO_TRUTH
 from vlmgym.games import get_game
 from vlmgym.games.parts.action_texts import read_pair
@@ -37,52 +36,16 @@ def test_games_without_a_grid_have_buttons(tmp_path, lamp):
     assert get_game(lamp) is server.session.game
 
 
-READY = (
-    "document.getElementById('picture').complete && "
-    "document.getElementById('picture').naturalWidth > 0"
-)
-
-
 @pytest.fixture(scope="module")
 def browser():
     with Chromium() as one:
         yield one
 
 
-class TestBrowser:
+class TestBrowser(PlayBrowser):
     """Left out with VLMGYM_NO_BROWSER=1; without it, a missing browser is a failure."""
 
     __test__ = os.environ.get("VLMGYM_NO_BROWSER") != "1"
-
-    @contextmanager
-    def opened(self, browser, folder, *settings, width=1100, height=900):
-        browser.errors.clear()
-        browser.resize(width, height)
-        with served(folder, *settings) as server:
-            browser.open(server.url)
-            browser.wait(f"location.href === {server.url!r} && view !== null && {READY}")
-            yield server
-            browser.run("new Promise(requestAnimationFrame)")
-            assert browser.errors == []
-            assert browser.run(
-                "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-            )
-
-    def place(self, browser, server, cell):
-        """The middle of a tile on the page, by the tile boxes and the picture's own rectangle."""
-        browser.run("document.getElementById('stage').scrollIntoView({block: 'nearest'})")
-        x, y, width, height = browser.run(
-            "(r => [r.x, r.y, r.width, "
-            "r.height])(document.getElementById('picture').getBoundingClientRect())"
-        )
-        view = server.session.view()
-        x0, y0, x1, y1 = view["boxes"][cell[0]][cell[1]]
-        return x + (x0 + x1) / 2 * width / view["size"][1], y + (y0 + y1) / 2 * height / view[
-            "size"
-        ][0]
-
-    def shown(self, browser, name):
-        return browser.run(f"document.getElementById({name!r}).textContent")
 
     @pytest.mark.parametrize(
         ("look", "width"),

@@ -90,3 +90,44 @@ def screen_game():
     if "VlmgymTestLamp-v0" not in gymnasium.registry:
         gymnasium.register("VlmgymTestLamp-v0", Lamp, disable_env_checker=True)
     return from_gymnasium("VlmgymTestLamp-v0", {"wait & see": 0, "brighter": 1}, "This is Lamp.")
+
+
+READY = (
+    "document.getElementById('picture').complete && "
+    "document.getElementById('picture').naturalWidth > 0"
+)
+"""What the page shows is there."""
+
+
+class PlayBrowser:
+    """What tests of the page in a browser share."""
+
+    @contextmanager
+    def opened(self, browser, folder, *settings, width=1100, height=900):
+        browser.errors.clear()
+        browser.resize(width, height)
+        with served(folder, *settings) as server:
+            browser.open(server.url)
+            browser.wait(f"location.href === {server.url!r} && view !== null && {READY}")
+            yield server
+            browser.run("new Promise(requestAnimationFrame)")
+            assert browser.errors == []
+            assert browser.run(
+                "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+            )
+
+    def place(self, browser, server, cell):
+        """The middle of a tile on the page, by the tile boxes and the picture's own rectangle."""
+        browser.run("document.getElementById('stage').scrollIntoView({block: 'nearest'})")
+        x, y, width, height = browser.run(
+            "(r => [r.x, r.y, r.width, "
+            "r.height])(document.getElementById('picture').getBoundingClientRect())"
+        )
+        view = server.session.view()
+        x0, y0, x1, y1 = view["boxes"][cell[0]][cell[1]]
+        return x + (x0 + x1) / 2 * width / view["size"][1], y + (y0 + y1) / 2 * height / view[
+            "size"
+        ][0]
+
+    def shown(self, browser, name):
+        return browser.run(f"document.getElementById({name!r}).textContent")

@@ -23,6 +23,7 @@ from typing import Any
 from vlmgym.apps.play.session import Session
 from vlmgym.core import ConfigError, VlmGymError
 from vlmgym.episodes.task import Task
+from vlmgym.render.frames import frame_size
 
 HOST = "127.0.0.1"
 
@@ -34,15 +35,16 @@ SECONDS = 30.0
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one session on 127.0.0.1.
+    """Serves one session on 127.0.0.1, until the page chooses another game, level or look.
 
-    ``token`` is what the page sends with each POST; ``url`` is the page's address.
+    ``token`` is what the page sends with each POST; ``url`` is the page's address; ``out`` is where
+    the sessions are kept.
     """
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, session: Session, port: int = 0) -> None:
+    def __init__(self, session: Session, port: int = 0, out: Path | None = None) -> None:
         if not 0 <= port <= 65535:
             raise ConfigError("port", port, "0 (any free one) to 65535")
         try:
@@ -51,6 +53,8 @@ class Server(ThreadingHTTPServer):
             allowed = f"a port that can be used, or 0 for any free one ({error})"
             raise ConfigError("port", port, allowed) from error
         self.session = session
+        self.out = session.folder if out is None else out
+        self._choosing = threading.Lock()
         self.token = secrets.token_urlsafe(24)
         self.nonce = secrets.token_urlsafe(16)
         number = self.server_address[1]
@@ -64,6 +68,26 @@ class Server(ThreadingHTTPServer):
         path = resources.files("vlmgym.apps") / "assets" / "play.html"
         html = path.read_text(encoding="utf-8")
         return html.replace("{{token}}", self.token).replace("{{nonce}}", self.nonce)
+
+    def choose(self, game: str, level: str, look: str) -> dict[str, Any]:
+        """End the session, and begin one of another game, level or look; returns what is to be
+        seen.
+
+        Raises:
+            ConfigError: a game that is not offered, no such level or look, or one that cannot draw
+                the game; then the session goes on.
+            OSError: the end of the session could not be written down.
+        """
+        with self._choosing:
+            before = self.session
+            offered = before.view()["offered"]["game"]
+            if game not in offered:
+                raise ConfigError("game", game, "one of " + ", ".join(offered))
+            task = Task(game, level, look)
+            frame_size(task.game, task.level, task.look)
+            before.close()
+            self.session = Session(task, before.index + 1, self.out, before.shown)
+            return self.session.view()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Pass over browsers that hang up; report everything else."""
@@ -152,8 +176,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(session.new())
         elif self.path == "/oracle":
             self._json(session.oracle())
+        elif self.path == "/choose":
+            names = [values.get(name) for name in ("game", "level", "look")]
+            if all(isinstance(name, str) for name in names):
+                self._json(self._chosen(*map(str, names)))
+            else:
+                self._json({"error": "game, level and look must be texts"}, 400)
         else:
             self._json({"error": "no such page"}, 404)
+
+    def _chosen(self, game: str, level: str, look: str) -> dict[str, Any]:
+        """Another session, or why there is none."""
+        try:
+            return self.server.choose(game, level, look)
+        except ConfigError as error:
+            return self.server.session.view(str(error))
 
     def _from_here(self) -> bool:
         """Refuse what another site's page could send: a foreign Host (DNS rebinding) or a foreign
@@ -244,8 +281,9 @@ def serve(
         ConfigError: unknown game, level or look, or a port that cannot be used.
     """
     session = Session(Task(game, level, look), seed, Path(out))
+    server = None
     try:
-        with _interruptible(), Server(session, port) as server:
+        with _interruptible(), Server(session, port, Path(out)) as server:
             sys.stdout.write(f"{game} {level} is played at {server.url}  (Ctrl-C ends it)\n")
             sys.stdout.flush()
             if ready is not None:
@@ -254,6 +292,7 @@ def serve(
     except KeyboardInterrupt:
         pass
     finally:
+        session = session if server is None else server.session
         session.close()
     played = (session.folder / "trace.jsonl").exists()
     ending = f"trace and summary in {session.folder}" if played else "no turn was played"

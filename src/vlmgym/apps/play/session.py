@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from vlmgym.apps.play.inputs import input_kind
+from vlmgym.apps.play.inputs import choices_of, input_kind
 from vlmgym.apps.play.record import PLAYER, choose_folder, episode_record, unfinished
 from vlmgym.core import NO_ACTION, ConfigError, best_action, seeds_for
 from vlmgym.core.files import write_json
@@ -26,9 +26,11 @@ from vlmgym.episodes.trace import TraceWriter, read_trace
 from vlmgym.evals import baselines
 from vlmgym.evals.metrics import summarise
 from vlmgym.evals.settings import Evaluation
+from vlmgym.games import GAMES
 from vlmgym.games.parts.actions import MOVES
 from vlmgym.players.base import Answer
 from vlmgym.render.frames import frame_size, render, tile_boxes
+from vlmgym.render.looks import LOOKS
 
 LONGEST = 200
 """Characters of an answer, at most."""
@@ -53,12 +55,14 @@ class Session:
         out: folder for ``trace.jsonl`` and ``summary.json``. A trace of the same run (player, game,
             level, look and code) is continued; if there is another one, or someone is playing into
             it, ``out-2``, ``out-3`` ... is taken instead.
+        shown: what was shown before, by other sessions of the page; each view has a number of its
+            own.
 
     Raises:
         ConfigError: bad seed, or a look that cannot draw the game.
     """
 
-    def __init__(self, task: Task, seed: int, out: Path) -> None:
+    def __init__(self, task: Task, seed: int, out: Path, shown: int = 0) -> None:
         if not 0 <= seed <= 1_000_000_000:
             raise ConfigError("seed", seed, "0 to 1000000000")
         self.task = task
@@ -72,7 +76,7 @@ class Session:
         self._kind = input_kind(self.game, self.level)
         self._lock = threading.RLock()
         self._closed = False
-        self._number = 0  # of what is shown: raised by every turn and every new game
+        self._number = shown  # of what is shown: raised by every turn and every new game
         self._deal()
         text = write_reply("-", "-", self.game.encode(self.level, 0))
         # compiles what the first turn needs; judging changes nothing
@@ -104,6 +108,11 @@ class Session:
         self._number += 1
         self._since = time.perf_counter()
 
+    @property
+    def shown(self) -> int:
+        """The number of what is shown."""
+        return self._number
+
     # ---- looking
     def view(self, refused: str = "") -> dict[str, Any]:
         """All that the page shows, as JSON values; ``refused`` says why an answer did not count."""
@@ -123,6 +132,7 @@ class Session:
                 "boxes": self._boxes,
                 "input": self._kind,
                 "actions": self._buttons(),
+                "tiles": self._tiles(),
                 "score": int(state.score[0]),
                 "turn": int(state.steps[0]),
                 "limit": self.level.max_steps,
@@ -132,17 +142,27 @@ class Session:
                 "prompt": prompt.prompt_text(self.game, self.level, self.task.prompt),
                 "format": self.game.answer_format(self.level),
                 "folder": str(self.folder),
+                "offered": {
+                    "game": list(dict.fromkeys([*GAMES, self.task.names.game])),
+                    "level": list(dict.fromkeys([*self.game.LEVELS, self.task.names.level])),
+                    "look": list(dict.fromkeys([*LOOKS, self.task.names.look])),
+                },
             }
 
     def _buttons(self) -> list[list[str]]:
-        """Text and label of each action, where each has a button or a key."""
-        if self._kind not in ("moves", "buttons"):
+        """Text and label of what has a button or a key; see
+        :func:`vlmgym.apps.play.inputs.choices_of`.
+        """
+        texts = choices_of(self.game, self.level)
+        labels = MOVES if self._kind == "moves" else texts
+        return [[text, label] for text, label in zip(texts, labels, strict=True)]
+
+    def _tiles(self) -> list[list[str]]:
+        """What stands on each tile, where a click on it chooses among phrases."""
+        if self._kind != "choice":
             return []
-        buttons = []
-        for action in range(self.game.n_actions(self.level)):
-            text = self.game.encode(self.level, action)
-            buttons.append([text, MOVES[action] if self._kind == "moves" else text])
-        return buttons
+        scene = self.game.scene(self.state)
+        return [[scene.names[symbol] for symbol in row] for row in scene.symbols[0].tolist()]
 
     def _status(self) -> str:
         if self._closed:
