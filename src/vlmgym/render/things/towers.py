@@ -57,8 +57,12 @@ def _slab(pencil: Pencil, width: float, inset: float, fill: Colour) -> None:
     pencil.polygon(corners, fill=fill)
 
 
+def _width_of(size: int) -> float:
+    return NARROWEST + (WIDEST - NARROWEST) * size / (len(DISCS) - 1)
+
+
 def _disc(size: int) -> Callable[[Pencil], None]:
-    width = NARROWEST + (WIDEST - NARROWEST) * size / (len(DISCS) - 1)
+    width = _width_of(size)
 
     def draw(pencil: Pencil) -> None:
         _peg(pencil)
@@ -77,7 +81,11 @@ SPRITES = MappingProxyType(
         "peg": Sprite(_peg, WALL),
         **{
             f"disc {size + 1}": Sprite(
-                _disc(size), WALL, str(size + 1), _ink_on(colour), label_size=(0.3, 0.5)
+                _disc(size),
+                WALL,
+                label=str(size + 1),
+                ink=_ink_on(colour),
+                label_size=(min(0.3, _width_of(size) - 0.1), 0.5),
             )
             for size, colour in enumerate(DISCS)
         },
