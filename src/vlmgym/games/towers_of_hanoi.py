@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import State, draw_below, setting
+from vlmgym.core import State, setting
 from vlmgym.core.kernels import inner, kernel
 from vlmgym.games.parts.actions import NumberPairs
 from vlmgym.games.parts.boards import (
@@ -41,6 +41,12 @@ class LevelTowers(GridLevel):
     scattered: bool = setting(
         True, "discs lie on drawn pegs at first; else all of them on the first one"
     )
+    min_moves: int = setting(
+        10,
+        "moves of a shortest solution of scattered discs, at least (where a few deals offer that)",
+        1,
+        127,
+    )
 
 
 StateTowers: TypeAlias = State[LevelTowers]
@@ -61,20 +67,6 @@ def _solved(board):
 def _mark_solved(boards, solved):
     for game in range(len(boards)):
         solved[game] = _solved(boards[game])
-
-
-@kernel
-def _deal(boards, seeds, scattered):
-    discs, pegs = boards.shape[1:]
-    for game in range(len(boards)):
-        board = boards[game]
-        number = 0
-        while number == 0 or _solved(board):
-            board[:] = 0
-            for disc in range(discs, 0, -1):
-                peg = draw_below(seeds[game], 0, number, pegs) if scattered else 0
-                board[top_of(board, peg) - 1, peg] = disc
-                number += 1
 
 
 @kernel
@@ -128,10 +120,10 @@ class TowersOfHanoi(Puzzle[LevelTowers, StateTowers]):
     )
     LEVELS = MappingProxyType(
         {
-            "easy": LevelTowers(rows=3, max_steps=30),
+            "easy": LevelTowers(rows=3, min_moves=3, max_steps=30),
             "normal": LevelTowers(max_steps=80),
-            "hard": LevelTowers(rows=7, max_steps=250),
-            "tiny": LevelTowers(rows=4, cols=4, max_steps=30),
+            "hard": LevelTowers(rows=7, min_moves=50, max_steps=250),
+            "tiny": LevelTowers(rows=4, cols=4, min_moves=2, max_steps=30),
         }
     )
     RULES = (
@@ -152,8 +144,14 @@ class TowersOfHanoi(Puzzle[LevelTowers, StateTowers]):
         return {"last": level.cols - 1}
 
     def deal(self, level: LevelTowers, seeds: Seeds, board: Boards) -> Arrays:
-        """Any position but the solved one, all equally likely; or all discs on the first peg."""
-        _deal(board, seeds, level.scattered)
+        """Positions of at least ``min_moves`` moves, all equally likely (where
+        :data:`~vlmgym.games.solvers.towers.TRIES` draws have none, the one with most); or all discs
+        on the first peg.
+        """
+        if level.scattered:
+            towers.deal(board, seeds, level.min_moves)
+        else:
+            board[:, :, 0] = np.arange(1, level.rows + 1)
         return {}
 
     def play(self, state: StateTowers, actions: Actions, turn: Turn) -> None:

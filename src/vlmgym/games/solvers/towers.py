@@ -1,5 +1,5 @@
-"""Towers of Hanoi solved from any position: by recursion with three pegs, by a table of all
-positions with four.
+"""Towers of Hanoi solved from any position, and dealt: by recursion with three pegs, by a table of
+all positions with four.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import DEAD
+from vlmgym.core import DEAD, draw_below
 from vlmgym.core.kernels import inner, kernel
-from vlmgym.games.parts.boards import Boards, Marks, Values
+from vlmgym.games.parts.boards import Boards, Marks, Seeds, Values
 
+TRIES = 64
+"""Positions that are drawn for a deal, at most."""
 _FAR = 255
 """Table entry of a position that was not reached yet."""
 
@@ -69,7 +71,7 @@ def pegs_of(board, pegs):
 
 
 @inner
-def _moves_left(pegs):
+def _recurse(pegs):
     """Moves that three pegs need until all discs are on the last: a disc that is not where it
     should be goes there, when all smaller ones are on the third peg, and they follow.
     """
@@ -89,6 +91,14 @@ def _number_of(pegs, columns):
     for disc in range(len(pegs) - 1, -1, -1):
         number = number * columns + pegs[disc]
     return number
+
+
+@inner
+def _moves_left(pegs, columns, table):
+    """Moves until all discs are on the last peg; ``table`` is empty with three pegs."""
+    if len(table):
+        return np.int64(table[_number_of(pegs, columns)])
+    return _recurse(pegs)
 
 
 @kernel
@@ -151,20 +161,54 @@ def _values(boards, legal, table, value):
                 first = action // columns
                 disc = board[top_of(board, first), first] - 1
                 pegs[disc] = action % columns
-                if len(table):
-                    left = np.int64(table[_number_of(pegs, columns)])
-                else:
-                    left = _moves_left(pegs)
+                value[game, action] = -1.0 - _moves_left(pegs, columns, table)
                 pegs[disc] = first
-                value[game, action] = -1.0 - left
 
 
 def values(board: Boards, legal: Marks) -> Values:
     """``(B, A)``: minus the moves of a shortest solution that begins with a move, exact; NaN where
     it is not legal, :data:`DEAD` on boards that the rules cannot reach.
     """
-    discs, pegs = board.shape[1:]
-    table = np.empty(0, np.uint8) if pegs == 3 else table_of(discs, pegs)
     value = np.empty(legal.shape)
-    _values(board, legal, table, value)
+    _values(board, legal, _table_for(board), value)
     return value
+
+
+def _table_for(board: Boards) -> NDArray[np.uint8]:
+    """The table that boards are solved by; empty where it is done without one."""
+    discs, pegs = board.shape[1:]
+    return np.empty(0, np.uint8) if pegs == 3 else table_of(discs, pegs)
+
+
+@kernel
+def _deal(boards, seeds, least, table):
+    """Fill boards (B, discs, pegs) with the first draw that needs so many moves at least, or with
+    the one that needs most.
+    """
+    discs, columns = boards.shape[1:]
+    pegs = np.empty(discs, np.int64)
+    farthest = np.empty(discs, np.int64)
+    for game in range(len(boards)):
+        most = -1
+        for attempt in range(TRIES):
+            for disc in range(discs):
+                pegs[disc] = draw_below(seeds[game], 0, attempt * discs + disc, columns)
+            moves = _moves_left(pegs, columns, table)
+            if moves > most:
+                most = moves
+                farthest[:] = pegs
+            if most >= least:
+                break
+        if most == 0:  # all of them were solved
+            farthest[:] = 0
+        board = boards[game]
+        for disc in range(discs - 1, -1, -1):
+            peg = farthest[disc]
+            board[top_of(board, peg) - 1, peg] = disc + 1
+
+
+def deal(board: Boards, seeds: Seeds, least: int) -> None:
+    """Fill boards with drawn positions, of those that need so many moves at least all equally
+    likely; where none of :data:`TRIES` draws does, the one that needs most. None is solved.
+    """
+    _deal(board, seeds, least, _table_for(board))
