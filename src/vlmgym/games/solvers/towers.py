@@ -53,8 +53,9 @@ def pegs_of(board, pegs):
     this board.
     """
     discs, columns = board.shape
-    pegs[:] = -1
     count = 0
+    for disc in range(discs):
+        pegs[disc] = -1
     for peg in range(columns):
         above = 0
         for row in range(discs):
@@ -196,11 +197,13 @@ def _deal(boards, seeds, least, table):
             moves = _moves_left(pegs, columns, table)
             if moves > most:
                 most = moves
-                farthest[:] = pegs
+                for disc in range(discs):
+                    farthest[disc] = pegs[disc]
             if most >= least:
                 break
         if most == 0:  # all of them were solved
-            farthest[:] = 0
+            for disc in range(discs):
+                farthest[disc] = 0
         board = boards[game]
         for disc in range(discs - 1, -1, -1):
             peg = farthest[disc]
