@@ -139,7 +139,7 @@ LINES = (
     "plan tiny/g0 --set grpo.steps=5",
     "train tiny/g0 --set grpo.steps=5 --dry-run --out train",
     "reproduce --list --out study",
-    "check LightsOut --level easy",
+    "check LightsOut2000 --level easy",
 )
 WORDS = (
     *(

@@ -11,9 +11,9 @@ from vlmgym.games import get_game
 
 SOURCE = """
 import numpy as np
-from lights_out import LightsOut
+from lights_out_2000 import LightsOut2000
 
-class Broken(LightsOut):
+class Broken(LightsOut2000):
     name = "Broken{number}"
     def {method}(self, *arguments, **named):
         {body}
@@ -96,7 +96,7 @@ def test_what_is_allowed_is_told(broken, tmp_path, capsys, method, body, allowed
 
 
 def test_a_sound_game_of_others_is_played_as_before():
-    game = get_game("lights_out:LightsOut")
+    game = get_game("lights_out_2000:LightsOut2000")
     state = game.reset("easy", np.arange(4))
     state, outcome = game.step(state, np.zeros(4, np.int64))
     assert game.legal(state=state).shape == (4, 9)

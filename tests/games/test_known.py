@@ -9,10 +9,10 @@ import sys
 
 import numpy as np
 import pytest
-from lights_out import LightsOut
+from lights_out_2000 import LightsOut2000
 
 from parts.commands import eval_words
-from parts.folders import LIGHTS_OUT
+from parts.folders import LIGHTS_OUT_2000
 from vlmgym import cli
 from vlmgym.core import ConfigError, StateError, seeds_for
 from vlmgym.episodes.task import Task
@@ -46,7 +46,7 @@ class Twin(Game2048):
     """Another game under the name of one that is known."""
 
 
-class Broken(LightsOut):
+class Broken(LightsOut2000):
     """A class that cannot be made without an argument."""
 
     name = "Broken"
@@ -55,9 +55,9 @@ class Broken(LightsOut):
         self.size = size
 
 
-def lamps() -> LightsOut:
+def lamps() -> LightsOut2000:
     """A function that says what it makes."""
-    return LightsOut()
+    return LightsOut2000()
 
 
 def silent():
@@ -85,7 +85,7 @@ def test_a_name_of_another_type_is_a_sentence(name):
 
 
 def test_functions_are_called_if_they_say_that_they_make_a_game():
-    assert isinstance(get_game(f"{__name__}:lamps"), LightsOut)
+    assert isinstance(get_game(f"{__name__}:lamps"), LightsOut2000)
     for name, said in (
         ("silent", "is marked to return one"),
         ("Broken", "made without arguments"),
@@ -106,13 +106,13 @@ def test_a_number_is_the_name_of_a_game():
 def test_a_game_goes_where_its_name_goes(monkeypatch):
     # other tests of this process may have given it a game of this name
     monkeypatch.setattr("vlmgym.games.registry._given", {})
-    game = LightsOut()
+    game = LightsOut2000()
     task = Task(game=game, level="easy")
-    assert task.names.game == "LightsOut"
-    assert type(task.game) is LightsOut
-    state = game.reset("easy", seeds_for("free", "LightsOut", "easy", 1))
+    assert task.names.game == "LightsOut2000"
+    assert type(task.game) is LightsOut2000
+    state = game.reset("easy", seeds_for("free", "LightsOut2000", "easy", 1))
     assert read_state_text(state_text(game, state))[1] == state, "this process was given the game"
-    assert Task(game=LightsOut(), level="easy") == task, "a cell of a notebook may be run again"
+    assert Task(game=LightsOut2000(), level="easy") == task, "a cell of a notebook may be run again"
 
 
 def test_two_games_of_one_name_are_not_mixed_up():
@@ -128,27 +128,27 @@ import sys
 from vlmgym.core import VlmGymError
 from vlmgym.games import known_game, read_state_text
 before = set(sys.modules)
-for ask, text in ((known_game, "evil:go"), (known_game, "LightsOut"), (read_state_text, sys.argv[1])):
+for ask, text in ((known_game, "evil:go"), (known_game, "LightsOut2000"), (read_state_text, sys.argv[1])):
     try:
         ask(text)
     except VlmGymError as error:
         print(error)
-assert "evil" not in sys.modules and "lights_out" not in sys.modules
-import lights_out
+assert "evil" not in sys.modules and "lights_out_2000" not in sys.modules
+import lights_out_2000
 from vlmgym.games import get_game
-get_game("lights_out:LightsOut")
-print(known_game("lights_out:LightsOut"), read_state_text(sys.argv[1])[0])
+get_game("lights_out_2000:LightsOut2000")
+print(known_game("lights_out_2000:LightsOut2000"), read_state_text(sys.argv[1])[0])
 """
 
 
 def test_a_name_in_data_imports_nothing_until_the_process_is_told_of_the_game(tmp_path):
     (tmp_path / "evil.py").write_text("open('PWNED', 'w')\ndef go(): open('CALLED', 'w')\n")
-    state = LightsOut().reset("easy", seeds_for("free", "LightsOut", "easy", 1))
+    state = LightsOut2000().reset("easy", seeds_for("free", "LightsOut2000", "easy", 1))
     path = os.pathsep.join(
-        [str(LIGHTS_OUT), str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+        [str(LIGHTS_OUT_2000), str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
     done = subprocess.run(
-        [sys.executable, "-c", UNTOLD, state_text(LightsOut(), state)],
+        [sys.executable, "-c", UNTOLD, state_text(LightsOut2000(), state)],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = done.stdout.splitlines()
@@ -157,8 +157,8 @@ def test_a_name_in_data_imports_nothing_until_the_process_is_told_of_the_game(tm
         in lines[0]
     )
     assert "known by --game MODULE:CLASS" in lines[1]
-    assert lines[2].startswith("a state of another game: game = 'LightsOut'")
-    assert lines[3] == "Game LightsOut (version 1) Game LightsOut (version 1)"
+    assert lines[2].startswith("a state of another game: game = 'LightsOut2000'")
+    assert lines[3] == "Game LightsOut2000 (version 1) Game LightsOut2000 (version 1)"
     assert sorted(one.name for one in tmp_path.iterdir() if not one.name.startswith("__")) == [
         "evil.py"
     ]
@@ -167,9 +167,11 @@ def test_a_name_in_data_imports_nothing_until_the_process_is_told_of_the_game(tm
 def test_what_module_and_class_played_is_read_back_by_every_command(tmp_path):
     """In the process that was given the game, and in a new one that is told of it."""
     (tmp_path / "mine.py").write_text(
-        (LIGHTS_OUT / "lights_out.py").read_text().replace('"LightsOut", 1', '"Mine", 1')
+        (LIGHTS_OUT_2000 / "lights_out_2000.py")
+        .read_text()
+        .replace('"LightsOut2000", 1', '"Mine", 1')
     )
-    run, told = tmp_path / "run", ["--game", "mine:LightsOut"]
+    run, told = tmp_path / "run", ["--game", "mine:LightsOut2000"]
 
     def v(*arguments):
         code = (
@@ -200,10 +202,12 @@ def test_what_module_and_class_played_is_read_back_by_every_command(tmp_path):
         run,
     )
     assert played.returncode == 0, played.stderr
-    assert '"game":"mine:LightsOut"' in next(run.rglob("trace.jsonl")).read_text().splitlines()[0]
+    assert (
+        '"game":"mine:LightsOut2000"' in next(run.rglob("trace.jsonl")).read_text().splitlines()[0]
+    )
     refused = v("report", run)
     assert refused.returncode == 2
-    assert "known by --game mine:LightsOut" in refused.stderr
+    assert "known by --game mine:LightsOut2000" in refused.stderr
     for command in (
         ("report", run),
         ("rescore", run, "--out", tmp_path / "again"),

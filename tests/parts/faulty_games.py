@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from lights_out import LightsOut
+from lights_out_2000 import LightsOut2000
 
 from vlmgym.core import NO_ACTION, Decoded, Outcome, mix_array
 from vlmgym.games.game2048 import Game2048
@@ -17,33 +17,35 @@ def faulty(base, **parts):
 
 
 def step_in_place(self, state, actions):
-    new, outcome = LightsOut._step(self, state, actions)
+    new, outcome = LightsOut2000._step(self, state, actions)
     state.board[:] = new.board
     return new, outcome
 
 
 def legal_in_place(self, state):
     state.score[:] = 0
-    return LightsOut.legal(self, state)
+    return LightsOut2000.legal(self, state)
 
 
 def oracle_in_place(self, state):
     state.board ^= 1
-    return LightsOut.oracle(self, state)
+    return LightsOut2000.oracle(self, state)
 
 
 def scene_in_place(self, state):
     state.board %= 2
-    return LightsOut.scene(self, state)
+    return LightsOut2000.scene(self, state)
 
 
 def explain_in_place(self, state, row, action):
     state.steps[row] += 1
-    return LightsOut.explain(self, state, row, action)
+    return LightsOut2000.explain(self, state, row, action)
 
 
 def deal_by_place(self, level, seeds):
-    state = LightsOut.reset(self, level, mix_array(seeds ^ np.arange(len(seeds), dtype=np.uint64)))
+    state = LightsOut2000.reset(
+        self, level, mix_array(seeds ^ np.arange(len(seeds), dtype=np.uint64))
+    )
     return replace(state, seed=seeds)
 
 
@@ -54,12 +56,12 @@ def step_by_place(self, state, actions):
 
 
 def oracle_by_place(self, state):
-    return LightsOut.oracle(self, state) - np.arange(len(state))[:, None]
+    return LightsOut2000.oracle(self, state) - np.arange(len(state))[:, None]
 
 
 def deal_by_global_luck(self, level, seeds):
     other = np.random.randint(0, 1 << 62, len(seeds)).astype(np.uint64)
-    return replace(LightsOut.reset(self, level, other), seed=seeds)
+    return replace(LightsOut2000.reset(self, level, other), seed=seeds)
 
 
 def step_by_global_luck(self, state, actions):
@@ -69,11 +71,11 @@ def step_by_global_luck(self, state, actions):
 
 
 def deal_without_seed(self, level, seeds):
-    return replace(LightsOut.reset(self, level, np.zeros_like(seeds)), seed=seeds)
+    return replace(LightsOut2000.reset(self, level, np.zeros_like(seeds)), seed=seeds)
 
 
 def deal_losing_seed(self, level, seeds):
-    return replace(LightsOut.reset(self, level, seeds), seed=np.zeros_like(seeds))
+    return replace(LightsOut2000.reset(self, level, seeds), seed=np.zeros_like(seeds))
 
 
 def step_with_counter(self, state, actions):
@@ -84,7 +86,7 @@ def step_with_counter(self, state, actions):
     return replace(new, seed=state.seed), outcome
 
 
-class OneBuffer(LightsOut):
+class OneBuffer(LightsOut2000):
     """Writes every board into one array, which all states share."""
 
     def _step(self, state, actions):
@@ -95,7 +97,7 @@ class OneBuffer(LightsOut):
         return replace(new, board=self.buffer), outcome
 
 
-class Remembers(LightsOut):
+class Remembers(LightsOut2000):
     """Keeps the board of its last turn beside the State, and goes on from there."""
 
     def _step(self, state, actions):
@@ -116,40 +118,40 @@ def legal_while_playing(self, state):
 
 
 def legal_forgets(self, state):
-    legal = LightsOut.legal(self, state)
+    legal = LightsOut2000.legal(self, state)
     legal[:, 4] = False
     return legal
 
 
 def legal_of_wrong_shape(self, state):
-    return LightsOut.legal(self, state)[:, :-1]
+    return LightsOut2000.legal(self, state)[:, :-1]
 
 
 def legal_by_luck(self, state):
-    legal = LightsOut.legal(self, state)
+    legal = LightsOut2000.legal(self, state)
     legal[:, 0] &= state.seed % np.uint64(2) == 0
     return legal
 
 
 def no_action_presses(self, state, actions):
-    new, outcome = LightsOut._step(self, state, np.maximum(actions, 0))
+    new, outcome = LightsOut2000._step(self, state, np.maximum(actions, 0))
     return new, outcome
 
 
 def no_action_costs_no_turn(self, state, actions):
-    new, outcome = LightsOut._step(self, state, actions)
+    new, outcome = LightsOut2000._step(self, state, actions)
     return replace(new, steps=np.where(actions == NO_ACTION, state.steps, new.steps)), outcome
 
 
 def truncated_goes_on(self, state, actions):
-    new, outcome = LightsOut._step(
+    new, outcome = LightsOut2000._step(
         self, replace(state, level=replace(state.level, max_steps=0)), actions
     )
     return replace(new, level=state.level), outcome
 
 
 def terminated_goes_on(self, state, actions):
-    new, outcome = LightsOut._step(
+    new, outcome = LightsOut2000._step(
         self, replace(state, terminated=np.zeros(len(state), bool)), actions
     )
     over = new.terminated | state.terminated
@@ -161,7 +163,9 @@ def legal_at_the_end(self, state):
 
 
 def encode_transposed(self, level, action):
-    return LightsOut.encode(self, level, (action % level.cols) * level.cols + action // level.cols)
+    return LightsOut2000.encode(
+        self, level, (action % level.cols) * level.cols + action // level.cols
+    )
 
 
 def encode_from_one(self, level, action):
@@ -170,16 +174,16 @@ def encode_from_one(self, level, action):
 
 
 def decode_guesses(self, level, text):
-    found = LightsOut.decode(self, level, text)
+    found = LightsOut2000.decode(self, level, text)
     return found if found.action >= 0 else Decoded(0)
 
 
 def decode_takes_the_first(self, level, text):
-    return LightsOut.decode(self, level, text.strip()[:6])
+    return LightsOut2000.decode(self, level, text.strip()[:6])
 
 
 def decode_without_reason(self, level, text):
-    return replace(LightsOut.decode(self, level, text), problem="")
+    return replace(LightsOut2000.decode(self, level, text), problem="")
 
 
 def decode_raises(self, level, text):
@@ -193,7 +197,9 @@ def scene_with_names(*names, kind="shape"):
 def scene_of_twins(self, state):
     # 17 colours, and words that the font lacks
     lit = np.where(state.steps % 2, 18, 1)[:, None, None]
-    return self.view(state, state.board * lit, ("off", "灯", *map(str, range(16)), "火"), "text")
+    return self.view(
+        state, (state.board > 0) * lit, ("off", "灯", *map(str, range(16)), "火"), "text"
+    )
 
 
 def scene_hides_one_symbol(self, state):
@@ -202,25 +208,25 @@ def scene_hides_one_symbol(self, state):
 
 def scene_shrinks(self, state):
     return self.view(
-        state, state.board[:, : 3 - int(state.steps.max() > 0)], ("off", "yellow circle"), "shape"
+        state, state.board[:, : 3 - int(state.steps.max() > 0)], LightsOut2000.symbols, "shape"
     )
 
 
 def from_symbols_loses(self, level, symbols):
-    state = LightsOut.from_symbols(self, level, symbols)
+    state = LightsOut2000.from_symbols(self, level, symbols)
     state.board[:, 0, 0] = 0
     return state
 
 
 def from_symbols_ends(self, level, symbols):
     return replace(
-        LightsOut.from_symbols(self, level, symbols), terminated=np.ones(len(symbols), bool)
+        LightsOut2000.from_symbols(self, level, symbols), terminated=np.ones(len(symbols), bool)
     )
 
 
 def from_symbols_refuses(self, level, symbols):
     if symbols.any(axis=(1, 2)).all() and len(symbols) != 64:
-        return LightsOut.from_symbols(self, level, symbols)
+        return LightsOut2000.from_symbols(self, level, symbols)
     raise ValueError("dark boards cannot be")
 
 
@@ -237,25 +243,25 @@ def oracle_flat(self, state):
 
 
 def presses_as_rewards(self, state):
-    return -LightsOut.oracle(self, state)
+    return -LightsOut2000.oracle(self, state)
 
 
 def presses_after_the_move(self, state):
-    return LightsOut.oracle(self, state) + 1
+    return LightsOut2000.oracle(self, state) + 1
 
 
 def presses_doubled(self, state):
-    return 2 * LightsOut.oracle(self, state)
+    return 2 * LightsOut2000.oracle(self, state)
 
 
 def presses_too_many_at_first(self, state):
-    values = LightsOut.oracle(self, state)
+    values = LightsOut2000.oracle(self, state)
     values[:, 0] -= 2
     return values
 
 
 def oracle_sees_luck(self, state):
-    return LightsOut.oracle(self, state) - 1e-3 * (state.seed % np.uint64(97))[:, None]
+    return LightsOut2000.oracle(self, state) - 1e-3 * (state.seed % np.uint64(97))[:, None]
 
 
 def oracle_raises(self, state):
@@ -300,48 +306,48 @@ def step_scores_twice(self, state, actions):
 
 
 def outcome_says_nothing_of_ends(self, state, actions):
-    new, outcome = LightsOut._step(self, state, actions)
+    new, outcome = LightsOut2000._step(self, state, actions)
     return new, Outcome(outcome.gain, outcome.changed, np.zeros(len(state), bool))
 
 
 def step_changes_seed(self, state, actions):
-    new, outcome = LightsOut._step(self, state, actions)
+    new, outcome = LightsOut2000._step(self, state, actions)
     return replace(new, seed=mix_array(state.seed)), outcome
 
 
-EASY = LightsOut.LEVELS["easy"]
+EASY = LightsOut2000.LEVELS["easy"]
 LEVELS = {
     name: {"easy": level, "normal": level}
     for name, level in {"endless": replace(EASY, max_steps=0), "easy": EASY}.items()
 }
 FAULTS = {
     "the oracle of a puzzle has the other sign": (
-        LightsOut,
+        LightsOut2000,
         {"oracle": presses_as_rewards},
         "puzzle values count moves",
     ),
     "the oracle of a puzzle leaves out the move itself": (
-        LightsOut,
+        LightsOut2000,
         {"oracle": presses_after_the_move},
         "puzzle values count moves",
     ),
     "the oracle of a puzzle counts every move twice": (
-        LightsOut,
+        LightsOut2000,
         {"oracle": presses_doubled},
         "puzzle values count moves",
     ),
     "the oracle of a puzzle has one action wrong": (
-        LightsOut,
+        LightsOut2000,
         {"oracle": presses_too_many_at_first},
         "puzzle values count moves",
     ),
-    "step writes into its input": (LightsOut, {"_step": step_in_place}, "purity"),
-    "legal writes into its input": (LightsOut, {"legal": legal_in_place}, "purity"),
-    "oracle writes into its input": (LightsOut, {"oracle": oracle_in_place}, "purity"),
-    "scene writes into its input": (LightsOut, {"scene": scene_in_place}, "purity"),
-    "explain writes into its input": (LightsOut, {"explain": explain_in_place}, "purity"),
+    "step writes into its input": (LightsOut2000, {"_step": step_in_place}, "purity"),
+    "legal writes into its input": (LightsOut2000, {"legal": legal_in_place}, "purity"),
+    "oracle writes into its input": (LightsOut2000, {"oracle": oracle_in_place}, "purity"),
+    "scene writes into its input": (LightsOut2000, {"scene": scene_in_place}, "purity"),
+    "explain writes into its input": (LightsOut2000, {"explain": explain_in_place}, "purity"),
     "deals depend on the place in the batch": (
-        LightsOut,
+        LightsOut2000,
         {"reset": deal_by_place},
         "batch equals alone",
     ),
@@ -351,15 +357,19 @@ FAULTS = {
         "batch equals alone",
     ),
     "oracle depends on the place in the batch": (
-        LightsOut,
+        LightsOut2000,
         {"oracle": oracle_by_place},
         "batch equals alone",
     ),
-    "deals by global luck": (LightsOut, {"reset": deal_by_global_luck}, "same seed same run"),
+    "deals by global luck": (LightsOut2000, {"reset": deal_by_global_luck}, "same seed same run"),
     "draws by global luck": (Game2048, {"_step": step_by_global_luck}, "same seed same run"),
-    "the seed is not used": (LightsOut, {"reset": deal_without_seed}, "same seed same run"),
-    "the seed is lost": (LightsOut, {"reset": deal_losing_seed}, "levels"),
-    "a turn changes the seed": (LightsOut, {"_step": step_changes_seed}, "outcome and state agree"),
+    "the seed is not used": (LightsOut2000, {"reset": deal_without_seed}, "same seed same run"),
+    "the seed is lost": (LightsOut2000, {"reset": deal_losing_seed}, "levels"),
+    "a turn changes the seed": (
+        LightsOut2000,
+        {"_step": step_changes_seed},
+        "outcome and state agree",
+    ),
     "luck by a counter on the game": (Game2048, {"_step": step_with_counter}, "forks"),
     "restored games differ by a counter on the game": (
         Game2048,
@@ -374,91 +384,103 @@ FAULTS = {
         {"legal": legal_while_playing},
         "legal is what step accepts",
     ),
-    "legal forgets an action": (LightsOut, {"legal": legal_forgets}, "legal is what step accepts"),
+    "legal forgets an action": (
+        LightsOut2000,
+        {"legal": legal_forgets},
+        "legal is what step accepts",
+    ),
     "legal has a wrong shape": (
-        LightsOut,
+        LightsOut2000,
         {"legal": legal_of_wrong_shape},
         "legal is what step accepts",
     ),
-    "legal depends on luck to come": (LightsOut, {"legal": legal_by_luck}, "forks"),
-    "no action moves the board": (LightsOut, {"_step": no_action_presses}, "no action"),
-    "no action costs no turn": (LightsOut, {"_step": no_action_costs_no_turn}, "no action"),
+    "legal depends on luck to come": (LightsOut2000, {"legal": legal_by_luck}, "forks"),
+    "no action moves the board": (LightsOut2000, {"_step": no_action_presses}, "no action"),
+    "no action costs no turn": (LightsOut2000, {"_step": no_action_costs_no_turn}, "no action"),
     "games go on after the turn limit": (
-        LightsOut,
+        LightsOut2000,
         {"_step": truncated_goes_on},
         "ended rows absorb",
     ),
-    "games go on after their end": (LightsOut, {"_step": terminated_goes_on}, "ended rows absorb"),
+    "games go on after their end": (
+        LightsOut2000,
+        {"_step": terminated_goes_on},
+        "ended rows absorb",
+    ),
     "actions are legal after the end": (
-        LightsOut,
+        LightsOut2000,
         {"legal": legal_at_the_end},
         "ended rows absorb",
     ),
     "score and gain differ": (Game2048, {"_step": step_scores_twice}, "outcome and state agree"),
     "the outcome is silent about ends": (
-        LightsOut,
+        LightsOut2000,
         {"_step": outcome_says_nothing_of_ends},
         "outcome and state agree",
     ),
-    "encode mixes rows and columns": (LightsOut, {"encode": encode_transposed}, "answers"),
-    "encode counts from one": (LightsOut, {"encode": encode_from_one}, "answers"),
-    "decode guesses": (LightsOut, {"decode": decode_guesses}, "answers"),
+    "encode mixes rows and columns": (LightsOut2000, {"encode": encode_transposed}, "answers"),
+    "encode counts from one": (LightsOut2000, {"encode": encode_from_one}, "answers"),
+    "decode guesses": (LightsOut2000, {"decode": decode_guesses}, "answers"),
     "decode takes the first of two answers": (
-        LightsOut,
+        LightsOut2000,
         {"decode": decode_takes_the_first},
         "answers",
     ),
-    "decode gives no reason": (LightsOut, {"decode": decode_without_reason}, "answers"),
-    "decode raises": (LightsOut, {"decode": decode_raises}, "answers"),
+    "decode gives no reason": (LightsOut2000, {"decode": decode_without_reason}, "answers"),
+    "decode raises": (LightsOut2000, {"decode": decode_raises}, "answers"),
     "two symbols have one name": (
-        LightsOut,
+        LightsOut2000,
         {"scene": scene_with_names("off", "red star", "Red star")},
         "scene and text",
     ),
     "a name holds the separator": (
-        LightsOut,
-        {"scene": scene_with_names("off", "o|n", kind="text")},
+        LightsOut2000,
+        {"scene": scene_with_names("off", "o|n", "green", kind="text")},
         "scene and text",
     ),
-    "a symbol has no name": (LightsOut, {"scene": scene_with_names("off")}, "scene and text"),
+    "a symbol has no name": (
+        LightsOut2000,
+        {"scene": scene_with_names("off", "red star")},
+        "scene and text",
+    ),
     "no drawing exists for a name": (
-        LightsOut,
-        {"scene": scene_with_names("off", "on")},
+        LightsOut2000,
+        {"scene": scene_with_names("off", "red", "green star")},
         "pictures",
     ),
     "no drawing exists for a kind": (
-        LightsOut,
-        {"scene": scene_with_names("off", "on", kind="lamp")},
+        LightsOut2000,
+        {"scene": scene_with_names("off", "red", "green", kind="lamp")},
         "pictures",
     ),
     "a name is empty": (
-        LightsOut,
-        {"scene": scene_with_names("off", "", kind="text")},
+        LightsOut2000,
+        {"scene": scene_with_names("off", "", "green", kind="text")},
         "scene and text",
     ),
-    "different symbols are drawn alike": (LightsOut, {"scene": scene_of_twins}, "pictures"),
+    "different symbols are drawn alike": (LightsOut2000, {"scene": scene_of_twins}, "pictures"),
     "the scene hides what is on the board": (
         Game2048,
         {"scene": scene_hides_one_symbol},
         "scene and text",
     ),
-    "the grid changes its size": (LightsOut, {"scene": scene_shrinks}, "scene and text"),
+    "the grid changes its size": (LightsOut2000, {"scene": scene_shrinks}, "scene and text"),
     "from_symbols loses a cell": (
-        LightsOut,
+        LightsOut2000,
         {"from_symbols": from_symbols_loses},
         "scene and text",
     ),
     "from_symbols gives ended games": (
-        LightsOut,
+        LightsOut2000,
         {"from_symbols": from_symbols_ends},
         "scene and text",
     ),
     "from_symbols refuses odd boards": (
-        LightsOut,
+        LightsOut2000,
         {"from_symbols": from_symbols_refuses},
         "scene and text",
     ),
-    "what hides a cell is no symbol": (LightsOut, {"covered": 7}, "scene and text"),
+    "what hides a cell is no symbol": (LightsOut2000, {"covered": 7}, "scene and text"),
     "the oracle has the wrong sign": (Game2048, {"oracle": oracle_negated}, "oracle beats random"),
     "the oracle values illegal actions": (
         Game2048,
@@ -466,26 +488,30 @@ FAULTS = {
         "oracle beats random",
     ),
     "the oracle knows nothing": (Game2048, {"oracle": oracle_flat}, "oracle beats random"),
-    "the oracle sees the luck to come": (LightsOut, {"oracle": oracle_sees_luck}, "forks"),
-    "the oracle raises": (LightsOut, {"oracle": oracle_raises}, "oracle beats random"),
+    "the oracle sees the luck to come": (LightsOut2000, {"oracle": oracle_sees_luck}, "forks"),
+    "the oracle raises": (LightsOut2000, {"oracle": oracle_raises}, "oracle beats random"),
     "successes holds more than good": (
         Game2048,
         {"success_mask": successes_all},
         "success and success mask agree",
     ),
     "good holds less than successes": (
-        LightsOut,
+        LightsOut2000,
         {"success": good_by_gain},
         "success and success mask agree",
     ),
-    "a level has no turn limit": (LightsOut, {"LEVELS": LEVELS["endless"]}, "levels"),
-    "explain has a line break": (LightsOut, {"explain": explain_on_two_lines}, "texts"),
-    "explain says nothing": (LightsOut, {"explain": explain_nothing}, "texts"),
-    "candidates are no actions": (LightsOut, {"candidates": lambda self, state, row: [9]}, "texts"),
-    "the rules are empty": (LightsOut, {"rules": lambda self, level: ""}, "texts"),
-    "a restart keeps the ended game": (LightsOut, {"step": restart_keeps_the_end}, "restart"),
-    "reset raises": (LightsOut, {"reset": reset_raises}, "random play"),
-    "step raises": (LightsOut, {"_step": step_raises}, "random play"),
-    "scene raises": (LightsOut, {"scene": scene_raises}, "pictures"),
-    "there is no level normal": (LightsOut, {"LEVELS": {"easy": EASY}}, "levels"),
+    "a level has no turn limit": (LightsOut2000, {"LEVELS": LEVELS["endless"]}, "levels"),
+    "explain has a line break": (LightsOut2000, {"explain": explain_on_two_lines}, "texts"),
+    "explain says nothing": (LightsOut2000, {"explain": explain_nothing}, "texts"),
+    "candidates are no actions": (
+        LightsOut2000,
+        {"candidates": lambda self, state, row: [9]},
+        "texts",
+    ),
+    "the rules are empty": (LightsOut2000, {"rules": lambda self, level: ""}, "texts"),
+    "a restart keeps the ended game": (LightsOut2000, {"step": restart_keeps_the_end}, "restart"),
+    "reset raises": (LightsOut2000, {"reset": reset_raises}, "random play"),
+    "step raises": (LightsOut2000, {"_step": step_raises}, "random play"),
+    "scene raises": (LightsOut2000, {"scene": scene_raises}, "pictures"),
+    "there is no level normal": (LightsOut2000, {"LEVELS": {"easy": EASY}}, "levels"),
 }

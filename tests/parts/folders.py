@@ -7,5 +7,5 @@ ROOT = TESTS.parent
 DOCS = ROOT / "docs"
 BENCHMARKS = ROOT / "benchmarks"
 CLUSTER = ROOT / "examples" / "cluster"
-LIGHTS_OUT = ROOT / "examples" / "lights_out"
+LIGHTS_OUT_2000 = ROOT / "examples" / "lights_out_2000"
 GOLDEN = TESTS / "golden"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lights_out import LightsOut
+from lights_out_2000 import LightsOut2000
 
 from parts.faulty_games import (
     FAULTS,
@@ -43,7 +43,7 @@ def test_the_check_finds_the_fault(fault):
     assert {f.level for f in found} <= {"easy", "normal"}
 
 
-class WrongSign(LightsOut):
+class WrongSign(LightsOut2000):
     """Its oracle counts presses without the minus."""
 
     oracle = presses_as_rewards
@@ -91,13 +91,13 @@ def test_a_puzzle_whose_oracle_has_the_other_sign_is_told_so():
 
 @pytest.mark.parametrize(("level", "hinted"), [("easy", True), ("hard", False)])
 def test_an_oracle_that_tells_no_moves_apart_may_be_that_of_a_small_level(level, hinted):
-    game = faulty(LightsOut, oracle=oracle_flat)
+    game = faulty(LightsOut2000, oracle=oracle_flat)
     with pytest.raises(CheckFailed, match="the same value in every position") as failed:
         oracle_beats_random(make_case(game, level))
     assert ("on a board of 3 x 3 cells they may be equally good" in str(failed.value)) == hinted
 
 
-@pytest.mark.parametrize("game", [LightsOut(), Game2048()], ids=["LightsOut", "2048"])
+@pytest.mark.parametrize("game", [LightsOut2000(), Game2048()], ids=["LightsOut2000", "2048"])
 def test_the_games_that_the_faults_are_put_into_have_none(game):
     found = check_game(game, ("easy",))
     assert [f"{f.check}: {f.detail}" for f in found if not f.ok] == []
@@ -122,7 +122,7 @@ class LuckWithoutSeed(OneOpening):
         return replace(new, seed=state.seed), outcome
 
 
-class NoLuck(LightsOut):
+class NoLuck(LightsOut2000):
     """One puzzle, and no luck."""
 
     reset = deal_without_seed
@@ -149,7 +149,7 @@ def test_a_game_whose_seed_changes_nothing_fails(game, said):
     assert said in failed["same seed same run"]
 
 
-class SaysNoLuckWithLuck(LightsOut):
+class SaysNoLuckWithLuck(LightsOut2000):
     one_game = True
 
 
@@ -157,7 +157,7 @@ class SaysPerhaps(NoLuck):
     one_game = "yes"
 
 
-class AnotherSwap(LightsOut):
+class AnotherSwap(LightsOut2000):
     name = "Swap"
 
 
@@ -180,14 +180,14 @@ def test_what_a_game_says_of_itself_is_checked(game, check, said):
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "module:Class", "two\nlines", "-x", "x" * 101])
 def test_a_name_that_cannot_stand_in_commands_and_folders_is_refused(name, monkeypatch):
-    monkeypatch.setattr(LightsOut, "name", name)
+    monkeypatch.setattr(LightsOut2000, "name", name)
     monkeypatch.setattr("vlmgym.games.registry._given", {})
     with pytest.raises(ConfigError, match=r"name = .*: allowed is 1 to 100 letters"):
-        games.get_game("lights_out:LightsOut")
+        games.get_game("lights_out_2000:LightsOut2000")
 
 
 def test_an_unknown_level_is_a_finding_and_the_other_levels_are_checked():
-    found = check_game(LightsOut(), ("nosuch", "easy"))
+    found = check_game(LightsOut2000(), ("nosuch", "easy"))
     assert [f.level for f in found if not f.ok] == ["nosuch"]
     assert len([f for f in found if f.level == "easy"]) >= 17
 
@@ -197,14 +197,14 @@ def test_an_unknown_game_is_an_error_that_names_the_games():
         check_game("NoSuchGame")
 
 
-class Sticky(LightsOut):
+class Sticky(LightsOut2000):
     """A faulty game for the command line: one action is forgotten."""
 
     legal = legal_forgets
 
 
 def test_the_command_takes_module_and_class(capsys):
-    assert cli.main(["check", "lights_out:LightsOut", "--level", "easy"]) == 0
+    assert cli.main(["check", "lights_out_2000:LightsOut2000", "--level", "easy"]) == 0
     assert capsys.readouterr().out.endswith("all checks passed\n")
 
 
@@ -224,8 +224,8 @@ def test_the_command_ends_with_1_for_a_faulty_game_and_says_where_to_look(capsys
     [
         ("LightsOff", "one of 2048"),
         ("nosuchmodule:Game", "nosuchmodule"),
-        ("lights_out:NoSuchGame", "NoSuchGame"),
-        ("lights_out:LevelLightsOut", "a vlmgym.core.Game"),
+        ("lights_out_2000:NoSuchGame", "NoSuchGame"),
+        ("lights_out_2000:LevelLightsOut2000", "a vlmgym.core.Game"),
     ],
 )
 def test_the_command_ends_with_2_for_an_unknown_game(name, said, capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from lights_out import LevelLightsOut, LightsOut
+from lights_out_2000 import LevelLightsOut2000, LightsOut2000
 
 from parts.faulty_games import EASY, faulty
 from vlmgym.testing import shown, sizes
@@ -39,8 +39,8 @@ GIVEN = (
 )
 ATTRIBUTES = {
     "LEVELS": (None, 3, {}, {"normal": None}, {"normal": "easy"}, {3: EASY}, ["normal"]),
-    "state_type": (None, int, LevelLightsOut),
-    "level_type": (int, LevelLightsOut),
+    "state_type": (None, int, LevelLightsOut2000),
+    "level_type": (int, LevelLightsOut2000),
     "unnamed": (None, "x", 99),
 }
 
@@ -87,7 +87,9 @@ def test_the_check_survives_whatever_a_game_does(monkeypatch):
     monkeypatch.setattr(shown, "LOOKS", {"clean": shown.LOOKS["clean"]})
     passed = []
     for how, parts in BROKEN.items():
-        found = check_game(faulty(LightsOut, **parts), ("easy",) if "LEVELS" not in parts else ())
+        found = check_game(
+            faulty(LightsOut2000, **parts), ("easy",) if "LEVELS" not in parts else ()
+        )
         failed = [f for f in found if not f.ok]
         assert all(f.detail.strip() and "\n" not in f.detail for f in failed), how
         if not failed:
@@ -95,4 +97,4 @@ def test_the_check_survives_whatever_a_game_does(monkeypatch):
     assert passed == SAME_THING, "these changes are none"
 
 
-SAME_THING = ["level_type is <class 'lights_out.LevelLightsOut'>"]
+SAME_THING = ["level_type is <class 'lights_out_2000.LevelLightsOut2000'>"]

@@ -10,9 +10,9 @@ import sys
 
 import numpy as np
 import pytest
-from lights_out import LevelLightsOut, LightsOut, toggles
+from lights_out_2000 import LevelLightsOut2000, LightsOut2000, reach
 
-from parts.folders import LIGHTS_OUT, ROOT
+from parts.folders import LIGHTS_OUT_2000, ROOT
 from vlmgym.core import seeds_for
 
 
@@ -22,11 +22,11 @@ def installed(tmp_path_factory):
     folder has the game.
     """
     source, target = (
-        tmp_path_factory.mktemp("source") / "lights_out",
+        tmp_path_factory.mktemp("source") / "lights_out_2000",
         tmp_path_factory.mktemp("site"),
     )
     shutil.copytree(
-        LIGHTS_OUT, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+        LIGHTS_OUT_2000, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
     )
     pip = [
         sys.executable,
@@ -54,19 +54,19 @@ def command(environment, folder, *words):
 
 
 def test_the_installed_example_passes_the_check_on_all_levels(installed, tmp_path):
-    done = command(installed, tmp_path, "check", "LightsOut")
+    done = command(installed, tmp_path, "check", "LightsOut2000")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("all checks passed\n")
     assert "FAIL" not in done.stdout
-    for level in LightsOut.LEVELS:
-        assert f"ok   LightsOut {level}: oracle beats random" in done.stdout
+    for level in LightsOut2000.LEVELS:
+        assert f"ok   LightsOut2000 {level}: oracle beats random" in done.stdout
 
 
 def test_the_installed_example_is_listed_and_can_be_evaluated(installed, tmp_path):
     done = command(installed, tmp_path, "games")
     assert done.returncode == 0, done.stderr
-    line = next(line for line in done.stdout.splitlines() if line.startswith("LightsOut"))
-    assert line.split() == ["LightsOut", "4", "x", "4", "16", "easy,", "normal,", "hard"]
+    line = next(line for line in done.stdout.splitlines() if line.startswith("LightsOut2000"))
+    assert line.split() == ["LightsOut2000", "4", "x", "4", "16", "easy,", "normal,", "hard"]
     done = command(
         installed,
         tmp_path,
@@ -74,20 +74,20 @@ def test_the_installed_example_is_listed_and_can_be_evaluated(installed, tmp_pat
         "--player",
         "oracle",
         "--game",
-        "LightsOut",
+        "LightsOut2000",
         "--episodes",
         "2",
         "--out",
         "run",
     )
     assert done.returncode == 0, done.stderr
-    assert "oracle on LightsOut normal, 2 episodes" in done.stdout
+    assert "oracle on LightsOut2000 normal, 2 episodes" in done.stdout
     assert (tmp_path / "run" / "trace.jsonl").exists()
 
 
 def test_the_installed_example_is_a_gymnasium_environment(installed, tmp_path):
     code = (
-        "import gymnasium, vlmgym; env = gymnasium.make('vlmgym/Game-v0', game='LightsOut', "
+        "import gymnasium, vlmgym; env = gymnasium.make('vlmgym/Game-v0', game='LightsOut2000', "
         "level='easy'); "
         "frame, info = env.reset(seed=1); print(frame.shape if hasattr(frame, 'shape') else "
         "sorted(frame))"
@@ -104,24 +104,36 @@ def test_the_installed_example_is_a_gymnasium_environment(installed, tmp_path):
 
 
 def test_the_example_stays_short():
-    assert len((LIGHTS_OUT / "lights_out.py").read_text(encoding="utf-8").splitlines()) <= 120
-
-
-@pytest.mark.parametrize(("rows", "cols"), [(2, 2), (2, 3), (3, 3), (3, 4), (4, 4)])
-def test_the_example_oracle_equals_a_search_over_all_boards(rows, cols):
-    level, n = LevelLightsOut(rows=rows, cols=cols), rows * cols
-    words = toggles(level).astype(np.int64) @ (1 << np.arange(n))
-    distance, front = np.full(1 << n, -1), np.zeros(1, np.int64)
-    for depth in range(n + 1):
-        distance[front] = depth
-        front = np.unique(front[:, None] ^ words)
-        front = front[distance[front] < 0]
-    boards = np.random.default_rng(0).choice(1 << n, min(1 << n, 600), replace=False)
-    game = LightsOut()
-    state = game.from_symbols(
-        level, (boards[:, None] >> np.arange(n) & 1).reshape(-1, rows, cols).astype(np.int16)
+    assert (
+        len((LIGHTS_OUT_2000 / "lights_out_2000.py").read_text(encoding="utf-8").splitlines())
+        <= 120
     )
-    after = distance[boards[:, None] ^ words]
+
+
+def boards_after(level, boards, times=1):
+    """The numbers of boards, digits to the base 3, after so many presses of each cell:
+    ``(B, A)``.
+    """
+    cells = level.rows * level.cols
+    powers = 3 ** np.arange(cells)
+    lamps = boards[:, None, None] // powers % 3
+    return (lamps + times * reach(level).astype(np.int64)) % 3 @ powers
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(2, 2), (2, 3), (3, 3), (5, 2)])
+def test_the_example_oracle_equals_a_search_over_all_boards(rows, cols):
+    level, n = LevelLightsOut2000(rows=rows, cols=cols), rows * cols
+    distance, front = np.full(3**n, -1), np.zeros(1, np.int64)
+    for depth in range(2 * n + 1):
+        distance[front] = depth
+        # back from the dark board: two more presses undo one
+        front = np.unique(boards_after(level, front, times=2))
+        front = front[distance[front] < 0]
+    boards = np.random.default_rng(0).choice(3**n, min(3**n, 600), replace=False)
+    game = LightsOut2000()
+    lamps = boards[:, None] // 3 ** np.arange(n) % 3
+    state = game.from_symbols(level, lamps.reshape(-1, rows, cols).astype(np.int16))
+    after = distance[boards_after(level, boards)]
     expected = np.where(after >= 0, -1.0 - after, -1000.0)
     assert (game.oracle(state) == expected).all()
     best = (distance[boards] > 0)[:, None] & (after == distance[boards][:, None] - 1)
@@ -129,11 +141,11 @@ def test_the_example_oracle_equals_a_search_over_all_boards(rows, cols):
 
 
 def test_the_example_oracle_is_right_for_few_presses_on_the_largest_board():
-    game, level = LightsOut(), LevelLightsOut(rows=5, cols=5)
+    game, level = LightsOut2000(), LevelLightsOut2000(rows=5, cols=5)
     shortest = {}
     for count in range(4):
-        for cells in itertools.combinations(range(25), count):
-            board = (toggles(level)[list(cells)].sum(axis=0) % 2).astype(np.int16)
+        for cells in itertools.combinations_with_replacement(range(25), count):
+            board = (-reach(level)[list(cells)].sum(axis=0, dtype=np.int64) % 3).astype(np.int16)
             shortest.setdefault(board.tobytes(), (board, count))
     boards, counts = zip(*shortest.values(), strict=True)
     value = game.oracle(game.from_symbols(level, np.reshape(boards, (-1, 5, 5))))
@@ -141,9 +153,9 @@ def test_the_example_oracle_is_right_for_few_presses_on_the_largest_board():
 
 
 def test_the_example_deals_lit_boards_that_can_be_solved():
-    game, seeds = LightsOut(), seeds_for("free", "LightsOut", "any", 2000)
+    game, seeds = LightsOut2000(), seeds_for("free", "LightsOut2000", "any", 2000)
     for presses in (1, 4, 16, 25):
-        state = game.reset(LevelLightsOut(presses=presses), seeds)
+        state = game.reset(LevelLightsOut2000(presses=presses), seeds)
         assert state.board.any(axis=(1, 2)).all()
         assert (game.oracle(state) > -1000).all()
     assert len(np.unique(game.reset(game.level("hard"), seeds).board, axis=0)) > 1900

@@ -13,6 +13,8 @@ BUNDLED = {
     "Sokoban": "vlmgym.games.sokoban:Sokoban",
     "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
+    "LightsOut": "vlmgym.games.lights_out:LightsOut",
+    "TowersOfHanoi": "vlmgym.games.towers_of_hanoi:TowersOfHanoi",
 }
 """The class of each game."""
 
