@@ -31,6 +31,7 @@ class WholeReward(gymnasium.RewardWrapper):
     """1 at the goal: MiniGrid pays less the later it is reached, and points are whole numbers."""
 
     def reward(self, reward):
+        """1 for any reward."""
         return float(reward > 0)
 
 
@@ -52,7 +53,12 @@ def minus_moves_left(env):
     }
     kinds = {place: thing.type for place, thing in things.items() if thing is not None}
     is_open = any(kinds.get(place) == "door" and things[place].is_open for place in things)
-    start = (tuple(map(int, room.agent_pos)), int(room.agent_dir), room.carrying is not None, is_open)
+    start = (
+        tuple(map(int, room.agent_pos)),
+        int(room.agent_dir),
+        room.carrying is not None,
+        is_open,
+    )
     moves = {start: 0}
     queue = deque([start])
     while queue:

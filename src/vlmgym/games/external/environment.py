@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -71,6 +72,7 @@ def copied(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.array(frame, order="C")
 
 
+@lru_cache(256)
 def _key(level: LevelOutside) -> LevelOutside:
     """What of a level an environment depends on."""
     return level.override(max_steps=0, restart=False)
