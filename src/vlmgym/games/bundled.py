@@ -14,6 +14,7 @@ BUNDLED = {
     "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
     "Snake": "vlmgym.games.snake:Snake",
+    "Tetris": "vlmgym.games.tetris:Tetris",
 }
 """The class of each game."""
 
