@@ -356,7 +356,7 @@ def test_scene_and_symbols_are_inverse(level):
 def test_heavy_lines_are_below_the_pieces():
     lines = GAME.scene(deals("hard", 1)).lines
     assert lines is not None
-    assert lines[0, :, 0].tolist() == [0, 0, 4, 1, 0, 4, 1, *[0] * 13]
+    assert lines[0, :, 0].tolist() == [0, 0, 4, 1, 0, 4, 1, *[0] * 11]
     lines = GAME.scene(deals("tiny", 1)).lines
     assert lines is not None
     assert lines[0, :, 3].tolist() == [0, 4, 1, 0, 0, 0]
@@ -373,7 +373,7 @@ def test_answers_rules_and_explanations():
     assert GAME.decode(level, "3").problem == "not_a_move"
     rules = GAME.rules(level)
     assert "first 2 rows show the next piece" in rules
-    assert "lowest 12 rows" in rules
+    assert "lowest 10 rows" in rules
     assert all(colour in rules for colour in COLOURS)
     assert "next piece" not in GAME.rules("tiny")
     state = described("cccc", "....", "yyy.", "yyy.", "yyy.", "yyy.")

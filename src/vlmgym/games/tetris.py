@@ -35,7 +35,7 @@ NAMES = ("free", *(f"{colour} block" for colour in COLOURS))
 class LevelTetris(GridLevel):
     """Rule settings of Tetris."""
 
-    rows: int = setting(16, "board rows, those on top that show pieces included", 6, 24)
+    rows: int = setting(14, "board rows, those on top that show pieces included", 6, 24)
     cols: int = setting(8, "board columns", 3, MOST_COLUMNS)
     smallest: int = setting(4, "cells of the smallest pieces", 3, 5)
     largest: int = setting(4, "cells of the largest pieces", 3, 5)
@@ -109,9 +109,9 @@ class Tetris(GridGame[LevelTetris, StateTetris]):
     )
     LEVELS = MappingProxyType(
         {
-            "easy": LevelTetris(rows=12, cols=6, smallest=3, largest=3, max_steps=60),
+            "easy": LevelTetris(rows=10, cols=6, smallest=3, largest=3, max_steps=60),
             "normal": LevelTetris(max_steps=100),
-            "hard": LevelTetris(rows=20, cols=9, smallest=4, largest=5, max_steps=200),
+            "hard": LevelTetris(rows=18, cols=9, smallest=4, largest=5, max_steps=200),
             "tiny": LevelTetris(rows=6, cols=4, smallest=3, largest=3, preview=False, max_steps=20),
         }
     )
