@@ -64,3 +64,13 @@ def test_photographs_have_no_sides():
     scene = DIGITS.scene(boards(DIGITS, [[[1, 2], [0, 3]]]))
     with pytest.raises(StateError, match="photo"):
         face_of(replace(scene, joins=np.zeros((1, 2, 2), np.uint8)))
+
+
+@pytest.mark.parametrize("tile", [8, 16, 26, 64])
+def test_heavy_lines_are_heavier_than_the_gaps_in_cells_of_any_size(tile):
+    game = Bodies("bodies", ("floor", "wall"), "sprite")
+    look = get_look("tiny", tile=tile)
+    state = boards(game, [[[0, 0, 0], [0, 0, 0]]])
+    picture = render(game, state, look)[0]
+    middle = picture[:, tile // 2 + look.gap // 2]
+    assert (middle == DARK).all(axis=-1).sum() >= look.gap + 2

@@ -15,6 +15,8 @@ BUNDLED = {
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
     "LightsOut": "vlmgym.games.lights_out:LightsOut",
     "TowersOfHanoi": "vlmgym.games.towers_of_hanoi:TowersOfHanoi",
+    "Snake": "vlmgym.games.snake:Snake",
+    "Tetris": "vlmgym.games.tetris:Tetris",
 }
 """The class of each game."""
 

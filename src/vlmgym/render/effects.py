@@ -120,7 +120,7 @@ def _join(cell: Image.Image, tile: int, half_gap: int, joins: int) -> None:
 def _rule(cell: Image.Image, look: Look, lines: int) -> None:
     """Draw a heavy line along the sides that have one; its other half is the neighbour's."""
     pitch = cell.width
-    width = max(1, look.gap // 2 + pitch // 32)
+    width = look.gap // 2 + max(1, pitch // 32)
     boxes = (
         (0, 0, pitch, width),
         (pitch - width, 0, pitch, pitch),
