@@ -15,9 +15,9 @@ from parts.plain_fill_ins import (
     grid_of,
     in_common,
     oracle_of,
+    play_along,
     random_success,
     solutions,
-    turn,
     worth,
 )
 from parts.plain_sudoku import fits, needs
@@ -294,30 +294,7 @@ def test_a_solution_of_other_digits_is_refused():
 # ---- rules and oracle against plain references
 @pytest.mark.parametrize("name", GAME.LEVELS)
 def test_turns_agree_with_a_plain_reference(name):
-    rng = np.random.default_rng(3)
-    state = deals(name, 8)
-    values = state.level.rows
-    for number in range(14):
-        legal = GAME.legal(state)
-        actions = rng.integers(-1, GAME.n_actions(state.level), 8)
-        actions[:4] = GAME.draw_legal(state, number)[:4]
-        if number % 2:
-            actions[:2] = GAME.success_mask(state)[:2].argmax(axis=1)
-        after, outcome = GAME.step(state, actions)
-        for row in range(8):
-            board, solution = state.board[row].tolist(), state.solution[row].tolist()
-            if state.ended[row]:
-                assert after[row] == state[row]
-                continue
-            expected, gain, solved = turn(board, solution, values, int(actions[row]))
-            assert after.board[row].tolist() == expected
-            assert (outcome.gain[row], after.terminated[row]) == (gain, solved)
-            assert outcome.changed[row] == (expected != board)
-            if actions[row] >= 0:
-                assert legal[row, actions[row]] == (expected != board)
-                is_good = GAME.success(state, actions, outcome)[row]
-                assert is_good == (gain > 0) == GAME.success_mask(state)[row, actions[row]]
-        state = after
+    play_along(GAME, deals(name, 8), turns=14)
 
 
 def test_the_oracle_agrees_with_a_search_of_all_boards():

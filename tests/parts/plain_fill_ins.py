@@ -134,3 +134,31 @@ def random_success(game: FillIn, state: State, turns: int) -> float:
         good += int(game.success(state, actions, outcome).sum())
         state = after
     return good / played
+
+
+def play_along(game: FillIn, state: State, turns: int) -> None:
+    """Play random, legal and good turns beside the plain reference."""
+    rng = np.random.default_rng(3)
+    games = len(state)
+    values = game.rules_of(state.level.rows).values
+    for number in range(turns):
+        legal = game.legal(state)
+        actions = rng.integers(-1, game.n_actions(state.level), games)
+        actions[: games // 2] = game.draw_legal(state, number)[: games // 2]
+        if number % 2:
+            actions[: games // 4] = game.success_mask(state)[: games // 4].argmax(axis=1)
+        after, outcome = game.step(state, actions)
+        for row in range(games):
+            board, solution = state.board[row].tolist(), state.solution[row].tolist()
+            if state.ended[row]:
+                assert after[row] == state[row]
+                continue
+            expected, gain, solved = turn(board, solution, values, int(actions[row]))
+            assert after.board[row].tolist() == expected
+            assert (outcome.gain[row], after.terminated[row]) == (gain, solved)
+            assert outcome.changed[row] == (expected != board)
+            if actions[row] >= 0:
+                assert legal[row, actions[row]] == (expected != board)
+                is_good = game.success(state, actions, outcome)[row]
+                assert is_good == (gain > 0) == game.success_mask(state)[row, actions[row]]
+        state = after

@@ -14,6 +14,7 @@ BUNDLED = {
     "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
     "Sudoku": "vlmgym.games.sudoku:Sudoku",
+    "Binairo": "vlmgym.games.binairo:Binairo",
 }
 """The class of each game."""
 
