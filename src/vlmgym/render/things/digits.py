@@ -8,7 +8,7 @@ from vlmgym.render.ink import DARK, Colour
 from vlmgym.render.things.pencil import Sprite
 from vlmgym.render.things.world import nothing
 
-SHEET: Colour = (255, 255, 255)
+SHEET: Colour = (255, 252, 228)
 PRINT: Colour = (208, 205, 196)
 """What given digits stand on."""
 BLUE: Colour = (20, 70, 220)
