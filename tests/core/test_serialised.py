@@ -266,16 +266,12 @@ def test_arrays_of_another_size_or_type_never_become_a_state(name):
                 state.with_arrays({key: one})
             with pytest.raises(StateError):
                 replace(state, **{key: one})
-    with pytest.raises(StateError):
-        replace(
-            state,
-            level=replace(
-                state.level,
-                rows=state.level.rows - 1
-                if name in ("2048", "SlidingPuzzle")
-                else state.level.rows - 2,
-            ),
-        )
+    rows = state.level.rows
+    of_other_sizes = [level for level in game.LEVELS.values() if level.rows != rows]
+    assert of_other_sizes
+    for level in of_other_sizes:
+        with pytest.raises(StateError):
+            replace(state, level=level)
     with pytest.raises(StateError):
         replace(state, level="normal")
     with pytest.raises(StateError):

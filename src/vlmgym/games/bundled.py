@@ -14,6 +14,8 @@ BUNDLED = {
     "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
     "LightsOut": "vlmgym.games.lights_out:LightsOut",
+    "Sudoku": "vlmgym.games.sudoku:Sudoku",
+    "Binairo": "vlmgym.games.binairo:Binairo",
     "TowersOfHanoi": "vlmgym.games.towers_of_hanoi:TowersOfHanoi",
     "Snake": "vlmgym.games.snake:Snake",
     "Tetris": "vlmgym.games.tetris:Tetris",

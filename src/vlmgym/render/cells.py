@@ -6,13 +6,14 @@ A pure function of symbol, look and appearance; ``atlas`` keeps what was drawn.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlmgym.render.effects import finish_cell
+from vlmgym.render.effects import finish_cell, frame_cell
 from vlmgym.render.ink import EMPTY, MIDDLE
 from vlmgym.render.looks import Look
 from vlmgym.render.sprites import check_sprite, draw_sprite
@@ -47,13 +48,26 @@ def draw_cell(kind: str, cell: Cell, tile: int, look: Look) -> NDArray[np.uint8]
     """
     if kind == "sprite":
         check_sprite(cell.name)
+    if cell.lines:
+        framed = _framed_without_lines(kind, cell._replace(lines=0), tile, look).copy()
+    else:
+        framed = _framed(kind, cell, tile, look)
+    return finish_cell(framed, look, cell)
 
+
+def _framed(kind: str, cell: Cell, tile: int, look: Look) -> Image.Image:
     def face(side: int) -> Image.Image:
         if cell.symbol == 0 and kind != "sprite":
             return blank(side, EMPTY, look)
         return DRAWERS[kind](cell, side, look)
 
-    return finish_cell(face, tile, look, cell)
+    return frame_cell(face, tile, look, cell)
+
+
+@lru_cache(512)
+def _framed_without_lines(kind: str, cell: Cell, tile: int, look: Look) -> Image.Image:
+    """One drawing for all cells that differ in their heavy lines."""
+    return _framed(kind, cell, tile, look)
 
 
 def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArray[np.uint8]:
@@ -69,4 +83,5 @@ def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArra
             picture = Image.blend(picture, grey, look.similarity)
         return picture
 
-    return finish_cell(face, tile, look, Cell(number, "", number % look.appearances))
+    what = Cell(number, "", number % look.appearances)
+    return finish_cell(frame_cell(face, tile, look, what), look, what)

@@ -32,14 +32,14 @@ _BAR_SHIFT = 4  # and those of the further bars after it
 
 
 def _unit(cell_word: int, number: int) -> float:
-    """A draw from 0 to 1, of a cell (see :func:`finish_cell`)."""
+    """A draw from 0 to 1, of a cell (see :func:`_word_of`)."""
     return float(draw_unit(_STREAM, cell_word, number))
 
 
-def finish_cell(
+def frame_cell(
     face: Callable[[int], Image.Image], tile: int, look: Look, what: Cell
-) -> NDArray[np.uint8]:
-    """Turn, frame, join, hide, grain and blur a face; see :func:`vlmgym.render.cells.draw_cell`.
+) -> Image.Image:
+    """Turn, frame and join a face; see :func:`vlmgym.render.cells.draw_cell`.
 
     A cell whose drawing goes on in its neighbours is not turned.
 
@@ -49,13 +49,18 @@ def finish_cell(
         look: the look.
         what: what stands on the cell.
     """
-    cell_word = 8 * what.symbol + what.appearance
     ground = tone(BOARD if look.grid else EMPTY, look)
     is_turned = look.rotation and not what.joins
-    picture = _turned(face, tile, look, cell_word, ground) if is_turned else face(tile)
+    picture = _turned(face, tile, look, _word_of(what), ground) if is_turned else face(tile)
     cell = _framed(picture, look, ground)
     if what.joins:
         _join(cell, tile, look.gap // 2, what.joins)
+    return cell
+
+
+def finish_cell(cell: Image.Image, look: Look, what: Cell) -> NDArray[np.uint8]:
+    """Rule, hide, grain, blur and light a cell of :func:`frame_cell`, which is written on."""
+    cell_word = _word_of(what)
     if what.lines:
         _rule(cell, look, what.lines)
     if look.occlusion:
@@ -67,6 +72,11 @@ def finish_cell(
     if look.blur:
         cell = cell.filter(ImageFilter.GaussianBlur(look.blur))
     return exposed(np.asarray(cell), look)
+
+
+def _word_of(what: Cell) -> int:
+    """What the draws of a cell depend on."""
+    return 8 * what.symbol + what.appearance
 
 
 def _turned(
@@ -120,7 +130,7 @@ def _join(cell: Image.Image, tile: int, half_gap: int, joins: int) -> None:
 def _rule(cell: Image.Image, look: Look, lines: int) -> None:
     """Draw a heavy line along the sides that have one; its other half is the neighbour's."""
     pitch = cell.width
-    width = look.gap // 2 + max(1, pitch // 32)
+    width = look.gap // 2 + max(1, pitch // 24)
     boxes = (
         (0, 0, pitch, width),
         (pitch - width, 0, pitch, pitch),

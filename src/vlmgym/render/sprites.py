@@ -18,17 +18,18 @@ from PIL import Image, ImageDraw
 from vlmgym.core import ConfigError
 from vlmgym.render.ink import Colour, text_ink, tone, write_in_middle
 from vlmgym.render.looks import Look
-from vlmgym.render.things import blocks, lamps, minefield, serpent, towers, world
+from vlmgym.render.things import blocks, digits, lamps, minefield, serpent, towers, world
 from vlmgym.render.things.pencil import GROUND, Pencil, Sprite
 from vlmgym.render.tiles import Cell, blank
 
 SPRITES: dict[str, Sprite] = {
     **world.SPRITES,
     **minefield.SPRITES,
-    **lamps.SPRITES,
-    **towers.SPRITES,
-    **serpent.SPRITES,
     **blocks.SPRITES,
+    **digits.SPRITES,
+    **lamps.SPRITES,
+    **serpent.SPRITES,
+    **towers.SPRITES,
 }
 """The names that scenes of kind ``sprite`` may use, with their drawings."""
 
