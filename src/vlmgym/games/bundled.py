@@ -13,6 +13,8 @@ BUNDLED = {
     "Sokoban": "vlmgym.games.sokoban:Sokoban",
     "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
+    "TicTacToe": "vlmgym.games.tic_tac_toe:TicTacToe",
+    "ConnectFour": "vlmgym.games.connect_four:ConnectFour",
 }
 """The class of each game."""
 
