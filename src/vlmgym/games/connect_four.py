@@ -59,9 +59,7 @@ class ConnectFour(InARow[LevelConnectFour]):
             "easy": LevelConnectFour(rows=4, cols=5, skill=0.2, max_steps=20),
             "normal": LevelConnectFour(begins="drawn", skill=0.5, opening=4, max_steps=42),
             "hard": LevelConnectFour(begins="drawn", skill=1.0, opening=4, max_steps=42),
-            "tiny": LevelConnectFour(
-                rows=4, cols=4, line=3, skill=0.5, opening=1, max_steps=16
-            ),
+            "tiny": LevelConnectFour(rows=4, cols=4, line=3, skill=0.5, opening=1, max_steps=16),
         }
     )
     RULES = (

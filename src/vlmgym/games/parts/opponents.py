@@ -224,15 +224,17 @@ class Versus(GridGame[L, S]):
         player = self.side(level)
         for piece in range(2 * level.opening):
             for side in (player, 3 - player):
-                is_turn = first != ((side == player) == (piece % 2 == 0))
+                is_beginners = (side == player) == (piece % 2 == 0)
+                is_turn = ~first if is_beginners else first
                 quiet = self.may_move(level, board, side, quiet=True) & is_turn[:, None]
                 self.put(level, board, _pick(quiet, seeds, number + _OPENING + piece), side)
         if first.any():
             turns = np.zeros(len(board), np.int64)
             options = self._options(level, board, first, seeds, turns, number)
             quiet = self.may_move(level, board, 3 - player, quiet=True) & first[:, None]
-            has_quiet_best = (options & quiet).any(axis=1)
-            options = np.where(has_quiet_best[:, None], options & quiet, quiet)
+            options &= quiet
+            nothing = np.flatnonzero(~options.any(axis=1))
+            options[nothing] = quiet[nothing]
             self.put(level, board, _pick(options, seeds, number + _MOVE), 3 - player)
 
     def _is_contested(self, level: L, board: Boards) -> Marks:

@@ -57,8 +57,8 @@ def rule_of(rows: int, cols: int, line: int, gravity: bool) -> Rule:
         gravity: stones fall to the lowest free cell of their column.
     """
     cells = rows * cols
-    through: list[list[int]] = [[] for _ in range(cells)]
-    masks = []
+    through = [list[int]() for _ in range(cells)]
+    masks = list[int]()
     for row_step, column_step in ((0, 1), (1, 0), (1, 1), (1, -1)):
         for cell in range(cells):
             row, column = divmod(cell, cols)
@@ -117,7 +117,7 @@ def _completes(stones, cell, rule):
 @inner
 def _can_win(other, rule):
     """Whether a line is left without a stone of the other side."""
-    for line in rule.lines:
+    for line in rule.lines:  # noqa: SIM110 - kernels take no generators
         if other & line == 0:
             return True
     return False
@@ -180,13 +180,23 @@ def _search(own, other, stones, depth, low, high, rule):
     taken = own | other
     block = -1
     threats = 0
+    choices = 0
     for cell in rule.order:
-        if _may_fill(taken, cell, rule):
-            if _completes(own, cell, rule):
+        if not _may_fill(taken, cell, rule):
+            continue
+        choices += 1
+        bit = _bit(cell)
+        for index in rule.through[cell]:
+            if index < 0:
+                break
+            rest = rule.lines[index] ^ bit
+            if own & rest == rest:
                 return _MOST - (stones + 1)
-            if _completes(other, cell, rule):
+            if other & rest == rest and block != cell:
                 block = cell
                 threats += 1
+    if choices == 0:
+        return even
     if depth < 2:
         return even
     if threats > 1:
@@ -213,7 +223,7 @@ def _search(own, other, stones, depth, low, high, rule):
             return value
     best = low
     for cell in rule.order:
-        if threats and cell != block or not _may_fill(taken, cell, rule):
+        if (threats and cell != block) or not _may_fill(taken, cell, rule):
             continue
         after = own | _bit(cell)
         best = max(best, -_search(other, after, stones + 1, depth - 1, -high, -best, rule))
