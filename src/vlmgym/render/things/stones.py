@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from vlmgym.render.ink import PAPER, Colour
+from vlmgym.render.ink import Colour
 from vlmgym.render.things.pencil import Pencil, Sprite
 from vlmgym.render.things.world import nothing
 
+PAD: Colour = (255, 249, 214)
+"""Of the paper for marks, which is another than that of Minesweeper's open cells."""
 BLUE: Colour = (26, 84, 204)
 """Of the upright board."""
 _EDGE: Colour = (14, 48, 132)
@@ -50,9 +52,9 @@ def _yellow(pencil: Pencil) -> None:
 
 SPRITES = MappingProxyType(
     {
-        "no mark": Sprite(nothing, PAPER),
-        "X": Sprite(_cross, PAPER),
-        "O": Sprite(_nought, PAPER),
+        "no mark": Sprite(nothing, PAD),
+        "X": Sprite(_cross, PAD),
+        "O": Sprite(_nought, PAD),
         "no disc": Sprite(_opening, BLUE),
         "red disc": Sprite(_red, BLUE),
         "yellow disc": Sprite(_yellow, BLUE),
