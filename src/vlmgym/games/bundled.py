@@ -19,6 +19,8 @@ BUNDLED = {
     "TowersOfHanoi": "vlmgym.games.towers_of_hanoi:TowersOfHanoi",
     "Snake": "vlmgym.games.snake:Snake",
     "Tetris": "vlmgym.games.tetris:Tetris",
+    "TicTacToe": "vlmgym.games.tic_tac_toe:TicTacToe",
+    "ConnectFour": "vlmgym.games.connect_four:ConnectFour",
 }
 """The class of each game."""
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from vlmgym.core import ConfigError
 from vlmgym.render.ink import Colour, text_ink, tone, write_in_middle
 from vlmgym.render.looks import Look
-from vlmgym.render.things import blocks, digits, lamps, minefield, serpent, towers, world
+from vlmgym.render.things import blocks, digits, lamps, minefield, serpent, stones, towers, world
 from vlmgym.render.things.pencil import GROUND, Pencil, Sprite
 from vlmgym.render.tiles import Cell, blank
 
@@ -29,6 +29,7 @@ SPRITES: dict[str, Sprite] = {
     **digits.SPRITES,
     **lamps.SPRITES,
     **serpent.SPRITES,
+    **stones.SPRITES,
     **towers.SPRITES,
 }
 """The names that scenes of kind ``sprite`` may use, with their drawings."""
