@@ -14,6 +14,7 @@ BUNDLED = {
     "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
     "RushHour": "vlmgym.games.rush_hour:RushHour",
+    "Pipes": "vlmgym.games.pipes:Pipes",
 }
 """The class of each game."""
 
