@@ -52,7 +52,7 @@ class LevelRushHour(GridLevel):
     rows: int = setting(6, "board rows", 4, 6)
     cols: int = setting(6, "board columns", 4, 6)
     cars: int = setting(
-        9, "cars beside the red one, at most rows * cols / 3; fewer where no spot is free", 1, 12
+        9, "cars beside the red one; at most rows * cols / 3, or as many as find a spot", 1, 12
     )
     min_moves: int = setting(
         8, "moves of a shortest solution, at least (where a few deals offer that)", 1, 100
@@ -60,16 +60,12 @@ class LevelRushHour(GridLevel):
     max_moves: int = setting(20, "moves of a shortest solution, at most", 1, 100)
 
     def __post_init__(self) -> None:
-        """Check that the cars have room.
+        """Check that a solution can be as long as asked for.
 
         Raises:
-            ConfigError: a field is out of range, or there are too many cars.
+            ConfigError: a field is out of range, or ``min_moves`` above ``max_moves``.
         """
         super().__post_init__()
-        most_cars = min(self.rows * self.cols // 3, len(NAMES) - 2)
-        if self.cars > most_cars:
-            allowed = f"1 to {most_cars} on {self.rows} x {self.cols} cells"
-            raise ConfigError("LevelRushHour.cars", self.cars, allowed)
         if self.min_moves > self.max_moves:
             raise ConfigError(
                 "LevelRushHour.min_moves", self.min_moves, f"1 to max_moves, {self.max_moves}"
@@ -209,7 +205,8 @@ class RushHour(Puzzle[LevelRushHour, StateRushHour]):
         """Random cars, and a start with a solution of ``min_moves`` to ``max_moves`` moves; if
         none is found, the one with the longest.
         """
-        none = deal_lots(board, seeds, level.cars, level.min_moves, level.max_moves)
+        others = min(level.cars, level.rows * level.cols // 3)
+        none = deal_lots(board, seeds, others, level.min_moves, level.max_moves)
         return {"terminated": none}
 
     def play(self, state: StateRushHour, actions: Actions, turn: Turn) -> None:
