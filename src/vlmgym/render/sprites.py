@@ -18,7 +18,18 @@ from PIL import Image, ImageDraw
 from vlmgym.core import ConfigError
 from vlmgym.render.ink import Colour, text_ink, tone, write_in_middle
 from vlmgym.render.looks import Look
-from vlmgym.render.things import blocks, digits, lamps, minefield, serpent, stones, towers, world
+from vlmgym.render.things import (
+    blocks,
+    digits,
+    lamps,
+    lot,
+    minefield,
+    pipework,
+    serpent,
+    stones,
+    towers,
+    world,
+)
 from vlmgym.render.things.pencil import GROUND, Pencil, Sprite
 from vlmgym.render.tiles import Cell, blank
 
@@ -28,6 +39,8 @@ SPRITES: dict[str, Sprite] = {
     **blocks.SPRITES,
     **digits.SPRITES,
     **lamps.SPRITES,
+    **lot.SPRITES,
+    **pipework.SPRITES,
     **serpent.SPRITES,
     **stones.SPRITES,
     **towers.SPRITES,

@@ -70,6 +70,24 @@ class Pencil:
             width=2 * self.width,
         )
 
+    def body(self, edge: float, radius: float, fill: Colour, joins: int) -> None:
+        """A rectangle so far from the cell's sides, with round corners; it goes on over the sides
+        of ``joins``.
+        """
+        up, right, down, left = (bool(joins >> side & 1) for side in range(4))
+        near = round(edge * self.side)
+        far = self.side - 1
+        box = (
+            0 if left else near,
+            0 if up else near,
+            far if right else far - near,
+            far if down else far - near,
+        )
+        corners = not (left or up), not (right or up), not (right or down), not (left or down)
+        self.canvas.rounded_rectangle(
+            box, radius=radius * self.side, fill=self.paint(fill), corners=corners
+        )
+
     def polygon(self, points: Sequence[tuple[float, float]], fill: Colour) -> None:
         """A filled polygon."""
         side = self.side
