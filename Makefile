@@ -35,6 +35,7 @@ browser:
 	  || (echo "the browser tests need Chromium: install it, or set VLMGYM_NO_BROWSER=1 to leave them out" && false)
 
 test: lint browser
+	$(BIN)/vlmgym compile
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-inspect:  # the bridge to Inspect AI, whose packages do not go with those of training
