@@ -14,6 +14,7 @@ BUNDLED = {
     "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
     "Jigsaw": "vlmgym.games.jigsaw:Jigsaw",
+    "Set": "vlmgym.games.set:Set",
 }
 """The class of each game."""
 
