@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from vlmgym.core import NO_ACTION, ConfigError, State, seeds_for
+from vlmgym.games import GAMES
 from vlmgym.games.parts.set_cards import NAMES
 from vlmgym.games.set import LEAST_SETS, MOST_SETS, LevelSet, Set
 from vlmgym.games.solvers.sets import NONE, THIRD
 from vlmgym.render.cells import draw_cell
 from vlmgym.render.looks import LOOKS, get_look
 from vlmgym.render.tiles import Cell
+from vlmgym.testing.cases import CheckFailed, make_case
+from vlmgym.testing.oracles import oracle_beats_random
 
 GAME = Set()
 FILLINGS = {"=": "solid", "/": "striped", "o": "open"}
@@ -251,6 +254,15 @@ def test_boards_that_the_rules_cannot_reach_are_played_all_the_same():
             assert after.board.max() <= level.deck
             GAME.explain(state, action % 60, action)
             GAME.reasoning(state, action % 60, GAME.oracle(state)[action % 60])
+
+
+# ---- the check
+def test_equal_values_are_right_only_where_all_legal_moves_gain_alike(monkeypatch):
+    assert "good turns 1 against" in oracle_beats_random(make_case(GAME, "easy"))
+    swap = type(GAMES["Swap"])
+    monkeypatch.setattr(swap, "oracle", lambda self, state: np.where(self.legal(state), 1, np.nan))
+    with pytest.raises(CheckFailed, match="same value in every position"):
+        oracle_beats_random(make_case(GAMES["Swap"], "easy"))
 
 
 # ---- words and pictures
