@@ -122,11 +122,12 @@ def test_a_path_of_a_foreign_trace_is_not_opened(tmp_path, monkeypatch):
     """Neither a pipe nor a device nor anything else that a trace names."""
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero", "/etc/passwd"):
-        run = EvaluationRun("x", "ShisenShoPhotos", "tiny", f"tiny:photos={path}")
-        with pytest.raises(ConfigError, match="--photos"):
-            look_of(run)
-        with pytest.raises(ConfigError, match="--photos"):
-            look_of(run, [tmp_path, tmp_path / "other"])
+        for game in ("ShisenShoPhotos", "Jigsaw"):
+            run = EvaluationRun("x", game, "tiny", f"tiny:photos={path}")
+            with pytest.raises(ConfigError, match="--photos"):
+                look_of(run)
+            with pytest.raises(ConfigError, match="--photos"):
+                look_of(run, [tmp_path, tmp_path / "other"])
         plain = EvaluationRun("x", "Swap", "easy", f"clean:photos={path}")
         assert look_of(plain).photos == "auto", "a game without photographs needs none"
     evaluate(

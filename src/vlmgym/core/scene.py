@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from vlmgym.core.errors import StateError
 from vlmgym.core.kernels import kernel
 
-KINDS = ("number", "shape", "letter", "photo", "sprite", "text", "picture")
-"""What symbols can be: numbers; ``colour shape``; ``colour letter``; picture classes; things such
-as ``wall`` and ``player``; any short words, which are drawn as written; or no symbols but a
-finished picture.
+KINDS = ("number", "shape", "letter", "photo", "piece", "sprite", "text", "picture")
+"""What symbols can be: numbers; ``colour shape``; ``colour letter``; picture classes; pieces of one
+photograph, by their places in it (``piece 0,1``, ``piece 0,1 turned 90``); things such as ``wall``
+and ``player``; any short words, which are drawn as written; or no symbols but a finished picture.
 """
 
 _BAR = ord("|")
@@ -68,7 +68,8 @@ class Scene:
     score: NDArray[np.int64]  # (B,) for looks with a score strip; no part of the truth text
     # (B,) the game belongs to the test split: photographs of the test part are shown
     test: NDArray[np.bool_]
-    # (B, rows, cols) which photograph of its class a cell shows; see render
+    # (B, rows, cols) which photograph of its class a cell shows, or from which photograph a piece
+    # is cut; see render
     variants: NDArray[np.int32] | None = None
     pixels: NDArray[np.uint8] | None = None  # (B, H, W, 3), kind "picture" only
     # (B, rows, cols) sides over which a drawing goes on into the neighbour, as the body of a car
@@ -76,6 +77,13 @@ class Scene:
     joins: NDArray[np.uint8] | None = None
     # (B, rows, cols) sides with a heavy line, as between the boxes of a Sudoku; same numbers
     lines: NDArray[np.uint8] | None = None
+    # kind "piece": the classes of the photographs that pieces are cut from
+    classes: tuple[str, ...] = ()
+
+    @property
+    def photo_classes(self) -> tuple[str, ...]:
+        """The classes of the photographs that are shown; none where there are no photographs."""
+        return self.names[1:] if self.kind == "photo" else self.classes
 
     def check(self) -> None:
         """See that every symbol has a name.

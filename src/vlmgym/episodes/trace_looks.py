@@ -30,9 +30,10 @@ def look_of(run: EvaluationRun, photos: Sequence[str | Path] = ()) -> Look:
     look = get_look(run.look)
     game = known_game(run.game)
     scene = game.sample(game.level(run.level))
-    if scene.kind != "photo":
+    classes = scene.photo_classes
+    if not classes:
         return replace(look, photos="auto")
-    if look.photos == "auto" and scene.names[1:] in PICTURE_CLASSES.values():
+    if look.photos == "auto" and classes in PICTURE_CLASSES.values():
         return look
     paths = [str(path) for path in photos]
     if look.photos in paths:
@@ -41,5 +42,5 @@ def look_of(run: EvaluationRun, photos: Sequence[str | Path] = ()) -> Look:
         return replace(look, photos=paths[0])
     wanted = repr(look.photos)
     if look.photos == "auto":
-        wanted = f"classes {', '.join(scene.names[1:4])} ..."
+        wanted = f"classes {', '.join(classes[:3])} ..."
     raise ConfigError("--photos", paths, f"the path of the photographs that were shown ({wanted})")

@@ -19,6 +19,8 @@ BUNDLED = {
     "RushHour": "vlmgym.games.rush_hour:RushHour",
     "TowersOfHanoi": "vlmgym.games.towers_of_hanoi:TowersOfHanoi",
     "Pipes": "vlmgym.games.pipes:Pipes",
+    "Jigsaw": "vlmgym.games.jigsaw:Jigsaw",
+    "Set": "vlmgym.games.set:Set",
     "Snake": "vlmgym.games.snake:Snake",
     "Tetris": "vlmgym.games.tetris:Tetris",
     "TicTacToe": "vlmgym.games.tic_tac_toe:TicTacToe",

@@ -5,7 +5,7 @@ Each cell is drawn once, when it is first asked for.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +14,11 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from vlmgym.core import ConfigError, Scene, StateError
 from vlmgym.render import photos
-from vlmgym.render.cells import draw_cell, photo_cell
+from vlmgym.render.cells import draw_cell, photo_cell, piece_cell
 from vlmgym.render.effects import exposed, grained
 from vlmgym.render.ink import BOARD, EMPTY, LABEL, PAGE, text_ink, tone, write
 from vlmgym.render.looks import MIN_TILE, Look
+from vlmgym.render.pieces import Jigsaws
 from vlmgym.render.sources import PARTS, Photographs
 from vlmgym.render.tiles import Cell
 
@@ -83,10 +84,13 @@ class Face(NamedTuple):
     names: tuple[str, ...]
     is_joined: bool = False  # some drawings go on in a neighbour
     is_ruled: bool = False  # there are heavy lines between cells
+    classes: tuple[str, ...] = ()  # of the photographs that pieces are cut from
 
     @property
     def sides(self) -> int:
         """Ways in which the sides of a cell may look."""
+        if self.kind == "piece":
+            return 1  # all pieces go on over all of their sides, or none does
         return int(SIDES ** (self.is_joined + self.is_ruled))
 
     def sides_of(self, sided_symbol: int) -> tuple[int, int]:
@@ -100,11 +104,17 @@ def face_of(scene: Scene) -> Face:
     """The face of a scene.
 
     Raises:
-        StateError: photographs with sides.
+        StateError: photographs with sides, or pieces of which some sides are joined.
     """
-    face = Face(scene.kind, scene.names, scene.joins is not None, scene.lines is not None)
+    is_joined = scene.joins is not None
+    face = Face(scene.kind, scene.names, is_joined, scene.lines is not None, scene.classes)
     if face.kind == "photo" and face.sides > 1:
         raise StateError("joins and lines of a scene of kind photo: allowed are none")
+    if face.kind == "piece":
+        some_joined = scene.joins is not None and (scene.joins != SIDES - 1).any()
+        if some_joined or face.is_ruled:
+            allowed = "all joins or none, and no lines"
+            raise StateError(f"joins and lines of a scene of kind piece: allowed are {allowed}")
     return face
 
 
@@ -118,6 +128,7 @@ class Atlas:
         self.look = look
         self.tile = tile
         self.source: Photographs | None = None
+        self.jigsaws: Jigsaws | None = None
         handwritten = look.skin == "handwritten" and kind == "number"
         # of each symbol: by its sides, by the part of the digits, by its appearance
         self.drawings = look.appearances * (2 if handwritten else 1)
@@ -130,6 +141,11 @@ class Atlas:
             ends = self.drawings + np.cumsum(counts).reshape(counts.shape)
             self.first_photo = ends - counts  # (parts, classes)
             count = int(ends[-1, -1])
+        if kind == "piece":
+            # the cells of pieces follow those of the empty cell
+            source = photos.photographs(look.photos, face.classes)
+            self.jigsaws = Jigsaws(source, names, look.variety)
+            count = self.drawings + len(self.jigsaws)
         pitch = tile + look.gap
         self.cells = np.empty((count, pitch, pitch * 3), np.uint8)
         self.drawn = np.zeros(count, bool)
@@ -140,13 +156,18 @@ class Atlas:
         self._check_names(symbols)
         ids = symbols.astype(np.int32)
         for sides in (scene.joins, scene.lines):
-            if sides is not None:
+            if sides is not None and self.face.sides > 1:
                 ids = ids * np.int32(SIDES) + sides
         if self.drawings > 1:
             ids = ids * np.int32(self.drawings) + self._drawing_of(scene)
         if self.source is not None:
             photo_ids = self._photo_of(self.source, scene)
             ids = np.where(symbols > 0, photo_ids, ids).astype(np.int32)
+        if self.jigsaws is not None:
+            if scene.variants is None:
+                raise StateError("a scene of kind piece needs variants")
+            piece_ids = self.drawings + self.jigsaws.ids(symbols, scene.test, scene.variants)
+            ids = np.where(symbols > 0, piece_ids, ids).astype(np.int32)
         drawn = self.drawn[ids]
         if not drawn.all():
             for cell in np.unique(ids[~drawn]).tolist():
@@ -191,12 +212,16 @@ class Atlas:
             number = cell - int(self.first_photo[part, class_index])
             photo = self.source.load(PARTS[part], class_index, number)
             return photo_cell(photo, self.tile, look, number)
+        if self.jigsaws is not None and cell >= self.drawings:
+            cut = partial(self.jigsaws.piece, cell - self.drawings)
+            number = cell - self.drawings
+            return piece_cell(cut, self.tile, look, number, framed=not self.face.is_joined)
         sided_symbol, drawing = divmod(cell, self.drawings)
         joins, lines = self.face.sides_of(sided_symbol)
         symbol = sided_symbol // self.face.sides
         test, appearance = divmod(drawing, look.appearances)
         # the empty cell among photographs is that among numbers
-        kind = "number" if self.face.kind == "photo" else self.face.kind
+        kind = "number" if self.face.kind in ("photo", "piece") else self.face.kind
         name = self.face.names[symbol]
         what = Cell(symbol, name, appearance, bool(test), joins, lines)
         return draw_cell(kind, what, self.tile, look)

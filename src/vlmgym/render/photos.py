@@ -1,5 +1,5 @@
-"""Photographs for tiles: the bundled handwritten digits, CIFAR-10, or any folder of class folders;
-train and test apart.
+"""Photographs for tiles: the bundled handwritten digits and painted scenes, CIFAR-10, or any folder
+of class folders; train and test apart.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from vlmgym.core.files import open_regular
 from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
 from vlmgym.render.cifar import CIFAR_URL, FILE_NAMES, cifar_photographs
 from vlmgym.render.looks import Look
+from vlmgym.render.painted.scenes import painted
+from vlmgym.render.pieces import Jigsaws
 from vlmgym.render.sources import (
     PARTS,
     PhotoError,
@@ -50,19 +52,22 @@ def check(game: Game, level: Level, look: Look) -> None:
         PhotoError: see :func:`photographs`.
     """
     scene = game.sample(level)
-    if scene.kind == "photo":
-        photographs(look.photos, scene.names[1:])
+    if scene.photo_classes:
+        source = photographs(look.photos, scene.photo_classes)
+        if scene.kind == "piece":
+            Jigsaws(source, scene.names, look.variety).check()
 
 
 def photographs(source: str, names: Sequence[str]) -> Photographs:
     """The photographs of a source for the classes ``names``.
 
     Args:
-        source: ``auto`` (by the class names: the bundled digits, or the downloaded CIFAR-10), or
-            the path of a CIFAR-10 binary archive, of its unpacked folder, or of a folder with one
-            folder of pictures a class (which may lie in folders ``train`` and ``test``). Hidden
-            folders are not looked into; everything else that is called like a picture must be one:
-            PNG, JPEG, WebP or BMP, a regular file within the folder, of 50 megapixels at most.
+        source: ``auto`` (by the class names: the bundled digits or scenes, or the downloaded
+            CIFAR-10), or the path of a CIFAR-10 binary archive, of its unpacked folder, or of a
+            folder with one folder of pictures a class (which may lie in folders ``train`` and
+            ``test``). Hidden folders are not looked into; everything else that is called like a
+            picture must be one: PNG, JPEG, WebP or BMP, a regular file within the folder, of 50
+            megapixels at most.
         names: class names, in the order of the symbols.
 
     Raises:
@@ -80,6 +85,8 @@ def photographs(source: str, names: Sequence[str]) -> Photographs:
         data_set = _data_set_of(names)
         if data_set == "digits":
             return _digits()
+        if data_set == "scenes":
+            return painted()
         if data_set != "cifar10":
             raise PhotoError(
                 f"Look.photos = 'auto': the classes {', '.join(names)} need the path "

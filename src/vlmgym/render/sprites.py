@@ -26,6 +26,7 @@ from vlmgym.render.things import (
     minefield,
     pipework,
     serpent,
+    set_cards,
     stones,
     towers,
     world,
@@ -42,6 +43,7 @@ SPRITES: dict[str, Sprite] = {
     **lot.SPRITES,
     **pipework.SPRITES,
     **serpent.SPRITES,
+    **set_cards.SPRITES,
     **stones.SPRITES,
     **towers.SPRITES,
 }

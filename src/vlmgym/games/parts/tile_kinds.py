@@ -67,8 +67,11 @@ PICTURE_CLASSES = {
         "ship",
         "truck",
     ),
+    "scenes": ("balloons", "village", "harbour", "reef", "space"),
 }
-"""Sets of picture classes with a name: handwritten digits (bundled), and CIFAR-10."""
+"""Sets of picture classes with a name: handwritten digits (bundled), CIFAR-10, and painted scenes
+(bundled).
+"""
 MAX_CLASSES = 255
 
 
