@@ -113,6 +113,15 @@ class TestKinds(PlayBrowser):
             self.click_tiles(browser, server, cells[2])
             self.played(browser, tmp_path, answer)
 
+    def test_a_piece_is_turned_by_two_clicks(self, browser, tmp_path):
+        with self.opened(browser, tmp_path, "Jigsaw", "hard") as server:
+            game = server.session.game
+            legal = np.flatnonzero(game.legal(server.session.state)[0]).tolist()
+            texts = [game.encode(server.session.level, action) for action in legal]
+            answer = next(text for text in texts if len(set(read_cells(text))) == 1)
+            self.click_tiles(browser, server, *read_cells(answer))
+            self.played(browser, tmp_path, answer)
+
     def test_a_tile_and_what_is_written_there(self, browser, tmp_path):
         with self.opened(browser, tmp_path, "Sudoku", "easy", width=390) as server:
             answer = good_answer(server.session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import threading
 import time
@@ -27,7 +28,7 @@ from vlmgym.evals import baselines
 from vlmgym.evals.metrics import summarise
 from vlmgym.evals.settings import Evaluation
 from vlmgym.games import GAMES
-from vlmgym.games.parts.actions import MOVES
+from vlmgym.games.parts.actions import MOVES, CellPairs
 from vlmgym.players.base import Answer
 from vlmgym.render.frames import frame_size, render, tile_boxes
 from vlmgym.render.looks import LOOKS
@@ -133,6 +134,7 @@ class Session:
                 "input": self._kind,
                 "actions": self._buttons(),
                 "tiles": self._tiles(),
+                "twice": self._twice(),
                 "score": int(state.score[0]),
                 "turn": int(state.steps[0]),
                 "limit": self.level.max_steps,
@@ -156,6 +158,14 @@ class Session:
         texts = choices_of(self.game, self.level)
         labels = MOVES if self._kind == "moves" else texts
         return [[text, label] for text, label in zip(texts, labels, strict=True)]
+
+    def _twice(self) -> bool:
+        """Whether a tile may be named twice, which turns the piece of a jigsaw."""
+        if not isinstance(getattr(self.game, "answers", None), CellPairs):
+            return False
+        legal = self.game.legal(self.state)[0]
+        cells = math.isqrt(len(legal))
+        return bool(legal[:: cells + 1].any())
 
     def _tiles(self) -> list[list[str]]:
         """What stands on each tile, where a click on it chooses among phrases."""
