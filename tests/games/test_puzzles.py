@@ -67,7 +67,7 @@ def contradictions(game, level):
 
 
 def test_all_bundled_puzzles_are_looked_at():
-    assert {game.name for game, _ in LEVELS} == {"FrozenLake", "SlidingPuzzle", "Sokoban"}
+    assert {game.name for game, _ in LEVELS} >= {"FrozenLake", "SlidingPuzzle", "Sokoban"}
     assert len(WITHOUT_LUCK) > 10
     assert SLIPPERY
 

@@ -13,6 +13,7 @@ BUNDLED = {
     "Sokoban": "vlmgym.games.sokoban:Sokoban",
     "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
+    "Queens": "vlmgym.games.queens:Queens",
 }
 """The class of each game."""
 

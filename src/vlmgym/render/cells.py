@@ -6,13 +6,14 @@ A pure function of symbol, look and appearance; ``atlas`` keeps what was drawn.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlmgym.render.effects import finish_cell
+from vlmgym.render.effects import finish_cell, frame_cell
 from vlmgym.render.ink import EMPTY, MIDDLE
 from vlmgym.render.looks import Look
 from vlmgym.render.sprites import check_sprite, draw_sprite
@@ -45,6 +46,15 @@ def draw_cell(kind: str, cell: Cell, tile: int, look: Look) -> NDArray[np.uint8]
     Raises:
         ConfigError: the kind has no such symbol.
     """
+    if cell.lines:
+        framed = _framed_for_lines(kind, cell._replace(lines=0), tile, look)
+    else:
+        framed = _framed(kind, cell, tile, look)
+    return finish_cell(framed, look, cell)
+
+
+def _framed(kind: str, cell: Cell, tile: int, look: Look) -> Image.Image:
+    """A symbol in its cell, before lines and effects."""
     if kind == "sprite":
         check_sprite(cell.name)
 
@@ -53,7 +63,11 @@ def draw_cell(kind: str, cell: Cell, tile: int, look: Look) -> NDArray[np.uint8]
             return blank(side, EMPTY, look)
         return DRAWERS[kind](cell, side, look)
 
-    return finish_cell(face, tile, look, cell)
+    return frame_cell(face, tile, look, cell)
+
+
+_framed_for_lines = lru_cache(512)(_framed)
+"""The same, kept for the cells that differ in their lines alone."""
 
 
 def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArray[np.uint8]:
@@ -69,4 +83,5 @@ def photo_cell(photo: Image.Image, tile: int, look: Look, number: int) -> NDArra
             picture = Image.blend(picture, grey, look.similarity)
         return picture
 
-    return finish_cell(face, tile, look, Cell(number, "", number % look.appearances))
+    cell = Cell(number, "", number % look.appearances)
+    return finish_cell(frame_cell(face, tile, look, cell), look, cell)

@@ -32,14 +32,14 @@ _BAR_SHIFT = 4  # and those of the further bars after it
 
 
 def _unit(cell_word: int, number: int) -> float:
-    """A draw from 0 to 1, of a cell (see :func:`finish_cell`)."""
+    """A draw from 0 to 1, of a cell (see :func:`_cell_word`)."""
     return float(draw_unit(_STREAM, cell_word, number))
 
 
-def finish_cell(
+def frame_cell(
     face: Callable[[int], Image.Image], tile: int, look: Look, what: Cell
-) -> NDArray[np.uint8]:
-    """Turn, frame, join, hide, grain and blur a face; see :func:`vlmgym.render.cells.draw_cell`.
+) -> Image.Image:
+    """Turn, frame and join a face, which does not depend on the lines of the cell.
 
     A cell whose drawing goes on in its neighbours is not turned.
 
@@ -49,14 +49,22 @@ def finish_cell(
         look: the look.
         what: what stands on the cell.
     """
-    cell_word = 8 * what.symbol + what.appearance
     ground = tone(BOARD if look.grid else EMPTY, look)
     is_turned = look.rotation and not what.joins
-    picture = _turned(face, tile, look, cell_word, ground) if is_turned else face(tile)
+    word = _cell_word(what)
+    picture = _turned(face, tile, look, word, ground) if is_turned else face(tile)
     cell = _framed(picture, look, ground)
     if what.joins:
         _join(cell, tile, look.gap // 2, what.joins)
+    return cell
+
+
+def finish_cell(framed: Image.Image, look: Look, what: Cell) -> NDArray[np.uint8]:
+    """Rule, hide, grain and blur a framed face; see :func:`vlmgym.render.cells.draw_cell`."""
+    cell = framed
+    cell_word = _cell_word(what)
     if what.lines:
+        cell = framed.copy()
         _rule(cell, look, what.lines)
     if look.occlusion:
         cell = _hide(cell, look, cell_word)
@@ -67,6 +75,11 @@ def finish_cell(
     if look.blur:
         cell = cell.filter(ImageFilter.GaussianBlur(look.blur))
     return exposed(np.asarray(cell), look)
+
+
+def _cell_word(what: Cell) -> int:
+    """What keys the draws of a cell."""
+    return 8 * what.symbol + what.appearance
 
 
 def _turned(
