@@ -14,6 +14,7 @@ BUNDLED = {
     "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
     "Queens": "vlmgym.games.queens:Queens",
+    "FloodIt": "vlmgym.games.flood_it:FloodIt",
 }
 """The class of each game."""
 
