@@ -127,6 +127,23 @@ def test_best_colours_begin_a_shortest_plan(lines, moves, best):
     assert best_colours(state) == best
 
 
+@pytest.mark.parametrize(
+    ("lines", "moves", "best"),
+    [
+        ((0, 1, 2, 0, 2, 1, 1, 1, 2), 3, [1, 2]),
+        ((0, 1, 2, 1, 2, 0, 2, 0, 1), 4, [1]),
+        ((0, 1, 2, 2, 0, 1, 1, 2, 0), 5, [1, 2]),
+    ],
+)
+def test_the_solver_finds_the_published_plans_of_small_boards(lines, moves, best):
+    """Those of https://codegolf.stackexchange.com/questions/125517/solve-a-game-of-flood"""
+    value = np.empty((1, 3))
+    board = np.array(lines, np.uint8).reshape(1, 3, 3)
+    floods.exact_values(board, np.zeros(1, bool), value)
+    assert np.nanmax(value) == -moves
+    assert np.flatnonzero(value[0] == -moves).tolist() == best
+
+
 def test_a_colour_that_begins_no_shortest_plan_costs_a_move():
     state = described(("rygb", "rygb", "rygb", "rygb"))
     assert values(state) == [None, -3, -4, -4]

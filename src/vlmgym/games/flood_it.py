@@ -116,7 +116,7 @@ class FloodIt(Puzzle[LevelFloodIt, StateFloodIt]):
     sources = (
         "R. Clifford, M. Jalsenius, A. Montanaro, B. Sach, The Complexity of Flood Filling Games "
         "(2012), https://doi.org/10.1007/s00224-011-9339-2",
-        "Flood-It, https://unixpapa.com/floodit/",
+        "S. Tatham, Flood, https://www.chiark.greenend.org.uk/~sgtatham/puzzles/doc/flood.html",
     )
     LEVELS = MappingProxyType(
         {

@@ -93,8 +93,9 @@ class Queens(Puzzle[LevelQueens, StateQueens]):
     tags = ("puzzle", "deduction")
     sources = (
         "Star Battle (H. Eendebak, World Puzzle Championship 2003), "
-        "https://www.gmpuzzles.com/blog/star-battle-rules-and-info/",
-        "Queens of LinkedIn (2024), https://www.linkedin.com/games/queens/",
+        "https://starbattle-puzzle.com/2016/05/20/star-battle-origins/",
+        "M. Spiegel, LinkedIn Queens: rules, "
+        "https://mspiegel.github.io/queens-without-backtracking/QUEENS.html",
         "Solutions by columns: permutations without neighbours in a row, https://oeis.org/A002464",
     )
     LEVELS = MappingProxyType(
