@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from vlmgym.core import DEAD, ConfigError, State, seeds_for
-from vlmgym.games.parts.areas import COLOURS, borders
+from vlmgym.games.parts.areas import borders
 from vlmgym.games.queens import LevelQueens, Queens
-from vlmgym.render.things.areas import GROUNDS
 
 GAME = Queens()
 Cell = tuple[int, int]
@@ -190,9 +188,8 @@ def test_the_score_is_the_number_of_queens_right_or_wrong():
 
 def test_only_the_solution_ends_the_game():
     state = press(described(SMALL), *SMALL_SOLUTION[:3])
-    assert not state.terminated[0]
-    assert press(state, (3, 2)).terminated[0]
-    assert not press(state, (3, 3)).terminated[0]
+    ends = [press(state, cell).terminated[0] for cell in ((3, 2), (3, 3), (3, 0))]
+    assert (state.terminated[0], ends) == (False, [True, False, False])
     wrong = press(described(SMALL), (0, 2), (1, 0), (2, 3), (3, 1))
     assert len(queens_of(wrong)) < 4, "the mirror image has two queens in one region"
 
@@ -212,7 +209,7 @@ def test_crosses_mark_what_a_queen_rules_out_and_nothing_else():
     assert cells_with(state, " mark") == row_and_column | {(2, 3), (4, 3)}
     assert cells_with(press(state, (3, 4)), " mark") == frozenset()
     plain = press(described(FIVE), (3, 4))
-    assert cells_with(plain, " mark") == frozenset()
+    assert not cells_with(plain, " mark")
     assert values(plain) == values(state), "crosses do not change what a press is worth"
 
 
@@ -229,7 +226,6 @@ def test_random_play_agrees_with_plain_sets(name):
     for _ in range(12):
         actions = rng.integers(-1, size * size, count)
         live = ~state.ended
-        before = state
         state, outcome = GAME.step(state, actions)
         for row in range(count):
             had = len(expected[row])
@@ -242,14 +238,13 @@ def test_random_play_agrees_with_plain_sets(name):
             assert outcome.changed[row] == (live[row] and actions[row] >= 0)
             assert state.terminated[row] == (sorted(queens) == wanted[row])
             assert regions_of(state, row) == boards[row]
-            crossed = {
-                (r, c)
-                for r in range(size)
-                for c in range(size)
-                if (r, c) not in queens and any(clash(boards[row], q, (r, c)) for q in queens)
+            ruled_out = {
+                c for c in values(state, row) if any(clash(boards[row], q, c) for q in queens)
             }
-            assert cells_with(state, " mark", row) == (crossed if state.level.marks else set())
-        assert np.array_equal(before.board, GAME.from_symbols(before.level, before.board).board)
+            crossed = ruled_out - queens if state.level.marks else set()
+            assert cells_with(state, " mark", row) == crossed
+        twin = GAME.from_symbols(state.level, GAME.scene(state).symbols)
+        assert np.array_equal(twin.board, state.board)
 
 
 @pytest.mark.parametrize("name", ["tiny", "easy"])
@@ -294,12 +289,13 @@ def test_deals_have_one_solution_and_regions_of_one_piece(name):
         assert set("".join(regions)) == set("ABCDEFGHI"[:size])
         for letter in set("".join(regions)):
             cells = {(r, c) for r in range(size) for c in range(size) if regions[r][c] == letter}
-            piece, todo = set(), [min(cells)]
-            while todo:
-                r, c = todo.pop()
-                if (r, c) in cells - piece:
-                    piece.add((r, c))
-                    todo += [(r + 1, c), (r - 1, c), (r, c + 1), (r, c - 1)]
+            piece = {min(cells)}
+            for _ in cells:
+                piece |= {
+                    (r, c)
+                    for r, c in cells
+                    if piece & {(r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)}
+                }
             assert piece == cells
     largest = [max(np.bincount(board.ravel())) for board in state.board]
     assert max(largest) < size * size - size + 1, "the makeshift of lone queens is not needed"
@@ -337,18 +333,14 @@ def largest_gains(state: State) -> np.ndarray:
 def test_boards_that_cannot_be_reached_are_put_in_order():
     state = described(SMALL, [(0, 0), (0, 1), (1, 1), (3, 3)])
     assert queens_of(state) == {(0, 0), (3, 3)}, "the first ones in reading order stay"
-    solved = described(SMALL, SMALL_SOLUTION)
-    assert solved.terminated[0]
-    stripes = tuple(letter * 9 for letter in "ABCDEFGHI")
-    several = described(stripes)
-    ways = GAME.oracle(several)[0]
-    assert (ways == -9).all(), "each cell is part of some solution"
+    assert described(SMALL, SMALL_SOLUTION).terminated[0]
+    stripes = described(tuple(letter * 9 for letter in "ABCDEFGHI"))
+    assert (GAME.oracle(stripes) == -9).all(), "each cell is part of some solution"
     none = described(("AAAA", "AAAA", "BBCC", "BBCC"))
     assert (GAME.oracle(none) == DEAD).all()
     assert not GAME.success_mask(none).any()
-    marked = GAME.level("easy")
-    symbols = np.full((1, 5, 5), 10, np.int16)
-    assert not GAME.from_symbols(marked, symbols).board.any(), "no queen, so no cross"
+    crosses = np.full((1, 5, 5), 10, np.int16)
+    assert not GAME.from_symbols(GAME.level("easy"), crosses).board.any(), "no queen, so no cross"
 
 
 @settings(max_examples=100, deadline=None)
@@ -364,37 +356,27 @@ def test_any_symbols_make_a_state(data):
     regions, queens = regions_of(state), sorted(queens_of(state))
     assert not any(clash(regions, a, b) for a in queens for b in queens if a != b)
     assert GAME.legal(state).all() == (not state.terminated[0])
-    legal = GAME.legal(state)
-    assert np.array_equal(~np.isnan(GAME.oracle(state)), legal)
-    assert not (GAME.success_mask(state) & ~legal).any()
-    for action in range(0, size**2, 5):
-        assert ";" not in GAME.explain(state, 0, action)
-    assert set(GAME.candidates(state, 0)) <= set(range(size**2))
+    assert np.array_equal(~np.isnan(GAME.oracle(state)), GAME.legal(state))
+    assert not (GAME.success_mask(state) & ~GAME.legal(state)).any()
+    assert not any(";" in GAME.explain(state, 0, action) for action in range(0, size**2, 5))
 
 
 def test_ended_rows_absorb():
     state = described(SMALL, SMALL_SOLUTION)
     after, outcome = GAME.step(state, np.array([3]))
     assert after == state
-    assert not outcome.changed.any()
-    assert not GAME.legal(state).any()
+    assert not (outcome.changed.any() or GAME.legal(state).any())
     assert np.isnan(GAME.oracle(state)).all()
-    assert GAME.candidates(state, 0) == []
-    assert GAME.explain(state, 0, 1) == "(0, 1) red queen no"
+    assert (GAME.candidates(state, 0), GAME.explain(state, 0, 1)) == ([], "(0, 1) red queen no")
 
 
 def test_heavy_lines_are_between_regions():
-    areas = np.array([[[0, 0, 1], [2, 1, 1]]], np.uint8)
-    assert borders(areas).tolist() == [[[4, 6, 8], [3, 9, 0]]]
     state = press(described(FIVE, marks=True), (3, 4))
     assert np.array_equal(GAME.scene(state).lines, borders(state.board % 5))
 
 
 def test_answers_explanations_and_rules():
     level = GAME.level("easy")
-    texts = [GAME.encode(level, action) for action in range(25)]
-    assert [GAME.decode(level, text).action for text in texts] == list(range(25))
-    assert GAME.decode(level, "(0, 5)").problem == "out_of_range"
     state = described(SMALL, [(0, 1), (2, 0)])
     assert GAME.explain(state, 0, 7) == "(1, 3) green 1 to go"
     assert GAME.explain(state, 0, 1) == "(0, 1) red queen 3 to go"
@@ -403,17 +385,9 @@ def test_answers_explanations_and_rules():
     stuck = described(SMALL, [(0, 2), (2, 1)])
     assert GAME.candidates(stuck, 0) == [4, 5, 6, 7], "no cell is left in row 1"
     rules = GAME.rules(level)
-    assert "5 rows and 5 columns" in rules
-    assert "(red, yellow, green, blue, purple)" in rules
-    assert "cross" in rules
+    for text in ("5 rows and 5 columns", "(red, yellow, green, blue, purple)", "cross"):
+        assert text in rules
     assert "cross" not in GAME.rules("hard")
-
-
-def test_areas_are_told_apart_without_colour():
-    greys = [
-        Image.new("RGB", (1, 1), GROUNDS[name]).convert("L").getpixel((0, 0)) for name in COLOURS
-    ]
-    assert np.diff(sorted(greys)).min() > 12
 
 
 def test_bad_levels_name_the_field():
