@@ -199,7 +199,7 @@ class Atlas:
         kind = "number" if self.face.kind == "photo" else self.face.kind
         name = self.face.names[symbol]
         what = Cell(symbol, name, appearance, bool(test), joins, lines)
-        return draw_cell(kind, what, self.tile, look)
+        return draw_cell(kind, what, self.tile, look, self.face.is_ruled)
 
 
 @lru_cache(64)

@@ -31,7 +31,9 @@ DRAWERS: MappingProxyType[str, Callable[[Cell, int, Look], Image.Image]] = Mappi
 """By kind of scene: what draws a symbol on a tile."""
 
 
-def draw_cell(kind: str, cell: Cell, tile: int, look: Look) -> NDArray[np.uint8]:
+def draw_cell(
+    kind: str, cell: Cell, tile: int, look: Look, is_ruled: bool = False
+) -> NDArray[np.uint8]:
     """A symbol as it stands on the board, its half gaps around it.
 
     Args:
@@ -39,6 +41,7 @@ def draw_cell(kind: str, cell: Cell, tile: int, look: Look) -> NDArray[np.uint8]
         cell: what stands there.
         tile: pixels of the tile's side.
         look: the look.
+        is_ruled: other cells may differ from it in their lines alone.
 
     Returns:
         ``(pitch, pitch, 3)`` uint8 with ``pitch = tile + gap``.
@@ -46,7 +49,7 @@ def draw_cell(kind: str, cell: Cell, tile: int, look: Look) -> NDArray[np.uint8]
     Raises:
         ConfigError: the kind has no such symbol.
     """
-    if cell.lines:
+    if is_ruled:
         framed = _framed_for_lines(kind, cell._replace(lines=0), tile, look)
     else:
         framed = _framed(kind, cell, tile, look)
