@@ -19,6 +19,7 @@ from vlmgym.core import ConfigError
 from vlmgym.render.ink import Colour, text_ink, tone, write_in_middle
 from vlmgym.render.looks import Look
 from vlmgym.render.things import (
+    areas,
     blocks,
     digits,
     lamps,
@@ -37,6 +38,7 @@ from vlmgym.render.tiles import Cell, blank
 SPRITES: dict[str, Sprite] = {
     **world.SPRITES,
     **minefield.SPRITES,
+    **areas.SPRITES,
     **blocks.SPRITES,
     **digits.SPRITES,
     **lamps.SPRITES,
