@@ -9,7 +9,7 @@ from pathlib import Path
 from vlmgym.core import ConfigError
 from vlmgym.episodes.records import EvaluationRun
 from vlmgym.games import known_game
-from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
+from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES, photo_classes
 from vlmgym.render.looks import Look, get_look
 
 
@@ -32,7 +32,7 @@ def look_of(run: EvaluationRun, photos: Sequence[str | Path] = ()) -> Look:
     scene = game.sample(game.level(run.level))
     if scene.kind != "photo":
         return replace(look, photos="auto")
-    if look.photos == "auto" and scene.names[1:] in PICTURE_CLASSES.values():
+    if look.photos == "auto" and photo_classes(scene.names) in PICTURE_CLASSES.values():
         return look
     paths = [str(path) for path in photos]
     if look.photos in paths:
@@ -41,5 +41,5 @@ def look_of(run: EvaluationRun, photos: Sequence[str | Path] = ()) -> Look:
         return replace(look, photos=paths[0])
     wanted = repr(look.photos)
     if look.photos == "auto":
-        wanted = f"classes {', '.join(scene.names[1:4])} ..."
+        wanted = f"classes {', '.join(photo_classes(scene.names)[:3])} ..."
     raise ConfigError("--photos", paths, f"the path of the photographs that were shown ({wanted})")

@@ -13,6 +13,7 @@ BUNDLED = {
     "Sokoban": "vlmgym.games.sokoban:Sokoban",
     "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
+    "Memory": "vlmgym.games.memory:Memory",
 }
 """The class of each game."""
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from vlmgym.core import ConfigError, Scene, StateError
+from vlmgym.games.parts.tile_kinds import photo_classes
 from vlmgym.render import photos
 from vlmgym.render.cells import draw_cell, photo_cell
 from vlmgym.render.effects import exposed, grained
@@ -85,6 +86,16 @@ class Face(NamedTuple):
     is_ruled: bool = False  # there are heavy lines between cells
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the photographs; none where there are none."""
+        return photo_classes(self.names) if self.kind == "photo" else ()
+
+    @property
+    def plain(self) -> int:
+        """Symbols that are no photographs: the first ones."""
+        return len(self.names) - len(self.classes)
+
+    @property
     def sides(self) -> int:
         """Ways in which the sides of a cell may look."""
         return int(SIDES ** (self.is_joined + self.is_ruled))
@@ -113,7 +124,6 @@ class Atlas:
 
     def __init__(self, face: Face, look: Look, tile: int) -> None:
         kind = face.kind
-        names = face.names
         self.face = face
         self.look = look
         self.tile = tile
@@ -121,13 +131,14 @@ class Atlas:
         handwritten = look.skin == "handwritten" and kind == "number"
         # of each symbol: by its sides, by the part of the digits, by its appearance
         self.drawings = look.appearances * (2 if handwritten else 1)
-        count = len(names) * face.sides * self.drawings
+        self.plain_cells = face.plain * face.sides * self.drawings
+        count = self.plain_cells
         if kind == "photo":
-            # the cells of photographs follow those of the empty cell, by part and class
-            self.source = photos.photographs(look.photos, names[1:])
+            # the cells of photographs follow the others, by part and class
+            self.source = photos.photographs(look.photos, face.classes)
             counts_in_source = [self.source.counts[part] for part in PARTS]
             counts = np.minimum(counts_in_source, look.variety)  # (parts, classes)
-            ends = self.drawings + np.cumsum(counts).reshape(counts.shape)
+            ends = self.plain_cells + np.cumsum(counts).reshape(counts.shape)
             self.first_photo = ends - counts  # (parts, classes)
             count = int(ends[-1, -1])
         pitch = tile + look.gap
@@ -146,7 +157,7 @@ class Atlas:
             ids = ids * np.int32(self.drawings) + self._drawing_of(scene)
         if self.source is not None:
             photo_ids = self._photo_of(self.source, scene)
-            ids = np.where(symbols > 0, photo_ids, ids).astype(np.int32)
+            ids = np.where(symbols >= self.face.plain, photo_ids, ids).astype(np.int32)
         drawn = self.drawn[ids]
         if not drawn.all():
             for cell in np.unique(ids[~drawn]).tolist():
@@ -175,17 +186,17 @@ class Atlas:
         return drawing
 
     def _photo_of(self, source: Photographs, scene: Scene) -> NDArray[np.int64]:
-        """The cell of each photograph, ``(B, rows, cols)``; of empty cells any."""
+        """The cell of each photograph, ``(B, rows, cols)``; of other cells any."""
         if scene.variants is None:
             raise StateError("a scene of kind photo needs variants")
         test = np.broadcast_to(scene.test[:, None, None], scene.symbols.shape)
-        classes = np.maximum(scene.symbols - 1, 0)
+        classes = np.maximum(scene.symbols - self.face.plain, 0)
         numbers = source.choose(test, classes, scene.variants, self.look.variety)
         return self.first_photo[test.astype(np.intp), classes] + numbers
 
     def _draw(self, cell: int) -> NDArray[np.uint8]:
         look = self.look
-        if self.source is not None and cell >= self.drawings:
+        if self.source is not None and cell >= self.plain_cells:
             place = int(np.searchsorted(self.first_photo.ravel(), cell, "right")) - 1
             part, class_index = divmod(place, self.first_photo.shape[1])
             number = cell - int(self.first_photo[part, class_index])

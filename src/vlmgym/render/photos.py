@@ -20,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vlmgym.core import Game, Level
 from vlmgym.core.files import open_regular
-from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
+from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES, photo_classes
 from vlmgym.render.cifar import CIFAR_URL, FILE_NAMES, cifar_photographs
 from vlmgym.render.looks import Look
 from vlmgym.render.sources import (
@@ -51,7 +51,7 @@ def check(game: Game, level: Level, look: Look) -> None:
     """
     scene = game.sample(level)
     if scene.kind == "photo":
-        photographs(look.photos, scene.names[1:])
+        photographs(look.photos, photo_classes(scene.names))
 
 
 def photographs(source: str, names: Sequence[str]) -> Photographs:
