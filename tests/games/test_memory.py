@@ -527,9 +527,9 @@ def test_a_card_shows_one_photograph_of_its_part_for_the_whole_game():
 
 
 @pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("name", ["normal", "letters", "photos"])
-def test_backs_faces_and_bare_places_are_told_apart(look, name):
-    level = GAME.level(name, rows=2, cols=2)
+@pytest.mark.parametrize("cards", ["shapes", "letters", "photos"])
+def test_backs_faces_and_bare_places_are_told_apart(look, cards):
+    level = GAME.level("normal", rows=2, cols=2, cards=cards)
     look = get_look(look, noise=0, score=False)
     boards = np.array([[[symbol, 1], [1, 0]] for symbol in (0, 1, 2, 3)], np.int16)
     frames = render(GAME, GAME.from_symbols(level, boards), look).astype(int)

@@ -14,6 +14,7 @@ BUNDLED = {
     "SlidingPuzzle": "vlmgym.games.sliding:SlidingPuzzle",
     "FrozenLake": "vlmgym.games.frozen_lake:FrozenLake",
     "Memory": "vlmgym.games.memory:Memory",
+    "Battleship": "vlmgym.games.battleship:Battleship",
 }
 """The class of each game."""
 

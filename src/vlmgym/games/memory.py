@@ -95,7 +95,6 @@ class Memory(GridGame[LevelMemory, StateMemory]):
             "normal": LevelMemory(max_steps=32),
             "hard": LevelMemory(rows=6, cols=6, colours=8, shapes=8, max_steps=72),
             "tiny": LevelMemory(rows=3, cols=4, colours=2, shapes=3, shown=4, max_steps=24),
-            "letters": LevelMemory(cards="letters", max_steps=32),
             "photos": LevelMemory(cards="photos", max_steps=32),
         }
     )

@@ -18,11 +18,16 @@ from PIL import Image, ImageDraw
 from vlmgym.core import ConfigError
 from vlmgym.render.ink import Colour, text_ink, tone, write_in_middle
 from vlmgym.render.looks import Look
-from vlmgym.render.things import cards, minefield, world
+from vlmgym.render.things import cards, fleet, minefield, world
 from vlmgym.render.things.pencil import GROUND, Pencil, Sprite
 from vlmgym.render.tiles import Cell, blank
 
-SPRITES: dict[str, Sprite] = {**world.SPRITES, **minefield.SPRITES, **cards.SPRITES}
+SPRITES: dict[str, Sprite] = {
+    **world.SPRITES,
+    **minefield.SPRITES,
+    **cards.SPRITES,
+    **fleet.SPRITES,
+}
 """The names that scenes of kind ``sprite`` may use, with their drawings."""
 
 
