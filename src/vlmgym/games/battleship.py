@@ -90,9 +90,7 @@ class Battleship(GridGame[LevelBattleship, StateBattleship]):
         {
             "easy": LevelBattleship(rows=5, cols=5, fleet="3,2", max_steps=18),
             "normal": LevelBattleship(max_steps=26),
-            "hard": LevelBattleship(
-                rows=10, cols=10, fleet="5,4,3,3,2", adjacent=True, max_steps=60
-            ),
+            "hard": LevelBattleship(rows=8, cols=8, fleet="4,3,3,2", adjacent=True, max_steps=40),
             "tiny": LevelBattleship(rows=4, cols=4, fleet="3,2", adjacent=True, max_steps=14),
         }
     )
@@ -166,13 +164,13 @@ class Battleship(GridGame[LevelBattleship, StateBattleship]):
         random layouts with a fixed key, with a standard error of about 0.01. On described boards
         that no layout fits, all shots are alike.
         """
-        return study(state.level.places, state.board, state.wrecks, state.ended).chance
+        return study(state.level, state.board, state.wrecks, state.ended).chance
 
     def success_mask(self, state: StateBattleship) -> Marks:
         """``(B, A)``: the shots of the greatest probability, but for :data:`TIE`, or
         :data:`SAMPLED_TIE` where probabilities are of samples.
         """
-        known = study(state.level.places, state.board, state.wrecks, state.ended)
+        known = study(state.level, state.board, state.wrecks, state.ended)
         mask = np.zeros(known.chance.shape, bool)
         for sampled, tie in ((False, TIE), (True, SAMPLED_TIE)):
             rows = (known.kind == SAMPLED) == sampled
@@ -192,7 +190,7 @@ class Battleship(GridGame[LevelBattleship, StateBattleship]):
         board = np.array(symbols, np.uint8, order="C")
         arrays = self.further(board)
         arrays["ships"][:] = study(
-            level.places, board, arrays["wrecks"], np.zeros(len(board), bool)
+            level, board, arrays["wrecks"], np.zeros(len(board), bool)
         ).layout
         all_sunk = (board == SUNK).sum(axis=(1, 2)) >= sum(level.lengths)
         no_sea = ~(board == SEA).any(axis=(1, 2))

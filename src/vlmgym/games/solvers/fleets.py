@@ -4,6 +4,7 @@ with what is known (:mod:`vlmgym.games.solvers.layouts`).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from vlmgym.core.kernels import apart, kernel
 from vlmgym.games.parts.boards import Boards, Marks, Values
-from vlmgym.games.parts.ships import MOST_SHIPS, WORDS, Places
+from vlmgym.games.parts.ships import MOST_SHIPS, WORDS, LevelShips, Places, places_of
 from vlmgym.games.solvers.layouts import (
     HITS_LEFT,
     ON_HIT,
@@ -175,32 +176,49 @@ class Study(NamedTuple):
     kind: NDArray[np.int64]  # (B,) EXACT, SAMPLED or IMPOSSIBLE
 
 
-def study(places: Places, boards: Boards, known: Boards, skip: Marks) -> Study:
-    """The probability that each shot hits, and a layout that fits.
+def study(level: LevelShips, boards: Boards, known: Boards, skip: Marks) -> Study:
+    """The probability that each shot hits, and a layout that fits; the last batches are kept, as
+    values and successes of one state are asked for one after the other.
 
     Where no layout fits, all shots are alike: the parts that were not hit, over the sea.
 
     Args:
-        places: of the ships of the fleet.
+        level: the size of the board, and the fleet.
         boards: ``(B, rows, cols)`` of :data:`SEA`, :data:`MISS`, :data:`HIT` and :data:`SUNK`.
         known: ``(B, rows, cols)`` numbers of sunk ships, from 1 on, where it is known which parts
             belong together; else 0.
         skip: ``(B,)`` rows that are left out.
     """
-    games = len(boards)
-    flat = np.ascontiguousarray(boards).reshape(games, -1)
-    flat_known = np.ascontiguousarray(known).reshape(games, -1)
+    fleet = (level.rows, level.cols, level.lengths, level.adjacent)
+    kept = _study(*fleet, boards.tobytes(), known.tobytes(), skip.tobytes())
+    return Study(kept.chance.copy(), kept.layout.copy(), kept.kind.copy())
+
+
+@lru_cache(4)
+def _study(
+    rows: int,
+    cols: int,
+    lengths: tuple[int, ...],
+    adjacent: bool,
+    boards: bytes,
+    known: bytes,
+    skip: bytes,
+) -> Study:
+    places = places_of(rows, cols, lengths, adjacent)
+    skipped = np.frombuffer(skip, bool)
+    games = len(skipped)
+    flat = np.frombuffer(boards, np.uint8).reshape(games, rows * cols)
+    flat_known = np.frombuffer(known, np.uint8).reshape(games, rows * cols)
     chance = np.zeros(flat.shape)
     layouts = np.zeros(flat.shape, np.uint8)
     kinds = np.zeros(games, np.int64)
-    _fill_chances(_new_search(places), places, flat, flat_known, skip, chance, layouts, kinds)
-    parts = int(places.lengths @ places.counts)
+    _fill_chances(_new_search(places), places, flat, flat_known, skipped, chance, layouts, kinds)
     for game in np.flatnonzero(kinds == IMPOSSIBLE):
         sea = flat[game] == SEA
-        not_hit = parts - int((flat[game] >= HIT).sum())
+        not_hit = sum(lengths) - int((flat[game] >= HIT).sum())
         chance[game, sea] = min(max(not_hit / max(int(sea.sum()), 1), 0.0), 1.0)
-    chance[(flat != SEA) | skip[:, None]] = np.nan
-    return Study(np.minimum(chance, 1.0), layouts.reshape(boards.shape), kinds)
+    chance[(flat != SEA) | skipped[:, None]] = np.nan
+    return Study(np.minimum(chance, 1.0), layouts.reshape(games, rows, cols), kinds)
 
 
 def most_steps(places: Places) -> float:
