@@ -77,13 +77,14 @@ class Scene:
     joins: NDArray[np.uint8] | None = None
     # (B, rows, cols) sides with a heavy line, as between the boxes of a Sudoku; same numbers
     lines: NDArray[np.uint8] | None = None
-    # kind "piece": the classes of the photographs that pieces are cut from
+    # the classes of the photographs that pieces are cut from; kind "photo": its last names, if not
+    # all but the first
     classes: tuple[str, ...] = ()
 
     @property
     def photo_classes(self) -> tuple[str, ...]:
         """The classes of the photographs that are shown; none where there are no photographs."""
-        return self.names[1:] if self.kind == "photo" else self.classes
+        return self.names[1:] if self.kind == "photo" and not self.classes else self.classes
 
     def check(self) -> None:
         """See that every symbol has a name.

@@ -27,6 +27,8 @@ BUNDLED = {
     "Tetris": "vlmgym.games.tetris:Tetris",
     "TicTacToe": "vlmgym.games.tic_tac_toe:TicTacToe",
     "ConnectFour": "vlmgym.games.connect_four:ConnectFour",
+    "Memory": "vlmgym.games.memory:Memory",
+    "Battleship": "vlmgym.games.battleship:Battleship",
 }
 """The class of each game."""
 

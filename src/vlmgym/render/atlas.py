@@ -84,7 +84,14 @@ class Face(NamedTuple):
     names: tuple[str, ...]
     is_joined: bool = False  # some drawings go on in a neighbour
     is_ruled: bool = False  # there are heavy lines between cells
-    classes: tuple[str, ...] = ()  # of the photographs that pieces are cut from
+    classes: tuple[str, ...] = ()  # of the photographs that are shown, or cut into pieces
+
+    @property
+    def plain(self) -> int:
+        """Symbols that are no photographs: the first ones."""
+        if self.kind == "piece":
+            return 1
+        return len(self.names) - len(self.classes)
 
     @property
     def sides(self) -> int:
@@ -107,7 +114,7 @@ def face_of(scene: Scene) -> Face:
         StateError: photographs with sides, or pieces of which some sides are joined.
     """
     is_joined = scene.joins is not None
-    face = Face(scene.kind, scene.names, is_joined, scene.lines is not None, scene.classes)
+    face = Face(scene.kind, scene.names, is_joined, scene.lines is not None, scene.photo_classes)
     if face.kind == "photo" and face.sides > 1:
         raise StateError("joins and lines of a scene of kind photo: allowed are none")
     if face.kind == "piece":
@@ -123,7 +130,6 @@ class Atlas:
 
     def __init__(self, face: Face, look: Look, tile: int) -> None:
         kind = face.kind
-        names = face.names
         self.face = face
         self.look = look
         self.tile = tile
@@ -132,20 +138,21 @@ class Atlas:
         handwritten = look.skin == "handwritten" and kind == "number"
         # of each symbol: by its sides, by the part of the digits, by its appearance
         self.drawings = look.appearances * (2 if handwritten else 1)
-        count = len(names) * face.sides * self.drawings
+        self.plain_cells = face.plain * face.sides * self.drawings
+        count = self.plain_cells
         if kind == "photo":
-            # the cells of photographs follow those of the empty cell, by part and class
-            self.source = photos.photographs(look.photos, names[1:])
+            # the cells of photographs follow the others, by part and class
+            self.source = photos.photographs(look.photos, face.classes)
             counts_in_source = [self.source.counts[part] for part in PARTS]
             counts = np.minimum(counts_in_source, look.variety)  # (parts, classes)
-            ends = self.drawings + np.cumsum(counts).reshape(counts.shape)
+            ends = self.plain_cells + np.cumsum(counts).reshape(counts.shape)
             self.first_photo = ends - counts  # (parts, classes)
             count = int(ends[-1, -1])
         if kind == "piece":
             # the cells of pieces follow those of the empty cell
             source = photos.photographs(look.photos, face.classes)
-            self.jigsaws = Jigsaws(source, names, look.variety)
-            count = self.drawings + len(self.jigsaws)
+            self.jigsaws = Jigsaws(source, face.names, look.variety)
+            count = self.plain_cells + len(self.jigsaws)
         pitch = tile + look.gap
         self.cells = np.empty((count, pitch, pitch * 3), np.uint8)
         self.drawn = np.zeros(count, bool)
@@ -162,11 +169,11 @@ class Atlas:
             ids = ids * np.int32(self.drawings) + self._drawing_of(scene)
         if self.source is not None:
             photo_ids = self._photo_of(self.source, scene)
-            ids = np.where(symbols > 0, photo_ids, ids).astype(np.int32)
+            ids = np.where(symbols >= self.face.plain, photo_ids, ids).astype(np.int32)
         if self.jigsaws is not None:
             if scene.variants is None:
                 raise StateError("a scene of kind piece needs variants")
-            piece_ids = self.drawings + self.jigsaws.ids(symbols, scene.test, scene.variants)
+            piece_ids = self.plain_cells + self.jigsaws.ids(symbols, scene.test, scene.variants)
             ids = np.where(symbols > 0, piece_ids, ids).astype(np.int32)
         drawn = self.drawn[ids]
         if not drawn.all():
@@ -196,25 +203,25 @@ class Atlas:
         return drawing
 
     def _photo_of(self, source: Photographs, scene: Scene) -> NDArray[np.int64]:
-        """The cell of each photograph, ``(B, rows, cols)``; of empty cells any."""
+        """The cell of each photograph, ``(B, rows, cols)``; of other cells any."""
         if scene.variants is None:
             raise StateError("a scene of kind photo needs variants")
         test = np.broadcast_to(scene.test[:, None, None], scene.symbols.shape)
-        classes = np.maximum(scene.symbols - 1, 0)
+        classes = np.maximum(scene.symbols - self.face.plain, 0)
         numbers = source.choose(test, classes, scene.variants, self.look.variety)
         return self.first_photo[test.astype(np.intp), classes] + numbers
 
     def _draw(self, cell: int) -> NDArray[np.uint8]:
         look = self.look
-        if self.source is not None and cell >= self.drawings:
+        if self.source is not None and cell >= self.plain_cells:
             place = int(np.searchsorted(self.first_photo.ravel(), cell, "right")) - 1
             part, class_index = divmod(place, self.first_photo.shape[1])
             number = cell - int(self.first_photo[part, class_index])
             photo = self.source.load(PARTS[part], class_index, number)
             return photo_cell(photo, self.tile, look, number)
-        if self.jigsaws is not None and cell >= self.drawings:
-            cut = partial(self.jigsaws.piece, cell - self.drawings)
-            number = cell - self.drawings
+        if self.jigsaws is not None and cell >= self.plain_cells:
+            number = cell - self.plain_cells
+            cut = partial(self.jigsaws.piece, number)
             return piece_cell(cut, self.tile, look, number, framed=not self.face.is_joined)
         sided_symbol, drawing = divmod(cell, self.drawings)
         joins, lines = self.face.sides_of(sided_symbol)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vlmgym.games.parts.tile_kinds import FACE_DOWN
 from vlmgym.render.effects import finish_cell, frame_cell
 from vlmgym.render.ink import EMPTY, MIDDLE, PAPER, tone
 from vlmgym.render.looks import Look
@@ -37,7 +38,7 @@ def draw_cell(kind: str, cell: Cell, tile: int, look: Look) -> NDArray[np.uint8]
 
     Args:
         kind: of the scene; not ``photo``, ``piece`` or ``picture``.
-        cell: what stands there.
+        cell: what stands there; of any kind it may be a card that lies face down.
         tile: pixels of the tile's side.
         look: the look.
 
@@ -60,6 +61,8 @@ def _framed(kind: str, cell: Cell, tile: int, look: Look) -> Image.Image:
     def face(side: int) -> Image.Image:
         if cell.symbol == 0 and kind != "sprite":
             return blank(side, EMPTY, look)
+        if cell.name == FACE_DOWN:
+            return draw_sprite(cell, side, look)
         return DRAWERS[kind](cell, side, look)
 
     return frame_cell(face, tile, look, cell)

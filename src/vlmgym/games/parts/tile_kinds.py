@@ -73,6 +73,10 @@ PICTURE_CLASSES = {
 (bundled).
 """
 MAX_CLASSES = 255
+FACE_DOWN = "face down"
+"""The text of a card that lies face down, among shapes, letters or photographs; it follows the
+empty cell, so it is symbol 1 where there is one.
+"""
 
 
 def tile_types(colours: int, forms: int) -> NDArray[np.uint8]:
@@ -99,10 +103,10 @@ def picture_classes(text: str) -> tuple[str, ...]:
     names joined by commas.
 
     Names are cut at blanks' ends; an empty tuple says that the text is no list of 2 to 255
-    different names.
+    different names other than those of cells without a picture.
     """
     names = PICTURE_CLASSES.get(text) or tuple(" ".join(name.split()) for name in text.split(","))
     clear = len(set(names)) == len(names) and all(
-        n and "|" not in n and n.lower() != "empty" for n in names
+        n and "|" not in n and n.lower() not in ("empty", FACE_DOWN) for n in names
     )
     return names if clear and 2 <= len(names) <= MAX_CLASSES else ()
