@@ -116,12 +116,29 @@ def _sources_of(module: str, found: set[str] | None = None) -> set[str]:
     if module in found or module not in sys.modules:
         return found
     found.add(module)
+    for origin in _origins_of(module):
+        _sources_of(origin, found)
+    return found
+
+
+_origins: dict[str, set[str]] = {}
+"""What :func:`_origins_of` says of modules that are loaded to their end."""
+
+
+def _origins_of(module: str) -> set[str]:
+    """Names of the modules from which a module has kernels or anything of this package."""
+    if module in _origins:
+        return _origins[module]
+    origins = set()
     for value in list(vars(sys.modules[module]).values()):
         origin = getattr(value, "__module__", None)
         of_package = isinstance(origin, str) and origin.partition(".")[0] == "vlmgym"
         if of_package or isinstance(value, Dispatcher):
-            _sources_of(value.__module__, found)
-    return found
+            origins.add(value.__module__)
+    spec = sys.modules[module].__spec__
+    if spec is not None and not getattr(spec, "_initializing", False):
+        _origins[module] = origins
+    return origins
 
 
 @cache

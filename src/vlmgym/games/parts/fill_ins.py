@@ -174,6 +174,11 @@ class FillIn(Puzzle[LevelFillIn, StateFillIn]):
         """What is certain."""
         return {"solution": self._solve(board)}
 
+    def blank(self, level: LevelFillIn) -> StateFillIn:
+        """A board of blank cells, of which nothing is certain."""
+        board = np.zeros((1, level.rows, level.cols), np.uint8)
+        return self.start(level, board, solution=np.zeros_like(board))
+
     def deal(self, level: LevelFillIn, seeds: Seeds, board: Boards) -> Arrays:
         """A drawn solution, from which values are taken away in a drawn order, as long as what the
         level ``needs`` suffices to find the only solution.
