@@ -5,6 +5,7 @@ of itself.
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -39,6 +40,8 @@ SIDE = 112
 """Pixels of a picture's box in a sheet, of the line of column titles, and of the column of row
 titles.
 """
+MOST_IN_A_LINE = 9
+"""Games side by side on the sheet of all."""
 DIALS: dict[str, Sequence[Any]] = {
     "similarity": (0.0, 0.2, 0.4, 0.6, 0.8),
     "contrast": (1.0, 0.8, 0.6, 0.4, 0.2),
@@ -60,10 +63,14 @@ DIALS: dict[str, Sequence[Any]] = {
 
 
 def position(game: Game, level: str, turns: int = 8) -> State:
-    """A position worth a look: after some random legal moves, a pure function of game and level."""
+    """A position worth a look: after some random legal moves, good ones where wrong ones would
+    stand on the board; a pure function of game and level.
+    """
+    well_played = {"deduction", "opponent"} & {*game.tags}
     state = game.reset(game.level(level), seeds_for("free", game.name, level, 1))
     for turn in range(turns):
-        action = pick_legal(game.legal(state), state.seed, turn, GALLERY_STREAM)
+        moves = game.success_mask(state) if well_played else game.legal(state)
+        action = pick_legal(moves, state.seed, turn, GALLERY_STREAM)
         if action[0] == NO_ACTION:
             break
         after, _ = game.step(state, action)
@@ -145,15 +152,18 @@ def dial_sheet(numbers: Game, shapes: Game) -> Image.Image:
 
 
 def games_sheet(names: Sequence[str]) -> Image.Image:
-    """All games side by side under three looks."""
+    """All games under two looks, on a few lines."""
+    in_a_line = math.ceil(len(names) / math.ceil(len(names) / MOST_IN_A_LINE))
     rows = []
-    for look in ("clean", "photo", "hard"):
-        row = []
-        for name in names:
-            game = get_game(name)
-            turns = 60 if game.name == "2048" else 8
-            row.append((game.name, pictures(game, position(game, "normal", turns), look)[0]))
-        rows.append((look, row))
+    for start in range(0, len(names), in_a_line):
+        for look in ("clean", "hard"):
+            row = []
+            for name in names[start : start + in_a_line]:
+                game = get_game(name)
+                turns = 60 if game.name == "2048" else 8
+                picture = pictures(game, position(game, "normal", turns), look)[0]
+                row.append((game.name, picture))
+            rows.append((look, row))
     return sheet(rows)
 
 
