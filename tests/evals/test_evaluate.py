@@ -57,9 +57,11 @@ def test_players_stand_in_the_expected_order(name):
         for p in PLAYERS
     }
     assert success["random"] < success["teacher"] < success["oracle"]
-    # good is what lies on a shortest way, which the gain does not tell
-    if name in ("Sokoban", "SlidingPuzzle", "FrozenLake"):
+    # good is what lies on a shortest way, or is most probable, which the gain does not tell
+    if name in ("Sokoban", "SlidingPuzzle", "FrozenLake", "Memory"):
         assert success["random"] < success["random-legal"] < success["oracle"] == 1
+    elif name == "Battleship":  # nearly all shots are legal
+        assert success["random-legal"] < success["oracle"] == 1
     elif name == "Minesweeper":  # greedy play does not know where the mines are
         assert success["random"] < success["random-legal"] <= success["greedy"] <= 1
     else:
