@@ -171,6 +171,14 @@ class Contract(ABC, Generic[L, S]):
         illegal ones.
         """
 
+    def shown_ago(self, state: S) -> NDArray[np.int64] | None:
+        """``(B,)``: how many turns ago a picture last showed what a good move needs to know: 0 =
+        this one shows it, -1 = no picture did, as what is good is to find out.
+
+        None by default: the pictures of the game show all that counts.
+        """
+        return None
+
     def reasoning(self, state: S, row: int, values: NDArray[np.float64]) -> tuple[str, int]:
         """What a careful player thinks aloud in ``row``, and the move that it comes to.
 

@@ -181,7 +181,9 @@ class EpisodeBatch:
         for index, row in enumerate(rows):
             turn = int(self._turn_counts[row])
             start = before[index]
-            record = Turn.of(self.game, start, judgements[index], int(row), turn, answers[index])
+            history = self.observation.history
+            judgement = judgements[index]
+            record = Turn.of(self.game, start, judgement, int(row), turn, answers[index], history)
             records.append(record)
             if self.observation.history:
                 self._past[row].append((start, texts[index]))

@@ -11,7 +11,7 @@ from vlmgym.core.files import is_plain, shown, whole_text
 from vlmgym.dialogue.judge import TERM_RANGES, Fault
 from vlmgym.dialogue.reply import Blocks, Problem
 from vlmgym.dialogue.thinking import NamedTiles
-from vlmgym.episodes.records import ENDS, SCHEMA, USAGE, Episode, EvaluationRun, Turn
+from vlmgym.episodes.records import ENDS, NEEDED, SCHEMA, USAGE, Episode, EvaluationRun, Turn
 
 _KINDS: dict[str, type] = {"run": EvaluationRun, "turn": Turn, "episode": Episode}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
@@ -20,6 +20,8 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 def line_of(record: EvaluationRun | Turn | Episode) -> bytes:
     """A record as a line of a trace."""
     values = {"kind": _NAMES[type(record)], **asdict(record)}
+    if values.get("needed") == "":  # as in traces of versions that did not record it
+        del values["needed"]
     line = json.dumps(values, separators=(",", ":"), allow_nan=False) + "\n"
     return line.encode()
 
@@ -140,6 +142,7 @@ _TURN_FIELDS: dict[str, _Check] = {
     "seen": _board,
     "p_acc": _or_none(_boolean),
     "named_tiles": _or_none(_named_tiles),
+    "needed": _among("", *NEEDED),
     "localises": _boolean,
     "enumerates": _boolean,
     "oracle_value": _or_none(_FINITE),

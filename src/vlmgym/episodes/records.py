@@ -22,6 +22,12 @@ loop, without an answer.
 """
 
 
+NEEDED = ("told", "before", "never")
+"""What a good move needs to know: the player was told it (by this picture, or by an earlier one in
+its history), it was shown before that, or never.
+"""
+
+
 @dataclass(frozen=True)
 class EvaluationRun:
     """The first line of a trace: what was run."""
@@ -74,12 +80,21 @@ class Turn:
     # the five counts of vlmgym.dialogue.thinking.NamedTiles; None: the game has no truth text, or
     # the trace is of a version that did not count them
     named_tiles: list[int] | None = None
+    needed: str = ""  # one of NEEDED; "" where the game's pictures show all that counts
 
     @staticmethod
     def of(
-        game: Game, state: State, judgement: Judgement, episode: int, turn: int, answer: Answer
+        game: Game,
+        state: State,
+        judgement: Judgement,
+        episode: int,
+        turn: int,
+        answer: Answer,
+        history: int = 0,
     ) -> Turn:
-        """The record of a state (one row), the answer and its judgement."""
+        """The record of a state (one row), the answer and its judgement; ``history``: earlier turns
+        that were told again, -1 = all.
+        """
         reply = judgement.reply
         localises, enumerates = patterns(reply, game.sample(state.level).names)
         usage = {}
@@ -109,6 +124,7 @@ class Turn:
             reasoning=answer.reasoning,
             usage=usage,
             named_tiles=list(judgement.named_tiles) if judgement.named_tiles else None,
+            needed=_needed(game, state, turn, history),
         )
 
     def load(self) -> tuple[Game, State]:
@@ -130,6 +146,18 @@ class Episode:
     end: str
     repeat: int = 0  # number of the repetition of this start
     reason: str = ""  # why it failed: it counts as missing, not as lost
+
+
+def _needed(game: Game, state: State, turn: int, history: int) -> str:
+    """What a good move needs to know, one of :data:`NEEDED`."""
+    shown_ago = game.shown_ago(state)
+    if shown_ago is None:
+        return ""
+    ago = int(shown_ago[0])
+    if ago < 0:
+        return "never"
+    told = turn if history < 0 else min(history, turn)
+    return "told" if ago <= told else "before"
 
 
 def _none_for_nan(value: float) -> float | None:

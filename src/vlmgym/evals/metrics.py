@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.dialogue.judge import TERM_RANGES, Fault, Judgement
-from vlmgym.dialogue.thinking import NamedTiles
 from vlmgym.episodes.records import Episode, Turn
 from vlmgym.evals import stats
 from vlmgym.evals.estimates import NAN, Estimate
+from vlmgym.evals.turn_values import (
+    MEMORY,
+    has_fault,
+    memory_gap,
+    of_description,
+    of_named_tiles,
+    success,
+    where_needed,
+)
 
 PLACES = (
     "leaderboard",
@@ -57,6 +65,8 @@ class Metric:
     paired: bool = True  # whether two players are compared by it, start by start
     # of the description: it says nothing of a player that is handed the board
     describes: bool = False
+    # of games with this tag alone, of vlmgym.core.contract.TAGS
+    tag: str = ""
     shown: frozenset[str] = frozenset()  # of PLACES
     caption: str = ""  # heading of a plot
 
@@ -72,33 +82,6 @@ class Metric:
             return None
         low, high = self.bounds
         return low - high, high - low
-
-
-def _success(turn: Turn | Judgement) -> float:
-    return float(turn.terms["game"] > 0)
-
-
-def _of_description(term: str) -> Callable[[Any], float]:
-    def value(turn: Turn | Judgement) -> float:
-        return NAN if turn.p_acc is None else turn.terms.get(term, NAN)
-
-    return value
-
-
-def _of_named_tiles(part: str, whole: str) -> Callable[[Any], float]:
-    """The share that one count of :class:`vlmgym.dialogue.thinking.NamedTiles` is of another."""
-
-    def value(turn: Turn | Judgement) -> float:
-        if turn.named_tiles is None:
-            return NAN
-        counts = dict(zip(NamedTiles._fields, turn.named_tiles, strict=True))
-        return counts[part] / counts[whole] if counts[whole] else NAN
-
-    return value
-
-
-def _fault(fault: Fault) -> Callable[[Any], float]:
-    return lambda turn: float(turn.fault == fault)
 
 
 FOLLOWING = 0.5
@@ -128,7 +111,7 @@ METRICS: dict[str, Metric] = {
             "success, %",
             "share of good moves. 2048: a merge; Shisen-Sho: a match; Swap: a line; Minesweeper: a "
             "safe cell; puzzles and mazes: a move on a shortest way",
-            of_turn=_success,
+            of_turn=success,
             bounds=stats.SHARE,
             shown=frozenset(PLACES) - {"swapped"},
             caption="Success: turns with\na move that works",
@@ -166,7 +149,7 @@ METRICS: dict[str, Metric] = {
             "cells right, %",
             "mean share of cells described correctly; cells that were not stated are wrong. Part "
             "of it can be had without looking, see below",
-            of_turn=_of_description("cells"),
+            of_turn=of_description("cells"),
             bounds=stats.SHARE,
             describes=True,
             shown=frozenset({"leaderboard", "report", "figures", "inspect"}),
@@ -178,7 +161,7 @@ METRICS: dict[str, Metric] = {
             "(mean over the k symbols on the board of the share of their cells that are right - "
             "1/k) / (1 - 1/k): 1 = all right, "
             "0 = one tile for all cells, at least -1; 0 where k = 1",
-            of_turn=_of_description("balanced"),
+            of_turn=of_description("balanced"),
             bounds=TERM_RANGES["balanced"],
             signed=True,
             describes=True,
@@ -189,7 +172,7 @@ METRICS: dict[str, Metric] = {
             "R_acc, %",
             "success among the turns with an exact description: P(good, p_acc = 1) / P(p_acc = 1) "
             "(G1, section 4). It holds what the think block itself sees as well",
-            of_turn=lambda turn: _success(turn) if turn.p_acc else NAN,
+            of_turn=lambda turn: success(turn) if turn.p_acc else NAN,
             bounds=stats.SHARE,
             paired=False,  # each player has turns of its own choice
             describes=True,
@@ -226,7 +209,7 @@ METRICS: dict[str, Metric] = {
             "tiles right in thinking, %",
             "of the tiles that a think block names beside their cells, the share that stand there; "
             "turns that name one",
-            of_turn=_of_named_tiles("right", "named"),
+            of_turn=of_named_tiles("right", "named"),
             bounds=stats.SHARE,
             paired=False,  # each player names tiles of its own choice
             shown=frozenset({"report"}),
@@ -237,7 +220,7 @@ METRICS: dict[str, Metric] = {
             "of the tiles that a think block names in cells where description and board differ, "
             "the share named as described; turns with such a cell. Low: it looks again, and what "
             "is concluded from the description says nothing of what the move rests on",
-            of_turn=_of_named_tiles("as_described", "conflicts"),
+            of_turn=of_named_tiles("as_described", "conflicts"),
             bounds=stats.SHARE,
             paired=False,
             shown=frozenset({"report", "swapped"}),
@@ -246,17 +229,41 @@ METRICS: dict[str, Metric] = {
             "looks_again",
             "looks again, %",
             "of the same tiles, the share named as they are in the picture",
-            of_turn=_of_named_tiles("as_shown", "conflicts"),
+            of_turn=of_named_tiles("as_shown", "conflicts"),
             bounds=stats.SHARE,
             paired=False,
             shown=frozenset({"report", "swapped"}),
+        ),
+        Metric(
+            "memory_gap",
+            "memory gap, %",
+            "success of the oracle, who forgets nothing (1: it takes a pair that it knows, else it "
+            "turns over a card that was not shown), minus that of the player. Memory",
+            of_turn=memory_gap,
+            bounds=stats.SHARE,
+            paired=False,  # success says the same
+            tag="memory",
+            shown=frozenset({"report"}),
+        ),
+        *(
+            Metric(
+                name,
+                f"success, {words}, %",
+                f"success of the turns in which {meaning}. Memory",
+                of_turn=where_needed(needed),
+                bounds=stats.SHARE,
+                paired=False,  # each player has turns of its own choice
+                tag="memory",
+                shown=frozenset({"report"}),
+            )
+            for name, needed, words, meaning in MEMORY
         ),
         *(
             Metric(
                 f"fault_{fault.value}",
                 f"{fault.value}, %",
                 f"share of turns: {fault.meaning}",
-                of_turn=_fault(fault),
+                of_turn=has_fault(fault),
                 bounds=stats.SHARE,
                 paired=False,
             )
@@ -266,11 +273,19 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def shown_in(place: str) -> tuple[str, ...]:
+def shown_in(place: str, tags: Collection[str] = ()) -> tuple[str, ...]:
     """The names of the metrics that are shown in one of :data:`PLACES`, in the order of the
     table.
+
+    Args:
+        place: one of them.
+        tags: of the game, whose own metrics are among them.
     """
-    return tuple(name for name, metric in METRICS.items() if place in metric.shown)
+    names = []
+    for name, metric in METRICS.items():
+        if place in metric.shown and (not metric.tag or metric.tag in tags):
+            names.append(name)
+    return tuple(names)
 
 
 PAIRED = tuple(name for name, metric in METRICS.items() if metric.paired)

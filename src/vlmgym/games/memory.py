@@ -8,24 +8,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import (
-    PER_CELL,
-    Outcome,
-    Scene,
-    State,
-    StateError,
-    setting,
-)
+from vlmgym.core import PER_CELL, Outcome, Scene, State, StateError, setting
 from vlmgym.games.parts.actions import CellPairs
-from vlmgym.games.parts.boards import (
-    Actions,
-    Arrays,
-    Boards,
-    Marks,
-    Seeds,
-    Symbols,
-    Values,
-)
+from vlmgym.games.parts.boards import Actions, Arrays, Boards, Marks, Seeds, Symbols, Values
 from vlmgym.games.parts.cards import (
     FIRST,
     GONE,
@@ -36,6 +21,7 @@ from vlmgym.games.parts.cards import (
     good_moves,
     lay_under,
     movable,
+    pair_shown_ago,
     turn_over,
 )
 from vlmgym.games.parts.grid import GridGame, Turn
@@ -216,6 +202,13 @@ class Memory(GridGame[LevelMemory, StateMemory]):
         was not shown.
         """
         return move_values(state.remembered, state.up > 0, state.ended)
+
+    def shown_ago(self, state: StateMemory) -> NDArray[np.int64]:
+        """``(B,)``: how many turns ago both cards of a known pair had been shown, of the pair of
+        which that is least; -1 where no pair is known.
+        """
+        ago = np.where(state.up > 0, 0, state.steps[:, None, None] - state.last_shown)
+        return pair_shown_ago(state.remembered, ago)
 
     def explain(self, state: StateMemory, row: int, action: int) -> str:
         """Such as ``"(0, 1) (2, 3) red circle pair"``, ``"... 2 new"``, ``"... red circle 1 new"``;

@@ -133,14 +133,15 @@ def _dot_row(label: str, colour: str, success: Estimate, chance: float) -> Html:
 
 def _results_table(contents: Contents, game: str) -> Html:
     measured = contents.measured[game]
-    titles = ["player", "n", *(METRICS[name].title for name in shown_in("report"))]
+    names = _shown_of(measured)
+    titles = ["player", "n", *(METRICS[name].title for name in names)]
     header = tag("tr", *(tag("th", title, scope="col") for title in titles))
     rows = []
     for player in contents.players:
         if player in measured:
             key = tag("i", class_="key", style=f"--c:{contents.colours[player]}")
             name = tag("th", key, label_of(player), scope="row")
-            rows.append(tag("tr", name, *_cells(measured[player])))
+            rows.append(tag("tr", name, *_cells(measured[player], names)))
     table = tag("table", tag("thead", header), tag("tbody", *rows), class_="numbers")
     return joined(
         [
@@ -152,11 +153,21 @@ def _results_table(contents: Contents, game: str) -> Html:
     )
 
 
-def _cells(evaluated: Evaluated) -> list[Html]:
+def _shown_of(measured: Mapping[str, Evaluated]) -> tuple[str, ...]:
+    """The metrics that are shown of a game: those of its tag only where they were measured."""
+    tagged = set()
+    for evaluated in measured.values():
+        for name, metric in METRICS.items():
+            if metric.tag and name in evaluated.metrics and evaluated.metrics[name].n:
+                tagged.add(metric.tag)
+    return shown_in("report", tagged)
+
+
+def _cells(evaluated: Evaluated, names: tuple[str, ...]) -> list[Html]:
     """The number of episodes, and each metric with its interval."""
     episodes = evaluated.metrics["success"].n
     cells = [tag("td", episodes)]
-    for name in shown_in("report"):
+    for name in names:
         metric = METRICS[name]
         estimate = evaluated.metrics.get(name, Estimate.from_dict({}))
         value = tag("b", number_text(estimate.mean, metric.percent, metric.signed))

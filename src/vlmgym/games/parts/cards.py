@@ -196,6 +196,21 @@ def good_moves(remembered: Boards, faces: Boards) -> Marks:
     return good
 
 
+def pair_shown_ago(remembered: Boards, ago: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``(B,)``: the turns since both cards of a known pair had been shown, the least of all pairs;
+    -1 where no pair is known.
+
+    Args:
+        remembered: ``(B, rows, cols)``, what was shown of the cards.
+        ago: ``(B, rows, cols)``, the turns since each card was shown last.
+    """
+    flat = ago.reshape(len(ago), -1)
+    both = np.maximum(flat[:, :, None], flat[:, None, :])
+    unknown = 1 << 62
+    least = np.where(pairs_of(remembered), both, unknown).min(axis=(1, 2))
+    return np.asarray(np.where(least < unknown, least, -1), np.int64)
+
+
 def lay_under(board: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Cards that may lie on a board that is described: the partners of what is seen come first
     under what is not, then pairs of other kinds.
