@@ -75,7 +75,6 @@ def test_the_readme_has_a_line_for_every_package():
 
 
 def test_the_readme_counts_the_games():
-    words = ("Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (word,) = re.findall(rf"^({'|'.join(words)}) games ", text, re.MULTILINE)
-    assert words.index(word) + 7 == len(vlmgym.GAMES), "the games in README.md, by hand"
+    (count,) = re.findall(r"^([0-9]+) games \(", text, re.MULTILINE)
+    assert int(count) == len(vlmgym.GAMES), "the games in README.md, by hand"

@@ -110,7 +110,8 @@ METRICS: dict[str, Metric] = {
             "success",
             "success, %",
             "share of good moves. 2048: a merge; Shisen-Sho: a match; Swap: a line; Minesweeper: a "
-            "safe cell; puzzles and mazes: a move on a shortest way",
+            "safe cell; puzzles and mazes: a move on a shortest way; against an opponent: a move "
+            "of the best outcome; other games: as their pages say",
             of_turn=success,
             bounds=stats.SHARE,
             shown=frozenset(PLACES) - {"swapped"},
