@@ -106,3 +106,24 @@ def table(summary: Summary) -> str:
         cells = "".join(f"{estimate.text(decimals(2)):>26}" for estimate in estimates)
         lines.append(f"    {name:<18} {cells}")
     return "\n".join(lines) + "\n"
+
+
+def duel_table(result: Summary) -> str:
+    """The points of a player against another one as text lines; ``result``: what ``duel.json``
+    holds.
+    """
+    from vlmgym.evals.estimates import Estimate, readable
+
+    task = result["task"]
+    names = [shown(result[role]["name"]) for role in ("player", "opponent")]
+    starts = counted(result["evaluation"]["episodes"], "start")
+    lines = [f"{' against '.join(names)} on {task['game']} {task['level']}, {starts}"]
+    rows = [("", "points [95 % interval]", *result["games"]["first"])]
+    for side, games in result["games"].items():
+        estimate = Estimate.from_dict(result["points"][side])
+        rows.append((side, estimate.text(readable), *map(str, games.values())))
+    rows.append(("both", Estimate.from_dict(result["points"]["both"]).text(readable)))
+    for row in rows:
+        cells = "".join(f"{cell:<11}" for cell in row[2:])
+        lines.append(f"  {row[0]:<8}{row[1]:<26}{cells}".rstrip())
+    return "\n".join(lines) + "\n"

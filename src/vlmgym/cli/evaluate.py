@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmgym.cli.conclude import conclude, is_measured, table
+from vlmgym.cli.conclude import conclude, duel_table, is_measured, table
 from vlmgym.cli.parser import (
     LEVEL_OR_LOOK,
     Adder,
@@ -25,7 +25,7 @@ from vlmgym.cli.parser import (
     whole_from,
 )
 from vlmgym.cli.paths import traces_in
-from vlmgym.core.errors import ConfigError, counted
+from vlmgym.core.errors import ConfigError, counted, shown
 
 if TYPE_CHECKING:
     from vlmgym.episodes.task import Task
@@ -48,6 +48,12 @@ def eval_options(parser: Parser) -> None:
         action="append",
         required=True,
         help=f"{PLAYERS}; or NAME=PLAYER; may be repeated, to compare",
+    )
+    parser.add_argument(
+        "--opponent",
+        default="",
+        metavar="PLAYER",
+        help="who plays against the player, in a game with the tag opponent",
     )
     parser.add_argument(
         "--protocol",
@@ -177,6 +183,8 @@ def eval_command(options: Options) -> int:
         import torch
 
         torch.set_num_threads(options.threads)
+    if options.opponent:
+        return _against(options, protocol)
     makers = _makers_of(options, protocol)
     words = named_players(options.player)
     if len(makers) == len(protocol.entries) == 1:
@@ -192,6 +200,36 @@ def eval_command(options: Options) -> int:
         measured = run_protocol(protocol, makers, options.out, heavy=heavy)
     photos = [task.look.photos for task, _ in protocol.entries]
     return conclude(measured, protocol.names(), options.out, photos)
+
+
+def _against(options: Options, protocol: Protocol) -> int:
+    """Let the player and its opponent play against each other."""
+    from vlmgym.evals.duels import duel, see_versus
+
+    if options.protocol or options.sweep or len(options.player) > 1:
+        allowed = "used with one --player and a --game, without --protocol and --sweep"
+        raise ConfigError("--opponent", options.opponent, allowed)
+    ((task, evaluation),) = protocol.entries
+    see_versus(task)
+    makers = _makers_of(options, protocol)
+    labels = [*makers]
+    player = makers[labels[0]]()
+    opponent = makers[labels[-1]]()
+    player.name = labels[0]
+    opponent.name = labels[1] if len(labels) > 1 else f"{player.name} (opponent)"
+    result = duel(player, opponent, task, evaluation, options.out)
+    sys.stdout.write(duel_table(result))
+    for warning in result["warnings"]:
+        sys.stderr.write(f"warning: {shown(warning)}\n")
+    summaries = result["summaries"]
+    measured = {player.name: summaries[:2], opponent.name: summaries[2:]}
+    names = [f"{task.names.game}-{side}" for side in result["games"]]
+    return conclude(measured, names, options.out, [task.look.photos])
+
+
+def _players(options: Options) -> list[str]:
+    """The words of all who are asked."""
+    return [*options.player, *filter(None, [options.opponent])]
 
 
 def _protocol_of(options: Options) -> Protocol:
@@ -212,7 +250,7 @@ def _protocol_of(options: Options) -> Protocol:
         evaluation = Evaluation(**settings_from(Evaluation, options))
         protocol = Protocol(((_task_of(options), evaluation),))
     tasks = [task for task, _ in protocol.entries]
-    _warn_of_the_unknown(_local_models(options.player), tasks)
+    _warn_of_the_unknown(_local_models(_players(options)), tasks)
     protocol = replace(protocol, sampling=_sampling_of(options, protocol))
     if not options.sweep:
         return protocol
@@ -226,7 +264,7 @@ def _task_of(options: Options) -> Task:
     """The task of the command line; what is not said is as local models were trained."""
     from vlmgym.episodes.task import Task
 
-    defaults = _as_trained(options.player, options.game)
+    defaults = _as_trained(_players(options), options.game)
     settings = settings_from(Task, options)
     settings["level"] = options.level or defaults.names.level
     settings["look"] = options.look or defaults.names.look
@@ -268,7 +306,8 @@ def _makers_of(options: Options, protocol: Protocol) -> dict[str, Callable[[], P
         local=LocalSettings(**settings_from(LocalSettings, options)),
         endpoint=endpoint,
     )
-    return {label: partial(make, word) for label, word in named_players(options.player).items()}
+    words = named_players(_players(options))
+    return {label: partial(make, word) for label, word in words.items()}
 
 
 def _fields(option: str, texts: Sequence[str]) -> dict[str, Any]:

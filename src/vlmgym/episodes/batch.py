@@ -168,7 +168,7 @@ class EpisodeBatch:
         """
         for row, answer in zip(rows, answers, strict=True):
             if answer.failure:
-                self._failures[int(row)] = answer.failure
+                self._fail(int(row), answer.failure)
         rows = rows[[not answer.failure for answer in answers]]
         answers = [answer for answer in answers if not answer.failure]
         if not len(rows):
@@ -189,9 +189,23 @@ class EpisodeBatch:
                 self._past[row].append((start, texts[index]))
         self._count_turn(rows, judgements)
         self._seconds[rows] += [answer.seconds for answer in answers]
-        self._put(rows, after)
+        self._move(rows, before, judgements, after)
         self.turns += records
         return records
+
+    def _fail(self, row: int, reason: str) -> None:
+        """End an episode that got no answer."""
+        self._failures[row] = reason
+
+    def _move(
+        self,
+        rows: NDArray[np.int64],
+        before: State,
+        judgements: Sequence[Judgement],
+        after: State,
+    ) -> None:
+        """Play a turn of some rows; ``after``: what the rules make of it."""
+        self._put(rows, after)
 
     def _count_turn(self, rows: NDArray[np.int64], judgements: Sequence[Judgement]) -> None:
         """Keep what a turn of some rows adds to their episodes."""

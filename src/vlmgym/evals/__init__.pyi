@@ -7,6 +7,7 @@ from .confusions import misread as misread
 from .curves import Curve as Curve
 from .curves import curve as curve
 from .curves import sweep as sweep
+from .duels import duel as duel
 from .evaluation import evaluate as evaluate
 from .evaluation import evaluate_all as evaluate_all
 from .habits import mistakes_of_habit as mistakes_of_habit

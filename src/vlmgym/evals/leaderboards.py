@@ -145,6 +145,7 @@ def leaderboard(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     indices = normalised_index(evaluations)
     if indices.games:
         lines += _indices(indices)
+    lines += _opponents(evaluations)
     lines += _differences(compare_tasks(evaluations, lambda evaluated: evaluated.headline))
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "leaderboard.md", "\n".join(lines) + "\n")
@@ -199,6 +200,52 @@ def _indices(indices: IndexTable) -> list[str]:
     for task, reason in indices.left_out.items():
         lines += [f"Left out: {_cell(task)} ({_cell(reason)}).", ""]
     return lines
+
+
+_OPPONENT_COLUMNS = (
+    "player",
+    "opponent",
+    "game",
+    "level (as first)",
+    "starts",
+    "points",
+    "as first",
+    "as second",
+)
+_OUTCOMES = ("won", "drawn", "lost", "failed", "forfeited", "given")
+
+
+def _opponents(evaluations: Sequence[Evaluated]) -> list[str]:
+    """The section of players who played against each other; nothing where none did."""
+    body = []
+    for evaluated in evaluations:
+        standing = evaluated.summary.get("duel")
+        if not standing or standing["side"] != "first":  # what both of a player's folders say
+            continue
+        points = (standing["points"][name] for name in ("both", "first", "second"))
+        estimates = map(Estimate.from_dict, points)
+        games = [standing["games"][name] for name in ("first", "second")]
+        cells = [evaluated.player, standing["opponent"], evaluated.run.game, evaluated.run.level]
+        body.append(
+            [
+                *map(_cell, cells),
+                str(evaluated.how["episodes"]),
+                *(estimate.text(readable) for estimate in estimates),
+                *(str(sum(counts[name] for counts in games)) for name in _OUTCOMES),
+            ]
+        )
+    if not body:
+        return []
+    return [
+        "## Opponents",
+        "",
+        "Points of a player against another one: 1 = won, 0.5 = drawn, 0 = lost; over all games, "
+        "where it moves first, and where second. Each start is played once from either side; "
+        "intervals resample starts. Forfeited (by the player) and given (by its opponent) are "
+        "games that an answer without a legal move has lost; failed ones count nowhere.",
+        "",
+        *_table([*_OPPONENT_COLUMNS, *_OUTCOMES], body),
+    ]
 
 
 def _ranking(example: Evaluated, rows: Sequence[dict[str, Any]]) -> list[str]:

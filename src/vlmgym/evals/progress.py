@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
 from vlmgym.core.files import shown
 from vlmgym.episodes.batch import EpisodeBatch, play
 from vlmgym.episodes.records import Turn
+from vlmgym.episodes.seats import Seat
 from vlmgym.evals.resuming import Journal
 from vlmgym.players.base import Player
 
@@ -82,17 +84,55 @@ def play_all(
         visible: show a bar, and the first fault of each kind.
     """
     progress = Progress(batches, f"{shown(player.name)} on {name}", visible)
+    with _watched(progress, journals, [player], visible) as record:
+        play(batches, player, record)
+
+
+def play_against(
+    seats: Sequence[tuple[Player, Sequence[Seat]]],
+    journals: Mapping[EpisodeBatch, Journal],
+    name: str,
+    visible: bool,
+) -> None:
+    """Let players who play against each other move by turns until all games are over.
+
+    Args:
+        seats: the players, each with its seats.
+        journals: where turns are written, if anywhere.
+        name: of the game.
+        visible: show a bar, and the first fault of each kind.
+    """
+    players = [player for player, _ in seats]
+    title = " against ".join(shown(player.name) for player in players)
+    progress = Progress([seat for _, own in seats for seat in own], f"{title} on {name}", visible)
+    with _watched(progress, journals, players, visible) as record:
+        while any(seat.live().size for _, own in seats for seat in own):
+            for player, own in seats:
+                if to_move := [seat for seat in own if seat.live().size]:
+                    play(to_move, player, record)
+
+
+@contextmanager
+def _watched(
+    progress: Progress,
+    journals: Mapping[EpisodeBatch, Journal],
+    players: Sequence[Player],
+    visible: bool,
+) -> Iterator[Callable[[EpisodeBatch, list[Turn]], None]]:
+    """What records the turns of players, who tell of their answers and faults meanwhile."""
 
     def record(batch: EpisodeBatch, turns: list[Turn]) -> None:
         if batch in journals:
             journals[batch].writer.write(*turns)
         progress.record(turns)
 
-    player.on_answers = progress.bar.update
-    player.on_fault = progress.say if visible else None
+    for player in players:
+        player.on_answers = progress.bar.update
+        player.on_fault = progress.say if visible else None
     try:
         with progress.bar:
-            play(batches, player, record)
+            yield record
     finally:
-        player.on_answers = None
-        player.on_fault = None
+        for player in players:
+            player.on_answers = None
+            player.on_fault = None

@@ -13,7 +13,14 @@ from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.episodes.records import Episode, EvaluationRun
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import Trace, TraceError, TraceWriter, load_trace
-from vlmgym.evals.settings import Evaluation, all_starts, batch_of, task_and_settings, walk_of
+from vlmgym.evals.settings import (
+    OPPONENT,
+    Evaluation,
+    all_starts,
+    batch_of,
+    task_and_settings,
+    walk_of,
+)
 from vlmgym.evals.summaries import summary_of
 
 
@@ -36,13 +43,16 @@ def rescore(
         The new summary; ``rescored`` says what was left out.
 
     Raises:
-        ConfigError: ``out`` is not empty of traces.
+        ConfigError: ``out`` is not empty of traces, or a player had the other side.
         TraceError: the trace is none of an evaluation.
         BusyError: another process writes into ``out``.
     """
     old = load_trace(folder / "trace.jsonl")
     if (out / "trace.jsonl").exists():
         raise ConfigError("out", str(out), "a folder without a trace")
+    if OPPONENT in old.run.evaluation:
+        allowed = "an evaluation against the opponent of the game, not against a player"
+        raise ConfigError("folder", str(folder), allowed)
     try:
         task, settings = task_and_settings(old.run)
         settings = settings.override(mode=mode or settings.mode, oracle=oracle)

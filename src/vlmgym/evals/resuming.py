@@ -13,8 +13,15 @@ from vlmgym.core.files import FileError
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.episodes.records import Episode, EvaluationRun
 from vlmgym.episodes.task import Task
-from vlmgym.episodes.trace import TraceError, TraceWriter, begin_anew, load_trace, repair
-from vlmgym.evals.settings import ASKED, WALK, Evaluation, settings_of_run
+from vlmgym.episodes.trace import (
+    Trace,
+    TraceError,
+    TraceWriter,
+    begin_anew,
+    load_trace,
+    repair,
+)
+from vlmgym.evals.settings import ASKED, OPPONENT, WALK, Evaluation, settings_of_run
 from vlmgym.evals.summaries import read_summary
 from vlmgym.players.base import PLACES
 
@@ -29,6 +36,7 @@ def finished(folder: Path, run: EvaluationRun) -> dict[str, Any] | None:
         settings = Evaluation.defaults() | summary["evaluation"]
         is_same = (
             summary["identity"] == run.identity
+            and settings.pop(OPPONENT, None) == run.evaluation.get(OPPONENT)
             and settings == Evaluation.defaults() | settings_of_run(run)
             and summary["episodes"]["failed"] == 0
             and all(task[name] == getattr(run, name) for name in ASKED)
@@ -54,6 +62,22 @@ def open_journal(batch: EpisodeBatch, run: EvaluationRun, folder: Path) -> Journ
         ConfigError: the folder holds another evaluation.
         TraceError: the trace is damaged, or other rules wrote it.
     """
+    old = recorded(run, folder)
+    if old:
+        try:
+            batch.replay(old.turns)
+        except TraceError as error:
+            raise TraceError(f"{folder / 'trace.jsonl'}: {error}") from error
+    return journal_of(run, folder, old)
+
+
+def recorded(run: EvaluationRun, folder: Path) -> Trace | None:
+    """What a folder holds of an evaluation; None if nothing.
+
+    Raises:
+        ConfigError: the folder holds another evaluation.
+        TraceError: the trace is damaged.
+    """
     path = folder / "trace.jsonl"
     if path.exists():
         repair(path)
@@ -76,17 +100,27 @@ def open_journal(batch: EpisodeBatch, run: EvaluationRun, folder: Path) -> Journ
                 "out", str(folder), f"{allowed} (it can be read and rescored, not continued)"
             )
         changes = differences(_settings_of(run), _settings_of(old.run))
+        if OPPONENT in changes and _is_relabelled(*changes[OPPONENT]):
+            del changes[OPPONENT]
         # frozen starts: the old come first
         if set(changes) == {"episodes"} and changes["episodes"][0] > changes["episodes"][1]:
             begin_anew(path, replace(old.run, evaluation=run.evaluation))
         elif changes:
             raise another_evaluation(str(folder), changes)
-        try:
-            batch.replay(old.turns)
-        except TraceError as error:
-            raise TraceError(f"{path}: {error}") from error
-        return Journal(TraceWriter(path), set(old.episodes))
-    writer = TraceWriter(path)
+        return old
+    return None
+
+
+def _is_relabelled(now: object, before: object) -> bool:
+    """Whether an opponent has another label only, see :func:`opponent_of`."""
+    return str(now).rpartition(" ")[2] == str(before).rpartition(" ")[2]
+
+
+def journal_of(run: EvaluationRun, folder: Path, old: Trace | None) -> Journal:
+    """Open the trace of a task, of which ``old`` has been read; a new one begins with its run."""
+    writer = TraceWriter(folder / "trace.jsonl")
+    if old:
+        return Journal(writer, set(old.episodes))
     writer.write(run)
     return Journal(writer)
 

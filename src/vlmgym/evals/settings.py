@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from typing_extensions import TypeVar
+
 from vlmgym.core import ConfigError, Settings, State, VlmGymError, seeds_for, setting
 from vlmgym.dialogue.judge import ATTRIBUTION
 from vlmgym.episodes.batch import BEGUN, EpisodeBatch, ObservationSettings
@@ -22,6 +24,8 @@ ASKED = ("game", "level", "look", "prompt", "reply")
 """Fields of a trace's first line that are those of the task."""
 WALK = ("walk_min", "walk_max", "walk_legal")
 """Settings of the task's random walk."""
+OPPONENT = "opponent"
+"""Who has the other side, where that is a player: :func:`opponent_of`."""
 MOST_EPISODES = 1_000_000
 """Episodes of one evaluation, repetitions included: all of them are in memory side by side."""
 
@@ -89,12 +93,21 @@ def all_starts(task: Task, settings: Evaluation) -> State:
     return starts(task, settings).repeat(settings.repeats)
 
 
-def batch_of(task: Task, settings: Evaluation, state: State) -> EpisodeBatch:
+B = TypeVar("B", bound=EpisodeBatch, default=EpisodeBatch)
+"""A class of batches of episodes."""
+
+
+def batch_of(
+    task: Task,
+    settings: Evaluation,
+    state: State,
+    kind: type[B] = EpisodeBatch,  # type: ignore[assignment]
+) -> B:
     """Episodes of a task that begin in these states, played and told as the settings say."""
     observation = ObservationSettings(
         task.look, task.prompt, settings.observation, settings.history, task.blocks
     )
-    return EpisodeBatch(
+    return kind(
         task.game,
         state,
         observation,
@@ -159,7 +172,15 @@ def walk_of(task: Task, settings: Evaluation) -> dict[str, Any]:
 
 def settings_of_run(run: EvaluationRun) -> dict[str, Any]:
     """What the first line of a trace says of the evaluation itself."""
-    return {name: value for name, value in run.evaluation.items() if name not in WALK}
+    others = (*WALK, OPPONENT)
+    return {name: value for name, value in run.evaluation.items() if name not in others}
+
+
+def opponent_of(player: Player) -> dict[str, str]:
+    """Who has the other side, as the first line of a trace and a summary say it: label and
+    identity.
+    """
+    return {OPPONENT: f"{player.name} ({player.identity})"}
 
 
 def run_of(player: Player, task: Task, settings: Evaluation) -> EvaluationRun:

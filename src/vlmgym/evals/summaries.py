@@ -44,8 +44,17 @@ _NEWER: dict[str, Any] = {
     "sees": str,
     "attribution": int,
     "counts": {"cut": int, "refused": int},
+    "duel": {
+        "opponent": str,
+        "side": str,
+        "points": dict.fromkeys(("both", "first", "second"), _ESTIMATE),
+        "games": dict.fromkeys(
+            ("first", "second"),
+            dict.fromkeys(("won", "drawn", "lost", "failed", "forfeited", "given"), int),
+        ),
+    },
 }
-"""What it holds as well, but for those of earlier versions."""
+"""What it holds as well, but for those of earlier versions, or of another kind."""
 _MISSING = object()
 """Stands for a value that is not there."""
 
