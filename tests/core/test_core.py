@@ -246,7 +246,8 @@ def test_described_board_plays_like_the_true_one(name):
     game, state = start(name)
     twin = game.from_symbols(state.level, game.scene(state).symbols)
     assert np.array_equal(game.legal(twin), game.legal(state))
-    if name != "Minesweeper":  # what succeeds there depends on mines that no description can hold
+    # what succeeds there depends on mines and cards that no description can hold
+    if name not in ("Minesweeper", "Memory"):
         assert np.array_equal(game.success_mask(twin), game.success_mask(state))
 
 

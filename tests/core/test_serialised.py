@@ -266,8 +266,8 @@ def test_arrays_of_another_size_or_type_never_become_a_state(name):
                 state.with_arrays({key: one})
             with pytest.raises(StateError):
                 replace(state, **{key: one})
-    rows = state.level.rows
-    of_other_sizes = [level for level in game.LEVELS.values() if level.rows != rows]
+    size = state.level.rows, state.level.cols
+    of_other_sizes = [level for level in game.LEVELS.values() if (level.rows, level.cols) != size]
     assert of_other_sizes
     for level in of_other_sizes:
         with pytest.raises(StateError):

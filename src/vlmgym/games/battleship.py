@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from vlmgym.core import PER_CELL, Outcome, State, StateError, best_rows
 from vlmgym.core.kernels import kernel
 from vlmgym.games.parts.actions import Cells
-from vlmgym.games.parts.boards import Actions, Arrays, Boards, Marks, Seeds, Symbols, Values
+from vlmgym.games.parts.boards import (
+    Actions,
+    Arrays,
+    Boards,
+    Marks,
+    Seeds,
+    Symbols,
+    Values,
+    cell_by_cell,
+)
 from vlmgym.games.parts.grid import GridGame, Turn
 from vlmgym.games.parts.ships import MOST_SHIPS, LevelShips, deal_ships
 from vlmgym.games.solvers.fleets import HIT, MISS, SAMPLED, SEA, SUNK, most_steps, study
@@ -125,15 +134,14 @@ class Battleship(GridGame[LevelBattleship, StateBattleship]):
         """A fleet, every layout being equally likely."""
         arrays = self.further(board)
         terminated = np.zeros(len(board), bool)
-        ships = arrays["ships"].reshape(len(board), -1)
+        ships = cell_by_cell(arrays["ships"])
         deal_ships(level.places, seeds, ships, terminated)
         return arrays | {"terminated": terminated}
 
     def play(self, state: StateBattleship, actions: Actions, turn: Turn) -> None:
         """A hit gains 1; the game ends when all ships are sunk."""
-        games = len(state)
-        wrecks = turn.copy_of("wrecks").reshape(games, -1)
-        ships = np.ascontiguousarray(state.ships).reshape(games, -1)
+        wrecks = cell_by_cell(turn.copy_of("wrecks"))
+        ships = cell_by_cell(np.ascontiguousarray(state.ships))
         _play(turn.for_kernels(), actions, ships, wrecks)
 
     def legal_moves(self, state: StateBattleship, legal: Marks) -> None:

@@ -176,8 +176,9 @@ class Pipes(Puzzle[LevelPipes, StatePipes]):
 
     def joins(self, state: StatePipes) -> NDArray[np.uint8]:
         """Pipes go on where two open sides meet."""
-        joins = np.empty(state.board.shape, np.uint8)
-        _joins(state.board, state.level.wrap, joins)
+        joins = np.zeros(state.board.shape, np.uint8)
+        if state.board.any():  # bare ground compiles nothing
+            _joins(state.board, state.level.wrap, joins)
         return joins
 
     def oracle(self, state: StatePipes) -> Values:

@@ -230,8 +230,9 @@ class RushHour(Puzzle[LevelRushHour, StateRushHour]):
         """Cars go on over their cells; through the exit goes the road, or what it ends at: the red
         car, or one across.
         """
-        joins = np.empty(state.board.shape, np.uint8)
-        _joins(state.board, state.level.letters, joins)
+        joins = np.zeros(state.board.shape, np.uint8)
+        if state.board.any():  # an empty lot compiles nothing
+            _joins(state.board, state.level.letters, joins)
         return joins
 
     def lines(self, state: StateRushHour) -> NDArray[np.uint8]:

@@ -66,3 +66,9 @@ def all_but_first(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Of the marked cells of each board all but the first in reading order, ``(B, rows, cols)``."""
     before = marks.reshape(len(marks), marks.shape[1] * marks.shape[2]).cumsum(axis=1)
     return marks & (before > 1).reshape(marks.shape)
+
+
+def cell_by_cell(boards: NDArray[Any]) -> NDArray[Any]:
+    """``(B, cells)`` of an array ``(B, rows, cols)``, also where ``B`` is 0."""
+    games, rows, columns = boards.shape
+    return boards.reshape(games, rows * columns)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vlmgym.core import PHOTO_STREAM, ConfigError, draw_below, setting
 from vlmgym.core.kernels import kernel
-from vlmgym.games.parts.boards import Boards, GridLevel, Marks
+from vlmgym.games.parts.boards import Boards, GridLevel, Marks, cell_by_cell
 from vlmgym.games.parts.tile_kinds import (
     COLOURS,
     FACE_DOWN,
@@ -159,7 +159,7 @@ def pairs_of(cards: Boards) -> Marks:
     Args:
         cards: ``(B, rows, cols)``.
     """
-    flat = cards.reshape(len(cards), -1)
+    flat = cell_by_cell(cards)
     equal = (flat[:, :, None] == flat[:, None, :]) & (flat[:, :, None] >= FIRST)
     pairs: Marks = equal & ~np.eye(flat.shape[1], dtype=bool)
     return pairs
@@ -171,7 +171,7 @@ def movable(board: Boards) -> Marks:
     Args:
         board: ``(B, rows, cols)``, what is seen.
     """
-    flat = board.reshape(len(board), -1)
+    flat = cell_by_cell(board)
     first = flat[:, :, None]
     second = flat[:, None, :]
     lower = np.minimum(first, second)
@@ -189,7 +189,7 @@ def good_moves(remembered: Boards, faces: Boards) -> Marks:
         remembered: ``(B, rows, cols)``, what was shown of the cards.
         faces: ``(B, rows, cols)``, what they show.
     """
-    new = (remembered == UNSEEN).reshape(len(remembered), -1)
+    new = cell_by_cell(remembered == UNSEEN)
     shows_new = new[:, :, None] | new[:, None, :]
     known = np.asarray(pairs_of(remembered).any(axis=(1, 2)))
     good: Marks = pairs_of(faces) | (shows_new & ~known[:, None, None])
@@ -204,7 +204,7 @@ def pair_shown_ago(remembered: Boards, ago: NDArray[np.int64]) -> NDArray[np.int
         remembered: ``(B, rows, cols)``, what was shown of the cards.
         ago: ``(B, rows, cols)``, the turns since each card was shown last.
     """
-    flat = ago.reshape(len(ago), -1)
+    flat = cell_by_cell(ago)
     both = np.maximum(flat[:, :, None], flat[:, None, :])
     unknown = 1 << 62
     least = np.where(pairs_of(remembered), both, unknown).min(axis=(1, 2))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vlmgym.core import ConfigError, draw_below, setting
 from vlmgym.core.kernels import kernel
-from vlmgym.games.parts.boards import GridLevel
+from vlmgym.games.parts.boards import GridLevel, cell_by_cell
 
 WORDS = 2
 MOST_SHIPS = 12
@@ -122,15 +122,15 @@ def places_of(rows: int, cols: int, lengths: tuple[int, ...], adjacent: bool) ->
     single = np.eye(rows * cols, dtype=bool).reshape(-1, rows, cols)
     starts = np.searchsorted(kind_of, np.arange(len(kinds) + 1))
     return Places(
-        bits_of(ships.reshape(len(ships), -1)),
-        bits_of(_rim(ships, adjacent).reshape(len(ships), -1)),
+        bits_of(cell_by_cell(ships)),
+        bits_of(cell_by_cell(_rim(ships, adjacent))),
         np.array(kind_of, np.int64),
         np.array(first, np.int64),
         np.array(step, np.int64),
         starts.astype(np.int64),
         np.array(kinds, np.int64),
         np.array([lengths.count(length) for length in kinds], np.int64),
-        bits_of(_rim(single, adjacent).reshape(rows * cols, -1)),
+        bits_of(cell_by_cell(_rim(single, adjacent))),
     )
 
 
