@@ -27,6 +27,7 @@ from vlmgym.evals.turn_values import (
     memory_gap,
     of_description,
     of_named_tiles,
+    path_efficiency,
     success,
     where_needed,
 )
@@ -234,6 +235,17 @@ METRICS: dict[str, Metric] = {
             bounds=stats.SHARE,
             paired=False,
             shown=frozenset({"report", "swapped"}),
+        ),
+        Metric(
+            "path_efficiency",
+            "path efficiency, %",
+            "of whole puzzles: moves of a shortest solution over the moves taken, 0 where it was "
+            "not solved (success weighted by path length). Puzzles without luck whose oracle is "
+            "exact",
+            of_turns=path_efficiency,
+            bounds=stats.SHARE,
+            tag="puzzle",
+            shown=frozenset({"report"}),
         ),
         Metric(
             "memory_gap",

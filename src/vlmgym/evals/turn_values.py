@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from vlmgym.core import DEAD
 from vlmgym.dialogue.judge import Fault, Judgement
 from vlmgym.dialogue.thinking import NamedTiles
-from vlmgym.episodes.records import Turn
+from vlmgym.episodes.records import Episode, Turn
 from vlmgym.evals.estimates import NAN
+from vlmgym.games.parts.grid import Puzzle
 
 
 def success(turn: Turn | Judgement) -> float:
@@ -52,6 +54,30 @@ def where_needed(needed: str) -> Callable[[Any], float]:
     return lambda turn: success(turn) if turn.needed == needed else NAN
 
 
+def path_efficiency(episode: Episode, turns: Sequence[Turn]) -> float:
+    """How short the way was: the moves of a shortest solution over those that were taken, 0 where
+    the puzzle was not solved (success weighted by path length; Anderson et al. 2018, arXiv
+    1807.06757).
+
+    NaN where that cannot be said: the oracle was not asked or is not exact, turns draw, there was
+    no solution, or the evaluation asked for fewer turns than the game has.
+    """
+    first = turns[0]
+    if first.oracle_best is None or first.oracle_best <= DEAD or episode.end == "stopped":
+        return NAN
+    game, state = first.load()
+    if not isinstance(game, Puzzle) or "luck" in game.tags or not game.is_exact(state.level):
+        return NAN
+    last = turns[-1].oracle_value
+    solved = episode.end == "terminated" and last is not None and last > LAST_MOVE
+    least = -first.oracle_best
+    return least / max(least, episode.turns) if solved else 0.0
+
+
+LAST_MOVE = -1.5
+"""A puzzle's move is worth minus the moves of a shortest solution that begins with it: more than
+this is the move that solves it.
+"""
 MEMORY = (
     (
         "recalls_told",
