@@ -63,20 +63,20 @@ def test_a_game_of_two_tasks_counts_once():
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    """Of 200 made-up tables with two games the interval over all holds the true index in about
+    """Of 100 made-up tables with two games the interval over all holds the true index in about
     95 %; it would in fewer if starts were resampled apart for the three players, or the games as
     one.
     """
     truth = ((0.5 - 0.2) / 0.7 + (0.3 - 0.1) / 0.8) / 2
     hits = 0
-    for seed in range(200):
+    for seed in range(100):
         tables = [
             *world("2048", 0.2, 0.5, 0.9, starts=60, seed=2 * seed),
             *world("Swap", 0.1, 0.3, 0.9, starts=60, seed=2 * seed + 1),
         ]
         overall = indices(tables)["player"].overall
         hits += overall.low <= truth <= overall.high
-    assert 180 <= hits <= 199
+    assert 89 <= hits <= 100
 
 
 def test_where_there_is_no_gap_or_no_oracle_the_task_is_left_out_with_its_reason():

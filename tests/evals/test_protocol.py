@@ -58,7 +58,7 @@ def test_players_are_compared_from_an_empty_folder_by_one_command(tmp_path, caps
         "--player",
         "teacher:0.1",
         "--protocol",
-        "quick",
+        "tiny",
         "--set",
         "evaluation.episodes=6",
     ]
@@ -69,11 +69,11 @@ def test_players_are_compared_from_an_empty_folder_by_one_command(tmp_path, caps
         ["2048", "random", "success"],
         ["2048", "teacher", "success"],
     ]
-    assert len(table) == 1 + 2 * 8 + 2, "one line for each player and task, then what to do"
+    assert len(table) == 1 + 2 * 4 + 2, "one line for each player and task, then what to do"
     assert {"protocol.json", "leaderboard.md", "leaderboard.csv", "report.html"} <= {
         path.name for path in out.iterdir()
     }
-    assert len(list(out.glob("eval/*/*/summary.json"))) == 16
+    assert len(list(out.glob("eval/*/*/summary.json"))) == 8
     assert "teacher" in (out / "leaderboard.md").read_text()
     before = {path: path.stat().st_mtime_ns for path in out.glob("eval/*/*/trace.jsonl")}
     assert main([*words, "--player", "oracle", "--out", str(out)]) == 0, (
@@ -84,7 +84,7 @@ def test_players_are_compared_from_an_empty_folder_by_one_command(tmp_path, caps
         <= {path: path.stat().st_mtime_ns for path in out.glob("eval/*/*/trace.jsonl")}.items()
     )
     assert main([*words, "--set", "tasks.0.level=hard", "--out", str(out)]) == 2
-    assert "tasks.0.level = 'hard': allowed is 'easy'" in capsys.readouterr().err
+    assert "tasks.0.level = 'hard': allowed is 'tiny'" in capsys.readouterr().err
 
 
 def test_a_sweep_asks_every_task_at_every_value(tmp_path):

@@ -20,7 +20,7 @@ def game():
 
 
 def test_it_passes_the_check(game, monkeypatch):
-    for name, amount in {"RUNS": 16, "LUCKS_TRIED": 10, "EPISODES": 6, "GAMES_A_CHECK": 2}.items():
+    for name, amount in {"RUNS": 8, "LUCKS_TRIED": 4, "EPISODES": 4, "GAMES_A_CHECK": 4}.items():
         monkeypatch.setattr(sizes, name, amount)
     assert [found for found in check_game(game, ("easy",)) if not found.ok] == []
 

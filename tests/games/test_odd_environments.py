@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gymnasium
 import numpy as np
 import pytest
 
-from parts.odd_environments import ACTIONS, RULES, Counter
+from parts.odd_environments import ACTIONS, RULES
 from vlmgym import from_gymnasium
 from vlmgym.core import ConfigError, VlmGymError, seeds_for
 from vlmgym.games.external import (
@@ -121,6 +120,3 @@ def test_odd_environments_that_cannot_be_used_are_refused_in_a_sentence(
 def test_arguments_that_make_no_game_are_refused(given: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError if "making" not in said else OutsideError, match=said):
         from_gymnasium(**{"env": "Counter-v0", "actions": ACTIONS, "rules": RULES, **given})  # type: ignore[arg-type]
-
-
-gymnasium.register("Short-v0", Counter, max_episode_steps=3)

@@ -49,7 +49,7 @@ def breakout() -> OutsideGame:
 @pytest.fixture
 def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Emulators and replays are slow: the check tries each thing fewer times."""
-    for name, amount in {"RUNS": 16, "LUCKS_TRIED": 10, "EPISODES": 6, "GAMES_A_CHECK": 3}.items():
+    for name, amount in {"RUNS": 16, "LUCKS_TRIED": 10, "EPISODES": 16, "GAMES_A_CHECK": 6}.items():
         monkeypatch.setattr(sizes, name, amount)
 
 

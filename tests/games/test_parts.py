@@ -114,11 +114,12 @@ def test_a_turn_writes_copies(name: str) -> None:
     game = GAMES[name]
     assert isinstance(game, GridGame)
     state = game.reset(game.level("tiny"), np.arange(3, dtype=np.uint64))
+    before = state.board.copy()
     turn = Turn(state)
-    turn.board[:] = 0
+    turn.board[:] = before + 1
     turn.terminated[:] = True
     turn.copy_of("board")[:] = 1
-    assert state.board.any()
+    assert np.array_equal(state.board, before)
     assert not state.terminated.any()
     assert turn.arrays()["board"].all()
     assert turn.outcome().terminated.all()

@@ -47,7 +47,7 @@ def contradictions(game, level):
     value rises by one, or the puzzle is solved. After another move it does not rise so far; after
     one that loses all, nothing can be solved.
     """
-    state = positions(game, level)
+    state = positions(game, level, 16 if game.n_actions(level) < 200 else 4)
     values = game.oracle(state)
     good = game.success_mask(state)
     found = []

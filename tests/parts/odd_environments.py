@@ -50,6 +50,7 @@ class Counter(gymnasium.Env):  # type: ignore[type-arg]
 
 
 gymnasium.register("Counter-v0", Counter)
+gymnasium.register("Short-v0", Counter, max_episode_steps=3)
 ACTIONS = {"none": 0, "little": 1, "much": 2}
 RULES = (
     "A white bar. Every answer makes it longer by a little luck and by what the answer says; "

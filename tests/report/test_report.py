@@ -45,7 +45,8 @@ def page(folder):
 
 
 def test_page_holds_every_section(page):
-    assert page.sections() == ["results", "differences", "training", "faults", "turns", "episodes"]
+    sections = ["results", "index", "differences", "training", "faults", "turns", "episodes"]
+    assert page.sections() == sections
     assert page.count("article") == 12
     assert {a["href"] for t, a in page.tags if t == "a"} == {f"#{key}" for key in page.sections()}
     assert page.count("div", "dots") == page.count("div", "stacks") == len(TASKS)

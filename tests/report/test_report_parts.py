@@ -25,7 +25,7 @@ def test_longer_episodes_are_reported(tmp_path):
         player.name = name
         evaluate(player, TASKS[0], how, tmp_path / "eval" / name / "2048", progress=False)
     page = Page(write_report(tmp_path))
-    assert page.sections() == ["results", "differences", "faults", "turns", "episodes"]
+    assert page.sections() == ["results", "index", "differences", "faults", "turns", "episodes"]
     assert 1 <= page.count("article") <= 12
     reward = np.mean(
         [summary(tmp_path, p, "2048")["reward"]["mean"] * s for p, s in (("g0", 2), ("base", -2))]

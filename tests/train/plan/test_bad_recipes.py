@@ -31,7 +31,7 @@ BAD = [
     ("sft=0", "recipe.sft = 0"),
     ("tasks=[]", "at least one task"),
     ("tasks=null", "at least one task"),
-    ("tasks=[1]", "Task = 1"),
+    ("tasks=[1]", "recipe.tasks.0 = 1: allowed is a mapping"),
     ("tasks.0.game=Chess", "game = 'Chess'"),
     ("tasks.0.weight=-1", "Task.weight = -1.0"),
     ("tasks.0.weight=0", "a weight above 0 for at least one task"),

@@ -58,7 +58,13 @@ def test_every_bundled_recipe_on_all_hardware_passes_its_check(name, sized, monk
         found = check(recipe, tmp_path)
         assert {f.what for f in found if f.level == "error"} <= machine, (on, found)
         frames = [f for f in found if f.what.startswith("tasks.")]
-        assert [f for f in found if f.level == "warning"] == (frames if paper else [])
+        warnings = [f for f in found if f.level == "warning"]
+        if name == "tiny/all":  # the largest of its boards, in pictures that the model takes
+            small = [f for f in warnings if "are small" in f.message]
+            assert len(small) == 2
+            warnings = [f for f in warnings if f not in small]
+            frames = [f for f in frames if f not in small]
+        assert warnings == (frames if paper else [])
         assert len(frames) == len(recipe.tasks)
         # 640 is no multiple of 28
         ends = "resizes these frames: what is drawn is not what is seen" if paper else "not resized"
