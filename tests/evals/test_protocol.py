@@ -21,6 +21,7 @@ from vlmgym.games import GAMES
 from vlmgym.players.base import Player
 from vlmgym.players.registry import is_heavy, make_player
 from vlmgym.players.simple import Random, RandomLegal, Scripted
+from vlmgym.train.recipe import read_recipe, recipe_path
 
 
 @pytest.mark.parametrize("name", ["quick", "paper", "full"])
@@ -219,11 +220,17 @@ def test_dials_of_truth_values_and_texts(tmp_path):
     assert sweep("true,false") == [True, False]
 
 
-def test_the_full_protocol_asks_every_game():
-    protocol = Protocol.parse(read_file("protocol", find("protocol", "full")))
+@pytest.mark.parametrize("name", ["full", "quick"])
+def test_the_protocols_of_all_games_ask_every_game(name):
+    protocol = Protocol.parse(read_file("protocol", find("protocol", name)))
     asked = {task.names.game for task, _ in protocol.entries}
-    missing = [name for name in GAMES if name not in asked]
-    assert missing == [], "add them to src/vlmgym/protocols/full.yaml"
+    missing = [game for game in GAMES if game not in asked]
+    assert missing == [], f"add them to src/vlmgym/protocols/{name}.yaml"
+
+
+def test_the_recipe_of_all_games_trains_every_game():
+    tasks = read_recipe(recipe_path("tiny/all")).tasks
+    assert {task.names.game for task in tasks} == set(GAMES), "src/vlmgym/recipes/tiny/all.yaml"
 
 
 def test_tasks_that_differ_in_anything_have_folders_of_their_own():
