@@ -244,6 +244,7 @@ METRICS: dict[str, Metric] = {
             "exact",
             of_turns=path_efficiency,
             bounds=stats.SHARE,
+            paired=False,  # most games have none
             tag="puzzle",
             shown=frozenset({"report"}),
         ),

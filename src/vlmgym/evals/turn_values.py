@@ -62,8 +62,10 @@ def path_efficiency(episode: Episode, turns: Sequence[Turn]) -> float:
     NaN where that cannot be said: the oracle was not asked or is not exact, turns draw, there was
     no solution, or the evaluation asked for fewer turns than the game has.
     """
+    if not turns or episode.end == "stopped":
+        return NAN
     first = turns[0]
-    if first.oracle_best is None or first.oracle_best <= DEAD or episode.end == "stopped":
+    if first.oracle_best is None or first.oracle_best <= DEAD:
         return NAN
     game, state = first.load()
     if not isinstance(game, Puzzle) or "luck" in game.tags or not game.is_exact(state.level):
