@@ -119,3 +119,15 @@ def successes(game: Game, state: State, row: int = 0) -> set[str]:
     """The good actions as answers write them."""
     good = np.flatnonzero(game.success_mask(state[row])[0])
     return {game.encode(state.level, int(action)) for action in good}
+
+
+def mean_points(game, state, wins_at_once):
+    """Points a game of a random player, or of one that wins where it can at once."""
+    while not state.ended.all():
+        actions = game.draw_legal(state, 7)
+        if wins_at_once:
+            side = game.side(state.level)
+            wins = game.legal(state) & ~game.may_move(state.level, state.board, side, quiet=True)
+            actions = np.where(wins.any(axis=1), wins.argmax(axis=1), actions)
+        state, _ = game.step(state, actions)
+    return game.points(state).mean()

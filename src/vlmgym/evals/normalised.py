@@ -85,9 +85,11 @@ def normalised_index(evaluations: Sequence[Evaluated]) -> IndexTable:
             missing = LOWEST if lowest is None else HIGHEST
             left_out[task] = f"nobody of kind {missing} was asked"
             continue
-        of_players = {one.player: _place(one, lowest, highest, number) for one in group}
+        low = _starts(lowest)
+        high = _starts(highest)
+        of_players = {one.player: _place(_starts(one), low, high, number) for one in group}
         if not any(of_players.values()):
-            shared = _starts(lowest).keys() & _starts(highest).keys()
+            shared = low.keys() & high.keys()
             not_above = f"{highest.player} is not above {lowest.player}"
             left_out[task] = not_above if shared else "no start was finished by both"
             continue
@@ -109,7 +111,11 @@ def _of_kind(group: Sequence[Evaluated], kind: str) -> Evaluated | None:
     return next((one for one in group if one.run.about.get("kind") == kind), None)
 
 
-def _starts(evaluated: Evaluated) -> dict[tuple[int, int], float]:
+_Starts = dict[tuple[int, int], float]
+"""The headline of each start."""
+
+
+def _starts(evaluated: Evaluated) -> _Starts:
     """The headline of each start, the mean of its repetitions."""
     repeats = int(evaluated.how["repeats"])
     by_start = defaultdict[tuple[int, int], list[float]](list)
@@ -119,9 +125,9 @@ def _starts(evaluated: Evaluated) -> dict[tuple[int, int], float]:
     return {start: value for start, value in means.items() if not np.isnan(value)}
 
 
-def _place(player: Evaluated, lowest: Evaluated, highest: Evaluated, seed: int) -> _Placed | None:
+def _place(player: _Starts, lowest: _Starts, highest: _Starts, seed: int) -> _Placed | None:
     """Where a player is in one task; None where the oracle is not above random."""
-    by_start = [_starts(one) for one in (player, lowest, highest)]
+    by_start = [player, lowest, highest]
     shared = sorted(set.intersection(*map(set, by_start)))
     if not shared:
         return None

@@ -54,6 +54,12 @@ def where_needed(needed: str) -> Callable[[Any], float]:
     return lambda turn: success(turn) if turn.needed == needed else NAN
 
 
+LAST_MOVE = -1.5
+"""A puzzle's move is worth minus the moves of a shortest solution that begins with it: more than
+this is the move that solves it.
+"""
+
+
 def path_efficiency(episode: Episode, turns: Sequence[Turn]) -> float:
     """How short the way was: the moves of a shortest solution over those that were taken, 0 where
     the puzzle was not solved (success weighted by path length; Anderson et al. 2018, arXiv
@@ -76,10 +82,6 @@ def path_efficiency(episode: Episode, turns: Sequence[Turn]) -> float:
     return least / max(least, episode.turns) if solved else 0.0
 
 
-LAST_MOVE = -1.5
-"""A puzzle's move is worth minus the moves of a shortest solution that begins with it: more than
-this is the move that solves it.
-"""
 MEMORY = (
     (
         "recalls_told",

@@ -32,8 +32,6 @@ KINDS: dict[type, str] = {
     Choices: "choice",
 }
 """How a person gives actions of the kinds that games are made of; numbers may be columns."""
-ON_THE_BOARD = ("cell", "pair", "triple", "value", "choice", "column", "columns", "column_turn")
-"""Kinds that are given by clicks on tiles."""
 
 
 def input_kind(game: Game, level: Level) -> str:
@@ -75,7 +73,7 @@ def choices_of(game: Game, level: Level) -> list[str]:
     if kind == "column_turn" and isinstance(answers, NumberPairs):
         _, turns = answers.counts_of(level)
         return [str(turn) for turn in range(turns)]
-    if kind == "choice" or kind in ("moves", "buttons"):
+    if kind in ("choice", "moves", "buttons"):
         return [game.encode(level, action) for action in range(game.n_actions(level))]
     return []
 

@@ -80,7 +80,7 @@ class Server(ThreadingHTTPServer):
         """
         with self._choosing:
             before = self.session
-            offered = before.view()["offered"]["game"]
+            offered = before.offered()["game"]
             if game not in offered:
                 raise ConfigError("game", game, "one of " + ", ".join(offered))
             task = Task(game, level, look)

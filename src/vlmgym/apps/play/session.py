@@ -144,12 +144,19 @@ class Session:
                 "prompt": prompt.prompt_text(self.game, self.level, self.task.prompt),
                 "format": self.game.answer_format(self.level),
                 "folder": str(self.folder),
-                "offered": {
-                    "game": list(dict.fromkeys([*GAMES, self.task.names.game])),
-                    "level": list(dict.fromkeys([*self.game.LEVELS, self.task.names.level])),
-                    "look": list(dict.fromkeys([*LOOKS, self.task.names.look])),
-                },
+                "offered": self.offered(),
             }
+
+    def offered(self) -> dict[str, list[str]]:
+        """The games, levels and looks that may be chosen on the page, the present ones among
+        them.
+        """
+        names = self.task.names
+        return {
+            "game": list(dict.fromkeys([*GAMES, names.game])),
+            "level": list(dict.fromkeys([*self.game.LEVELS, names.level])),
+            "look": list(dict.fromkeys([*LOOKS, names.look])),
+        }
 
     def _buttons(self) -> list[list[str]]:
         """Text and label of what has a button or a key; see

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core import Level, setting
-from vlmgym.core.kernels import kernel
+from vlmgym.core import Level, draw_below, setting
+from vlmgym.core.kernels import inner, kernel
 
 Boards: TypeAlias = NDArray[np.uint8]
 """``(B, rows, cols)`` values of cells."""
@@ -62,9 +62,21 @@ def step_from(board, cell, move):
     return row * cols + column if 0 <= row < rows and 0 <= column < cols else -1
 
 
+@inner
+def shuffle(values, seed, number):
+    """Put values in an order drawn before the first turn (Fisher-Yates); returns the number of the
+    next draw.
+    """
+    for index in range(len(values) - 1, 0, -1):
+        other = draw_below(seed, 0, number, index + 1)
+        values[index], values[other] = values[other], values[index]
+        number += 1
+    return number
+
+
 def all_but_first(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Of the marked cells of each board all but the first in reading order, ``(B, rows, cols)``."""
-    before = marks.reshape(len(marks), marks.shape[1] * marks.shape[2]).cumsum(axis=1)
+    before = cell_by_cell(marks).cumsum(axis=1)
     return marks & (before > 1).reshape(marks.shape)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from vlmgym.core import draw_below
 from vlmgym.core.kernels import apart, inner, kernel
-from vlmgym.games.parts.boards import step_from
+from vlmgym.games.parts.boards import shuffle, step_from
 from vlmgym.games.solvers.snakes import (
     BODY,
     FLOOR,
@@ -53,15 +53,11 @@ def _is_open(board, queue, is_reached):
 
 
 @inner
-def _shuffle(cells, seed, number):
+def _draw_order(cells, seed, number):
     """Draw an order of all cells; returns the number of the next draw."""
     for cell in range(len(cells)):
         cells[cell] = cell
-    for index in range(len(cells) - 1, 0, -1):
-        other = draw_below(seed, 0, number, index + 1)
-        cells[index], cells[other] = cells[other], cells[index]
-        number += 1
-    return number
+    return shuffle(cells, seed, number)
 
 
 @inner
@@ -158,9 +154,9 @@ def deal_gardens(boards, seeds, walls, length):
         seed = seeds[game]
         number = np.int64(0)
         for attempt in range(TRIES):
-            number = _shuffle(cells, seed, number)
+            number = _draw_order(cells, seed, number)
             _put_walls(board, cells, walls if attempt < TRIES - 1 else 0, work.queue, is_reached)
-            number = _shuffle(cells, seed, number)
+            number = _draw_order(cells, seed, number)
             start = 0
             while board[cells[start] // boards.shape[2], cells[start] % boards.shape[2]] == WALL:
                 start += 1

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vlmgym.core import PHOTO_STREAM, draw_below, draw_unit
 from vlmgym.core.kernels import kernel
-from vlmgym.games.parts.boards import Boards
+from vlmgym.games.parts.boards import Boards, shuffle
 from vlmgym.games.solvers.swaps import effect_of, is_solved
 
 LUCKS = 1 << 20
@@ -48,10 +48,7 @@ def deal_pieces(boards, seeds, turned, photo):
         while number == 0 or is_solved(board):
             for cell in range(cells):
                 board[cell] = cell + 1
-            for cell in range(cells - 1, 0, -1):
-                other = draw_below(seeds[game], 0, number, cell + 1)
-                board[cell], board[other] = board[other], board[cell]
-                number += 1
+            number = shuffle(board, seeds[game], number)
             for cell in range(cells):
                 if draw_unit(seeds[game], 0, number) < turned:
                     turns = 1 + draw_below(seeds[game], 0, number + 1, TURNS - 1)

@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 from typing_extensions import TypeVar
 
 from vlmgym.core import LEGAL_STREAM, ConfigError, State, draw_below, setting
-from vlmgym.core.kernels import inner, kernel, move
+from vlmgym.core.kernels import kernel, move
 from vlmgym.games.parts.actions import CellPairs
-from vlmgym.games.parts.boards import Actions, Arrays, Boards, GridLevel, Marks, Seeds, Values
+from vlmgym.games.parts.boards import (
+    Actions,
+    Arrays,
+    Boards,
+    GridLevel,
+    Marks,
+    Seeds,
+    Values,
+    shuffle,
+)
 from vlmgym.games.parts.explanations import seek_pair
 from vlmgym.games.parts.grid import Searched, Turn
 from vlmgym.games.parts.habits import CAREFUL, Habit
@@ -61,16 +70,6 @@ class LevelPairs(GridLevel):
 
 
 # A board holds uint8: 0 = empty, else a type. Actions: first cell * cells + second cell.
-@inner
-def _shuffle(tiles, seed, number):
-    """Shuffle the tiles; returns the number of the next draw."""
-    for cell in range(len(tiles) - 1, 0, -1):
-        other = draw_below(seed, 0, number, cell + 1)
-        tiles[cell], tiles[other] = tiles[other], tiles[cell]
-        number += 1
-    return number
-
-
 @kernel
 def _deal(boards, seeds, kinds, copies, max_bends, margin):
     """Fill the boards; returns where no deal had a joinable pair, ``(B,)``."""
@@ -93,7 +92,7 @@ def _deal(boards, seeds, kinds, copies, max_bends, margin):
                 number += 1
             for cell in range(cells):
                 tiles[cell] = types[cell // copies]
-            number = _shuffle(tiles, seeds[game], number)
+            number = shuffle(tiles, seeds[game], number)
             for cell in range(cells):
                 board[cell // cols, cell % cols] = tiles[cell]
             if any_pair(board, index, no_pairs):

@@ -6,7 +6,7 @@ import numpy as np
 
 from vlmgym.core import draw_below
 from vlmgym.core.kernels import apart, inner, kernel
-from vlmgym.games.parts.boards import MOVE_STEPS
+from vlmgym.games.parts.boards import MOVE_STEPS, shuffle
 from vlmgym.games.solvers.queens import next_solution
 
 TRIES = 200
@@ -14,16 +14,6 @@ TRIES = 200
 REPAIRS = 100
 """Cells that are given to a neighbour until there is no other solution, at most."""
 _FREE = 255
-
-
-@inner
-def _shuffle(numbers, seed, number):
-    """Put numbers in a drawn order; returns the number of the next draw."""
-    for index in range(len(numbers) - 1, 0, -1):
-        other = draw_below(seed, 0, number, index + 1)
-        numbers[index], numbers[other] = numbers[other], numbers[index]
-        number += 1
-    return number
 
 
 @inner
@@ -35,7 +25,7 @@ def _draw_queens(columns, seed, number):
         columns[row] = row
     touching = True
     while touching:
-        number = _shuffle(columns, seed, number)
+        number = shuffle(columns, seed, number)
         touching = False
         for row in range(1, len(columns)):
             touching |= abs(columns[row] - columns[row - 1]) < 2
@@ -188,7 +178,7 @@ def deal_regions(boards, seeds):
                 regions[row, columns[row]] = row
         for region in range(size):
             order[region] = region
-        _shuffle(order, seed, number)
+        shuffle(order, seed, number)
         for row in range(size):
             for column in range(size):
                 regions[row, column] = order[regions[row, column]]
