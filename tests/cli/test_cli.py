@@ -298,6 +298,9 @@ class Finder:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finder())
 """
+INTERRUPTS_EXEC = INTERRUPTS.replace(
+    "os.kill(os.getpid(), signal.SIGINT)", 'exec("os.kill(os.getpid(), signal.SIGINT)")'
+)
 SCRIPT = (
     "import sys\nfrom vlmgym.cli import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
 )
@@ -370,6 +373,15 @@ def test_ctrl_c_in_the_first_seconds_is_one_line_and_status_130(tmp_path, second
     assert process.returncode == 130
     assert "Traceback" not in said
     assert said.splitlines()[-1].startswith("vlmgym")
+
+
+def test_ctrl_c_inside_the_making_of_a_dataclass_is_status_130_too(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTS_EXEC)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path, "INTERRUPT_AT": "vlmgym.train.plan.requirements"}
+    words = [*started(tmp_path, "module"), "plan", "tiny/g0"]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "vlmgym plan: stopped\n")
 
 
 def test_a_program_that_uses_the_library_keeps_its_own_ctrl_c():

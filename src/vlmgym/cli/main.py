@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except VlmGymError as error:
         return _end(options, str(error), 2)
     except KeyboardInterrupt:
+        forget_the_interrupt()
         command = COMMANDS.get(options.command)
         return _end(options, command.stopped if command else "stopped", 130)
     except BrokenPipeError:
@@ -49,6 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end(options, "not enough memory", 2)
     except RecursionError:
         return _end(options, "something that it read is nested too deep", 2)
+
+
+def forget_the_interrupt() -> None:
+    """Have the process end in its own status, and not by the signal.
+
+    A KeyboardInterrupt that leaves an ``exec`` of text, as in the making of a dataclass, is kept in
+    mind by Python although it is caught later: ``python -m`` then kills itself by the signal
+    (``run_eval_code_obj`` in CPython's pythonrun.c, 3.8 and later). The next text starts it anew.
+    """
+    exec("pass")
 
 
 def see_that_files_can_be_called_so(words: Sequence[str]) -> None:
