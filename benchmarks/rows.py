@@ -33,7 +33,7 @@ from vlmgym.dialogue.perception import truth
 from vlmgym.envs.single import GameEnv
 from vlmgym.envs.vector import GameVectorEnv
 from vlmgym.episodes.random_walk import walk
-from vlmgym.games import get_game
+from vlmgym.games import GAMES, get_game
 from vlmgym.render.frames import Frames, pictures, render
 from vlmgym.render.pixel_values import Pixels
 
@@ -301,6 +301,16 @@ def _growth(
     return {"ours": runs[str(sizes[-1])], **runs}
 
 
+def _simulate(name: str) -> dict[str, Benchmark]:
+    """Moves of continuations: 8 legal answers to each of 64 states, 32 continuations of 20 random
+    moves each; equal answers are played once.
+    """
+    game, state = _start(name, ANSWERS)
+    actions = np.stack([game.draw_legal(state, LEGAL_STREAM + k) for k in range(8)], axis=1)
+    moves = game.simulate(state, actions, exact=False).moves
+    return {"ours": Benchmark(lambda: game.simulate(state, actions, exact=False), moves)}
+
+
 def _start_up() -> dict[str, Benchmark]:
     """New processes: all kernels compiled for the first time, all loaded from where they were kept,
     the import alone.
@@ -356,6 +366,7 @@ def _share(rates: Rates) -> str:
 
 
 _RULES = {"2048": rate(5e6), "ShisenSho": rate(150e3), "Swap": rate(300e3)}
+_SIMULATE = {"2048": rate(2e6), "Swap": rate(300e3)}
 _ENV = Goal("3 x batched + 50 us", lambda rates: _bound(rates), most=1)
 _GROWING = ("2048", "ShisenSho", "Swap")
 
@@ -436,6 +447,7 @@ ROWS = (
     ),
     *(Row(f"legal {g}", "states", partial(_legal, g), note=_share) for g in plain.KINDS),
     *(Row(f"oracle {g}", "states", partial(_oracle, g), note=_share) for g in plain.KINDS),
+    *(Row(f"simulate {g}", "moves", partial(_simulate, g), _SIMULATE.get(g)) for g in GAMES),
     *(Row(f"env.step {g}", "steps", partial(_env, g), _ENV, _kept) for g in PAPER),
     *(Row(f"growth rules {g}", "steps", partial(_growth, g, SIZES), flat()) for g in _GROWING),
     Row(

@@ -210,6 +210,7 @@ _WRAPPERS: dict[str, tuple[Callable[[Method], Method], ...]] = {
     "scene": _STATE,
     "view": _STATE,
     "oracle": _STATE,
+    "counts_moves": _LEVEL,
     "explain": (_takes_row_and_action, _takes_state),
     "candidates": (_takes_row, _takes_state),
     "reasoning": (_takes_row, _takes_state),

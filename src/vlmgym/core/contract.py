@@ -139,6 +139,12 @@ class Contract(ABC, Generic[L, S]):
         Larger is better. It sees what a perfect player could know, so never what the picture hides.
         """
 
+    def counts_moves(self, level: L) -> bool:
+        """Whether :meth:`oracle` is exactly minus the moves of a shortest solution that begins with
+        the action, and :data:`vlmgym.core.DEAD` where there is none.
+        """
+        return False
+
     @abstractmethod
     def encode(self, level: L, action: int) -> str:
         """The canonical text of an action."""

@@ -26,6 +26,7 @@ from vlmgym.core.random import (
 from vlmgym.core.scene import KINDS, Scene
 from vlmgym.core.serial import Form, read_arrays, read_header
 from vlmgym.core.settings import name_of, read_dial, whole
+from vlmgym.core.simulation import Policy, Simulation, simulate
 from vlmgym.core.state import Level, State
 
 
@@ -155,6 +156,21 @@ class Game(Contract[L, S]):
         if ids.ndim != 2 or len(ids) != len(state):
             raise ActionError(f"actions of shape {ids.shape}: allowed are ({len(state)}, n)")
         return np.where(self._try(state, ids), 1.0, -1.0)
+
+    def simulate(
+        self,
+        state: S,
+        actions: NDArray[np.int64],
+        continuations: int = 32,
+        horizon: int = 20,
+        policy: str | Policy = "random",
+        luck: str = "common",
+        exact: bool = True,
+    ) -> Simulation:
+        """Expected points, and success, after each of several actions from each state; see
+        :func:`vlmgym.core.simulation.simulate`.
+        """
+        return simulate(self, state, actions, continuations, horizon, policy, luck, exact)
 
     def _try(self, state: S, actions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """``(B, n)``: which of the actions are good; games with many actions override it."""

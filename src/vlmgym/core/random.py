@@ -23,6 +23,7 @@ LEGAL_STREAM = 1 << 40  # Game.draw_legal
 CHECK_STREAM = 1 << 41  # legal actions that vlmgym check plays
 EPISODE_STREAM = 1 << 42  # any actions that vlmgym check plays
 GALLERY_STREAM = 1 << 43  # the positions of the gallery
+SIMULATION_STREAM = 1 << 44  # the policy that plays continuations on
 
 # What stands for the turn in the draws of a training run; its seed and the question are the others.
 TASK_TURN = 0  # which task is asked
@@ -31,6 +32,11 @@ ANSWER_TURN = 2  # with which answer a game of a pool goes on
 
 LUCK_SALT = 0x6C75636B
 """Mixed into the salts of :meth:`vlmgym.core.State.reseed`: "luck"."""
+
+SIMULATION_SALT = 0x73696D75 << 24
+"""Of the first continuation of a fork, by which :meth:`vlmgym.core.State.reseed` gives it its luck;
+the others follow: "simu".
+"""
 
 CAREFUL_SALT = 0x63617265
 """Mixed into the salt of a teacher with a habit: in which turns it is careful; "care"."""

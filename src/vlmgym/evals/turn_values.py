@@ -10,7 +10,6 @@ from vlmgym.dialogue.judge import Fault, Judgement
 from vlmgym.dialogue.thinking import NamedTiles
 from vlmgym.episodes.records import Episode, Turn
 from vlmgym.evals.estimates import NAN
-from vlmgym.games.parts.grid import Puzzle
 
 
 def success(turn: Turn | Judgement) -> float:
@@ -74,7 +73,7 @@ def path_efficiency(episode: Episode, turns: Sequence[Turn]) -> float:
     if first.oracle_best is None or first.oracle_best <= DEAD:
         return NAN
     game, state = first.load()
-    if not isinstance(game, Puzzle) or "luck" in game.tags or not game.is_exact(state.level):
+    if not game.counts_moves(state.level):
         return NAN
     last = turns[-1].oracle_value
     solved = episode.end == "terminated" and last is not None and last > LAST_MOVE

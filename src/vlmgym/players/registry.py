@@ -17,7 +17,7 @@ from vlmgym.players.api_settings import ApiSettings
 from vlmgym.players.base import Player
 from vlmgym.players.blocks import PATHS
 from vlmgym.players.openai import OpenAIPlayer
-from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted
+from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted, Search
 from vlmgym.players.teacher import Teacher
 from vlmgym.render.looks import Look
 
@@ -206,6 +206,14 @@ def _simple(player: type[Player]) -> Callable[[Asked], Player]:
     return lambda asked: player()
 
 
+def _search(asked: Asked) -> Search:
+    numbers = asked.details.split(",") if asked.details else []
+    if asked.details and not (len(numbers) == 2 and all(word.isdecimal() for word in numbers)):
+        allowed = "search:K,H with K continuations of H moves each, such as search:32,20"
+        raise ConfigError("player", asked.text, allowed)
+    return Search(*map(int, numbers))
+
+
 def _teacher(asked: Asked) -> Teacher:
     if asked.details in HABITS:
         return Teacher(0.0, habit=asked.details)
@@ -351,6 +359,12 @@ KINDS: Mapping[str, PlayerKind] = {
         PlayerKind("random", "any action, legal or not", _simple(Random)),
         PlayerKind("random-legal", "any legal action", _simple(RandomLegal)),
         PlayerKind("greedy", "the largest gain of this turn", _simple(Greedy)),
+        PlayerKind(
+            "search[:K,H]",
+            "after trying each legal move K times and playing on at random for H moves (else 32 "
+            "and 20): the move with the most points; games that hide cells are refused",
+            _search,
+        ),
         PlayerKind("oracle", "the largest oracle value", _simple(Oracle)),
         PlayerKind(
             "teacher[:error-or-habit]",

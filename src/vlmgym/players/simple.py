@@ -1,4 +1,5 @@
-"""Players without a model: random, random-legal, greedy, oracle, and scripted replies for tests.
+"""Players without a model: random, random-legal, greedy, search, oracle, and scripted replies for
+tests.
 
 All but ``scripted`` describe the true board, so their perception is perfect by construction.
 """
@@ -13,12 +14,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import override
 
-from vlmgym.core import NO_ACTION, Game, State, best_action
+from vlmgym.core import NO_ACTION, ConfigError, Game, State, best_action
+from vlmgym.core.simulation import Simulator
 from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import BLOCKS, Blocks, write_reply
 from vlmgym.players.base import Player, Query, player_rng
+
+GAMES_AT_ONCE = 64
+"""Games whose moves :class:`Search` tries together."""
 
 
 class Chooser(Player):
@@ -92,20 +98,81 @@ class Greedy(Chooser):
 
     @override
     def choose(self, game: Game, state: State) -> list[int]:
-        scene = game.scene(state)
-        if scene.pixels is None:
-            visible = game.from_symbols(state.level, scene.symbols)
-        else:
-            visible = state.reseed(self.salt)
         legal = game.legal(state)
         rows, actions = np.nonzero(legal)
         gains = np.full(legal.shape, -1, np.int64)
-        _, outcome = game.step(visible[rows], actions)
+        _, outcome = game.step(_as_seen(game, state, self.salt)[rows], actions)
         gains[rows, actions] = outcome.gain
         best = gains.argmax(axis=1)
         return [
             int(action) if gains[row, action] >= 0 else NO_ACTION for row, action in enumerate(best)
         ]
+
+
+def _as_seen(game: Game, state: State, salt: int) -> State:
+    """Games that look the same, at the same turn, with luck of their own."""
+    scene = game.scene(state)
+    if scene.pixels is not None:
+        return state.reseed(salt)
+    seen = game.from_symbols(state.level, scene.symbols)
+    return seen.with_arrays({"steps": state.steps, "seed": state.seed}).reseed(salt)
+
+
+class Search(Chooser):
+    """The legal action after which random legal play gains most, over simulated continuations from
+    a game that looks the same; where the oracle counts the moves of a shortest solution exactly,
+    the one with the fewest.
+
+    Rollouts of a random policy are a policy improvement on it (Tesauro and Galperin 1996); see
+    :func:`vlmgym.core.simulation.simulate`.
+
+    Args:
+        continuations: of each action.
+        horizon: moves of a continuation, at the most.
+        salt: of the luck of the continuations.
+    """
+
+    name = "search"
+
+    def __init__(self, continuations: int = 32, horizon: int = 20, salt: int = 0) -> None:
+        super().__init__(salt)
+        self.simulator = Simulator(continuations, horizon)
+
+    @override
+    def describe(self) -> dict[str, Any]:
+        simulator = self.simulator
+        said = {"continuations": simulator.continuations, "horizon": simulator.horizon}
+        return {**super().describe(), **said}
+
+    @override
+    def choose(self, game: Game, state: State) -> list[int]:
+        """As :class:`Chooser`.
+
+        Raises:
+            ConfigError: the game hides cells, which a search of its states would look under.
+        """
+        if game.covered is not None:
+            allowed = f"a game that shows its whole board: {game.name} hides cells"
+            raise ConfigError("player", self.name, allowed)
+        chosen = list[int]()
+        for start in range(0, len(state), GAMES_AT_ONCE):
+            part = _as_seen(game, state[start : start + GAMES_AT_ONCE], self.salt)
+            chosen += self._best(game, part).tolist()
+        return chosen
+
+    def _best(self, game: Game, state: State) -> NDArray[np.int64]:
+        """``(B,)``: the action for each game."""
+        if game.counts_moves(state.level):
+            return np.array([best_action(values) for values in game.oracle(state)])
+        legal = game.legal(state)
+        most = max(1, int(legal.sum(axis=1).max()))
+        # the legal actions first; in place of the others stands the first one, which costs nothing
+        actions = np.argsort(~legal, axis=1, kind="stable")[:, :most]
+        is_legal = np.take_along_axis(legal, actions, axis=1)
+        actions = np.where(is_legal, actions, actions[:, :1])
+        actions[~is_legal[:, 0]] = NO_ACTION
+        values = self.simulator.simulate(game, state, actions).values
+        return actions[np.arange(len(actions)), values.argmax(axis=1)]
 
 
 class Oracle(Chooser):

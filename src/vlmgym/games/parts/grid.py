@@ -274,6 +274,10 @@ class Puzzle(GridGame[L, S]):
         """Whether the values of :meth:`oracle` are exact; false where a search may give up."""
         return True
 
+    def counts_moves(self, level: L) -> bool:
+        """Where the oracle is exact, and no turn draws."""
+        return "luck" not in self.tags and self.is_exact(level)
+
     def least(self, level: L) -> float:
         """The value of moves that solve nothing."""
         return DEAD

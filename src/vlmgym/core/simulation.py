@@ -1,0 +1,322 @@
+"""What moves are worth, by the rules alone: forks of a game are played on by a cheap policy, many
+at a time and without a picture.
+
+A state is a value, so a fork of it is the game itself: what is simulated differs from what is
+played by its luck and by who plays, and by nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmgym.core.actions import DEAD, NO_ACTION
+from vlmgym.core.arguments import action_ids
+from vlmgym.core.errors import ActionError, ConfigError
+from vlmgym.core.random import SIMULATION_SALT, SIMULATION_STREAM
+from vlmgym.core.settings import Settings, setting, whole
+from vlmgym.core.state import State
+
+if TYPE_CHECKING:
+    from vlmgym.core.game import Game
+
+Policy = Callable[["Game[Any, Any]", State, int], NDArray[np.int64]]
+"""``policy(game, state, number)``: an action for each row, NO_ACTION where it has none.
+
+``number`` is that of its first draw, see :func:`vlmgym.core.draw64`; seed and turn are those of the
+row.
+"""
+
+LUCKS = ("common", "own")
+"""Whether the continuations of all actions of a state meet the same luck, or each its own."""
+
+MOST_CONTINUATIONS = 1_000_000
+MOST_MOVES = 1_000_000
+"""Of a continuation."""
+
+ROWS_AT_ONCE = 8192
+"""Games that are played on together: their boards stay in the cache."""
+
+CROWDED = 0.75
+"""Share of games still going below which those that have ended are dropped."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What came of each action of each state.
+
+    Attributes:
+        returns: ``(B, n, K)`` float64: the points that the action and the moves after it gained, in
+            each continuation. Where ``exact``, ``(B, n, 1)``: minus the moves of a shortest
+            solution that begins with the action, :data:`vlmgym.core.DEAD` where there is none.
+        solved: bool, of the same shape: the rules ended the game on a move that gained something
+            (it was cleared, solved, won). Where ``exact``: it can be solved within the turns left.
+        exact: whether these are known values, and no estimates.
+        moves: that the rules played for it.
+    """
+
+    returns: NDArray[np.float64]
+    solved: NDArray[np.bool_]
+    exact: bool
+    moves: int
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """``(B, n)``: the mean return of each action."""
+        return self.returns.mean(axis=2)
+
+    @property
+    def success(self) -> NDArray[np.float64]:
+        """``(B, n)``: the share of continuations in which the game was solved."""
+        return self.solved.mean(axis=2)
+
+    @property
+    def errors(self) -> NDArray[np.float64]:
+        """``(B, n)``: the standard error of :attr:`values`; 0 where exact, NaN of a single
+        continuation.
+        """
+        count = self.returns.shape[2]
+        if self.exact:
+            return np.zeros(self.returns.shape[:2])
+        if count < 2:
+            return np.full(self.returns.shape[:2], np.nan)
+        return self.returns.std(axis=2, ddof=1) / np.sqrt(count)
+
+
+class Continued(NamedTuple):
+    """What came of games that were played on."""
+
+    returns: NDArray[np.float64]  # (B,) points gained
+    solved: NDArray[np.bool_]  # (B,) ended by the rules on a move that gained something
+    moves: int  # that the rules played
+
+
+def random_legal(game: Game[Any, Any], state: State, number: int) -> NDArray[np.int64]:
+    """Any legal action, all alike."""
+    return game.draw_legal(state, number)
+
+
+def greedy(game: Game[Any, Any], state: State, number: int) -> NDArray[np.int64]:
+    """A legal action of the largest gain of this turn, all of these alike.
+
+    It tries each on the game itself, whose luck of the turn it sees so.
+    """
+    legal = game.legal(state)
+    rows, actions = np.nonzero(legal)
+    _, outcome = game.step(state[rows], actions)
+    gains = np.full(legal.shape, -np.inf)
+    gains[rows, actions] = outcome.gain
+    best = legal & (gains == gains.max(axis=1, keepdims=True, initial=-np.inf))
+    return pick(best, state, number)
+
+
+def pick(allowed: NDArray[np.bool_], state: State, number: int) -> NDArray[np.int64]:
+    """``(B,)``: an allowed action of each row, all alike; NO_ACTION where there is none.
+
+    Args:
+        allowed: ``(B, A)``.
+        state: ``B`` games, whose seed and turn the draws are of.
+        number: of the draw.
+    """
+    from vlmgym.core.actions import pick_rows
+
+    actions = np.empty(len(state), np.int64)
+    pick_rows(allowed, state.seed, state.steps, number, actions)
+    return actions
+
+
+POLICIES: Mapping[str, Policy] = {"random": random_legal, "greedy": greedy}
+"""The policies that go on, by name."""
+
+
+@dataclass(frozen=True)
+class Simulator(Settings):
+    """How continuations are played; see :func:`simulate`."""
+
+    continuations: int = setting(32, "continuations of each action", 1, MOST_CONTINUATIONS)
+    horizon: int = setting(20, "moves of a continuation at the most", 0, MOST_MOVES)
+    policy: str = setting(
+        "random", "who plays them on: any legal move, or greedy", choices=(*POLICIES,)
+    )
+    luck: str = setting(
+        "common", "all actions of a state meet the same luck, or each its own", choices=LUCKS
+    )
+
+    def simulate(self, game: Game[Any, Any], state: State, actions: Any) -> Simulation:
+        """See :func:`simulate`."""
+        return simulate(
+            game, state, actions, self.continuations, self.horizon, self.policy, self.luck
+        )
+
+    def rest(self, game: Game[Any, Any], state: State) -> NDArray[np.float64]:
+        """``(B,)``: what is still to come in each game; 0 in one that has ended.
+
+        Where the game's oracle counts exactly, minus the moves of a shortest solution,
+        :data:`vlmgym.core.DEAD` where there is none; else the mean points of continuations, whose
+        luck is that of the row's seed.
+        """
+        if game.counts_moves(state.level):
+            values = _best(game.oracle(state))
+            return np.where(state.ended, 0.0, values)
+        salts = SIMULATION_SALT + np.tile(np.arange(self.continuations), len(state))
+        forks = state.repeat(self.continuations).reseed(salts)
+        played = play_on(game, forks, self.horizon, self.policy)
+        return played.returns.reshape(len(state), -1).mean(axis=1)
+
+
+def simulate(
+    game: Game[Any, Any],
+    state: State,
+    actions: Any,
+    continuations: int = 32,
+    horizon: int = 20,
+    policy: str | Policy = "random",
+    luck: str = "common",
+    exact: bool = True,
+) -> Simulation:
+    """Expected points, and success, after each of several actions from each state.
+
+    Monte-Carlo rollouts, as in Tesauro and Galperin, On-line Policy Improvement using Monte-Carlo
+    Search (1996): the action is played on ``continuations`` forks, each with luck of its own, and
+    the policy plays on. The luck of a continuation is one that the game itself will not meet. Where
+    the oracle of the game counts the moves of a shortest solution exactly
+    (:meth:`~vlmgym.core.Game.counts_moves`), that is what is returned instead.
+
+    Args:
+        game: the game.
+        state: ``B`` games; left untouched.
+        actions: ``(B, n)`` action ids, or NO_ACTION. Equal actions of a row are played once.
+        continuations: ``K``, of each action.
+        horizon: moves after the action, at the most; an ended game is not played on.
+        policy: a name of :data:`POLICIES`, or a function as :data:`Policy`.
+        luck: ``"common"``: continuation k of every action of a state meets the same luck, which
+            takes noise from their differences; ``"own"``: each action has its own.
+        exact: take the oracle's values where they are exact.
+
+    Raises:
+        ActionError: actions of another shape, or an id outside the action space.
+        ConfigError: another policy or luck, or a number out of range.
+    """
+    game.belongs(state)
+    ids = action_ids(game, state.level, actions)
+    if ids.ndim != 2 or len(ids) != len(state):
+        raise ActionError(f"actions of shape {ids.shape}: allowed are ({len(state)}, n)")
+    count = whole("continuations", continuations, MOST_CONTINUATIONS, 1)
+    if luck not in LUCKS:
+        raise ConfigError("luck", luck, "one of " + ", ".join(LUCKS))
+    if exact and game.counts_moves(state.level):
+        return _exact(game, state, ids)
+    rows, tried, places = _different(ids)
+    salts = np.tile(np.arange(count), len(rows))
+    if luck == "own":
+        salts = salts + np.repeat(tried + 1, count) * count
+    forks = state[np.repeat(rows, count)].reseed(SIMULATION_SALT + salts)
+    returns = np.empty(len(forks))
+    solved = np.empty(len(forks), bool)
+    moves = 0
+    for start in range(0, len(forks), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        after, outcome = game.step(forks[part], np.repeat(tried, count)[part])
+        played = play_on(game, after, horizon, policy)
+        returns[part] = outcome.gain + played.returns
+        solved[part] = played.solved | (after.terminated & (outcome.gain > 0))
+        moves += len(after) + played.moves
+    shape = (*ids.shape, count)
+    return Simulation(
+        returns.reshape(-1, count)[places].reshape(shape),
+        solved.reshape(-1, count)[places].reshape(shape),
+        exact=False,
+        moves=moves,
+    )
+
+
+def play_on(
+    game: Game[Any, Any], state: State, horizon: int, policy: str | Policy = "random"
+) -> Continued:
+    """Play games on, to their end or for ``horizon`` moves.
+
+    Raises:
+        ConfigError: there is no such policy, or the horizon is out of range.
+    """
+    horizon = whole("horizon", horizon, MOST_MOVES)
+    policy = find_policy(policy)
+    parts = [
+        _play_part(game, state[start : start + ROWS_AT_ONCE], horizon, policy)
+        for start in range(0, len(state), ROWS_AT_ONCE)
+    ]
+    return Continued(
+        np.concatenate([part.returns for part in parts] or [np.zeros(0)]),
+        np.concatenate([part.solved for part in parts] or [np.zeros(0, bool)]),
+        sum(part.moves for part in parts),
+    )
+
+
+def find_policy(policy: str | Policy) -> Policy:
+    """The policy of a name; a function is itself.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if callable(policy):
+        return policy
+    if policy not in POLICIES:
+        raise ConfigError("policy", policy, "a function, or one of " + ", ".join(POLICIES))
+    return POLICIES[policy]
+
+
+def _play_part(game: Game[Any, Any], state: State, horizon: int, policy: Policy) -> Continued:
+    """:func:`play_on` of games that are played together; those that have ended are dropped once
+    they are many.
+    """
+    returns = np.zeros(len(state))
+    solved = np.zeros(len(state), bool)
+    rows = np.arange(len(state))  # of those that are still played
+    moves = 0
+    for _ in range(horizon):
+        going = ~state.ended
+        if going.mean() < CROWDED:
+            rows = rows[going]
+            state = state[going]
+            going = going[going]
+        if not len(rows):
+            break
+        state, outcome = game.step(state, policy(game, state, SIMULATION_STREAM))
+        returns[rows] += outcome.gain
+        solved[rows] |= state.terminated & (outcome.gain > 0)
+        moves += int(going.sum())
+    return Continued(returns, solved, moves)
+
+
+def _different(
+    ids: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The pairs of row and action that differ, and which of them stands at each place of ``ids``,
+    ``(B * n,)``.
+    """
+    rows = np.repeat(np.arange(len(ids)), ids.shape[1])
+    pairs = np.stack([rows, ids.ravel()], axis=1)
+    different, places = np.unique(pairs, axis=0, return_inverse=True)
+    return different[:, 0], different[:, 1], places.reshape(-1)
+
+
+def _exact(game: Game[Any, Any], state: State, ids: NDArray[np.int64]) -> Simulation:
+    """The oracle's values; what changes nothing leaves as many moves as there were, and is one
+    more.
+    """
+    values = game.oracle(state)
+    idle = np.maximum(_best(values) - 1.0, DEAD)
+    chosen = np.take_along_axis(values, np.maximum(ids, 0), axis=1)
+    values = np.where((ids == NO_ACTION) | np.isnan(chosen), idle[:, None], chosen)
+    limit = state.level.max_steps
+    left = limit - state.steps if limit else np.full(len(state), -DEAD)
+    solved = (values > DEAD) & (-values <= left[:, None])
+    return Simulation(values[:, :, None], solved[:, :, None], exact=True, moves=0)
+
+
+def _best(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(B,)``: the largest value of each row, DEAD where none is legal."""
+    return np.where(np.isnan(values), DEAD, values).max(axis=1, initial=DEAD)
