@@ -9,22 +9,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core.actions import DEAD, NO_ACTION
+from vlmgym.core.actions import DEAD, NO_ACTION, Outcome, pick_rows
 from vlmgym.core.arguments import action_ids
 from vlmgym.core.errors import ActionError, ConfigError
 from vlmgym.core.random import SIMULATION_SALT, SIMULATION_STREAM
 from vlmgym.core.settings import Settings, setting, whole
 from vlmgym.core.state import State
 
-if TYPE_CHECKING:
-    from vlmgym.core.game import Game
 
-Policy = Callable[["Game[Any, Any]", State, int], NDArray[np.int64]]
+class Rules(Protocol):
+    """What continuations need of a game; :class:`vlmgym.core.Game` has it."""
+
+    name: ClassVar[str]
+
+    def belongs(self, state: Any) -> None:
+        """See that a state is one of this game."""
+
+    def n_actions(self, level: Any) -> int:
+        """Number of action ids."""
+
+    def legal(self, state: Any) -> NDArray[np.bool_]:
+        """``(B, A)``: the actions that change the board."""
+
+    def draw_legal(self, state: Any, number: int = ...) -> NDArray[np.int64]:
+        """``(B,)``: a drawn legal action."""
+
+    def step(self, state: Any, actions: NDArray[np.int64]) -> tuple[Any, Outcome]:
+        """Play a turn in every row."""
+
+    def oracle(self, state: Any) -> NDArray[np.float64]:
+        """``(B, A)`` values of the actions."""
+
+    def counts_moves(self, level: Any) -> bool:
+        """Whether these count the moves of a shortest solution."""
+
+
+Policy = Callable[[Rules, State, int], NDArray[np.int64]]
 """``policy(game, state, number)``: an action for each row, NO_ACTION where it has none.
 
 ``number`` is that of its first draw, see :func:`vlmgym.core.draw64`; seed and turn are those of the
@@ -95,12 +120,12 @@ class Continued(NamedTuple):
     moves: int  # that the rules played
 
 
-def random_legal(game: Game[Any, Any], state: State, number: int) -> NDArray[np.int64]:
+def random_legal(game: Rules, state: State, number: int) -> NDArray[np.int64]:
     """Any legal action, all alike."""
     return game.draw_legal(state, number)
 
 
-def greedy(game: Game[Any, Any], state: State, number: int) -> NDArray[np.int64]:
+def greedy(game: Rules, state: State, number: int) -> NDArray[np.int64]:
     """A legal action of the largest gain of this turn, all of these alike.
 
     It tries each on the game itself, whose luck of the turn it sees so.
@@ -122,8 +147,6 @@ def pick(allowed: NDArray[np.bool_], state: State, number: int) -> NDArray[np.in
         state: ``B`` games, whose seed and turn the draws are of.
         number: of the draw.
     """
-    from vlmgym.core.actions import pick_rows
-
     actions = np.empty(len(state), np.int64)
     pick_rows(allowed, state.seed, state.steps, number, actions)
     return actions
@@ -146,13 +169,13 @@ class Simulator(Settings):
         "common", "all actions of a state meet the same luck, or each its own", choices=LUCKS
     )
 
-    def simulate(self, game: Game[Any, Any], state: State, actions: Any) -> Simulation:
+    def simulate(self, game: Rules, state: State, actions: Any) -> Simulation:
         """See :func:`simulate`."""
         return simulate(
             game, state, actions, self.continuations, self.horizon, self.policy, self.luck
         )
 
-    def rest(self, game: Game[Any, Any], state: State) -> NDArray[np.float64]:
+    def rest(self, game: Rules, state: State) -> NDArray[np.float64]:
         """``(B,)``: what is still to come in each game; 0 in one that has ended.
 
         Where the game's oracle counts exactly, minus the moves of a shortest solution,
@@ -169,7 +192,7 @@ class Simulator(Settings):
 
 
 def simulate(
-    game: Game[Any, Any],
+    game: Rules,
     state: State,
     actions: Any,
     continuations: int = 32,
@@ -234,9 +257,7 @@ def simulate(
     )
 
 
-def play_on(
-    game: Game[Any, Any], state: State, horizon: int, policy: str | Policy = "random"
-) -> Continued:
+def play_on(game: Rules, state: State, horizon: int, policy: str | Policy = "random") -> Continued:
     """Play games on, to their end or for ``horizon`` moves.
 
     Raises:
@@ -268,7 +289,7 @@ def find_policy(policy: str | Policy) -> Policy:
     return POLICIES[policy]
 
 
-def _play_part(game: Game[Any, Any], state: State, horizon: int, policy: Policy) -> Continued:
+def _play_part(game: Rules, state: State, horizon: int, policy: Policy) -> Continued:
     """:func:`play_on` of games that are played together; those that have ended are dropped once
     they are many.
     """
@@ -303,7 +324,7 @@ def _different(
     return different[:, 0], different[:, 1], places.reshape(-1)
 
 
-def _exact(game: Game[Any, Any], state: State, ids: NDArray[np.int64]) -> Simulation:
+def _exact(game: Rules, state: State, ids: NDArray[np.int64]) -> Simulation:
     """The oracle's values; what changes nothing leaves as many moves as there were, and is one
     more.
     """
