@@ -12,7 +12,7 @@ from vlmgym.train.multi_turn import Play, episode_terms
 def played(task, say, turns=8):
     """An episode of scripted replies, at most ``turns`` long."""
     game = task.game
-    play = Play(turns, budget=10)
+    play = Play(turns, 10, Weights())
     play.reset(state=state_text(game, task.states("train", 1)), look="tiny")
     for _ in range(turns):
         if not len(play.lane.live()):
@@ -80,7 +80,7 @@ def test_giving_up_early_is_worth_no_more_than_going_on():
     state = task.states("train", 40)
     for row in range(40):
         for action in range(game.n_actions(state.level)):
-            play = Play(6, budget=10)
+            play = Play(6, 10, Weights())
             play.reset(state=state_text(game, state[row]), look="tiny")
             play.act(reply(game.encode(state.level, action)))
             lane = play.lane

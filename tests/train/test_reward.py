@@ -104,6 +104,7 @@ def test_terms():
         "cells": 0.75,
         "balanced": 0.5,
         "regret": 0,
+        "value": 0,
     }
     assert one("<answer>3</answer>").terms == {
         "game": 1,
@@ -112,6 +113,7 @@ def test_terms():
         "cells": 0,
         "balanced": -0.5,
         "regret": 0,
+        "value": 0,
     }
     assert one(write_reply(TRUE, "x", "none")).terms["regret"] == -1
     values = GAME.oracle(BOARD)[0]
@@ -130,6 +132,7 @@ def test_weights_are_the_papers_and_checked():
         "cells": 1.0,
         "balanced": 0.5,
         "regret": -0.5,
+        "value": 0.0,
     }
     assert Weights().total(terms) == 0
     assert Weights(perception=0.1, regret=2).total(terms) == pytest.approx(-0.9)
@@ -190,6 +193,7 @@ def test_seeing_is_a_condition_of_the_game_term():
             "cells": 0.9,
             "balanced": 0.8,
             "regret": 0.0,
+            "value": 0.0,
         }
         for seen in (1.0, 0.0)
     )
@@ -215,8 +219,9 @@ def test_training_rewards_are_the_evaluations_judgement():
         "cells",
         "balanced",
         "regret",
+        "value",
     ]
-    assert factors == [1, 1, 0.1, 0, 0, 0]
+    assert factors == [1, 1, 0.1, 0, 0, 0, 0]
     states, texts, games, expected = [], [], [], []
     for task in TASKS:
         game = task.game

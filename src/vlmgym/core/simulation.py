@@ -176,15 +176,15 @@ class Simulator(Settings):
         )
 
     def rest(self, game: Rules, state: State) -> NDArray[np.float64]:
-        """``(B,)``: what is still to come in each game; 0 in one that has ended.
+        """``(B,)``: what is still to come in each game; 0 in one that the rules have ended.
 
-        Where the game's oracle counts exactly, minus the moves of a shortest solution,
-        :data:`vlmgym.core.DEAD` where there is none; else the mean points of continuations, whose
-        luck is that of the row's seed.
+        Where the game's oracle counts exactly, minus the moves of a shortest solution whatever the
+        turn limit, :data:`vlmgym.core.DEAD` where there is none; else the mean points of
+        continuations up to the turn limit, whose luck is that of the row's seed.
         """
         if game.counts_moves(state.level):
-            values = _best(game.oracle(state))
-            return np.where(state.ended, 0.0, values)
+            unlimited = state.with_arrays({"steps": np.zeros_like(state.steps)})
+            return np.where(state.terminated, 0.0, _best(game.oracle(unlimited)))
         salts = SIMULATION_SALT + np.tile(np.arange(self.continuations), len(state))
         forks = state.repeat(self.continuations).reseed(salts)
         played = play_on(game, forks, self.horizon, self.policy)

@@ -245,6 +245,20 @@ class State(Generic[LevelOf]):
             raise RowError(f"row {wrong} of a batch of {batch}")
         return numbers
 
+    def row_bytes(self, without: Sequence[str] = ()) -> NDArray[np.uint8]:
+        """``(B, n)``: all that is known of each row as bytes, so that rows are equal where these
+        are.
+
+        Args:
+            without: names of arrays that do not count.
+        """
+        flat = [
+            np.ascontiguousarray(array).view(np.uint8).reshape(len(self), -1)
+            for name, array in self.arrays().items()
+            if name not in without and array.size
+        ]
+        return np.concatenate(flat, axis=1) if flat else np.zeros((len(self), 0), np.uint8)
+
     def repeat(self, n: int) -> Self:
         """Each row ``n`` times in a row: the fork.
 

@@ -5,7 +5,7 @@ reply).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import NO_ACTION, Game, Level, Settings, State, best_action, setting
+from vlmgym.core.potential import turn_values
+from vlmgym.core.simulation import Simulator
 from vlmgym.dialogue.perception import Perception, read_perception
 from vlmgym.dialogue.reply import BLOCKS, Blocks, Reply, parse
 from vlmgym.dialogue.thinking import NamedTiles, named_tiles
@@ -44,13 +46,39 @@ class Weights(Settings):
         100,
     )
 
+    value: float = setting(
+        0.0,
+        "what the turn changed in the simulated rest of the game, -1 to 1; no or an illegal "
+        "action: -1",
+        -100,
+        100,
+    )
+
+    simulator: Simulator = setting(  # noqa: RUF009 - it is frozen
+        Simulator(), "how the rest of a game is simulated, for value"
+    )
     seeing: bool = setting(
         False, "the game term is +1 only where the description equals the board as well"
     )
 
+    def __post_init__(self) -> None:
+        """Read the simulator's settings.
+
+        Raises:
+            ConfigError: a field is out of range.
+        """
+        if not isinstance(self.simulator, Simulator):
+            object.__setattr__(self, "simulator", Simulator.parse(self.simulator))
+        super().__post_init__()
+
     def factors(self) -> dict[str, float]:
         """The weight of each term."""
-        return {name: weight for name, weight in asdict(self).items() if name != "seeing"}
+        return {name: getattr(self, name) for name in TERM_RANGES}
+
+    @property
+    def simulates(self) -> Simulator | None:
+        """How the rest of a game is simulated; None where the value has no weight."""
+        return self.simulator if self.value else None
 
     def rewarded(self, terms: dict[str, float]) -> dict[str, float]:
         """The terms of a turn as they are rewarded, before the weights."""
@@ -79,9 +107,10 @@ TERM_RANGES: dict[str, tuple[float, float]] = {
     "cells": (0.0, 1.0),
     "balanced": (-1.0, 1.0),
     "regret": (-1.0, 0.0),
+    "value": (-1.0, 1.0),
 }
 """The least and the most that each reward term of a turn can be."""
-TERMS = tuple(Weights().factors())
+TERMS = tuple(TERM_RANGES)
 """The names of the reward terms, in the order in which they are shown."""
 
 
@@ -206,6 +235,7 @@ def judge(
     mode: str = "strict",
     oracle: bool = True,
     blocks: Blocks = BLOCKS,
+    simulator: Simulator | None = None,
 ) -> tuple[State, list[Judgement]]:
     """Read the replies, play them, and say what each is worth.
 
@@ -217,6 +247,7 @@ def judge(
         mode: see :func:`vlmgym.dialogue.reply.parse`.
         oracle: also compute oracle values; without, they are NaN and the regret term is 0.
         blocks: what the blocks of the replies are called.
+        simulator: how the rest of the game is simulated; without, the value term is 0.
 
     Returns:
         The states after the turn, and ``B`` judgements.
@@ -230,6 +261,9 @@ def judge(
     succeeds_as_described = _replay(game, state, actions, success, perceptions)
     possible = _success_possible(game, state, success)
     values = game.oracle(state) if oracle else None
+    worth = np.zeros(len(state))
+    if simulator is not None:
+        worth = turn_values(game, state, actions, after, outcome, simulator)
     judgements = []
     for row, (reply, perception) in enumerate(zip(parsed, perceptions, strict=True)):
         truth = scene.symbols[row]
@@ -250,6 +284,7 @@ def judge(
                 "format": float(reply.well_formed),
                 **described,
                 "regret": -verdict.regret,
+                "value": float(worth[row]),
             },
             fault=_fault(
                 bool(success[row]),

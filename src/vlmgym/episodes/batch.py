@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import NO_ACTION, ConfigError, Game, State
+from vlmgym.core.simulation import Simulator
 from vlmgym.dialogue import prompt
 from vlmgym.dialogue.judge import Judgement, judge
 from vlmgym.dialogue.reply import BLOCKS, Blocks
@@ -61,6 +62,8 @@ class EpisodeBatch:
         patience: turns in a row in which nothing happened and the move was the same one (or none),
             after which an episode ends as stuck; 0 = never.
         repeats: the rows are so many repetitions of each start, side by side.
+        simulator: how the rest of the game is simulated, for the value of each turn; None = it is
+            not.
 
     Attributes:
         turns: the records of all turns, in the order in which they were answered.
@@ -80,6 +83,7 @@ class EpisodeBatch:
         oracle: bool = True,
         patience: int = 0,
         repeats: int = 1,
+        simulator: Simulator | None = None,
     ) -> None:
         if not turns and not state.level.max_steps:
             raise ConfigError(
@@ -99,6 +103,7 @@ class EpisodeBatch:
         self.oracle = oracle
         self.patience = patience
         self.repeats = repeats
+        self.simulator = simulator
         self.turns: list[Turn] = []
         count = len(state)
         # of each row: seed, sum of game terms, turns, turns in a row without effect, last action,
@@ -176,7 +181,9 @@ class EpisodeBatch:
         before = self.state[rows]
         texts = [answer.text for answer in answers]
         blocks = self.observation.blocks
-        after, judgements = judge(self.game, before, texts, self.mode, self.oracle, blocks)
+        after, judgements = judge(
+            self.game, before, texts, self.mode, self.oracle, blocks, self.simulator
+        )
         records = []
         for index, row in enumerate(rows):
             turn = int(self._turn_counts[row])

@@ -81,7 +81,7 @@ _ACTION = _integer(-1, 2**31)
 _SEED = _integer(0, 2**64 - 1)
 _FINITE = _number(-1e300, 1e300)
 _TERMS = {term: _number(low, high) for term, (low, high) in TERM_RANGES.items()}
-_LATER_TERMS = {"balanced"}
+_LATER_TERMS = {"balanced", "value"}
 """Terms that traces of earlier versions do not have."""
 _USAGE = dict.fromkeys(USAGE, _COUNT) | {"cost": _or_none(_number(0, 1e12)), "finish": _text}
 

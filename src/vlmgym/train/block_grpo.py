@@ -259,7 +259,8 @@ class _Judge:
         asked_about = [self.questions[index] for index in self.question_indices]
         states = [(question.task.game, question.state) for question in asked_about]
         blocks = [question.task.blocks for question in asked_about]
-        return judge_rows(states, texts, self.trainer.weights.regret != 0, blocks)
+        weights = self.trainer.weights
+        return judge_rows(states, texts, weights.regret != 0, blocks, weights.simulates)
 
 
 def branch_rewards(

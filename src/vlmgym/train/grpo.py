@@ -80,7 +80,7 @@ def run_grpo(
     _refuse(recipe, settings, states)
 
     def play() -> Play:
-        return Play(settings.turns, settings.max_new_tokens, weights.regret != 0)
+        return Play(settings.turns, settings.max_new_tokens, weights)
 
     with plain_generation(model), playable(model, processor, settings.turns) as with_turns:
         kind = Grpo if settings.in_blocks is None else BlockGrpo

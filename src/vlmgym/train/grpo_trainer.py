@@ -213,7 +213,9 @@ class Grpo(TrlGrpo):
         asked_about = [questions[index] for index in question_indices]
         states = [(question.task.game, question.state) for question in asked_about]
         blocks = [question.task.blocks for question in asked_about]
-        judged, states_after = judge_rows(states, texts, self.weights.regret != 0, blocks)
+        judged, states_after = judge_rows(
+            states, texts, self.weights.regret != 0, blocks, self.weights.simulates
+        )
         return Replies(
             questions, question_indices, rows_of_replies, generated, judged, states_after
         )

@@ -29,6 +29,8 @@ from vlmgym.train.rewards import batch_metrics, reply_text
 
 PATIENCE = 20
 """Turns in a row with the same useless reply, after which an episode is stuck; as in evaluation."""
+SUMMED = ("game", "regret", "value")
+"""The terms of which those of an episode's turns are added up; of the others their mean counts."""
 _ONLY = np.array([0])
 
 
@@ -38,13 +40,13 @@ class Play:
     Args:
         turns: most turns of the episode.
         budget: most tokens of the episode.
-        oracle: also compute the regret.
+        weights: of the reward terms, which say what has to be computed.
     """
 
-    def __init__(self, turns: int, budget: int, oracle: bool = False) -> None:
+    def __init__(self, turns: int, budget: int, weights: Weights) -> None:
         self._turns = turns
         self._budget = budget
-        self._oracle = oracle
+        self._weights = weights
         self._episode: EpisodeBatch | None = None
         self._calls = 0
 
@@ -62,7 +64,13 @@ class Play:
         blocks = Blocks.of(row.get("reply") or "")
         observation = ObservationSettings(look, history=-1, blocks=blocks)
         self._episode = EpisodeBatch(
-            game, start, observation, self._turns, patience=PATIENCE, oracle=self._oracle
+            game,
+            start,
+            observation,
+            self._turns,
+            patience=PATIENCE,
+            oracle=self._weights.regret != 0,
+            simulator=self._weights.simulates,
         )
         self._calls = 0
 
@@ -101,10 +109,11 @@ class Play:
 def episode_terms(episode: EpisodeBatch, kind: str, weights: Weights) -> dict[str, float]:
     """Reward terms of an episode, each on the scale of a single turn.
 
-    ``game`` and ``regret`` are sums over the turns, divided by the limit of turns; the others are
-    means. Turns that were not played count as the worst ones, so that giving up early gains
-    nothing; only where a good move ended the game (it is solved, cleared, through the maze) they
-    count for nothing. Moves to and fro gain nothing either: what a game counts as good leads on.
+    ``game``, ``regret`` and ``value`` are sums over the turns, divided by the limit of turns; the
+    others are means. Turns that were not played count as the worst ones, so that giving up early
+    gains nothing; only where a good move ended the game (it is solved, cleared, through the maze)
+    they count for nothing. Moves to and fro gain nothing either: what a game counts as good leads
+    on.
 
     Args:
         episode: one that is over.
@@ -118,7 +127,7 @@ def episode_terms(episode: EpisodeBatch, kind: str, weights: Weights) -> dict[st
     for term, (worst, _) in TERM_RANGES.items():  # a turn that was not played is worth the least
         total = sum(terms[term] for terms in played)
         total += 0.0 if is_solved else missing * worst
-        is_mean = term not in ("game", "regret")
+        is_mean = term not in SUMMED
         turns = len(played) if is_solved and is_mean else episode.limit
         terms_of_episode[term] = total / turns
     if kind == "score":

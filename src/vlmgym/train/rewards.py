@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vlmgym.core import Game, State, concat
+from vlmgym.core.simulation import Simulator
 from vlmgym.dialogue.judge import Fault, Judgement, Weights, judge
 from vlmgym.dialogue.reply import BLOCKS, Blocks
 from vlmgym.episodes.records import Turn
@@ -19,8 +20,8 @@ from vlmgym.games import read_state_text
 class _Judge:
     """Judges each batch of completions once, for all reward functions; the last batch is kept."""
 
-    def __init__(self, oracle: bool) -> None:
-        self.oracle = oracle
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
         self.key: tuple[tuple[str, str, str], ...] = ()
         self.judged: list[Judgement] = []
 
@@ -34,7 +35,8 @@ class _Judge:
         if is_new:
             states = [read_state_text(text) for text in state]
             blocks = [Blocks.of(names) for names in reply]
-            self.judged, _ = judge_rows(states, texts, self.oracle, blocks)
+            oracle = self.weights.regret != 0
+            self.judged, _ = judge_rows(states, texts, oracle, blocks, self.weights.simulates)
             self.key = key
         return self.judged, is_new
 
@@ -52,6 +54,7 @@ def judge_rows(
     texts: Sequence[str],
     oracle: bool,
     blocks: Sequence[Blocks] = (),
+    simulator: Simulator | None = None,
 ) -> tuple[list[Judgement], list[tuple[State, int]]]:
     """Judge answers to states (one row each); those of one game and level are stepped as one batch.
 
@@ -60,6 +63,7 @@ def judge_rows(
         texts: the answers.
         oracle: see :func:`vlmgym.dialogue.judge.judge`.
         blocks: what the blocks of each answer are called; none = the usual names.
+        simulator: see :func:`vlmgym.dialogue.judge.judge`.
 
     Returns:
         A judgement for each answer, and the state after it, as a batch and a row in it.
@@ -76,7 +80,9 @@ def judge_rows(
         batch = concat([states[number][1] for number in members])
         replies = [texts[number] for number in members]
         names = all_blocks[members[0]]
-        after, judgements = judge(game, batch, replies, oracle=oracle, blocks=names)
+        after, judgements = judge(
+            game, batch, replies, oracle=oracle, blocks=names, simulator=simulator
+        )
         for row, number in enumerate(members):
             judged[number] = judgements[row]
             states_after[number] = (after, row)
@@ -91,7 +97,7 @@ def reward_functions(weights: Weights) -> tuple[list[Any], list[float]]:
     """TRL reward functions, one a term, and their weights; the first also logs P_acc, R_acc and the
     error attribution.
     """
-    judge_once = _Judge(oracle=weights.regret != 0)
+    judge_once = _Judge(weights)
 
     def judged_terms(
         completions: Sequence[Any], state: Sequence[str], game: Sequence[str], columns: Any

@@ -201,6 +201,7 @@ class GameAgentLoop(AgentLoopBase):  # type: ignore[misc]
             self.grpo.turns,
             patience=PATIENCE,
             oracle=self.weights.regret != 0,
+            simulator=self.weights.simulates,
         )
         play = self._conversation if self.mode == "conversation" else self._turn_by_turn
         outputs = await play(episode, raw_prompt[0]["content"], sampling_params)
