@@ -42,6 +42,11 @@ class Rules(Protocol):
     def step(self, state: Any, actions: NDArray[np.int64]) -> tuple[Any, Outcome]:
         """Play a turn in every row."""
 
+    def success(
+        self, state: Any, actions: NDArray[np.int64], outcome: Outcome
+    ) -> NDArray[np.bool_]:
+        """``(B,)``: the turns that are worth the paper's +1."""
+
     def oracle(self, state: Any) -> NDArray[np.float64]:
         """``(B, A)`` values of the actions."""
 
@@ -58,6 +63,9 @@ row.
 
 LUCKS = ("common", "own")
 """Whether the continuations of all actions of a state meet the same luck, or each its own."""
+
+COUNTS = ("points", "turns")
+"""What returns may add up: points, or 1 and -1 for turns that succeed or do not."""
 
 MOST_CONTINUATIONS = 1_000_000
 MOST_MOVES = 1_000_000
@@ -115,9 +123,14 @@ class Simulation:
 class Continued(NamedTuple):
     """What came of games that were played on."""
 
-    returns: NDArray[np.float64]  # (B,) points gained
+    returns: NDArray[np.float64]  # (B,) what was counted
     solved: NDArray[np.bool_]  # (B,) ended by the rules on a move that gained something
-    moves: int  # that the rules played
+    turns: NDArray[np.int64]  # (B,) that were played
+
+    @property
+    def moves(self) -> int:
+        """That the rules played, of all games together."""
+        return int(self.turns.sum())
 
 
 def random_legal(game: Rules, state: State, number: int) -> NDArray[np.int64]:
@@ -257,23 +270,35 @@ def simulate(
     )
 
 
-def play_on(game: Rules, state: State, horizon: int, policy: str | Policy = "random") -> Continued:
+def play_on(
+    game: Rules,
+    state: State,
+    horizon: int,
+    policy: str | Policy = "random",
+    counts: str = "points",
+) -> Continued:
     """Play games on, to their end or for ``horizon`` moves.
 
+    Args:
+        game: the game.
+        state: ``B`` games; left untouched.
+        horizon: moves at the most.
+        policy: who plays.
+        counts: what returns add up: ``"points"``, or ``"turns"``: 1 for a turn that succeeds, -1
+            for another one (the paper's reward).
+
     Raises:
-        ConfigError: there is no such policy, or the horizon is out of range.
+        ConfigError: there is no such policy or count, or the horizon is out of range.
     """
     horizon = whole("horizon", horizon, MOST_MOVES)
     policy = find_policy(policy)
-    parts = [
-        _play_part(game, state[start : start + ROWS_AT_ONCE], horizon, policy)
-        for start in range(0, len(state), ROWS_AT_ONCE)
-    ]
-    return Continued(
-        np.concatenate([part.returns for part in parts] or [np.zeros(0)]),
-        np.concatenate([part.solved for part in parts] or [np.zeros(0, bool)]),
-        sum(part.moves for part in parts),
-    )
+    if counts not in COUNTS:
+        raise ConfigError("counts", counts, "one of " + ", ".join(COUNTS))
+    parts = [Continued(np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64))]
+    for start in range(0, len(state), ROWS_AT_ONCE):
+        part = state[start : start + ROWS_AT_ONCE]
+        parts.append(_play_part(game, part, horizon, policy, counts))
+    return Continued(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def find_policy(policy: str | Policy) -> Policy:
@@ -289,14 +314,14 @@ def find_policy(policy: str | Policy) -> Policy:
     return POLICIES[policy]
 
 
-def _play_part(game: Rules, state: State, horizon: int, policy: Policy) -> Continued:
+def _play_part(game: Rules, state: State, horizon: int, policy: Policy, counts: str) -> Continued:
     """:func:`play_on` of games that are played together; those that have ended are dropped once
     they are many.
     """
     returns = np.zeros(len(state))
     solved = np.zeros(len(state), bool)
+    turns = np.zeros(len(state), np.int64)
     rows = np.arange(len(state))  # of those that are still played
-    moves = 0
     for _ in range(horizon):
         going = ~state.ended
         if going.mean() < CROWDED:
@@ -305,11 +330,17 @@ def _play_part(game: Rules, state: State, horizon: int, policy: Policy) -> Conti
             going = going[going]
         if not len(rows):
             break
-        state, outcome = game.step(state, policy(game, state, SIMULATION_STREAM))
-        returns[rows] += outcome.gain
+        before = state
+        actions = policy(game, before, SIMULATION_STREAM)
+        state, outcome = game.step(before, actions)
+        if counts == "points":
+            returns[rows] += outcome.gain
+        else:
+            succeeds = game.success(before, actions, outcome)
+            returns[rows] += np.where(going, np.where(succeeds, 1.0, -1.0), 0.0)
         solved[rows] |= state.terminated & (outcome.gain > 0)
-        moves += int(going.sum())
-    return Continued(returns, solved, moves)
+        turns[rows] += going
+    return Continued(returns, solved, turns)
 
 
 def _different(

@@ -26,6 +26,7 @@ from vlmgym.dialogue.judge import Judgement, Weights
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.render.frames import blank_like
 from vlmgym.train.credit import visual_weights
+from vlmgym.train.episode_credit import credit_turns
 from vlmgym.train.groups import (
     COMPLETIONS,
     Batch,
@@ -41,6 +42,7 @@ from vlmgym.train.questions import Answered, Question, QuestionSource
 from vlmgym.train.rewards import batch_metrics, judge_rows, reply_text
 from vlmgym.train.rows import ask_rows
 from vlmgym.train.trl_grpo import TrlGrpo, trained_tokens
+from vlmgym.train.turn_credit import TURN_ESTIMATORS
 
 if TYPE_CHECKING:
     from vlmgym.train.settings import GrpoSettings
@@ -323,7 +325,14 @@ class Grpo(TrlGrpo):
         answered = [_answered_in(group) for group in groups]
         self.states.tell(share.everyone, gather_object(answered))
         equal = [worth_the_same([self._total(episode) for episode in group]) for group in groups]
-        return self.leave_out(output, equal, self.settings.drop_equal)
+        output = self.leave_out(output, equal, self.settings.drop_equal)
+        if self.settings.credit in TURN_ESTIMATORS:
+            mask = trained_tokens(output).bool().cpu().numpy()
+            advantages, metrics = credit_turns(groups, mask, self.settings, self.weights)
+            output["advantages"] = output["advantages"].new_tensor(advantages)
+            for name, mean in metrics.items():
+                self.log_metric(f"credit/{name}", mean)
+        return output
 
     def _total(self, episode: EpisodeBatch) -> float:
         """The reward of an episode."""

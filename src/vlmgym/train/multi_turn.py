@@ -10,6 +10,7 @@ they do everywhere else.
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -120,19 +121,37 @@ def episode_terms(episode: EpisodeBatch, kind: str, weights: Weights) -> dict[st
         kind: ``"turns"``, or ``"score"``: ``game`` is the final score instead.
         weights: say whether moves count where the description is wrong.
     """
+    by_turn = turn_terms(episode, kind, weights)
+    return {term: math.fsum(terms[term] for terms in by_turn) for term in TERM_RANGES}
+
+
+def turn_terms(episode: EpisodeBatch, kind: str, weights: Weights) -> list[dict[str, float]]:
+    """What each turn adds to the terms of :func:`episode_terms`; what the turns that were not
+    played count is added with the last one.
+
+    Args:
+        episode: one that is over.
+        kind: as there; of a final score each turn adds its gain, the first one also what there was
+            before.
+        weights: as there.
+    """
     played = [weights.rewarded(turn.terms) for turn in episode.turns]
-    missing = episode.limit - len(episode.turns)
+    missing = episode.limit - len(played)
     is_solved = bool(episode.state.terminated[0]) and played[-1]["game"] > 0
-    terms_of_episode = {}
+    of_turns: list[dict[str, float]] = [{} for _ in played]
     for term, (worst, _) in TERM_RANGES.items():  # a turn that was not played is worth the least
-        total = sum(terms[term] for terms in played)
-        total += 0.0 if is_solved else missing * worst
         is_mean = term not in SUMMED
-        turns = len(played) if is_solved and is_mean else episode.limit
-        terms_of_episode[term] = total / turns
+        divisor = len(played) if is_solved and is_mean else episode.limit
+        for terms, added in zip(played, of_turns, strict=True):
+            added[term] = terms[term] / divisor
+        if not is_solved:
+            of_turns[-1][term] += missing * worst / divisor
     if kind == "score":
-        terms_of_episode["game"] = float(episode.state.score[0])
-    return terms_of_episode
+        for turn, added in zip(episode.turns, of_turns, strict=True):
+            added["game"] = float(turn.gain)
+        before = int(episode.state.score[0]) - sum(turn.gain for turn in episode.turns)
+        of_turns[0]["game"] += before
+    return of_turns
 
 
 def episode_rewards(weights: Weights, turns: int, kind: str) -> tuple[list[Any], list[float]]:

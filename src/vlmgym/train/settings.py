@@ -12,6 +12,7 @@ from vlmgym.core import ConfigError, Settings, setting
 from vlmgym.players.blocks import PATHS
 from vlmgym.train.compute import Compute
 from vlmgym.train.credit import APART, ESTIMATORS
+from vlmgym.train.turn_credit import TURN_ESTIMATORS, TurnSettings
 
 REPORTS = ("tensorboard", "wandb", "trackio", "none")
 """Where curves can go."""
@@ -181,8 +182,12 @@ class GrpoSettings(Optimisation):
     )
     credit: str = setting(
         "flat",
-        "which block of an answer a reward is credited to: see vlmgym.train.credit",
-        choices=tuple(ESTIMATORS),
+        "what of an answer or an episode a reward is credited to: all of it (flat), blocks (see "
+        "vlmgym.train.credit) or, with turns, single turns (see vlmgym.train.turn_credit)",
+        choices=(*ESTIMATORS, *TURN_ESTIMATORS),
+    )
+    returns: TurnSettings = setting(  # noqa: RUF009 - it is frozen
+        TurnSettings(), "how credit of single turns is computed"
     )
     shuffled: bool = setting(
         False,
@@ -237,12 +242,27 @@ class GrpoSettings(Optimisation):
                 raise ConfigError(f"GrpoSettings.{name}", True, "false where turns > 1")
         if isinstance(self.branches, Mapping):
             object.__setattr__(self, "branches", Branches.parse(self.branches))
-        self._check_blocks()
+        if not isinstance(self.returns, TurnSettings):
+            object.__setattr__(self, "returns", TurnSettings.parse(self.returns))
+        if self.credit in TURN_ESTIMATORS:
+            self._check_turns()
+        else:
+            self._check_blocks()
         if self.batch % (self.group * self.accumulate):
             multiple = self.group * self.accumulate
             raise ConfigError(
                 "GrpoSettings.batch", self.batch, f"a multiple of group * accumulate = {multiple}"
             )
+
+    def _check_turns(self) -> None:
+        """See that there are turns to be credited."""
+        if self.turns < 2:
+            allowed = "one of " + ", ".join(ESTIMATORS) + " where turns = 1"
+            raise ConfigError("GrpoSettings.credit", self.credit, allowed)
+        for name, default in {"path": "open", "branches": None}.items():
+            value = getattr(self, name)
+            if value != default:
+                raise ConfigError(f"GrpoSettings.{name}", value, f"{default} where turns > 1")
 
     def _check_blocks(self) -> None:
         """See that answers can be divided into blocks as they are to be."""
