@@ -4,6 +4,7 @@ adapters; episodes.
 
 import importlib.util
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,6 +15,8 @@ from parts.scripted import tokens
 from parts.tasks import CPU, ON_CPU, WIDE_2048
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra
+from vlmgym.core.simulation import Simulator
+from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
 from vlmgym.models.loading import freeze_vision, load
 from vlmgym.train import grpo_trainer as trainers
@@ -21,11 +24,14 @@ from vlmgym.train import stand_ins
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.compute import Compute, Lora
+from vlmgym.train.episode_credit import turn_rewards
 from vlmgym.train.grpo import run_grpo
 from vlmgym.train.recipe import Recipe
 from vlmgym.train.run import train
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
+from vlmgym.train.trl_grpo import trained_tokens
+from vlmgym.train.turn_credit import TURN_ESTIMATORS, scaled
 
 
 @pytest.fixture(scope="module")
@@ -311,6 +317,59 @@ def test_an_episode_ends_where_the_game_ends(models, tmp_path, monkeypatch):
     assert min(turns) < 12
     for turn, rows in enumerate(asked):
         assert len(rows) == sum(n > turn for n in turns), "only those that go on are asked"
+
+
+@pytest.mark.parametrize("credit", ["turn", "gigpo", "value"])
+def test_tokens_of_each_turn_are_trained_on_with_its_own_advantage(
+    credit, models, tmp_path, monkeypatch
+):
+    """As the table of the group's turns gives them, up to the loss; and what was done is logged."""
+
+    def say(row, turn):
+        action = (row * 7 + turn * 3) % 4
+        return f"<perception>x</perception><think>t</think><answer>{action}</answer>"
+
+    scripted(monkeypatch, say)
+    seen = []
+    loss = trainers.Grpo._compute_loss
+
+    def watched(self, model, inputs):
+        seen.append({name: inputs[name].clone() for name in ("advantages", "completion_ids")})
+        seen[-1]["mask"] = trained_tokens(inputs).clone()
+        return loss(self, model, inputs)
+
+    monkeypatch.setattr(trainers.Grpo, "_compute_loss", watched)
+    settings = GrpoSettings(
+        steps=1, batch=8, group=4, turns=3, max_new_tokens=1500, beta=0.0, credit=credit
+    )
+    reward = Weights(simulator=Simulator(4, 2))
+    trainer = run_grpo(
+        Recipe("tiny", (Task.parse(WIDE_2048),), grpo=settings, reward=reward, compute=CPU),
+        *load(str(models("qwen2_5_vl"))),
+        tmp_path,
+    )
+    episodes = [play.lane for play in trainer.environments]
+    expected = []
+    for first in (0, 4):
+        group = turn_rewards(episodes[first : first + 4], "turns", reward, credit == "value")
+        expected.append(scaled(TURN_ESTIMATORS[credit](group, settings.returns), group))
+    expected = np.concatenate(expected)
+    (inputs,) = seen
+    mask = inputs["mask"].bool()
+    starts = mask & ~torch.nn.functional.pad(mask, (1, 0))[:, :-1]
+    assert starts.sum(dim=1).tolist() == [3] * 8
+    turns = (starts.cumsum(dim=1) - 1).clamp(min=0)
+    found = [
+        [inputs["advantages"][row][mask[row] & (turns[row] == number)] for number in range(3)]
+        for row in range(8)
+    ]
+    assert all(tokens.unique().numel() == 1 for of_row in found for tokens in of_row)
+    firsts = sorted([round(float(tokens[0]), 4) for tokens in of_row] for of_row in found)
+    assert firsts == sorted(expected.round(4).tolist()), "TRL shuffles the rows"
+    assert len(np.unique(expected.round(6))) > 4, "turns of one episode differ"
+    log = trainer.state.log_history[0]
+    assert 0 <= log["credit/met_by_one"] <= 1
+    assert ("credit/value_error" in log) == (credit == "value")
 
 
 @pytest.mark.parametrize("family", ["gemma3", "idefics3"])

@@ -330,8 +330,7 @@ class Grpo(TrlGrpo):
             mask = trained_tokens(output).bool().cpu().numpy()
             advantages, metrics = credit_turns(groups, mask, self.settings, self.weights)
             output["advantages"] = output["advantages"].new_tensor(advantages)
-            for name, mean in metrics.items():
-                self.log_metric(f"credit/{name}", mean)
+            self.add_metrics({f"credit/{name}": mean for name, mean in metrics.items()})
         return output
 
     def _total(self, episode: EpisodeBatch) -> float:

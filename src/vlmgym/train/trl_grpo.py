@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from transformers import StoppingCriteriaList
 from trl import GRPOTrainer
 from typing_extensions import override
@@ -217,6 +218,13 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer, ABC):  # type: ignore[misc]
         """
         for name, mean in means.items():
             self._metrics["train"][name][-1] = mean
+
+    def add_metrics(self, means: Mapping[str, float]) -> None:
+        """Log means of a batch that TRL has scored, over all processes that have them."""
+        all_means = gather_object([dict(means)])
+        for name in sorted({name for one in all_means for name in one}):
+            numbers = [one[name] for one in all_means if name in one]
+            self._metrics["train"][name].append(sum(numbers) / len(numbers))
 
     # ---- rows that are left out
     def leave_out(
