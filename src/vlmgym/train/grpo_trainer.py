@@ -302,6 +302,8 @@ class Grpo(TrlGrpo):
             self.log_metric(name, value)
         for name, ladder in self.states.curricula.items():
             self.log_metric(f"{name}/place", ladder.place)
+        for name, moves in self.states.moves_from_end().items():
+            self.log_metric(f"{name}/moves_from_end", moves)
         means_of_processes = gather_object([_means(groups)])
         return {
             name: sum(means[name] for means in means_of_processes) / len(means_of_processes)

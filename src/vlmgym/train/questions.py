@@ -1,5 +1,5 @@
 """Where the states of GRPO come from: random walks, games that the policy itself plays, recorded
-games, or a mixture.
+games, the ends of solved games, or a mixture.
 
 All processes of a run hold the same :class:`QuestionSource`, draw the same questions and are told
 the same answers; each then asks its own share. So a checkpoint holds it once, and the number of
@@ -22,30 +22,21 @@ from vlmgym.core.random import ANSWER_TURN
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.games import read_state_text, state_text
+from vlmgym.train.pools import PoolEpisode
 from vlmgym.train.replays import recorded_states
+from vlmgym.train.rollback import Rollback, solve
 from vlmgym.train.sources import CHUNK, Source, first_state
 
 TRIES = 1000
 """Fresh deals after which looking for one in which something can succeed is given up."""
+TRIES_TO_SOLVE = 32
+"""Deals that the oracle tries to solve, one after the other, before a game is taken to have none
+that it solves.
+"""
 # streams of the draws
 _TASK = 0
 _SOURCE = 1
 _ANSWER = 2
-
-
-@dataclass
-class PoolEpisode:
-    """A game of a policy pool: where it stands, its level, how many answers in a row changed
-    nothing, and whether it passes.
-
-    It passes where no action can succeed and some is legal (2048: nothing merges): the game goes
-    on, but no group is asked.
-    """
-
-    state: State  # one row
-    level: str
-    idle: int = 0
-    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +103,7 @@ class QuestionSource:
         self.replayed = [0] * len(tasks)
         self.dealt = [0] * len(tasks)
         self.turn = [0] * len(tasks)
+        self.rollbacks = [Rollback() for _ in tasks]
         self.pools: list[list[PoolEpisode]] = [[] for _ in tasks]
         self.counts = dict.fromkeys(("pool_ended", "pool_stuck"), 0)
         self._chunks: dict[int, tuple[tuple[int, str, bool], State]] = {}
@@ -161,6 +153,8 @@ class QuestionSource:
         slot = -1
         if source.kind == "random_walk":
             state = self._walk(number, task, source.hopeless)
+        elif source.kind == "rollback":
+            state = self._rolled_back(number, task)
         elif source.kind == "replay":
             state = self._next_recorded(number, index)
             task = task.override(level=self.tasks[number].names.level)
@@ -187,6 +181,18 @@ class QuestionSource:
             first = position // CHUNK * CHUNK
             self._chunks[number] = (key, task.states("train", CHUNK, first, hopeless))
         return self._chunks[number][1][position % CHUNK]
+
+    def _rolled_back(self, number: int, task: Task) -> State:
+        """A state some moves before the end of the next deal of a task that the oracle solves."""
+        names = task.names
+        for _ in range(TRIES_TO_SOLVE):
+            deal = self.walked[number]
+            self.walked[number] += 1
+            solved = solve(task.game, task.level, names.level, deal)
+            if solved:
+                return self.rollbacks[number].choose(solved)
+        allowed = f"a game whose oracle solves its deals (none of {TRIES_TO_SOLVE} of {names.game})"
+        raise ConfigError("Source.kind", "rollback", allowed)
 
     def _task_now(self, number: int) -> Task:
         """A task at the present difficulty."""
@@ -256,6 +262,7 @@ class QuestionSource:
         """
         for question, answer in zip(questions, answered, strict=True):
             self._climb(question, answer)
+            self._roll_back(question, answer)
             if question.slot >= 0:
                 self._play_on(question, answer)
 
@@ -269,6 +276,14 @@ class QuestionSource:
             and question.task == self._task_now(question.number)
         ):
             self.curricula[name] = ladder.update(answer.successes, answer.answers)
+
+    def _roll_back(self, question: Question, answer: Answered) -> None:
+        """Move the starts near the end of solved games by an answer to one of them."""
+        source = self.sources[question.source]
+        if source.kind == "rollback" and answer.answers:
+            self.rollbacks[question.number] = self.rollbacks[question.number].update(
+                answer.successes, answer.answers, source.target, source.step
+            )
 
     def _play_on(self, question: Question, answer: Answered) -> None:
         """Go on with a game of a pool from the state after an answer."""
@@ -330,11 +345,20 @@ class QuestionSource:
             f"a level in whose deals something can be done (in none of {TRIES} here)",
         )
 
+    def moves_from_end(self) -> dict[str, float]:
+        """By game, how many moves before the end of solved games is asked; none where nothing comes
+        from there.
+        """
+        if all(source.kind != "rollback" for source in self.sources):
+            return {}
+        pairs = zip(self.tasks, self.rollbacks, strict=True)
+        return {task.names.game: rollback.moves for task, rollback in pairs}
+
     # ---- saving
     def state_dict(self) -> dict[str, Any]:
         """All that :meth:`load_state_dict` needs to go on from here, as JSON values."""
         pools = [
-            [_values_of(task, episode) for episode in pool]
+            [episode.values(task.game) for episode in pool]
             for task, pool in zip(self.tasks, self.pools, strict=True)
         ]
         return {
@@ -345,6 +369,7 @@ class QuestionSource:
             "turn": self.turn,
             "pools": pools,
             "counts": self.counts,
+            "rollbacks": [asdict(rollback) for rollback in self.rollbacks],
             "curricula": {name: asdict(ladder) for name, ladder in self.curricula.items()},
         }
 
@@ -354,22 +379,13 @@ class QuestionSource:
         self.counts = dict(values["counts"])
         for name in ("walked", "replayed", "dealt", "turn"):
             setattr(self, name, list(values[name]))
-        self.pools = [[_episode_of(episode) for episode in pool] for pool in values["pools"]]
+        rollbacks = values.get("rollbacks")  # runs of earlier versions have none
+        if rollbacks is not None:
+            self.rollbacks = [Rollback(**rollback) for rollback in rollbacks]
+        self.pools = [[PoolEpisode.of(episode) for episode in pool] for pool in values["pools"]]
         self.curricula = {
             name: Curriculum.from_dict(ladder) for name, ladder in values["curricula"].items()
         }
-
-
-def _values_of(task: Task, episode: PoolEpisode) -> list[Any]:
-    """A game of a pool as JSON values."""
-    text = state_text(task.game, episode.state)
-    return [text, episode.level, episode.idle, episode.passing]
-
-
-def _episode_of(values: Sequence[Any]) -> PoolEpisode:
-    """A game of a pool from its JSON values."""
-    text, level, idle, passing = values
-    return PoolEpisode(read_state_text(text)[1], level, idle, passing)
 
 
 def _edges(weights: Sequence[float]) -> NDArray[np.float64]:

@@ -26,7 +26,9 @@ class Source(Settings):
     """One source of states, and its share of the questions."""
 
     kind: str = setting(
-        "random_walk", "where states come from", choices=("random_walk", "policy_pool", "replay")
+        "random_walk",
+        "where states come from",
+        choices=("random_walk", "policy_pool", "replay", "rollback"),
     )
     weight: float = setting(1.0, "share of the questions, relative to the other sources", 0.0, 1e6)
     games: int = setting(64, "policy_pool: games under way for each task", 1, 1_000_000)
@@ -34,6 +36,13 @@ class Source(Settings):
         8, "policy_pool: useless answers in a row that end a game", 1, 1_000_000
     )
     trace: str = setting("", "replay: a trace.jsonl, or a folder with one")
+    target: float = setting(0.6, "rollback: success rate to keep", 0.05, 0.95)
+    step: float = setting(
+        0.02,
+        "rollback: moves further from the end that a success and a failure together are worth",
+        1e-6,
+        10.0,
+    )
     hopeless: bool = setting(
         False,
         "random_walk: also where no action succeeds (2048: nothing merges); the paper: all walks",
