@@ -18,9 +18,10 @@ from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.core.simulation import Simulator
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.task import Task
+from vlmgym.games import read_state_text
 from vlmgym.models.loading import freeze_vision, load
+from vlmgym.train import crediting, stand_ins
 from vlmgym.train import grpo_trainer as trainers
-from vlmgym.train import stand_ins
 from vlmgym.train.callbacks import read_metrics
 from vlmgym.train.cold_start import cold_start_rows
 from vlmgym.train.compute import Compute, Lora
@@ -31,7 +32,7 @@ from vlmgym.train.run import train
 from vlmgym.train.settings import GrpoSettings, SftSettings
 from vlmgym.train.sft import run_sft
 from vlmgym.train.trl_grpo import trained_tokens
-from vlmgym.train.turn_credit import TURN_ESTIMATORS, scaled
+from vlmgym.train.turn_credit import TURN_ESTIMATORS, TurnSettings, scaled
 
 
 @pytest.fixture(scope="module")
@@ -370,6 +371,57 @@ def test_tokens_of_each_turn_are_trained_on_with_its_own_advantage(
     log = trainer.state.log_history[0]
     assert 0 <= log["credit/met_by_one"] <= 1
     assert ("credit/value_error" in log) == (credit == "value")
+
+
+def test_forked_turns_are_played_on_by_the_policy_from_the_conversation_up_to_there(
+    models, tmp_path, monkeypatch
+):
+    """Within the budget, at the turns whose moves differ; the prompts are those of an episode."""
+
+    def say(row, turn):
+        action = (row * 7 + turn * 3) % 4
+        return f"<perception>x</perception><think>t</think><answer>{action}</answer>"
+
+    asked = scripted(monkeypatch, say)
+    played, groups = [], []
+    give = crediting.credit_tokens
+    play = crediting.play_forks
+
+    def watched(continuations, generate, most):
+        play(continuations, generate, most)
+        played.extend(continuations)
+
+    def keep(trainer, output, of_trainer):
+        groups.extend(of_trainer)
+        give(trainer, output, of_trainer)
+
+    monkeypatch.setattr(crediting, "play_forks", watched)
+    monkeypatch.setattr(trainers, "credit_tokens", keep)
+    returns = TurnSettings(continuations=2, fork_tokens=1500)
+    settings = GrpoSettings(
+        steps=1, batch=4, group=2, turns=3, max_new_tokens=1500, beta=0.0, credit="fork",
+        returns=returns,
+    )  # fmt: skip
+    trainer = run_grpo(
+        Recipe("tiny", (Task.parse(WIDE_2048),), grpo=settings, compute=CPU),
+        *load(str(models("qwen2_5_vl"))),
+        tmp_path,
+    )
+    log = trainer.state.log_history[0]
+    assert 0 < log["credit/forked"] < 1
+    assert log["credit/fork_tokens"] > 0
+    assert played
+    assert asked[:3] == [[1] * 4, [2] * 4, [3] * 4], "the episodes themselves"
+    told = {count for counts in asked[3:] for count in counts}
+    assert told <= {1, 2, 3}, "pictures of the turns so far"
+    starts = {turn.state for group in groups for one in group for turn in one.turns}
+    for one in played:
+        assert not len(one.live())
+        assert len(one.turns) <= one.limit
+        first = one.turns[0].load()[1]
+        originals = [read_state_text(text)[1] for text in starts]
+        assert any(np.array_equal(first.board, state.board) for state in originals)
+        assert all(first.seed[0] != state.seed[0] for state in originals), "luck of its own"
 
 
 @pytest.mark.parametrize("family", ["gemma3", "idefics3"])

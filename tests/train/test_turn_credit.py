@@ -1,6 +1,7 @@
 """What credit of single turns promises: on tables, and on a small game whose gradient is known."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from vlmgym.train.turn_credit import (
     TurnRewards,
     TurnSettings,
     episode,
+    fork,
     gigpo,
     met_by_one,
     of_tokens,
@@ -171,6 +173,27 @@ def test_true_values_have_less_variance_than_returns():
         return np.var(drawn, axis=0).sum()
 
     assert variance(value, values=TRUE) < variance(turn)
+
+
+def test_continuations_from_before_and_after_a_turn_have_no_bias_at_the_turns_they_are_of():
+    """As the mean of continuations, the true value with any error that does not look at the action;
+    turns that are not forked have their returns.
+    """
+
+    def forked(group, settings):
+        before = np.full((2, MOST, 2), np.nan)
+        for row in range(2):
+            for number in range(MOST):
+                state = group.states[row, number]
+                if state in (1, 2):  # states whose actions differ, say
+                    luck = state - 2 * number
+                    later = 0.0
+                    if number + 1 < MOST and group.played[row, number + 1]:
+                        later = sum(CHANCE[k] * TRUE[number + 1, k] for k in (0, 1))
+                    before[row, number] = TRUE[number, luck] + 11.0, later
+        return fork(replace(group, forked=before), settings)
+
+    assert expected_gradient(forked) == pytest.approx(true_gradient())
 
 
 def test_gigpo_adds_the_gradient_of_the_states_that_another_episode_meets():

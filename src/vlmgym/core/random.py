@@ -38,6 +38,10 @@ SIMULATION_SALT = 0x73696D75 << 24
 the others follow: "simu".
 """
 
+FORK_SALT = 0x666F726B << 24
+"""The same of continuations that a policy itself plays: "fork".
+"""
+
 CAREFUL_SALT = 0x63617265
 """Mixed into the salt of a teacher with a habit: in which turns it is careful; "care"."""
 

@@ -117,6 +117,16 @@ class EpisodeBatch:
         self._seconds = np.zeros(count)
         self._failures: dict[int, str] = {}  # by row
 
+    def remember(self, past: Sequence[tuple[State, str]]) -> None:
+        """Have all episodes go on from turns that were played before their start: a fork of a
+        conversation.
+
+        Args:
+            past: state (one row) and reply of each turn, which are told again as far as the history
+                reaches.
+        """
+        self._past = [list(past) for _ in self._past]
+
     def live(self) -> NDArray[np.int64]:
         """The rows that go on."""
         is_live = ~self.state.ended

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from vlmgym.core.random import SIMULATION_SALT
 from vlmgym.core.simulation import Simulator, play_on
 from vlmgym.dialogue.judge import Weights
 from vlmgym.episodes.batch import EpisodeBatch
+from vlmgym.train.forks import Fork, forked_values
 from vlmgym.train.multi_turn import turn_terms
 from vlmgym.train.turn_credit import (
     TURN_ESTIMATORS,
@@ -37,6 +39,7 @@ def credit_turns(
     mask: NDArray[np.bool_],
     settings: GrpoSettings,
     weights: Weights,
+    forks: Sequence[Sequence[Fork]] = (),
 ) -> tuple[NDArray[np.float64], dict[str, float]]:
     """The advantages of the tokens of episodes, ``(R, L)``, and what is logged of them.
 
@@ -45,12 +48,19 @@ def credit_turns(
         mask: ``(R, L)``: the tokens that the policy wrote.
         settings: whose credit is one of :data:`TURN_ESTIMATORS`.
         weights: of the reward terms.
+        forks: of each group, where credit is ``fork``.
     """
     estimate = TURN_ESTIMATORS[settings.credit]
     advantages = []
     found = defaultdict[str, list[float]](list)
-    for group in groups:
+    for index, group in enumerate(groups):
         turns = turn_rewards(group, settings.episode, weights, settings.credit == "value")
+        if settings.credit == "fork":
+            discount = settings.returns.discount
+            rest = np.roll(turns.returns(discount), -1, axis=1)
+            rest[:, -1] = 0.0
+            values = forked_values(forks[index], rest, settings.episode, weights, discount)
+            turns = replace(turns, forked=values)
         advantages.append(scaled(estimate(turns, settings.returns), turns))
         for name, number in describe(turns, settings.returns).items():
             found[name].append(number)

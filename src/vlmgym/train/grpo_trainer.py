@@ -26,7 +26,7 @@ from vlmgym.dialogue.judge import Judgement, Weights
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.render.frames import blank_like
 from vlmgym.train.credit import visual_weights
-from vlmgym.train.episode_credit import credit_turns
+from vlmgym.train.crediting import credit_tokens
 from vlmgym.train.groups import (
     COMPLETIONS,
     Batch,
@@ -329,10 +329,7 @@ class Grpo(TrlGrpo):
         equal = [worth_the_same([self._total(episode) for episode in group]) for group in groups]
         output = self.leave_out(output, equal, self.settings.drop_equal)
         if self.settings.credit in TURN_ESTIMATORS:
-            mask = trained_tokens(output).bool().cpu().numpy()
-            advantages, metrics = credit_turns(groups, mask, self.settings, self.weights)
-            output["advantages"] = output["advantages"].new_tensor(advantages)
-            self.add_metrics({f"credit/{name}": mean for name, mean in metrics.items()})
+            credit_tokens(self, output, groups)
         return output
 
     def _total(self, episode: EpisodeBatch) -> float:

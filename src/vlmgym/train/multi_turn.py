@@ -125,7 +125,9 @@ def episode_terms(episode: EpisodeBatch, kind: str, weights: Weights) -> dict[st
     return {term: math.fsum(terms[term] for terms in by_turn) for term in TERM_RANGES}
 
 
-def turn_terms(episode: EpisodeBatch, kind: str, weights: Weights) -> list[dict[str, float]]:
+def turn_terms(
+    episode: EpisodeBatch, kind: str, weights: Weights, before: int = 0
+) -> list[dict[str, float]]:
     """What each turn adds to the terms of :func:`episode_terms`; what the turns that were not
     played count is added with the last one.
 
@@ -134,6 +136,7 @@ def turn_terms(episode: EpisodeBatch, kind: str, weights: Weights) -> list[dict[
         kind: as there; of a final score each turn adds its gain, the first one also what there was
             before.
         weights: as there.
+        before: turns that were played before the start, of an episode that goes on from a fork.
     """
     played = [weights.rewarded(turn.terms) for turn in episode.turns]
     missing = episode.limit - len(played)
@@ -141,7 +144,7 @@ def turn_terms(episode: EpisodeBatch, kind: str, weights: Weights) -> list[dict[
     of_turns: list[dict[str, float]] = [{} for _ in played]
     for term, (worst, _) in TERM_RANGES.items():  # a turn that was not played is worth the least
         is_mean = term not in SUMMED
-        divisor = len(played) if is_solved and is_mean else episode.limit
+        divisor = before + (len(played) if is_solved and is_mean else episode.limit)
         for terms, added in zip(played, of_turns, strict=True):
             added[term] = terms[term] / divisor
         if not is_solved:
@@ -149,8 +152,9 @@ def turn_terms(episode: EpisodeBatch, kind: str, weights: Weights) -> list[dict[
     if kind == "score":
         for turn, added in zip(episode.turns, of_turns, strict=True):
             added["game"] = float(turn.gain)
-        before = int(episode.state.score[0]) - sum(turn.gain for turn in episode.turns)
-        of_turns[0]["game"] += before
+        if not before:
+            gained = sum(turn.gain for turn in episode.turns)
+            of_turns[0]["game"] += int(episode.state.score[0]) - gained
     return of_turns
 
 

@@ -43,6 +43,12 @@ class TurnSettings(Settings):
         1.0,
     )
     state_weight: float = setting(1.0, "of gigpo: weight of the advantage within a state", 0, 100)
+    continuations: int = setting(
+        4, "of fork: times that the policy plays on before and after a turn", 1, 1024
+    )
+    fork_tokens: int = setting(
+        20_000, "of fork: tokens that the continuations of a group may cost, about", 0, 1 << 40
+    )
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,15 @@ class TurnRewards:
             the states are.
         values: ``(E, T + 1)``: the expected return from each state on, 0 where an episode is over;
             None where it was not asked for.
+        forked: ``(E, T, 2)``: the mean return of continuations by the policy itself from before and
+            from after a turn, NaN where it was not forked; None where nothing was.
     """
 
     rewards: Table
     played: NDArray[np.bool_]
     states: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     values: Table | None = None
+    forked: NDArray[np.float64] | None = None
 
     @property
     def totals(self) -> Table:
@@ -138,11 +147,28 @@ def value(group: TurnRewards, settings: TurnSettings) -> Table:
     return advantages
 
 
+def fork(group: TurnRewards, settings: TurnSettings) -> Table:
+    """``A[e, t] = r[e, t] + discount * F[e, t, after] - F[e, t, before]`` in turns that were
+    forked, where ``F`` is the mean return of continuations by the policy itself; elsewhere as
+    :func:`turn`.
+
+    Monte-Carlo values of the policy, as in VinePPO (arXiv 2410.01679), at some of the turns: which,
+    depends on their states alone.
+    """
+    if group.forked is None:
+        raise ValueError("TurnRewards.forked is needed for this credit")
+    before = group.forked[:, :, 0]
+    after = group.forked[:, :, 1]
+    advantages = group.rewards + settings.discount * after - before
+    return np.where(np.isnan(before), turn(group, settings), advantages)
+
+
 TURN_ESTIMATORS: Mapping[str, Callable[[TurnRewards, TurnSettings], Table]] = {
     "episode": episode,
     "turn": turn,
     "gigpo": gigpo,
     "value": value,
+    "fork": fork,
 }
 """The advantages of each way to give credit."""
 
@@ -164,11 +190,14 @@ def met_by_one(group: TurnRewards) -> float:
 
 
 def describe(group: TurnRewards, settings: TurnSettings) -> dict[str, float]:
-    """What is logged of a group: the share of its states that one episode alone has met and, with
-    values, the means of these and of the returns, and the mean square of their difference over the
-    variance of the returns (1 = as good as their mean).
+    """What is logged of a group: the share of its states that one episode alone has met, that of
+    the turns that were forked and, with values, the means of these and of the returns, and the mean
+    square of their difference over the variance of the returns (1 = as good as their mean).
     """
     described = {"met_by_one": met_by_one(group)}
+    if group.forked is not None:
+        is_forked = ~np.isnan(group.forked[:, :, 0])
+        described["forked"] = float(is_forked[group.played].mean())
     if group.values is None:
         return described
     returns = group.returns(settings.discount)[group.played]
