@@ -150,7 +150,8 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer, ABC):  # type: ignore[misc]
     def _sample_together(
         self, prompts: Sequence[Any], until: Sequence[str], said: Sequence[Sequence[int]]
     ) -> list[Block]:
-        prompt_ids, images, fields = self._tokenize_prompts(copy.deepcopy(list(prompts)))
+        with self._environments_of(len(prompts)):
+            prompt_ids, images, fields = self._tokenize_prompts(copy.deepcopy(list(prompts)))
         asked = _going_on(prompt_ids, said)
         limit = self.max_completion_length - min(map(len, said))
         with self._generating(until, limit):
@@ -167,6 +168,21 @@ class TrlGrpo(ResumableTrainer, GRPOTrainer, ABC):  # type: ignore[misc]
         self.state.num_input_tokens_seen += int(total)
         self._metrics["train"]["num_tokens"] = [self.state.num_input_tokens_seen]
         return blocks
+
+    @contextmanager
+    def _environments_of(self, count: int) -> Iterator[None]:
+        """While entered, so many prompts can be read: TRL names the environment of each, where
+        episodes are played, and knows those of its own batch alone.
+        """
+        names: Any = getattr(self, "_batch_environments", None)
+        if not names:
+            yield
+            return
+        self._batch_environments = names[:1] * count
+        try:
+            yield
+        finally:
+            self._batch_environments = names
 
     @contextmanager
     def _generating(self, until: Sequence[str], limit: int) -> Iterator[None]:
