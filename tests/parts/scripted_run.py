@@ -7,7 +7,9 @@ usage: [torchrun --nproc_per_node N] scripted_run.py STAGE MODEL OUT
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
+from zlib import crc32
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -46,6 +48,19 @@ def scripted(self, prompt_ids, images, *rest, **options):
     return tokens(self._tokenizer, texts), None
 
 
+def by_prompt(self, prompt_ids, images, *rest, **options):
+    """Answers that follow from what is asked, and how often it is asked in one call."""
+    count = Counter()
+    texts = []
+    for ids, shown in zip(prompt_ids, images, strict=True):
+        question = crc32(b"".join([repr(list(ids)).encode(), *(one.tobytes() for one in shown)]))
+        action = (question + 3 * count[question]) % 4
+        count[question] += 1
+        answer = ("0", "1", "2", "3")[action]
+        texts.append(f"<perception>x</perception><think>t</think><answer>{answer}</answer>")
+    return tokens(self._tokenizer, texts), None
+
+
 def drawn(self, count):
     share = real_draw(self, count)
     asked.append(share.mine)
@@ -54,7 +69,7 @@ def drawn(self, count):
 
 real_draw = trainers.Grpo._draw
 trainers.Grpo._draw = drawn
-trainers.Grpo._generate_single_turn = scripted
+trainers.Grpo._generate_single_turn = by_prompt if STAGE == "episodes" else scripted
 
 if STAGE == "sft":
     rows = cold_start_rows([SWAP, T2048], ColdStart(states=12))
@@ -77,9 +92,16 @@ else:
         settings = settings.override(
             batch=32 // WORLD, group=4, branches=branches, path="closed", credit="nested"
         )
+    sources = [Source(), Source("policy_pool", games=6)]
+    if STAGE == "episodes":
+        sources = [Source()]
+        returns = {"continuations": 2, "fork_tokens": 1200}
+        settings = settings.override(
+            batch=12 // WORLD, turns=3, credit="fork", returns=returns, max_new_tokens=1500
+        )
     states = QuestionSource(
         (SWAP, T2048),
-        (Source(), Source("policy_pool", games=6)),
+        sources,
         {"Swap": Curriculum(rungs=("tiny", "tiny:noise=0.1"), step=0.3, target=0.1)},
     )
     trainer = run_grpo(

@@ -31,7 +31,7 @@ def run(stage, model, out, processes):
     return torch.load(out / "weights.pt"), json.loads((out / "log.json").read_text())
 
 
-@pytest.mark.parametrize("stage", ["sft", "grpo", "blocks"])
+@pytest.mark.parametrize("stage", ["sft", "grpo", "blocks", "episodes"])
 def test_two_processes_train_as_one_with_the_same_effective_batch(stage, small, tmp_path):
     """Weights agree to 1e-4 (float32 sums in another order, through Adam); moves are 1e-3 and more
     a step.
@@ -53,12 +53,17 @@ def test_two_processes_train_as_one_with_the_same_effective_batch(stage, small, 
             "groups/equal",
             "groups/generated",
             "Swap/place",
+            "credit/forked",
+            "credit/met_by_one",
         } & set(ours):
             assert ours[key] == pytest.approx(theirs[key], abs=2e-5), key
     if stage == "sft":
         return
     ends = [json.loads((tmp_path / name / "end.json").read_text()) for name in ("one", "two")]
     assert ends[0] == ends[1], "pools, ladders and the number of the next question"
+    if stage == "episodes":
+        assert all(0 < one["credit/forked"] < 1 for one in log[:3])
+        return
     asked = json.loads((tmp_path / "one" / "asked-0.json").read_text())
     shares = [json.loads((tmp_path / "two" / f"asked-{rank}.json").read_text()) for rank in (0, 1)]
     for whole, first, second in zip(asked, *shares, strict=True):

@@ -36,13 +36,20 @@ def credit_tokens(
     metrics = {}
     if settings.credit == "fork":
         sampler = ForkSampler(trainer)
-        turns = sum(len(episode.turns) for group in groups for episode in group)
-        forks = sampler.play(groups, float(output["completion_mask"].sum()) / turns)
+        forks = sampler.play(groups, _tokens_a_turn(output, groups))
         metrics["fork_tokens"] = float(sampler.tokens)
     advantages, described = credit_turns(groups, mask, settings, trainer.weights, forks)
     output["advantages"] = output["advantages"].new_tensor(advantages)
     metrics |= described
     trainer.add_metrics({f"credit/{name}": mean for name, mean in metrics.items()})
+
+
+def _tokens_a_turn(output: dict[str, Any], groups: Sequence[Sequence[EpisodeBatch]]) -> float:
+    """What a turn of the episodes of all processes cost on average, pictures after it included."""
+    turns = sum(len(episode.turns) for group in groups for episode in group)
+    counted = gather_object([(int(output["completion_mask"].sum()), turns)])
+    tokens_of_all, turns_of_all = map(sum, zip(*counted, strict=True))
+    return float(tokens_of_all / turns_of_all)
 
 
 class ForkSampler:
