@@ -142,7 +142,7 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
     tags = ("search", "luck")
     sources = (
         "Gymnasium, Frozen Lake, https://gymnasium.farama.org/environments/toy_text/frozen_lake/",
-        "R. Sutton, A. Barto, Reinforcement Learning (2018), chapter 4 (value iteration), "
+        "R. Sutton, A. Barto, Reinforcement Learning (2018), chapter 4 (policy iteration), "
         "http://incompleteideas.net/book/the-book.html",
     )
     LEVELS = MappingProxyType(
