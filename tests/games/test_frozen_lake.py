@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vlmgym.core import DEAD, ConfigError, draw_below, draw_unit, seeds_for
 from vlmgym.games.frozen_lake import FrozenLake
+from vlmgym.games.solvers import walks
 from vlmgym.games.solvers.walks import DISCOUNT, FLOOR, GOAL, HOLE, PLAYER, WALL
 
 GAME = FrozenLake()
@@ -43,7 +44,7 @@ def distance(board, start):
     return None
 
 
-def values(board, place, slip):
+def values(board, place, slip, discount=DISCOUNT):
     """Reference: by matrices, sweep for sweep over all cells at once."""
     rows, cols = len(board), len(board[0])
     flat = np.array(board).ravel()
@@ -60,8 +61,8 @@ def values(board, place, slip):
             np.add.at(chance[move], (np.arange(rows * cols), where[:, other]), share)
     worth = (flat == GOAL).astype(float)
     alive = (flat == FLOOR) | (flat == PLAYER)
-    for _ in range(4000):
-        worth = np.where(alive, DISCOUNT * (chance @ worth).max(axis=0), worth)
+    for _ in range(9000):
+        worth = np.where(alive, discount * (chance @ worth).max(axis=0), worth)
     return (chance @ worth)[:, place[0] * cols + place[1]]
 
 
@@ -177,6 +178,50 @@ def test_slippery_oracle_agrees_with_plain_iteration(rows, cols, slip):
         assert good[i].tolist() == [bool(v > 0 and v >= best - 1e-9) for v in value[i]]
 
 
+def chance_of(board, slip, moves):
+    """Reference: the chance of each cell to come to a goal by these moves, ``(cells,)``."""
+    cols = board.shape[1]
+    flat = board.ravel()
+    alive = (flat == FLOOR) | (flat == PLAYER)
+    shares = np.zeros((board.size, board.size))
+    for cell in np.flatnonzero(alive):
+        for turn, share in ((0, 1 - slip), (1, slip / 2), (3, slip / 2)):
+            place = ahead(board.tolist(), divmod(cell, cols), (moves[cell] + turn) % 4)
+            shares[cell, place[0] * cols + place[1]] += share
+    worth = (flat == GOAL).astype(float)
+    for _ in range(9000):
+        worth = np.where(alive, shares @ worth, worth)
+    return worth
+
+
+def best_moves(board, level):
+    """The oracle's move from each floor cell of a lake, wherever its player stands."""
+    moves = np.zeros(board.size, int)
+    for cell in np.flatnonzero((board == FLOOR) | (board == PLAYER)):
+        other = np.where(board == PLAYER, FLOOR, board)
+        other.flat[cell] = PLAYER
+        value = GAME.oracle(GAME.from_symbols(level, other[None]))[0]
+        moves[cell] = 0 if np.isnan(value).all() else np.nanargmax(value)
+    return moves
+
+
+def test_an_explanation_on_slippery_ice_gives_the_chance_of_playing_on_as_the_oracle_does():
+    level = GAME.level("hard")
+    state = GAME.reset(level, seeds_for("free", "FrozenLake", "chance", 6))
+    for row, board in enumerate(state.board):
+        chance = chance_of(board, level.slip, best_moves(board, level))
+        cell = np.flatnonzero(board == PLAYER)[0]
+        move = int(np.nanargmax(GAME.oracle(state)[row]))
+        said = float(GAME.explain(state, row, move).split()[-1])
+        assert abs(said - chance[cell]) < 0.006
+
+
+def test_a_chance_is_0_where_no_goal_can_be_reached():
+    board = np.array([[[PLAYER, HOLE, GOAL], [FLOOR, HOLE, FLOOR], [FLOOR, HOLE, FLOOR]]], np.uint8)
+    for slip in (0.1, 0.9):
+        np.testing.assert_array_equal(walks.chances(board, np.ones((1, 4), bool), slip), 0)
+
+
 def test_good_is_the_choice_and_not_the_luck():
     level = GAME.level("hard")
     state = GAME.reset(level, seeds_for("free", "FrozenLake", "good", 200))
@@ -279,10 +324,12 @@ def test_described_boards_play_like_the_true_ones():
 @given(st.integers(0, 2**32 - 1), st.sampled_from(list(GAME.LEVELS)), st.booleans())
 def test_any_description_gives_a_state(seed, name, players):
     rng, level = np.random.default_rng(seed), GAME.level(name)
-    symbols = rng.integers(0, 5 if players else 4, (2, level.rows, level.cols)).astype(np.int16)
+    symbols = rng.integers(0, 7 if players else 4, (2, level.rows, level.cols)).astype(np.int16)
     state = GAME.from_symbols(level, symbols)
     again = GAME.scene(state).symbols
-    assert np.array_equal(again[symbols != PLAYER], symbols[symbols != PLAYER])
+    assert np.array_equal(again[symbols < PLAYER], symbols[symbols < PLAYER])
+    assert ((again >= PLAYER).sum(axis=(1, 2)) == (symbols >= PLAYER).any(axis=(1, 2))).all()
+    assert (state.terminated == (again > PLAYER).any(axis=(1, 2))).all()
     legal, actions = GAME.legal(state), rng.integers(-1, 4, 2)
     assert players or not legal.any()
     assert np.array_equal(~np.isnan(GAME.oracle(state)), legal)
@@ -291,6 +338,18 @@ def test_any_description_gives_a_state(seed, name, players):
     for i in range(2):
         assert GAME.candidates(state, i) == np.flatnonzero(legal[i]).tolist()
         assert all(";" not in GAME.explain(state, i, move) for move in range(4))
+
+
+def test_the_last_picture_shows_how_the_game_ended():
+    board = np.array([[[HOLE, PLAYER, GOAL], [FLOOR, FLOOR, FLOOR]]], np.int16)
+    state = GAME.from_symbols(GAME.level("easy", rows=2, cols=3), board)
+    for move, name in ((3, "player in hole"), (1, "player at goal"), (2, "player")):
+        after, _ = GAME.step(state, np.array([move]))
+        assert name in GAME.scene(after).texts()[0].replace("\n", "|").split("|")
+        described = GAME.from_symbols(state.level, GAME.scene(after).symbols)
+        assert described == GAME.start(state.level, after.board, under=after.under).with_arrays(
+            {"terminated": after.terminated}
+        )
 
 
 def test_explanations():
@@ -311,10 +370,10 @@ def test_explanations():
     assert GAME.explain(GAME.from_symbols(state.level, board), 0, 2) == "2 down floor no way"
     board[0, 2, 2] = GOAL
     state = GAME.from_symbols(GAME.level("easy", rows=3, cols=3, slip=0.5), board)
-    value = GAME.oracle(state)[0]
+    chance = values(board[0].tolist(), (0, 1), 0.5, discount=1)
     assert [GAME.explain(state, 0, m) for m in (1, 2)] == [
-        f"1 right wall {value[1]:.2f}",
-        f"2 down floor {value[2]:.2f}",
+        f"1 right wall {chance[1]:.2f}",
+        f"2 down floor {chance[2]:.2f}",
     ]
     assert GAME.candidates(state, 0) == [0, 1, 2, 3]
     assert "slippery" in GAME.rules(state.level)

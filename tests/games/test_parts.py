@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ from vlmgym.games.parts.actions import (
     Numbers,
 )
 from vlmgym.games.parts.boards import GridLevel, all_but_first, first_from, step_from
-from vlmgym.games.parts.grid import GridGame, Turn
+from vlmgym.games.parts.grid import AFRESH, GridGame, Turn
 
 DIGITS = CellValues("the digit", lambda level: tuple(map(str, range(1, level.rows + 1))))
 COLUMN = Numbers("the column", lambda level: level.cols)
@@ -42,6 +44,40 @@ def test_every_action_is_read_back_from_what_it_is_written_as(
     texts = [kind.encode(level, action) for action in range(kind.count(level))]
     assert [kind.decode(level, text).action for text in texts] == list(range(len(texts)))
     assert len(set(texts)) == len(texts)
+
+
+EXAMPLE = re.compile(r"(?:such as|: )\s*((?:\(\d, \d\) ?)+\d?|\d \d|\d)")
+
+
+@pytest.mark.parametrize("kind", KINDS[:6], ids=lambda kind: type(kind).__name__)
+@pytest.mark.parametrize(("rows", "cols"), [(2, 2), (2, 5), (4, 3), (8, 8)])
+def test_the_example_of_an_answer_is_an_action_of_the_level(
+    kind: Actions, rows: int, cols: int
+) -> None:
+    level = GridLevel(rows=rows, cols=cols)
+    for example in EXAMPLE.findall(kind.format_of(level)):
+        text = example.strip()
+        if isinstance(kind, CellValues) and text == "(0, 1)":
+            continue
+        assert not kind.decode(level, text).problem
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_the_example_of_a_game_s_answer_is_an_action_of_each_level(name: str) -> None:
+    game = GAMES[name]
+    for level in map(game.level, game.LEVELS):
+        examples = [text.strip() for text in EXAMPLE.findall(game.answer_format(level))]
+        if not examples:  # a letter, a colour, a direction
+            continue
+        assert not game.decode(level, examples[-1]).problem
+
+
+def test_the_rules_say_that_a_fresh_board_follows_where_one_does() -> None:
+    for game in GAMES.values():
+        if isinstance(game, GridGame):
+            level = game.level("normal")
+            assert AFRESH not in game.rules(level)
+            assert AFRESH in game.rules(level.override(restart=True))
 
 
 @pytest.mark.parametrize(

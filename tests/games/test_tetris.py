@@ -114,8 +114,19 @@ def test_the_oracle_is_the_best_of_all_placements_of_both_pieces(level, count):
             ["cccc", "....", "....", "....", "....", "...."],
             ["0 0", "0 1", "0 2", "0 3", "1 1", "1 3", "2 1", "2 3", "3 1", "3 3"],
         ),
-        # on level ground an S has an overhang however it lies
-        ([".gg.", "gg..", "....", "....", "....", "....", "...."], []),
+        # on level ground an S has an overhang of one cell however it lies
+        (
+            [".gg.", "gg..", "....", "....", "....", "....", "...."],
+            ["0 0", "0 1", "0 2", "0 3", "1 0", "1 1", "1 2", "1 3", "2 1", "2 3"],
+        ),
+        # no step is level: the lowest one shuts in one cell, the others two, three and six
+        (
+            [
+                *("yy...", "yy...", ".....", ".....", "...c."),
+                *("...c.", "...c.", "..cc.", "..cc.", ".ccc."),
+            ],
+            ["0 0", "0 1", "0 2", "0 3"],
+        ),
         # on a step up to the right it has a place: flat over two low cells and a high one
         (
             [".gg..", "gg...", ".....", ".....", ".....", ".....", "..ccc"],
@@ -351,6 +362,19 @@ def test_scene_and_symbols_are_inverse(level):
         assert np.array_equal(twin.terminated, state.terminated)
         assert np.array_equal(GAME.oracle(twin), GAME.oracle(state), equal_nan=True)
         state, _ = GAME.step(state, GAME.draw_legal(state))
+
+
+def test_some_placement_is_good_wherever_one_is_legal():
+    state = deals("hard", 100)
+    for _ in range(30):
+        legal = GAME.legal(state)
+        assert (GAME.success_mask(state).any(axis=1) == legal.any(axis=1)).all()
+        state, _ = GAME.step(state, GAME.draw_legal(state))
+
+
+def test_the_rules_name_the_line_above_the_well():
+    assert "below the lower heavy line," in GAME.rules(GAME.level("normal"))
+    assert "below the heavy line," in GAME.rules(GAME.level("normal", preview=False))
 
 
 def test_heavy_lines_are_below_the_pieces():

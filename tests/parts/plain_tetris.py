@@ -134,8 +134,14 @@ class Plain:
         placed = self.placement(action)
         if not placed.fits:
             return False
+        others = [self.placement(other) for other in range(4 * placed.cols)]
+        fewest = min(self.added(other) for other in others if other.fits)
+        return placed.cleared > 0 or self.added(placed) == fewest
+
+    def added(self, placed: Placement) -> int:
+        """Holes that a placement adds."""
         size = placed.depth, placed.cols
-        return placed.cleared > 0 or holes(placed.after, *size) <= holes(self.shown()[2], *size)
+        return max(0, holes(placed.after, *size) - holes(self.shown()[2], *size))
 
     def value(self, action: int) -> float | None:
         placed = self.placement(action)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from parts.boards import DIGITS, Board, boards
-from vlmgym.core import StateError
+from vlmgym.core import StateError, seeds_for
+from vlmgym.games import GAMES
 from vlmgym.render import sprites
 from vlmgym.render.atlas import face_of
 from vlmgym.render.frames import Frames, render, tile_boxes
 from vlmgym.render.ink import DARK
-from vlmgym.render.looks import get_look
+from vlmgym.render.looks import LOOKS, get_look
 
 
 def bar(pencil):
@@ -74,3 +75,19 @@ def test_heavy_lines_are_heavier_than_the_gaps_in_cells_of_any_size(tile):
     picture = render(game, state, look)[0]
     middle = picture[:, tile // 2 + look.gap // 2]
     assert (middle == DARK).all(axis=-1).sum() >= look.gap + 2
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_heavy_lines_are_twice_as_wide_as_a_gap_in_every_look(look):
+    plain = replace(LOOKS[look], similarity=0, contrast=1, brightness=0, blur=0, noise=0, texture=0)
+    plain = replace(plain, rotation=0, occlusion=0)
+    game = GAMES["Sudoku"]
+    state = game.reset(game.level("normal"), seeds_for("free", "Sudoku", "lines", 1))
+    picture = render(game, state, plain)[0]
+    is_dark = (picture == DARK).all(axis=-1)
+    lengths = is_dark.sum(axis=0)
+    columns = np.flatnonzero(lengths > 0.9 * lengths.max())
+    lines = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
+    inner = lines[1:-1]
+    assert len(inner) == 2
+    assert min(map(len, inner)) >= 2 * plain.gap

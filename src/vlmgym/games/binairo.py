@@ -68,7 +68,7 @@ class Binairo(FillIn):
         "in a row or column may be alike. No two rows may be equal, and no two columns. There is "
         "exactly one way to fill the board. A move writes a digit into a cell that is not given; a "
         "digit that was written before, right or wrong, may be written over. The goal is to fill "
-        "the whole board rightly, in as few moves as possible. Cells are written as blank, as "
+        "the whole board correctly, in as few moves as possible. Cells are written as blank, as "
         "given 1 for a printed digit on grey, or as written 1 for a digit in blue."
     )
 

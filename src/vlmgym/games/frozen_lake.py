@@ -14,6 +14,7 @@ from vlmgym.core import (
     DEAD,
     PER_GAME,
     ConfigError,
+    Scene,
     State,
     StateError,
     draw_below,
@@ -41,8 +42,11 @@ from vlmgym.games.parts.mazes import deal_fields
 from vlmgym.games.solvers import walks
 from vlmgym.games.solvers.walks import FLOOR, GOAL, HOLE, PLAYER, ahead, mark_moves
 
-NAMES = ("floor", "wall", "hole", "goal", "player")
-"""Text of each board value, those of :mod:`vlmgym.games.solvers.walks`."""
+NAMES = ("floor", "wall", "hole", "goal", "player", "player in hole", "player at goal")
+"""Text of each symbol: those of the values of :mod:`vlmgym.games.solvers.walks`, and the player
+where the game has ended.
+"""
+IN_HOLE, AT_GOAL = 5, 6
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,8 @@ class LevelFrozenLake(GridLevel):
 
 @dataclass(frozen=True, eq=False)
 class StateFrozenLake(State[LevelFrozenLake]):
-    """A state of FrozenLake; ``board`` holds indices into :data:`NAMES`, the player drawn over what
-    it stands on.
+    """A state of FrozenLake; ``board`` holds the values of :mod:`vlmgym.games.solvers.walks`, the
+    player in place of what it stands on.
     """
 
     # (B,) what the player stands on: floor, or where the game has ended a hole or a goal
@@ -138,7 +142,7 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
     tags = ("search", "luck")
     sources = (
         "Gymnasium, Frozen Lake, https://gymnasium.farama.org/environments/toy_text/frozen_lake/",
-        "R. Sutton, A. Barto, Reinforcement Learning (2018), chapter 4 (value iteration), "
+        "R. Sutton, A. Barto, Reinforcement Learning (2018), chapter 4 (policy iteration), "
         "http://incompleteideas.net/book/the-book.html",
     )
     LEVELS = MappingProxyType(
@@ -161,6 +165,10 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         " The ice is slippery: with probability {slip:g} a move goes to one of its two sides "
         "instead (up or down for a move left or right, and the other way round)."
     )
+    SLIPPERY_AIM = (
+        "with the best chance, of which each further move takes "
+        f"{100 * (1 - walks.DISCOUNT):.1g} % away"
+    )
 
     def words(self, level: LevelFrozenLake) -> dict[str, object]:
         """What lakes and mazes, and slippery and other ice, are said to be."""
@@ -169,7 +177,7 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
             "place": "a maze" if maze else "a frozen lake",
             "blocked": "Walls block the way" if maze else "Stepping into a hole ends the game",
             "slips": self.SLIPPERY.format(slip=level.slip) if level.slip else "",
-            "aim": "with the best chance" if level.slip else "in as few moves as possible",
+            "aim": self.SLIPPERY_AIM if level.slip else "in as few moves as possible",
         }
 
     def further(self, board: Boards) -> Arrays:
@@ -198,19 +206,37 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         """
         mark_moves(state.board, state.level.slip, legal)
 
+    def scene(self, state: StateFrozenLake) -> Scene:
+        """The board, and where the player has come to an end."""
+        symbols = state.board
+        if (state.under != FLOOR).any():
+            player = symbols == PLAYER
+            under = state.under[:, None, None]
+            symbols = np.where(player & (under == HOLE), IN_HOLE, symbols)
+            symbols = np.where(player & (under == GOAL), AT_GOAL, symbols)
+        return self.view(state, symbols, NAMES, self.kind)
+
     def from_symbols(self, level: LevelFrozenLake, symbols: Symbols) -> StateFrozenLake:
-        """Of several players the first in reading order stays, the others become floor; without one
-        no move is legal.
+        """Of several players the first in reading order stays, the others become what they stand
+        on; without one no move is legal; one in a hole or at the goal has ended the game.
         """
         board = np.array(symbols, np.uint8, order="C")
-        board[all_but_first(board == PLAYER)] = FLOOR
-        return self.start(level, board, **self.further(board))
+        kept = board >= PLAYER
+        kept &= ~all_but_first(kept)
+        under = np.zeros(len(board), np.uint8)
+        for symbol, ground in ((PLAYER, FLOOR), (IN_HOLE, HOLE), (AT_GOAL, GOAL)):
+            standing = board == symbol
+            under[(standing & kept).any(axis=(1, 2))] = ground
+            board[standing] = ground
+        board[kept] = PLAYER
+        return self.start(level, board, under=under, terminated=under != FLOOR)
 
     def verify(self, state: StateFrozenLake) -> None:
         """What lies under the player comes to be seen when it leaves."""
         super().verify(state)
-        if len(state) and state.under.max() >= len(NAMES):
-            raise StateError(f"under = {state.under.max()}: allowed are 0 to {len(NAMES) - 1}")
+        for name, values in (("board", state.board), ("under", state.under)):
+            if len(state) and values.max() > PLAYER:
+                raise StateError(f"{name} = {values.max()}: allowed are 0 to {PLAYER}")
 
     def least(self, level: LevelFrozenLake) -> float:
         """On slippery ice a chance of 0."""
@@ -222,7 +248,7 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         Without slipping: minus the moves of a shortest way to a goal that begins with this move;
         :data:`DEAD` for a step into a hole and where there is no way. With slipping: the highest
         probability to reach a goal after this move, 0 to 1, where each further move that it takes
-        counts :data:`DISCOUNT` times (by value iteration, to 1e-10).
+        counts :data:`vlmgym.games.solvers.walks.DISCOUNT` times (by policy iteration).
         """
         return walks.values(state.board, self.legal(state), state.level.slip)
 
@@ -231,7 +257,8 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         edge"``.
 
         The number is that of the moves left on a shortest way after the move (``no way`` if there
-        is none); where one may slip, ``"0 up floor 0.53"`` has the move's oracle value instead.
+        is none); where one may slip, ``"0 up floor 0.53"`` has the chance to reach a goal,
+        however late, by this move and then the best ones.
         """
         board = state.board[row]
         text = self.answers.say(state.level, action)
@@ -245,7 +272,8 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         if np.isnan(value):
             return text
         if state.level.slip:
-            return f"{text} {value:.2f}"
+            chance = walks.chances(state.board[row][None], self.legal(state[row]), state.level.slip)
+            return f"{text} {chance[0, action]:.2f}"
         if kind == HOLE:
             return text
         return f"{text} {say_moves_left(value, 'left', 'no way')}"

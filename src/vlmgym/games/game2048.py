@@ -138,7 +138,11 @@ class Game2048(Searched[Level2048, State2048]):
     RULES = (
         "This is 2048 on a board of {rows} rows and {cols} columns. A move slides all tiles in one "
         "direction; two equal tiles that meet merge into their sum, which is added to the score. A "
-        "new tile appears after each move that changes the board. Empty cells are written as 0."
+        "merged tile does not merge again in the same move; of three equal tiles in a line, the "
+        "two nearest the edge that they slide to merge. After each move that changes the board, a "
+        "new tile appears on an empty cell: a 4 with probability {four_prob:g}, else a 2. The game "
+        "ends when no move changes the board; the goal is a high score. Empty cells are written as "
+        "0."
     )
 
     def deal(self, level: Level2048, seeds: Seeds, board: Boards) -> Arrays:

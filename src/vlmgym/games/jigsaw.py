@@ -110,7 +110,7 @@ class Jigsaw(GridGame[LevelJigsaw, StateJigsaw]):
     )
     RULES = (
         "This is a jigsaw: a picture was cut into {rows} rows and {cols} columns of square pieces, "
-        "which lie in wrong places{lie}. A move names two cells, whose pieces are swapped{turn}. "
+        "which lie in disorder{lie}. A move names two cells, whose pieces are swapped{turn}. "
         "The goal is to put the picture together in as few moves as possible; a move is good if it "
         "puts at least one piece into its place{upright}. A cell is written as the place in the "
         "picture that its piece belongs to: piece {row},{column} belongs to row {row}, column "

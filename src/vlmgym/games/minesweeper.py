@@ -106,10 +106,12 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
     )
     RULES = (
         "This is Minesweeper on a board of {rows} rows and {cols} columns; {hidden} hidden under "
-        "it. A move reveals one hidden cell. A mine there ends the game. Otherwise the cell shows "
-        "how many of the up to eight cells around it hold a mine, and around a 0 all cells are "
-        "revealed at once. The goal is to reveal every cell without a mine. Revealed cells are "
-        "written as their number, 0 to 8, hidden cells as hidden, a mine that went off as mine."
+        "it, and a part of it is open at the start. A move reveals one hidden cell. A mine there "
+        "ends the game. Otherwise the cell shows how many of the up to eight cells around it hold "
+        "a mine, and around a 0, which is drawn as an empty cell, all cells are revealed at once. "
+        "Each cell that is revealed so scores 1. The goal is to reveal every cell without a mine. "
+        "Revealed cells are written as their number, 0 to 8, hidden cells as hidden, a mine that "
+        "went off as mine."
     )
 
     def words(self, level: LevelMinesweeper) -> dict[str, object]:

@@ -110,9 +110,10 @@ class Queens(Puzzle[LevelQueens, StateQueens]):
         "This is Queens on a board of {rows} rows and {cols} columns, with {rows} regions of one "
         "colour each between heavy lines. The goal is to have one queen in every row, every column "
         "and every region, in as few moves as possible; no two queens may touch, not even at a "
-        "corner. There is only one way. A move presses a cell and puts a queen there; queens that "
-        "may not stand together with it go away. Pressing a queen takes it away. {crosses}Cells "
-        "are written as their colour ({colours}), with a queen such as red queen{mark}."
+        "corner. There is exactly one solution. A move presses a cell and puts a queen there; "
+        "queens that may not stand together with it are removed. Pressing a queen removes it. The "
+        "score is the number of queens on the board, right or wrong. {crosses}Cells are written as "
+        "their colour ({colours}), with a queen such as red queen{mark}."
     )
 
     def names(self, level: LevelQueens) -> tuple[str, ...]:

@@ -98,7 +98,8 @@ class Set(GridGame[LevelSet, StateSet]):
         "differ in {differ}. Three cards are a set if in each of these they are all alike or all "
         "different. A move names three cells. If their cards are a set, it is taken, and three "
         "others are laid in its place; else nothing changes. There {are} on the table at each "
-        "turn. A cell is written as its card: number, colour, filling and shape, such as {card}."
+        "turn. Each set scores 1, and the goal is to take one with every move. A cell is written "
+        "as its card: number, colour, filling and shape, such as {card}."
     )
 
     def names(self, level: LevelSet) -> tuple[str, ...]:

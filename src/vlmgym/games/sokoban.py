@@ -177,8 +177,10 @@ class Sokoban(Puzzle[LevelSokoban, StateSokoban]):
     RULES = (
         "This is Sokoban in a room of {rows} rows and {cols} columns. A move takes the player one "
         "cell in one direction. A box ahead is pushed one cell further, if the cell behind it "
-        "holds no wall and no other box; boxes cannot be pulled. The goal is to push every box "
-        f"onto a target, in as few moves as possible. Cells are written as {', '.join(NAMES[:-1])} "
+        "holds no wall and no other box; boxes cannot be pulled. A move against a wall, or against "
+        "a box that cannot be pushed, changes nothing. A box that comes onto a target scores 1, "
+        "one that leaves a target costs 1. The goal is to push every box onto a target, in as few "
+        f"moves as possible. Cells are written as {', '.join(NAMES[:-1])} "
         f"or {NAMES[-1]}."
     )
 

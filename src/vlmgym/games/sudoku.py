@@ -101,9 +101,9 @@ class Sudoku(FillIn):
         "boxes of {height} rows and {width} columns. Every row, every column and every box must "
         "hold each digit from 1 to {rows} once; there is exactly one way to fill the board. A move "
         "writes a digit into a cell that is not given; a digit that was written before, right or "
-        "wrong, may be written over. The goal is to fill the whole board rightly, in as few moves "
-        "as possible. Cells are written as blank, as given 3 for a printed digit on grey, or as "
-        "written 3 for a digit in blue."
+        "wrong, may be written over. The goal is to fill the whole board correctly, in as few "
+        "moves as possible. Cells are written as blank, as given 3 for a printed digit on grey, or "
+        "as written 3 for a digit in blue."
     )
 
     def words(self, level: LevelFillIn) -> dict[str, object]:

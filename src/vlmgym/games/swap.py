@@ -160,9 +160,9 @@ class Swap(Searched[LevelSwap, StateSwap]):
         "This is Swap on a board of {rows} rows and {cols} columns. A move swaps two tiles that "
         "are neighbours in a row or a column. It counts only if {line} or more tiles of the same "
         "colour and {form} then stand in a line; else it is undone. Such tiles vanish, the tiles "
-        "above fall down, new tiles fill the board from the top, and new lines vanish too. The "
-        "more tiles vanish at once, the higher is the score. A cell is written as its tile, such "
-        "as {tile}."
+        "above fall down, new tiles fill the board from the top, and new lines vanish too. If n "
+        "tiles vanish at once, they score n x (n - 1); the goal is a high score. Where no swap "
+        "makes a line, all tiles are shuffled. A cell is written as its tile, such as {tile}."
     )
 
     def names(self, level: LevelSwap) -> tuple[str, ...]:

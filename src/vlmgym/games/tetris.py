@@ -89,11 +89,11 @@ class Tetris(GridGame[LevelTetris, StateTetris]):
     """Tetris without haste, with pieces of three to five cells."""
 
     name = "Tetris"
-    version = 1
+    version = 2
     level_type = LevelTetris
     answers = NumberPairs(
         "the column of the leftmost cell of the piece once it is turned, counted from 0 at the "
-        "left, and the number of quarter turns clockwise, 0 to 3, such as 3 1",
+        "left, and the number of quarter turns clockwise, 0 to 3, such as 2 1",
         lambda level: (level.cols, TURNS),
     )
     symbols = NAMES
@@ -117,7 +117,7 @@ class Tetris(GridGame[LevelTetris, StateTetris]):
     )
     RULES = (
         "This is Tetris, piece by piece, without haste. The board has {rows} rows and {cols} "
-        "columns. {shown} The lowest {depth} rows, below the heavy line, are the well. A move "
+        "columns. {shown} The lowest {depth} rows, below the {line} line, are the well. A move "
         "turns the piece by some quarter turns clockwise and drops it into the well, its leftmost "
         "cell in the column that is named; it falls straight down until it lies on the ground or "
         "on a block. Full rows of the well are cleared, and what is above them moves down. A "
@@ -135,7 +135,11 @@ class Tetris(GridGame[LevelTetris, StateTetris]):
     def words(self, level: LevelTetris) -> dict[str, object]:
         """What the rows on top show, and how many are below."""
         shown = self.WITH_NEXT if level.preview else self.WITHOUT_NEXT
-        return {"shown": shown.format(height=level.height), "depth": level.rows - level.top}
+        return {
+            "shown": shown.format(height=level.height),
+            "depth": level.rows - level.top,
+            "line": "lower heavy" if level.preview else "heavy",
+        }
 
     def deal(self, level: LevelTetris, seeds: Seeds, board: Boards) -> Arrays:
         """An empty well, and the first pieces."""
@@ -169,8 +173,8 @@ class Tetris(GridGame[LevelTetris, StateTetris]):
         return self.start(level, board, terminated=~legal.any(axis=1))
 
     def success_mask(self, state: StateTetris) -> Marks:
-        """``(B, A)``: the placements that clear a row, and those after which the well has no more
-        holes than before: free cells with a block above them in their column, however far.
+        """``(B, A)``: the placements that clear a row, and those that add no hole, or the fewest
+        where each adds some: free cells with a block above them in their column, however far.
         """
         legal, good = drops.placements(state.board, state.level.top, state.level.height)
         return legal & good & ~state.ended[:, None]

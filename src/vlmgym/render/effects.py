@@ -128,9 +128,13 @@ def _join(cell: Image.Image, tile: int, half_gap: int, joins: int) -> None:
 
 
 def _rule(cell: Image.Image, look: Look, lines: int) -> None:
-    """Draw a heavy line along the sides that have one; its other half is the neighbour's."""
+    """Draw a heavy line along the sides that have one; its other half is the neighbour's.
+
+    It is twice as wide as the gap, at least, as far as it leaves two thirds of the tile free.
+    """
     pitch = cell.width
-    width = look.gap // 2 + max(1, pitch // 24)
+    least = min((look.gap + 1) // 2, (pitch - look.gap) // 6)
+    width = look.gap // 2 + max(1, pitch // 24, least)
     boxes = (
         (0, 0, pitch, width),
         (pitch - width, 0, pitch, pitch),

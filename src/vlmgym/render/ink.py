@@ -12,7 +12,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vlmgym.games.parts.tile_kinds import FORMS, PICTURE_CLASSES
+from vlmgym.games.parts.tile_kinds import PICTURE_CLASSES
 from vlmgym.render.looks import FONTS, Look
 from vlmgym.render.photos import photographs
 
@@ -40,12 +40,14 @@ def typeface(name: str, pixels: int) -> ImageFont.FreeTypeFont:
 @lru_cache(512)
 def text_ink(text: str, font: str) -> Image.Image:
     """The ink of a text, drawn large; cropped to the ink sideways, and to the height of a digit
-    (words: of ``Ag``).
+    (words: of ``Ag``); a capital letter that hangs lower, as a J does, to its own foot.
     """
     face = typeface(font, 512)
     left, _, right, _ = face.getbbox(text)
-    as_high_as_digits = text.isdigit() or text in FORMS["letters"]
-    _, top, _, bottom = face.getbbox("0123456789" if as_high_as_digits else "AgQ|")
+    is_capital = len(text) == 1 and "A" <= text <= "Z"
+    _, top, _, bottom = face.getbbox("0123456789" if is_capital or text.isdigit() else "AgQ|")
+    if is_capital:
+        bottom = max(bottom, face.getbbox(text)[3])
     width = max(1, int(right - left))
     ink = Image.new("L", (width, int(bottom - top)))
     ImageDraw.Draw(ink).text((-left, -top), text, fill=255, font=face)

@@ -39,7 +39,11 @@ class Actions(ABC):
     """A kind of action: how many a board has, and how an answer writes them."""
 
     format: str
-    """What belongs into the answer block: a phrase with an example."""
+    """What belongs into the answer block: a phrase with an example, or :meth:`format_of`."""
+
+    def format_of(self, level: GridLevel) -> str:
+        """What belongs into the answer block; the example is an action of the level."""
+        return self.format
 
     @abstractmethod
     def count(self, level: GridLevel) -> int:
@@ -80,6 +84,11 @@ class Moves(Actions):
         return f"{action} {MOVES[action]}"
 
 
+def _far_cell(level: GridLevel) -> tuple[int, int]:
+    """(2, 3), or the nearest to it that the board has."""
+    return min(2, level.rows - 1), min(3, level.cols - 1)
+
+
 class Cells(Actions):
     """One cell, ``row * cols + column``.
 
@@ -114,7 +123,13 @@ class CellPairs(Actions):
     well.
     """
 
-    format = f"the two cells {COUNTED} (0, 1) (2, 3) for row 0, column 1 and row 2, column 3"
+    def format_of(self, level: GridLevel) -> str:
+        """The example's second cell is (2, 3), or nearer on a small board."""
+        row, column = _far_cell(level)
+        return (
+            f"the two cells {COUNTED} (0, 1) {write_cell(row, column)} for row 0, column 1 and row "
+            f"{row}, column {column}"
+        )
 
     def count(self, level: GridLevel) -> int:
         """``(rows * cols) ** 2``."""
@@ -189,7 +204,11 @@ class Neighbours(Actions):
 class CellTriples(Actions):
     """Three different cells in any order, by the rank of their numbers among all threes."""
 
-    format = f"the three cells {COUNTED} (0, 1) (2, 3) (2, 0), in any order"
+    def format_of(self, level: GridLevel) -> str:
+        """The example's cells are (0, 1), (2, 3) and (2, 0), or nearer on a small board."""
+        row, column = _far_cell(level)
+        cells = f"(0, 1) {write_cell(row, column)} {write_cell(row, 0)}"
+        return f"the three cells {COUNTED} {cells}, in any order"
 
     def count(self, level: GridLevel) -> int:
         """One for each three cells: 220 on 3x4."""
@@ -233,8 +252,14 @@ class CellValues(Actions):
     """
 
     def __init__(self, what: str, values: Callable[[Any], tuple[str, ...]]) -> None:
-        self.format = f"the cell {COUNTED} (0, 1) for row 0, column 1, and {what}: (0, 1) 3"
+        self.what = what
         self.values = values
+
+    def format_of(self, level: GridLevel) -> str:
+        """The example's value is the third one, or the last of fewer."""
+        values = self.values(level)
+        example = f"(0, 1) {values[min(2, len(values) - 1)]}"
+        return f"the cell {COUNTED} (0, 1) for row 0, column 1, and {self.what}: {example}"
 
     def count(self, level: GridLevel) -> int:
         """``rows * cols * values``."""

@@ -217,7 +217,7 @@ class FillIn(Puzzle[LevelFillIn, StateFillIn]):
         return self.start(level, board, solution=solution, terminated=solved)
 
     def oracle(self, state: StateFillIn) -> Values:
-        """Minus the moves that fill the board rightly and begin with this one.
+        """Minus the moves that fill the board correctly and begin with this one.
 
         It is exact: one move for each cell that does not hold the value of the only solution, and
         more after a wrong one. On described boards only the cells count whose value is certain;

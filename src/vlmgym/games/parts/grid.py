@@ -30,6 +30,8 @@ L = TypeVar("L", bound=GridLevel, default=Any)
 """The class of levels of a game on a grid."""
 S = TypeVar("S", bound=State[Any], default=Any)
 """The class of states of a game."""
+AFRESH = "When a game ends, a fresh board is dealt at once, and the score counts on."
+"""What the rules say of levels with ``restart``."""
 
 
 class TurnArrays(NamedTuple):
@@ -171,11 +173,12 @@ class GridGame(Game[L, S]):
 
     def answer_format(self, level: L) -> str:
         """That of :attr:`answers`."""
-        return self.answers.format
+        return self.answers.format_of(level)
 
     def rules(self, level: L) -> str:
-        """:data:`RULES` with the words of this level."""
-        return self.RULES.format(**asdict(level) | dict(self.words(level)))
+        """:data:`RULES` with the words of this level, and what follows the end of a game."""
+        text = self.RULES.format(**asdict(level) | dict(self.words(level)))
+        return f"{text} {AFRESH}" if level.restart else text
 
     def reset(self, level: L, seeds: Seeds) -> S:
         """Fresh games, one per seed, as :meth:`deal` deals them."""

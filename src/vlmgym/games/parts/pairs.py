@@ -163,7 +163,8 @@ class Pairs(Searched[L, S]):
         "This is Shisen-Sho on a board of {rows} rows and {cols} columns. A move names two tiles; "
         "they vanish if {match} and a path joins them. A path runs up, down, left and right "
         "through empty cells, takes {bends}, and {outside}. Other moves change nothing. Tiles do "
-        "not fall. {writing} Empty cells are written as empty."
+        "not fall. Each pair scores 1, and the goal is to clear the board; the game ends when no "
+        "two tiles can be joined. {writing} Empty cells are written as empty."
     )
 
     @abstractmethod

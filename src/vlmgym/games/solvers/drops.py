@@ -284,16 +284,18 @@ def _values(boards, ended, top, height, value):
 
 @kernel
 def mark_placements(boards, top, height, legal, good):
-    """Mark the placements that fit, and those of them that clear a row or add no hole; (B, cols *
-    4) bool.
+    """Mark the placements that fit, and those of them that clear a row or add the fewest holes of
+    all; (B, cols * 4) bool.
     """
     cols = boards.shape[2]
+    added = np.empty(cols * TURNS, np.int64)
     well = new_well(boards.shape[1] - top, cols)
     piece = new_piece()
     for game in range(len(boards)):
         read_well(boards[game], top, well.rows)
         read_piece(boards[game], top - height, height, piece)
         holes = count_holes(well.rows)
+        fewest = np.int64(well.cols * len(well.rows))
         for action in range(cols * TURNS):
             turn = action % TURNS
             column = action // TURNS
@@ -302,7 +304,12 @@ def mark_placements(boards, top, height, legal, good):
             good[game, action] = False
             if row >= 0:
                 cleared = place(well.rows, cols, piece, turn, column, row, well.after)[0]
-                good[game, action] = cleared > 0 or count_holes(well.after) <= holes
+                good[game, action] = cleared > 0
+                added[action] = max(0, count_holes(well.after) - holes)
+                fewest = min(fewest, added[action])
+        for action in range(cols * TURNS):
+            if legal[game, action] and added[action] == fewest:
+                good[game, action] = True
 
 
 @apart
@@ -358,7 +365,9 @@ def values(boards: Boards, ended: NDArray[np.bool_], top: int, height: int) -> V
 
 
 def placements(boards: Boards, top: int, height: int) -> tuple[Marks, Marks]:
-    """``(B, cols * 4)``: the placements that fit, and those that clear a row or add no hole."""
+    """``(B, cols * 4)``: the placements that fit, and those that clear a row or add the fewest
+    holes.
+    """
     legal = np.empty((len(boards), boards.shape[2] * TURNS), bool)
     good = np.empty(legal.shape, bool)
     mark_placements(boards, top, height, legal, good)

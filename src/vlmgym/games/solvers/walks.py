@@ -12,10 +12,14 @@ from vlmgym.games.parts.boards import MOVE_STEPS, Boards, Marks, Values, first_f
 
 FLOOR, WALL, HOLE, GOAL, PLAYER = range(5)
 """Values of the cells of a field."""
-DISCOUNT = 0.99
-"""Factor by which each move after this one lessens the value (with slipping)."""
-SWEEPS = 5000
-"""Most sweeps of the value iteration; at the discount, 2,800 take any error below 1e-12."""
+DISCOUNT = 0.997
+"""Factor by which each move after this one lessens the value (with slipping): the best chance
+without any hurry takes so many moves that most games would end at their turn limit.
+"""
+NO_HURRY = 1.0 - 1e-9
+"""The factor at which a value is a chance; at 1 there is none where a policy waits for ever."""
+BETTER = 1e-12
+"""A move is only replaced by one whose value is larger by more than that."""
 
 
 # A field is (rows, cols) uint8:
@@ -94,12 +98,52 @@ def _value_of(values, targets, cell, move, slip):
 
 
 @inner
-def _iterate(board, slip):
-    """What it is worth to be on a cell after a move: 1 on a goal, 0 in a hole, else the discounted
-    best next value.
+def _evaluate(policy, targets, cols, slip, discount, rows, values):
+    """Write the value of each cell where the moves of a policy are made.
 
-    Value iteration; sweeps that try all moves take turns with cheaper ones that repeat the best
-    moves found.
+    The values solve one linear equation a cell, each with the cells beside, above and below it: so
+    it is eliminated within a band of ``cols`` cells to either side.
+
+    Args:
+        policy: the move from each cell; -1 where the game has ended.
+        targets: the cell that each move leads to from each cell.
+        cols: columns of the field.
+        slip: probability of a slip.
+        discount: factor of each move.
+        rows: ``(cells, 2 * cols + 1)``, written on.
+        values: of the cells, 1 on a goal; written where the game goes on.
+    """
+    cells = len(policy)
+    for cell in range(cells):
+        rows[cell] = 0.0
+        rows[cell, cols] = 1.0
+        if policy[cell] < 0:
+            continue
+        values[cell] = 0.0
+        for turn, chance in ((0, 1.0 - slip), (1, slip / 2.0), (3, slip / 2.0)):
+            target = targets[cell, (policy[cell] + turn) % 4]
+            rows[cell, target - cell + cols] -= discount * chance
+    for pivot in range(cells):
+        for cell in range(pivot + 1, min(pivot + cols + 1, cells)):
+            factor = rows[cell, pivot - cell + cols] / rows[pivot, cols]
+            if factor != 0.0:
+                shift = pivot - cell
+                for place in range(cols, 2 * cols + 1):
+                    rows[cell, place + shift] -= factor * rows[pivot, place]
+                values[cell] -= factor * values[pivot]
+    for cell in range(cells - 1, -1, -1):
+        for place in range(cols + 1, min(2 * cols + 1, cells - cell + cols)):
+            values[cell] -= rows[cell, place] * values[cell + place - cols]
+        values[cell] /= rows[cell, cols]
+
+
+@inner
+def _solve(board, slip, hurried):
+    """What it is worth to be on a cell after a move: 1 on a goal, 0 in a hole, else the discounted
+    best next value; or the chance to reach a goal by the moves that are best in this sense.
+
+    Policy iteration: the moves of a policy are rated exactly, and replaced by better ones until
+    none is better.
 
     Returns:
         The values, and the cell that each move leads to from each cell.
@@ -109,45 +153,47 @@ def _iterate(board, slip):
     values = np.zeros(cells)
     targets = np.empty((cells, 4), np.int64)
     policy = np.full(cells, -1, np.int64)
+    distance = distances(board, GOAL)
     for cell in range(cells):
-        values[cell] = board[cell // cols, cell % cols] == GOAL
-        if board[cell // cols, cell % cols] in (FLOOR, PLAYER):
-            policy[cell] = 0
+        value = board[cell // cols, cell % cols]
+        values[cell] = value == GOAL
         for move in range(4):
             target = ahead(board, cell, move)
             targets[cell, move] = target if target >= 0 else cell
-    for sweep in range(SWEEPS):
-        largest_change = 0.0
-        spread = False
-        for index in range(cells):
-            cell = index if sweep % 2 else cells - 1 - index
+        if value in (FLOOR, PLAYER):
+            policy[cell] = 0
+            for move in range(4):
+                if 0 <= distance[targets[cell, move]] < distance[cell]:
+                    policy[cell] = move
+    band = np.empty((cells, 2 * cols + 1))
+    changed = True
+    while changed:
+        _evaluate(policy, targets, cols, slip, DISCOUNT, band, values)
+        changed = False
+        for cell in range(cells):
             if policy[cell] < 0:
                 continue
-            before = values[cell]
-            if sweep % 10 == 0:
-                for move in range(4):
-                    if _value_of(values, targets, cell, move, slip) > _value_of(
-                        values, targets, cell, policy[cell], slip
-                    ):
-                        policy[cell] = move
-            values[cell] = DISCOUNT * _value_of(values, targets, cell, policy[cell], slip)
-            largest_change = max(largest_change, abs(values[cell] - before))
-            spread |= before == 0.0 and values[cell] > 0.0
-        # right to 1e-12 / (1 - DISCOUNT) = 1e-10
-        if sweep % 10 == 0 and largest_change < 1e-12 and not spread:
-            break
+            best = _value_of(values, targets, cell, policy[cell], slip) + BETTER
+            for move in range(4):
+                value = _value_of(values, targets, cell, move, slip)
+                if value > best:
+                    best = value
+                    policy[cell] = move
+                    changed = True
+    if not hurried:
+        _evaluate(policy, targets, cols, slip, NO_HURRY, band, values)
     return values, targets
 
 
 @kernel
-def _values(boards, legal, slip, value):
+def _values(boards, legal, slip, hurried, value):
     for game in range(len(boards)):
         value[game] = np.nan
         if not legal[game].any():
             continue
         cell = first_from(boards[game], PLAYER)
         if slip > 0.0:
-            cell_values, targets = _iterate(boards[game], slip)
+            cell_values, targets = _solve(boards[game], slip, hurried)
             for move in range(4):
                 if legal[game, move]:
                     value[game, move] = _value_of(cell_values, targets, cell, move, slip)
@@ -173,5 +219,14 @@ def values(board: Boards, legal: Marks, slip: float) -> Values:
         :data:`DISCOUNT`.
     """
     value = np.empty((len(board), 4))
-    _values(board, legal, slip, value)
+    _values(board, legal, slip, True, value)
     return value
+
+
+def chances(board: Boards, legal: Marks, slip: float) -> Values:
+    """The probability to reach a goal, however late, after each move and then the best ones of
+    :func:`values`, ``(B, 4)``; NaN where the move is not legal; for fields where one may slip.
+    """
+    chance = np.empty((len(board), 4))
+    _values(board, legal, slip, False, chance)
+    return chance

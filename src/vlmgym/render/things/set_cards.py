@@ -21,9 +21,9 @@ COLOURS = MappingProxyType(
 STEPS = 24
 """Points along half of an outline."""
 WIDE = 0.28
-HIGH = 0.122
+HIGH = 0.106
 """Half the width and half the height of a symbol, as shares of the card's cell."""
-APART = 0.28
+APART = 0.3
 """From one symbol of a card to the next."""
 STRIPES = 8
 LINE = 0.026

@@ -20,8 +20,8 @@ DISCS: tuple[Colour, ...] = (
     (128, 56, 160),
 )
 """Colours of the discs, the smallest first."""
-NARROWEST = 0.32
-WIDEST = 0.96
+NARROWEST = 0.44
+WIDEST = 0.98
 """Widths of the smallest and of the largest disc, as shares of a cell's side."""
 
 
@@ -38,20 +38,23 @@ def _peg(pencil: Pencil) -> None:
 
 
 def _slab(pencil: Pencil, width: float, inset: float, fill: Colour) -> None:
-    """A slab that lies on the next cell, or on the foot; smaller all around by an inset."""
+    """A slab that lies on the one in the next cell, or on the foot; smaller all around by an
+    inset.
+    """
     left = 0.5 - width / 2 + inset
     right = 1 - left
-    top = 0.08 + inset
-    bottom = (0.95 if pencil.joined(2) else 0.91) - inset
-    cut = 0.08
+    top = 0.02 + inset
+    bottom = (1.0 if pencil.joined(2) else 0.91) - inset
+    cut = 0.06
+    foot = 0.0 if pencil.joined(2) else cut
     corners = [
         (left + cut, top),
         (right - cut, top),
         (right, top + cut),
-        (right, bottom - cut),
-        (right - cut, bottom),
-        (left + cut, bottom),
-        (left, bottom - cut),
+        (right, bottom - foot),
+        (right - foot, bottom),
+        (left + foot, bottom),
+        (left, bottom - foot),
         (left, top + cut),
     ]
     pencil.polygon(corners, fill=fill)

@@ -60,6 +60,13 @@ def _hole(pencil: Pencil) -> None:
     pencil.disc(0.1, 0.1, 0.9, 0.9, fill=WATER, outline=(220, 240, 252))
 
 
+def _player_in_hole(pencil: Pencil) -> None:
+    _hole(pencil)
+    pencil.half_disc(0.26, 0.44, 0.74, 0.92, fill=(40, 70, 190))
+    pencil.disc(0.37, 0.22, 0.63, 0.48, fill=(240, 190, 150), outline=(90, 50, 30), widths=1)
+    pencil.disc(0.2, 0.62, 0.8, 0.86, fill=WATER)
+
+
 def pennant(pencil: Pencil, colour: Colour) -> None:
     """A flag on its pole."""
     pencil.line(0.34, 0.14, 0.34, 0.88, colour=(40, 40, 44))
@@ -68,6 +75,12 @@ def pennant(pencil: Pencil, colour: Colour) -> None:
 
 def _goal(pencil: Pencil) -> None:
     pennant(pencil, (24, 150, 60))
+
+
+def _player_at_goal(pencil: Pencil) -> None:
+    _goal(pencil)
+    pencil.half_disc(0.46, 0.56, 0.9, 1.12, fill=(40, 70, 190))
+    pencil.disc(0.555, 0.3, 0.805, 0.55, fill=(240, 190, 150), outline=(90, 50, 30), widths=1)
 
 
 SPRITES = MappingProxyType(
@@ -81,6 +94,8 @@ SPRITES = MappingProxyType(
         "player on target": Sprite(_player_on_target),
         "hole": Sprite(_hole, (190, 222, 240)),
         "goal": Sprite(_goal),
+        "player in hole": Sprite(_player_in_hole, (190, 222, 240)),
+        "player at goal": Sprite(_player_at_goal),
     }
 )
 """Their drawings, by name."""
