@@ -19,6 +19,7 @@ from vlmgym.players.blocks import PATHS
 from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted, Search
 from vlmgym.players.teacher import Teacher
+from vlmgym.players.weigher import Weigher
 from vlmgym.render.looks import Look
 
 MAX_TOKENS = 4096
@@ -206,12 +207,17 @@ def _simple(player: type[Player]) -> Callable[[Asked], Player]:
     return lambda asked: player()
 
 
-def _search(asked: Asked) -> Search:
-    numbers = asked.details.split(",") if asked.details else []
-    if asked.details and not (len(numbers) == 2 and all(word.isdecimal() for word in numbers)):
-        allowed = "search:K,H with K continuations of H moves each, such as search:32,20"
-        raise ConfigError("player", asked.text, allowed)
-    return Search(*map(int, numbers))
+def _simulating(player: type[Search] | type[Weigher]) -> Callable[[Asked], Player]:
+    """The maker of a player that plays so many continuations of so many moves."""
+
+    def make(asked: Asked) -> Player:
+        numbers = asked.details.split(",") if asked.details else []
+        if asked.details and not (len(numbers) == 2 and all(map(str.isdecimal, numbers))):
+            form = f"{player.name}:K,H with K continuations of H moves each"
+            raise ConfigError("player", asked.text, f"{form}, such as {player.name}:32,20")
+        return player(*map(int, numbers))
+
+    return make
 
 
 def _teacher(asked: Asked) -> Teacher:
@@ -363,7 +369,13 @@ KINDS: Mapping[str, PlayerKind] = {
             "search[:K,H]",
             "after trying each legal move K times and playing on at random for H moves (else 32 "
             "and 20): the move with the most points; games that hide cells are refused",
-            _search,
+            _simulating(Search),
+        ),
+        PlayerKind(
+            "weigher[:K,H]",
+            "says of a few moves what they are worth by such continuations (else 64 and 20), and "
+            "plays the best of them: a teacher with something to select",
+            _simulating(Weigher),
         ),
         PlayerKind("oracle", "the largest oracle value", _simple(Oracle)),
         PlayerKind(

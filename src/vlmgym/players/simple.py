@@ -101,7 +101,7 @@ class Greedy(Chooser):
         legal = game.legal(state)
         rows, actions = np.nonzero(legal)
         gains = np.full(legal.shape, -1, np.int64)
-        _, outcome = game.step(_as_seen(game, state, self.salt)[rows], actions)
+        _, outcome = game.step(as_seen(game, state, self.salt)[rows], actions)
         gains[rows, actions] = outcome.gain
         best = gains.argmax(axis=1)
         return [
@@ -109,7 +109,7 @@ class Greedy(Chooser):
         ]
 
 
-def _as_seen(game: Game, state: State, salt: int) -> State:
+def as_seen(game: Game, state: State, salt: int) -> State:
     """Games that look the same, at the same turn, with luck of their own."""
     scene = game.scene(state)
     if scene.pixels is not None:
@@ -151,14 +151,22 @@ class Search(Chooser):
         Raises:
             ConfigError: the game hides cells, which a search of its states would look under.
         """
+        self.refuse(game)
+        chosen = list[int]()
+        for start in range(0, len(state), GAMES_AT_ONCE):
+            part = as_seen(game, state[start : start + GAMES_AT_ONCE], self.salt)
+            chosen += self._best(game, part).tolist()
+        return chosen
+
+    def refuse(self, game: Game) -> None:
+        """Refuse a game that cannot be searched.
+
+        Raises:
+            ConfigError: it hides cells.
+        """
         if game.covered is not None:
             allowed = f"a game that shows its whole board: {game.name} hides cells"
             raise ConfigError("player", self.name, allowed)
-        chosen = list[int]()
-        for start in range(0, len(state), GAMES_AT_ONCE):
-            part = _as_seen(game, state[start : start + GAMES_AT_ONCE], self.salt)
-            chosen += self._best(game, part).tolist()
-        return chosen
 
     def _best(self, game: Game, state: State) -> NDArray[np.int64]:
         """``(B,)``: the action for each game."""

@@ -17,6 +17,7 @@ from vlmgym.episodes.task import PATIENCE, Task
 from vlmgym.players.base import Answer, Player, Query
 from vlmgym.players.beginner import Beginner
 from vlmgym.players.teacher import GUESS, Teacher
+from vlmgym.players.weigher import Weigher
 from vlmgym.render.frames import blank_like
 from vlmgym.train.recipe import ColdStart
 from vlmgym.train.sources import first_state
@@ -32,6 +33,8 @@ def cold_start_rows(tasks: Sequence[Task], cold: ColdStart, seed: int = 0) -> li
     player: Player
     if cold.player == "beginner":
         player = Beginner(searches=0)
+    elif cold.player == "weigher":
+        player = Weigher(salt=seed)
     else:
         player = Teacher(cold.teacher_error, seed, cold.teacher, cold.careful)
     rows_of_tasks = []
@@ -66,6 +69,8 @@ def _answered(task: Task, cold: ColdStart, player: Player, first: int) -> tuple[
         if cold.verified:
             judged = judge(game, state, replies, oracle=False, blocks=task.blocks)[1]
             works = [_works(judgement) for judgement in judged]
+            if cold.player == "weigher":  # a better move may do nothing at once
+                works = [judgement.changed for judgement in judged]
             if cold.teacher:
                 works = [
                     good and GUESS not in text for good, text in zip(works, replies, strict=True)

@@ -77,8 +77,9 @@ class ColdStart(Settings):
     )
     player: str = setting(
         "teacher",
-        "who answers; beginner: guesses, see vlmgym.players.beginner",
-        choices=("teacher", "beginner"),
+        "who answers; weigher: weighs several moves by simulation; beginner: guesses, see "
+        "vlmgym.players.beginner",
+        choices=("teacher", "weigher", "beginner"),
     )
     think: bool = setting(
         True, "answers have a think block (without, they are no longer well formed)"
