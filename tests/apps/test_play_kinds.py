@@ -8,6 +8,7 @@ import pytest
 from parts.chromium import Chromium
 from parts.play_page import READY, PlayBrowser, ask, good_answer, records, served
 from vlmgym.apps.play.inputs import input_kind
+from vlmgym.core import seeds_for
 from vlmgym.games import GAMES
 from vlmgym.games.parts.action_texts import read_cell, read_cells
 
@@ -32,6 +33,87 @@ def test_no_game_has_to_be_typed(name):
     kind = input_kind(game, game.level("normal"))
     assert kind not in ("text", "buttons")
     assert KINDS.get(name, kind) == kind
+
+
+def played_to_the_end(session, wanted):
+    """Answer with a legal action whose game ends with this result, or else with the next best."""
+    game = session.game
+    while session.view()["status"] == "playing":
+        actions = np.flatnonzero(game.legal(session.state)[0])
+        values = game.oracle(session.state)[0, actions]
+        after, _ = game.step(session.state.repeat(len(actions)), actions)
+        ends = game.points(after) == wanted
+        action = actions[ends.argmax() if ends.any() else np.nanargmax(values)]
+        session.act(game.encode(session.level, int(action)))
+    return session.view()["result"]
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "points", "result"),
+    [
+        ("TicTacToe", "easy", 1.0, "won"),
+        ("TicTacToe", "easy:skill=1", 0.5, "drawn"),
+        ("TicTacToe", "easy:skill=1", 0.0, "lost"),
+        ("FrozenLake", "easy", 1.0, "solved"),
+        ("FrozenLake", "easy", 0.0, "lost"),
+        ("Minesweeper", "easy", 0.0, "lost"),
+        ("Minesweeper", "easy", 1.0, "solved"),
+        ("Snake", "easy", 0.0, "lost"),
+        ("LightsOut", "easy", 1.0, "solved"),
+        ("Memory", "easy", 1.0, "solved"),
+        ("Battleship", "easy", 1.0, "solved"),
+        ("Jigsaw", "easy", 1.0, "solved"),
+        ("2048", "easy:max_steps=3", 1.0, ""),
+    ],
+)
+def test_what_became_of_a_game_is_told(tmp_path, name, level, points, result):
+    with served(tmp_path, name, level) as server:
+        assert server.session.view()["result"] == ""
+        assert played_to_the_end(server.session, points) == result
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_games_that_go_on_have_no_points_and_what_is_legal_is_possible(name):
+    game = GAMES[name]
+    state = game.reset("easy", seeds_for("free", name, "possible", 20))
+    for _ in range(6):
+        assert not (game.legal(state) & ~game.possible(state)).any()
+        points = game.points(state)
+        assert np.isnan(points[~state.terminated]).all()
+        assert np.isin(points[~np.isnan(points)], (0, 0.5, 1)).all()
+        state, _ = game.step(state, game.draw_legal(state))
+
+
+def test_cars_have_buttons_along_their_line_only(tmp_path):
+    with served(tmp_path, "RushHour", "normal") as server:
+        session = server.session
+        offered = [text for text, _ in session.view()["actions"]]
+        cars = {name.split()[-1] for line in session.view()["tiles"] for name in line} - {"road"}
+        assert {text[0] for text in offered} == cars
+        for car in cars:
+            ways = [text[2:] for text in offered if text[0] == car]
+            assert ways in (["up", "down"], ["right", "left"])
+        answer = next(f"A {way}" for way in ("up", "down"))
+        view = ask(server, "/act", {"answer": answer})[1]
+        assert (view["turn"], view["refused"]) == (1, ""), "typed answers may name any move"
+
+
+def test_a_pair_that_vanishes_at_once_is_named(tmp_path):
+    with served(tmp_path, "Memory", "easy") as server:
+        state = server.session.state
+        faces = state.faces[0].ravel()
+        first = 0
+        second = int(np.flatnonzero(faces[1:] == faces[0])[0]) + 1
+        answer = server.session.game.encode(server.session.level, first * len(faces) + second)
+        name = server.session.level.names[faces[0]]
+        assert ask(server, "/act", {"answer": answer})[1]["last"]["uncovered"] == f"a pair: {name}"
+        faces = server.session.state.faces[0].ravel()
+        hidden = np.flatnonzero(server.session.state.board[0].ravel())
+        other = next(cell for cell in hidden[1:] if faces[cell] != faces[hidden[0]])
+        answer = server.session.game.encode(
+            server.session.level, int(hidden[0] * len(faces) + other)
+        )
+        assert ask(server, "/act", {"answer": answer})[1]["last"]["uncovered"] == ""
 
 
 def test_another_game_is_chosen_and_every_session_is_kept(tmp_path):
@@ -165,8 +247,12 @@ class TestKinds(PlayBrowser):
             self.click_tiles(browser, server, (server.session.level.rows - 1, int(answer[0])))
             self.played(browser, tmp_path, answer)
             browser.wait(READY)
-            self.press(browser, "0")
             pressed = "#pad [aria-pressed=true]"
+            told = f"document.querySelector('{pressed}').textContent"
+            assert browser.run(told) == "0", "the next piece is not turned"
+            browser.key("r")
+            assert browser.run(told) == "1"
+            self.press(browser, "0")
             assert browser.run(f"document.querySelector('{pressed}').textContent") == "0"
 
     def test_a_car_and_where_to(self, browser, tmp_path):
@@ -186,8 +272,13 @@ class TestKinds(PlayBrowser):
             labels = browser.run(f"{visible}.map(b => b.textContent)")
             assert answer in labels
             assert {label.split()[0] for label in labels} == {car}
+            assert "by the arrow keys" in self.shown(browser, "keys")
             browser.key(f"Arrow{keys[way]}")
             self.played(browser, tmp_path, answer)
+            back = {"up": "down", "down": "up", "left": "right", "right": "left"}[way]
+            browser.wait("marks.length === 1")
+            browser.key(f"Arrow{keys[back]}")
+            self.played(browser, tmp_path, f"{car} {back}", turn=2)
 
     def test_a_tile_that_says_it_all(self, browser, tmp_path):
         with self.opened(browser, tmp_path, "FloodIt", "easy") as server:
@@ -201,6 +292,34 @@ class TestKinds(PlayBrowser):
             )
             self.click_tiles(browser, server, cell)
             self.played(browser, tmp_path, answer)
+
+    def test_a_hole_is_told_as_a_loss(self, browser, tmp_path):
+        with self.opened(browser, tmp_path, "FrozenLake", "easy") as server:
+            game, session = server.session.game, server.session
+            while session.view()["status"] == "playing":
+                moves = np.flatnonzero(game.legal(session.state)[0])
+                after, _ = game.step(session.state.repeat(len(moves)), moves)
+                holes = game.points(after) == 0
+                best = np.nanargmax(game.oracle(session.state)[0])
+                action = moves[holes.argmax()] if holes.any() else best
+                turn = session.view()["turn"]
+                browser.key("wdsa"[action])
+                browser.wait(f"view.turn === {turn + 1}")
+            assert "You have lost. Final score 0." in self.shown(browser, "message")
+
+    @pytest.mark.parametrize(("width", "height"), [(1280, 900), (760, 900), (390, 844)])
+    @pytest.mark.parametrize("name", ["Tetris", "ConnectFour", "Jigsaw", "FloodIt"])
+    def test_the_whole_board_is_on_the_page(self, browser, tmp_path, name, width, height):
+        with self.opened(browser, tmp_path, name, "normal", width=width, height=height):
+            box = browser.run(
+                "(r => [r.x, r.y, r.right, r.bottom])"
+                "(document.getElementById('picture').getBoundingClientRect())"
+            )
+            if shots := os.environ.get("VLMGYM_SHOTS"):
+                browser.screenshot(f"{shots}/fit-{name}-{width}.png")
+            assert box[0] >= 0
+            assert box[2] <= width
+            assert box[3] <= height
 
     def test_game_level_and_look_are_chosen(self, browser, tmp_path):
         pick = (

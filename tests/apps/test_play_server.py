@@ -146,6 +146,7 @@ def test_answers_are_read_like_replies(tmp_path):
         assert view["last"] == {
             "answer": view["last"]["answer"],
             "gain": 0,
+            "uncovered": "",
             "changed": False,
             "reward": -1.0,
         }

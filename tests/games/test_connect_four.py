@@ -23,7 +23,8 @@ from parts.plain_rows import (
 )
 from vlmgym.core import NO_ACTION, ConfigError, State, seeds_for
 from vlmgym.games.connect_four import ConnectFour, LevelConnectFour
-from vlmgym.games.parts.opponents import OPEN
+from vlmgym.games.parts.opponents import OPEN, SOON
+from vlmgym.games.solvers.rows import NEAR
 
 GAME = ConnectFour()
 
@@ -192,6 +193,15 @@ def test_boards_up_to_twenty_cells_are_exact() -> None:
     assert GAME.AHEAD == 6, "as docs and rules of the oracle say: three moves of each side"
 
 
+def test_docs_of_the_oracle_name_how_far_it_looks() -> None:
+    """Numbers of the page of the game are those of the search."""
+    text = " ".join(str(ConnectFour.oracle.__doc__).split())
+    assert f"up to {GAME.EXACT_CELLS} cells" in text
+    assert f"where {GAME.REST} cells" in text
+    assert f"looks {GAME.AHEAD} stones" in text
+    assert f"more than {NEAR} stones" in text
+
+
 # ---- play
 @pytest.mark.parametrize(("level", "side"), [("easy", "red"), ("tiny", "yellow"), ("hard", "red")])
 def test_play_agrees_with_plain_rules(level: str, side: str) -> None:
@@ -253,7 +263,8 @@ def test_openings_leave_a_choice_and_discs_lie_on_each_other() -> None:
         free = state.board == 0
         assert (free[:, :-1] | ~free[:, 1:]).all(), "no disc over a free cell"
         value = GAME.oracle(state)
-        assert (np.nanmax(value, axis=1) >= 0).mean() > 0.97
+        assert (np.nanmax(value, axis=1) >= 0).mean() > 0.99
+        assert (np.nanmax(value, axis=1) <= SOON).mean() > 0.98, "not won at once"
         choice = [len(np.unique(np.sign(v[~np.isnan(v)]))) > 1 for v in value]
         assert np.mean(choice) > 0.9
         own, others = ((state.board == side).sum(axis=(1, 2)) for side in (1, 2))

@@ -112,7 +112,7 @@ def test_what_cannot_be_kept_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"render\(\)"):
         from_gymnasium("Counter-v0", ACTIONS, RULES, flat=True)
     half = from_gymnasium("Counter-v0", ACTIONS, RULES, points=1.0)
-    half.points = 0.3
+    half.factor = 0.3
     state = half.reset(half.level("easy"), np.zeros(1, np.uint64))
     with pytest.raises(ConfigError, match="whole numbers"):
         half.step(state, np.array([2]))

@@ -131,3 +131,59 @@ def mean_points(game, state, wins_at_once):
             actions = np.where(wins.any(axis=1), wins.argmax(axis=1), actions)
         state, _ = game.step(state, actions)
     return game.points(state).mean()
+
+
+def outcomes(board: Lines, sign: str, length: int) -> dict[int, int]:
+    """Whether a stone of the side to move on each free cell wins, draws or loses (1, 0, -1) if both
+    sides play best to the end, without gravity.
+    """
+    rows, cols = len(board), len(board[0])
+    lines = []
+    for r in range(rows):
+        for c in range(cols):
+            for dr, dc in ((0, 1), (1, 0), (1, 1), (1, -1)):
+                cells = [(r + i * dr, c + i * dc) for i in range(length)]
+                if all(0 <= i < rows and 0 <= j < cols for i, j in cells):
+                    lines.append(sum(1 << (i * cols + j) for i, j in cells))
+    through = [[line for line in lines if line >> cell & 1] for cell in range(rows * cols)]
+    order = sorted(range(rows * cols), key=lambda cell: -len(through[cell]))
+    known: dict[tuple[int, int, int], bool] = {}
+
+    def completes(stones: int, cell: int) -> bool:
+        stones |= 1 << cell
+        return any(stones & line == line for line in through[cell])
+
+    def is_at_least(own: int, other: int, least: int) -> bool:
+        """Whether the side to move, ``own``, gets so much."""
+        key = (own, other, least)
+        if key not in known:
+            known[key] = search(own, other, least)
+        return known[key]
+
+    def search(own: int, other: int, least: int) -> bool:
+        free = [cell for cell in order if not (own | other) >> cell & 1]
+        if not free:
+            return least < 1
+        if any(completes(own, cell) for cell in free):
+            return True
+        if least == 1 and all(line & other for line in lines):
+            return False
+        if least == 0 and all(line & own for line in lines):
+            return True
+        forced = [cell for cell in free if completes(other, cell)]
+        return any(not is_at_least(other, own | 1 << cell, 1 - least) for cell in forced or free)
+
+    stones = {
+        name: sum(1 << k for k, each in enumerate("".join(board)) if each == name) for name in "XO"
+    }
+    own, other = stones[sign], stones["OX"[sign == "O"]]
+    found = {}
+    for cell in cells_to_fill(board, False):
+        if completes(own, cell):
+            found[cell] = 1
+            continue
+        after = own | 1 << cell
+        loses = is_at_least(other, after, 1)
+        wins = not loses and not is_at_least(other, after, 0)
+        found[cell] = wins - loses
+    return found

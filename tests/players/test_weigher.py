@@ -35,7 +35,7 @@ def test_the_move_is_the_one_that_is_said_to_be_worth_most(name):
         assert 1 <= len(phrases) <= MOST_WEIGHED
         answer = last.removeprefix("so ")
         best = [phrase for phrase, value in zip(named, worth, strict=True) if value == max(worth)]
-        assert any(phrase.startswith(answer) for phrase in best)
+        assert any(answer in phrase for phrase in best)
         assert judge(game, state[row], [reply])[1][0].changed
 
 

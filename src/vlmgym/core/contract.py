@@ -177,6 +177,25 @@ class Contract(ABC, Generic[L, S]):
         illegal ones.
         """
 
+    def points(self, state: S) -> NDArray[np.float64]:
+        """``(B,)``: what became of games that the rules have ended: 1 = won, or the goal is
+        reached; 0.5 = drawn; 0 = lost. NaN where a game goes on or, as by default, only its score
+        says how it went.
+        """
+        return np.full(len(state), np.nan)
+
+    def possible(self, state: S) -> NDArray[np.bool_]:
+        """``(B, A)``: the actions that may be legal at some time in these games, which a person is
+        offered; by default all.
+        """
+        return np.ones((len(state), self.n_actions(state.level)), bool)
+
+    def uncovered(self, state: S, row: int, action: int) -> str:
+        """What an action brings to light in ``row`` that no picture shows, neither before nor
+        after, for a person who plays; nothing by default.
+        """
+        return ""
+
     def shown_ago(self, state: S) -> NDArray[np.int64] | None:
         """``(B,)``: how many turns ago a picture last showed what a good move needs to know: 0 =
         this one shows it, -1 = no picture did, as what is good is to find out.

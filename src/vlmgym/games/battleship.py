@@ -144,6 +144,10 @@ class Battleship(GridGame[LevelBattleship, StateBattleship]):
         ships = cell_by_cell(np.ascontiguousarray(state.ships))
         _play(turn.for_kernels(), actions, ships, wrecks)
 
+    def points(self, state: StateBattleship) -> NDArray[np.float64]:
+        """It ends when the fleet is sunk."""
+        return np.where(state.terminated, 1.0, np.nan)
+
     def legal_moves(self, state: StateBattleship, legal: Marks) -> None:
         """The cells that were not shot at."""
         legal[:] = state.board.reshape(legal.shape) == SEA

@@ -200,6 +200,10 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
         under = turn.copy_of("under")
         _play(turn.for_kernels(), under, actions, state.level.slip)
 
+    def points(self, state: StateFrozenLake) -> NDArray[np.float64]:
+        """Lost in a hole."""
+        return np.where(state.terminated, state.under == GOAL, np.nan)
+
     def legal_moves(self, state: StateFrozenLake, legal: Marks) -> None:
         """The moves that can change the board; where one may slip, what a move to either side does
         counts too.

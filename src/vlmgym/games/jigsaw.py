@@ -156,6 +156,10 @@ class Jigsaw(GridGame[LevelJigsaw, StateJigsaw]):
         """
         move_pieces(turn.for_kernels(), actions, state.level.turned > 0)
 
+    def points(self, state: StateJigsaw) -> NDArray[np.float64]:
+        """It ends when the picture is whole."""
+        return np.where(state.terminated, 1.0, np.nan)
+
     def legal_moves(self, state: StateJigsaw, legal: Marks) -> None:
         """Two different pieces, and one cell twice where pieces turn."""
         mark_moves(flat(state.board), state.level.turned > 0, -TURNS, legal)

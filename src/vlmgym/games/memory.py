@@ -131,6 +131,18 @@ class Memory(GridGame[LevelMemory, StateMemory]):
         copies = (turn.copy_of(name) for name in ("faces", "up", "last_shown"))
         turn_over(turn.for_kernels(), actions, legal, state.level.shown, *copies)
 
+    def points(self, state: StateMemory) -> NDArray[np.float64]:
+        """It ends when all pairs are taken."""
+        return np.where(state.terminated, 1.0, np.nan)
+
+    def uncovered(self, state: StateMemory, row: int, action: int) -> str:
+        """The pair that is taken away, unless both cards lay face up."""
+        cells = divmod(action, state.board[row].size)
+        first, second = (int(state.faces[row].flat[cell]) for cell in cells)
+        lay_open = [int(state.board[row].flat[cell]) >= FIRST for cell in cells]
+        is_pair = first == second and bool(self.legal(state[row])[0, action])
+        return f"a pair: {state.level.names[first]}" if is_pair and not all(lay_open) else ""
+
     def legal_moves(self, state: StateMemory, legal: Marks) -> None:
         """Two cards, unless both lie face up and differ."""
         legal[:] = movable(state.board).reshape(legal.shape)

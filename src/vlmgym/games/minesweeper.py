@@ -139,6 +139,11 @@ class Minesweeper(GridGame[LevelMinesweeper, StateMinesweeper]):
         """
         _play(turn.for_kernels(), state.mines, actions)
 
+    def points(self, state: StateMinesweeper) -> NDArray[np.float64]:
+        """Lost by a mine."""
+        is_safe = ~(state.board == MINE).any(axis=(1, 2))
+        return np.where(state.terminated, is_safe, np.nan)
+
     def legal_moves(self, state: StateMinesweeper, legal: Marks) -> None:
         """The hidden cells."""
         legal[:] = state.board.reshape(legal.shape) == HIDDEN

@@ -217,6 +217,18 @@ class RushHour(Puzzle[LevelRushHour, StateRushHour]):
         """One cell along its line, where that is free."""
         _legal(state.board, state.level.letters, legal)
 
+    def possible(self, state: StateRushHour) -> Marks:
+        """Those along the line of a car that is on the board."""
+        possible = np.zeros((len(state), self.n_actions(state.level)), bool)
+        board = state.board
+        for car in range(state.level.letters):
+            is_car = board == car + RED
+            along_row = (is_car[:, :, 1:] & is_car[:, :, :-1]).any(axis=(1, 2))
+            along_column = (is_car[:, 1:] & is_car[:, :-1]).any(axis=(1, 2))
+            moves = np.stack([along_column, along_row, along_column, along_row], axis=1)
+            possible[:, 4 * car : 4 * car + 4] = moves
+        return possible
+
     def from_symbols(self, level: LevelRushHour, symbols: Symbols) -> StateRushHour:
         """Cells of one letter that are no straight piece of two or more cells stay where they are;
         without a red car along a row there is no exit, and all moves are dead.

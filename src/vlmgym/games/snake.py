@@ -194,6 +194,11 @@ class Snake(GridGame[LevelSnake, StateSnake]):
         full = ~((board == FLOOR) | (board == FOOD)).any(axis=(1, 2))
         return self.start(level, board, terminated=crashed | full)
 
+    def points(self, state: StateSnake) -> NDArray[np.float64]:
+        """Lost by a crash; won where no floor is left."""
+        is_whole = ~(state.board == CRASHED).any(axis=(1, 2))
+        return np.where(state.terminated, is_whole, np.nan)
+
     def success_mask(self, state: StateSnake) -> Marks:
         """``(B, 4)``: the moves that a shortest safe way to the food begins with, and those that
         eat.

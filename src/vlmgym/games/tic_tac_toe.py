@@ -8,10 +8,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from vlmgym.core import State, setting
 from vlmgym.games.parts.actions import Cells
-from vlmgym.games.parts.boards import Actions, Marks
+from vlmgym.games.parts.boards import Actions, Marks, Values
 from vlmgym.games.parts.in_a_row import InARow, LevelInARow, inner_sides
 
 SIDES = ("X", "O")
@@ -33,7 +34,7 @@ class TicTacToe(InARow[LevelTicTacToe]):
     """Tic-tac-toe on any board from 3x3 to 5x5."""
 
     name = "TicTacToe"
-    version = 1
+    version = 2
     level_type = LevelTicTacToe
     answers = Cells("the cell to mark")
     symbols = ("no mark", *SIDES)
@@ -42,7 +43,7 @@ class TicTacToe(InARow[LevelTicTacToe]):
     gravity = False
     EXACT_CELLS = 16
     AHEAD = 5
-    REST = 10
+    REST = 17
     tags = ("opponent", "search")
     sources = (
         "Tic-tac-toe, https://en.wikipedia.org/wiki/Tic-tac-toe",
@@ -75,6 +76,17 @@ class TicTacToe(InARow[LevelTicTacToe]):
     def by_action(self, of_cells: NDArray[Any]) -> NDArray[Any]:
         """An action is a cell."""
         return of_cells.reshape(len(of_cells), of_cells.shape[1] * of_cells.shape[2])
+
+    @override
+    def oracle(self, state: StateTicTacToe) -> Values:
+        """A search of both sides' best play, whatever the skill of the opponent. It is exact, to
+        the end of the game, on boards of up to 16 cells and, on larger ones, where 17 cells or
+        fewer are free, as in all turns of the level ``hard``; with more free cells it looks 5
+        stones ahead, and what is then undecided counts as a draw. 1 less 0.01 for each stone, of
+        both sides, until the move wins, and -1 with as much more until it loses; 0.5 and -0.5 where
+        that is more than 4 stones away; 0 of a draw.
+        """
+        return super().oracle(state)
 
     def lines(self, state: StateTicTacToe) -> NDArray[np.uint8]:
         """Heavy lines between the cells, and none around the board."""

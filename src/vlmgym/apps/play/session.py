@@ -44,6 +44,12 @@ REASONS = {
 }
 
 
+RESULTS = {1.0: "solved", 0.5: "drawn", 0.0: "lost"}
+"""What :meth:`vlmgym.core.Game.points` says of a game; against an opponent, it is won and not
+solved.
+"""
+
+
 class Session:
     """The games that one person plays one after the other, and their trace.
 
@@ -106,6 +112,7 @@ class Session:
         self._saved = False
         self._helped = False
         self._last: dict[str, Any] | None = None
+        self._possible = self.game.possible(self.state)[0].tolist()
         self._number += 1
         self._since = time.perf_counter()
 
@@ -139,6 +146,7 @@ class Session:
                 "turn": int(state.steps[0]),
                 "limit": self.level.max_steps,
                 "status": self._status(),
+                "result": self._result(),
                 "last": self._last,
                 "refused": refused,
                 "prompt": prompt.prompt_text(self.game, self.level, self.task.prompt),
@@ -163,6 +171,8 @@ class Session:
         :func:`vlmgym.apps.play.inputs.choices_of`.
         """
         texts = choices_of(self.game, self.level)
+        if self._kind == "choice":
+            texts = [text for text, may_be in zip(texts, self._possible, strict=True) if may_be]
         labels = MOVES if self._kind == "moves" else texts
         return [[text, label] for text, label in zip(texts, labels, strict=True)]
 
@@ -187,6 +197,15 @@ class Session:
         if self.state.terminated[0]:
             return "terminated"
         return "truncated" if self.state.truncated[0] else "playing"
+
+    def _result(self) -> str:
+        """What became of the game, one of :data:`RESULTS` or ``won``; empty where it goes on, or
+        only its score says it.
+        """
+        points = float(self.game.points(self.state)[0])
+        if points == 1.0 and "opponent" in self.game.tags:
+            return "won"
+        return RESULTS.get(points, "")
 
     def picture(self) -> bytes:
         """The frame as PNG."""
@@ -293,6 +312,7 @@ class Session:
             text += f" ({MOVES[action]})"
         return {
             "answer": text,
+            "uncovered": self.game.uncovered(self.state, 0, action),
             "gain": judgement.gain,
             "changed": judgement.changed,
             "reward": judgement.terms["game"],

@@ -77,14 +77,14 @@ class OutsideGame(Game[LevelOutside, StateOutside]):
         self.ids = tuple(adaptation.actions.values())
         self.text = adaptation.rules
         self.value = adaptation.value
-        self.points = adaptation.points
+        self.factor = adaptation.points
         self.environments = Environments(
             adaptation.name, adaptation.make, adaptation.actions, self.check_snapshots
         )
 
     @override
     def identity(self) -> tuple[Any, ...]:
-        return *super().identity(), self.words, self.ids, self.text, self.points
+        return *super().identity(), self.words, self.ids, self.text, self.factor
 
     # ---- environment
     def env(self, level: LevelOutside) -> Environment:
@@ -230,10 +230,10 @@ class OutsideGame(Game[LevelOutside, StateOutside]):
         return self._points(self.environments.turn(state.level, action).reward)
 
     def _points(self, reward: float) -> int:
-        points = reward * self.points
+        points = reward * self.factor
         if abs(points - round(points)) > 1e-6:
             allowed = f"a factor that makes rewards whole numbers; a reward was {reward}"
-            raise ConfigError("points", self.points, allowed)
+            raise ConfigError("points", self.factor, allowed)
         return round(points)
 
     @override
@@ -296,7 +296,7 @@ class OutsideGame(Game[LevelOutside, StateOutside]):
                 played = self.environments.turn(state.level, action)
                 with asked(self.name, "value()"):
                     value_after = 0.0 if played.ended else float(self.value(self.env(state.level)))
-                values[row, action] = played.reward * self.points + value_after
+                values[row, action] = played.reward * self.factor + value_after
         return values
 
     @override

@@ -285,6 +285,10 @@ class Puzzle(GridGame[L, S]):
         """The value of moves that solve nothing."""
         return DEAD
 
+    def points(self, state: S) -> NDArray[np.float64]:
+        """A puzzle ends when it is solved."""
+        return np.where(state.terminated, 1.0, np.nan)
+
     def best_values(self, state: S) -> Values:
         """``(B, A)`` values of which only the best of each row need be right: by default those of
         the oracle.

@@ -44,8 +44,12 @@ BEGINNERS = MappingProxyType(
     }
 )
 """Who may begin, and what rules say of it."""
-TRIES = 8
-"""Openings that are drawn for one in which the player has a choice."""
+BEGUN = MappingProxyType({**BEGINNERS, "player": "You have begun."})
+"""The same where moves were made before the first turn."""
+TRIES = 32
+"""Openings that are drawn for one in which there is something to play for."""
+SOON = 0.5
+"""A move of a larger value wins so soon that there is nothing to play for."""
 
 # Numbers of the draws of a turn; those of a deal (turn 0) come once more for each try.
 _SKILL = 0  # whether the opponent plays one of its best moves
@@ -187,13 +191,22 @@ class Versus(GridGame[L, S]):
 
     # ---- what the kit asks for
     def words(self, level: L) -> dict[str, object]:
-        """The name of the other side, and who begins."""
-        return {"other": self.of_other_side(level).side, "begun": BEGINNERS[level.begins]}
+        """The name of the other side, who begins, and what was drawn before the first turn."""
+        begun = BEGINNERS[level.begins]
+        if level.opening:
+            moves = f"{level.opening} moves" if level.opening > 1 else "move"
+            were = "were" if level.opening > 1 else "was"
+            begun = (
+                f"{BEGUN[level.begins]} The first {moves} of each side {were} drawn at random; it "
+                "is your turn."
+            )
+        return {"other": self.of_other_side(level).side, "begun": begun}
 
     def deal(self, level: L, seeds: Seeds, board: Boards) -> Arrays:
         """An empty board or, where the level has an opening, one of up to :data:`TRIES` in which
-        the player is not lost and its moves come out differently, else the last of them. If the
-        opponent begins, it has moved once more than the player.
+        the player is not lost, no move wins soon (see :data:`SOON`) and its moves come out
+        differently, else the last of them. If the opponent begins, it has moved once more than
+        the player.
         """
         first = self._opponent_begins(level, seeds)
         left = np.arange(len(board))
@@ -238,13 +251,19 @@ class Versus(GridGame[L, S]):
             self.put(level, board, _pick(options, seeds, number + _MOVE), 3 - player)
 
     def _is_contested(self, level: L, board: Boards) -> Marks:
-        """``(B,)``: the player's moves come out differently, and not all of them lose."""
-        values = self.worth(level, board, self.side(level), np.zeros(len(board), bool))
+        """``(B,)``: the player's moves come out differently, not all of them lose, and none wins
+        soon.
+        """
+        side = self.side(level)
+        quiet = self.may_move(level, board, side, quiet=True)
+        wins = self.may_move(level, board, side) & ~quiet
+        values = self.worth(level, board, side, np.asarray(wins.any(axis=1)))
         outcomes = np.sign(np.nan_to_num(values, nan=-1.0))
         legal = ~np.isnan(values)
         best = outcomes.max(axis=1, initial=-1.0)
         is_worse = legal & (outcomes < best[:, None])
-        return np.asarray((best >= 0) & is_worse.any(axis=1))
+        is_soon = (np.nan_to_num(values) > SOON).any(axis=1)
+        return np.asarray((best >= 0) & is_worse.any(axis=1) & ~is_soon)
 
     def play(self, state: S, actions: Actions, turn: Turn) -> None:
         """A move that wins gains 1; else, unless the board is full, the opponent answers."""
@@ -294,8 +313,8 @@ class Versus(GridGame[L, S]):
         return self.start(level, board, terminated=self.results(level, board) != OPEN)
 
     def oracle(self, state: S) -> Values:
-        """:meth:`worth` of the player's moves: it takes the opponent for one that plays best,
-        whatever its skill.
+        """A search of both sides' best play, whatever the skill of the opponent; see
+        :meth:`worth`.
         """
         return self.worth(state.level, state.board, self.side(state.level), state.ended)
 

@@ -203,6 +203,10 @@ class Pairs(Searched[L, S]):
         level = state.level
         _play(turn.for_kernels(), actions, level.max_bends, level.margin)
 
+    def points(self, state: S) -> NDArray[np.float64]:
+        """Lost where tiles are left that no move joins."""
+        return np.where(state.terminated, ~state.board.any(axis=(1, 2)), np.nan)
+
     def legal_moves(self, state: S, legal: Marks) -> None:
         """The pairs that a path joins."""
         mark_pairs(state.board, state.ended, state.level.max_bends, state.level.margin, legal)

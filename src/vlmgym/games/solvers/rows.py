@@ -19,6 +19,8 @@ NEAR = 4
 """Stones within which an end is told by its distance; later ones count as equal."""
 MAX_CELLS = 64
 """Cells of a board at most: a bit of a word for each."""
+LONGEST = 5
+"""Stones of a line at most."""
 KEPT_BITS = 19
 """A table keeps ``2 ** KEPT_BITS`` searched positions, of 8 bytes each."""
 _MOST = 100
@@ -41,6 +43,7 @@ class Rule(NamedTuple):
     above: Any  # (cells,) uint64, the cells that must be free for a stone to come there
     gravity: Any  # bool
     table: Any  # (2 ** KEPT_BITS,) uint64, positions that were searched
+    scratch: Any  # (cells, cells) int64, a row for each number of stones; no two calls share it
 
 
 @lru_cache(16)
@@ -86,6 +89,7 @@ def rule_of(rows: int, cols: int, line: int, gravity: bool) -> Rule:
         above,
         gravity,
         np.zeros(1 << KEPT_BITS, np.uint64),
+        np.zeros((cells, cells), np.int64),
     )
 
 
@@ -121,6 +125,92 @@ def _can_win(other, rule):
         if other & line == 0:
             return True
     return False
+
+
+@inner
+def _weight(stones):
+    """What the stones of one side promise in a line that the other side has no stone in: more for
+    one, and for two or more.
+    """
+    if stones & (stones - np.uint64(1)):
+        return 16
+    return 4 if stones else 1
+
+
+@inner
+def _weigh(own, other, promise, rule):
+    """Write what a stone on each cell promises, by the lines through it that are left; -1 where
+    none may come, or no line is left: such a stone is like none, which without gravity is never
+    better than one elsewhere.
+    """
+    for cell in rule.order:
+        promise[cell] = -1
+        if not _may_fill(own | other, cell, rule):
+            continue
+        value = 0
+        for index in rule.through[cell]:
+            if index < 0:
+                break
+            line = rule.lines[index]
+            if other & line == 0:
+                value += _weight(own & line)
+            if own & line == 0:
+                value += _weight(other & line)
+        if value:
+            promise[cell] = value
+
+
+@inner
+def _take_best(promise, order):
+    """Take the most promising cell, of equal ones the first of the order; -1 where none is left."""
+    best = -1
+    for cell in order:
+        if promise[cell] >= 0 and (best < 0 or promise[cell] > promise[best]):
+            best = cell
+    if best >= 0:
+        promise[best] = -1
+    return best
+
+
+@inner
+def _can_hold(own, other, pairs, rule):
+    """Whether the side ``own`` surely keeps all lines of the other shut, whoever is to move: each
+    that is left has a pair of free cells, no two of which share a cell, so that it can answer in
+    the second where the other side fills the first. A greedy search, which may miss such pairs.
+
+    pairs (at least half of the cells) int64, to be written over.
+    """
+    used = np.uint64(0)
+    count = 0
+    for size in range(2, LONGEST + 1):
+        for line in rule.lines:
+            free = line & ~other
+            if own & line or not _has_size(free, size):
+                continue
+            is_shut = False
+            for index in range(count):
+                is_shut |= np.uint64(pairs[index]) & ~line == 0
+            if is_shut:
+                continue
+            free &= ~used
+            without_first = free & (free - np.uint64(1))
+            if without_first == 0:
+                return False
+            pair = free ^ without_first & (without_first - np.uint64(1))
+            pairs[count] = np.int64(pair)
+            count += 1
+            used |= pair
+    return True
+
+
+@inner
+def _has_size(cells, size):
+    """Whether so many bits are set."""
+    for _ in range(size):
+        if cells == 0:
+            return False
+        cells &= cells - np.uint64(1)
+    return cells == 0
 
 
 @inner
@@ -206,14 +296,9 @@ def _search(own, other, stones, depth, low, high, rule):
     high = min(high, _MOST - (stones + 3))
     if low >= high:
         return high
+    row = rule.scratch[stones]
     is_kept = threats == 0 and depth > 2
     if is_kept:
-        if not _can_win(other, rule):
-            high = min(high, 0)
-        if not _can_win(own, rule):
-            low = max(low, 0)
-        if low >= high:
-            return even
         value, kind = _kept(own, other, depth, rule)
         if kind & _BELOW and value >= high:
             return high
@@ -221,8 +306,26 @@ def _search(own, other, stones, depth, low, high, rule):
             return low
         if kind == _EXACT:
             return value
+        if rule.gravity:
+            is_held = not _can_win(other, rule)
+            holds = not _can_win(own, rule)
+        else:
+            is_held = high > 0 and _can_hold(other, own, row, rule)
+            holds = low < 0 and _can_hold(own, other, row, rule)
+        if is_held:
+            high = min(high, 0)
+        if holds:
+            low = max(low, 0)
+        if low >= high:
+            return even
     best = low
-    for cell in rule.order:
+    is_weighed = threats == 0 and not rule.gravity
+    if is_weighed:
+        _weigh(own, other, row, rule)
+    for turn in range(len(rule.order)):
+        cell = _take_best(row, rule.order) if is_weighed else rule.order[turn]
+        if cell < 0:
+            break
         if (threats and cell != block) or not _may_fill(taken, cell, rule):
             continue
         after = own | _bit(cell)
@@ -354,5 +457,6 @@ def values(board: Boards, side: int, skip: Marks, rule: Rule, ahead: int, rest: 
         rest: on boards with so many free cells or fewer, all is searched to the end.
     """
     value = np.empty((len(board), len(rule.order)))
+    rule = rule._replace(scratch=np.empty_like(rule.scratch))
     _values(board, skip, side, ahead, rest, rule, value)
     return value
