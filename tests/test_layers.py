@@ -35,6 +35,7 @@ FLOOR = {name: floor for floor, layer in enumerate(LAYERS) for name in layer.spl
 HEAVY = {
     "players.cache",
     "train.block_grpo",
+    "train.crediting",
     "train.grpo_trainer",
     "train.resumable",
     "train.stand_ins",

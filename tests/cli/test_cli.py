@@ -20,7 +20,7 @@ from vlmgym.core import Settings, setting
 from vlmgym.episodes.task import Task
 from vlmgym.evals.evaluation import evaluate
 from vlmgym.evals.settings import Evaluation
-from vlmgym.players.registry import LocalSettings
+from vlmgym.players.asked import LocalSettings
 from vlmgym.players.simple import Random
 
 EVAL = [

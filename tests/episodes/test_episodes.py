@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vlmgym.dialogue.judge import Weights, judge
+from vlmgym.dialogue.judge import judge
+from vlmgym.dialogue.weights import Weights
 from vlmgym.episodes.task import Task
 from vlmgym.games import state_text
 from vlmgym.train.multi_turn import Play, episode_terms

@@ -13,7 +13,8 @@ import pytest
 from parts.evaluations import named
 from parts.folders import DOCS, GOLDEN
 from vlmgym.core.files import FileError
-from vlmgym.dialogue.judge import TERM_RANGES, TERMS, Fault
+from vlmgym.dialogue.judge import Fault
+from vlmgym.dialogue.weights import TERM_RANGES, TERMS
 from vlmgym.episodes.task import Task
 from vlmgym.episodes.trace import load_trace
 from vlmgym.evals import chance, metrics, stats

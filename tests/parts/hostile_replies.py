@@ -8,9 +8,10 @@ import numpy as np
 
 from parts import mutate
 from vlmgym.core import NO_ACTION, seeds_for
-from vlmgym.dialogue.judge import TERMS, Fault, judge
+from vlmgym.dialogue.judge import Fault, judge
 from vlmgym.dialogue.perception import UNKNOWN, read_perception, truth
 from vlmgym.dialogue.reply import BLOCKS, MODES, Blocks, parse, patterns, taken_apart, write_reply
+from vlmgym.dialogue.weights import TERMS
 from vlmgym.episodes.random_walk import walk
 from vlmgym.games import GAMES, get_game
 from vlmgym.players.teacher import Teacher

@@ -11,9 +11,10 @@ from vlmgym.core import ConfigError
 from vlmgym.dialogue import prompt
 from vlmgym.models.loading import load
 from vlmgym.players import local
+from vlmgym.players.asked import LocalSettings
 from vlmgym.players.base import Query
 from vlmgym.players.blocks import UntilMarks, tokens_until
-from vlmgym.players.registry import LocalSettings, make_player
+from vlmgym.players.registry import make_player
 from vlmgym.render.looks import get_look
 from vlmgym.train.trained import TrainedFor, trained_for
 

@@ -12,8 +12,8 @@ from parts.scripted import good, reply
 from parts.tasks import CPU, SWAP, WIDE_2048
 from parts.training import recipe_of, watched_run
 from vlmgym.core import ConfigError
-from vlmgym.dialogue.judge import Weights
 from vlmgym.dialogue.prompt import prefills
+from vlmgym.dialogue.weights import Weights
 from vlmgym.episodes.task import Task
 from vlmgym.evals.metrics import shown_in
 from vlmgym.train import block_grpo

@@ -16,7 +16,7 @@ from parts.tasks import CPU, ON_CPU, WIDE_2048
 from vlmgym.cli import main
 from vlmgym.core import ConfigError, MissingExtra
 from vlmgym.core.simulation import Simulator
-from vlmgym.dialogue.judge import Weights
+from vlmgym.dialogue.weights import Weights
 from vlmgym.episodes.task import Task
 from vlmgym.games import read_state_text
 from vlmgym.models.loading import freeze_vision, load

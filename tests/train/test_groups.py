@@ -10,7 +10,7 @@ from parts.scripted import good, reply, scripted
 from parts.tasks import CPU, SWAP
 from parts.training import watched_run
 from vlmgym.dialogue import prompt
-from vlmgym.dialogue.judge import Weights
+from vlmgym.dialogue.weights import Weights
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.games import get_game
 from vlmgym.models.loading import load

@@ -5,9 +5,10 @@ import pytest
 
 from parts.tiny_tasks import TASKS
 from vlmgym.core import ConfigError, seeds_for
-from vlmgym.dialogue.judge import TERMS, Fault, Weights, constant_cells, judge
+from vlmgym.dialogue.judge import Fault, constant_cells, judge
 from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import MODES, Blocks, write_reply
+from vlmgym.dialogue.weights import TERMS, Weights
 from vlmgym.episodes.random_walk import walk
 from vlmgym.games import GAMES, get_game, read_state_text
 from vlmgym.players.simple import Random

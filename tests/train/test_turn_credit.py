@@ -271,7 +271,7 @@ def test_settings_of_returns_are_read_and_held_to_their_ranges():
 
 
 def test_what_turns_add_up_to_is_what_the_episode_is_worth():
-    from vlmgym.dialogue.judge import TERM_RANGES, Weights
+    from vlmgym.dialogue.weights import TERM_RANGES, Weights
     from vlmgym.train.multi_turn import episode_terms, turn_terms
 
     rng = np.random.default_rng(3)

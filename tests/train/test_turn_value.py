@@ -6,9 +6,10 @@ import pytest
 from vlmgym.core import NO_ACTION, ConfigError, best_action, seeds_for
 from vlmgym.core.potential import REACH, turn_values, unit
 from vlmgym.core.simulation import Simulator
-from vlmgym.dialogue.judge import Weights, judge
+from vlmgym.dialogue.judge import judge
 from vlmgym.dialogue.perception import truth
 from vlmgym.dialogue.reply import write_reply
+from vlmgym.dialogue.weights import Weights
 from vlmgym.games import get_game
 from vlmgym.train.rewards import judge_rows
 

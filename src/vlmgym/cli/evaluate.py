@@ -112,7 +112,8 @@ def _task_options(group: Adder) -> None:
 
 def _model_options(group: Adder) -> None:
     """How models are sampled, and where local ones run."""
-    from vlmgym.players.registry import MAX_TOKENS, LocalSettings
+    from vlmgym.players.asked import LocalSettings
+    from vlmgym.players.registry import MAX_TOKENS
 
     group.add_argument(
         "--max-new-tokens",
@@ -290,7 +291,8 @@ def _makers_of(options: Options, protocol: Protocol) -> dict[str, Callable[[], P
     """What makes each player, by label."""
     from vlmgym.core.config import read_prices
     from vlmgym.players.api_settings import ApiSettings
-    from vlmgym.players.registry import Endpoint, LocalSettings, make_player, named_players
+    from vlmgym.players.asked import Endpoint, LocalSettings
+    from vlmgym.players.registry import make_player, named_players
 
     first = protocol.entries[0][0]
     endpoint = Endpoint(

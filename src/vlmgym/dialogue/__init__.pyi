@@ -1,7 +1,5 @@
-from .judge import TERM_RANGES as TERM_RANGES
 from .judge import Fault as Fault
 from .judge import Judgement as Judgement
-from .judge import Weights as Weights
 from .judge import judge as judge
 from .perception import read_perception as read_perception
 from .prompt import messages as messages
@@ -11,3 +9,5 @@ from .reply import Blocks as Blocks
 from .reply import Problem as Problem
 from .reply import parse as parse
 from .reply import write_reply as write_reply
+from .weights import TERM_RANGES as TERM_RANGES
+from .weights import Weights as Weights

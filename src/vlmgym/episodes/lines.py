@@ -8,9 +8,10 @@ from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from vlmgym.core.files import is_plain, shown, whole_text
-from vlmgym.dialogue.judge import TERM_RANGES, Fault
+from vlmgym.dialogue.judge import Fault
 from vlmgym.dialogue.reply import Blocks, Problem
 from vlmgym.dialogue.thinking import NamedTiles
+from vlmgym.dialogue.weights import TERM_RANGES
 from vlmgym.episodes.records import ENDS, NEEDED, SCHEMA, USAGE, Episode, EvaluationRun, Turn
 
 _KINDS: dict[str, type] = {"run": EvaluationRun, "turn": Turn, "episode": Episode}

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.dialogue.judge import TERM_RANGES, Fault, Judgement
+from vlmgym.dialogue.judge import Fault, Judgement
+from vlmgym.dialogue.weights import TERM_RANGES
 from vlmgym.episodes.records import Episode, Turn
 from vlmgym.evals import stats
 from vlmgym.evals.estimates import NAN, Estimate

@@ -8,7 +8,7 @@ from typing import Any
 
 from vlmgym.core import ConfigError, need
 from vlmgym.core.files import whole_file
-from vlmgym.dialogue.judge import TERMS
+from vlmgym.dialogue.weights import TERMS
 from vlmgym.episodes.records import USAGE, Episode, Turn
 from vlmgym.episodes.trace import Trace, load_trace
 

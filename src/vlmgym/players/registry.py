@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vlmgym.core import ConfigError, Settings, setting
+from vlmgym.core import ConfigError
 from vlmgym.core.files import read_json, shortest_ends, shown
 from vlmgym.games.parts.habits import HABITS
 from vlmgym.players.anthropic import AnthropicPlayer
-from vlmgym.players.api_settings import ApiSettings
+from vlmgym.players.asked import Asked, Endpoint, LocalSettings
 from vlmgym.players.base import Player
-from vlmgym.players.blocks import PATHS
 from vlmgym.players.openai import OpenAIPlayer
 from vlmgym.players.simple import Greedy, Oracle, Random, RandomLegal, Scripted, Search
 from vlmgym.players.teacher import Teacher
@@ -26,60 +25,6 @@ MAX_TOKENS = 4096
 """New tokens of a reply where nothing else is said: room for a model that thinks before its first
 visible word.
 """
-
-
-@dataclass(frozen=True)
-class LocalSettings(Settings):
-    """How a local model is run."""
-
-    batch: int = setting(32, "states that a local model is asked at once", 1, 1_000_000)
-    device: str = setting("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1 ...")
-    dtype: str = setting("float32", "float32, bfloat16 or float16")
-    path: str = setting(
-        "trained",
-        "closed: what follows the description is generated without the picture; trained: as the "
-        "model's folder says, else open",
-        choices=("trained", *PATHS),
-    )
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a model behind an endpoint is, and how it is asked.
-
-    Attributes:
-        base_url: its address; empty = the maker's.
-        api: how it is used.
-        prices: US dollars for a million tokens by model: ``{"gpt": {"input": 2.5, "output": 10}}``.
-    """
-
-    base_url: str = ""
-    api: ApiSettings = field(default_factory=ApiSettings)
-    prices: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A word of the command line with what it may need to become a player; see
-    :func:`make_player`.
-
-    Attributes:
-        text: the whole word.
-        details: what follows its colon.
-        look: of the pictures.
-        style: of the prompt.
-        sampling: of models.
-        local: how local models are run.
-        endpoint: where other models are.
-    """
-
-    text: str
-    details: str
-    look: str | Look
-    style: str
-    sampling: Mapping[str, Any]
-    local: LocalSettings
-    endpoint: Endpoint
 
 
 def named_players(texts: Sequence[str]) -> dict[str, str]:

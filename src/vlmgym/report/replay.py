@@ -21,8 +21,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from vlmgym.core import NO_ACTION, Game, State, VlmGymError, concat
-from vlmgym.dialogue.judge import TERMS, Fault
+from vlmgym.dialogue.judge import Fault
 from vlmgym.dialogue.reply import Blocks
+from vlmgym.dialogue.weights import TERMS
 from vlmgym.episodes.records import Episode, Turn
 from vlmgym.episodes.trace import Trace, load_trace
 from vlmgym.episodes.trace_looks import look_of

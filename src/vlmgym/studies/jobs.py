@@ -13,9 +13,10 @@ from vlmgym.core.files import count_lines
 from vlmgym.core.settings import number_in_environment
 from vlmgym.evals.folders import slug
 from vlmgym.evals.protocol import Protocol, run_protocol
+from vlmgym.players.asked import LocalSettings
 from vlmgym.players.base import Player
 from vlmgym.players.local import LocalPlayer
-from vlmgym.players.registry import LocalSettings, make_player
+from vlmgym.players.registry import make_player
 from vlmgym.studies.branches import Size, play_tables, states_in, tables_path
 from vlmgym.studies.costs import ASK_COST, SFT_COST, branching_cost_of_state
 from vlmgym.studies.entries import BASE

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from vlmgym.dialogue.judge import Judgement, Weights, judged_as_described
+from vlmgym.dialogue.judge import Judgement, judged_as_described
+from vlmgym.dialogue.weights import Weights
 from vlmgym.players.blocks import text_decoder, tokens_until
 from vlmgym.render.frames import blank_like
 from vlmgym.train.credit import APART, ESTIMATORS, BranchRewards, Values

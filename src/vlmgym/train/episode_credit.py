@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vlmgym.core import Game, State, concat
 from vlmgym.core.random import SIMULATION_SALT
 from vlmgym.core.simulation import Simulator, play_on
-from vlmgym.dialogue.judge import Weights
+from vlmgym.dialogue.weights import Weights
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.train.forks import Fork, forked_values
 from vlmgym.train.multi_turn import turn_terms

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vlmgym.core import Game, State
 from vlmgym.core.random import FORK_SALT
 from vlmgym.core.simulation import Simulator
-from vlmgym.dialogue.judge import Weights
+from vlmgym.dialogue.weights import Weights
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.players.base import Answer
 from vlmgym.train.multi_turn import turn_terms

@@ -22,7 +22,8 @@ from vlmgym.core import ConfigError
 from vlmgym.core.files import read_json, write_atomically
 from vlmgym.core.random import DEALT_SALT
 from vlmgym.dialogue import prompt
-from vlmgym.dialogue.judge import Judgement, Weights
+from vlmgym.dialogue.judge import Judgement
+from vlmgym.dialogue.weights import Weights
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.render.frames import blank_like
 from vlmgym.train.credit import visual_weights

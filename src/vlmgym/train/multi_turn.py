@@ -20,8 +20,8 @@ import numpy as np
 
 from vlmgym.core import ConfigError
 from vlmgym.dialogue import prompt
-from vlmgym.dialogue.judge import TERM_RANGES, Weights
 from vlmgym.dialogue.reply import Blocks
+from vlmgym.dialogue.weights import TERM_RANGES, Weights
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings
 from vlmgym.games import read_state_text
 from vlmgym.players.base import Answer

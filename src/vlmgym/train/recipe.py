@@ -11,7 +11,7 @@ from typing import Any
 from vlmgym.core import ConfigError, Settings, setting
 from vlmgym.core.config import find, read_file
 from vlmgym.core.random import CHECKS_FIRST
-from vlmgym.dialogue.judge import Weights
+from vlmgym.dialogue.weights import Weights
 from vlmgym.episodes.curriculum import Curriculum
 from vlmgym.episodes.task import Task
 from vlmgym.games.parts.habits import HABITS

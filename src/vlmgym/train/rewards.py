@@ -10,8 +10,9 @@ from typing import Any
 
 from vlmgym.core import Game, State, concat
 from vlmgym.core.simulation import Simulator
-from vlmgym.dialogue.judge import Fault, Judgement, Weights, judge
+from vlmgym.dialogue.judge import Fault, Judgement, judge
 from vlmgym.dialogue.reply import BLOCKS, Blocks
+from vlmgym.dialogue.weights import Weights
 from vlmgym.episodes.records import Turn
 from vlmgym.evals.metrics import mean_of, shown_in
 from vlmgym.games import read_state_text
