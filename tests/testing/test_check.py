@@ -248,3 +248,16 @@ def test_starts_that_are_all_one_board_are_warned_of():
             any("all 3 starts are the one opening" in text for text in summary["warnings"])
             == warned
         )
+
+
+def test_all_games_are_checked_side_by_side_and_a_failure_is_counted(monkeypatch, capsys):
+    from vlmgym import games
+    from vlmgym.cli import main
+
+    monkeypatch.setattr(games, "game_names", lambda: ("TicTacToe", "FloodIt"))
+    assert main(["check", "all", "--level", "tiny"]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("all checks passed\n")
+    assert {line.split()[1] for line in said.splitlines()[:-1]} == {"TicTacToe", "FloodIt"}
+    assert main(["check", "all", "--level", "no_such_level"]) == 1
+    assert "look at" in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlmgym.cli.parser import (
     LEVEL_OR_LOOK,
@@ -15,6 +16,9 @@ from vlmgym.cli.parser import (
     whole_from,
 )
 from vlmgym.core.errors import counted
+
+if TYPE_CHECKING:
+    from vlmgym.testing.checks import CheckResult
 
 
 @command("games", "list the games")
@@ -39,21 +43,37 @@ def check_options(parser: Parser) -> None:
 @command("check", "try a game for everything that the library relies on", check_options)
 def check_command(options: Options) -> int:
     """Print what each check found; 1 if one failed."""
-    from vlmgym.games import game_names
     from vlmgym.testing.checks import iter_checks
 
-    failed = 0
-    for name in game_names() if options.game == "all" else (options.game,):
-        for result in iter_checks(name, tuple(options.level)):
-            mark = "ok  " if result.ok else "FAIL"
-            detail = f": {result.detail}" if result.detail else ""
-            sys.stdout.write(f"{mark} {name} {result.level}: {result.check}{detail}\n")
-            if not result.ok:
-                failed += 1
-                sys.stdout.write(f"     look at {result.look_at}\n")
-            sys.stdout.flush()
+    levels = tuple(options.level)
+    if options.game == "all":
+        failed = _check_all(levels)
+    else:
+        failed = sum(_show_check(options.game, one) for one in iter_checks(options.game, levels))
     sys.stdout.write(f"{counted(failed, 'check')} failed\n" if failed else "all checks passed\n")
     return 1 if failed else 0
+
+
+def _check_all(levels: tuple[str, ...]) -> int:
+    """Check all games, side by side; returns how many checks failed."""
+    from vlmgym.core.processes import results_of
+    from vlmgym.games import game_names
+    from vlmgym.testing.checks import check_levels
+
+    pieces = [(name, levels) for name in game_names()]
+    with results_of(check_levels, pieces) as checked:
+        return sum(_show_check(name, one) for (name, _), found in checked for one in found)
+
+
+def _show_check(name: str, result: CheckResult) -> bool:
+    """Print a line about a check; returns whether it failed."""
+    mark = "ok  " if result.ok else "FAIL"
+    detail = f": {result.detail}" if result.detail else ""
+    sys.stdout.write(f"{mark} {name} {result.level}: {result.check}{detail}\n")
+    if not result.ok:
+        sys.stdout.write(f"     look at {result.look_at}\n")
+    sys.stdout.flush()
+    return not result.ok
 
 
 def games_option(parser: Parser) -> None:

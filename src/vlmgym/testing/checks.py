@@ -79,6 +79,12 @@ def check_game(game: str | Game, levels_of: tuple[str, ...] = ()) -> list[CheckR
     return list(iter_checks(game, levels_of))
 
 
+def check_levels(piece: tuple[str, tuple[str, ...]]) -> list[CheckResult]:
+    """The findings of a game, by its name, on some levels (none = all)."""
+    name, levels = piece
+    return list(iter_checks(name, levels))
+
+
 def iter_checks(game: str | Game, levels_of: tuple[str, ...] = ()) -> Iterator[CheckResult]:
     """:func:`check_game`, one finding at a time."""
     game = get_game(game)
