@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plain.base import Cell, Plain, first_moves
-from vlmgym.games import frozen_lake, minesweeper, sokoban
+from vlmgym.games import minesweeper, sokoban
+from vlmgym.games.parts import lakes
 from vlmgym.games.parts.actions import STEPS
 from vlmgym.games.solvers import boxes as room
 from vlmgym.games.solvers import mines as minefield
@@ -214,7 +215,7 @@ class PlainFrozenLake(Plain):
     slip.
     """
 
-    names = frozen_lake.NAMES
+    names = lakes.NAMES
 
     def __init__(
         self, level: Any, board: NDArray[np.uint8], seed: int = 0, under: Any = lake.FLOOR

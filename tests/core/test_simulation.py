@@ -139,6 +139,19 @@ def test_ended_games_gain_nothing_and_cost_nothing():
     assert rest.moves == 0
 
 
+def test_what_is_solved_is_what_the_game_calls_won():
+    """Not a game that ended on a move which gained something: 2048 has no goal, Snake may crash."""
+    game, state = dealt("2048", "easy", games=30, max_steps=0)
+    assert not play_on(game, state, 10_000).solved.any()
+    game, state = dealt("TicTacToe", "easy", games=60)
+    played = play_on(game, state, 10)
+    assert 0 < played.solved.mean() < 1
+    assert np.array_equal(played.solved, played.returns > 0), "a win is the point that there is"
+    game, state = dealt("Minesweeper", "easy", games=60)
+    played = play_on(game, state, 200)
+    assert played.solved.mean() < 0.9
+
+
 def game_lengths(game, state):
     """Turns of the same games, played one after the other."""
     from vlmgym.core.random import SIMULATION_STREAM

@@ -22,8 +22,8 @@ def dealt(name, level="easy", games=8, **fields):
 
 
 def played(game, state, actions, simulator=SIMULATOR):
-    after, outcome = game.step(state, actions)
-    return after, turn_values(game, state, actions, after, outcome, simulator)
+    after, _ = game.step(state, actions)
+    return after, turn_values(game, state, actions, after, simulator)
 
 
 @pytest.mark.parametrize("name", ["SlidingPuzzle", "LightsOut", "TowersOfHanoi", "Sokoban"])

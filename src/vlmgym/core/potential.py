@@ -24,7 +24,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmgym.core.actions import DEAD, NO_ACTION, Outcome
+from vlmgym.core.actions import DEAD, NO_ACTION
 from vlmgym.core.game import Game
 from vlmgym.core.random import seeds_for
 from vlmgym.core.simulation import Simulator
@@ -44,7 +44,6 @@ def turn_values(
     before: State,
     actions: NDArray[np.int64],
     after: State,
-    outcome: Outcome,
     simulator: Simulator,
 ) -> NDArray[np.float64]:
     """``(B,)``: what each turn is worth, -1 to 1.
@@ -54,7 +53,6 @@ def turn_values(
         before: ``B`` games, none ended.
         actions: ``(B,)`` that were played, or NO_ACTION.
         after: the games after the turn.
-        outcome: what it did.
         simulator: how the rest of a game is simulated.
     """
     legal = game.legal(before)[np.arange(len(before)), np.maximum(actions, 0)]
@@ -63,7 +61,7 @@ def turn_values(
     if not len(played):
         return values
     if game.counts_moves(before.level):
-        lost = after.terminated[played] & (outcome.gain[played] <= 0)
+        lost = after.terminated[played] & (game.points(after[played]) != 1)
         rest = simulator.rest(game, after[played]) - simulator.rest(game, before[played])
         change = np.where(lost, DEAD, rest)
     else:

@@ -47,6 +47,9 @@ class Rules(Protocol):
     ) -> NDArray[np.bool_]:
         """``(B,)``: the turns that are worth the paper's +1."""
 
+    def points(self, state: Any) -> NDArray[np.float64]:
+        """``(B,)``: 1 where a game is won, or its goal is reached."""
+
     def oracle(self, state: Any) -> NDArray[np.float64]:
         """``(B, A)`` values of the actions."""
 
@@ -86,8 +89,9 @@ class Simulation:
         returns: ``(B, n, K)`` float64: the points that the action and the moves after it gained, in
             each continuation. Where ``exact``, ``(B, n, 1)``: minus the moves of a shortest
             solution that begins with the action, :data:`vlmgym.core.DEAD` where there is none.
-        solved: bool, of the same shape: the rules ended the game on a move that gained something
-            (it was cleared, solved, won). Where ``exact``: it can be solved within the turns left.
+        solved: bool, of the same shape: the game was won, or its goal reached
+            (:meth:`vlmgym.core.Game.points`). Where ``exact``: it can be solved within the turns
+            left.
         exact: whether these are known values, and no estimates.
         moves: that the rules played for it.
     """
@@ -124,7 +128,7 @@ class Continued(NamedTuple):
     """What came of games that were played on."""
 
     returns: NDArray[np.float64]  # (B,) what was counted
-    solved: NDArray[np.bool_]  # (B,) ended by the rules on a move that gained something
+    solved: NDArray[np.bool_]  # (B,) won, or its goal reached
     turns: NDArray[np.int64]  # (B,) that were played
 
     @property
@@ -259,7 +263,7 @@ def simulate(
         after, outcome = game.step(forks[part], np.repeat(tried, count)[part])
         played = play_on(game, after, horizon, policy)
         returns[part] = outcome.gain + played.returns
-        solved[part] = played.solved | (after.terminated & (outcome.gain > 0))
+        solved[part] = played.solved
         moves += len(after) + played.moves
     shape = (*ids.shape, count)
     return Simulation(
@@ -319,7 +323,7 @@ def _play_part(game: Rules, state: State, horizon: int, policy: Policy, counts: 
     they are many.
     """
     returns = np.zeros(len(state))
-    solved = np.zeros(len(state), bool)
+    solved = game.points(state) == 1
     turns = np.zeros(len(state), np.int64)
     rows = np.arange(len(state))  # of those that are still played
     for _ in range(horizon):
@@ -338,8 +342,10 @@ def _play_part(game: Rules, state: State, horizon: int, policy: Policy, counts: 
         else:
             succeeds = game.success(before, actions, outcome)
             returns[rows] += np.where(going, np.where(succeeds, 1.0, -1.0), 0.0)
-        solved[rows] |= state.terminated & (outcome.gain > 0)
         turns[rows] += going
+        ended = state.terminated & going
+        if ended.any():
+            solved[rows[ended]] = game.points(state[ended]) == 1
     return Continued(returns, solved, turns)
 
 

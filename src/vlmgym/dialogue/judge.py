@@ -169,7 +169,7 @@ def judge(
     values = game.oracle(state) if oracle else None
     worth = np.zeros(len(state))
     if simulator is not None:
-        worth = turn_values(game, state, actions, after, outcome, simulator)
+        worth = turn_values(game, state, actions, after, simulator)
     judgements = []
     for row, (reply, perception) in enumerate(zip(parsed, perceptions, strict=True)):
         truth = scene.symbols[row]

@@ -17,11 +17,8 @@ from vlmgym.core import (
     Scene,
     State,
     StateError,
-    draw_below,
-    draw_unit,
     setting,
 )
-from vlmgym.core.kernels import kernel
 from vlmgym.games.parts.actions import Moves
 from vlmgym.games.parts.boards import (
     Actions,
@@ -38,15 +35,10 @@ from vlmgym.games.parts.boards import (
 )
 from vlmgym.games.parts.explanations import say_moves_left
 from vlmgym.games.parts.grid import Puzzle, Turn
+from vlmgym.games.parts.lakes import AT_GOAL, IN_HOLE, NAMES, as_shown, play_moves
 from vlmgym.games.parts.mazes import deal_fields
 from vlmgym.games.solvers import walks
-from vlmgym.games.solvers.walks import FLOOR, GOAL, HOLE, PLAYER, ahead, mark_moves
-
-NAMES = ("floor", "wall", "hole", "goal", "player", "player in hole", "player at goal")
-"""Text of each symbol: those of the values of :mod:`vlmgym.games.solvers.walks`, and the player
-where the game has ended.
-"""
-IN_HOLE, AT_GOAL = 5, 6
+from vlmgym.games.solvers.walks import FLOOR, GOAL, HOLE, PLAYER, mark_moves
 
 
 @dataclass(frozen=True)
@@ -101,31 +93,6 @@ class StateFrozenLake(State[LevelFrozenLake]):
 
     # (B,) what the player stands on: floor, or where the game has ended a hole or a goal
     under: NDArray[np.uint8] = field(metadata=PER_GAME)
-
-
-@kernel
-def _play(turn, under, actions, slip):
-    cols = turn.board.shape[2]
-    for game in range(len(turn.board)):
-        move = actions[game]
-        if turn.over[game] or move < 0:
-            continue
-        board = turn.board[game]
-        cell = first_from(board, PLAYER)
-        seed = turn.seeds[game]
-        step = turn.steps[game] + 1  # the draws of turn 0 belong to the deal
-        if draw_unit(seed, step, 0) < slip:
-            move = (move + (1 if draw_below(seed, step, 1, 2) else 3)) % 4
-        target = ahead(board, cell, move) if cell >= 0 else -1
-        if target < 0:
-            continue
-        value = board[target // cols, target % cols]
-        board[cell // cols, cell % cols] = under[game]
-        board[target // cols, target % cols] = PLAYER
-        under[game] = value
-        turn.changed[game] = True
-        turn.gain[game] = value == GOAL
-        turn.terminated[game] = value != FLOOR
 
 
 class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
@@ -198,7 +165,7 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
     def play(self, state: StateFrozenLake, actions: Actions, turn: Turn) -> None:
         """The goal gains 1; the goal and holes end the game."""
         under = turn.copy_of("under")
-        _play(turn.for_kernels(), under, actions, state.level.slip)
+        play_moves(turn.for_kernels(), under, actions, state.level.slip)
 
     def points(self, state: StateFrozenLake) -> NDArray[np.float64]:
         """Lost in a hole."""
@@ -212,12 +179,7 @@ class FrozenLake(Puzzle[LevelFrozenLake, StateFrozenLake]):
 
     def scene(self, state: StateFrozenLake) -> Scene:
         """The board, and where the player has come to an end."""
-        symbols = state.board
-        if (state.under != FLOOR).any():
-            player = symbols == PLAYER
-            under = state.under[:, None, None]
-            symbols = np.where(player & (under == HOLE), IN_HOLE, symbols)
-            symbols = np.where(player & (under == GOAL), AT_GOAL, symbols)
+        symbols = as_shown(state.board, state.under)
         return self.view(state, symbols, NAMES, self.kind)
 
     def from_symbols(self, level: LevelFrozenLake, symbols: Symbols) -> StateFrozenLake:

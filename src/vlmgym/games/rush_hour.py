@@ -24,12 +24,11 @@ from vlmgym.games.parts.boards import (
     Values,
 )
 from vlmgym.games.parts.grid import Puzzle, Turn
-from vlmgym.games.parts.parking import deal_lots
+from vlmgym.games.parts.parking import RIGHT, deal_lots, join_cars
 from vlmgym.games.solvers import cars
 from vlmgym.games.solvers.cars import (
     RED,
     can_drive,
-    can_leave,
     is_out,
     mask_of,
     move_of,
@@ -42,7 +41,6 @@ NAMES = (
     *("brown H", "pink I", "lime J", "navy K", "white L", "teal M"),
 )
 """Text of each board value, those of :mod:`vlmgym.games.solvers.cars`."""
-UP, RIGHT, DOWN, LEFT = 1, 2, 4, 8  # sides of a cell, as in joins and lines of a scene
 
 
 @dataclass(frozen=True)
@@ -127,33 +125,6 @@ def _out(boards, letters, out):
     for game in range(len(boards)):
         parked, key = read_cars(boards[game], letters)
         out[game] = is_out(parked, key)
-
-
-@kernel
-def _joins(boards, letters, joins):
-    """See :meth:`RushHour.joins`."""
-    rows, cols = boards.shape[1:]
-    for game in range(len(boards)):
-        board = boards[game]
-        parked, _ = read_cars(board, letters)
-        exit_row = -1
-        for row in range(rows):
-            for column in range(cols):
-                value = board[row, column]
-                stride = parked.strides[value - RED] if value else 0
-                sides = 0
-                if stride == 1:
-                    sides |= RIGHT * (column + 1 < cols and board[row, column + 1] == value)
-                    sides |= LEFT * (column > 0 and board[row, column - 1] == value)
-                if stride > 1:
-                    sides |= DOWN * (row + 1 < rows and board[row + 1, column] == value)
-                    sides |= UP * (row > 0 and board[row - 1, column] == value)
-                joins[game, row, column] = sides
-                if value == RED and can_leave(parked):
-                    exit_row = row
-        at_exit = board[exit_row, cols - 1]
-        if exit_row >= 0 and (at_exit <= RED or parked.strides[at_exit - RED] > 1):
-            joins[game, exit_row, cols - 1] |= RIGHT
 
 
 class RushHour(Puzzle[LevelRushHour, StateRushHour]):
@@ -244,7 +215,7 @@ class RushHour(Puzzle[LevelRushHour, StateRushHour]):
         """
         joins = np.zeros(state.board.shape, np.uint8)
         if state.board.any():  # an empty lot compiles nothing
-            _joins(state.board, state.level.letters, joins)
+            join_cars(state.board, state.level.letters, joins)
         return joins
 
     def lines(self, state: StateRushHour) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ from vlmgym.games.parts.boards import (
     step_from,
 )
 from vlmgym.games.parts.explanations import say_moves_left
-from vlmgym.games.parts.gardens import deal_gardens, put_food
+from vlmgym.games.parts.gardens import deal_gardens, mark_moves, put_food
 from vlmgym.games.parts.grid import GridGame, Turn
 from vlmgym.games.solvers import snakes
 from vlmgym.games.solvers.snakes import (
@@ -111,18 +111,6 @@ def _play(turn, actions):
             turn.terminated[game] = not has_food
 
 
-@kernel
-def _mark(boards, legal, eating):
-    """Mark the moves that do something, and those that eat."""
-    trail = np.empty(boards.shape[1] * boards.shape[2] + 1, np.int64)
-    for game in range(len(boards)):
-        length = follow(boards[game], trail)
-        for move in range(4):
-            effect = effect_of(boards[game], trail, length, move)
-            legal[game, move] = effect != NOTHING
-            eating[game, move] = effect == EAT
-
-
 class Snake(GridGame[LevelSnake, StateSnake]):
     """Snake on boards from 4x4 to 12x12, with walls."""
 
@@ -167,7 +155,7 @@ class Snake(GridGame[LevelSnake, StateSnake]):
 
     def legal_moves(self, state: StateSnake, legal: Marks) -> None:
         """All moves but the one straight back; a crash is one of them."""
-        _mark(state.board, legal, np.empty(legal.shape, bool))
+        mark_moves(state.board, legal, np.empty(legal.shape, bool))
 
     def joins(self, state: StateSnake) -> NDArray[np.uint8]:
         """Each cell of the body goes on in the next one towards the head."""
@@ -207,7 +195,7 @@ class Snake(GridGame[LevelSnake, StateSnake]):
         best = np.empty(value.shape, bool)
         best_rows(value, LEAST, 0.0, best)
         eating = np.empty(value.shape, bool)
-        _mark(state.board, np.empty(value.shape, bool), eating)
+        mark_moves(state.board, np.empty(value.shape, bool), eating)
         return best | (eating & ~state.ended[:, None])
 
     def success(self, state: StateSnake, actions: Actions, outcome: Outcome) -> Marks:

@@ -51,7 +51,7 @@ def solve(game: Game, level: Level, name: str, number: int) -> list[State]:
     """The states in which the oracle moves, from a deal of the training split to its solution; none
     where it does not solve it.
 
-    A game is solved where the rules end it on a move that gains something.
+    A game is solved where it is won, or its goal reached (:meth:`vlmgym.core.Game.points`).
 
     Args:
         game: the game.
@@ -66,7 +66,7 @@ def solve(game: Game, level: Level, name: str, number: int) -> list[State]:
         if action == NO_ACTION:
             return []
         met.append(state)
-        state, outcome = game.step(state, np.array([action]))
+        state, _ = game.step(state, np.array([action]))
         if state.terminated[0]:
-            return met if outcome.gain[0] > 0 else []
+            return met if game.points(state)[0] == 1 else []
     return []

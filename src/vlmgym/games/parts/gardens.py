@@ -1,4 +1,6 @@
-"""Gardens: walls that leave no dead end, a snake between them, and food that it can reach."""
+"""Gardens: walls that leave no dead end, a snake between them, food that it can reach, and which
+moves do something.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,15 @@ from vlmgym.core.kernels import apart, inner, kernel
 from vlmgym.games.parts.boards import shuffle, step_from
 from vlmgym.games.solvers.snakes import (
     BODY,
+    EAT,
     FLOOR,
     FOOD,
     HEAD,
     LEAST,
+    NOTHING,
     WALL,
+    effect_of,
+    follow,
     new_scratch,
     write_values,
 )
@@ -165,3 +171,15 @@ def deal_gardens(boards, seeds, walls, length):
             number += 1
             if grown == length and _has_way(board, work, value):
                 break
+
+
+@kernel
+def mark_moves(boards, legal, eating):
+    """Mark the moves that do something, and those that eat."""
+    trail = np.empty(boards.shape[1] * boards.shape[2] + 1, np.int64)
+    for game in range(len(boards)):
+        length = follow(boards[game], trail)
+        for move in range(4):
+            effect = effect_of(boards[game], trail, length, move)
+            legal[game, move] = effect != NOTHING
+            eating[game, move] = effect == EAT

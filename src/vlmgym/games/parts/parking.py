@@ -1,5 +1,5 @@
-"""Parking lots: cars drawn at random, and a start from which the red one is so many moves away from
-the exit.
+"""Parking lots: cars drawn at random, a start from which the red one is so many moves away from the
+exit, and how cars lie over their cells.
 """
 
 from __future__ import annotations
@@ -8,7 +8,16 @@ import numpy as np
 
 from vlmgym.core import draw_below
 from vlmgym.core.kernels import apart, inner, kernel
-from vlmgym.games.solvers.cars import RED, distances, explore, mask_of, read_cars
+from vlmgym.games.solvers.cars import (
+    RED,
+    can_leave,
+    distances,
+    explore,
+    mask_of,
+    read_cars,
+)
+
+UP, RIGHT, DOWN, LEFT = 1, 2, 4, 8  # sides of a cell, as in joins and lines of a scene
 
 TRIES = 200
 """Lots that are tried for a start whose solution is as long as asked for; else the longest
@@ -153,3 +162,32 @@ def deal_lots(boards, seeds, others, fewest_moves, most_moves):
                         break
                     pick -= 1
     return over
+
+
+@kernel
+def join_cars(boards, letters, joins):
+    """Which cells go on in which: cars over their cells, and the road, or what it ends at, through
+    the exit; ``joins`` (B, rows, cols) uint8 of sides.
+    """
+    rows, cols = boards.shape[1:]
+    for game in range(len(boards)):
+        board = boards[game]
+        parked, _ = read_cars(board, letters)
+        exit_row = -1
+        for row in range(rows):
+            for column in range(cols):
+                value = board[row, column]
+                stride = parked.strides[value - RED] if value else 0
+                sides = 0
+                if stride == 1:
+                    sides |= RIGHT * (column + 1 < cols and board[row, column + 1] == value)
+                    sides |= LEFT * (column > 0 and board[row, column - 1] == value)
+                if stride > 1:
+                    sides |= DOWN * (row + 1 < rows and board[row + 1, column] == value)
+                    sides |= UP * (row > 0 and board[row - 1, column] == value)
+                joins[game, row, column] = sides
+                if value == RED and can_leave(parked):
+                    exit_row = row
+        at_exit = board[exit_row, cols - 1]
+        if exit_row >= 0 and (at_exit <= RED or parked.strides[at_exit - RED] > 1):
+            joins[game, exit_row, cols - 1] |= RIGHT
