@@ -36,7 +36,7 @@ browser:
 
 test: lint browser
 	$(BIN)/vlmgym compile
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-inspect:  # the bridge to Inspect AI, whose packages do not go with those of training
 	$(PYTHON) -m venv $(VENV)-inspect

@@ -33,6 +33,19 @@ settings.register_profile("vlmgym", deadline=None, derandomize=True, max_example
 settings.load_profile("vlmgym")
 
 
+LONG_FILES = (
+    *("test_study.py", "test_processes.py", "test_metrics.py", "test_families.py"),
+    *("test_survive.py", "test_kernels.py", "test_demo.py", "test_doorkey.py"),
+)
+"""Files of tests that take long, which begin first, so that no worker is left with one at the
+end."""
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take long first, all else in its order."""
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def data_sets(tmp_path_factory):
     """CIFAR-10 as if downloaded: every test sees a small archive in the true format."""

@@ -240,6 +240,12 @@ class PlainFrozenLake(Plain):
             (move, to) for move, to in ahead if self._inside(*to) and self.board[to] != lake.WALL
         ]
 
+    def text(self) -> str:
+        """The board in words, with the player where it has come to an end."""
+        text = super().text()
+        end = {lake.HOLE: "in hole", lake.GOAL: "at goal"}.get(self.under)
+        return text.replace("player", f"player {end}") if end else text
+
     def _play(self, action: int) -> int:
         if self.rng.random() < self.level.slip:
             action = (action + (1 if self.rng.integers(2) else 3)) % 4

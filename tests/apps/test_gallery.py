@@ -34,7 +34,7 @@ def test_the_command_writes_pictures_and_pages(
     for part in (
         "maze_hard",
         "random-legal",
-        "value iteration",
+        "policy iteration",
         "https://gymnasium.farama.org",
         "`slip`",
     ):

@@ -63,7 +63,8 @@ def test_bad_studies_are_refused(change, message):
 
 
 def test_studies_may_ask_every_player_that_needs_no_model_file_or_endpoint():
-    assert list(FIXED) == ["random", "random-legal", "greedy", "oracle", "teacher"]
+    simple = ["random", "random-legal", "greedy", "search", "weigher", "oracle", "teacher"]
+    assert list(FIXED) == simple
     players = [*FIXED, "teacher:0.3", "base"]
     evaluations = {"e": {"protocol": "study/states", "players": players}}
     assert Study.parse({"seeds": [1], "evaluations": evaluations}).players("e") == players

@@ -102,6 +102,10 @@ def test_the_line_is_printed_and_its_files_written(tmp_path, capsys):
             r"recipe.states = 'policy_pool'.*random_walk or " r"replay",
         ),
         (
+            {"states": [{"kind": "rollback"}]},
+            r"recipe.states = 'rollback'.*random_walk or " r"replay",
+        ),
+        (
             {"curriculum": {"Swap": {"rungs": ["clean", "normal"]}}},
             r"recipe.curriculum = " r".*Swap.*nothing",
         ),

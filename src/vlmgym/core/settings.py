@@ -72,9 +72,13 @@ class Settings:
     @classmethod
     def defaults(cls) -> dict[str, Any]:
         """The default of each field, as it is named: what records that lack a field were made
-        with.
+        with. Settings within settings are mappings, as records hold them.
         """
-        return {declared.name: declared.default for declared in fields(cls) if declared.init}
+        defaults = {declared.name: declared.default for declared in fields(cls) if declared.init}
+        return {
+            name: asdict(value) if isinstance(value, Settings) else value
+            for name, value in defaults.items()
+        }
 
     def override(self, **values: Any) -> Self:
         """A copy with some fields changed; unknown fields and bad values raise

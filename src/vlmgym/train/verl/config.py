@@ -43,7 +43,7 @@ def grpo_of(recipe: Recipe) -> GrpoSettings:
     if recipe.grpo is None:
         raise ConfigError("recipe.grpo", None, "settings: verl runs the GRPO stage")
     for source in recipe.states:
-        if source.kind == "policy_pool":
+        if source.kind in ("policy_pool", "rollback"):
             raise ConfigError(
                 "recipe.states",
                 source.kind,
