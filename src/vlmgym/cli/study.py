@@ -35,6 +35,40 @@ def demo_command(options: Options) -> int:
     return run_demo(options.out, quick=options.quick)
 
 
+def credit_options(parser: Parser) -> None:
+    """The options of ``vlmgym credit``."""
+    parser.add_argument(
+        "file", type=Path, help="forked turns, as benchmarks/turn_credit.py plays them"
+    )
+    parser.add_argument(
+        "--estimator",
+        action="append",
+        default=[],
+        help="module:function of one of your own (may be repeated)",
+    )
+    parser.add_argument(
+        "--continuations", type=whole_from(1, 1_000_000), default=128, help="that are simulated"
+    )
+    parser.add_argument("--horizon", type=whole_from(0, 1_000_000), default=8, help="their moves")
+    parser.add_argument(
+        "--draws", type=whole_from(2, 100_000), default=400, help="of continuations"
+    )
+
+
+@command("credit", "how good estimators of the advantage of a turn are", credit_options)
+def credit_command(options: Options) -> None:
+    """Print the table of all estimators, on forked turns whose true advantages are known."""
+    from vlmgym.core.simulation import Simulator
+    from vlmgym.studies import turn_estimators as compared
+    from vlmgym.studies.turn_tables import read_turns
+
+    tables = read_turns(options.file)
+    found = compared.estimators(tables, Simulator(options.continuations, options.horizon))
+    found |= {name: compared.estimator_named(name) for name in options.estimator}
+    scores = {name: compared.score(tables, one, options.draws) for name, one in found.items()}
+    sys.stdout.write(compared.table(scores, compared.true_values(tables)[1]))
+
+
 def reproduce_options(parser: Parser) -> None:
     """The options of ``vlmgym reproduce``."""
     parser.add_argument(
