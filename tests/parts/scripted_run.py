@@ -1,7 +1,7 @@
-"""A short GRPO or SFT run on scripted answers, as one process or several (torchrun): what it writes
+"""Short GRPO and SFT runs on scripted answers, as one process or several (torchrun): what they write
 must not depend on that.
 
-usage: [torchrun --nproc_per_node N] scripted_run.py STAGE MODEL OUT
+usage: [torchrun --nproc_per_node N] scripted_run.py STAGE,STAGE... MODEL OUT
 """
 
 import json
@@ -29,7 +29,7 @@ from vlmgym.train.sft import run_sft
 from vlmgym.train.sources import Source
 
 torch.set_num_threads(1)
-STAGE, MODEL, OUT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+STAGES, MODEL, OUT = sys.argv[1].split(","), sys.argv[2], Path(sys.argv[3])
 RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 END = "</perception>"
 asked = []
@@ -67,16 +67,14 @@ def drawn(self, count):
     return share
 
 
-real_draw = trainers.Grpo._draw
-trainers.Grpo._draw = drawn
-trainers.Grpo._generate_single_turn = by_prompt if STAGE == "episodes" else scripted
-
-if STAGE == "sft":
-    rows = cold_start_rows([SWAP, T2048], ColdStart(states=12))
-    trainer = run_sft(
-        *load(MODEL), rows, OUT, SftSettings(steps=3, batch=8 // WORLD, lr=1e-3, save_every=2), CPU
-    )
-else:
+def trained(stage, out):
+    """The trainer of a stage, after training."""
+    asked.clear()
+    trainers.Grpo._generate_single_turn = by_prompt if stage == "episodes" else scripted
+    if stage == "sft":
+        rows = cold_start_rows([SWAP, T2048], ColdStart(states=12))
+        settings = SftSettings(steps=3, batch=8 // WORLD, lr=1e-3, save_every=2)
+        return run_sft(*load(MODEL), rows, out, settings, CPU)
     settings = GrpoSettings(
         steps=3,
         batch=24 // WORLD,
@@ -87,13 +85,13 @@ else:
         refill=2,
         save_every=2,
     )
-    if STAGE == "blocks":
+    if stage == "blocks":
         branches = {"descriptions": 2, "continuations": 2}
         settings = settings.override(
             batch=32 // WORLD, group=4, branches=branches, path="closed", credit="nested"
         )
     sources = [Source(), Source("policy_pool", games=6)]
-    if STAGE == "episodes":
+    if stage == "episodes":
         sources = [Source()]
         returns = {"continuations": 2, "fork_tokens": 1200}
         settings = settings.override(
@@ -104,20 +102,27 @@ else:
         sources,
         {"Swap": Curriculum(rungs=("tiny", "tiny:noise=0.1"), step=0.3, target=0.1)},
     )
-    trainer = run_grpo(
-        Recipe("tiny", (SWAP, T2048), grpo=settings, compute=CPU), *load(MODEL), OUT, states=states
-    )
-    serials = [[question.serial for question in batch] for batch in asked]
-    (OUT / f"asked-{RANK}.json").write_text(json.dumps(serials))
-if RANK == 0:
-    torch.save(
-        {
-            name: p.detach()
-            for name, p in trainer.accelerator.unwrap_model(trainer.model).named_parameters()
-        },
-        OUT / "weights.pt",
-    )
-    (OUT / "log.json").write_text(json.dumps(trainer.state.log_history))
-    if STAGE != "sft":
-        (OUT / "end.json").write_text(json.dumps(trainer.states.state_dict()))
+    recipe = Recipe("tiny", (SWAP, T2048), grpo=settings, compute=CPU)
+    return run_grpo(recipe, *load(MODEL), out, states=states)
+
+
+def write(stage, trainer, out):
+    """What a run must not depend on the number of processes in."""
+    if stage != "sft":
+        serials = [[question.serial for question in batch] for batch in asked]
+        (out / f"asked-{RANK}.json").write_text(json.dumps(serials))
+    if RANK:
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    torch.save(weights, out / "weights.pt")
+    (out / "log.json").write_text(json.dumps(trainer.state.log_history))
+    if stage != "sft":
+        (out / "end.json").write_text(json.dumps(trainer.states.state_dict()))
+
+
+real_draw = trainers.Grpo._draw
+trainers.Grpo._draw = drawn
+for stage in STAGES:
+    write(stage, trained(stage, OUT / stage), OUT / stage)
 end_processes()

@@ -13,8 +13,13 @@ from parts.folders import TESTS
 SCRIPTED_RUN = TESTS / "parts" / "scripted_run.py"
 
 
-def run(stage, model, out, processes):
-    out.mkdir()
+STAGES = ("sft", "grpo", "blocks", "episodes")
+
+
+def run(model, out, processes):
+    """All stages in so many processes, a folder each under ``out``."""
+    for stage in STAGES:
+        (out / stage).mkdir(parents=True)
     launch = (
         ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
         if processes > 1
@@ -22,22 +27,34 @@ def run(stage, model, out, processes):
     )
     path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, *launch, str(SCRIPTED_RUN), stage, str(model), str(out)],
+        [sys.executable, *launch, str(SCRIPTED_RUN), ",".join(STAGES), str(model), str(out)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return torch.load(out / "weights.pt"), json.loads((out / "log.json").read_text())
 
 
-@pytest.mark.parametrize("stage", ["sft", "grpo", "blocks", "episodes"])
-def test_two_processes_train_as_one_with_the_same_effective_batch(stage, small, tmp_path):
+@pytest.fixture(scope="module")
+def runs(small, tmp_path_factory):
+    """A folder with the runs of one process and of two."""
+    root = tmp_path_factory.mktemp("processes")
+    run(small, root / "one", 1)
+    run(small, root / "two", 2)
+    return root
+
+
+def ended(folder):
+    return torch.load(folder / "weights.pt"), json.loads((folder / "log.json").read_text())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_processes_train_as_one_with_the_same_effective_batch(stage, small, runs):
     """Weights agree to 1e-4 (float32 sums in another order, through Adam); moves are 1e-3 and more
     a step.
     """
-    alone, log = run(stage, small, tmp_path / "one", 1)
-    both, log_of_two = run(stage, small, tmp_path / "two", 2)
+    alone, log = ended(runs / "one" / stage)
+    both, log_of_two = ended(runs / "two" / stage)
     start = dict(tiny_weights(small))
     moved = max(float((alone[name] - start[name].detach()).abs().max()) for name in alone)
     assert moved > 1e-3
@@ -59,13 +76,15 @@ def test_two_processes_train_as_one_with_the_same_effective_batch(stage, small, 
             assert ours[key] == pytest.approx(theirs[key], abs=2e-5), key
     if stage == "sft":
         return
-    ends = [json.loads((tmp_path / name / "end.json").read_text()) for name in ("one", "two")]
+    ends = [json.loads((runs / name / stage / "end.json").read_text()) for name in ("one", "two")]
     assert ends[0] == ends[1], "pools, ladders and the number of the next question"
     if stage == "episodes":
         assert all(0 < one["credit/forked"] < 1 for one in log[:3])
         return
-    asked = json.loads((tmp_path / "one" / "asked-0.json").read_text())
-    shares = [json.loads((tmp_path / "two" / f"asked-{rank}.json").read_text()) for rank in (0, 1)]
+    asked = json.loads((runs / "one" / stage / "asked-0.json").read_text())
+    shares = [
+        json.loads((runs / "two" / stage / f"asked-{rank}.json").read_text()) for rank in (0, 1)
+    ]
     for whole, first, second in zip(asked, *shares, strict=True):
         assert len(first) == len(second), "generation over processes wants equal shares"
         assert list(dict.fromkeys(first + second)) == whole, "different questions, all of them"
