@@ -36,7 +36,7 @@ def main():
         asked.game,
         asked.level,
         asked.look,
-        asked.prompt,
+        prompt=asked.prompt,
         walk_min=asked.walk_min,
         walk_max=asked.walk_max,
     )
