@@ -124,6 +124,13 @@ class Simulation:
         return self.returns.std(axis=2, ddof=1) / np.sqrt(count)
 
 
+def fork(state: State, count: int) -> State:
+    """``(B * count)``: each game so often, side by side, continuation k of every game with the k-th
+    of its lucks; none of them is its own.
+    """
+    return state.repeat(count).reseed(SIMULATION_SALT + np.tile(np.arange(count), len(state)))
+
+
 class Continued(NamedTuple):
     """What came of games that were played on."""
 
@@ -202,9 +209,7 @@ class Simulator(Settings):
         if game.counts_moves(state.level):
             unlimited = state.with_arrays({"steps": np.zeros_like(state.steps)})
             return np.where(state.terminated, 0.0, _best(game.oracle(unlimited)))
-        salts = SIMULATION_SALT + np.tile(np.arange(self.continuations), len(state))
-        forks = state.repeat(self.continuations).reseed(salts)
-        played = play_on(game, forks, self.horizon, self.policy)
+        played = play_on(game, fork(state, self.continuations), self.horizon, self.policy)
         return played.returns.reshape(len(state), -1).mean(axis=1)
 
 

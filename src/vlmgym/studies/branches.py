@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vlmgym.core.differences import differences, refusal
-from vlmgym.core.files import count_lines, read_json_lines, write_atomically
+from vlmgym.core.files import count_lines, read_json_lines
 from vlmgym.dialogue.judge import judge, judged_as_described
 from vlmgym.episodes.task import Task
 from vlmgym.evals.folders import slug
 from vlmgym.players.base import Query
 from vlmgym.players.local import LocalPlayer
 from vlmgym.studies.blocks import RewardTables
+from vlmgym.studies.table_files import play_missing
 
 
 @dataclass(frozen=True)
@@ -59,20 +58,10 @@ def play_tables(player: LocalPlayer, task: Task, size: Size, out: Path) -> Rewar
         ConfigError: the file holds the tables of another player, task or size.
     """
     head = {"player": player.describe(), "task": task.to_dict(), "size": asdict(size)}
-    head = json.loads(json.dumps(head))
-    lines = read_json_lines(out)
-    if lines and (changes := differences(head, lines[0])):
-        raise refusal(str(out), changes, "table")
-    tables = lines[1:]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # without the unfinished line that a kill has left
-    write_atomically(out, "".join(json.dumps(line) + "\n" for line in [head, *tables]))
-    with out.open("a", encoding="utf-8") as file:
-        for number in range(len(tables), size.states):
-            tables.append(_play_state(player, task, size, number))
-            file.write(json.dumps(tables[-1]) + "\n")
-            file.flush()
-    return _as_arrays(tables)
+    lines = play_missing(
+        out, head, size.states, lambda number: _play_state(player, task, size, number)
+    )
+    return _as_arrays(lines)
 
 
 def _as_arrays(tables: list[dict[str, Any]]) -> RewardTables:

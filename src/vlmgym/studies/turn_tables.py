@@ -7,7 +7,6 @@ be held to them (:mod:`vlmgym.studies.turn_estimators`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import ConfigError, State
-from vlmgym.core.differences import differences, refusal
-from vlmgym.core.files import read_json_lines, write_atomically
+from vlmgym.core.files import read_json_lines
 from vlmgym.core.random import FORK_SALT
 from vlmgym.dialogue.judge import judge
 from vlmgym.episodes.batch import EpisodeBatch, ObservationSettings, play
 from vlmgym.episodes.task import Task
 from vlmgym.games import state_text
 from vlmgym.players.base import Answer, Player, Query
+from vlmgym.studies.table_files import play_missing
 
 
 @dataclass(frozen=True)
@@ -75,20 +74,10 @@ def play_turns(player: Player, task: Task, size: TurnSize, out: Path) -> TurnTab
         ConfigError: the file holds the tables of another player, task or size.
     """
     head = {"player": player.describe(), "task": task.to_dict(), "size": asdict(size)}
-    head = json.loads(json.dumps(head))
-    lines = read_json_lines(out)
-    if lines and (changes := differences(head, lines[0])):
-        raise refusal(str(out), changes, "table")
-    tables = lines[1:]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # without the unfinished line that a kill has left
-    write_atomically(out, "".join(json.dumps(line) + "\n" for line in [head, *tables]))
-    with out.open("a", encoding="utf-8") as file:
-        for number in range(len(tables), size.states):
-            tables.append(_play_state(player, task, size, number))
-            file.write(json.dumps(tables[-1]) + "\n")
-            file.flush()
-    return as_tables(tables)
+    lines = play_missing(
+        out, head, size.states, lambda number: _play_state(player, task, size, number)
+    )
+    return as_tables(lines)
 
 
 def read_turns(path: Path) -> TurnTables:

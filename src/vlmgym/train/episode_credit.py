@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmgym.core import Game, State, concat
-from vlmgym.core.random import SIMULATION_SALT
-from vlmgym.core.simulation import Simulator, play_on
+from vlmgym.core.simulation import Simulator, fork, play_on
 from vlmgym.dialogue.weights import Weights
 from vlmgym.episodes.batch import EpisodeBatch
 from vlmgym.train.forks import Fork, forked_values
@@ -130,10 +129,8 @@ def _expected(
     counts = "points" if kind == "score" else "turns"
     for turns in np.unique(left):
         rows = np.flatnonzero(left == turns)
-        salts = SIMULATION_SALT + np.tile(np.arange(count), len(rows))
-        forks = state[np.repeat(rows, count)].reseed(salts)
         horizon = min(int(turns), simulator.horizon)
-        found = play_on(game, forks, horizon, simulator.policy, counts)
+        found = play_on(game, fork(state[rows], count), horizon, simulator.policy, counts)
         returns = found.returns
         if kind == "turns":
             returns = returns - np.where(found.solved, 0, horizon - found.turns)
