@@ -225,7 +225,7 @@ def _named_game(name: str) -> Game:
         )
     module, _, attribute = name.partition(":")
     try:
-        attribute_value = getattr(_import(module), attribute)
+        attribute_value = getattr(import_named(module), attribute)
     except (Exception, SystemExit) as error:
         raise ConfigError(
             "game", name, f"a module that can be imported and has that class ({_cause(error)})"
@@ -239,7 +239,7 @@ def _named_game(name: str) -> Game:
     return _made(name, attribute_value)
 
 
-def _import(module: str) -> ModuleType:
+def import_named(module: str) -> ModuleType:
     """A module that the user named; it may lie in the working folder, which installed commands do
     not search.
     """

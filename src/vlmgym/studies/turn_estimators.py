@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from vlmgym.core import ConfigError
 from vlmgym.core.simulation import Simulator
 from vlmgym.games import read_state_text
+from vlmgym.games.registry import import_named
 from vlmgym.studies.turn_tables import TurnTables
 
 Values = NDArray[np.float64]
@@ -246,7 +246,7 @@ def estimator_named(text: str) -> Estimator:
     if not module or not name:
         raise ConfigError("estimator", text, allowed)
     try:
-        found = getattr(import_module(module), name)
+        found = getattr(import_named(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError("estimator", text, f"{allowed} ({error})") from error
     if not callable(found):
